@@ -1,0 +1,485 @@
+"""
+Who may open which SPICE console: declare, query, change and prove grants on this machine.
+
+.. versionadded:: 0.1.0
+
+A grant lets a user, or the members of a group, open the console of one vm. This module brings the three layers
+together: ``spice_firewall``, ``spice_sudoers`` and ``spice_viewer``. What is enforced is kept on the minion, so that
+all but :func:`plan` and :func:`apply` need neither pillar nor master.
+"""
+
+import contextlib
+import itertools
+import pwd
+import sys as _sys
+
+# A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
+if getattr(_sys.modules.get("spicegrants"), "stale", object)():
+    for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
+        del _sys.modules[_name]
+
+from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+from spicegrants import declared, nftables, sudoers, verdict
+from spicegrants import explain as reasons
+from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
+from spicegrants.host import current, lock, probe, run, sudo
+from spicegrants.plan import as_dict, merge
+from spicegrants.reader import did_you_mean
+
+__virtualname__ = "spice_grant"
+__func_alias__ = {"list_": "list"}
+
+# The guard first.
+_LAYERS = ("firewall", "viewer", "sudoers")
+_UNTIL_NEXT = (
+    "kept over reboots; the next spice_grant.present with exclusive: True (as in state.apply spice) brings back "
+    "what pillar declares"
+)
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def list_():
+    """
+    Return who may open what on this machine, as a list of dicts.
+
+    The keys are ``user``, ``uid``, ``vm``, ``server``, ``addresses``, ``port``, ``nopasswd``, ``grants`` (the names of
+    the grants behind it) and ``groups`` (through which of them, if any).
+
+    Reads the stored policy and accounts. Raises CommandExecutionError if no policy has been applied yet.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.list
+    """
+    return _listed(_compiled())
+
+
+def who(vm):
+    """
+    Return who may open a console, as :func:`list_` does.
+
+    vm
+        Name of the vm.
+
+    Reads the stored policy and accounts. Raises SaltInvocationError if the policy has no such vm.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.who debianx
+    """
+    wanted = _compiled()
+    _known_vm(wanted, vm)
+    return [entry for entry in _listed(wanted) if entry["vm"] == vm]
+
+
+def plan(grants=None, exclusive=True):
+    """
+    Return what :func:`apply` would change, and change nothing.
+
+    grants
+        Grants by name, in the pillar's form. Defaults to the pillar's ``spice:grants``.
+
+    exclusive
+        Whether grants that this minion holds and that are not among them go. Defaults to ``True``.
+
+    Returns a dict with ``changes`` (by grant and layer; empty if everything is as it must be), ``errors`` (what would
+    not be enforced, and why) and ``warnings``. Reads pillar, the stored policy, accounts, addresses, and what the
+    layers hold. Raises SaltInvocationError with all findings if the policy is wrong, CommandExecutionError if
+    something cannot be read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.plan
+    """
+    return apply(grants, exclusive, test=True)
+
+
+def apply(grants=None, exclusive=True, test=False):
+    """
+    Enforce the policy that pillar declares.
+
+    grants
+        Grants by name, in the pillar's form. Defaults to the pillar's ``spice:grants``. Servers, vms, viewer and
+        firewall always come from pillar.
+
+    exclusive
+        Whether grants that this minion holds and that are not among them go. Defaults to ``True``.
+
+    test
+        Whether only to say what would change. Defaults to ``False``.
+
+    Returns what :func:`plan` returns. A grant that cannot be enforced (its user left, say) is in ``errors`` and costs
+    nobody else anything. Writes ``/var/lib/spice-grant/state.json`` and what the layers' own ``apply`` write. Raises
+    SaltInvocationError with all findings if the policy is wrong, CommandExecutionError if something cannot be read:
+    then nothing was changed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.apply
+    """
+    try:
+        run.as_root()
+        policy = declared.combine(__pillar__.get("spice"), grants, exclusive, current.stored().policy)
+    except PolicyError as error:
+        raise SaltInvocationError(str(error)) from error
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return _enforce(policy, test)
+
+
+def absent(name, test=False):
+    """
+    Remove one grant of this minion's policy and enforce the rest.
+
+    name
+        Name of the grant.
+
+    test
+        Whether only to say what would change. Defaults to ``False``.
+
+    Returns what :func:`plan` returns; nothing changes if there is no such grant, or no policy yet. Reads, writes and
+    raises as :func:`apply`, but needs no pillar.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.absent myself-debianx
+    """
+    try:
+        policy = current.stored().policy
+        if policy is None or name not in policy.grants:
+            return {"changes": {}, "errors": [], "warnings": []}
+        policy = declared.without(policy, [name])
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return _enforce(policy, test)
+
+
+def grant(user, vm, nopasswd=False, reason=None):
+    """
+    Let a user open a console, at once and in all layers, without pillar.
+
+    user
+        Name of the user.
+
+    vm
+        Name of a vm of the policy that is stored on this minion.
+
+    nopasswd
+        Whether sudo does not ask for the user's password. Defaults to ``False``.
+
+    reason
+        One line of text that is shown with the grant.
+
+    The grant is named ``USER-VM`` and kept over reboots; the next ``spice_grant.present`` with ``exclusive: True``
+    brings back what pillar declares. Returns what :func:`plan` returns, and a ``comment``. Reads, writes and raises as
+    :func:`apply`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'client1' spice_grant.grant myself leaptest
+    """
+    try:
+        policy = declared.with_grant(_stored_policy(), user, vm, nopasswd, reason)
+    except PolicyError as error:
+        raise SaltInvocationError(str(error)) from error
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return {**_enforce(policy, False), "comment": f"{user} is granted {vm}; {_UNTIL_NEXT}."}
+
+
+def revoke(user, vm):
+    """
+    Take a console away from a user, at once and in all layers, without pillar.
+
+    user
+        Name of the user.
+
+    vm
+        Name of the vm.
+
+    A user who has the console through a group keeps it: that is an error, which names the grant. It lasts until the
+    next ``spice_grant.present`` with ``exclusive: True``, which brings back what pillar declares. Returns what
+    :func:`plan` returns, and a ``comment``. Reads, writes and raises as :func:`apply`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'client1' spice_grant.revoke myself debianx
+    """
+    try:
+        policy = _stored_policy()
+        access = reasons.access_of(current.compiled(policy), user, vm)
+        own = [entry.name for entry in policy.grants.values() if (entry.user, entry.vm) == (user, vm)]
+        shared = [name for name in (access.grants if access else ()) if name not in own]
+        if shared:
+            raise SaltInvocationError(
+                f"{user} has {vm} through a group, by {', '.join(shared)}: change that grant or the group"
+            )
+        if not own:
+            raise SaltInvocationError(f"{user} has no grant of {vm} on this machine")
+        policy = declared.without(policy, own)
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return {**_enforce(policy, False), "comment": f"{user} no longer has {vm}; {_UNTIL_NEXT}."}
+
+
+def explain(user, vm):
+    """
+    Say why a user may, or may not, open a console: each layer's own answer, from what it really holds.
+
+    user
+        Name of the user.
+
+    vm
+        Name of the vm.
+
+    Returns a dict with ``answer`` (``may open``, ``may not open``, or ``in doubt`` where the layers disagree) and, for
+    ``policy``, ``firewall``, ``sudo`` and ``viewer``, an answer and why. Reads the stored policy and accounts; runs
+    ``nft list``, ``cvtsudoers`` and ``sudo -l``. Raises SaltInvocationError if the policy has no such vm.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.explain mybro debianx
+    """
+    wanted = _compiled()
+    _known_vm(wanted, vm)
+    try:
+        rules = __salt__["spice_firewall.rules"](foreign=False)
+        known = user in wanted.inventory.users
+        allowed = known and all(sudo.allows(user, rule.call) for rule in sudoers.calls(wanted.policy, user, vm))
+        held = sudoers.parse(sudo.own_tree() or {})
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    answers = {
+        "policy": reasons.policy(wanted, user, vm),
+        "firewall": reasons.firewall(wanted, user, vm, rules, __salt__["spice_firewall.plan"](wanted)),
+        "sudo": reasons.sudo(wanted, user, vm, held, allowed),
+        "viewer": reasons.viewer(__salt__["spice_viewer.plan"](wanted)),
+    }
+    return {"answer": reasons.summary(answers), **answers}
+
+
+def verify(user=None, vm=None):
+    """
+    Prove the policy by trying: connect, ask sudo and start the viewer as the users themselves.
+
+    user, vm
+        Names to limit the trial to. Default: every user with a grant and one without any, times every vm.
+
+    For each user and vm: connects to every address of the console with the viewer's group and with the user's own,
+    asks ``sudo -l`` for the granted calls and, where granted, for calls close to them, and tries to start each viewer
+    without sudo. A connection counts as ``denied`` only if the guard says that it refused it, so a server that is down
+    is ``unreachable``.
+
+    Returns ``{"ok": bool, "differences": [...], "matrix": {user: {vm: {...}}}}``; the exit code is not 0 if anything
+    differs from the policy. Changes nothing. Raises CommandExecutionError if a layer cannot be asked.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.verify
+    """
+    wanted = _compiled()
+    if vm is not None:
+        _known_vm(wanted, vm)
+    vms = [vm] if vm else sorted(wanted.policy.vms)
+    try:
+        users = [_account(wanted, user)] if user else _everybody(wanted)
+        attempts = _attempts(wanted, users, vms)
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    result = verdict.matrix(
+        (name, tried, verdict.cell(reasons.access_of(wanted, name, tried) is not None, attempt))
+        for (name, tried), attempt in attempts.items()
+    )
+    result["differences"] += [f"not enforced: {finding}" for finding in wanted.findings]
+    result["ok"] = not result["differences"]
+    if not result["ok"]:
+        __context__["retcode"] = 1
+    return result
+
+
+def _enforce(policy, test):
+    """Plan all layers, then apply them; what cannot be read stops everything before the first change."""
+    try:
+        with contextlib.nullcontext() if test else lock.held():
+            wanted = current.compiled(policy)
+            stored = current.stored()
+            becomes = declared.remember(stored, wanted, __salt__["spice_viewer.originals"](wanted))
+            policy_changes = as_dict(declared.changes(stored, becomes))
+            plans = _plans(wanted)
+            refusal = __salt__["spice_sudoers.refusal"](wanted)
+            if refusal:
+                plans["sudoers"] = {}
+            errors = [str(finding) for finding in wanted.findings] + ([f"sudo: {refusal}"] if refusal else [])
+            warnings = __salt__["spice_sudoers.warnings"](wanted)
+            changes = merge([policy_changes, *plans.values()])
+            if changes and not test:
+                current.keep(becomes)
+                applied, failed = _apply(wanted, plans)
+                changes = merge([policy_changes, *(plans[layer] for layer in applied)])
+                errors += failed
+    except PolicyError as error:
+        raise SaltInvocationError(str(error)) from error
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return {"changes": changes, "errors": errors, "warnings": warnings}
+
+
+def _plans(wanted):
+    return {layer: __salt__[f"spice_{layer}.plan"](wanted) for layer in _LAYERS}
+
+
+def _apply(wanted, plans):
+    """Apply the layers that have something to change; return which succeeded, and what went wrong.
+
+    The guard comes first, and without it nothing else is opened. A later layer that fails does not keep the others
+    from closing.
+    """
+    applied, errors = [], []
+    try:
+        if __salt__["spice_viewer.ensure_group"](wanted):
+            wanted = current.compiled(wanted.policy)
+    except CommandExecutionError as error:
+        return [], [f"viewer: {error}: all else was left as it was"]
+    for layer in _LAYERS:
+        if not plans[layer]:
+            continue
+        try:
+            __salt__[f"spice_{layer}.apply"](wanted)
+            applied.append(layer)
+        except CommandExecutionError as error:
+            errors.append(f"{layer}: {error}")
+            if layer == "firewall":
+                return [], [f"{errors[0]}: all else was left as it was"]
+    left = _plans(current.compiled(wanted.policy))
+    for layer in applied:
+        errors += [f"still to do after it was applied: {what}" for what in declared.sentences(left[layer])]
+    return applied, errors
+
+
+def _compiled():
+    try:
+        return current.compiled()
+    except PolicyError as error:
+        raise SaltInvocationError(str(error)) from error
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+
+
+def _stored_policy():
+    policy = current.stored().policy
+    if policy is None:
+        raise SystemFault("no policy has been applied on this minion yet: run state.apply spice")
+    return policy
+
+
+def _known_vm(wanted, vm):
+    if vm not in wanted.policy.vms:
+        raise SaltInvocationError(
+            f"no vm {vm!r} in the policy of this minion{did_you_mean(str(vm), wanted.policy.vms)}"
+        )
+
+
+def _listed(wanted):
+    return [
+        {
+            "user": access.user,
+            "uid": access.uid,
+            "vm": access.vm,
+            "server": wanted.policy.vms[access.vm].server,
+            "addresses": list(wanted.addresses(access)),
+            "port": wanted.port(access),
+            "nopasswd": access.nopasswd,
+            "grants": list(access.grants),
+            "groups": sorted({wanted.policy.grants[name].group for name in access.grants} - {None}),
+        }
+        for access in wanted.accesses
+    ]
+
+
+def _account(wanted, name):
+    found = wanted.inventory.users.get(name)
+    if found is None:
+        raise SystemFault(f"no user {name!r} on this machine")
+    return found
+
+
+def _everybody(wanted):
+    """Return the accounts with a grant, and one without any: the first that looks like a person's, else nobody."""
+    granted = {access.user for access in wanted.accesses}
+    others = [entry for entry in pwd.getpwall() if entry.pw_name not in granted and entry.pw_uid != 0]
+    others.sort(key=lambda entry: (not 1000 <= entry.pw_uid < 65000, entry.pw_name != "nobody", entry.pw_uid))
+    names = [*sorted(granted), *(entry.pw_name for entry in others[:1])]
+    return [_account(wanted, name) for name in names]
+
+
+def _attempts(wanted, users, vms):
+    """Make all attempts; return them by user and vm."""
+    policy = wanted.policy
+    if wanted.gid is None:
+        raise SystemFault(f"there is no group {policy.viewer.group}: run state.apply spice")
+    places = {
+        vm: [
+            (address, policy.vms[vm].tls_port) for address in wanted.inventory.addresses.get(policy.vms[vm].server, ())
+        ]
+        for vm in vms
+    }
+    everywhere = list(itertools.chain.from_iterable(places.values()))
+    before = _refusals()
+    tried = {(user.name, gid): probe.connect(user, gid, everywhere) for user in users for gid in (wanted.gid, user.gid)}
+    after = _refusals()
+    found = {}
+    for user in users:
+        starts = tuple(path for path in policy.viewer.paths if probe.starts(user, path))
+        for vm in vms:
+
+            def outcomes(gid, user=user, vm=vm):
+                keys = {place[0]: nftables.Key(user.uid, gid, *place) for place in places[vm]}
+                return {
+                    place[0]: (
+                        tried[user.name, gid][place],
+                        after.get(keys[place[0]], 0) > before.get(keys[place[0]], 0),
+                    )
+                    for place in places[vm]
+                }
+
+            rules = sudoers.calls(policy, user.name, vm)
+            granted = reasons.access_of(wanted, user.name, vm) is not None
+            unused = next(port for port in range(65535, 0, -1) if port != policy.vms[vm].tls_port)
+            mutants = [mutant for rule in rules for mutant in sudoers.mutants(rule, unused)] if granted else []
+            found[user.name, vm] = verdict.Attempt(
+                outcomes(wanted.gid),
+                outcomes(user.gid),
+                {" ".join(rule.call): sudo.allows(user.name, rule.call) for rule in rules},
+                {f"{what}: {' '.join(call)}": sudo.allows(user.name, call) for what, call in mutants},
+                starts,
+            )
+    return found
+
+
+def _refusals():
+    return {
+        nftables.Key(entry["uid"], entry["gid"], entry["address"], entry["port"]): entry["packets"]
+        for entry in __salt__["spice_firewall.denied"]()
+    }

@@ -1,0 +1,242 @@
+"""
+Query and enforce the sudo layer: exact-argument rules that start the viewer, and nothing else.
+
+.. versionadded:: 0.1.0
+
+The rules live in a file of their own, ``/etc/sudoers.d/spice-grant``; no other file is ever changed. A new version is
+checked with visudo, alone and as part of the whole tree, before it is put in place in one step.
+
+:depends: sudo with visudo and cvtsudoers
+"""
+
+import sys as _sys
+
+# A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
+if getattr(_sys.modules.get("spicegrants"), "stale", object)():
+    for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
+        del _sys.modules[_name]
+
+from salt.exceptions import CommandExecutionError
+
+from spicegrants import sudoers
+from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
+from spicegrants.files import File
+from spicegrants.host import current, disk, run, sudo
+from spicegrants.model import Viewer
+from spicegrants.plan import as_dict
+
+__virtualname__ = "spice_sudoers"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def rules(foreign=True):
+    """
+    Return the sudo rules that start a viewer, as a list of dicts.
+
+    Ours have the keys ``user``, ``group``, ``viewer``, ``argument``, ``nopasswd`` and ``foreign: False``. Other rules
+    of the tree that let somebody start the viewer otherwise, and ``targetpw``, have ``who``, ``what`` and
+    ``foreign: True``; they are never changed.
+
+    foreign
+        Whether to list other files' rules. Defaults to ``True``.
+
+    Reads the stored policy; runs ``cvtsudoers``. Raises CommandExecutionError if a file cannot be read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_sudoers.rules
+    """
+    try:
+        run.as_root()
+        own = sudo.own_tree()
+        found = [
+            {
+                "user": rule.user,
+                "group": rule.group,
+                "viewer": rule.viewer,
+                "argument": rule.argument,
+                "nopasswd": rule.nopasswd,
+                "foreign": False,
+            }
+            for rule in (sudoers.parse(own) if own else [])
+        ]
+        if foreign:
+            policy = current.stored().policy
+            paths = policy.viewer.paths if policy else Viewer.paths
+            for other in sudoers.foreign(sudo.tree(), own, paths):
+                found.append({"who": other.who, "what": other.what, "foreign": True})
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return found
+
+
+def warnings(wanted=None):
+    """
+    Return, as a list of sentences, the rules of other files that let somebody start the viewer otherwise.
+
+    wanted
+        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
+
+    If the tree cannot be parsed, because another file is broken, the one sentence says so. Runs ``cvtsudoers``. Raises
+    CommandExecutionError if it is missing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_sudoers.warnings
+    """
+    try:
+        run.as_root()
+        wanted = wanted or current.compiled()
+        run.find("cvtsudoers")
+        try:
+            found = sudoers.foreign(sudo.tree(), sudo.own_tree(), wanted.policy.viewer.paths)
+        except CommandFailed as error:
+            return [f"other files' sudo rules cannot be read: {error}"]
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return [f"another sudo rule: {other.who} {other.what}" for other in found]
+
+
+def refusal(wanted=None):
+    """
+    Return why the sudoers file that the policy stands for cannot be installed; None if it can, or need not be.
+
+    wanted
+        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
+
+    visudo checks the file alone and the whole tree as it would be, in a mount namespace of its own; nothing is written.
+    Runs ``visudo -c``. Raises CommandExecutionError if it is missing, or a file cannot be read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_sudoers.refusal
+    """
+    try:
+        wanted = wanted or current.compiled()
+        run.find("visudo")
+        text = _plan(wanted).text
+        if text is not None:
+            try:
+                sudo.check(text)
+            except CommandFailed as error:
+                return f"the sudoers tree would not parse, so it stays as it was: {error}"
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return None
+
+
+def plan(wanted=None):
+    """
+    Return what :func:`apply` would change, and change nothing.
+
+    wanted
+        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
+
+    Reads the stored policy, accounts and ``/etc/sudoers.d/spice-grant``; runs ``cvtsudoers``. Returns an empty dict if
+    everything is as it must be. Raises CommandExecutionError if a file cannot be read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_sudoers.plan
+    """
+    try:
+        return as_dict(_plan(wanted or current.compiled()).changes)
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+
+
+def apply(wanted=None):
+    """
+    Install the sudoers file that the policy stands for; return what was changed, as :func:`plan` does.
+
+    wanted
+        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
+
+    Writes ``/etc/sudoers.d/spice-grant``; runs what :func:`plan` and :func:`refusal` run. Raises
+    CommandExecutionError if visudo refuses the tree as it would be (the installed file then stays as it is), or if sudo
+    does not read our file.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_sudoers.apply
+    """
+    try:
+        planned = _plan(wanted or current.compiled())
+        if planned.text is not None:
+            sudo.check(planned.text)
+            disk.write(sudoers.PATH, File(planned.text.encode(), sudoers.MODE))
+            if sudoers.ALIAS in planned.text and not sudo.included(sudo.tree()):
+                raise SystemFault(f"{sudo.MAIN} does not include {sudoers.PATH}: its rules have no effect")
+        return as_dict(planned.changes)
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+
+
+def remove():
+    """
+    Remove our sudoers file; return what was changed.
+
+    Removes ``/etc/sudoers.d/spice-grant``. Raises CommandExecutionError if it cannot be removed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_sudoers.remove
+    """
+    try:
+        run.as_root()
+        if disk.read(sudoers.PATH) is None:
+            return {}
+        disk.remove(sudoers.PATH)
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return {"layers": {"sudo": [f"removes {sudoers.PATH}"]}}
+
+
+def allowed(user, vm):
+    """
+    Ask sudo which calls for a console it would let a user make.
+
+    user
+        Name of the user.
+
+    vm
+        Name of the vm.
+
+    Returns ``{"allowed": [...], "refused": [...]}``: the granted calls as they are typed behind ``sudo``. Reads the
+    stored policy; runs ``sudo -l``. Raises CommandExecutionError if the vm is unknown or sudo cannot be asked.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_sudoers.allowed myself debianx
+    """
+    answer = {"allowed": [], "refused": []}
+    try:
+        wanted = current.compiled()
+        for rule in sudoers.calls(wanted.policy, user, vm):
+            verdict = "allowed" if sudo.allows(user, rule.call) else "refused"
+            answer[verdict].append(" ".join(rule.call))
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return answer
+
+
+def _plan(wanted):
+    run.as_root()
+    return sudoers.plan(wanted, disk.read(sudoers.PATH), sudo.own_tree)

@@ -1,0 +1,297 @@
+"""
+Query and enforce the viewer layer: the viewer's group and rights, connection files, and the users' launcher.
+
+.. versionadded:: 0.1.0
+
+The viewer belongs to a group that nobody is a member of; only the sudo rules lend it. The launcher ``rviewer`` lists
+its caller's consoles and opens them; each user can read his own list only.
+
+:depends: groupadd, gpasswd, and the system's Python for the launcher
+"""
+
+import grp
+import os
+import pwd
+import stat
+import sys as _sys
+from pathlib import Path
+
+# A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
+if getattr(_sys.modules.get("spicegrants"), "stale", object)():
+    for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
+        del _sys.modules[_name]
+
+from salt.exceptions import CommandExecutionError
+
+from spicegrants import launcher, viewer
+from spicegrants.errors import SpiceGrantError, SystemFault
+from spicegrants.files import Directory
+from spicegrants.host import current, disk, run
+from spicegrants.plan import as_dict
+
+__virtualname__ = "spice_viewer"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def status():
+    """
+    Return what this layer holds, as a dict.
+
+    ``group``, ``gid`` (None if there is no such group) and ``members`` of the viewer's group, ``programs`` with owner
+    and mode of each viewer, and ``others``: further programs on this machine that open SPICE or VNC consoles. The
+    firewall stops those as well; they are listed because their users will ask.
+
+    Reads the stored policy, accounts and the files themselves. Raises CommandExecutionError if something cannot be
+    read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_viewer.status
+    """
+    try:
+        wanted = current.compiled()
+        group = wanted.inventory.groups.get(wanted.policy.viewer.group)
+        programs = {path: _program(path) for path in wanted.policy.viewer.paths}
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return {
+        "group": wanted.policy.viewer.group,
+        "gid": wanted.gid,
+        "members": list(group.members) if group else [],
+        "programs": {path: {"owner": _owner(held), "mode": f"{held.mode:04o}"} for path, held in programs.items()},
+        "others": [path for path in viewer.OTHERS if os.path.lexists(path) and path not in programs],
+    }
+
+
+def plan(wanted=None):
+    """
+    Return what :func:`apply` would change, and change nothing.
+
+    wanted
+        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
+
+    Reads the stored policy, accounts, the viewers, and the files below ``/etc/spice-grant``. Returns an empty dict if
+    everything is as it must be. Raises CommandExecutionError if something cannot be read, if a viewer is missing, or
+    if the viewer's group has members and was not made by us.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_viewer.plan
+    """
+    try:
+        return as_dict(_plan(wanted or current.compiled()).changes)
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+
+
+def originals(wanted=None):
+    """
+    Return owner and mode of the viewers as they are now, for :func:`remove` to restore.
+
+    wanted
+        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
+
+    Returns ``{path: [uid, gid, mode]}``; a viewer that is restricted already counts as ``[0, 0, 0o755]``, which is how
+    packages install it. Raises CommandExecutionError if a viewer is missing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_viewer.originals
+    """
+    try:
+        wanted = wanted or current.compiled()
+        found = {path: _program(path) for path in wanted.policy.viewer.paths}
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return {
+        path: (held.uid, held.gid, held.mode) if held.mode & stat.S_IXOTH else (0, 0, 0o755)
+        for path, held in found.items()
+    }
+
+
+def ensure_group(wanted=None):
+    """
+    Make the viewer's group if it is missing, and take its members out of it.
+
+    wanted
+        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
+
+    Returns True if something was changed. Runs ``groupadd`` and ``gpasswd``. Raises CommandExecutionError if they fail,
+    or if the group has members and was not made by us.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_viewer.ensure_group
+    """
+    try:
+        run.as_root()
+        wanted = wanted or current.compiled()
+        group = wanted.policy.viewer.group
+        members = _members(group)
+        if wanted.gid is None:
+            run.run(["groupadd", "--system", group])
+        for name in members:
+            run.run(["gpasswd", "--delete", name, group])
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return wanted.gid is None or bool(members)
+
+
+def apply(wanted=None):
+    """
+    Make this layer hold what the policy says; return what was changed, as :func:`plan` does.
+
+    wanted
+        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
+
+    Writes below ``/etc/spice-grant``, the launcher and its desktop file below ``/usr/local``, owner and mode of the
+    viewers; runs ``groupadd`` and ``gpasswd``. Raises CommandExecutionError if something cannot be written.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_viewer.apply
+    """
+    try:
+        wanted = wanted or current.compiled()
+        planned = _plan(wanted)
+        if planned.create_group or planned.strip:
+            ensure_group(wanted)
+            wanted = current.compiled(wanted.policy)
+        for path in planned.programs:
+            _restrict(path, wanted.gid)
+        entries = viewer.wanted_entries(wanted, _launcher())
+        for path in planned.write:
+            if isinstance(entries[path], Directory):
+                disk.make_parents(path)
+                disk.make_directory(path, entries[path])
+            else:
+                disk.make_parents(path)
+                disk.write(path, entries[path])
+        for path in planned.remove:
+            disk.remove(path)
+        return as_dict(planned.changes)
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+
+
+def remove():
+    """
+    Give the viewers back their owner and mode from before the first run, and remove our files and the group.
+
+    Returns what was changed. Removes what :func:`apply` writes; runs ``groupdel``. Raises CommandExecutionError if
+    something cannot be removed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_viewer.remove
+    """
+    done = []
+    try:
+        kept = current.stored()
+        for path, (uid, gid, mode) in kept.originals.items():
+            if os.path.exists(path) and _program(path) != viewer.Program(uid, gid, mode):
+                _set_rights(path, uid, gid, mode)
+                done.append(f"gives {path} back its owner and mode")
+        for path in (*sorted(_held(), reverse=True), viewer.LAUNCHER, viewer.DESKTOP):
+            if disk.read(path) is not None:
+                disk.remove(path)
+                done.append(f"removes {path}")
+        if kept.group in {entry.gr_name for entry in grp.getgrall()}:
+            run.run(["groupdel", kept.group])
+            done.append(f"removes group {kept.group}")
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return {"layers": {"viewer": done}} if done else {}
+
+
+def _plan(wanted):
+    run.as_root()
+    entries = {path: entry for path in _places(wanted) if (entry := disk.read(path)) is not None}
+    members = _members(wanted.policy.viewer.group)
+    programs = {path: _program(path) for path in wanted.policy.viewer.paths}
+    return viewer.plan(wanted, viewer.ViewerLive(members, programs, entries), _launcher())
+
+
+def _places(wanted):
+    return {*viewer.wanted_entries(wanted, b""), *_held()}
+
+
+def _held():
+    """Return the paths in the directories that are ours alone, and these directories."""
+    found = {viewer.CONFIG, viewer.CONNECTIONS, viewer.MENUS}
+    for directory in (viewer.CONFIG, viewer.CONNECTIONS, viewer.MENUS):
+        found.update(f"{directory}/{name}" for name in disk.names_in(directory))
+    return {path for path in found if disk.read(path) is not None}
+
+
+def _launcher():
+    return Path(launcher.__file__).read_bytes()
+
+
+def _members(group):
+    """Return who is a member of the viewer's group by /etc/group; refuse to empty a group that is not ours."""
+    try:
+        members = tuple(grp.getgrnam(group).gr_mem)
+    except KeyError:
+        return ()
+    if members and current.stored().group != group:
+        raise SystemFault(
+            f"spice:viewer:group: group {group!r} exists and has members ({', '.join(members)}), each of whom could "
+            "start the viewer: take them out of it, or name a group of its own"
+        )
+    return members
+
+
+def _program(path):
+    try:
+        held = os.lstat(path)
+    except FileNotFoundError:
+        raise SystemFault(f"spice:viewer:path: no viewer {path} on this machine: install it first") from None
+    except OSError as error:
+        raise SystemFault(f"spice:viewer:path: {path} cannot be read: {error}") from error
+    if not stat.S_ISREG(held.st_mode):
+        raise SystemFault(f"spice:viewer:path: {path} is not a regular file: name the program itself, not a link to it")
+    return viewer.Program(held.st_uid, held.st_gid, stat.S_IMODE(held.st_mode))
+
+
+def _restrict(path, gid):
+    _set_rights(path, 0, gid, viewer.VIEWER_MODE)
+
+
+def _set_rights(path, uid, gid, mode):
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchown(descriptor, uid, gid)
+            os.fchmod(descriptor, mode)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise SystemFault(f"owner and mode of {path} cannot be set: {error}") from error
+
+
+def _owner(program):
+    try:
+        user = pwd.getpwuid(program.uid).pw_name
+    except KeyError:
+        user = str(program.uid)
+    try:
+        group = grp.getgrgid(program.gid).gr_name
+    except KeyError:
+        group = str(program.gid)
+    return f"{user}:{group}"

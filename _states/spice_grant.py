@@ -1,0 +1,113 @@
+"""
+Declare who may open which SPICE console.
+
+.. versionadded:: 0.1.0
+
+Servers, vms, viewer and firewall come from the pillar's ``spice``; a state says which grants there are. All layers
+are changed in one run, the guard first.
+
+.. code-block:: yaml
+
+    consoles:
+      spice_grant.present:
+        - grants:
+            myself-debianx: {user: myself, vm: debianx}
+            mybro-leaptest: {user: mybro, vm: leaptest, nopasswd: true}
+        - exclusive: True
+        - require:
+          - user: myself
+          - pkg: virt-viewer
+
+Require what makes the users and what installs the viewer.
+"""
+
+from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+__virtualname__ = "spice_grant"
+
+_FIELDS = ("user", "group", "vm", "nopasswd", "reason", "schedule", "valid_from", "valid_until")
+
+# What is said if nothing changes, if something changed, and if it would with test=True.
+_PRESENT = ("The grants hold already.", "The grants hold now.", "The grants do not hold; a run would enforce them.")
+_ABSENT = ("There is no such grant.", "The grant is gone.", "The grant is there; a run would remove it.")
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def present(name, grants=None, exclusive=False, **kwargs):
+    """
+    Make sure that grants are enforced.
+
+    name
+        Name of the one grant, if ``user`` or ``group`` and ``vm`` are given; otherwise any name.
+
+    user, group, vm, nopasswd, reason
+        The one grant, with the keys that a grant has in pillar.
+
+    grants
+        Many grants at once: by name, each with the keys that a grant has in pillar. Defaults, if no single grant is
+        given either, to the pillar's ``spice:grants``.
+
+    exclusive
+        Whether all other grants on this minion are removed. Defaults to ``False``.
+
+    With ``test=True`` nothing is written, and ``changes`` are those that a real run would report. The result is False,
+    with every finding in the comment, if the policy is wrong or something cannot be read (then nothing is changed),
+    or if a grant cannot be enforced, because its user left, say (then all others are).
+
+    .. code-block:: yaml
+
+        boss-books:
+          spice_grant.present:
+            - user: boss
+            - vm: books
+            - reason: year-end
+    """
+    single = {key: kwargs.pop(key) for key in _FIELDS if key in kwargs}
+    unknown = sorted(key for key in kwargs if not key.startswith("__"))
+    if unknown:
+        return _failed(name, f"unknown argument(s): {', '.join(unknown)}")
+    if single and grants is not None:
+        return _failed(name, f"'grants' and a single grant ({', '.join(single)}) exclude each other")
+    wished = {name: single} if single else grants
+    return _run(name, "spice_grant.apply", _PRESENT, grants=wished, exclusive=exclusive)
+
+
+def absent(name, **kwargs):
+    """
+    Make sure that a grant is not enforced on this minion, whoever declared it.
+
+    name
+        Name of the grant.
+
+    .. code-block:: yaml
+
+        boss-books:
+          spice_grant.absent
+    """
+    unknown = sorted(key for key in kwargs if not key.startswith("__"))
+    if unknown:
+        return _failed(name, f"unknown argument(s): {', '.join(unknown)}")
+    return _run(name, "spice_grant.absent", _ABSENT, name=name)
+
+
+def _run(name, function, said, **arguments):
+    """Call the execution module and put its report into the form of a state."""
+    test = __opts__["test"]
+    try:
+        report = __salt__[function](**arguments, test=test)
+    except (CommandExecutionError, SaltInvocationError) as error:
+        return _failed(name, f"Nothing was changed. {error}")
+    unchanged, changed, would_change = said
+    sentences = [unchanged if not report["changes"] else would_change if test else changed]
+    if report["errors"]:
+        sentences = ["Not all of it is enforced:", *report["errors"]]
+    result = False if report["errors"] else None if test and report["changes"] else True
+    comment = "\n".join((*sentences, *(f"Note: {warning}." for warning in report["warnings"])))
+    return {"name": name, "result": result, "changes": report["changes"], "comment": comment}
+
+
+def _failed(name, why):
+    return {"name": name, "result": False, "changes": {}, "comment": why}

@@ -1,0 +1,34 @@
+"""The core of saltext-spice-grant: pillar to policy, policy to rules, rules to a plan.
+
+Only the standard library is imported. What reads or changes the system stands in :mod:`spicegrants.host`; all else is
+pure: no clock, no input or output.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__version__ = "0.1.0"
+
+
+def _signature() -> tuple[tuple[str, int, int], ...]:
+    found = []
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
+        found.append((str(path), status.st_mtime_ns, status.st_size))
+    return tuple(found)
+
+
+_LOADED = _signature()
+
+
+def stale() -> bool:
+    """Tell whether the files of this package changed since it was imported.
+
+    A Salt minion forks its jobs: what its parent imported stays for ever. The loader files drop a stale package
+    first, so that newly synced code runs in the next job.
+    """
+    return _signature() != _LOADED

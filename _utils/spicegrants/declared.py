@@ -1,0 +1,118 @@
+"""What is declared: pillar, grants of a state and what the minion holds already, combined into one policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from spicegrants import pillar
+from spicegrants.compile import Wanted
+from spicegrants.errors import Finding, PolicyError
+from spicegrants.model import Policy, grant_to_pillar, to_pillar
+from spicegrants.plan import Change
+from spicegrants.reader import did_you_mean
+from spicegrants.store import Stored, dump
+
+
+def plain(value: Any) -> Any:
+    """Copy nested data into plain dicts and lists; Salt 3008 wraps the pillar into types that print as asterisks."""
+    if isinstance(value, Mapping):
+        return {key: plain(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(member) for member in value]
+    return value
+
+
+def combine(data: Any, grants: Any, exclusive: bool, held: Policy | None) -> Policy:
+    """Return the policy that pillar declares, with the given grants.
+
+    data
+        The pillar's ``spice``.
+
+    grants
+        Grants by name, in the pillar's form; ``None`` means those of the pillar.
+
+    exclusive
+        Whether grants that only ``held`` has go. Otherwise they stay, as long as their vm is still declared.
+
+    held
+        The policy that the minion holds already.
+
+    Raises :class:`~spicegrants.errors.PolicyError` with all findings.
+    """
+    data = plain(data)
+    if grants is not None and isinstance(data, dict):
+        data = {**data, "grants": plain(grants)}
+    if not exclusive and held is not None and isinstance(data, dict) and isinstance(data.get("grants"), dict):
+        vms = data.get("vms")
+        kept = {
+            grant.name: grant_to_pillar(grant)
+            for grant in held.grants.values()
+            if isinstance(vms, dict) and grant.vm in vms
+        }
+        data = {**data, "grants": {**kept, **data["grants"]}}
+    return pillar.parse(data)
+
+
+def without(policy: Policy, names: Iterable[str]) -> Policy:
+    """Return a policy less some grants."""
+    gone = set(names)
+    return replace(policy, grants={name: grant for name, grant in policy.grants.items() if name not in gone})
+
+
+def with_grant(policy: Policy, user: Any, vm: Any, nopasswd: Any, reason: Any) -> Policy:
+    """Return a policy with one more grant, named after user and vm, checked as one from pillar is."""
+    if vm not in policy.vms:
+        raise PolicyError([Finding("vm", f"no vm {vm!r}{did_you_mean(str(vm), policy.vms)}")])
+    grant = {"user": user, "vm": vm, "nopasswd": nopasswd, **({"reason": reason} if reason is not None else {})}
+    data = to_pillar(policy)
+    data["grants"][f"{user}-{vm}".replace("@", "-")] = grant
+    return pillar.parse(data)
+
+
+def remember(stored: Stored, wanted: Wanted, originals: Mapping[str, tuple[int, int, int]]) -> Stored:
+    """Return what must be stored once ``wanted`` is enforced; the first known rights of a viewer are kept for good."""
+    policy = wanted.policy
+    return replace(
+        stored,
+        policy=policy,
+        addresses={name: found for name, found in wanted.inventory.addresses.items() if name in policy.servers},
+        accesses=wanted.accesses,
+        group=policy.viewer.group,
+        originals={**originals, **stored.originals},
+    )
+
+
+def changes(before: Stored, after: Stored) -> list[Change]:
+    """Say in words how the stored policy changes."""
+    if dump(before) == dump(after):
+        return []
+    old, new = before.policy, after.policy
+    found = []
+    old_grants = old.grants if old else {}
+    for name in sorted({*old_grants, *new.grants}):
+        was, becomes = old_grants.get(name), new.grants.get(name)
+        if was != becomes:
+            verb = "adds" if was is None else "removes" if becomes is None else "changes"
+            grant = becomes or was
+            whom = grant.user or f"group {grant.group}"
+            found.append(Change("policy", f"{verb} the grant of {grant.vm} to {whom}", (name,)))
+    for what in ("servers", "vms", "schedules"):
+        was, becomes = getattr(old, what, {}), getattr(new, what)
+        for name in sorted({*was, *becomes}):
+            if was.get(name) != becomes.get(name):
+                verb = "adds" if name not in was else "removes" if name not in becomes else "changes"
+                found.append(Change("policy", f"{verb} {what[:-1]} {name}"))
+    for name in sorted(after.addresses):
+        if old is not None and before.addresses.get(name) not in (None, after.addresses[name]):
+            found.append(Change("policy", f"server {name} is now at {', '.join(after.addresses[name])}"))
+    return found or [Change("policy", "records who may open what now")]
+
+
+def sentences(report: Mapping[str, Any]) -> list[str]:
+    """Return the sentences of a report of changes."""
+    found = [f"{layer}: {what}" for layer, said in report.get("layers", {}).items() for what in said]
+    for grant, layers in report.get("grants", {}).items():
+        found += [f"{grant}: {layer}: {what}" for layer, said in layers.items() for what in said]
+    return found

@@ -1,0 +1,97 @@
+"""Why a user may, or may not, open a console: each layer's own answer. Pure: what the layers hold is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from spicegrants.compile import Access, Wanted
+from spicegrants.sudoers import Rule, calls
+
+
+def access_of(wanted: Wanted, user: str, vm: str) -> Access | None:
+    """Return the user's access to a vm, if he has one."""
+    return next((access for access in wanted.accesses if (access.user, access.vm) == (user, vm)), None)
+
+
+def policy(wanted: Wanted, user: str, vm: str) -> dict[str, Any]:
+    """Return the policy's answer: the grants behind it, or why there are none."""
+    access = access_of(wanted, user, vm)
+    if access is not None:
+        return {"answer": "granted", "why": "; ".join(grant_words(wanted, name) for name in access.grants)}
+    hindered = [str(finding) for finding in wanted.findings if _about(wanted, finding.path, user, vm)]
+    return {"answer": "not granted", "why": "; ".join(hindered) or f"no grant of {vm} means {user}"}
+
+
+def grant_words(wanted: Wanted, name: str) -> str:
+    """Spell a grant: its name, whom it means, and its reason."""
+    grant = wanted.policy.grants[name]
+    whom = f"user {grant.user}" if grant.user else f"group {grant.group}"
+    return f"grant {name} ({whom}{', ' + grant.reason if grant.reason else ''})"
+
+
+def _about(wanted: Wanted, path: str, user: str, vm: str) -> bool:
+    kind, _, rest = path.removeprefix("spice:").partition(":")
+    name = rest.partition(":")[0]
+    if kind == "grants":
+        grant = wanted.policy.grants[name]
+        return grant.vm == vm and (grant.user == user or grant.group is not None)
+    return (kind == "servers" and name == wanted.policy.vms[vm].server) or (kind == "vms" and name == vm)
+
+
+def firewall(
+    wanted: Wanted, user: str, vm: str, rules: Iterable[dict[str, Any]], drift: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the firewall's answer from the rules that the kernel holds, and from how they differ from the plan."""
+    altered = drift.get("layers", {}).get("firewall", [])
+    if altered:
+        return {"answer": "in doubt", "why": f"the guard is not as it must be; a run {'; '.join(altered)}"}
+    account = wanted.inventory.users.get(user)
+    if account is None:
+        return {"answer": "closed", "why": f"no user {user} on this machine"}
+    server = wanted.policy.vms[vm].server
+    addresses = wanted.inventory.addresses.get(server, ())
+    if not addresses:
+        return {"answer": "closed", "why": f"the address of server {server} is not known"}
+    port = wanted.policy.vms[vm].tls_port
+    key = (account.uid, wanted.gid, port, "accept")
+    open_to = {
+        rule["address"]
+        for rule in rules
+        if not rule["foreign"] and (rule["uid"], rule["gid"], rule["port"], rule["verdict"]) == key
+    }
+    who = f"UID {account.uid} with GID {wanted.gid} ({wanted.policy.viewer.group})"
+    missing = [address for address in addresses if address not in open_to]
+    if not missing:
+        return {"answer": "open", "why": f"element(s) for {who} to {', '.join(addresses)} port {port}"}
+    answer = "closed" if len(missing) == len(addresses) else "in doubt"
+    return {"answer": answer, "why": f"no element for {who} to {', '.join(missing)} port {port}"}
+
+
+def sudo(wanted: Wanted, user: str, vm: str, held: Iterable[Rule], allowed: bool) -> dict[str, Any]:
+    """Return sudo's own answer, and the rules of ours behind it."""
+    chosen = {(rule.viewer, rule.argument) for rule in calls(wanted.policy, user, vm)}
+    ours = [rule for rule in held if rule.user == user and (rule.viewer, rule.argument) in chosen]
+    if allowed and ours:
+        asked = "no password is asked" if all(rule.nopasswd for rule in ours) else "asks for the user's own password"
+        return {"answer": "allowed", "why": f"{len(ours)} exact rule(s); {asked}"}
+    if allowed:
+        return {"answer": "allowed", "why": "by a rule of another file, not by ours"}
+    return {"answer": "refused", "why": "no rule" if not ours else "our rule is there, but another overrules it"}
+
+
+def viewer(drift: dict[str, Any]) -> dict[str, Any]:
+    """Return the viewer layer's answer: whether only sudo can start it."""
+    altered = drift.get("layers", {}).get("viewer", [])
+    if altered:
+        return {"answer": "in doubt", "why": f"a run {'; '.join(altered)}"}
+    return {"answer": "only through sudo", "why": "its group has no members, owner and mode are as they must be"}
+
+
+def summary(answers: dict[str, dict[str, Any]]) -> str:
+    """Return ``may open``, ``may not open``, or ``in doubt`` where the layers disagree."""
+    said = tuple(answers[layer]["answer"] for layer in ("policy", "firewall", "sudo", "viewer"))
+    return {
+        ("granted", "open", "allowed", "only through sudo"): "may open",
+        ("not granted", "closed", "refused", "only through sudo"): "may not open",
+    }.get(said, "in doubt")

@@ -1,0 +1,57 @@
+"""Files and directories as values: what must be there, what is there, what differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+
+@dataclass(frozen=True)
+class File:
+    """A regular file of root's.
+
+    gid
+        Its group; ``None`` while that group does not exist yet.
+
+    reader
+        UID of the one user who may read it besides, by an access control list.
+    """
+
+    content: bytes
+    mode: int
+    gid: int | None = 0
+    uid: int = 0
+    reader: int | None = None
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory of root's."""
+
+    mode: int
+    gid: int | None = 0
+    uid: int = 0
+
+
+@dataclass(frozen=True)
+class Other:
+    """Something that is neither a regular file nor a directory, or cannot be ours: a link, a device, a pipe."""
+
+    kind: str
+
+
+Entry = Union[File, Directory, Other]
+
+
+def difference(wanted: Entry, live: Entry | None) -> str | None:
+    """Return the verb for what must be done: ``creates``, ``rewrites``, ...; ``None`` if nothing must."""
+    if live is None:
+        return "creates"
+    if wanted == live:
+        return None
+    if type(wanted) is not type(live):
+        kind = live.kind if isinstance(live, Other) else type(live).__name__.lower()
+        return f"replaces the {kind} at"
+    if isinstance(wanted, File) and wanted.content != live.content:
+        return "rewrites"
+    return "restores owner and mode of"

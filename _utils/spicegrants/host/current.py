@@ -1,0 +1,50 @@
+"""The minion's own state of affairs: what is stored, and a policy compiled against the system as it is."""
+
+from __future__ import annotations
+
+import os
+
+from spicegrants import store
+from spicegrants.compile import Wanted, compile_policy
+from spicegrants.errors import SystemFault
+from spicegrants.files import Directory, File
+from spicegrants.host import accounts, disk, resolve, run
+from spicegrants.inventory import Inventory
+from spicegrants.model import Policy
+
+
+def stored() -> store.Stored:
+    """Return what the last run stored on this minion. Needs root."""
+    run.as_root()
+    return store.load(disk.read_text(store.PATH))
+
+
+def keep(what: store.Stored) -> None:
+    """Store it, readable by root only."""
+    directory = os.path.dirname(store.PATH)
+    disk.make_parents(directory)
+    if disk.read(directory) != Directory(0o700):
+        disk.make_directory(directory, Directory(0o700))
+    wanted = File(store.dump(what), 0o600)
+    if disk.read(store.PATH) != wanted:
+        disk.write(store.PATH, wanted)
+
+
+def compiled(policy: Policy | None = None) -> Wanted:
+    """Compile a policy against the accounts and addresses of now.
+
+    policy
+        Defaults to the one that is stored on this minion.
+    """
+    kept = stored()
+    if policy is None:
+        policy = kept.policy
+    if policy is None:
+        raise SystemFault("no policy has been applied on this minion yet: run state.apply spice")
+    users = [grant.user for grant in policy.grants.values() if grant.user]
+    groups = {grant.group for grant in policy.grants.values() if grant.group} | {policy.viewer.group}
+    found_users, found_groups, numeric = accounts.read(users, sorted(groups))
+    addresses, unresolved = resolve.addresses(policy, kept.addresses)
+    authorities, unread = resolve.authorities(policy)
+    inventory = Inventory(found_users, found_groups, numeric, addresses, authorities, (*unresolved, *unread))
+    return compile_policy(policy, inventory, kept.accesses)

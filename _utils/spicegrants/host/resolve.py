@@ -1,0 +1,68 @@
+"""Resolves the names of servers, and reads the certificates that consoles are verified with."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+
+from spicegrants import names
+from spicegrants.errors import Finding, SystemFault
+from spicegrants.host import disk
+from spicegrants.model import Policy
+
+
+def addresses(policy: Policy, known: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, tuple[str, ...]], list[Finding]]:
+    """Return each server's addresses: the declared ones, or all that its name resolves to now.
+
+    known
+        Addresses of the run before; a server whose name does not resolve keeps them, and is reported all the same.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    findings = []
+    for server in policy.servers.values():
+        if server.addresses:
+            found[server.name] = server.addresses
+            continue
+        path = f"spice:servers:{server.name}:host"
+        try:
+            answers = socket.getaddrinfo(server.host, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            kept = known.get(server.name, ())
+            then = f"it keeps {', '.join(kept)}" if kept else "its consoles stay closed"
+            findings.append(Finding(path, f"{server.host!r} does not resolve ({error}): {then}"))
+            if kept:
+                found[server.name] = kept
+            continue
+        resolved = {names.address(str(answer[4][0])) for answer in answers}
+        usable = sorted(address for address in resolved if address and names.usable_address(address))
+        if usable:
+            found[server.name] = tuple(usable)
+        else:
+            findings.append(Finding(path, f"{server.host!r} resolves to no usable address: its consoles stay closed"))
+    return found, findings
+
+
+def authorities(policy: Policy) -> tuple[dict[str, str], list[Finding]]:
+    """Return the PEM text of each server that declares a ``ca``, read from the minion where it is a path."""
+    found: dict[str, str] = {}
+    findings = []
+    for server in policy.servers.values():
+        if server.ca is None:
+            continue
+        text: str | None = server.ca
+        if server.ca.startswith("/"):
+            path = f"spice:servers:{server.name}:ca"
+            try:
+                content = disk.read_text(server.ca)
+            except SystemFault as error:
+                findings.append(Finding(path, f"{error}: its consoles stay closed"))
+                continue
+            if content is None:
+                findings.append(Finding(path, f"no file {server.ca} on this machine: its consoles stay closed"))
+                continue
+            text = names.pem(content.decode("ascii", "replace"))
+            if text is None:
+                findings.append(Finding(path, f"{server.ca} holds no PEM certificate: its consoles stay closed"))
+                continue
+        found[server.name] = text
+    return found, findings

@@ -1,0 +1,97 @@
+"""Asks sudo's own tools: does a tree parse, what does it hold, who may run what."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+from typing import Any
+
+from spicegrants import sudoers
+from spicegrants.errors import CommandFailed, SystemFault
+from spicegrants.files import Directory, File
+from spicegrants.host import disk, run
+
+MAIN = "/etc/sudoers"
+_NEW_MOUNTS = 0x00020000
+_RECURSIVE_PRIVATE = 16384 | 262144
+_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
+
+
+def tree(path: str = MAIN) -> dict[str, Any]:
+    """Return a sudoers file and all that it includes, as cvtsudoers(1) parses it."""
+    return run.as_json(run.run(["cvtsudoers", "-f", "json", path]), "cvtsudoers")
+
+
+def own_tree() -> dict[str, Any] | None:
+    """Return our installed file as cvtsudoers parses it; ``None`` if it is missing or does not parse."""
+    if not isinstance(disk.read(sudoers.PATH), File):
+        return None
+    done = run.attempt(["cvtsudoers", "-f", "json", sudoers.PATH])
+    return run.as_json(done.stdout, "cvtsudoers") if done.returncode == 0 else None
+
+
+def check(text: str) -> None:
+    """Raise :class:`~spicegrants.errors.CommandFailed` unless our file with this text parses, alone and in the tree.
+
+    visudo sees the tree as it would be: in a mount namespace of its own, with a copy of the directory in memory.
+    Nothing is written where sudo could read it, and nothing is left behind, however this ends.
+    """
+    run.run(["visudo", "-c", "-f", "-"], text=text)
+    directory = os.path.dirname(sudoers.PATH)
+    if not isinstance(disk.read(directory), Directory):
+        raise SystemFault(f"there is no directory {directory}: is sudo installed?")
+    copies = _copies(directory)
+    copies[os.path.basename(sudoers.PATH)] = (text.encode(), 0o440, 0, 0)
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def staged() -> None:
+        _system_call(libc.unshare(_NEW_MOUNTS))
+        _system_call(libc.mount(b"none", b"/", None, _RECURSIVE_PRIVATE, None))
+        _system_call(libc.mount(b"tmpfs", directory.encode(), b"tmpfs", _NOSUID_NODEV_NOEXEC, b"mode=0755"))
+        for name, (content, mode, uid, gid) in copies.items():
+            descriptor = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(descriptor, "wb") as stream:
+                stream.write(content)
+                os.fchown(descriptor, uid, gid)
+                os.fchmod(descriptor, mode)
+
+    run.run(["visudo", "-c", "-f", MAIN], preexec_fn=staged)
+
+
+def _copies(directory: str) -> dict[str, tuple[bytes, int, int, int]]:
+    copies = {}
+    for name in disk.names_in(directory):
+        path = f"{directory}/{name}"
+        try:
+            status = os.stat(path)
+            if stat.S_ISREG(status.st_mode):
+                with open(path, "rb") as stream:
+                    content = stream.read()
+                copies[name] = (content, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+        except OSError as error:
+            raise SystemFault(f"{path} cannot be read: {error}") from error
+    return copies
+
+
+def _system_call(result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def included(whole: dict[str, Any]) -> bool:
+    """Tell whether the whole tree includes our file."""
+    return sudoers.ALIAS in whole.get("Command_Aliases", {})
+
+
+def allows(user: str, call: list[str]) -> bool:
+    """Tell whether sudo would let a user make a call (options and command, as behind ``sudo``)."""
+    options = []
+    words = list(call)
+    while words and words[0] in ("-u", "-g"):
+        options += [words.pop(0), words.pop(0)]
+    done = run.attempt(["sudo", "-n", "-l", "-U", user, *options, "--", *words])
+    if done.returncode not in (0, 1):
+        raise CommandFailed(f"sudo -l ended with {done.returncode}: {done.stderr.strip()[:500]}")
+    return done.returncode == 0

@@ -1,0 +1,55 @@
+"""What the compiler must know of the system, as plain values: accounts, addresses, certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spicegrants.errors import Finding
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user account: name, UID, and the GID of its primary group."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group: name, GID, and the names of its members, those by primary group included."""
+
+    name: str
+    gid: int
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the system says at the time of compiling.
+
+    users, groups
+        By name; a name that the system does not know is not in it.
+
+    numeric_names
+        Names of users and groups that consist of digits: nft, sudo and chown take such a name for the ID of
+        somebody else.
+
+    addresses
+        By server: the declared or resolved ones. A server that is not in it has none.
+
+    authorities
+        By server: the PEM text that its consoles are verified with. Servers that declare no ``ca`` are not in it.
+
+    findings
+        What could not be found out, and for what pillar path.
+    """
+
+    users: Mapping[str, Account]
+    groups: Mapping[str, Group]
+    numeric_names: frozenset[str] = frozenset()
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    authorities: Mapping[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()

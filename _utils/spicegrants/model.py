@@ -1,0 +1,148 @@
+"""The policy of one minion as validated, immutable values, and back to the pillar's own form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PortRange = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A KVM host: its name in URI and certificate, its addresses, the ports that are guarded towards it."""
+
+    name: str
+    host: str
+    ports: tuple[PortRange, ...]
+    addresses: tuple[str, ...] = ()
+    ca: str | None = None
+
+    def guards(self, port: int) -> bool:
+        """Tell whether a port lies in the guarded ranges."""
+        return any(low <= port <= high for low, high in self.ports)
+
+
+@dataclass(frozen=True)
+class Vm:
+    """A virtual machine whose SPICE console listens on a TLS port of a server."""
+
+    name: str
+    server: str
+    tls_port: int
+    host_subject: str | None = None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A weekly schedule in a time zone, with exception dates, all in the pillar's spelling but validated."""
+
+    name: str
+    days: tuple[str, ...]
+    hours: tuple[str, ...]
+    zone: str
+    exceptions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A user, or the members of a group, may open the console of a vm."""
+
+    name: str
+    vm: str
+    user: str | None = None
+    group: str | None = None
+    nopasswd: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """The programs that open consoles, and the group that only sudo lends."""
+
+    paths: tuple[str, ...] = ("/usr/bin/remote-viewer",)
+    group: str = "spicegrp"
+
+
+@dataclass(frozen=True)
+class Firewall:
+    """``guard`` is ``everywhere`` (every destination) or ``servers`` (their addresses only)."""
+
+    guard: str = "everywhere"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """All that is declared for one minion."""
+
+    servers: Mapping[str, Server]
+    vms: Mapping[str, Vm]
+    schedules: Mapping[str, Schedule]
+    grants: Mapping[str, Grant]
+    viewer: Viewer = Viewer()
+    firewall: Firewall = Firewall()
+
+    def guarded_ports(self) -> tuple[PortRange, ...]:
+        """Return the guarded ports of all servers, sorted, neighbours joined."""
+        return join_ranges(port for server in self.servers.values() for port in server.ports)
+
+    def uri(self, vm: Vm) -> str:
+        """Return the SPICE URI of a vm's console, as one types it."""
+        host = self.servers[vm.server].host
+        return f"spice://[{host}]?tls-port={vm.tls_port}" if ":" in host else f"spice://{host}?tls-port={vm.tls_port}"
+
+
+def join_ranges(ranges) -> tuple[PortRange, ...]:
+    """Sort port ranges and join those that touch or overlap."""
+    joined: list[PortRange] = []
+    for low, high in sorted(ranges):
+        if joined and low <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+        else:
+            joined.append((low, high))
+    return tuple(joined)
+
+
+def port_words(ranges) -> str:
+    """Spell port ranges as the pillar does: ``5900, 20001-20010``."""
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
+
+
+def to_pillar(policy: Policy) -> dict[str, Any]:
+    """Return the policy as plain data in the pillar's form; :func:`spicegrants.pillar.parse` reads it back."""
+
+    def plain(**values: Any) -> dict[str, Any]:
+        return {key: value for key, value in values.items() if value not in (None, [], False)}
+
+    return {
+        "servers": {
+            server.name: plain(
+                host=server.host,
+                addresses=list(server.addresses),
+                ports=[low if low == high else f"{low}-{high}" for low, high in server.ports],
+                ca=server.ca,
+            )
+            for server in policy.servers.values()
+        },
+        "vms": {
+            vm.name: plain(server=vm.server, tls_port=vm.tls_port, host_subject=vm.host_subject)
+            for vm in policy.vms.values()
+        },
+        "schedules": {
+            schedule.name: {
+                **plain(days=list(schedule.days), hours=list(schedule.hours), zone=schedule.zone),
+                **plain(**{"except": list(schedule.exceptions)}),
+            }
+            for schedule in policy.schedules.values()
+        },
+        "grants": {grant.name: grant_to_pillar(grant) for grant in policy.grants.values()},
+        "viewer": {"path": list(policy.viewer.paths), "group": policy.viewer.group, "confine": False},
+        "firewall": {"backend": "nftables", "guard": policy.firewall.guard},
+    }
+
+
+def grant_to_pillar(grant: Grant) -> dict[str, Any]:
+    """Return one grant in the pillar's form, defaults left out."""
+    fields = ("user", "group", "vm", "nopasswd", "reason")
+    return {field: getattr(grant, field) for field in fields if getattr(grant, field) not in (None, False)}

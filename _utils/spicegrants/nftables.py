@@ -1,0 +1,346 @@
+"""The firewall layer for nftables: one table of our own, grants as elements of a verdict map.
+
+What is wanted and what the kernel holds are both lists of libnftables JSON objects (libnftables-json(5)) and go
+through :func:`structure` and :func:`elements`, so that they compare as data. Nothing here is text for nft to parse.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spicegrants.compile import Wanted
+from spicegrants.model import join_ranges, port_words
+from spicegrants.plan import Change
+
+FAMILY = "inet"
+TABLE = "spice_grant"
+LOG_PREFIX = "spice-grant deny: "
+# Before the usual filter chains (0), so that the log line and the reset come from here.
+PRIORITY = -5
+# Numbers where nft prints numbers when asked for them (-n): a rule compares equal to what was sent.
+_TCP = 6
+_ESTABLISHED = 2
+_ACCEPT = {"accept": None}
+_IPS = {
+    4: ("grants4", "denied4", "servers4", "ip", "ipv4_addr"),
+    6: ("grants6", "denied6", "servers6", "ip6", "ipv6_addr"),
+}
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """What decides a connection: UID and GID of the socket's creator, destination address and TCP port."""
+
+    uid: int
+    gid: int
+    address: str
+    port: int
+
+    @property
+    def version(self) -> int:
+        """The IP version, 4 or 6."""
+        return ipaddress.ip_address(self.address).version
+
+    @property
+    def concat(self) -> Object:
+        """The key as nft writes it."""
+        return {"concat": [self.uid, self.gid, self.address, self.port]}
+
+
+@dataclass(frozen=True)
+class Element:
+    """What the kernel holds for a key."""
+
+    verdict: str = "accept"
+    vm: str | None = None
+    packets: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class FirewallPlan:
+    """Changes in words, and the one transaction that makes them."""
+
+    changes: tuple[Change, ...]
+    commands: tuple[Object, ...]
+
+
+def wanted_elements(wanted: Wanted) -> dict[Key, Element]:
+    """Return the elements that the grants stand for; none as long as the viewer's group does not exist."""
+    if wanted.gid is None:
+        return {}
+    return {
+        Key(access.uid, wanted.gid, address, wanted.port(access)): Element(vm=access.vm)
+        for access in wanted.accesses
+        for address in wanted.addresses(access)
+    }
+
+
+def skeleton(wanted: Wanted) -> list[Object]:
+    """Return table, sets, maps, chains and rules, without the elements of the grant maps."""
+    own = {"family": FAMILY, "table": TABLE}
+    guard_servers = wanted.policy.firewall.guard == "servers"
+    objects: list[Object] = [{"table": {"family": FAMILY, "name": TABLE}}]
+    for grants, denied, servers, _, kind in _IPS.values():
+        key = ["uid", "gid", kind, "inet_service"]
+        counted = {"stmt": [{"counter": None}]}
+        objects.append({"map": {**own, "name": grants, "type": key, "map": "verdict", **counted}})
+        evidence = {"flags": ["timeout"], "timeout": 3600, "size": 65535, **counted}
+        objects.append({"set": {**own, "name": denied, "type": key, **evidence}})
+        if guard_servers:
+            objects.append({"set": {**own, "name": servers, "type": kind, "elem": _server_addresses(wanted, kind)}})
+    ports = [low if low == high else {"range": [low, high]} for low, high in wanted.policy.guarded_ports()]
+    objects.append({"set": {**own, "name": "guarded", "type": "inet_service", "flags": ["interval"], "elem": ports}})
+    hook = {"type": "filter", "prio": PRIORITY, "policy": "accept"}
+    objects += [
+        {"chain": {**own, "name": "deny"}},
+        {"chain": {**own, "name": "guard"}},
+        {"chain": {**own, "name": "output", **hook, "hook": "output"}},
+        {"chain": {**own, "name": "forward", **hook, "hook": "forward"}},
+    ]
+    for chain, expressions in _rules(guard_servers):
+        objects.append({"rule": {**own, "chain": chain, "expr": expressions}})
+    return objects
+
+
+def _server_addresses(wanted: Wanted, kind: str) -> list[str]:
+    found = {
+        address
+        for addresses in wanted.inventory.addresses.values()
+        for address in addresses
+        if ("ipv4_addr" if ipaddress.ip_address(address).version == 4 else "ipv6_addr") == kind
+    }
+    return sorted(found)
+
+
+def _rules(guard_servers: bool) -> list[tuple[str, list[Object]]]:
+    """Return chain and expressions of each rule, in order."""
+    rules: list[tuple[str, list[Object]]] = []
+    for grants, _, _, ip, _ in _IPS.values():
+        rules.append(("guard", [{"vmap": {"key": _key(ip), "data": f"@{grants}"}}]))
+    rules += [
+        # Whatever has an owner and was not accepted above is denied, established or not: a removed grant ends a
+        # live session.
+        ("guard", [_match({"meta": {"key": "skuid"}}, {"range": [0, 4294967295]}), {"goto": {"target": "deny"}}]),
+        # What has no owner is the teardown of a socket that is gone already. Its connection was let in once;
+        # refusing the rest would leave the server's side hanging and log denials that are none.
+        ("guard", [_match({"ct": {"key": "state"}}, _ESTABLISHED, "in"), _ACCEPT]),
+        ("guard", [{"goto": {"target": "deny"}}]),
+    ]
+    for _, denied, _, ip, _ in _IPS.values():
+        rules.append(("deny", [{"set": {"op": "update", "elem": _key(ip), "set": f"@{denied}"}}]))
+    rules += [
+        (
+            "deny",
+            [
+                {"limit": {"rate": 30, "burst": 30, "per": "minute"}},
+                {"log": {"prefix": LOG_PREFIX, "level": "info", "flags": "skuid"}},
+            ],
+        ),
+        ("deny", [_match({"meta": {"key": "l4proto"}}, _TCP), {"reject": {"type": "tcp reset"}}]),
+    ]
+    guarded = _match({"payload": {"protocol": "tcp", "field": "dport"}}, "@guarded")
+    for chain, target in (("output", "guard"), ("forward", "deny")):
+        if guard_servers:
+            for _, _, servers, ip, _ in _IPS.values():
+                to_server = _match({"payload": {"protocol": ip, "field": "daddr"}}, f"@{servers}")
+                rules.append((chain, [to_server, guarded, {"goto": {"target": target}}]))
+        else:
+            rules.append((chain, [guarded, {"goto": {"target": target}}]))
+    return rules
+
+
+def _key(ip: str) -> Object:
+    return {
+        "concat": [
+            {"meta": {"key": "skuid"}},
+            {"meta": {"key": "skgid"}},
+            {"payload": {"protocol": ip, "field": "daddr"}},
+            {"payload": {"protocol": "tcp", "field": "dport"}},
+        ]
+    }
+
+
+def _match(left: Object, right: Any, operator: str = "==") -> Object:
+    return {"match": {"op": operator, "left": left, "right": right}}
+
+
+def structure(objects: Iterable[Object]) -> dict[tuple[str, str], Any]:
+    """Return what a table is built of, by kind and name, in a form that compares.
+
+    Rules are listed with their chain, in order. Handles, counters and the elements of the maps and of the sets that
+    the kernel fills itself are left out; the elements of the other sets are put in order.
+    """
+    built: dict[tuple[str, str], Any] = {}
+    for entry in objects:
+        for kind, body in entry.items():
+            if kind == "rule":
+                built.setdefault(("chain", body["chain"]), {}).setdefault("rules", []).append(
+                    _without_counts(body["expr"])
+                )
+            elif kind != "metainfo":
+                kept = {key: value for key, value in body.items() if key not in ("handle", "elem", "family", "table")}
+                kept.pop("name")
+                if kind == "set" and not kept.get("timeout"):
+                    kept["elem"] = _normal_elements(body.get("elem", []))
+                built.setdefault((kind, body["name"]), {}).update(kept)
+    return built
+
+
+def _without_counts(expressions: list[Object]) -> list[Object]:
+    return [{"counter": None} if "counter" in expression else expression for expression in expressions]
+
+
+def _normal_elements(values: list[Any]) -> list[Any]:
+    if all(isinstance(value, str) for value in values):
+        return sorted(values)
+    ranges = [tuple(value["range"]) if isinstance(value, dict) else (value, value) for value in values]
+    return list(join_ranges(ranges))
+
+
+def elements(objects: Iterable[Object]) -> dict[Key, Element]:
+    """Return the elements of the grant maps that a listing holds."""
+    found: dict[Key, Element] = {}
+    for entry in objects:
+        body = entry.get("map")
+        if body and body["name"] in ("grants4", "grants6"):
+            for value, verdict in body.get("elem", []):
+                found.update([_element(value, verdict)])
+    return found
+
+
+def _element(value: Object, verdict: Object) -> tuple[Key, Element]:
+    detail = value.get("elem", {"val": value})
+    counter = detail.get("counter") or {}
+    (kind,) = verdict
+    return Key(*detail["val"]["concat"]), Element(
+        kind, detail.get("comment"), counter.get("packets", 0), counter.get("bytes", 0)
+    )
+
+
+def denied(objects: Iterable[Object]) -> dict[Key, int]:
+    """Return how many packets of whom to where a listing says were denied within the last hour."""
+    found: dict[Key, int] = {}
+    for entry in objects:
+        body = entry.get("set")
+        if body and body["name"] in ("denied4", "denied6"):
+            for value in body.get("elem", []):
+                key, element = _element(value, _ACCEPT)
+                found[key] = element.packets
+    return found
+
+
+def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
+    """Compare what is wanted with a listing of our table; ``None`` says that there is no such table.
+
+    Elements are changed one by one, so that all others keep their counters. If the table is built differently it is
+    built anew, in the same single transaction that takes the old one away: there is no moment without a guard.
+    """
+    want_elements, want_objects = wanted_elements(wanted), skeleton(wanted)
+    if live is None:
+        ports = port_words(wanted.policy.guarded_ports())
+        where = "the servers" if wanted.policy.firewall.guard == "servers" else "every destination"
+        start = [Change("firewall", f"guards ports {ports} towards {where}")]
+        return _rebuilt(wanted, start, want_objects, want_elements, {})
+    have_elements = elements(live)
+    wrong = _structural(structure(want_objects), structure(live))
+    if wrong:
+        return _rebuilt(wanted, wrong, want_objects, want_elements, have_elements)
+    gone = {key for key, have in have_elements.items() if not _same(want_elements.get(key), have)}
+    new = {key for key, want in want_elements.items() if not _same(want, have_elements.get(key))}
+    commands = []
+    if gone:
+        commands += [{"delete": body} for body in _element_objects(dict.fromkeys(gone))]
+    if new:
+        commands += [{"add": body} for body in _element_objects({key: want_elements[key] for key in new})]
+    return FirewallPlan(tuple(_element_changes(wanted, want_elements, have_elements)), tuple(commands))
+
+
+def _same(want: Element | None, have: Element | None) -> bool:
+    return want is not None and have is not None and (want.verdict, want.vm) == (have.verdict, have.vm)
+
+
+def _rebuilt(
+    wanted: Wanted, start: list[Change], objects: list[Object], want: dict[Key, Element], have: dict[Key, Element]
+) -> FirewallPlan:
+    table = {"table": {"family": FAMILY, "name": TABLE}}
+    commands = [{"add": table}, {"delete": table}]
+    commands += [{"add": entry} for entry in (*objects, *_element_objects(want))]
+    return FirewallPlan((*start, *_element_changes(wanted, want, have)), tuple(commands))
+
+
+def _element_objects(chosen: Mapping[Key, Element | None]) -> list[Object]:
+    """Return element objects, a map each; a key alone, as deleting takes it, where no element is given."""
+    objects = []
+    for version, (grants, *_) in _IPS.items():
+        entries: list[Any] = []
+        for key in sorted(key for key in chosen if key.version == version):
+            element = chosen[key]
+            if element is None:
+                entries.append(key.concat)
+            else:
+                entries.append([{"elem": {"val": key.concat, "comment": element.vm}}, {element.verdict: None}])
+        if entries:
+            objects.append({"element": {"family": FAMILY, "table": TABLE, "name": grants, "elem": entries}})
+    return objects
+
+
+def _structural(want: Mapping, have: Mapping) -> list[Change]:
+    """Say in words how a table is built differently."""
+    changes = []
+    for kind, name in sorted({*want, *have}):
+        wanted, held = want.get((kind, name)), have.get((kind, name))
+        if wanted == held:
+            continue
+        if held is None:
+            changes.append(f"restores {kind} {name}, which was missing")
+        elif wanted is None:
+            changes.append(f"removes {kind} {name}, which does not belong in table {TABLE}")
+        elif name == "guarded":
+            changes.append(f"guards ports {port_words(wanted['elem'])} instead of {port_words(held['elem'])}")
+        elif kind == "chain":
+            changes.append(f"restores chain {name}: {_rule_words(wanted.get('rules', []), held.get('rules', []))}")
+        else:
+            changes.append(f"restores {kind} {name}, which was altered")
+    return [Change("firewall", what) for what in changes]
+
+
+def _rule_words(want: list, have: list) -> str:
+    foreign = sum(rule not in want for rule in have)
+    missing = sum(rule not in have for rule in want)
+    counted = [f"{foreign} rule(s) that do not belong there"] * bool(foreign)
+    counted += [f"{missing} rule(s) missing"] * bool(missing)
+    return ", ".join(counted) or "its rules were out of order or altered"
+
+
+def _element_changes(wanted: Wanted, want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Change]:
+    changes = []
+    if wanted.gid is None:
+        # The group is about to be made: its elements are part of what this run will change.
+        for access in wanted.accesses:
+            for address in wanted.addresses(access):
+                what = f"opens {address} port {wanted.port(access)} to {access.user}"
+                changes.append(Change("firewall", what, access.grants))
+    names = {access.uid: access.user for access in (*wanted.previous, *wanted.accesses)}
+    for key in sorted({*want, *have}):
+        held, wished = have.get(key), want.get(key)
+        if _same(wished, held):
+            continue
+        vm = (wished or held).vm or wanted.vm_at(key.address, key.port)
+        grants = wanted.grants_of(key.uid, vm)
+        who = names.get(key.uid) or f"UID {key.uid}"
+        place = f"{key.address} port {key.port}"
+        if held is None:
+            what = f"opens {place} to {who}"
+        elif wished is None:
+            foreign = "" if key.gid == wanted.gid else f" with GID {key.gid}"
+            what = f"closes {place} to {who}{foreign}"
+        else:
+            what = f"restores the element that opens {place} to {who}"
+        changes.append(Change("firewall", what, grants))
+    return changes

@@ -1,0 +1,197 @@
+"""Pillar to policy: everything is checked, and everything that is wrong is said at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from spicegrants import names, schedule
+from spicegrants.errors import Finding, PolicyError
+from spicegrants.model import Firewall, Grant, Policy, PortRange, Server, Viewer, Vm, join_ranges
+from spicegrants.reader import Node, shown
+
+_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+
+
+def parse(data: Any, root: str = "spice") -> Policy:
+    """Turn the pillar's ``spice`` mapping into a policy.
+
+    data
+        Plain data, as the pillar holds it. Not trusted in any way.
+
+    root
+        Where the data stands, for the paths in findings. Defaults to ``spice``.
+
+    Raises :class:`~spicegrants.errors.PolicyError` with all findings if anything is wrong.
+    """
+    findings: list[Finding] = []
+    node = Node(data, root, findings)
+    if data is None or data == {}:
+        node.wrong("the pillar of this minion declares nothing here; nothing was assumed")
+    elif node.keys(("servers", "vms", "grants"), ("schedules", "viewer", "firewall")):
+        policy = _policy(node)
+        if not findings:
+            return policy
+    raise PolicyError(findings)
+
+
+def _policy(node: Node) -> Policy:
+    servers = _named(node.child("servers"), _server)
+    vms = _named(node.child("vms"), lambda name, child: _vm(name, child, servers, node.child("servers")))
+    _unshared_ports(node.child("vms"), vms, servers)
+    schedules = _named(node.child("schedules"), schedule.parse)
+    viewer = _viewer(node.child("viewer"))
+    grants = _named(
+        node.child("grants"), lambda name, child: _grant(name, child, node.child("vms"), node.child("schedules"))
+    )
+    return Policy(servers, vms, schedules, grants, viewer, _firewall(node.child("firewall")))
+
+
+def _named(node: Node, read) -> Mapping[str, Any]:
+    """Read a mapping of names; children with findings are left out."""
+    found = {}
+    if node.absent:
+        return found
+    for name, child in node.items():
+        complaint = names.object_name(name)
+        if complaint:
+            child.wrong(f"{shown(name)} {complaint}")
+        else:
+            value = read(name, child)
+            if value is not None:
+                found[name] = value
+    return found
+
+
+def _server(name: str, node: Node) -> Server | None:
+    if not node.keys(("host", "ports"), ("addresses", "ca")):
+        return None
+    host = node.child("host").text(names.host_name)
+    ports = _ports(node.child("ports"))
+    addresses = [_address(child) for child in node.child("addresses").elements(scalar=True)]
+    if node.child("addresses").value == []:
+        node.child("addresses").wrong("is empty: leave it out to have the host's name resolved")
+    if None in (host, *addresses) or not ports:
+        return None
+    if not addresses and names.address(host):
+        addresses = [names.address(host)]
+    unique = tuple(dict.fromkeys(addresses))
+    return Server(name, host.lower(), ports, unique, _authority(node.child("ca")))
+
+
+def _address(node: Node) -> str | None:
+    text = node.text(lambda value: None if names.address(value) else "is no IP address")
+    if text is None:
+        return None
+    address = names.address(text)
+    if not names.usable_address(address):
+        node.wrong(f"{address} is not the address of one server")
+        return None
+    return address
+
+
+def _authority(node: Node) -> str | None:
+    """Return PEM text, or the path of a file with it."""
+    if isinstance(node.value, str) and "-----BEGIN" in node.value:
+        text = names.pem(node.value)
+        if text is None:
+            node.wrong("holds no PEM certificate")
+        return text
+    return node.text(names.path)
+
+
+def _ports(node: Node) -> tuple[PortRange, ...]:
+    ranges = []
+    for child in node.elements(scalar=True):
+        if isinstance(child.value, str):
+            match = _RANGE.fullmatch(child.value)
+            low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+            if not 1 <= low <= high <= 65535:
+                child.wrong(f"{shown(child.value)} is no port or range of ports, as 20002 or 20001-20010")
+                continue
+            ranges.append((low, high))
+        else:
+            port = child.port()
+            if port is not None:
+                ranges.append((port, port))
+    if node.value == []:
+        node.wrong("guards nothing: name at least one port")
+    return join_ranges(ranges)
+
+
+def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: Node) -> Vm | None:
+    if not node.keys(("server", "tls_port"), ("host_subject", "password")):
+        return None
+    server = node.child("server").reference(_names_in(declared), "server")
+    port = node.child("tls_port").port()
+    subject = node.child("host_subject").text(names.line)
+    if not node.child("password").absent:
+        node.child("password").wrong(
+            "cannot be kept from the user as long as the viewer runs unconfined; leave it out, the viewer asks for it"
+        )
+    if port is not None and server in servers and not servers[server].guards(port):
+        node.child("tls_port").wrong(f"{port} is outside the guarded ports of server {server!r}")
+    return None if server is None or port is None else Vm(name, server, port, subject)
+
+
+def _names_in(node: Node) -> list[str]:
+    """Return the names declared, also of things that are wrong in themselves: those are reported once, there."""
+    return [name for name in node.value if isinstance(name, str)] if isinstance(node.value, dict) else []
+
+
+def _unshared_ports(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Server]) -> None:
+    """Two vms behind one address and port would be one console: refuse."""
+    owner: dict[tuple[str, int], str] = {}
+    for vm in vms.values():
+        server = servers.get(vm.server)
+        for place in (server.host, *server.addresses) if server else (vm.server,):
+            other = owner.setdefault((place, vm.tls_port), vm.name)
+            if other != vm.name:
+                node.child(vm.name).child("tls_port").wrong(f"{vm.tls_port} on {place} is already vm {other!r}")
+                break
+
+
+def _grant(name: str, node: Node, vms: Node, schedules: Node) -> Grant | None:
+    later = ("schedule", "valid_from", "valid_until")
+    if not node.keys(("vm",), ("user", "group", "nopasswd", "reason", *later)):
+        return None
+    user = node.child("user").text(names.account_name)
+    group = node.child("group").text(names.account_name)
+    if ("user" in node.value) == ("group" in node.value):
+        node.wrong("needs either 'user' or 'group'")
+    if user == "root":
+        node.child("user").wrong("root needs no grant: no client can hold root back")
+    vm = node.child("vm").reference(_names_in(vms), "vm")
+    for key in later:
+        if key in node.value:
+            if key == "schedule":
+                node.child(key).reference(_names_in(schedules), "schedule")
+            node.child(key).wrong("limits in time are not enforced by this version: the grant would always be open")
+    nopasswd = node.child("nopasswd").flag(False)
+    reason = node.child("reason").text(names.line)
+    return None if vm is None else Grant(name, vm, user, group, nopasswd, reason)
+
+
+def _viewer(node: Node) -> Viewer:
+    if node.absent or not node.keys((), ("path", "group", "confine")):
+        return Viewer()
+    paths = tuple(
+        path for path in (child.text(names.path) for child in node.child("path").elements(scalar=True)) if path
+    )
+    if node.child("path").value == []:
+        node.child("path").wrong("is empty: name at least one viewer")
+    group = node.child("group").text(names.account_name)
+    if group == "root":
+        node.child("group").wrong("must be a group of its own")
+    confine = node.child("confine")
+    if confine.value not in (None, False):
+        confine.wrong(f"{shown(confine.value)} is not possible in this version: it has the direct form only (false)")
+    return Viewer(tuple(dict.fromkeys(paths)) or Viewer.paths, group or Viewer.group)
+
+
+def _firewall(node: Node) -> Firewall:
+    if node.absent or not node.keys((), ("backend", "guard")):
+        return Firewall()
+    node.child("backend").choice(("auto", "nftables"), "auto")
+    return Firewall(node.child("guard").choice(("everywhere", "servers"), "everywhere"))

@@ -1,0 +1,57 @@
+"""The difference between what is wanted and what the system holds, in words a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+LAYERS = ("policy", "firewall", "sudo", "viewer")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that applying would change.
+
+    layer
+        One of :data:`LAYERS`.
+
+    what
+        A short sentence without a full stop, as ``opens 192.168.2.2 port 20002 to myself``.
+
+    grants
+        The grants that it is about; none if it is about the layer as a whole.
+    """
+
+    layer: str
+    what: str
+    grants: tuple[str, ...] = ()
+
+
+def as_dict(changes: Iterable[Change]) -> dict[str, Any]:
+    """Return changes as Salt reports them: by grant and layer, and by layer what no single grant stands for.
+
+    .. code-block:: python
+
+        {"grants": {"myself-debianx": {"firewall": ["opens ..."]}}, "layers": {"viewer": ["creates group ..."]}}
+    """
+    report: dict[str, Any] = {}
+    for change in changes:
+        if change.grants:
+            for grant in change.grants:
+                layers = report.setdefault("grants", {}).setdefault(grant, {})
+                layers.setdefault(change.layer, []).append(change.what)
+        else:
+            report.setdefault("layers", {}).setdefault(change.layer, []).append(change.what)
+    return report
+
+
+def merge(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Merge reports of several layers, as made by :func:`as_dict`, into one."""
+    merged: dict[str, Any] = {}
+    for report in reports:
+        for grant, layers in report.get("grants", {}).items():
+            merged.setdefault("grants", {}).setdefault(grant, {}).update(layers)
+        for layer, sentences in report.get("layers", {}).items():
+            merged.setdefault("layers", {}).setdefault(layer, []).extend(sentences)
+    return merged

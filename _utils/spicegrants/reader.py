@@ -1,0 +1,137 @@
+"""Reads nested plain data and collects what is wrong with it, each finding with its path."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from spicegrants.errors import Finding
+
+
+def shown(value: Any) -> str:
+    """Quote a value from pillar for a message: one short line, control characters escaped."""
+    text = ascii(value) if isinstance(value, str) else f"{value!a} ({type(value).__name__})"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``, did you mean 'x'?`` when a known name is close, else an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+class Node:
+    """A value at a path. Its readers return the value, or note a finding and return ``None``."""
+
+    def __init__(self, value: Any, path: str, findings: list[Finding]) -> None:
+        self.value = value
+        self.path = path
+        self._findings = findings
+
+    def wrong(self, message: str) -> None:
+        """Note a finding at this path."""
+        self._findings.append(Finding(self.path, message))
+
+    def child(self, key: Any) -> Node:
+        """Return the node below a key; its value is ``None`` where the key is absent."""
+        value = self.value.get(key) if isinstance(self.value, dict) else None
+        spelled = key if isinstance(key, str) and key.isprintable() else shown(key)
+        return Node(value, f"{self.path}:{spelled}", self._findings)
+
+    def items(self) -> list[tuple[str, Node]]:
+        """Return the named children of a mapping whose keys are free."""
+        if not isinstance(self.value, dict):
+            self.wrong(f"must be a mapping of names, not {shown(self.value)}")
+            return []
+        children = []
+        for key in self.value:
+            child = self.child(key)
+            if isinstance(key, str):
+                children.append((key, child))
+            else:
+                child.wrong("a name must be text: put it in quotes")
+        return children
+
+    def keys(self, required: Iterable[str], optional: Iterable[str] = ()) -> bool:
+        """Check that this is a mapping with the required keys and no unknown ones; tell whether it is a mapping."""
+        required, known = tuple(required), (*required, *optional)
+        if not isinstance(self.value, dict):
+            self.wrong(f"must be a mapping with {', '.join(known)}, not {shown(self.value)}")
+            return False
+        for key in self.value:
+            if key not in known:
+                hint = did_you_mean(key, known) if isinstance(key, str) else ""
+                self.child(key).wrong(f"unknown key{hint or ', known are ' + ', '.join(known)}")
+        for key in required:
+            if key not in self.value:
+                self.wrong(f"{key!r} is missing")
+        return True
+
+    @property
+    def absent(self) -> bool:
+        """Tell whether there is no value here."""
+        return self.value is None
+
+    def text(self, check: Callable[[str], str | None]) -> str | None:
+        """Return text that passes ``check``, which says what is wrong or returns ``None``."""
+        if self.absent:
+            return None
+        if not isinstance(self.value, str):
+            self.wrong(f"must be text, not {shown(self.value)}")
+            return None
+        complaint = check(self.value)
+        if complaint:
+            self.wrong(f"{shown(self.value)} {complaint}")
+            return None
+        return self.value
+
+    def flag(self, default: bool) -> bool:
+        """Return a boolean; ``default`` where absent."""
+        if self.absent:
+            return default
+        if not isinstance(self.value, bool):
+            self.wrong(f"must be true or false, not {shown(self.value)}")
+            return default
+        return self.value
+
+    def choice(self, allowed: Iterable[str], default: str) -> str:
+        """Return one of some words; ``default`` where absent."""
+        allowed = tuple(allowed)
+        if self.absent:
+            return default
+        if self.value not in allowed:
+            self.wrong(f"must be one of {', '.join(allowed)}, not {shown(self.value)}")
+            return default
+        return self.value
+
+    def port(self) -> int | None:
+        """Return a TCP port."""
+        if self.absent:
+            return None
+        if isinstance(self.value, bool) or not isinstance(self.value, int):
+            self.wrong(f"must be a port number, not {shown(self.value)}")
+            return None
+        if not 1 <= self.value <= 65535:
+            self.wrong(f"{self.value} is no port: 1 to 65535")
+            return None
+        return self.value
+
+    def elements(self, *, scalar: bool = False) -> list[Node]:
+        """Return the nodes of a list; with ``scalar`` a single value counts as a list of one."""
+        if self.absent:
+            return []
+        if scalar and not isinstance(self.value, (list, dict)):
+            return [self]
+        if not isinstance(self.value, list):
+            self.wrong(f"must be a list, not {shown(self.value)}")
+            return []
+        return [Node(value, f"{self.path}:{index}", self._findings) for index, value in enumerate(self.value)]
+
+    def reference(self, known: Iterable[str], what: str) -> str | None:
+        """Return the name of something that is declared elsewhere."""
+        name = self.text(lambda text: None)
+        if name is None or name in (known := tuple(known)):
+            return name
+        self.wrong(f"no {what} {shown(name)}{did_you_mean(name, known)}")
+        return None

@@ -1,0 +1,80 @@
+"""The minion's own copy of what was declared and enforced, so that nothing later needs a master."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from spicegrants import pillar
+from spicegrants.compile import Access
+from spicegrants.errors import LiveStateUnreadable, SpiceGrantError
+from spicegrants.model import Policy, to_pillar
+
+PATH = "/var/lib/spice-grant/state.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is kept between runs.
+
+    policy
+        The policy that is enforced; ``None`` before the first run.
+
+    addresses
+        By server: the addresses of the last run, for when its name does not resolve.
+
+    accesses
+        Who could open what after the last run.
+
+    group
+        Name of the viewer's group once it is in our care: its members are drift then.
+
+    originals
+        By path of a viewer: ``[uid, gid, mode]`` from before the first run.
+    """
+
+    policy: Policy | None = None
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    accesses: tuple[Access, ...] = ()
+    group: str | None = None
+    originals: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+
+
+def dump(stored: Stored) -> bytes:
+    """Return the file's content."""
+    document: dict[str, Any] = {
+        "format": _FORMAT,
+        "policy": to_pillar(stored.policy) if stored.policy else None,
+        "addresses": {name: list(found) for name, found in stored.addresses.items()},
+        "accesses": [asdict(access) for access in stored.accesses],
+        "group": stored.group,
+        "originals": {path: list(owner) for path, owner in stored.originals.items()},
+    }
+    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+
+
+def load(content: bytes | None) -> Stored:
+    """Read the file's content back; ``None`` says that there is no file.
+
+    Raises :class:`~spicegrants.errors.LiveStateUnreadable` if it is not what :func:`dump` wrote.
+    """
+    if content is None:
+        return Stored()
+    try:
+        document = json.loads(content)
+        if document["format"] != _FORMAT:
+            raise LiveStateUnreadable(f"{PATH} has format {document['format']!r}, this version reads {_FORMAT}")
+        return Stored(
+            pillar.parse(document["policy"], "policy") if document["policy"] else None,
+            {name: tuple(found) for name, found in document["addresses"].items()},
+            tuple(Access(**{**entry, "grants": tuple(entry["grants"])}) for entry in document["accesses"]),
+            document["group"],
+            {path: tuple(owner) for path, owner in document["originals"].items()},
+        )
+    except LiveStateUnreadable:
+        raise
+    except (SpiceGrantError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LiveStateUnreadable(f"{PATH} is damaged ({error}); remove it, and the next run writes it anew") from error

@@ -1,0 +1,98 @@
+"""Judges what was tried as the users themselves against the policy. Pure: the attempts are made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+OPEN, DENIED, UNREACHABLE, NOT_STOPPED = "open", "denied", "unreachable", "not stopped"
+
+
+def connection(outcome: str, refused_by_guard: bool) -> str:
+    """Say what became of a connection.
+
+    outcome
+        What connecting gave: ``connected``, ``refused``, ``unanswered`` or ``no route``.
+
+    refused_by_guard
+        Whether the guard counted a refusal of just this UID, GID, address and port meanwhile.
+
+    Returns ``open``; ``denied`` only if the guard says that it was the guard; ``unreachable`` if no packet could leave
+    or the server did not take it. :func:`cell` calls the latter ``not stopped`` where the guard should have refused.
+    """
+    if outcome == "connected":
+        return OPEN
+    return DENIED if refused_by_guard else UNREACHABLE
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What happened when one user tried one vm.
+
+    viewer_group, own_group
+        By address: how the connection ended with the viewer's group, and with the user's own; pairs of
+        outcome and whether the guard refused.
+
+    calls
+        By granted call, as a text: whether sudo lets the user make it.
+
+    mutants
+        By what is different: whether sudo lets the user make it.
+
+    starts
+        Viewers that the user can start without sudo.
+    """
+
+    viewer_group: Mapping[str, tuple[str, bool]]
+    own_group: Mapping[str, tuple[str, bool]]
+    calls: Mapping[str, bool]
+    mutants: Mapping[str, bool] = field(default_factory=dict)
+    starts: tuple[str, ...] = ()
+
+
+def cell(granted: bool, attempt: Attempt) -> dict[str, Any]:
+    """Return one cell of the matrix: what each layer did, and the differences from the policy."""
+    differences = []
+    with_group = _connections(attempt.viewer_group, granted, "with the viewer's group", differences)
+    without_group = _connections(attempt.own_group, False, "with his own program", differences)
+    for call, allowed in sorted(attempt.calls.items()):
+        if allowed != granted:
+            differences.append(f"sudo {'lets' if allowed else 'refuses'}: sudo {call}")
+    for what, allowed in sorted(attempt.mutants.items()):
+        if allowed:
+            differences.append(f"sudo lets a call that is not granted: {what}")
+    for program in attempt.starts:
+        differences.append(f"starts {program} without sudo")
+    return {
+        "granted": granted,
+        "viewer group": with_group,
+        "own program": without_group,
+        "sudo": "allowed" if attempt.calls and all(attempt.calls.values()) else "refused",
+        "differences": differences,
+    }
+
+
+def _connections(outcomes: Mapping[str, tuple[str, bool]], may: bool, how: str, differences: list[str]) -> str:
+    """Return one word for all addresses of a vm; the worst decides."""
+    words = set()
+    for address, (outcome, by_guard) in sorted(outcomes.items()):
+        word = connection(outcome, by_guard)
+        if not may and word == UNREACHABLE and outcome != "no route":
+            # The guard would have refused at once; somebody else did, or nobody.
+            word = NOT_STOPPED
+        words.add(word)
+        if (may and word == DENIED) or (not may and word in (OPEN, NOT_STOPPED)):
+            differences.append(f"{address} is {word} {how}")
+    order = (DENIED, UNREACHABLE, OPEN) if may else (OPEN, NOT_STOPPED, UNREACHABLE, DENIED)
+    return next((word for word in order if word in words), UNREACHABLE)
+
+
+def matrix(cells: Iterable[tuple[str, str, dict[str, Any]]]) -> dict[str, Any]:
+    """Return the whole matrix by user and vm, with all differences in one list."""
+    rows: dict[str, dict[str, Any]] = {}
+    differences = []
+    for user, vm, found in cells:
+        differences += [f"{user} x {vm}: {what}" for what in found["differences"]]
+        rows.setdefault(user, {})[vm] = {key: value for key, value in found.items() if key != "differences"}
+    return {"ok": not differences, "differences": differences, "matrix": rows}

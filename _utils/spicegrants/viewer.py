@@ -1,0 +1,181 @@
+"""The viewer layer: what may start, with what connection files, and how its users find it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from spicegrants.compile import Wanted, by_user
+from spicegrants.files import Directory, Entry, File, difference
+from spicegrants.plan import Change
+from spicegrants.sudoers import CONNECTIONS, connection_file
+
+CONFIG = "/etc/spice-grant"
+MENUS = "/etc/spice-grant/menu"
+LAUNCHER = "/usr/local/bin/rviewer"
+DESKTOP = "/usr/local/share/applications/rviewer.desktop"
+VIEWER_MODE = 0o750
+# Programs that open SPICE or VNC consoles as well; found ones are reported, the firewall stops them all the same.
+OTHERS = (
+    "/usr/bin/spicy",
+    "/usr/bin/virt-viewer",
+    "/usr/bin/virt-manager",
+    "/usr/bin/gnome-boxes",
+    "/usr/bin/gnome-connections",
+    "/usr/bin/vinagre",
+    "/usr/bin/remmina",
+    "/usr/bin/krdc",
+    "/usr/bin/vncviewer",
+    "/var/lib/flatpak/app/org.virt_manager.virt-viewer",
+    "/var/lib/flatpak/app/org.gnome.Boxes",
+)
+_DESKTOP_TEXT = f"""\
+[Desktop Entry]
+Type=Application
+Name=SPICE consoles
+Comment=Open the consoles that were granted to you
+Exec={LAUNCHER}
+Icon=video-display
+Terminal=false
+Categories=System;RemoteAccess;
+"""
+
+
+def connection_text(wanted: Wanted, name: str) -> str:
+    """Return the connection file of a vm, in the key file form that remote-viewer(1) reads.
+
+    It pins host, port and, where declared, certificate authority and subject. No password: in the direct form the
+    user's own plug-ins could read it.
+    """
+    vm = wanted.policy.vms[name]
+    server = wanted.policy.servers[vm.server]
+    fields = {
+        "type": "spice",
+        "host": server.host,
+        "tls-port": str(vm.tls_port),
+        "title": name,
+        "secure-channels": "all",
+        "ca": wanted.inventory.authorities.get(server.name),
+        "host-subject": vm.host_subject,
+    }
+    lines = [f"{key}={_key_file_value(value)}" for key, value in fields.items() if value]
+    return "\n".join(("[virt-viewer]", *lines, ""))
+
+
+def _key_file_value(value: str) -> str:
+    """Escape a value for a GLib key file."""
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+
+
+def menu_text(wanted: Wanted, accesses) -> str:
+    """Return what the launcher reads for one user: his consoles, and what to start for them."""
+    consoles = {
+        access.vm: {"file": connection_file(access.vm), "password": not access.nopasswd, "grants": list(access.grants)}
+        for access in accesses
+    }
+    policy = wanted.policy
+    menu = {"group": policy.viewer.group, "viewer": policy.viewer.paths[0], "consoles": consoles}
+    return json.dumps(menu, indent=1, sort_keys=True) + "\n"
+
+
+def wanted_entries(wanted: Wanted, launcher: bytes) -> dict[str, Entry]:
+    """Return the files and directories that there must be, by path, parents first.
+
+    launcher
+        The launcher's own text.
+    """
+    gid = wanted.gid
+    entries: dict[str, Entry] = {
+        CONFIG: Directory(0o755),
+        CONNECTIONS: Directory(0o750, gid),
+        MENUS: Directory(0o711),
+        LAUNCHER: File(launcher, 0o755),
+        DESKTOP: File(_DESKTOP_TEXT.encode(), 0o644),
+    }
+    for name in sorted({access.vm for access in wanted.accesses}):
+        entries[connection_file(name)] = File(connection_text(wanted, name).encode(), 0o640, gid)
+    for uid, accesses in by_user(wanted.accesses).items():
+        entries[f"{MENUS}/{uid}"] = File(menu_text(wanted, accesses).encode(), 0o640, 0, reader=uid)
+    return entries
+
+
+@dataclass(frozen=True)
+class Program:
+    """A viewer's owner, group and mode."""
+
+    uid: int
+    gid: int
+    mode: int
+
+
+@dataclass(frozen=True)
+class ViewerLive:
+    """What the system holds of this layer.
+
+    members
+        Users in the viewer's group, by membership or by primary group.
+
+    programs
+        By path, each viewer.
+
+    entries
+        By path: what is where a file or directory of ours must be, and all else in our own directories.
+    """
+
+    members: tuple[str, ...]
+    programs: Mapping[str, Program]
+    entries: Mapping[str, Entry]
+
+
+@dataclass(frozen=True)
+class ViewerPlan:
+    """Changes in words, and what to do."""
+
+    changes: tuple[Change, ...]
+    create_group: bool = False
+    strip: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+def plan(wanted: Wanted, live: ViewerLive, launcher: bytes) -> ViewerPlan:
+    """Compare what is wanted with what the system holds."""
+    group = wanted.policy.viewer.group
+    create = wanted.gid is None
+    changes = [Change("viewer", f"creates group {group}")] if create else []
+    changes += [Change("viewer", f"takes {name} out of group {group}") for name in live.members]
+    programs = tuple(
+        path for path, program in live.programs.items() if create or program != Program(0, wanted.gid, VIEWER_MODE)
+    )
+    for path in programs:
+        changes.append(Change("viewer", f"restricts {path} to root:{group} {VIEWER_MODE:04o}"))
+    entries = wanted_entries(wanted, launcher)
+    write = []
+    for path, entry in entries.items():
+        what = difference(entry, live.entries.get(path))
+        if what:
+            write.append(path)
+            changes.append(_entry_change(wanted, path, what))
+    remove = tuple(path for path in sorted(live.entries, reverse=True) if path not in entries)
+    for path in remove:
+        changes.append(_entry_change(wanted, path, "removes"))
+    return ViewerPlan(tuple(changes), create, live.members, programs, tuple(write), remove)
+
+
+def _entry_change(wanted: Wanted, path: str, verb: str) -> Change:
+    parent, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
+    grants: tuple[str, ...] = ()
+    if parent == MENUS and name.isdigit():
+        known = (*wanted.accesses, *wanted.previous)
+        grants = _grants(access.grants for access in known if access.uid == int(name))
+    elif parent == CONNECTIONS:
+        known = wanted.accesses if verb != "removes" else wanted.previous
+        grants = _grants(access.grants for access in known if connection_file(access.vm) == path)
+    return Change("viewer", f"{verb} {path}", grants)
+
+
+def _grants(names: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(sorted({name for grants in names for name in grants}))
