@@ -22,7 +22,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError
 
 from spicegrants import nftables, owners
-from spicegrants.errors import SpiceGrantError
+from spicegrants.errors import LiveStateUnreadable, SpiceGrantError
 from spicegrants.host import current, run
 from spicegrants.plan import as_dict
 
@@ -185,10 +185,14 @@ def _plan(wanted):
 
 def _table():
     """Return the objects of our table; None if there is no such table, which is not the same as unreadable."""
+    listing = ["nft", "-nj", "list", "table", nftables.FAMILY, nftables.TABLE]
+    done = run.attempt(listing)
+    if done.returncode == 0:
+        return run.as_json(done.stdout, "nft list table")["nftables"]
     tables = [entry["table"] for entry in _listed(["list", "tables"]) if "table" in entry]
-    if not any((table["family"], table["name"]) == (nftables.FAMILY, nftables.TABLE) for table in tables):
-        return None
-    return _listed(["list", "table", nftables.FAMILY, nftables.TABLE])
+    if any((table["family"], table["name"]) == (nftables.FAMILY, nftables.TABLE) for table in tables):
+        raise LiveStateUnreadable(f"nft list table ended with {done.returncode}: {done.stderr.strip()}")
+    return None
 
 
 def _listed(what):

@@ -23,7 +23,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 from spicegrants import declared, nftables, sudoers, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
-from spicegrants.host import current, lock, probe, run, sudo
+from spicegrants.host import current, lock, probe, sudo
 from spicegrants.plan import as_dict, merge
 from spicegrants.reader import did_you_mean
 
@@ -129,14 +129,7 @@ def apply(grants=None, exclusive=True, test=False):
 
         salt '*' spice_grant.apply
     """
-    try:
-        run.as_root()
-        policy = declared.combine(__pillar__.get("spice"), grants, exclusive, current.stored().policy)
-    except PolicyError as error:
-        raise SaltInvocationError(str(error)) from error
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    return _enforce(policy, test)
+    return _enforce(lambda held: declared.combine(__pillar__.get("spice"), grants, exclusive, held), test)
 
 
 def absent(name, test=False):
@@ -158,14 +151,7 @@ def absent(name, test=False):
 
         salt '*' spice_grant.absent myself-debianx
     """
-    try:
-        policy = current.stored().policy
-        if policy is None or name not in policy.grants:
-            return {"changes": {}, "errors": [], "warnings": []}
-        policy = declared.without(policy, [name])
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    return _enforce(policy, test)
+    return _enforce(lambda held: held and declared.without(held, [name]), test)
 
 
 def grant(user, vm, nopasswd=False, reason=None):
@@ -194,13 +180,8 @@ def grant(user, vm, nopasswd=False, reason=None):
 
         salt 'client1' spice_grant.grant myself leaptest
     """
-    try:
-        policy = declared.with_grant(_stored_policy(), user, vm, nopasswd, reason)
-    except PolicyError as error:
-        raise SaltInvocationError(str(error)) from error
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    return {**_enforce(policy, False), "comment": f"{user} is granted {vm}; {_UNTIL_NEXT}."}
+    report = _enforce(lambda held: declared.with_grant(_some(held), user, vm, nopasswd, reason), False)
+    return {**report, "comment": f"{user} is granted {vm}; {_UNTIL_NEXT}."}
 
 
 def revoke(user, vm):
@@ -223,21 +204,8 @@ def revoke(user, vm):
 
         salt 'client1' spice_grant.revoke myself debianx
     """
-    try:
-        policy = _stored_policy()
-        access = reasons.access_of(current.compiled(policy), user, vm)
-        own = [entry.name for entry in policy.grants.values() if (entry.user, entry.vm) == (user, vm)]
-        shared = [name for name in (access.grants if access else ()) if name not in own]
-        if shared:
-            raise SaltInvocationError(
-                f"{user} has {vm} through a group, by {', '.join(shared)}: change that grant or the group"
-            )
-        if not own:
-            raise SaltInvocationError(f"{user} has no grant of {vm} on this machine")
-        policy = declared.without(policy, own)
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    return {**_enforce(policy, False), "comment": f"{user} no longer has {vm}; {_UNTIL_NEXT}."}
+    report = _enforce(lambda held: declared.without_user(_some(held), user, vm, current.compiled(held)), False)
+    return {**report, "comment": f"{user} no longer has {vm}; {_UNTIL_NEXT}."}
 
 
 def explain(user, vm):
@@ -319,16 +287,23 @@ def verify(user=None, vm=None):
     return result
 
 
-def _enforce(policy, test):
-    """Plan all layers, then apply them; what cannot be read stops everything before the first change."""
+def _enforce(decide, test):
+    """Plan all layers, then apply them; what cannot be read stops everything before the first change.
+
+    decide
+        Takes the policy that is stored, and returns the one to enforce; None if there is nothing to do.
+    """
     try:
         with contextlib.nullcontext() if test else lock.held():
-            wanted = current.compiled(policy)
             stored = current.stored()
+            policy = decide(stored.policy)
+            if policy is None:
+                return {"changes": {}, "errors": [], "warnings": []}
+            wanted = current.compiled(policy, stored)
             becomes = declared.remember(stored, wanted, __salt__["spice_viewer.originals"](wanted))
             policy_changes = as_dict(declared.changes(stored, becomes))
             plans = _plans(wanted)
-            refusal = __salt__["spice_sudoers.refusal"](wanted)
+            refusal = __salt__["spice_sudoers.refusal"](wanted) if plans["sudoers"] else None
             if refusal:
                 plans["sudoers"] = {}
             errors = [str(finding) for finding in wanted.findings] + ([f"sudo: {refusal}"] if refusal else [])
@@ -387,8 +362,7 @@ def _compiled():
         raise CommandExecutionError(str(error)) from error
 
 
-def _stored_policy():
-    policy = current.stored().policy
+def _some(policy):
     if policy is None:
         raise SystemFault("no policy has been applied on this minion yet: run state.apply spice")
     return policy

@@ -68,7 +68,7 @@ def rules(foreign=True):
         if foreign:
             policy = current.stored().policy
             paths = policy.viewer.paths if policy else Viewer.paths
-            for other in sudoers.foreign(sudo.tree(), own, paths):
+            for other in sudoers.foreign(sudo.tree(), sudoers.parse(own or {}), paths):
                 found.append({"who": other.who, "what": other.what, "foreign": True})
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -96,7 +96,7 @@ def warnings(wanted=None):
         wanted = wanted or current.compiled()
         run.find("cvtsudoers")
         try:
-            found = sudoers.foreign(sudo.tree(), sudo.own_tree(), wanted.policy.viewer.paths)
+            found = sudoers.foreign(sudo.tree(), sudoers.rules(wanted), wanted.policy.viewer.paths)
         except CommandFailed as error:
             return [f"other files' sudo rules cannot be read: {error}"]
     except SpiceGrantError as error:

@@ -12,7 +12,7 @@ from spicegrants.errors import Finding, PolicyError
 from spicegrants.model import Policy, grant_to_pillar, to_pillar
 from spicegrants.plan import Change
 from spicegrants.reader import did_you_mean
-from spicegrants.store import Stored, dump
+from spicegrants.store import Stored
 
 
 def plain(value: Any) -> Any:
@@ -71,6 +71,21 @@ def with_grant(policy: Policy, user: Any, vm: Any, nopasswd: Any, reason: Any) -
     return pillar.parse(data)
 
 
+def without_user(policy: Policy, user: str, vm: str, wanted: Wanted) -> Policy:
+    """Return a policy less a user's own grants of a vm.
+
+    Raises :class:`~spicegrants.errors.PolicyError` if he has none, or has the vm through a group as well.
+    """
+    own = [grant.name for grant in policy.grants.values() if (grant.user, grant.vm) == (user, vm)]
+    shared = [name for name in wanted.grants_of(user, vm) if name not in own and name in policy.grants]
+    if shared:
+        message = f"{user} has {vm} through a group, by {', '.join(shared)}: change that grant or the group"
+        raise PolicyError([Finding("user", message)])
+    if not own:
+        raise PolicyError([Finding("user", f"{user} has no grant of {vm} on this machine")])
+    return without(policy, own)
+
+
 def remember(stored: Stored, wanted: Wanted, originals: Mapping[str, tuple[int, int, int]]) -> Stored:
     """Return what must be stored once ``wanted`` is enforced; the first known rights of a viewer are kept for good."""
     policy = wanted.policy
@@ -86,7 +101,7 @@ def remember(stored: Stored, wanted: Wanted, originals: Mapping[str, tuple[int, 
 
 def changes(before: Stored, after: Stored) -> list[Change]:
     """Say in words how the stored policy changes."""
-    if dump(before) == dump(after):
+    if before == after:
         return []
     old, new = before.policy, after.policy
     found = []

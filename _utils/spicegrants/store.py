@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from spicegrants import pillar
@@ -49,11 +49,13 @@ def dump(stored: Stored) -> bytes:
         "format": _FORMAT,
         "policy": to_pillar(stored.policy) if stored.policy else None,
         "addresses": {name: list(found) for name, found in stored.addresses.items()},
-        "accesses": [asdict(access) for access in stored.accesses],
+        "accesses": [
+            [access.user, access.uid, access.vm, access.grants, access.nopasswd] for access in stored.accesses
+        ],
         "group": stored.group,
         "originals": {path: list(owner) for path, owner in stored.originals.items()},
     }
-    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+    return (json.dumps(document, sort_keys=True) + "\n").encode()
 
 
 def load(content: bytes | None) -> Stored:
@@ -70,7 +72,7 @@ def load(content: bytes | None) -> Stored:
         return Stored(
             pillar.parse(document["policy"], "policy") if document["policy"] else None,
             {name: tuple(found) for name, found in document["addresses"].items()},
-            tuple(Access(**{**entry, "grants": tuple(entry["grants"])}) for entry in document["accesses"]),
+            tuple(Access(user, uid, vm, tuple(grants), asked) for user, uid, vm, grants, asked in document["accesses"]),
             document["group"],
             {path: tuple(owner) for path, owner in document["originals"].items()},
         )

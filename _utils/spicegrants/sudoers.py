@@ -7,6 +7,7 @@ cvtsudoers(1)).
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -97,6 +98,12 @@ def rules_for(wanted: Wanted, access: Access) -> list[Rule]:
     return calls(wanted.policy, access.user, access.vm, access.nopasswd)
 
 
+def rules(wanted: Wanted) -> list[Rule]:
+    """Return all rules that a policy stands for."""
+    return [rule for access in wanted.accesses for rule in rules_for(wanted, access)]
+
+
+@functools.lru_cache(maxsize=4096)
 def escape(word: str) -> str:
     """Escape a word of a sudoers command so that it stands for itself only.
 
@@ -173,19 +180,28 @@ def _specs(tree: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any
             yield spec, commands
 
 
+def _rules(spec: dict[str, Any], commands: dict[str, Any]) -> Iterator[Rule]:
+    """Return what one entry of a parsed tree says, as far as it can be said as our rules; anything else as a rule
+    that no policy has."""
+    options = {key: value for option in commands.get("Options", []) for key, value in option.items()}
+    groups = [group["usergroup"] for group in commands.get("runasgroups", [])]
+    plain = len(groups) == 1 and "runasusers" not in commands and options.get("setenv") is False
+    for user in spec["User_List"]:
+        for command in commands["Commands"]:
+            viewer, _, argument = _unescaped(command.get("command", "")).partition(" -- ")
+            if plain and set(user) == {"username"} and set(command) == {"command"}:
+                yield Rule(user["username"], groups[0], viewer, argument, options.get("authenticate") is False)
+            else:
+                yield Rule("", "", viewer, argument)
+
+
+def _unescaped(command: str) -> str:
+    return re.sub(r"\\(.)", r"\1", command)
+
+
 def parse(tree: dict[str, Any]) -> list[Rule]:
     """Return the rules of our own form that a parsed file holds."""
-    found = []
-    for spec, commands in _specs(tree):
-        options = {key: value for option in commands.get("Options", []) for key, value in option.items()}
-        for user in spec["User_List"]:
-            for command in commands["Commands"]:
-                words = re.sub(r"\\(.)", r"\1", command.get("command", "")).split(" -- ", 1)
-                groups = commands.get("runasgroups", [{}])
-                if len(words) == 2:
-                    nopasswd = options.get("authenticate") is False
-                    found.append(Rule(user.get("username", ""), groups[0].get("usergroup", ""), *words, nopasswd))
-    return found
+    return [rule for spec, commands in _specs(tree) for rule in _rules(spec, commands) if rule.user]
 
 
 @dataclass(frozen=True)
@@ -250,26 +266,24 @@ class Foreign:
     what: str
 
 
-def foreign(tree: dict[str, Any], own: dict[str, Any] | None, viewers: Iterable[str]) -> list[Foreign]:
-    """Return the rules of the whole tree, less our own file's, that let somebody start a viewer otherwise.
+def foreign(tree: dict[str, Any], granted: Iterable[Rule], viewers: Iterable[str]) -> list[Foreign]:
+    """Return the rules of the whole tree that let somebody start a viewer otherwise than granted.
 
-    Rules of root are left out: root needs none.
+    Rules that say just what a granted rule says are left out, wherever they stand, and those of root: root needs none.
     """
-    ours = list((own or {}).get("User_Specs", []))
+    known, viewers = set(granted), tuple(viewers)
     found = []
-    for spec in tree.get("User_Specs", []):
-        if spec in ours:
-            ours.remove(spec)
+    for spec, commands in _specs(tree):
+        opened = [path for path in viewers if _opens(commands["Commands"], path, tree)]
+        if not opened or set(_rules(spec, commands)) <= known:
             continue
         who = _who(spec["User_List"], tree)
-        for commands in spec["Cmnd_Specs"]:
-            opened = [path for path in viewers if _opens(commands["Commands"], path, tree)]
-            if opened and who not in ("root", "#0"):
-                groups = ", ".join(str(group["usergroup"]) for group in commands.get("runasgroups", []))
-                runas = ", ".join(_words(commands.get("runasusers", []))) or ("himself" if groups else "root")
-                as_whom = f"{runas} with group {groups}" if groups else runas
-                spelled = ", ".join(_words(commands["Commands"]))
-                found.append(Foreign(who, f"may run {spelled} as {as_whom}, which includes {', '.join(opened)}"))
+        if who not in ("root", "#0"):
+            groups = ", ".join(str(group["usergroup"]) for group in commands.get("runasgroups", []))
+            runas = ", ".join(_words(commands.get("runasusers", []))) or ("himself" if groups else "root")
+            as_whom = f"{runas} with group {groups}" if groups else runas
+            spelled = ", ".join(_words(commands["Commands"]))
+            found.append(Foreign(who, f"may run {spelled} as {as_whom}, which includes {', '.join(opened)}"))
     for default in tree.get("Defaults", []):
         for option in default.get("Options", []):
             if option.get("targetpw") is True:

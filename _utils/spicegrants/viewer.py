@@ -77,7 +77,7 @@ def menu_text(wanted: Wanted, accesses) -> str:
     }
     policy = wanted.policy
     menu = {"group": policy.viewer.group, "viewer": policy.viewer.paths[0], "consoles": consoles}
-    return json.dumps(menu, indent=1, sort_keys=True) + "\n"
+    return json.dumps(menu, sort_keys=True) + "\n"
 
 
 def wanted_entries(wanted: Wanted, launcher: bytes) -> dict[str, Entry]:

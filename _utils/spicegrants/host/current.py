@@ -30,15 +30,17 @@ def keep(what: store.Stored) -> None:
         disk.write(store.PATH, wanted)
 
 
-def compiled(policy: Policy | None = None) -> Wanted:
+def compiled(policy: Policy | None = None, kept: store.Stored | None = None) -> Wanted:
     """Compile a policy against the accounts and addresses of now.
 
     policy
         Defaults to the one that is stored on this minion.
+
+    kept
+        What :func:`stored` returned, where the caller has it already.
     """
-    kept = stored()
-    if policy is None:
-        policy = kept.policy
+    kept = kept or stored()
+    policy = policy or kept.policy
     if policy is None:
         raise SystemFault("no policy has been applied on this minion yet: run state.apply spice")
     users = [grant.user for grant in policy.grants.values() if grant.user]

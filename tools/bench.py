@@ -1,0 +1,207 @@
+"""What it costs: runs of Salt with many grants, and the time of a new connection; each beside its baseline.
+
+Run by ``make bench``, as root. All figures are medians of runs that were taken in turn, so that a machine whose speed
+drifts disturbs all alike; the spread is printed beside them. Nothing is judged here.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from scene import Machine, Minion, connect
+from scene.consoles import Listener
+from spicegrants import nftables
+from spicegrants import pillar as pillars
+from spicegrants.compile import compile_policy
+from spicegrants.inventory import Account, Group, Inventory
+
+GROUP = "spicegrp"
+BARE = "bare:\n  test.nop\n"
+# The connecting side: one process, so that starting it is not measured. Prints the seconds of each connection.
+CONNECT = """
+import socket, sys, time
+address, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+for _ in range(count):
+    started = time.perf_counter()
+    connection = socket.create_connection((address, port))
+    print(time.perf_counter() - started)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\\x01\\0\\0\\0\\0\\0\\0\\0")
+    connection.close()
+"""
+
+
+def main():
+    """Run both parts; return 0."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=5, help="runs of each kind (default 5)")
+    parser.add_argument("--connections", type=int, default=2000, help="connections of each kind (default 2000)")
+    chosen = parser.parse_args()
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), "processor not named")
+    print(f"{cpu}, Linux {platform.release()}, Python {platform.python_version()}\n")
+    with Machine("client") as client, Machine("server") as server:
+        connect(client, server, ["192.168.2.22/16", "fd00:2::22/64"], ["192.168.2.2/16", "fd00:2::2/64"])
+        runs(client, chosen.runs)
+        connections(client, server, chosen.connections)
+    return 0
+
+
+def pillar(users, vms):
+    """Return a pillar in which each of ``users`` has each of ``vms`` vms, and the users' names."""
+    names = [f"user{number}" for number in range(users)]
+    consoles = {f"vm{number}": {"server": "mysrv", "tls_port": 20001 + number} for number in range(vms)}
+    server = {"host": "mysrv.anraconc.de", "addresses": ["192.168.2.2"], "ports": "20001-20100"}
+    grants = {f"{name}-{vm}": {"user": name, "vm": vm} for name in names for vm in consoles}
+    return {"spice": {"servers": {"mysrv": server}, "vms": consoles, "grants": grants}}, names
+
+
+def add_users(client, names):
+    """Give the client its users, many at once."""
+    lines = [f"{name}:x:{2000 + number}:100::/home/{name}:/bin/sh" for number, name in enumerate(names)]
+    known = client.read("/etc/passwd")
+    client.write("/etc/passwd", known + "".join(f"{line}\n" for line in lines if line not in known))
+
+
+def runs(client, count):
+    """Part one: whole runs of salt-call."""
+    print("Whole runs of salt-call --local state.apply (seconds)")
+    client.run(["mkdir", "-p", "/srv/bench"])
+    client.write("/srv/bench/bare.sls", BARE)
+    big, names = pillar(100, 10)
+    add_users(client, names)
+    minion = Minion(client, big, options={"file_roots": {"base": ["/srv/bench", str(salt_tree())]}})
+    taken = {"bare (one no-op state)": [], "unchanged, 1,000 grants": [], "first apply, 1,000 grants": []}
+    for _ in range(count):
+        taken["first apply, 1,000 grants"].append(timed(minion, "spice"))
+        taken["unchanged, 1,000 grants"].append(timed(minion, "spice"))
+        taken["bare (one no-op state)"].append(timed(minion, "bare"))
+        forget(minion)
+    small, _ = pillar(100, 1)
+    minion.set_pillar(small)
+    taken["first apply, 100 grants"], taken["unchanged, 100 grants"] = [], []
+    core = {"Salt's iptables states, 100 grants, first": [], "Salt's iptables states, 100 grants, again": []}
+    client.write("/srv/bench/core.sls", core_states(100))
+    for _ in range(max(2, count // 2)):
+        taken["first apply, 100 grants"].append(timed(minion, "spice"))
+        taken["unchanged, 100 grants"].append(timed(minion, "spice"))
+        forget(minion)
+        for kind in core:
+            core[kind].append(timed(minion, "core"))
+        client.run(["iptables", "-F"])
+        client.run(["iptables", "-X"])
+    minion.stop()
+    bare = statistics.median(taken["bare (one no-op state)"])
+    for kind, seconds in {**taken, **core}.items():
+        median = statistics.median(seconds)
+        print(
+            f"  {kind:44} {median:7.2f}   ({min(seconds):.2f} to {max(seconds):.2f})"
+            f"   {median / bare:5.2f} x bare, bare {median - bare:+.2f} s"
+        )
+
+
+def salt_tree():
+    """Return the checkout's state tree."""
+    return Path(__file__).resolve().parent.parent / "salt"
+
+
+def timed(minion, sls):
+    """Return how long a whole salt-call took."""
+    started = time.perf_counter()
+    done = minion.salt_call("state.apply", sls, "--out=json", "--out-indent=-1")
+    seconds = time.perf_counter() - started
+    states = json.loads(done.stdout)["local"].values()
+    if not all(state["result"] for state in states):
+        raise SystemExit(f"{sls} failed: {[state['comment'] for state in states if not state['result']][:3]}")
+    return seconds
+
+
+def forget(minion):
+    """Take everything away again, so that the next run is a first one."""
+    for layer in ("firewall", "sudoers", "viewer"):
+        minion.call(f"spice_{layer}.remove")
+    minion.machine.run(["rm", "-rf", "/var/lib/spice-grant"])
+
+
+def core_states(users):
+    """Return the same rules by Salt's own states: a chain, and an owner rule and a port rule for each user."""
+    states = {}
+    for number in range(users):
+        uid, chain = 2000 + number, f"u{number}"
+        states[f"chain-{uid}"] = {"iptables.chain_present": [{"name": chain}, {"family": "ipv4"}]}
+        port = [
+            {"chain": chain},
+            {"jump": "ACCEPT"},
+            {"proto": "tcp"},
+            {"destination": "192.168.2.2"},
+            {"dport": 20001},
+        ]
+        states[f"port-{uid}"] = {"iptables.append": [{"table": "filter"}, *port]}
+        owner = [{"chain": "OUTPUT"}, {"match": "owner"}, {"uid-owner": uid}, {"jump": chain}]
+        states[f"owner-{uid}"] = {"iptables.append": [{"table": "filter"}, *owner]}
+    return "#!json\n" + json.dumps(states)
+
+
+def connections(client, server, count):
+    """Part two: the time of a new connection, as a user whose grant is the last of all."""
+    print("\nTime of one new connection over a virtual cable (microseconds)")
+    worst = ("1,000 users by the recipe", "10 users by the recipe")
+    kinds = {"no firewall": None, "10 grants": 10, "1,000 grants": 1000, "10,000 grants": 10000}
+    taken = {kind: [] for kind in (*kinds, *worst)}
+    client.run(["groupadd", "--system", "--force", GROUP])
+    gid = client.group_id(GROUP)
+    with Listener(server, [20001]):
+        for _ in range(5):
+            for kind, grants in kinds.items():
+                if grants:
+                    client.run(["nft", "-j", "-f", "-"], input=json.dumps(transaction(grants, gid)))
+                taken[kind] += connect_times(client, (grants or 1) + 1999, gid, count // 5)
+                client.run(["nft", "flush", "ruleset"])
+            for kind in worst:
+                users = int(kind.split()[0].replace(",", ""))
+                client.run(["iptables-restore"], input=recipe(users))
+                taken[kind] += connect_times(client, users + 1999, gid, count // 5)
+                client.run(["iptables-restore"], input="*filter\nCOMMIT\n")
+    base = statistics.median(taken["no firewall"])
+    for kind, seconds in taken.items():
+        quartiles = [1e6 * value for value in statistics.quantiles(seconds, n=4)]
+        print(
+            f"  {kind:44} {quartiles[1]:7.0f}   ({quartiles[0]:.0f} to {quartiles[2]:.0f}, quartiles)"
+            f"   {statistics.median(seconds) / base:5.2f} x none"
+        )
+
+
+def connect_times(client, uid, gid, count):
+    """Connect many times as a UID with the viewer's group; return the seconds of each."""
+    command = ["setpriv", f"--reuid=+{uid}", f"--regid=+{gid}", "--clear-groups"]
+    done = client.run([*command, sys.executable, "-I", "-S", "-c", CONNECT, "192.168.2.2", "20001", str(count)])
+    return [float(line) for line in done.stdout.split()]
+
+
+def transaction(grants, gid):
+    """Return our own ruleset for many users, by the compiler that the product uses."""
+    data, names = pillar(grants, 1)
+    users = {name: Account(name, 2000 + number, 100) for number, name in enumerate(names)}
+    inventory = Inventory(users, {GROUP: Group(GROUP, gid)}, addresses={"mysrv": ("192.168.2.2",)})
+    wanted = compile_policy(pillars.parse(data["spice"]), inventory)
+    return {"nftables": nftables.plan(wanted, None).commands}
+
+
+def recipe(users):
+    """Return the recipe's rules: an owner rule and a chain of two for each user, then log and drop."""
+    lines = ["*filter", ":OUTPUT ACCEPT [0:0]", ":DENY - [0:0]"]
+    lines += [f":u{number} - [0:0]\n:v{number} - [0:0]" for number in range(users)]
+    lines.append("-A OUTPUT -m state --state ESTABLISHED,RELATED -j ACCEPT")
+    for number in range(users):
+        lines.append(f"-A OUTPUT -m owner --uid-owner {2000 + number} -j u{number}")
+        lines.append(f"-A u{number} -p tcp -d 192.168.2.2 --dport 20001 -m state --state NEW -j v{number}")
+        lines.append(f"-A v{number} -j ACCEPT")
+    lines += ["-A OUTPUT -p tcp --dport 20001:20010 -j DENY", "-A DENY -j LOG", "-A DENY -j DROP", "COMMIT", ""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
