@@ -1,0 +1,104 @@
+"""The article's scene, whole: two real consoles over TLS, two users, and the state as pillar/ declares it."""
+
+import os
+import pty
+import re
+import select
+import time
+from pathlib import Path
+
+import pytest
+from scene import Machine, Minion, connect, tls
+from scene.consoles import Console
+from scene.machine import CHECKOUT
+from scene.requirements import need
+
+HOST = "mysrv.anraconc.de"
+PASSWORDS = {"myself": "correct horse", "mybro": "battery staple"}
+ARTEFACTS = CHECKOUT / "build"
+
+
+class Terminal:
+    """A terminal in a machine in which a user runs one command; what it prints is in ``said``."""
+
+    def __init__(self, machine, user, command, env=None):
+        argv = [str(word) for word in machine.enter(command, user=user)]
+        environment = machine.environment(user, {"TERM": "dumb", **(env or {})})
+        self.pid, self.descriptor = pty.fork()
+        if self.pid == 0:
+            os.execve(argv[0], argv, environment)
+        self.said, self.code = "", None
+
+    def read_until(self, pattern, timeout=30.0):
+        """Read until what was printed matches a pattern, or the command has ended; return what was printed."""
+        deadline = time.monotonic() + timeout
+        while not re.search(pattern, self.said) and (left := deadline - time.monotonic()) > 0:
+            if select.select([self.descriptor], [], [], left)[0]:
+                try:
+                    chunk = os.read(self.descriptor, 4096)
+                except OSError:
+                    break
+                if not chunk:
+                    break
+                self.said += chunk.decode("utf-8", "replace")
+        return self.said
+
+    def type(self, line):
+        """Type a line."""
+        os.write(self.descriptor, f"{line}\n".encode())
+
+    def end(self, timeout=30.0):
+        """Wait for the command's own end and return its exit code."""
+        self.read_until(r"(?!)", timeout)
+        deadline = time.monotonic() + timeout
+        while self.code is None and time.monotonic() < deadline:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.code = os.waitstatus_to_exitcode(status)
+            time.sleep(0.02)
+        return self.code
+
+    def close(self):
+        """Hang up, which ends what still runs."""
+        os.close(self.descriptor)
+        if self.code is None:
+            os.waitpid(self.pid, 0)
+
+
+class Office:
+    """The client with its minion, and the server's consoles by name."""
+
+    def __init__(self, client, server, minion, consoles):
+        self.client, self.server, self.minion, self.consoles = client, server, minion, consoles
+
+    def terminal(self, user, command, env=None):
+        """Return a terminal in which a user runs a command on the client."""
+        return Terminal(self.client, user, command, env)
+
+
+@pytest.fixture(scope="module")
+def office():
+    """The office after ``salt-call --local state.apply spice`` with the pillar of this repository."""
+    need("qemu-system-x86_64", "remote-viewer", "Xvfb", "import", "openssl", "nft", "sudo", "visudo", "cvtsudoers")
+    ARTEFACTS.mkdir(exist_ok=True)
+    with Machine("client") as client, Machine("server") as server:
+        connect(client, server, ["192.168.2.22/24", "fd00:2::22/64"], ["192.168.2.2/24", "fd00:2::2/64"])
+        tls.create(server.path("/etc/pki/spice"), HOST)
+        consoles = {
+            "debianx": Console(server, "debianx", 20002, "/etc/pki/spice"),
+            "leaptest": Console(server, "leaptest", 20004, "/etc/pki/spice"),
+        }
+        for name, uid in (("myself", 1021), ("mybro", 1022)):
+            client.add_user(name, uid, PASSWORDS[name])
+        client.add_user("visitor", 1023, "visitor")
+        client.write("/etc/hosts", client.read("/etc/hosts") + f"192.168.2.2 {HOST}\n")
+        client.write("/etc/pki/spice/ca-cert.pem", server.read("/etc/pki/spice/ca-cert.pem"))
+        minion = Minion(client, options={"pillar_roots": {"base": [str(CHECKOUT / "pillar")]}})
+        minion.salt_call("state.apply", "spice", "--retcode-passthrough")
+        yield Office(client, server, minion, consoles)
+
+
+@pytest.fixture
+def artefacts() -> Path:
+    """Where pictures are kept for whoever wants to look."""
+    return ARTEFACTS
