@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from scene import Machine, Minion, connect, tls
 from scene.consoles import Console
 from scene.machine import CHECKOUT

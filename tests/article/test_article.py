@@ -1,6 +1,7 @@
 """What the article's author tried by hand, on real consoles with the real viewer."""
 
 import pytest
+
 from scene.desktop import Desktop
 
 URI = "spice://mysrv.anraconc.de?tls-port={}"
