@@ -66,9 +66,8 @@ def present(name, grants=None, exclusive=False, **kwargs):
             - reason: year-end
     """
     single = {key: kwargs.pop(key) for key in _FIELDS if key in kwargs}
-    unknown = sorted(key for key in kwargs if not key.startswith("__"))
-    if unknown:
-        return _failed(name, f"unknown argument(s): {', '.join(unknown)}")
+    if unknown := _unknown(kwargs):
+        return _failed(name, unknown)
     if single and grants is not None:
         return _failed(name, f"'grants' and a single grant ({', '.join(single)}) exclude each other")
     wished = {name: single} if single else grants
@@ -87,9 +86,8 @@ def absent(name, **kwargs):
         boss-books:
           spice_grant.absent
     """
-    unknown = sorted(key for key in kwargs if not key.startswith("__"))
-    if unknown:
-        return _failed(name, f"unknown argument(s): {', '.join(unknown)}")
+    if unknown := _unknown(kwargs):
+        return _failed(name, unknown)
     return _run(name, "spice_grant.absent", _ABSENT, name=name)
 
 
@@ -107,6 +105,12 @@ def _run(name, function, said, **arguments):
     result = False if report["errors"] else None if test and report["changes"] else True
     comment = "\n".join((*sentences, *(f"Note: {warning}." for warning in report["warnings"])))
     return {"name": name, "result": result, "changes": report["changes"], "comment": comment}
+
+
+def _unknown(arguments):
+    """Name the arguments that a state does not have; Salt's own may be among them."""
+    names = sorted(key for key in arguments if key != "aggregate" and not key.startswith("__"))
+    return f"unknown argument(s): {', '.join(names)}" if names else None
 
 
 def _failed(name, why):
