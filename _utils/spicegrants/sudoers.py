@@ -195,6 +195,7 @@ def _rules(spec: dict[str, Any], commands: dict[str, Any]) -> Iterator[Rule]:
                 yield Rule("", "", viewer, argument)
 
 
+@functools.lru_cache(maxsize=4096)
 def _unescaped(command: str) -> str:
     return re.sub(r"\\(.)", r"\1", command)
 
