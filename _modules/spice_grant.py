@@ -9,8 +9,6 @@ all but :func:`plan` and :func:`apply` need neither pillar nor master.
 """
 
 import contextlib
-import itertools
-import pwd
 import sys as _sys
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
@@ -23,7 +21,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 from spicegrants import declared, nftables, sudoers, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
-from spicegrants.host import current, lock, probe, sudo
+from spicegrants.host import current, lock, sudo, trial
 from spicegrants.plan import as_dict, merge
 from spicegrants.reader import did_you_mean
 
@@ -272,14 +270,13 @@ def verify(user=None, vm=None):
         _known_vm(wanted, vm)
     vms = [vm] if vm else sorted(wanted.policy.vms)
     try:
-        users = [_account(wanted, user)] if user else _everybody(wanted)
-        attempts = _attempts(wanted, users, vms)
+        users = [trial.account(wanted, user)] if user else trial.everybody(wanted)
+        result = verdict.matrix(
+            (name, tried, verdict.cell(reasons.access_of(wanted, name, tried) is not None, attempt))
+            for name, tried, attempt in trial.attempts(wanted, users, vms, _refusals)
+        )
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
-    result = verdict.matrix(
-        (name, tried, verdict.cell(reasons.access_of(wanted, name, tried) is not None, attempt))
-        for (name, tried), attempt in attempts.items()
-    )
     result["differences"] += [f"not enforced: {finding}" for finding in wanted.findings]
     result["ok"] = not result["differences"]
     if not result["ok"]:
@@ -390,66 +387,6 @@ def _listed(wanted):
         }
         for access in wanted.accesses
     ]
-
-
-def _account(wanted, name):
-    found = wanted.inventory.users.get(name)
-    if found is None:
-        raise SystemFault(f"no user {name!r} on this machine")
-    return found
-
-
-def _everybody(wanted):
-    """Return the accounts with a grant, and one without any: the first that looks like a person's, else nobody."""
-    granted = {access.user for access in wanted.accesses}
-    others = [entry for entry in pwd.getpwall() if entry.pw_name not in granted and entry.pw_uid != 0]
-    others.sort(key=lambda entry: (not 1000 <= entry.pw_uid < 65000, entry.pw_name != "nobody", entry.pw_uid))
-    names = [*sorted(granted), *(entry.pw_name for entry in others[:1])]
-    return [_account(wanted, name) for name in names]
-
-
-def _attempts(wanted, users, vms):
-    """Make all attempts; return them by user and vm."""
-    policy = wanted.policy
-    if wanted.gid is None:
-        raise SystemFault(f"there is no group {policy.viewer.group}: run state.apply spice")
-    places = {
-        vm: [
-            (address, policy.vms[vm].tls_port) for address in wanted.inventory.addresses.get(policy.vms[vm].server, ())
-        ]
-        for vm in vms
-    }
-    everywhere = list(itertools.chain.from_iterable(places.values()))
-    before = _refusals()
-    tried = {(user.name, gid): probe.connect(user, gid, everywhere) for user in users for gid in (wanted.gid, user.gid)}
-    after = _refusals()
-    found = {}
-    for user in users:
-        starts = tuple(path for path in policy.viewer.paths if probe.starts(user, path))
-        for vm in vms:
-
-            def outcomes(gid, user=user, vm=vm):
-                keys = {place[0]: nftables.Key(user.uid, gid, *place) for place in places[vm]}
-                return {
-                    place[0]: (
-                        tried[user.name, gid][place],
-                        after.get(keys[place[0]], 0) > before.get(keys[place[0]], 0),
-                    )
-                    for place in places[vm]
-                }
-
-            rules = sudoers.calls(policy, user.name, vm)
-            granted = reasons.access_of(wanted, user.name, vm) is not None
-            unused = next(port for port in range(65535, 0, -1) if port != policy.vms[vm].tls_port)
-            mutants = [mutant for rule in rules for mutant in sudoers.mutants(rule, unused)] if granted else []
-            found[user.name, vm] = verdict.Attempt(
-                outcomes(wanted.gid),
-                outcomes(user.gid),
-                {" ".join(rule.call): sudo.allows(user.name, rule.call) for rule in rules},
-                {f"{what}: {' '.join(call)}": sudo.allows(user.name, call) for what, call in mutants},
-                starts,
-            )
-    return found
 
 
 def _refusals():

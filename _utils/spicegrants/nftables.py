@@ -84,7 +84,7 @@ def wanted_elements(wanted: Wanted) -> dict[Key, Element]:
 def skeleton(wanted: Wanted) -> list[Object]:
     """Return table, sets, maps, chains and rules, without the elements of the grant maps."""
     own = {"family": FAMILY, "table": TABLE}
-    guard_servers = wanted.policy.firewall.guard == "servers"
+    guard_servers = guards_servers(wanted)
     objects: list[Object] = [{"table": {"family": FAMILY, "name": TABLE}}]
     for grants, denied, servers, _, kind in _IPS.values():
         key = ["uid", "gid", kind, "inet_service"]
@@ -106,6 +106,15 @@ def skeleton(wanted: Wanted) -> list[Object]:
     for chain, expressions in _rules(guard_servers):
         objects.append({"rule": {**own, "chain": chain, "expr": expressions}})
     return objects
+
+
+def guards_servers(wanted: Wanted) -> bool:
+    """Tell whether the guard stands before the servers' addresses only.
+
+    As long as one of them is not known, it stands before every destination.
+    """
+    known = wanted.inventory.addresses
+    return wanted.policy.firewall.guard == "servers" and all(known.get(name) for name in wanted.policy.servers)
 
 
 def _server_addresses(wanted: Wanted, kind: str) -> list[str]:
@@ -244,7 +253,7 @@ def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
     want_elements, want_objects = wanted_elements(wanted), skeleton(wanted)
     if live is None:
         ports = port_words(wanted.policy.guarded_ports())
-        where = "the servers" if wanted.policy.firewall.guard == "servers" else "every destination"
+        where = "the servers" if guards_servers(wanted) else "every destination"
         start = [Change("firewall", f"guards ports {ports} towards {where}")]
         return _rebuilt(wanted, start, want_objects, want_elements, {})
     have_elements = elements(live)

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import select
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -17,6 +18,8 @@ from spicegrants.inventory import Account
 # Outcomes of a connection, before it is known who refused.
 CONNECTED, REFUSED, UNANSWERED, NO_ROUTE = "connected", "refused", "unanswered", "no route"
 _AT_ONCE = 256
+# Seconds that one user's attempts may take altogether.
+_PATIENCE = 120.0
 
 Place = tuple[str, int]
 
@@ -74,6 +77,8 @@ def starts(account: Account, program: str) -> bool:
                 nothing = os.open(os.devnull, os.O_RDWR)
                 for descriptor in range(3):
                     os.dup2(nothing, descriptor)
+                # Whatever the calling process has open is none of the user's business.
+                os.closerange(3, os.sysconf("SC_OPEN_MAX"))
                 os.execve(program, [program, "--version"], {})
             finally:
                 os._exit(126)
@@ -101,9 +106,25 @@ def _as_user(account: Account, gid: int, attempt: Callable[[], Any]) -> Any:
         finally:
             os._exit(code)
     os.close(writing)
-    with open(reading, encoding="ascii") as stream:
-        answer = stream.read()
+    answer = _read_all(reading)
+    if answer is None:
+        # The child belongs to the user, who may have stopped it.
+        os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    if status:
+    if status or answer is None:
         raise SystemFault(f"no attempt could be made as {account.name} with GID {gid}")
     return json.loads(answer)
+
+
+def _read_all(descriptor: int) -> str | None:
+    """Return what comes through a pipe until its end; ``None`` if that takes longer than :data:`_PATIENCE`."""
+    deadline = time.monotonic() + _PATIENCE
+    chunks = []
+    with open(descriptor, "rb", buffering=0) as stream:
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([stream], [], [], left)[0]:
+                chunk = stream.read(65536)
+                if not chunk:
+                    return b"".join(chunks).decode("ascii")
+                chunks.append(chunk)
+    return None

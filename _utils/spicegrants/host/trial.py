@@ -1,0 +1,84 @@
+"""Tries a policy as the users themselves: every chosen user times every chosen vm."""
+
+from __future__ import annotations
+
+import pwd
+from collections.abc import Callable, Iterable, Mapping
+
+from spicegrants import sudoers
+from spicegrants.compile import Wanted
+from spicegrants.errors import SystemFault
+from spicegrants.explain import access_of
+from spicegrants.host import probe, sudo
+from spicegrants.inventory import Account
+from spicegrants.nftables import Key
+from spicegrants.verdict import Attempt
+
+Refusals = Callable[[], Mapping[Key, int]]
+
+
+def account(wanted: Wanted, name: str) -> Account:
+    """Return a user's account; raise :class:`~spicegrants.errors.SystemFault` if there is none."""
+    found = wanted.inventory.users.get(name)
+    if found is None:
+        raise SystemFault(f"no user {name!r} on this machine")
+    return found
+
+
+def everybody(wanted: Wanted) -> list[Account]:
+    """Return the accounts with a grant, and one without any: the first that looks like a person's, else nobody."""
+    granted = {access.user for access in wanted.accesses}
+    others = [entry for entry in pwd.getpwall() if entry.pw_name not in granted and entry.pw_uid != 0]
+    others.sort(key=lambda entry: (not 1000 <= entry.pw_uid < 65000, entry.pw_name != "nobody", entry.pw_uid))
+    return [account(wanted, name) for name in (*sorted(granted), *(entry.pw_name for entry in others[:1]))]
+
+
+def attempts(wanted: Wanted, users: Iterable[Account], vms: Iterable[str], refusals: Refusals):
+    """Make all attempts; yield user name, vm and :class:`~spicegrants.verdict.Attempt`.
+
+    refusals
+        Returns how often the guard refused whom so far; asked before and after all connections.
+    """
+    policy, users, vms = wanted.policy, list(users), list(vms)
+    if wanted.gid is None:
+        raise SystemFault(f"there is no group {policy.viewer.group}: run state.apply spice")
+    places = {
+        vm: [
+            (address, policy.vms[vm].tls_port) for address in wanted.inventory.addresses.get(policy.vms[vm].server, ())
+        ]
+        for vm in vms
+    }
+    everywhere = [place for vm in vms for place in places[vm]]
+    before = refusals()
+    tried = {(user, gid): probe.connect(user, gid, everywhere) for user in users for gid in (wanted.gid, user.gid)}
+    after = refusals()
+
+    def outcomes(user: Account, gid: int, vm: str) -> dict[str, tuple[str, bool]]:
+        found = {}
+        for place in places[vm]:
+            key = Key(user.uid, gid, *place)
+            found[place[0]] = (tried[user, gid][place], after.get(key, 0) > before.get(key, 0))
+        return found
+
+    for user in users:
+        starts = tuple(path for path in policy.viewer.paths if probe.starts(user, path))
+        for vm in vms:
+            calls, mutants = _asked(wanted, user.name, vm)
+            yield (
+                user.name,
+                vm,
+                Attempt(outcomes(user, wanted.gid, vm), outcomes(user, user.gid, vm), calls, mutants, starts),
+            )
+
+
+def _asked(wanted: Wanted, user: str, vm: str) -> tuple[dict[str, bool], dict[str, bool]]:
+    """Ask sudo for the calls that a grant means and, where there is one, for calls close to them."""
+    rules = sudoers.calls(wanted.policy, user, vm)
+    calls = {" ".join(rule.call): sudo.allows(user, rule.call) for rule in rules}
+    mutants = {}
+    if access_of(wanted, user, vm):
+        other_port = 1 if wanted.policy.vms[vm].tls_port != 1 else 2
+        for rule in rules:
+            for what, call in sudoers.mutants(rule, other_port):
+                mutants[f"{what}: {' '.join(call)}"] = sudo.allows(user, call)
+    return calls, mutants
