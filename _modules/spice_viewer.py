@@ -265,7 +265,7 @@ def _program(path):
     except OSError as error:
         raise SystemFault(f"spice:viewer:path: {path} cannot be read: {error}") from error
     for parent in Path(path).parents:
-        above = parent.lstat()
+        above = parent.stat()
         if above.st_uid != 0 or above.st_mode & 0o022:
             raise SystemFault(f"spice:viewer:path: others than root can replace {path}: they may write in {parent}")
     if not stat.S_ISREG(held.st_mode):
