@@ -89,9 +89,9 @@ def plan(grants=None, exclusive=True):
         Whether grants that this minion holds and that are not among them go. Defaults to ``True``.
 
     Returns a dict with ``changes`` (by grant and layer; empty if everything is as it must be), ``errors`` (what would
-    not be enforced, and why) and ``warnings``. Reads pillar, the stored policy, accounts, addresses, and what the
-    layers hold. Raises SaltInvocationError with all findings if the policy is wrong, CommandExecutionError if
-    something cannot be read.
+    not be enforced, and why; then the exit code is not 0) and ``warnings``. Reads pillar, the stored policy, accounts,
+    addresses, and what the layers hold. Raises SaltInvocationError with all findings if the policy is wrong,
+    CommandExecutionError if something cannot be read.
 
     CLI Example:
 
@@ -149,7 +149,7 @@ def absent(name, test=False):
 
         salt '*' spice_grant.absent myself-debianx
     """
-    return _enforce(lambda held: held and declared.without(held, [name]), test)
+    return _enforce(lambda held: declared.without(held, [name]) if held and name in held.grants else None, test)
 
 
 def grant(user, vm, nopasswd=False, reason=None):
@@ -315,6 +315,8 @@ def _enforce(decide, test):
         raise SaltInvocationError(str(error)) from error
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
+    if errors:
+        __context__["retcode"] = 1
     return {"changes": changes, "errors": errors, "warnings": warnings}
 
 
@@ -332,7 +334,7 @@ def _apply(wanted, plans):
     try:
         if __salt__["spice_viewer.ensure_group"](wanted):
             wanted = current.compiled(wanted.policy)
-    except CommandExecutionError as error:
+    except (CommandExecutionError, SpiceGrantError) as error:
         return [], [f"viewer: {error}: all else was left as it was"]
     for layer in _LAYERS:
         if not plans[layer]:
@@ -344,7 +346,10 @@ def _apply(wanted, plans):
             errors.append(f"{layer}: {error}")
             if layer == "firewall":
                 return [], [f"{errors[0]}: all else was left as it was"]
-    left = _plans(current.compiled(wanted.policy))
+    try:
+        left = _plans(current.compiled(wanted.policy))
+    except (CommandExecutionError, SpiceGrantError) as error:
+        return applied, [*errors, f"what was applied cannot be read back: {error}"]
     for layer in applied:
         errors += [f"still to do after it was applied: {what}" for what in declared.sentences(left[layer])]
     return applied, errors

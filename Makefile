@@ -1,0 +1,56 @@
+# Everything needs only git, make, python3 and, for machines to play on, root.
+
+PYTHON ?= /usr/bin/python3
+export PYTHON
+PY := .venv/bin/python
+PYTEST := $(PY) -m pytest
+RUFF := $(PY) -m ruff
+TESTS ?= tests
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-host test-daemons lint format bench golden clean base
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@echo "  ARGS=... is passed on to pytest, the demo and the benchmarks; TESTS=tests/unit runs a part of the tests."
+
+setup: ## install what demo and tests need: Debian packages, .venv
+	@$(PYTHON) tools/setup.py base test
+
+base:
+	@$(PYTHON) tools/setup.py base
+
+demo: base ## show the extension at work on two throw-away machines
+	@$(PY) tools/demo.py $(ARGS)
+
+test: test-host test-daemons ## run all tests
+
+test-host: setup
+	$(PYTEST) $(TESTS) --ignore=tests/daemons $(ARGS)
+
+test-daemons: setup
+ifeq ($(TESTS),tests)
+	@if [ -d tests/daemons ]; then set -x; \
+	PYTHONPATH=tools $(PY) -m scene run -- $(PYTEST) tests/daemons -p no:cacheprovider $(ARGS) || [ $$? -eq 5 ]; fi
+endif
+
+lint: setup ## check style, docstrings and that every SLS renders
+	$(RUFF) check .
+	$(RUFF) format --check .
+	$(PY) tools/lint.py
+
+format: setup ## rewrite the code in the project's style
+	$(RUFF) check --fix .
+	$(RUFF) format .
+
+bench: setup ## measure
+	@$(PY) tools/bench.py $(ARGS)
+
+golden: setup ## write the golden files of the tests anew; look at the difference before you commit it
+	$(PYTEST) tests/unit --update-golden $(ARGS)
+
+clean: ## remove what the other targets made in the checkout
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	find . -maxdepth 2 -name '*.egg-info' -prune -exec rm -rf {} +

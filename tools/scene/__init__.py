@@ -1,0 +1,28 @@
+"""Machines on one machine: what the demo, the benchmarks and the tests are played on."""
+
+from scene import bootsector, tls
+from scene.consoles import Console, Listener
+from scene.desktop import Desktop
+from scene.machine import CommandError, CommandTimeout, Machine, Process, SceneError
+from scene.minion import Minion, SaltError
+from scene.network import Link, connect
+from scene.requirements import missing, need
+
+__all__ = [
+    "CommandError",
+    "CommandTimeout",
+    "Console",
+    "Desktop",
+    "Link",
+    "Listener",
+    "Machine",
+    "Minion",
+    "Process",
+    "SaltError",
+    "SceneError",
+    "bootsector",
+    "connect",
+    "missing",
+    "need",
+    "tls",
+]

@@ -1,0 +1,119 @@
+"""SPICE consoles, and cheap stand-ins for them, inside a machine."""
+
+import subprocess
+import sys
+import time
+
+from scene import bootsector
+from scene.machine import SceneError
+
+PROBE = """
+import socket, sys
+for port in map(int, sys.argv[1:]):
+    socket.create_connection(("127.0.0.1", port), 1).close()
+"""
+ACCEPT = """
+import selectors, socket, sys
+ready = selectors.DefaultSelector()
+for port in map(int, sys.argv[1:]):
+    listener = socket.socket(socket.AF_INET6)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    listener.bind(("::", port))
+    listener.listen(128)
+    ready.register(listener, selectors.EVENT_READ, True)
+print("listening", flush=True)
+while True:
+    for key, _ in ready.select():
+        if key.data:
+            sock, _ = key.fileobj.accept()
+            try:
+                sock.sendall(b"scene %d\\n" % sock.getsockname()[1])
+                ready.register(sock, selectors.EVENT_READ, False)
+            except OSError:
+                sock.close()
+        else:
+            try:
+                data = key.fileobj.recv(65536)
+                key.fileobj.sendall(data)
+            except OSError:
+                data = b""
+            if not data:
+                ready.unregister(key.fileobj)
+                key.fileobj.close()
+"""
+
+
+class Console:
+    """The SPICE console of a virtual machine on a TLS port: QEMU with a boot sector that shows name and colour.
+
+    ``x509_dir`` is a directory of the machine with ca-cert.pem, server-cert.pem and server-key.pem. ``colour`` is a
+    name from :data:`bootsector.COLOURS`; without it the port chooses one. ``rgb`` is what a screenshot will hold.
+    """
+
+    def __init__(self, machine, name, port, x509_dir, password=None, *, colour=None, wait=True):
+        self.machine, self.name, self.port = machine, name, port
+        names = sorted(bootsector.COLOURS)
+        self.colour = colour or names[port % len(names)]
+        self.rgb = bootsector.shown(bootsector.COLOURS[self.colour])
+        self._log = f"/var/log/scene-{name}.log"
+        disk, secret = f"/var/lib/scene/{name}.img", f"/var/lib/scene/{name}.password"
+        machine.write(disk, bootsector.disk(name, bootsector.COLOURS[self.colour]), mode=0o600)
+        spice = f"tls-port={port},addr=::,x509-dir={x509_dir}"
+        command = ["qemu-system-x86_64", "-name", name, "-display", "none", "-machine", "q35", "-m", "64"]
+        command += ["-nodefaults", "-accel", "tcg", "-vga", "qxl", "-drive", f"file={disk},format=raw,if=ide"]
+        if password is None:
+            spice += ",disable-ticketing=on"
+        else:
+            machine.write(secret, password, mode=0o600)
+            command += ["-object", f"secret,id=ticket,file={secret}"]
+            spice += ",password-secret=ticket"
+        machine.write(self._log, "")
+        with open(machine.path(self._log), "ab") as log:
+            self._process = machine.popen([*command, "-spice", spice], stdout=log, stderr=log)
+        if wait:
+            self.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
+
+    def wait(self, timeout=20):
+        """Wait until the port accepts connections."""
+        deadline = time.monotonic() + timeout
+        while self.machine.run([sys.executable, "-I", "-S", "-c", PROBE, self.port], check=False).returncode != 0:
+            if self._process.poll() is not None:
+                raise SceneError(f"QEMU of {self.name} ended:\n{self.machine.read(self._log)}")
+            if time.monotonic() > deadline:
+                raise SceneError(f"port {self.port} of {self.name} does not accept within {timeout} s")
+            time.sleep(0.05)
+
+    def stop(self):
+        """Switch the virtual machine off."""
+        self._process.kill_tree()
+
+
+class Listener:
+    """Accepts TCP connections on the ports, IPv4 and IPv6, and says ``scene PORT``; then echoes what it is sent."""
+
+    def __init__(self, machine, ports):
+        self.machine, self.ports = machine, list(ports)
+        command = [sys.executable, "-I", "-S", "-c", ACCEPT, *self.ports]
+        self._process = machine.popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        said = self._process.stdout.readline()
+        if said.strip() != "listening":
+            self._process.wait()
+            raise SceneError(f"no listener on {machine.name}: {said}{self._process.stdout.read()}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
+
+    def stop(self):
+        """Close the ports."""
+        self._process.kill_tree()
+        self._process.stdout.close()

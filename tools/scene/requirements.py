@@ -1,0 +1,46 @@
+"""What a test needs: skip where it is missing, fail where it must not be missing."""
+
+import os
+import shutil
+
+from scene.machine import ROOT_PATH
+
+PACKAGES = {
+    "Xvfb": "xvfb",
+    "bwrap": "bubblewrap",
+    "import": "imagemagick",
+    "ip": "iproute2",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "remote-viewer": "virt-viewer",
+    "setpriv": "util-linux",
+    "ss": "iproute2",
+    "useradd": "passwd",
+    "visudo": "sudo",
+    "xauth": "xauth",
+    "xwininfo": "x11-utils",
+}
+
+
+def missing(*programs):
+    """What of root, overlayfs and these programs is not there, in words."""
+    found = [] if os.geteuid() == 0 else ["root"]
+    path = os.pathsep.join([os.environ.get("PATH", ""), ROOT_PATH])
+    for program in programs:
+        if shutil.which(program, path=path) is None:
+            found.append(f"{program} (package {PACKAGES.get(program, program)})")
+    return found
+
+
+def need(*programs):
+    """Skip the calling test, or its module, unless it runs as root with these programs; with CI=true it fails."""
+    import pytest  # only tests call this; the demo runs without pytest
+
+    lacking = missing("nsenter", "setpriv", *programs)
+    if not lacking:
+        return
+    text = "needs " + ", ".join(lacking)
+    if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+        pytest.fail(text, pytrace=False)
+    pytest.skip(text, allow_module_level=True)

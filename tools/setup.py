@@ -1,0 +1,134 @@
+"""Set up what the demo (``base``) and the tests (``test``) need: Debian packages, and a virtual environment in .venv.
+
+Runs with the system's Python and its standard library. Packages are named before they are installed, and nothing is
+done a second time. PYTHON chooses another interpreter for the virtual environment.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+PYTHON = os.environ.get("PYTHON") or "/usr/bin/python3"
+BUILD_PACKAGES = ("gcc", "libc6-dev", "python3-dev", "python3-venv")  # timelib, which Salt needs, has no wheel
+PACKAGES = {
+    "base": (
+        *BUILD_PACKAGES,
+        "bubblewrap",
+        "ca-certificates",
+        "imagemagick",
+        "iproute2",
+        "nftables",
+        "openssl",
+        "passwd",
+        "procps",
+        "qemu-system-x86",
+        "sudo",
+        "util-linux",
+        "virt-viewer",
+        "x11-utils",
+        "xauth",
+        "xvfb",
+    ),
+    "test": ("git",),
+}
+
+
+def chosen_packages(groups):
+    """Names of the Debian packages of these groups, sorted."""
+    return sorted({name for group in groups for name in PACKAGES[group]})
+
+
+def absent(names, listing):
+    """Which packages dpkg-query's listing (``name status`` a line) does not show as installed."""
+    installed = {line.split()[0] for line in listing.splitlines() if line.split()[1:] == ["installed"]}
+    return [name for name in names if name not in installed]
+
+
+def install_packages(groups):
+    """Install the packages that are missing; SystemExit says what to do where that cannot be done."""
+    names = chosen_packages(groups)
+    if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
+        print(f"setup: no apt here; what Debian calls {' '.join(names)} is taken to be installed")
+        return
+    query = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n", *names]
+    listing = subprocess.run(query, capture_output=True, text=True, check=False).stdout
+    missing = absent(names, listing)
+    if not missing:
+        return
+    command = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+    print(f"setup: {len(missing)} Debian packages are missing: {' '.join(missing)}", flush=True)
+    if os.geteuid() != 0:
+        sys.exit(f"setup: not root, so run this first: sudo {' '.join(command)}")
+    print("setup: installing them with apt-get", flush=True)
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    run([command[0], "update"], env=env, stdout=subprocess.DEVNULL)
+    run(command, env=env, stdout=subprocess.DEVNULL)
+
+
+def fingerprint(files):
+    """Changes when the interpreter or one of the requirement files does."""
+    digest = hashlib.sha256(os.path.realpath(PYTHON).encode())
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def stamps(groups):
+    """Stamp files and what they must hold, by requirement file; a later file includes the earlier ones."""
+    files = [ROOT / "requirements" / f"{group}.txt" for group in PACKAGES if group in groups or group == "base"]
+    return {path: (VENV / f"stamp-{path.stem}", fingerprint(files[: n + 1])) for n, path in enumerate(files)}
+
+
+def holds(stamp, wanted):
+    """Whether a stamp file has this text."""
+    return stamp.exists() and stamp.read_text(encoding="ascii") == wanted
+
+
+def install_requirements(groups):
+    """Make .venv if there is none that works, and install the pinned requirements into it."""
+    wanted = stamps(groups)
+    python, last = VENV / "bin" / "python", list(wanted)[-1]
+    if python.exists() and holds(*wanted[last]):
+        return
+    print(f"setup: installing {', '.join(path.name for path in wanted)} into {VENV}", flush=True)
+    made = VENV / "stamp-python", fingerprint([])
+    if not (python.exists() and holds(*made)):
+        run([PYTHON, "-m", "venv", "--clear", VENV])
+        made[0].write_text(made[1], encoding="ascii")
+    pip = [python, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
+    run([*pip, "--requirement", last])
+    for stamp, text in wanted.values():
+        stamp.write_text(text, encoding="ascii")
+
+
+def run(command, **kw):
+    """Run a command; its failure ends the setup."""
+    command = [str(part) for part in command]
+    code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False, **kw).returncode
+    if code != 0:
+        sys.exit(f"setup: {' '.join(command)} ended with {code}")
+
+
+def main(argv=None):
+    """Command line: the groups to set up."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("groups", nargs="*", choices=[*PACKAGES, []], default=[], help="what to set up; all without")
+    parser.add_argument("--no-packages", action="store_true", help="leave Debian packages alone")
+    options = parser.parse_args(argv)
+    groups = options.groups or list(PACKAGES)
+    with open(ROOT / "requirements" / "base.txt", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once take turns
+        if not options.no_packages:
+            install_packages(groups)
+        install_requirements(groups)
+
+
+if __name__ == "__main__":
+    main()
