@@ -20,7 +20,6 @@ BUILD_PACKAGES = ("gcc", "libc6-dev", "python3-dev", "python3-venv")  # timelib,
 PACKAGES = {
     "base": (
         *BUILD_PACKAGES,
-        "bubblewrap",
         "ca-certificates",
         "imagemagick",
         "iproute2",

@@ -7,7 +7,6 @@ from scene.machine import ROOT_PATH
 
 PACKAGES = {
     "Xvfb": "xvfb",
-    "bwrap": "bubblewrap",
     "import": "imagemagick",
     "ip": "iproute2",
     "nft": "nftables",
