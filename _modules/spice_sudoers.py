@@ -96,7 +96,11 @@ def warnings(wanted=None):
         wanted = wanted or current.compiled()
         run.find("cvtsudoers")
         try:
-            found = sudoers.foreign(sudo.tree(), sudoers.rules(wanted), wanted.policy.viewer.paths)
+            ours = sudoers.rules(wanted)
+            if _plan(wanted).text is not None:
+                # What our file holds now differs, and is about to go.
+                ours += sudoers.parse(sudo.own_tree() or {})
+            found = sudoers.foreign(sudo.tree(), ours, wanted.policy.viewer.paths)
         except CommandFailed as error:
             return [f"other files' sudo rules cannot be read: {error}"]
     except SpiceGrantError as error:
