@@ -298,7 +298,7 @@ def _enforce(decide, test):
                 return {"changes": {}, "errors": [], "warnings": []}
             wanted = current.compiled(policy, stored)
             becomes = declared.remember(stored, wanted, __salt__["spice_viewer.originals"](wanted))
-            policy_changes = as_dict(declared.changes(stored, becomes))
+            policy_changes = as_dict([*declared.changes(stored, becomes), *current.exposed()])
             plans = _plans(wanted)
             refusal = __salt__["spice_sudoers.refusal"](wanted) if plans["sudoers"] else None
             if refusal:

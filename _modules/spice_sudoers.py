@@ -94,7 +94,8 @@ def warnings(wanted=None):
     try:
         run.as_root()
         wanted = wanted or current.compiled()
-        run.find("cvtsudoers")
+        for program in ("sudo", "visudo", "cvtsudoers"):
+            run.find(program)
         try:
             ours = sudoers.rules(wanted)
             if _plan(wanted).text is not None:

@@ -25,7 +25,7 @@ from salt.exceptions import CommandExecutionError
 
 from spicegrants import launcher, viewer
 from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.files import Directory
+from spicegrants.files import Directory, Other
 from spicegrants.host import current, disk, run
 from spicegrants.plan import as_dict
 
@@ -228,15 +228,20 @@ def _plan(wanted):
 
 
 def _places(wanted):
-    return {*viewer.wanted_entries(wanted, b""), *_held()}
+    """Return all paths to look at; what lies behind a link in place of a directory of ours is not ours."""
+    linked = tuple(f"{path}/" for path in viewer.DIRECTORIES if isinstance(disk.read(path), Other))
+    found = {*viewer.wanted_entries(wanted, b""), *_held()}
+    return {path for path in found if not path.startswith(linked)}
 
 
 def _held():
     """Return the paths in the directories that are ours alone, and these directories."""
-    found = {viewer.CONFIG, viewer.CONNECTIONS, viewer.MENUS}
-    for directory in (viewer.CONFIG, viewer.CONNECTIONS, viewer.MENUS):
-        found.update(f"{directory}/{name}" for name in disk.names_in(directory))
-    return {path for path in found if disk.read(path) is not None}
+    found = set()
+    for directory in viewer.DIRECTORIES:
+        if all(isinstance(disk.read(path), Directory) for path in (viewer.CONFIG, directory)):
+            found.update(f"{directory}/{name}" for name in disk.names_in(directory))
+    found.update(path for path in viewer.DIRECTORIES[:1] if disk.read(path) is not None)
+    return found
 
 
 def _launcher():

@@ -91,7 +91,7 @@ def absent(name, **kwargs):
     return _run(name, "spice_grant.absent", _ABSENT, name=name)
 
 
-def _run(name, function, said, **arguments):
+def _run(name, function, said, /, **arguments):
     """Call the execution module and put its report into the form of a state."""
     test = __opts__["test"]
     try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from spicegrants import names
 from spicegrants.errors import Finding, PolicyError
-from spicegrants.inventory import Account, Inventory
+from spicegrants.inventory import Account, Group, Inventory
 from spicegrants.model import Grant, Policy, Vm
+from spicegrants.reader import shown
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def compile_policy(policy: Policy, inventory: Inventory, previous: Iterable[Acce
     group = inventory.groups.get(policy.viewer.group)
     if group is not None:
         _usable_group(group.name, group.gid, inventory)
-    findings = list(inventory.findings)
+    findings = [*inventory.findings, *_insiders(group, inventory)]
     usable = _usable_vms(policy, inventory, findings)
     merged: dict[tuple[str, str], Access] = {}
     for grant in policy.grants.values():
@@ -91,7 +93,7 @@ def compile_policy(policy: Policy, inventory: Inventory, previous: Iterable[Acce
                 account.name,
                 account.uid,
                 grant.vm,
-                (*known.grants, grant.name) if known else (grant.name,),
+                tuple(sorted((*known.grants, grant.name))) if known else (grant.name,),
                 grant.nopasswd or bool(known and known.nopasswd),
             )
     accesses = tuple(merged[key] for key in sorted(merged))
@@ -105,6 +107,16 @@ def _usable_group(name: str, gid: int, inventory: Inventory) -> None:
     if str(gid) in inventory.numeric_names:
         message = f"an account is named {str(gid)!r}, like the GID of {name!r}: tools would take one for the other"
         raise PolicyError([Finding(path, message)])
+
+
+def _insiders(group: Group | None, inventory: Inventory) -> list[Finding]:
+    """Report users whose primary group is the viewer's: unlike other members they cannot be taken out of it."""
+    names = group.members if group else ()
+    return [
+        Finding("spice:viewer:group", f"{group.name!r} is the primary group of user {name!r}: he can start the viewer")
+        for name in names
+        if name in inventory.users and inventory.users[name].gid == group.gid
+    ]
 
 
 def _usable_vms(policy: Policy, inventory: Inventory, findings: list[Finding]) -> dict[str, Vm]:
@@ -124,8 +136,9 @@ def _usable_vms(policy: Policy, inventory: Inventory, findings: list[Finding]) -
         for address in inventory.addresses[vm.server]:
             other = owner.setdefault((address, vm.tls_port), vm.name)
             if other != vm.name:
-                message = f"{address} port {vm.tls_port} is also the console of vm {other!r}: neither is opened"
-                findings.append(Finding(f"spice:vms:{vm.name}", message))
+                for name, twin in ((other, vm.name), (vm.name, other)):
+                    message = f"{address} port {vm.tls_port} is also the console of vm {twin!r}: neither is opened"
+                    findings.append(Finding(f"spice:vms:{name}", message))
                 shared |= {vm.name, other}
     return {name: vm for name, vm in ready.items() if name not in shared}
 
@@ -155,6 +168,9 @@ def _accounts(grant: Grant, inventory: Inventory, gid: int | None, findings: lis
 def _complaint(name: str, account: Account | None, inventory: Inventory, gid: int | None) -> str | None:
     if account is None:
         return f"no user {name!r} on this machine"
+    unusable = names.account_name(name)
+    if unusable:
+        return f"user {shown(name)} {unusable}"
     if account.uid == 0:
         return f"user {name!r} has UID 0: no client can hold root back"
     if account.gid == gid:

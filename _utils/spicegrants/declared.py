@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,10 +11,13 @@ from typing import Any
 from spicegrants import pillar
 from spicegrants.compile import Wanted
 from spicegrants.errors import Finding, PolicyError
-from spicegrants.model import Policy, grant_to_pillar, to_pillar
+from spicegrants.model import Grant, Policy, grant_to_pillar, to_pillar
 from spicegrants.plan import Change
 from spicegrants.reader import did_you_mean
 from spicegrants.store import Stored
+
+# What the name of a grant cannot hold.
+_UNUSABLE = re.compile(r"[^A-Za-z0-9._-]+|\.{2,}")
 
 
 def plain(value: Any) -> Any:
@@ -62,13 +67,22 @@ def without(policy: Policy, names: Iterable[str]) -> Policy:
 
 
 def with_grant(policy: Policy, user: Any, vm: Any, nopasswd: Any, reason: Any) -> Policy:
-    """Return a policy with one more grant, named after user and vm, checked as one from pillar is."""
-    if vm not in policy.vms:
+    """Return a policy with one more grant, named after user and vm, checked as one from pillar is.
+
+    The user's own grant of that name is replaced; if it is the name of another grant, a number makes it a new one.
+    """
+    if not isinstance(vm, str) or vm not in policy.vms:
         raise PolicyError([Finding("vm", f"no vm {vm!r}{did_you_mean(str(vm), policy.vms)}")])
     grant = {"user": user, "vm": vm, "nopasswd": nopasswd, **({"reason": reason} if reason is not None else {})}
     data = to_pillar(policy)
-    data["grants"][f"{user}-{vm}".replace("@", "-")] = grant
+    stem = _UNUSABLE.sub("-", f"{user}-{vm}").lstrip("-_.")[:56]
+    names = (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))
+    data["grants"][next(name for name in names if _is_free(policy.grants.get(name), user, vm))] = grant
     return pillar.parse(data)
+
+
+def _is_free(held: Grant | None, user: Any, vm: str) -> bool:
+    return held is None or (held.user, held.vm) == (user, vm)
 
 
 def without_user(policy: Policy, user: str, vm: str, wanted: Wanted) -> Policy:

@@ -40,11 +40,11 @@ def main(arguments):
     try:
         with open(f"{MENUS}/{os.getuid()}", encoding="utf-8") as stream:
             menu = json.load(stream)
+        names = sorted(menu["consoles"])
     except FileNotFoundError:
         return refuse("No SPICE console is granted to you on this machine.")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return refuse(f"Your list of consoles cannot be read: {error}")
-    names = sorted(menu["consoles"])
     if listing:
         print("\n".join(names))
         return 0
@@ -54,7 +54,7 @@ def main(arguments):
             return refuse(f"You may not open {name!r}. You may open: {', '.join(names)}.")
     elif len(names) == 1:
         name = names[0]
-    elif sys.stdin.isatty():
+    elif terminal():
         print("You may open:\n" + "\n".join(f"  rviewer {name}" for name in names))
         return 0
     else:
@@ -67,7 +67,7 @@ def main(arguments):
 def open_console(menu, name):
     """Start the viewer through sudo; returns only if that is not possible."""
     command = [SUDO]
-    if menu["consoles"][name]["password"] and not sys.stdin.isatty():
+    if menu["consoles"][name]["password"] and not terminal():
         askpass = os.environ.get("SUDO_ASKPASS") or next(filter(None, map(shutil.which, ASKPASS)), None)
         if askpass is None:
             return refuse(
@@ -96,10 +96,15 @@ def choose(names):
     return None
 
 
+def terminal():
+    """Tell whether there is a terminal; a session may start programs without any standard input."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def refuse(message):
     """Say why not, on the terminal and, without one, on the desktop; return the exit code."""
     print(f"rviewer: {message}", file=sys.stderr)
-    if not sys.stdin.isatty() and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if not terminal() and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         for dialog in (
             ["zenity", "--error", "--no-markup", "--title=SPICE consoles", f"--text={message}"],
             ["kdialog", "--title", "SPICE consoles", "--error", message],

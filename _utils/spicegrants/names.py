@@ -13,7 +13,10 @@ _OBJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,62}")
 _ACCOUNT = re.compile(r"[A-Za-z_](?:[A-Za-z0-9_@-]|\.(?!\.)){0,62}")
 # sudoers reads such a word as the name of an alias, ALL among them.
 _SUDOERS_WORD = re.compile(r"[A-Z][A-Z0-9_]*")
+_SUDOERS_KEYWORDS = ("Defaults", "Cmd_Alias", "Cmnd_Alias", "Host_Alias", "Runas_Alias", "User_Alias", "sudoedit")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
+# The resolver takes what ends so for an address in an old spelling: 192.168.2 is 192.168.0.2 to it.
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _PATH = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._+-]+)+")
 _CERTIFICATE = re.compile(
     r"-----BEGIN CERTIFICATE-----\n(?:[A-Za-z0-9+/=]{1,76}\n)+-----END CERTIFICATE-----\n", re.ASCII
@@ -38,6 +41,8 @@ def account_name(text: str) -> str | None:
     """
     if _SUDOERS_WORD.fullmatch(text):
         return "reads as an alias in sudoers: names of capital letters only cannot be granted anything"
+    if text in _SUDOERS_KEYWORDS:
+        return "is a word of sudoers: an account of this name cannot be granted anything"
     if _ACCOUNT.fullmatch(text):
         return None
     return (
@@ -50,7 +55,8 @@ def host_name(text: str) -> str | None:
     """Say what is wrong with a host name or address literal; ``None`` if nothing is."""
     if address(text) is not None:
         return None
-    if len(text) <= 253 and all(_LABEL.fullmatch(label) for label in text.split(".")):
+    labels = text.split(".")
+    if len(text) <= 253 and all(map(_LABEL.fullmatch, labels)) and not _NUMBER.fullmatch(labels[-1]):
         return None
     return "is neither a host name nor an IP address"
 

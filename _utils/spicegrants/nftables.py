@@ -24,6 +24,7 @@ PRIORITY = -5
 _TCP = 6
 _ESTABLISHED = 2
 _ACCEPT = {"accept": None}
+_GUARDED = ("set", "guarded")
 _IPS = {
     4: ("grants4", "denied4", "servers4", "ip", "ipv4_addr"),
     6: ("grants6", "denied6", "servers6", "ip6", "ipv6_addr"),
@@ -93,9 +94,9 @@ def skeleton(wanted: Wanted) -> list[Object]:
         evidence = {"flags": ["timeout"], "timeout": 3600, "size": 65535, **counted}
         objects.append({"set": {**own, "name": denied, "type": key, **evidence}})
         if guard_servers:
-            objects.append({"set": {**own, "name": servers, "type": kind, "elem": _server_addresses(wanted, kind)}})
+            objects.append({"set": {**own, "name": servers, "type": kind, **_filled(_server_addresses(wanted, kind))}})
     ports = [low if low == high else {"range": [low, high]} for low, high in wanted.policy.guarded_ports()]
-    objects.append({"set": {**own, "name": "guarded", "type": "inet_service", "flags": ["interval"], "elem": ports}})
+    objects.append({"set": {**own, "name": "guarded", "type": "inet_service", "flags": ["interval"], **_filled(ports)}})
     hook = {"type": "filter", "prio": PRIORITY, "policy": "accept"}
     objects += [
         {"chain": {**own, "name": "deny"}},
@@ -115,6 +116,11 @@ def guards_servers(wanted: Wanted) -> bool:
     """
     known = wanted.inventory.addresses
     return wanted.policy.firewall.guard == "servers" and all(known.get(name) for name in wanted.policy.servers)
+
+
+def _filled(elements: list[Any]) -> Object:
+    """Return what a set is filled with; nft refuses an empty list."""
+    return {"elem": elements} if elements else {}
 
 
 def _server_addresses(wanted: Wanted, kind: str) -> list[str]:
@@ -206,20 +212,24 @@ def _without_counts(expressions: list[Object]) -> list[Object]:
 
 
 def _normal_elements(values: list[Any]) -> list[Any]:
-    if all(isinstance(value, str) for value in values):
-        return sorted(values)
-    ranges = [tuple(value["range"]) if isinstance(value, dict) else (value, value) for value in values]
-    return list(join_ranges(ranges))
+    """Return ports as joined ranges, and anything else in order."""
+    plain = [value["elem"]["val"] if isinstance(value, dict) and "elem" in value else value for value in values]
+    ranges = [tuple(value.get("range", (None,))) if isinstance(value, dict) else (value, value) for value in plain]
+    if all(isinstance(end, int) for ends in ranges for end in ends):
+        return list(join_ranges(ranges))
+    return sorted(plain, key=repr)
 
 
 def elements(objects: Iterable[Object]) -> dict[Key, Element]:
     """Return the elements of the grant maps that a listing holds."""
     found: dict[Key, Element] = {}
     for entry in objects:
-        body = entry.get("map")
-        if body and body["name"] in ("grants4", "grants6"):
-            for value, verdict in body.get("elem", []):
-                found.update([_element(value, verdict)])
+        body = entry.get("map", {})
+        for grants, _, _, _, kind in _IPS.values():
+            own = [grants, ["uid", "gid", kind, "inet_service"], "verdict"]
+            # A map of another type under this name holds no grants; it goes with the whole table.
+            if [body.get(field) for field in ("name", "type", "map")] == own:
+                found.update(_element(value, verdict) for value, verdict in body.get("elem", []))
     return found
 
 
@@ -247,8 +257,10 @@ def denied(objects: Iterable[Object]) -> dict[Key, int]:
 def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
     """Compare what is wanted with a listing of our table; ``None`` says that there is no such table.
 
-    Elements are changed one by one, so that all others keep their counters. If the table is built differently it is
-    built anew, in the same single transaction that takes the old one away: there is no moment without a guard.
+    Elements are changed one by one, so that all others keep their counters. Rules and guarded ports are replaced in
+    place. If the table is built differently beyond that it is built anew, in the same single transaction that takes
+    the old one away: there is no moment without a guard. The sets are kept where that is possible because a packet that
+    is under way in the old rules would find nothing in the old, deleted sets: a granted session could be reset.
     """
     want_elements, want_objects = wanted_elements(wanted), skeleton(wanted)
     if live is None:
@@ -257,17 +269,39 @@ def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
         start = [Change("firewall", f"guards ports {ports} towards {where}")]
         return _rebuilt(wanted, start, want_objects, want_elements, {})
     have_elements = elements(live)
-    wrong = _structural(structure(want_objects), structure(live))
-    if wrong:
+    want_built, have_built = structure(want_objects), structure(live)
+    wrong = _structural(want_built, have_built)
+    if wrong and _frame(want_built) != _frame(have_built):
         return _rebuilt(wanted, wrong, want_objects, want_elements, have_elements)
     gone = {key for key, have in have_elements.items() if not _same(want_elements.get(key), have)}
     new = {key for key, want in want_elements.items() if not _same(want, have_elements.get(key))}
-    commands = []
+    commands = _refilled(want_objects) if wrong else []
     if gone:
         commands += [{"delete": body} for body in _element_objects(dict.fromkeys(gone))]
     if new:
         commands += [{"add": body} for body in _element_objects({key: want_elements[key] for key in new})]
-    return FirewallPlan(tuple(_element_changes(wanted, want_elements, have_elements)), tuple(commands))
+    changes = (*wrong, *_element_changes(wanted, want_elements, have_elements))
+    return FirewallPlan(changes, tuple(commands))
+
+
+def _frame(built: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
+    """Return what a table is built of without the rules and the guarded ports, which can be replaced in place."""
+    return {
+        key: {name: value for name, value in body.items() if name != "rules" and (key, name) != (_GUARDED, "elem")}
+        for key, body in built.items()
+    }
+
+
+def _refilled(objects: Iterable[Object]) -> list[Object]:
+    """Return what replaces all rules and the guarded ports of a table that has the right frame."""
+    own = {"family": FAMILY, "table": TABLE, "name": _GUARDED[1]}
+    commands: list[Object] = [{"flush": {"table": {"family": FAMILY, "name": TABLE}}}, {"flush": {"set": own}}]
+    for entry in objects:
+        if "rule" in entry:
+            commands.append({"add": entry})
+        elif entry.get("set", {}).get("name") == own["name"] and "elem" in entry["set"]:
+            commands.append({"add": {"element": {**own, "elem": entry["set"]["elem"]}}})
+    return commands
 
 
 def _same(want: Element | None, have: Element | None) -> bool:
@@ -310,8 +344,9 @@ def _structural(want: Mapping, have: Mapping) -> list[Change]:
             changes.append(f"restores {kind} {name}, which was missing")
         elif wanted is None:
             changes.append(f"removes {kind} {name}, which does not belong in table {TABLE}")
-        elif name == "guarded":
-            changes.append(f"guards ports {port_words(wanted['elem'])} instead of {port_words(held['elem'])}")
+        elif name == "guarded" and {**held, "elem": wanted["elem"]} == wanted:
+            ports = port_words(held["elem"]) or "none"
+            changes.append(f"guards ports {port_words(wanted['elem'])} instead of {ports}")
         elif kind == "chain":
             changes.append(f"restores chain {name}: {_rule_words(wanted.get('rules', []), held.get('rules', []))}")
         else:

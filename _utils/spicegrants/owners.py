@@ -46,8 +46,8 @@ def foreign(objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             (kind, body), *_ = expression.items()
             if kind == "match":
                 field = _field(body["left"])
-                owner = owner or field in ("uid", "gid")
-                if field and body["op"] == "==":
+                owner = owner or _mentions_owner(body["left"])
+                if field and body["op"] == "==" and isinstance(body["right"], (int, str)):
                     stated[field] = body["right"]
             elif kind in ("vmap", "set") and _mentions_owner(body):
                 owner = True

@@ -45,6 +45,9 @@ def _policy(node: Node) -> Policy:
     grants = _named(
         node.child("grants"), lambda name, child: _grant(name, child, node.child("vms"), node.child("schedules"))
     )
+    for grant in grants.values():
+        if grant.group == viewer.group:
+            node.child("grants").child(grant.name).child("group").wrong("is the viewer's group, which has no members")
     return Policy(servers, vms, schedules, grants, viewer, _firewall(node.child("firewall")))
 
 
@@ -70,14 +73,17 @@ def _server(name: str, node: Node) -> Server | None:
     host = node.child("host").text(names.host_name)
     ports = _ports(node.child("ports"))
     addresses = [_address(child) for child in node.child("addresses").elements(scalar=True)]
+    authority = _authority(node.child("ca"))
     if node.child("addresses").value == []:
         node.child("addresses").wrong("is empty: leave it out to have the host's name resolved")
     if None in (host, *addresses) or not ports:
         return None
     if not addresses and names.address(host):
-        addresses = [names.address(host)]
+        addresses = [_address(node.child("host"))]
+    if None in addresses:
+        return None
     unique = tuple(dict.fromkeys(addresses))
-    return Server(name, host.lower(), ports, unique, _authority(node.child("ca")))
+    return Server(name, host.lower(), ports, unique, authority)
 
 
 def _address(node: Node) -> str | None:
@@ -184,9 +190,8 @@ def _viewer(node: Node) -> Viewer:
     group = node.child("group").text(names.account_name)
     if group == "root":
         node.child("group").wrong("must be a group of its own")
-    confine = node.child("confine")
-    if confine.value not in (None, False):
-        confine.wrong(f"{shown(confine.value)} is not possible in this version: it has the direct form only (false)")
+    if node.child("confine").flag(False):
+        node.child("confine").wrong("is not possible in this version: it has the direct form only (false)")
     return Viewer(tuple(dict.fromkeys(paths)) or Viewer.paths, group or Viewer.group)
 
 

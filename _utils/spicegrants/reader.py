@@ -10,7 +10,12 @@ from spicegrants.errors import Finding
 
 
 def shown(value: Any) -> str:
-    """Quote a value from pillar for a message: one short line, control characters escaped."""
+    """Quote a value from pillar for a message: one short line, control characters escaped.
+
+    Of a list or mapping only the kind is said: there may be a password in it.
+    """
+    if isinstance(value, (dict, list)):
+        return "a mapping" if isinstance(value, dict) else "a list"
     text = ascii(value) if isinstance(value, str) else f"{value!a} ({type(value).__name__})"
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -63,6 +68,8 @@ class Node:
             if key not in known:
                 hint = did_you_mean(key, known) if isinstance(key, str) else ""
                 self.child(key).wrong(f"unknown key{hint or ', known are ' + ', '.join(known)}")
+            elif self.value[key] is None:
+                self.child(key).wrong("has no value")
         for key in required:
             if key not in self.value:
                 self.wrong(f"{key!r} is missing")
@@ -126,7 +133,11 @@ class Node:
         if not isinstance(self.value, list):
             self.wrong(f"must be a list, not {shown(self.value)}")
             return []
-        return [Node(value, f"{self.path}:{index}", self._findings) for index, value in enumerate(self.value)]
+        nodes = [Node(value, f"{self.path}:{index}", self._findings) for index, value in enumerate(self.value)]
+        for node in nodes:
+            if node.absent:
+                node.wrong("has no value")
+        return [node for node in nodes if not node.absent]
 
     def reference(self, known: Iterable[str], what: str) -> str | None:
         """Return the name of something that is declared elsewhere."""

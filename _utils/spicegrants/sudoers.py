@@ -36,6 +36,7 @@ _DEFAULTS = (
     "!targetpw",
     "!rootpw",
     "!runaspw",
+    "!exempt_group",
     # A desktop icon has no terminal.
     "!requiretty",
     "set_home",
@@ -184,7 +185,7 @@ def _rules(spec: dict[str, Any], commands: dict[str, Any]) -> Iterator[Rule]:
     """Return what one entry of a parsed tree says, as far as it can be said as our rules; anything else as a rule
     that no policy has."""
     options = {key: value for option in commands.get("Options", []) for key, value in option.items()}
-    groups = [group["usergroup"] for group in commands.get("runasgroups", [])]
+    groups = _groups(commands)
     plain = len(groups) == 1 and "runasusers" not in commands and options.get("setenv") is False
     for user in spec["User_List"]:
         for command in commands["Commands"]:
@@ -280,7 +281,7 @@ def foreign(tree: dict[str, Any], granted: Iterable[Rule], viewers: Iterable[str
             continue
         who = _who(spec["User_List"], tree)
         if who not in ("root", "#0"):
-            groups = ", ".join(str(group["usergroup"]) for group in commands.get("runasgroups", []))
+            groups = ", ".join(_groups(commands))
             runas = ", ".join(_words(commands.get("runasusers", []))) or ("himself" if groups else "root")
             as_whom = f"{runas} with group {groups}" if groups else runas
             spelled = ", ".join(_words(commands["Commands"]))
@@ -297,9 +298,13 @@ def _words(members: Iterable[dict[str, Any]]) -> list[str]:
     prefix = {"usergroup": "%", "userid": "#", "nonunixgroup": "%:", "netgroup": "+", "usergid": "%#"}
     words = []
     for member in members:
-        ((kind, value),) = ((key, value) for key, value in member.items() if key != "negated")
+        kind, value = next((key, value) for key, value in member.items() if key != "negated" and key[:3] != "sha")
         words.append(f"{'!' if member.get('negated') else ''}{prefix.get(kind, '')}{value}")
     return words
+
+
+def _groups(commands: dict[str, Any]) -> list[str]:
+    return [word.replace("%", "") for word in _words(commands.get("runasgroups", []))]
 
 
 def _who(members: list[dict[str, Any]], tree: dict[str, Any]) -> str:
@@ -310,24 +315,37 @@ def _who(members: list[dict[str, Any]], tree: dict[str, Any]) -> str:
     return ", ".join(_words(expanded))
 
 
-def _opens(commands: list[dict[str, Any]], viewer: str, tree: dict[str, Any]) -> bool:
-    """Tell whether a list of commands lets a program be started; the last that matches decides, as in sudo."""
+def _opens(commands: list[dict[str, Any]], viewer: str, tree: dict[str, Any], whole: bool = False) -> bool:
+    """Tell whether a list of commands lets a program be started; the last that matches decides, as in sudo.
+
+    whole
+        Whether only commands count that mean the program with any arguments: what is refused with some of them can
+        still be started with others.
+    """
     verdict = False
     for command in commands:
+        refused = command.get("negated", False)
         if "cmndalias" in command:
             alias = tree.get("Command_Aliases", {}).get(command["cmndalias"], [])
-            matches = _opens(alias, viewer, tree)
+            matches = _opens(alias, viewer, tree, whole or refused)
         else:
-            matches = _covers(command.get("command", ""), viewer)
+            pattern = command.get("command", "")
+            matches = _covers(pattern, viewer) and not ((whole or refused) and " " in pattern)
         if matches:
-            verdict = not command.get("negated", False)
+            verdict = not refused
     return verdict
 
 
 def _covers(pattern: str, viewer: str) -> bool:
     path = pattern.split(" ", 1)[0]
-    if pattern == "ALL" or path.startswith("^"):
-        return pattern == "ALL" or bool(re.match(path, viewer))
+    if pattern == "ALL":
+        return True
+    if path.startswith("^"):
+        try:
+            # POSIX classes mean something else to Python. What cannot be told is reported.
+            return "[:" in path or bool(re.match(path, viewer))
+        except re.error:
+            return True
     if path.endswith("/"):
         return viewer.rpartition("/")[0] + "/" == path
     return fnmatch.fnmatchcase(viewer, path)

@@ -14,6 +14,8 @@ from spicegrants.sudoers import CONNECTIONS, connection_file
 
 CONFIG = "/etc/spice-grant"
 MENUS = "/etc/spice-grant/menu"
+# Ours alone, parents first: what else is in them goes.
+DIRECTORIES = (CONFIG, CONNECTIONS, MENUS)
 LAUNCHER = "/usr/local/bin/rviewer"
 DESKTOP = "/usr/local/share/applications/rviewer.desktop"
 VIEWER_MODE = 0o750

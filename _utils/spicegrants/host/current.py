@@ -7,16 +7,27 @@ import os
 from spicegrants import store
 from spicegrants.compile import Wanted, compile_policy
 from spicegrants.errors import SystemFault
-from spicegrants.files import Directory, File
+from spicegrants.files import Directory, File, Other
 from spicegrants.host import accounts, disk, resolve, run
 from spicegrants.inventory import Inventory
 from spicegrants.model import Policy
+from spicegrants.plan import Change
 
 
 def stored() -> store.Stored:
     """Return what the last run stored on this minion. Needs root."""
     run.as_root()
     return store.load(disk.read_text(store.PATH))
+
+
+def exposed() -> list[Change]:
+    """Say what others than root could read or change of what is stored, as something that :func:`keep` puts right."""
+    found = []
+    for path, mode in ((os.path.dirname(store.PATH), 0o700), (store.PATH, 0o600)):
+        live = disk.read(path)
+        if live is not None and (isinstance(live, Other) or (live.uid, live.gid, live.mode) != (0, 0, mode)):
+            found.append(Change("policy", f"restores owner and mode of {path}: root:root {mode:04o}"))
+    return found
 
 
 def keep(what: store.Stored) -> None:

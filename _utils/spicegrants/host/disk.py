@@ -48,7 +48,7 @@ def read(path: str) -> Entry | None:
     """Return what is at a path, links not followed; ``None`` if nothing is."""
     try:
         status = os.lstat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise SystemFault(f"{path} cannot be read: {error}") from error

@@ -20,7 +20,7 @@ _NOSUID_NODEV_NOEXEC = 2 | 4 | 8
 
 def tree(path: str = MAIN) -> dict[str, Any]:
     """Return a sudoers file and all that it includes, as cvtsudoers(1) parses it."""
-    return run.as_json(run.run(["cvtsudoers", "-f", "json", path]), "cvtsudoers")
+    return _parsed(run.run(["cvtsudoers", "-f", "json", path]))
 
 
 def own_tree() -> dict[str, Any] | None:
@@ -28,7 +28,12 @@ def own_tree() -> dict[str, Any] | None:
     if not isinstance(disk.read(sudoers.PATH), File):
         return None
     done = run.attempt(["cvtsudoers", "-f", "json", sudoers.PATH])
-    return run.as_json(done.stdout, "cvtsudoers") if done.returncode == 0 else None
+    return _parsed(done.stdout) if done.returncode == 0 else None
+
+
+def _parsed(printed: str) -> dict[str, Any]:
+    """Read what cvtsudoers printed: of a file without any rule, nothing at all."""
+    return run.as_json(printed, "cvtsudoers") if printed.strip() else {}
 
 
 def check(text: str) -> None:
