@@ -1,0 +1,9 @@
+"""Options of the whole test suite."""
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write the expected files in tests/golden anew; look at the difference before you commit it",
+    )

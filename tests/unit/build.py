@@ -1,0 +1,210 @@
+"""Small policies, inventories and listings to test with."""
+
+import copy
+import itertools
+import json
+import re
+import subprocess
+
+from spicegrants import pillar, sudoers
+from spicegrants.compile import compile_policy
+from spicegrants.inventory import Account, Group, Inventory
+
+VIEWER = "/usr/bin/remote-viewer"
+GID = 995
+PEM = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU\nQmFzZTY0\n-----END CERTIFICATE-----\n"
+
+
+def article():
+    """The article's scenario in the pillar's form: two vms on one server, each granted to one user."""
+    return {
+        "servers": {"mysrv": {"host": "mysrv.anraconc.de", "addresses": ["192.168.2.2"], "ports": "20001-20010"}},
+        "vms": {
+            "debianx": {"server": "mysrv", "tls_port": 20002},
+            "leaptest": {"server": "mysrv", "tls_port": 20004},
+        },
+        "grants": {
+            "myself-debianx": {"user": "myself", "vm": "debianx"},
+            "mybro-leaptest": {"user": "mybro", "vm": "leaptest", "nopasswd": True},
+        },
+    }
+
+
+def changed(data, **changes):
+    """Return a copy of nested data; ``vms__debianx__tls_port=1`` sets that place, ``...`` removes it."""
+    made = copy.deepcopy(data)
+    for place, value in changes.items():
+        *parents, last = place.split("__")
+        inner = made
+        for name in parents:
+            inner = inner[name]
+        if value is ...:
+            del inner[last]
+        else:
+            inner[last] = value
+    return made
+
+
+def policy(**changes):
+    """Return the article's policy, with some places of its pillar changed."""
+    return pillar.parse(changed(article(), **changes))
+
+
+def inventory(**changes):
+    """Return what the article's workstation has: three users, the viewer's group, one group of users."""
+    known = {
+        "users": {
+            "myself": Account("myself", 1021, 1021),
+            "mybro": Account("mybro", 1022, 1022),
+            "guest": Account("guest", 1023, 1023),
+        },
+        "groups": {"spicegrp": Group("spicegrp", GID), "family": Group("family", 2000, ("mybro", "myself"))},
+        "addresses": {"mysrv": ("192.168.2.2",)},
+    }
+    return Inventory(**{**known, **changes})
+
+
+def wanted(policy_changes=None, previous=(), **inventory_changes):
+    """Compile the article's policy, with changes, on its workstation, with changes."""
+    return compile_policy(policy(**(policy_changes or {})), inventory(**inventory_changes), previous)
+
+
+class Kernel:
+    """Holds one table as the kernel does, and lists it as ``nft -nj list table`` does."""
+
+    def __init__(self):
+        self.objects = None
+        self.elements = {}
+
+    @classmethod
+    def of(cls, listing):
+        """Return a kernel that holds what a listing says."""
+        kernel = cls()
+        kernel.objects = [entry for entry in copy.deepcopy(listing) if "metainfo" not in entry]
+        for entry in kernel.objects:
+            if entry.get("map", {}).get("name") in ("grants4", "grants6"):
+                kernel.elements[entry["map"]["name"]] = {
+                    tuple(element[0]["elem"]["val"]["concat"]): element for element in entry["map"].pop("elem", [])
+                }
+        return kernel
+
+    def load(self, commands):
+        """Carry out the commands of one ``nft -j -f``."""
+        for command in commands:
+            ((verb, entry),) = copy.deepcopy(command).items()
+            ((kind, body),) = entry.items()
+            if verb == "flush":
+                self._flush(kind, body)
+            elif kind == "table":
+                if verb == "delete":
+                    assert self.objects is not None, "there is no table to delete"
+                    self.objects, self.elements = None, {}
+                elif self.objects is None:
+                    self.objects = [entry]
+            elif kind == "element":
+                self._change(verb, body)
+            else:
+                assert verb == "add"
+                assert kind == "rule" or not self._has(kind, body["name"]), f"{kind} {body['name']} is there already"
+                self.objects.append(entry)
+                if kind == "map":
+                    self.elements[body["name"]] = {}
+
+    def _has(self, kind, name):
+        return any(entry[kind]["name"] == name for entry in self.objects if kind in entry)
+
+    def _flush(self, kind, body):
+        if kind == "table":
+            self.objects = [entry for entry in self.objects if "rule" not in entry]
+        else:
+            self._set(body["name"])["elem"] = []
+
+    def _set(self, name):
+        return next(entry["set"] for entry in self.objects if entry.get("set", {}).get("name") == name)
+
+    def _change(self, verb, body):
+        if body["name"] not in self.elements:
+            assert verb == "add"
+            self._set(body["name"])["elem"] += body["elem"]
+            return
+        held = self.elements[body["name"]]
+        for element in body["elem"]:
+            key, value = (element, None) if verb == "delete" else (element[0]["elem"].pop("val"), element)
+            concat = tuple(key["concat"])
+            if verb == "delete":
+                del held[concat]
+            else:
+                assert concat not in held, f"{concat} is an element already"
+                held[concat] = value
+
+    def listing(self, packets=0):
+        """List the table: with handles and counters, elements in an order of the kernel's own."""
+        if self.objects is None:
+            return None
+        objects = [{"metainfo": {"version": "1.0.6", "release_name": "Lester Gooch #5", "json_schema_version": 1}}]
+        for handle, entry in zip(itertools.count(1), copy.deepcopy(self.objects)):
+            ((kind, body),) = entry.items()
+            body["handle"] = handle
+            if kind == "map" and self.elements.get(body["name"]):
+                counter = {"counter": {"packets": packets, "bytes": packets * 60}}
+                body["elem"] = [
+                    [{"elem": {"val": {"concat": list(concat)}, **element[0]["elem"], **counter}}, element[1]]
+                    for concat, element in reversed(self.elements[body["name"]].items())
+                ]
+            elif "elem" in body:
+                body["elem"] = body["elem"][::-1]
+                if not body["elem"]:
+                    del body["elem"]
+            objects.append(entry)
+        return objects
+
+
+def cvtsudoers(text):
+    """Return what cvtsudoers makes of the text of a sudoers file."""
+    done = subprocess.run(
+        ["/usr/bin/cvtsudoers", "-f", "json", "-"], input=text, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return json.loads(done.stdout or "{}")  # it prints nothing at all of a file without rules
+
+
+def visudo(text):
+    """Return what visudo says against the text of a sudoers file; nothing if it parses."""
+    done = subprocess.run(
+        ["/usr/sbin/visudo", "-c", "-f", "-"], input=text, capture_output=True, text=True, check=False
+    )
+    return "" if done.returncode == 0 else done.stderr + done.stdout
+
+
+def parsed(rules):
+    """Return what cvtsudoers makes of our own file with these rules, without asking it."""
+    return {
+        "User_Specs": [
+            {
+                "User_List": [{"username": rule.user}],
+                "Host_List": [{"hostname": "ALL"}],
+                "Cmnd_Specs": [
+                    {
+                        "runasgroups": [{"usergroup": rule.group}],
+                        "Options": [{"authenticate": not rule.nopasswd}, {"setenv": False}],
+                        "Commands": [{"command": " ".join(map(sudoers.escape, rule.command))}],
+                    }
+                ],
+            }
+            for rule in rules
+        ]
+    }
+
+
+def key_file(text):
+    """Read a GLib key file of one group strictly: ``{key: value}``, escapes undone."""
+    escapes = {"n": "\n", "r": "\r", "t": "\t"}
+    head, *lines = text.split("\n")
+    assert head == "[virt-viewer]" and lines.pop() == ""
+    found = {}
+    for line in lines:
+        key, equals, value = line.partition("=")
+        assert equals and key not in found and key.replace("-", "").isalpha(), line
+        assert not re.search(r"\\(?![nrt\\])", value.replace("\\\\", "")), line
+        found[key] = re.sub(r"\\(.)", lambda escaped: escapes.get(escaped[1], escaped[1]), value)
+    return found

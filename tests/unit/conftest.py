@@ -1,0 +1,23 @@
+"""What the unit tests share."""
+
+import os
+import shutil
+
+import hypothesis
+import pytest
+
+# No deadline: a busy machine is not an error. No database: nothing is left in the checkout.
+_PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.generate, hypothesis.Phase.shrink)
+hypothesis.settings.register_profile("unit", deadline=None, database=None, phases=_PHASES, max_examples=60)
+hypothesis.settings.load_profile("unit")
+
+
+@pytest.fixture(scope="session")
+def sudo_tools():
+    """Sudo's own parsers; a test without them is skipped, with CI=true it fails."""
+    lacking = [name for name in ("visudo", "cvtsudoers") if shutil.which(name, path="/usr/sbin:/usr/bin") is None]
+    if lacking:
+        text = f"needs {', '.join(lacking)} (package sudo)"
+        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+            pytest.fail(text, pytrace=False)
+        pytest.skip(text)

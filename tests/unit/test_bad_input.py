@@ -1,0 +1,65 @@
+"""What is said against a bad pillar, word for word: the table in bad_input.yaml."""
+
+import pathlib
+
+import pytest
+import yaml
+
+from spicegrants import pillar
+from spicegrants.errors import PolicyError
+from unit.build import article, changed
+
+TABLE = yaml.safe_load(pathlib.Path(__file__).with_name("bad_input.yaml").read_text(encoding="utf-8"))
+
+
+def spelled(message):
+    for word, text in TABLE["words"].items():
+        message = message.replace(f"<{word}>", text)
+    return message
+
+
+def data_of(case):
+    if "data" in case:
+        return case["data"]
+    places = {place.replace(":", "__"): ... if new == "<gone>" else new for place, new in case["set"].items()}
+    return changed(article(), **places)
+
+
+def findings(data):
+    with pytest.raises(PolicyError) as caught:
+        pillar.parse(data)
+    assert str(caught.value) == "\n".join(map(str, caught.value.findings))
+    return [str(finding) for finding in caught.value.findings]
+
+
+@pytest.mark.parametrize("case", TABLE["cases"], ids=lambda case: case["name"])
+def test_bad_input(case):
+    said = findings(data_of(case))
+    assert said == [spelled(message) for message in case["expect"]]
+    assert all(message.isprintable() for message in said)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in TABLE["cases"] if case["name"].startswith("password")], ids=lambda case: case["name"]
+)
+def test_no_message_gives_a_password_away(case):
+    text = repr(data_of(case))
+    assert "swordfish" in text or "424242" in text
+    said = "\n".join(findings(data_of(case)))
+    assert "swordfish" not in said and "424242" not in said
+
+
+def test_the_article_itself_is_good():
+    assert set(pillar.parse(article()).grants) == {"myself-debianx", "mybro-leaptest"}
+
+
+def test_findings_start_with_the_name_of_what_was_read():
+    with pytest.raises(PolicyError) as caught:
+        pillar.parse({"servers": {}}, "policy")
+    assert [finding.path for finding in caught.value.findings] == ["policy", "policy"]
+
+
+def test_no_grants_is_a_policy():
+    """It guards, and opens nothing."""
+    policy = pillar.parse(changed(article(), grants={}))
+    assert policy.grants == {} and policy.guarded_ports() == ((20001, 20010),)

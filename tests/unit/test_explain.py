@@ -1,0 +1,197 @@
+"""Why a user may, or may not, open a console: each layer's answer."""
+
+import pytest
+
+from spicegrants import explain, sudoers
+from spicegrants.compile import Access
+from spicegrants.errors import Finding
+from unit.build import GID, wanted
+
+BOTH = {"mysrv": ("192.168.2.2", "2001:db8::2")}
+
+
+def element(**changes):
+    ours = {"uid": 1021, "gid": GID, "address": "192.168.2.2", "port": 20002, "verdict": "accept", "foreign": False}
+    return {**ours, **changes}
+
+
+# The policy
+
+
+def test_access_of():
+    assert explain.access_of(wanted(), "myself", "debianx") == Access("myself", 1021, "debianx", ("myself-debianx",))
+    assert explain.access_of(wanted(), "myself", "leaptest") is None
+    assert explain.access_of(wanted(), "nobody", "debianx") is None
+
+
+def test_granted_names_all_grants_behind_it():
+    compiled = wanted(
+        {
+            "grants__myself-debianx__reason": "year-end",
+            "grants__everyone": {"group": "family", "vm": "debianx"},
+        }
+    )
+    assert explain.policy(compiled, "myself", "debianx") == {
+        "answer": "granted",
+        "why": "grant everyone (group family); grant myself-debianx (user myself, year-end)",
+    }
+    assert explain.policy(compiled, "mybro", "debianx")["why"] == "grant everyone (group family)"
+
+
+def test_no_grant():
+    assert explain.policy(wanted(), "guest", "debianx") == {
+        "answer": "not granted",
+        "why": "no grant of debianx means guest",
+    }
+
+
+def test_a_grant_that_is_hindered_says_why():
+    compiled = wanted({"grants__gone": {"user": "gone", "vm": "debianx"}})
+    assert explain.policy(compiled, "gone", "debianx") == {
+        "answer": "not granted",
+        "why": "spice:grants:gone:user: no user 'gone' on this machine",
+    }
+    assert explain.policy(compiled, "gone", "leaptest")["why"] == "no grant of leaptest means gone"
+    assert explain.policy(compiled, "guest", "debianx")["why"] == "no grant of debianx means guest"
+
+
+def test_a_server_that_is_not_found_says_why():
+    lost = Finding("spice:servers:mysrv:host", "does not resolve: its consoles stay closed")
+    compiled = wanted(addresses={}, findings=(lost,))
+    assert explain.policy(compiled, "myself", "debianx")["why"] == str(lost)
+
+
+def test_a_vm_at_the_place_of_another_says_why():
+    """For both of them."""
+    compiled = wanted(
+        {
+            "servers__alias": {"host": "alias.example.com", "ports": 20002},
+            "vms__twin": {"server": "alias", "tls_port": 20002},
+            "grants__twin": {"user": "myself", "vm": "twin"},
+        },
+        addresses={"mysrv": ("192.168.2.2",), "alias": ("192.168.2.2",)},
+    )
+    for vm, other in (("debianx", "twin"), ("twin", "debianx")):
+        found = explain.policy(compiled, "myself", vm)
+        assert found["answer"] == "not granted" and f"is also the console of vm '{other}'" in found["why"]
+
+
+# The firewall
+
+
+def firewall(rules, compiled=None, drift=None, user="myself"):
+    return explain.firewall(compiled or wanted(), user, "debianx", rules, drift or {})
+
+
+def test_open():
+    assert firewall([element()]) == {
+        "answer": "open",
+        "why": "element(s) for UID 1021 with GID 995 (spicegrp) to 192.168.2.2 port 20002",
+    }
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [],
+        [element(uid=1022)],
+        [element(gid=1021)],
+        [element(port=20004)],
+        [element(address="192.168.2.3")],
+        [element(verdict="drop")],
+        [element(foreign=True)],
+        [{"foreign": True, "verdict": "accept", "uid": 1021}],
+    ],
+)
+def test_closed(rules):
+    assert firewall(rules) == {
+        "answer": "closed",
+        "why": "no element for UID 1021 with GID 995 (spicegrp) to 192.168.2.2 port 20002",
+    }
+
+
+def test_open_at_one_address_only():
+    found = firewall([element()], wanted(addresses=BOTH))
+    assert found["answer"] == "in doubt" and "to 2001:db8::2 port" in found["why"]
+    both = [element(), element(address="2001:db8::2")]
+    assert firewall(both, wanted(addresses=BOTH))["answer"] == "open"
+
+
+def test_a_guard_that_is_altered():
+    """An element says nothing while a foreign rule may stand before it."""
+    drift = {"layers": {"firewall": ["restores chain output: 1 rule(s) missing"]}}
+    assert firewall([element()], drift=drift) == {
+        "answer": "in doubt",
+        "why": "the guard is not as it must be; a run restores chain output: 1 rule(s) missing",
+    }
+    assert firewall([element()], drift={"grants": {"x": {"firewall": ["opens"]}}})["answer"] == "open"
+
+
+def test_unknown_to_the_firewall():
+    assert firewall([], user="gone") == {"answer": "closed", "why": "no user gone on this machine"}
+    assert firewall([], wanted(addresses={})) == {
+        "answer": "closed",
+        "why": "the address of server mysrv is not known",
+    }
+
+
+# Sudo
+
+
+def sudo(held, allowed, compiled=None):
+    return explain.sudo(compiled or wanted(), "myself", "debianx", held, allowed)
+
+
+OURS = [rule for rule in sudoers.rules(wanted()) if rule.user == "myself"]
+
+
+def test_sudo_by_our_rules():
+    assert sudo(OURS, True) == {"answer": "allowed", "why": "2 exact rule(s); asks for the user's own password"}
+    without = wanted({"grants__myself-debianx__nopasswd": True})
+    free = [rule for rule in sudoers.rules(without) if rule.user == "myself"]
+    assert sudo(free, True) == {"answer": "allowed", "why": "2 exact rule(s); no password is asked"}
+
+
+@pytest.mark.parametrize("held", [[], [rule for rule in sudoers.rules(wanted()) if rule.user == "mybro"]])
+def test_sudo_by_rules_of_others(held):
+    assert sudo(held, True) == {"answer": "allowed", "why": "by a rule of another file, not by ours"}
+
+
+def test_sudo_refuses():
+    assert sudo([], False) == {"answer": "refused", "why": "no rule"}
+    assert sudo(OURS, False) == {"answer": "refused", "why": "our rule is there, but another overrules it"}
+
+
+# The viewer, and all together
+
+
+def test_viewer():
+    assert explain.viewer({})["answer"] == "only through sudo"
+    assert explain.viewer({"grants": {"x": {"viewer": ["creates"]}}})["answer"] == "only through sudo"
+    assert explain.viewer({"layers": {"viewer": ["takes guest out of group spicegrp", "b"]}}) == {
+        "answer": "in doubt",
+        "why": "a run takes guest out of group spicegrp; b",
+    }
+
+
+ANSWERS = {
+    "policy": ("granted", "not granted"),
+    "firewall": ("open", "closed", "in doubt"),
+    "sudo": ("allowed", "refused"),
+    "viewer": ("only through sudo", "in doubt"),
+}
+
+
+@pytest.mark.parametrize("viewer", ANSWERS["viewer"])
+@pytest.mark.parametrize("sudo_answer", ANSWERS["sudo"])
+@pytest.mark.parametrize("firewall_answer", ANSWERS["firewall"])
+@pytest.mark.parametrize("policy", ANSWERS["policy"])
+def test_summary(policy, firewall_answer, sudo_answer, viewer):
+    """Only layers that all say the same are an answer."""
+    said = (policy, firewall_answer, sudo_answer, viewer)
+    expected = "in doubt"
+    if said == ("granted", "open", "allowed", "only through sudo"):
+        expected = "may open"
+    if said == ("not granted", "closed", "refused", "only through sudo"):
+        expected = "may not open"
+    assert explain.summary({layer: {"answer": answer} for layer, answer in zip(ANSWERS, said)}) == expected

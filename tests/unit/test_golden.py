@@ -1,0 +1,120 @@
+"""Whole cases: what each layer is given for a pillar and a system, compared with the files in tests/golden.
+
+A directory is a case: ``policy.yaml`` (the pillar's ``spice``), ``system.yaml`` (what the workstation knows) and, where
+a change is shown, ``previous.yaml`` (the pillar of the run before) are read; all other files are expected. After a
+wanted change: ``make golden``, and look at the difference.
+"""
+
+import json
+import pathlib
+import shutil
+
+import pytest
+import yaml
+
+from spicegrants import nftables, pillar, sudoers, viewer
+from spicegrants.compile import compile_policy
+from spicegrants.errors import Finding
+from spicegrants.files import File
+from spicegrants.inventory import Account, Group, Inventory
+from spicegrants.plan import as_dict
+from unit.build import Kernel, cvtsudoers, parsed, visudo
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
+INPUTS = {"policy.yaml", "system.yaml", "previous.yaml"}
+LAUNCHER = b"#!/usr/bin/python3 -I\n"
+
+
+def cases():
+    return sorted(path.parent for path in GOLDEN.glob("*/policy.yaml"))
+
+
+def read(path):
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def inventory(system, policy):
+    authorities = {name: server.ca for name, server in policy.servers.items() if server.ca and "\n" in server.ca}
+    return Inventory(
+        {name: Account(name, *ids) for name, ids in system["users"].items()},
+        {name: Group(name, held["gid"], tuple(held.get("members", ()))) for name, held in system["groups"].items()},
+        frozenset(system.get("numeric_names", ())),
+        {name: tuple(found) for name, found in system["addresses"].items()},
+        {**authorities, **system.get("authorities", {})},
+        tuple(Finding(path, message) for path, message in system.get("findings", {}).items()),
+    )
+
+
+def compiled(case, name, previous=()):
+    policy = pillar.parse(read(case / name))
+    return compile_policy(policy, inventory(read(case / "system.yaml"), policy), previous)
+
+
+def changes(wanted, before):
+    """What the run reports: from nothing, or from what the run before left."""
+    kernel, held, file = Kernel(), {}, None
+    programs = {path: viewer.Program(0, 0, 0o755) for path in wanted.policy.viewer.paths}
+    if before is not None:
+        kernel.load(nftables.plan(before, None).commands)
+        held = viewer.wanted_entries(before, LAUNCHER)
+        file = File(sudoers.render(before).encode(), sudoers.MODE)
+        programs = {path: viewer.Program(0, before.gid, 0o750) for path in before.policy.viewer.paths}
+    planned = [
+        *nftables.plan(wanted, kernel.listing()).changes,
+        *viewer.plan(wanted, viewer.ViewerLive((), programs, held), LAUNCHER).changes,
+        *sudoers.plan(wanted, file, lambda: parsed(sudoers.rules(before))).changes,
+    ]
+    return as_dict(planned)
+
+
+def produced(case):
+    """Return the expected files of a case by name."""
+    before = compiled(case, "previous.yaml") if (case / "previous.yaml").exists() else None
+    wanted = compiled(case, "policy.yaml", before.accesses if before else ())
+    made = {
+        "nft.json": json.dumps(nftables.plan(wanted, None).commands, indent=1) + "\n",
+        "sudoers": sudoers.render(wanted),
+        "changes.json": json.dumps(changes(wanted, before), indent=1, ensure_ascii=False) + "\n",
+    }
+    if wanted.findings:
+        made["findings.txt"] = "".join(f"{finding}\n" for finding in wanted.findings)
+    for path, entry in viewer.wanted_entries(wanted, LAUNCHER).items():
+        parent, name = path.rsplit("/", 1)
+        if parent == sudoers.CONNECTIONS:
+            made[f"vms/{name}"] = entry.content.decode()
+        elif parent == viewer.MENUS:
+            made[f"menu/{name}.json"] = entry.content.decode()
+    return made
+
+
+def expected(case):
+    found = (path for path in case.rglob("*") if path.is_file())
+    return {str(path.relative_to(case)): path.read_text(encoding="utf-8") for path in found if path.name not in INPUTS}
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_golden(case, request):
+    made = produced(case)
+    if request.config.getoption("--update-golden"):
+        for path in case.iterdir():
+            if path.name not in INPUTS:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for name, text in made.items():
+            (case / name).parent.mkdir(exist_ok=True)
+            (case / name).write_text(text, encoding="utf-8")
+    held = expected(case)
+    assert sorted(made) == sorted(held)
+    for name, text in made.items():
+        assert text == held[name], name
+
+
+def test_there_are_cases():
+    assert len(cases()) >= 10
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_sudo_reads_each_golden_file_as_meant(case, sudo_tools):
+    text = (case / "sudoers").read_text(encoding="utf-8")
+    assert visudo(text) == ""
+    wanted = compiled(case, "policy.yaml")
+    assert sorted(sudoers.parse(cvtsudoers(text))) == sorted(sudoers.rules(wanted))

@@ -1,0 +1,212 @@
+"""What holds for every pillar, not just for those that somebody thought of."""
+
+import copy
+
+from hypothesis import given, note
+from hypothesis import strategies as st
+
+from spicegrants import nftables, pillar, sudoers, viewer
+from spicegrants.compile import compile_policy
+from spicegrants.errors import PolicyError
+from spicegrants.model import to_pillar
+from unit.build import Kernel, article
+from unit.strategies import junk, pillars, systems
+
+
+def parsed_or_refused(data):
+    """Return the policy, or None where it is refused as it must be."""
+    try:
+        return pillar.parse(data)
+    except PolicyError as error:
+        assert error.findings
+        for finding in error.findings:
+            assert str(finding).isprintable(), ascii(str(finding))
+        return None
+
+
+@given(junk)
+def test_junk_is_refused_in_printable_lines(data):
+    assert parsed_or_refused(data) is None
+
+
+@given(st.data())
+def test_junk_at_any_place_of_a_good_pillar(data):
+    """The rest is good, so that the reading goes on to the junk and past it."""
+    made = data.draw(pillars())
+    for _ in range(data.draw(st.integers(1, 3))):
+        inner = made
+        while True:
+            key = data.draw(st.sampled_from(list(inner) if isinstance(inner, dict) else range(len(inner))))
+            if not inner[key] or not isinstance(inner[key], (dict, list)) or data.draw(st.integers(0, 3)) == 0:
+                break
+            inner = inner[key]
+        inner[key] = data.draw(junk)
+        if not made:
+            break
+    before = copy.deepcopy(made)
+    policy = parsed_or_refused(made)
+    assert repr(made) == repr(before), "reading changed the pillar"
+    if policy is not None:
+        check_sound(policy)
+
+
+def check_sound(policy):
+    """A policy is whole: nothing refers to what is not there, and nothing is half a grant."""
+    for vm in policy.vms.values():
+        assert policy.servers[vm.server].guards(vm.tls_port)
+    for grant in policy.grants.values():
+        assert grant.vm in policy.vms
+        assert (grant.user is None) != (grant.group is None)
+    for server in policy.servers.values():
+        assert server.host and server.ports
+
+
+@given(st.data())
+def test_nothing_declared_is_lost(data):
+    """A pillar either becomes a policy with everything in it, or is refused."""
+    made = data.draw(pillars())
+    parts = [part for part in ("servers", "vms", "grants") if made[part]]
+    part = made[data.draw(st.sampled_from(parts))]
+    entry = part[data.draw(st.sampled_from(list(part)))]
+    entry[data.draw(st.sampled_from(list(entry)))] = data.draw(st.sampled_from([None, [], {}, [None], "", 0, False]))
+    policy = parsed_or_refused(made)
+    if policy is not None:
+        check_sound(policy)
+        for kind in ("servers", "vms", "grants"):
+            assert set(getattr(policy, kind)) == set(made[kind])
+
+
+@given(pillars())
+def test_a_good_pillar_is_read_and_written_back(data):
+    policy = pillar.parse(data)
+    check_sound(policy)
+    assert pillar.parse(to_pillar(policy)) == policy
+    assert set(policy.servers) == set(data["servers"]) and set(policy.vms) == set(data["vms"])
+    assert {name: (grant.user, grant.group, grant.vm) for name, grant in policy.grants.items()} == {
+        name: (entry.get("user"), entry.get("group"), entry["vm"]) for name, entry in data["grants"].items()
+    }
+
+
+def drawn(data):
+    """Draw a good pillar and a workstation for it."""
+    made = data.draw(pillars())
+    policy = pillar.parse(made)
+    return made, policy, data.draw(systems(policy))
+
+
+@given(st.data())
+def test_the_order_of_grants_makes_no_difference(data):
+    made, policy, inventory = drawn(data)
+    grants = data.draw(st.permutations(list(made["grants"].items())))
+    one = compile_policy(policy, inventory)
+    other = compile_policy(pillar.parse({**made, "grants": dict(grants)}), inventory)
+    assert one.accesses == other.accesses
+    assert sorted(one.findings) == sorted(other.findings)
+    assert nftables.plan(one, None).commands == nftables.plan(other, None).commands
+    assert sudoers.render(one) == sudoers.render(other)
+    assert viewer.wanted_entries(one, b"") == viewer.wanted_entries(other, b"")
+
+
+@given(st.data())
+def test_compiling_twice_gives_the_same(data):
+    _, policy, inventory = drawn(data)
+    one, other = compile_policy(policy, inventory), compile_policy(policy, inventory)
+    assert one == other
+    assert nftables.plan(one, None) == nftables.plan(other, None)
+    assert sudoers.render(one) == sudoers.render(other)
+
+
+def declared(policy, inventory):
+    """Who was declared to open what, worked out from the grants in the plainest way: ``{(user, vm)}``."""
+    found = set()
+    for grant in policy.grants.values():
+        members = (grant.user,) if grant.user else getattr(inventory.groups.get(grant.group), "members", ())
+        found |= {(name, grant.vm) for name in members}
+    return found
+
+
+@given(st.data())
+def test_each_element_belongs_to_one_declared_user_and_vm(data):
+    _, policy, inventory = drawn(data)
+    wanted = compile_policy(policy, inventory)
+    may = declared(policy, inventory)
+    by_uid = {account.uid: name for name, account in inventory.users.items()}
+    elements = nftables.wanted_elements(wanted)
+    for key, element in elements.items():
+        vm = policy.vms[element.vm]
+        note(f"{key} {element}")
+        assert (by_uid[key.uid], element.vm) in may
+        assert key.gid == inventory.groups["spicegrp"].gid
+        assert key.port == vm.tls_port and key.address in inventory.addresses[vm.server]
+        assert policy.servers[vm.server].guards(key.port)
+        assert any(low <= key.port <= high for low, high in policy.guarded_ports())
+        assert element.verdict == "accept"
+        same_place = [
+            other.name
+            for other in policy.vms.values()
+            if other.tls_port == key.port and key.address in inventory.addresses[other.server]
+        ]
+        assert same_place == [element.vm]
+    for access in wanted.accesses:
+        account = inventory.users[access.user]
+        assert (access.user, access.vm) in may and access.uid == account.uid != 0
+        assert str(access.uid) not in inventory.numeric_names
+        assert account.gid != wanted.gid
+        for name in access.grants:
+            assert policy.grants[name].vm == access.vm
+    assert len(set(wanted.accesses)) == len({(access.user, access.vm) for access in wanted.accesses})
+
+
+@given(st.data())
+def test_nobody_loses_a_grant_silently(data):
+    """Whoever is declared can either open the console, or a finding says why not."""
+    _, policy, inventory = drawn(data)
+    wanted = compile_policy(policy, inventory)
+    opened = {(access.user, access.vm) for access in wanted.accesses}
+    hindered = [finding.path.split(":")[1:3] for finding in wanted.findings]
+    for grant in policy.grants.values():
+        members = (grant.user,) if grant.user else getattr(inventory.groups.get(grant.group), "members", ("",))
+        server = policy.vms[grant.vm].server
+        if not inventory.addresses[server] or (policy.servers[server].ca and server not in inventory.authorities):
+            continue  # whoever read the system has reported it
+        places = [["grants", grant.name], ["vms", grant.vm]]
+        for name in members:
+            assert (name, grant.vm) in opened or any(place in hindered for place in places)
+
+
+@given(st.data())
+def test_without_grants_nothing_is_opened(data):
+    made, _, _ = drawn(data)
+    policy = pillar.parse({**made, "grants": {}})
+    wanted = compile_policy(policy, data.draw(systems(policy)))
+    assert wanted.accesses == () and nftables.wanted_elements(wanted) == {}
+    assert sudoers.rules(wanted) == [] and "ALL=" not in sudoers.render(wanted)
+    assert not [path for path in viewer.wanted_entries(wanted, b"") if path.endswith(".vv") or "/menu/" in path]
+    assert any("set" in entry["add"] for entry in nftables.plan(wanted, None).commands if "add" in entry)
+
+
+@given(st.data())
+def test_from_any_policy_to_any_other(data):
+    """What is planned, once done, leaves nothing to do; and the guard is never taken down on the way."""
+    kernel = Kernel()
+    previous = ()
+    _, policy, inventory = drawn(data)
+    for step in range(3):
+        if step == 2 and data.draw(st.booleans()):
+            _, policy, inventory = drawn(data)
+        else:
+            inventory = data.draw(systems(policy))
+        wanted = compile_policy(policy, inventory, previous)
+        planned = nftables.plan(wanted, kernel.listing(packets=step))
+        assert bool(planned.commands) >= (kernel.objects is None)
+        kernel.load(planned.commands)
+        if wanted.gid is not None:
+            assert set(nftables.elements(kernel.listing())) == set(nftables.wanted_elements(wanted))
+            assert bool(planned.changes) == bool(planned.commands)
+        again = nftables.plan(wanted, kernel.listing(packets=7))
+        assert again.commands == ()
+        previous = wanted.accesses
+
+
+def test_the_article_is_sound():
+    check_sound(pillar.parse(article()))
