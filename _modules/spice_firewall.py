@@ -117,8 +117,8 @@ def plan(wanted=None):
     wanted
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
-    Reads the stored policy, accounts, the servers' addresses, the files for the boot; runs ``nft list table``. Returns an empty dict if
-    everything is as it must be. Raises CommandExecutionError if something cannot be read.
+    Reads the stored policy, accounts, the servers' addresses, the files for the boot; runs ``nft list table``. Returns
+    an empty dict if everything is as it must be. Raises CommandExecutionError if something cannot be read.
 
     CLI Example:
 
@@ -141,8 +141,9 @@ def apply(wanted=None):
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
     Returns what was changed, as :func:`plan` does. Writes the rules to ``/var/lib/spice-grant``, a unit and a drop-in
-    for ``nftables.service`` to ``/etc/systemd/system``; runs ``nft list table`` and, if something must change, ``nft -f``
-    and ``systemctl daemon-reload``. Raises CommandExecutionError if nft refuses: then the kernel's rules are unchanged.
+    for ``nftables.service`` to ``/etc/systemd/system``; runs ``nft list table`` and, if something must change,
+    ``nft -f`` and ``systemctl daemon-reload``. Raises CommandExecutionError if nft refuses: then the kernel's rules are
+    as they were.
 
     CLI Example:
 
@@ -171,7 +172,8 @@ def remove():
     """
     Remove our table, and with it the guard: afterwards every user reaches every console's port.
 
-    Returns what was changed. Removes what :func:`apply` writes; runs ``nft delete table``. Raises CommandExecutionError if nft refuses.
+    Returns what was changed. Removes what :func:`apply` writes; runs ``nft delete table``. Raises
+    CommandExecutionError if nft refuses.
 
     CLI Example:
 
