@@ -26,7 +26,7 @@ from salt.exceptions import CommandExecutionError
 from spicegrants import launcher, viewer
 from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.files import Directory
-from spicegrants.host import current, disk, run
+from spicegrants.host import current, disk, overrides, run
 from spicegrants.plan import as_dict
 
 __virtualname__ = "spice_viewer"
@@ -156,7 +156,8 @@ def apply(wanted=None):
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
     Writes below ``/etc/spice-grant``, the launcher and its desktop file below ``/usr/local``, owner and mode of the
-    viewers; runs ``groupadd`` and ``gpasswd``. Raises CommandExecutionError if something cannot be written.
+    viewers; runs ``groupadd``, ``gpasswd`` and ``dpkg-statoverride``. Raises CommandExecutionError if something cannot
+    be written.
 
     CLI Example:
 
@@ -172,6 +173,8 @@ def apply(wanted=None):
             wanted = current.compiled(wanted.policy)
         for path in planned.programs:
             _restrict(path, wanted.gid)
+        for path in planned.overrides:
+            overrides.write(path, "root", wanted.policy.viewer.group, viewer.VIEWER_MODE)
         entries = viewer.wanted_entries(wanted, _launcher())
         for path in planned.write:
             if isinstance(entries[path], Directory):
@@ -191,8 +194,8 @@ def remove():
     """
     Give the viewers back their owner and mode from before the first run, and remove our files and the group.
 
-    Returns what was changed. Removes what :func:`apply` writes; runs ``groupdel``. Raises CommandExecutionError if
-    something cannot be removed.
+    Returns what was changed. Removes what :func:`apply` writes; runs ``groupdel`` and ``dpkg-statoverride``. Raises
+    CommandExecutionError if something cannot be removed.
 
     CLI Example:
 
@@ -203,6 +206,11 @@ def remove():
     done = []
     try:
         kept = current.stored()
+        for path in kept.originals if overrides.supported() else ():
+            # First of all: dpkg refuses to work while an override names a group that is gone.
+            if overrides.read(path) is not None:
+                overrides.remove(path)
+                done.append(f"leaves owner and mode of {path} to its package")
         for path, (uid, gid, mode) in kept.originals.items():
             if os.path.exists(path) and _program(path) != viewer.Program(uid, gid, mode):
                 _set_rights(path, uid, gid, mode)
@@ -224,7 +232,8 @@ def _plan(wanted):
     entries = {path: entry for path in _places(wanted) if (entry := disk.read(path)) is not None}
     members = _members(wanted.policy.viewer.group)
     programs = {path: _program(path) for path in wanted.policy.viewer.paths}
-    return viewer.plan(wanted, viewer.ViewerLive(members, programs, entries), _launcher())
+    kept = {path: overrides.read(path) for path in programs} if overrides.supported() else None
+    return viewer.plan(wanted, viewer.ViewerLive(members, programs, entries, kept), _launcher())
 
 
 def _places(wanted):
