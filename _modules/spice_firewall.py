@@ -169,12 +169,15 @@ def apply(wanted=None):
         raise CommandExecutionError(str(error)) from error
 
 
-def remove():
+def remove(test=False):
     """
     Remove our table, and with it the guard: afterwards every user reaches every console's port.
 
-    Returns what was changed. Removes what :func:`apply` writes; runs ``nft delete table``. Raises
-    CommandExecutionError if nft refuses.
+    test
+        Whether only to say what would change. Defaults to ``False``.
+
+    Returns what was changed. Removes what :func:`apply` writes; runs ``nft delete table`` and ``systemctl
+    daemon-reload``. Raises CommandExecutionError if nft refuses.
 
     CLI Example:
 
@@ -184,18 +187,18 @@ def remove():
     """
     try:
         run.as_root()
-        done = []
         stored = [path for path in boot.PATHS if disk.read(path) is not None]
-        for path in stored:
-            disk.remove(path)
-            done.append(f"removes {path}")
-        if stored:
-            _reload_units()
-        if _table() is not None:
-            run.run(["nft", "delete", "table", nftables.FAMILY, nftables.TABLE])
-            done.append("removes the guard")
+        guarded = _table() is not None
+        if not test:
+            for path in stored:
+                disk.remove(path)
+            if stored:
+                _reload_units()
+            if guarded:
+                run.run(["nft", "delete", "table", nftables.FAMILY, nftables.TABLE])
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
+    done = [f"removes {path}" for path in stored] + ["removes the guard"] * guarded
     return {"layers": {"firewall": done}} if done else {}
 
 

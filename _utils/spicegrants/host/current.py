@@ -30,6 +30,20 @@ def keep(what: store.Stored) -> None:
         disk.write(store.PATH, wanted)
 
 
+def exists() -> bool:
+    """Tell whether anything is stored."""
+    run.as_root()
+    return disk.read(os.path.dirname(store.PATH)) is not None
+
+
+def forget() -> None:
+    """Remove what is stored."""
+    directory = os.path.dirname(store.PATH)
+    for name in disk.names_in(directory):
+        disk.remove(f"{directory}/{name}")
+    disk.remove(directory)
+
+
 def compiled(policy: Policy | None = None, kept: store.Stored | None = None) -> Wanted:
     """Compile a policy against the accounts and addresses of now.
 
