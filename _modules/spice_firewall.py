@@ -11,6 +11,7 @@ the table's map; everything else is logged and reset, in the output and in the f
 """
 
 import json
+import os
 import pwd
 import sys as _sys
 
@@ -21,9 +22,9 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import nftables, owners
+from spicegrants import boot, nftables, owners
 from spicegrants.errors import LiveStateUnreadable, SpiceGrantError
-from spicegrants.host import current, run
+from spicegrants.host import current, disk, run, sockets
 from spicegrants.plan import as_dict
 
 __virtualname__ = "spice_firewall"
@@ -116,8 +117,8 @@ def plan(wanted=None):
     wanted
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
-    Reads the stored policy, accounts, the servers' addresses; runs ``nft list table``. Returns an empty dict if
-    everything is as it must be. Raises CommandExecutionError if something cannot be read.
+    Reads the stored policy, accounts, the servers' addresses, the files for the boot; runs ``nft list table``. Returns
+    an empty dict if everything is as it must be. Raises CommandExecutionError if something cannot be read.
 
     CLI Example:
 
@@ -126,20 +127,23 @@ def plan(wanted=None):
         salt '*' spice_firewall.plan
     """
     try:
-        return as_dict(_plan(wanted or current.compiled()).changes)
+        wanted = wanted or current.compiled()
+        return as_dict((*_plan(wanted).changes, *_boot_plan(wanted)[0]))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 
 
 def apply(wanted=None):
     """
-    Make the kernel hold what the policy says, in one transaction; return what was changed, as :func:`plan` does.
+    Make the kernel hold what the policy says, in one transaction, now and from the next boot on.
 
     wanted
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
-    Runs ``nft list table`` and, if something must change, ``nft -f``. Raises CommandExecutionError if nft refuses: then
-    nothing was changed.
+    Returns what was changed, as :func:`plan` does. Writes the rules to ``/var/lib/spice-grant``, a unit and a drop-in
+    for ``nftables.service`` to ``/etc/systemd/system``; runs ``nft list table`` and, if something must change,
+    ``nft -f`` and ``systemctl daemon-reload``, and ``ss --kill`` for live sessions that lost their grant. Raises
+    CommandExecutionError if nft refuses: then the kernel's rules are as they were.
 
     CLI Example:
 
@@ -148,19 +152,32 @@ def apply(wanted=None):
         salt '*' spice_firewall.apply
     """
     try:
-        planned = _plan(wanted or current.compiled())
+        wanted = wanted or current.compiled()
+        planned, (stored_changes, write) = _plan(wanted), _boot_plan(wanted)
+        # Stored first: whenever this ends, a boot loads nothing that is revoked.
+        entries = boot.wanted_entries(wanted)
+        for path in write:
+            disk.make_parents(path)
+            disk.write(path, entries[path])
+        if any(path.startswith(boot.UNITS) for path in write):
+            _reload_units()
         if planned.commands:
             run.run(["nft", "-j", "-f", "-"], text=json.dumps({"nftables": planned.commands}))
-        return as_dict(planned.changes)
+        sockets.end(planned.closed)
+        return as_dict((*planned.changes, *stored_changes))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 
 
-def remove():
+def remove(test=False):
     """
     Remove our table, and with it the guard: afterwards every user reaches every console's port.
 
-    Returns what was changed. Runs ``nft delete table``. Raises CommandExecutionError if nft refuses.
+    test
+        Whether only to say what would change. Defaults to ``False``.
+
+    Returns what was changed. Removes what :func:`apply` writes; runs ``nft delete table`` and ``systemctl
+    daemon-reload``. Raises CommandExecutionError if nft refuses.
 
     CLI Example:
 
@@ -170,17 +187,34 @@ def remove():
     """
     try:
         run.as_root()
-        if _table() is None:
-            return {}
-        run.run(["nft", "delete", "table", nftables.FAMILY, nftables.TABLE])
+        stored = [path for path in boot.PATHS if disk.read(path) is not None]
+        guarded = _table() is not None
+        if not test:
+            for path in stored:
+                disk.remove(path)
+            if stored:
+                _reload_units()
+            if guarded:
+                run.run(["nft", "delete", "table", nftables.FAMILY, nftables.TABLE])
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
-    return {"layers": {"firewall": ["removes the guard"]}}
+    done = [f"removes {path}" for path in stored] + ["removes the guard"] * guarded
+    return {"layers": {"firewall": done}} if done else {}
 
 
 def _plan(wanted):
     run.as_root()
     return nftables.plan(wanted, _table())
+
+
+def _boot_plan(wanted):
+    return boot.plan(wanted, {path: disk.read(path) for path in boot.PATHS})
+
+
+def _reload_units():
+    """Have systemd read its units anew, where it runs: not in a chroot or a container without it."""
+    if os.path.isdir("/run/systemd/system"):
+        run.run(["systemctl", "daemon-reload"])
 
 
 def _table():

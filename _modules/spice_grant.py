@@ -152,6 +152,39 @@ def absent(name, test=False):
     return _enforce(lambda held: declared.without(held, [name]) if held and name in held.grants else None, test)
 
 
+def remove(test=False):
+    """
+    Take everything away: rules, sudoers file, viewer's restriction, group, units, files, and what is stored.
+
+    test
+        Whether only to say what would change. Defaults to ``False``.
+
+    Returns what :func:`plan` returns; ``errors`` names what is left. The guard goes last: until then nobody reaches a
+    console that was not granted. Removes what the layers' own ``apply`` write, and ``/var/lib/spice-grant``. Raises
+    CommandExecutionError if something cannot be read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.remove
+    """
+    errors = []
+    try:
+        with contextlib.nullcontext() if test else lock.held():
+            changes = _removals(True)
+            if current.exists():
+                changes = merge([changes, {"layers": {"policy": ["forgets the policy"]}}])
+            if changes and not test:
+                _removals(False)
+                errors = [f"left: {what}" for what in declared.sentences(_removals(True))]
+                if not errors:
+                    current.forget()
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return {"changes": changes, "errors": errors, "warnings": []}
+
+
 def grant(user, vm, nopasswd=False, reason=None):
     """
     Let a user open a console, at once and in all layers, without pillar.
@@ -318,6 +351,10 @@ def _enforce(decide, test):
     if errors:
         __context__["retcode"] = 1
     return {"changes": changes, "errors": errors, "warnings": warnings}
+
+
+def _removals(test):
+    return merge(__salt__[f"spice_{layer}.remove"](test=test) for layer in reversed(_LAYERS))
 
 
 def _plans(wanted):

@@ -190,9 +190,12 @@ def apply(wanted=None):
         raise CommandExecutionError(str(error)) from error
 
 
-def remove():
+def remove(test=False):
     """
     Remove our sudoers file; return what was changed.
+
+    test
+        Whether only to say what would change. Defaults to ``False``.
 
     Removes ``/etc/sudoers.d/spice-grant``. Raises CommandExecutionError if it cannot be removed.
 
@@ -206,7 +209,8 @@ def remove():
         run.as_root()
         if disk.read(sudoers.PATH) is None:
             return {}
-        disk.remove(sudoers.PATH)
+        if not test:
+            disk.remove(sudoers.PATH)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     return {"layers": {"sudo": [f"removes {sudoers.PATH}"]}}

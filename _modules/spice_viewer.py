@@ -14,6 +14,7 @@ import os
 import pwd
 import stat
 import sys as _sys
+from functools import partial
 from pathlib import Path
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
@@ -25,8 +26,8 @@ from salt.exceptions import CommandExecutionError
 
 from spicegrants import launcher, viewer
 from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.files import Directory, Other
-from spicegrants.host import current, disk, run
+from spicegrants.files import Directory, Link, Other
+from spicegrants.host import current, disk, overrides, run
 from spicegrants.plan import as_dict
 
 __virtualname__ = "spice_viewer"
@@ -156,7 +157,8 @@ def apply(wanted=None):
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
     Writes below ``/etc/spice-grant``, the launcher and its desktop file below ``/usr/local``, owner and mode of the
-    viewers; runs ``groupadd`` and ``gpasswd``. Raises CommandExecutionError if something cannot be written.
+    viewers; runs ``groupadd``, ``gpasswd`` and ``dpkg-statoverride``. Raises CommandExecutionError if something cannot
+    be written.
 
     CLI Example:
 
@@ -172,6 +174,8 @@ def apply(wanted=None):
             wanted = current.compiled(wanted.policy)
         for path in planned.programs:
             _restrict(path, wanted.gid)
+        for path in planned.overrides:
+            overrides.write(path, "root", wanted.policy.viewer.group, viewer.VIEWER_MODE)
         entries = viewer.wanted_entries(wanted, _launcher())
         for path in planned.write:
             if isinstance(entries[path], Directory):
@@ -187,12 +191,15 @@ def apply(wanted=None):
         raise CommandExecutionError(str(error)) from error
 
 
-def remove():
+def remove(test=False):
     """
     Give the viewers back their owner and mode from before the first run, and remove our files and the group.
 
-    Returns what was changed. Removes what :func:`apply` writes; runs ``groupdel``. Raises CommandExecutionError if
-    something cannot be removed.
+    test
+        Whether only to say what would change. Defaults to ``False``.
+
+    Returns what was changed. Removes what :func:`apply` writes; a group that was there before the first run stays. Runs
+    ``groupdel`` and ``dpkg-statoverride``. Raises CommandExecutionError if something cannot be removed.
 
     CLI Example:
 
@@ -200,23 +207,31 @@ def remove():
 
         salt '*' spice_viewer.remove
     """
-    done = []
     try:
-        kept = current.stored()
-        for path, (uid, gid, mode) in kept.originals.items():
-            if os.path.exists(path) and _program(path) != viewer.Program(uid, gid, mode):
-                _set_rights(path, uid, gid, mode)
-                done.append(f"gives {path} back its owner and mode")
-        for path in (*sorted(_held(), reverse=True), viewer.LAUNCHER, viewer.DESKTOP):
-            if disk.read(path) is not None:
-                disk.remove(path)
-                done.append(f"removes {path}")
-        if kept.group in {entry.gr_name for entry in grp.getgrall()}:
-            run.run(["groupdel", kept.group])
-            done.append(f"removes group {kept.group}")
+        steps = _removal(current.stored())
+        for _, step in () if test else steps:
+            step()
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
-    return {"layers": {"viewer": done}} if done else {}
+    return {"layers": {"viewer": [what for what, _ in steps]}} if steps else {}
+
+
+def _removal(kept):
+    """Return what is to be removed: words, and what does it, in order."""
+    steps = []
+    for path in kept.originals if overrides.supported() else ():
+        # First of all: dpkg refuses to work while an override names a group that is gone.
+        if overrides.read(path) is not None:
+            steps.append((f"leaves owner and mode of {path} to its package", partial(overrides.remove, path)))
+    for path, rights in kept.originals.items():
+        if os.path.lexists(path) and _program(path) != viewer.Program(*rights):
+            steps.append((f"gives {path} back its owner and mode", partial(_set_rights, path, *rights)))
+    for path in (*sorted(_held(), reverse=True), viewer.LAUNCHER, viewer.DESKTOP):
+        if disk.read(path) is not None:
+            steps.append((f"removes {path}", partial(disk.remove, path)))
+    if kept.made_group and kept.group in {entry.gr_name for entry in grp.getgrall()}:
+        steps.append((f"removes group {kept.group}", partial(run.run, ["groupdel", kept.group])))
+    return steps
 
 
 def _plan(wanted):
@@ -224,12 +239,13 @@ def _plan(wanted):
     entries = {path: entry for path in _places(wanted) if (entry := disk.read(path)) is not None}
     members = _members(wanted.policy.viewer.group)
     programs = {path: _program(path) for path in wanted.policy.viewer.paths}
-    return viewer.plan(wanted, viewer.ViewerLive(members, programs, entries), _launcher())
+    kept = {path: overrides.read(path) for path in programs} if overrides.supported() else None
+    return viewer.plan(wanted, viewer.ViewerLive(members, programs, entries, kept), _launcher())
 
 
 def _places(wanted):
     """Return all paths to look at; what lies behind a link in place of a directory of ours is not ours."""
-    linked = tuple(f"{path}/" for path in viewer.DIRECTORIES if isinstance(disk.read(path), Other))
+    linked = tuple(f"{path}/" for path in viewer.DIRECTORIES if isinstance(disk.read(path), (Link, Other)))
     found = {*viewer.wanted_entries(wanted, b""), *_held()}
     return {path for path in found if not path.startswith(linked)}
 

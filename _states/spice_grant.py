@@ -31,6 +31,8 @@ _FIELDS = ("user", "group", "vm", "nopasswd", "reason", "schedule", "valid_from"
 _PRESENT = ("The grants hold already.", "The grants hold now.", "The grants do not hold; a run would enforce them.")
 _ABSENT = ("There is no such grant.", "The grant is gone.", "The grant is there; a run would remove it.")
 
+_REMOVED = ("Nothing of it is here.", "All of it is gone.", "A run would remove all of it.")
+
 
 def __virtual__():
     return __virtualname__
@@ -89,6 +91,25 @@ def absent(name, **kwargs):
     if unknown := _unknown(kwargs):
         return _failed(name, unknown)
     return _run(name, "spice_grant.absent", _ABSENT, name=name)
+
+
+def removed(name, **kwargs):
+    """
+    Make sure that nothing of this extension is in force or left on this minion: rules, files, units, group.
+
+    name
+        Any name.
+
+    The viewer gets its owner and mode back. The guard goes last.
+
+    .. code-block:: yaml
+
+        spice:
+          spice_grant.removed
+    """
+    if unknown := _unknown(kwargs):
+        return _failed(name, unknown)
+    return _run(name, "spice_grant.remove", _REMOVED)
 
 
 def _run(name, function, said, /, **arguments):

@@ -35,7 +35,7 @@ PACKAGES = {
         "xauth",
         "xvfb",
     ),
-    "test": ("git",),
+    "test": ("debootstrap", "git", "systemd-container"),
 }
 
 

@@ -109,6 +109,7 @@ def remember(stored: Stored, wanted: Wanted, originals: Mapping[str, tuple[int, 
         addresses={name: found for name, found in wanted.inventory.addresses.items() if name in policy.servers},
         accesses=wanted.accesses,
         group=policy.viewer.group,
+        made_group=wanted.gid is None or (stored.made_group and stored.group == policy.viewer.group),
         originals={**originals, **stored.originals},
     )
 

@@ -34,13 +34,21 @@ class Directory:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A symbolic link."""
+
+    target: str
+
+
+@dataclass(frozen=True)
 class Other:
-    """Something that is neither a regular file nor a directory, or cannot be ours: a link, a device, a pipe."""
+    """Something that cannot be ours: a device, a pipe, a socket."""
 
     kind: str
 
 
-Entry = Union[File, Directory, Other]
+Entry = Union[File, Directory, Link, Other]
+_KINDS = {File: "file", Directory: "directory", Link: "symbolic link"}
 
 
 def difference(wanted: Entry, live: Entry | None) -> str | None:
@@ -50,8 +58,10 @@ def difference(wanted: Entry, live: Entry | None) -> str | None:
     if wanted == live:
         return None
     if type(wanted) is not type(live):
-        kind = live.kind if isinstance(live, Other) else type(live).__name__.lower()
+        kind = live.kind if isinstance(live, Other) else _KINDS[type(live)]
         return f"replaces the {kind} at"
+    if isinstance(wanted, Link):
+        return "redirects"
     if isinstance(wanted, File) and wanted.content != live.content:
         return "rewrites"
     return "restores owner and mode of"

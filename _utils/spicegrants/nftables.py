@@ -65,10 +65,11 @@ class Element:
 
 @dataclass(frozen=True)
 class FirewallPlan:
-    """Changes in words, and the one transaction that makes them."""
+    """Changes in words, the one transaction that makes them, and the keys that it closes."""
 
     changes: tuple[Change, ...]
     commands: tuple[Object, ...]
+    closed: tuple[Key, ...] = ()
 
 
 def wanted_elements(wanted: Wanted) -> dict[Key, Element]:
@@ -281,7 +282,7 @@ def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
     if new:
         commands += [{"add": body} for body in _element_objects({key: want_elements[key] for key in new})]
     changes = (*wrong, *_element_changes(wanted, want_elements, have_elements))
-    return FirewallPlan(changes, tuple(commands))
+    return FirewallPlan(changes, tuple(commands), tuple(gone - set(want_elements)))
 
 
 def _frame(built: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
@@ -314,7 +315,7 @@ def _rebuilt(
     table = {"table": {"family": FAMILY, "name": TABLE}}
     commands = [{"add": table}, {"delete": table}]
     commands += [{"add": entry} for entry in (*objects, *_element_objects(want))]
-    return FirewallPlan((*start, *_element_changes(wanted, want, have)), tuple(commands))
+    return FirewallPlan((*start, *_element_changes(wanted, want, have)), tuple(commands), tuple(set(have) - set(want)))
 
 
 def _element_objects(chosen: Mapping[Key, Element | None]) -> list[Object]:

@@ -32,6 +32,9 @@ class Stored:
     group
         Name of the viewer's group once it is in our care: its members are drift then.
 
+    made_group
+        Whether that group was made by us, and so is ours to remove.
+
     originals
         By path of a viewer: ``[uid, gid, mode]`` from before the first run.
     """
@@ -40,6 +43,7 @@ class Stored:
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     accesses: tuple[Access, ...] = ()
     group: str | None = None
+    made_group: bool = False
     originals: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
 
@@ -53,6 +57,7 @@ def dump(stored: Stored) -> bytes:
             [access.user, access.uid, access.vm, access.grants, access.nopasswd] for access in stored.accesses
         ],
         "group": stored.group,
+        "made_group": stored.made_group,
         "originals": {path: list(owner) for path, owner in stored.originals.items()},
     }
     return (json.dumps(document, sort_keys=True) + "\n").encode()
@@ -74,6 +79,7 @@ def load(content: bytes | None) -> Stored:
             {name: tuple(found) for name, found in document["addresses"].items()},
             tuple(Access(user, uid, vm, tuple(grants), asked) for user, uid, vm, grants, asked in document["accesses"]),
             document["group"],
+            document["made_group"],
             {path: tuple(owner) for path, owner in document["originals"].items()},
         )
     except LiveStateUnreadable:

@@ -124,11 +124,16 @@ class ViewerLive:
 
     entries
         By path: what is where a file or directory of ours must be, and all else in our own directories.
+
+    overrides
+        By path of a viewer: owner, group and mode that package upgrades leave it with, ``None`` where they are the
+        package's. ``None`` altogether where the system has no such mechanism.
     """
 
     members: tuple[str, ...]
     programs: Mapping[str, Program]
     entries: Mapping[str, Entry]
+    overrides: Mapping[str, tuple[str, str, int] | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ class ViewerPlan:
     create_group: bool = False
     strip: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
 
@@ -154,6 +160,10 @@ def plan(wanted: Wanted, live: ViewerLive, launcher: bytes) -> ViewerPlan:
     )
     for path in programs:
         changes.append(Change("viewer", f"restricts {path} to root:{group} {VIEWER_MODE:04o}"))
+    kept = ("root", group, VIEWER_MODE)
+    overrides = tuple(path for path, held in (live.overrides or {}).items() if held != kept)
+    for path in overrides:
+        changes.append(Change("viewer", f"keeps owner and mode of {path} over package upgrades"))
     entries = wanted_entries(wanted, launcher)
     write = []
     for path, entry in entries.items():
@@ -164,7 +174,7 @@ def plan(wanted: Wanted, live: ViewerLive, launcher: bytes) -> ViewerPlan:
     remove = tuple(path for path in sorted(live.entries, reverse=True) if path not in entries)
     for path in remove:
         changes.append(_entry_change(wanted, path, "removes"))
-    return ViewerPlan(tuple(changes), create, live.members, programs, tuple(write), remove)
+    return ViewerPlan(tuple(changes), create, live.members, programs, overrides, tuple(write), remove)
 
 
 def _entry_change(wanted: Wanted, path: str, verb: str) -> Change:

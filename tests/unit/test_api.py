@@ -70,7 +70,7 @@ def test_what_is_offered():
     assert {"rules", "backend"} <= offered["_modules", "spice_firewall"]
     assert {"rules", "allowed"} <= offered["_modules", "spice_sudoers"]
     assert "status" in offered["_modules", "spice_viewer"]
-    assert offered["_states", "spice_grant"] == {"present", "absent"}
+    assert offered["_states", "spice_grant"] == {"present", "absent", "removed"}
 
 
 @pytest.mark.parametrize(("path", "name"), FUNCTIONS)

@@ -248,7 +248,7 @@ def test_without_user_who_has_it_through_a_group(own):
 # What is stored, and how it changes
 
 
-STORED = Stored(policy(), {"mysrv": ("192.168.2.2",)}, wanted().accesses, "spicegrp", {})
+STORED = Stored(policy(), {"mysrv": ("192.168.2.2",)}, wanted().accesses, "spicegrp", False, {})
 
 
 def words(before, after):
@@ -258,6 +258,14 @@ def words(before, after):
 def test_remember():
     original = {"/usr/bin/remote-viewer": (0, 0, 0o755)}
     assert declared.remember(Stored(), wanted(), original) == replace(STORED, originals=original)
+
+
+def test_a_group_that_was_made_is_ours_to_remove():
+    """Ours if it was missing before the first run, and from then on; not the one that another pillar names."""
+    made = declared.remember(Stored(), wanted(groups={}), {})
+    assert made.made_group
+    assert declared.remember(made, wanted(), {}).made_group
+    assert not declared.remember(replace(made, group="other"), wanted(), {}).made_group
 
 
 def test_the_first_known_rights_of_a_viewer_are_kept():

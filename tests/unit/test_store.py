@@ -18,6 +18,7 @@ FULL = Stored(
     {"mysrv": ("192.168.2.2", "2001:db8::2")},
     (Access("myself", 1021, "debianx", ("a", "b"), True), Access("mybro", 1022, "leaptest", ("c",))),
     "spicegrp",
+    True,
     {"/usr/bin/remote-viewer": (0, 0, 0o755)},
 )
 
@@ -46,7 +47,7 @@ def test_any_policy_is_read_back(data):
     declared = pillar.parse(data.draw(pillars()))
     inventory = data.draw(systems(declared))
     accesses = compile_policy(declared, inventory).accesses
-    stored = Stored(declared, inventory.addresses, accesses, "spicegrp", {})
+    stored = Stored(declared, inventory.addresses, accesses, "spicegrp", False, {})
     again = store.load(store.dump(stored))
     assert again == stored
     assert compile_policy(again.policy, inventory).accesses == accesses

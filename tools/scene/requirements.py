@@ -6,11 +6,15 @@ import shutil
 from scene.machine import ROOT_PATH
 
 PACKAGES = {
+    "debootstrap": "debootstrap",
+    "dpkg-deb": "dpkg",
+    "systemd-nspawn": "systemd-container",
     "Xvfb": "xvfb",
     "import": "imagemagick",
     "ip": "iproute2",
     "nft": "nftables",
     "nsenter": "util-linux",
+    "pgrep": "procps",
     "qemu-system-x86_64": "qemu-system-x86",
     "remote-viewer": "virt-viewer",
     "setpriv": "util-linux",

@@ -7,7 +7,7 @@ import os
 from spicegrants import store
 from spicegrants.compile import Wanted, compile_policy
 from spicegrants.errors import SystemFault
-from spicegrants.files import Directory, File, Other
+from spicegrants.files import Directory, File, Link, Other
 from spicegrants.host import accounts, disk, resolve, run
 from spicegrants.inventory import Inventory
 from spicegrants.model import Policy
@@ -25,7 +25,7 @@ def exposed() -> list[Change]:
     found = []
     for path, mode in ((os.path.dirname(store.PATH), 0o700), (store.PATH, 0o600)):
         live = disk.read(path)
-        if live is not None and (isinstance(live, Other) or (live.uid, live.gid, live.mode) != (0, 0, mode)):
+        if live is not None and (isinstance(live, (Link, Other)) or (live.uid, live.gid, live.mode) != (0, 0, mode)):
             found.append(Change("policy", f"restores owner and mode of {path}: root:root {mode:04o}"))
     return found
 
@@ -39,6 +39,20 @@ def keep(what: store.Stored) -> None:
     wanted = File(store.dump(what), 0o600)
     if disk.read(store.PATH) != wanted:
         disk.write(store.PATH, wanted)
+
+
+def exists() -> bool:
+    """Tell whether anything is stored."""
+    run.as_root()
+    return disk.read(os.path.dirname(store.PATH)) is not None
+
+
+def forget() -> None:
+    """Remove what is stored."""
+    directory = os.path.dirname(store.PATH)
+    for name in disk.names_in(directory):
+        disk.remove(f"{directory}/{name}")
+    disk.remove(directory)
 
 
 def compiled(policy: Policy | None = None, kept: store.Stored | None = None) -> Wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -10,7 +11,7 @@ import struct
 from pathlib import Path
 
 from spicegrants.errors import SystemFault
-from spicegrants.files import Directory, Entry, File, Other
+from spicegrants.files import Directory, Entry, File, Link, Other
 
 _ACL = "system.posix_acl_access"
 # linux/posix_acl_xattr.h: version, then (tag, permissions, id) of each entry.
@@ -55,9 +56,11 @@ def read(path: str) -> Entry | None:
     mode = stat.S_IMODE(status.st_mode)
     if stat.S_ISDIR(status.st_mode):
         return Directory(mode, status.st_gid, status.st_uid)
-    if not stat.S_ISREG(status.st_mode):
-        return Other("symbolic link" if stat.S_ISLNK(status.st_mode) else "special file")
     try:
+        if stat.S_ISLNK(status.st_mode):
+            return Link(os.readlink(path))
+        if not stat.S_ISREG(status.st_mode):
+            return Other("special file")
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as stream:
             return File(stream.read(_LARGEST), mode, status.st_gid, status.st_uid, _reader(stream.fileno()))
     except OSError as error:
@@ -107,30 +110,38 @@ def make_directory(path: str, wanted: Directory) -> None:
         raise SystemFault(f"directory {path} cannot be made: {error}") from error
 
 
-def write(path: str, wanted: File) -> None:
-    """Put a file in place in one step: temporary file beside it, owner, mode, content, fsync, rename."""
+def write(path: str, wanted: File | Link) -> None:
+    """Put a file in place in one step: temporary file beside it, owner, mode, content, fsync, rename. Or a link."""
     temporary = f"{os.path.dirname(path)}/.{os.path.basename(path)}.{secrets.token_hex(6)}"
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            with open(descriptor, "wb") as stream:
-                os.fchown(descriptor, wanted.uid, wanted.gid)
-                os.fchmod(descriptor, wanted.mode)
-                if wanted.reader is not None:
-                    os.setxattr(descriptor, _ACL, _acl(wanted.reader))
-                stream.write(wanted.content)
-                stream.flush()
-                os.fsync(descriptor)
+            if isinstance(wanted, Link):
+                os.symlink(wanted.target, temporary)
+            else:
+                _write_new(temporary, wanted)
             if isinstance(read(path), Directory):
                 remove(path)
             os.rename(temporary, path)
         except BaseException:
-            os.unlink(temporary)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
             raise
         _sync_directory(os.path.dirname(path))
     except OSError as error:
         hint = " (the file system has no access control lists)" if error.errno == errno.EOPNOTSUPP else ""
         raise SystemFault(f"{path} cannot be written: {error}{hint}") from error
+
+
+def _write_new(path: str, wanted: File) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as stream:
+        os.fchown(descriptor, wanted.uid, wanted.gid)
+        os.fchmod(descriptor, wanted.mode)
+        if wanted.reader is not None:
+            os.setxattr(descriptor, _ACL, _acl(wanted.reader))
+        stream.write(wanted.content)
+        stream.flush()
+        os.fsync(descriptor)
 
 
 def _sync_directory(path: str) -> None:

@@ -1,0 +1,39 @@
+"""A client with the article's grants in force, on IPv4 and IPv6, and a server that listens."""
+
+import pytest
+import yaml
+
+from scene import Listener, Machine, Minion, connect
+from scene.machine import CHECKOUT
+from scene.requirements import need
+
+
+class Client:
+    """The client machine, its minion and its pillar."""
+
+    def __init__(self, machine):
+        self.machine = machine
+        self.pillar = yaml.safe_load((CHECKOUT / "pillar" / "spice.sls").read_text())
+        server = self.pillar["spice"]["servers"]["mysrv"]
+        del server["ca"]
+        server["addresses"] = ["192.168.2.2", "fd00:2::2"]
+        for name, uid in (("myself", 1021), ("mybro", 1022)):
+            machine.add_user(name, uid)
+        self.minion = Minion(machine, self.pillar)
+
+    def apply(self):
+        """Apply the state; return its one result."""
+        self.minion.set_pillar(self.pillar)
+        (state,) = self.minion.state().values()
+        assert state["result"] is True, state["comment"]
+        return state
+
+
+@pytest.fixture
+def client():
+    """A fresh client; nothing was applied yet."""
+    need("nft", "sudo", "visudo", "cvtsudoers", "ss", "remote-viewer")
+    with Machine("client") as machine, Machine("server") as server:
+        connect(machine, server, ["192.168.2.22/24", "fd00:2::22/64"], ["192.168.2.2/24", "fd00:2::2/64"])
+        with Listener(server, [20002, 20004]):
+            yield Client(machine)

@@ -1,0 +1,99 @@
+"""A Debian that really boots, with systemd as its first process: inside a machine, on that machine's network.
+
+Its root file system is made once, by debootstrap, and kept in ``build/``; each boot plays on an overlay in memory. What
+a real power cycle would clear, the rules in the kernel, is cleared between boots.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+from scene.machine import CHECKOUT, CommandError, SceneError
+
+RELEASE = "bookworm"
+PACKAGES = ("dbus", "iproute2", "nftables", "passwd", "procps", "python3", "sudo", "systemd", "systemd-sysv")
+PLACE = "/srv/booted"
+ROOT = f"{PLACE}/root"
+READY = ("running", "degraded")
+
+
+def root_file_system():
+    """Return the directory with the pristine system; make it if it is not there yet (about a minute)."""
+    stamp = hashlib.sha256(" ".join((RELEASE, *PACKAGES)).encode()).hexdigest()[:12]
+    target = CHECKOUT / "build" / f"booted-{stamp}"
+    if not target.exists():
+        unfinished = target.with_suffix(".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.parent.mkdir(exist_ok=True)
+        command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", RELEASE, str(unfinished)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise SceneError(f"debootstrap ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+        unfinished.rename(target)
+    return target
+
+
+class Booted:
+    """A booted Debian in a machine: ``boot`` and ``off`` at will; files stay, the kernel's rules do not."""
+
+    def __init__(self, machine):
+        self.machine = machine
+        self._process = None
+        self._leader = None
+        pristine = root_file_system()
+        machine.run(["mkdir", "-p", PLACE])
+        machine.run(["mount", "-t", "tmpfs", "tmpfs", PLACE])
+        machine.run(["mkdir", ROOT, f"{PLACE}/upper", f"{PLACE}/work"])
+        layers = f"lowerdir={pristine},upperdir={PLACE}/upper,workdir={PLACE}/work"
+        machine.run(["mount", "-t", "overlay", "overlay", "-o", layers, ROOT])
+        if not machine.path("/sys/fs/cgroup/cgroup.procs").exists():
+            machine.run(["mount", "-t", "cgroup2", "none", "/sys/fs/cgroup"])
+
+    def boot(self, timeout=60):
+        """Start it and wait until systemd says that it is up."""
+        command = ["systemd-nspawn", "--quiet", f"--directory={ROOT}", "--boot", f"--machine={self.machine.name}"]
+        command += ["--capability=CAP_NET_ADMIN", "--register=no", "--keep-unit", "--link-journal=no"]
+        shown = {os.path.realpath(path) for path in (CHECKOUT, sys.prefix, sys.base_prefix)} - {"/usr"}
+        command += [f"--bind-ro={path}" for path in sorted(shown)]
+        with open(self.machine.path(f"{PLACE}/console"), "wb") as console:
+            self._process = self.machine.popen(command, stdout=console, stderr=console)
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            self._leader = self._first_process()
+            if self._leader and self.run(["systemctl", "is-system-running"], check=False).stdout.strip() in READY:
+                return
+            time.sleep(0.1)
+        raise SceneError(f"{self.machine.name} does not boot:\n{self.machine.read(f'{PLACE}/console')[-3000:]}")
+
+    def _first_process(self):
+        """Return the number, within the machine, of the booted system's first process."""
+        found = self.machine.run(["pgrep", "--full", "--newest", "^systemd-nspawn"], check=False).stdout.strip()
+        command = ["pgrep", "--parent", found or "0", "--exact", "systemd"]
+        child = self.machine.run(command, check=False).stdout.strip()
+        return child or None
+
+    def off(self, timeout=60):
+        """Switch it off, and with it the kernel's rules."""
+        self.run(["systemctl", "poweroff"], check=False)
+        self._process.wait(timeout)
+        self._process = self._leader = None
+        self.machine.run(["nft", "flush", "ruleset"])
+
+    def run(self, argv, *, check=True, timeout=120):
+        """Run a command in it, as root."""
+        command = ["nsenter", f"--target={self._leader}", "--all", "--", *argv]
+        done = self.machine.run(command, check=False, timeout=timeout)
+        if check and done.returncode != 0:
+            raise CommandError(self.machine.name, argv, done.returncode, done.stdout, done.stderr)
+        return done
+
+    def write(self, path, content, mode=0o644):
+        """Write one of its files."""
+        self.machine.write(f"{ROOT}{path}", content, mode)
+
+    def read(self, path):
+        """Read one of its files."""
+        return self.machine.read(f"{ROOT}{path}")
