@@ -193,6 +193,7 @@ def remove(test=False):
             for path in stored:
                 disk.remove(path)
             if stored:
+                disk.prune(os.path.dirname(boot.DROP_IN))
                 _reload_units()
             if guarded:
                 run.run(["nft", "delete", "table", nftables.FAMILY, nftables.TABLE])

@@ -264,7 +264,8 @@ def explain(user, vm):
     try:
         rules = __salt__["spice_firewall.rules"](foreign=False)
         known = user in wanted.inventory.users
-        allowed = known and all(sudo.allows(user, rule.call) for rule in sudoers.calls(wanted.policy, user, vm))
+        asked = {known and sudo.allows(user, rule.call) for rule in sudoers.calls(wanted.policy, user, vm)}
+        allowed = None if len(asked) > 1 else asked == {True}
         held = sudoers.parse(sudo.own_tree() or {})
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -337,7 +338,8 @@ def _enforce(decide, test):
             if refusal:
                 plans["sudoers"] = {}
             errors = [str(finding) for finding in wanted.findings] + ([f"sudo: {refusal}"] if refusal else [])
-            warnings = __salt__["spice_sudoers.warnings"](wanted)
+            review = __salt__["spice_sudoers.review"](wanted)
+            errors += [f"sudo: {fault}" for fault in review["errors"]]
             changes = merge([policy_changes, *plans.values()])
             if changes and not test:
                 current.keep(becomes)
@@ -350,7 +352,7 @@ def _enforce(decide, test):
         raise CommandExecutionError(str(error)) from error
     if errors:
         __context__["retcode"] = 1
-    return {"changes": changes, "errors": errors, "warnings": warnings}
+    return {"changes": changes, "errors": errors, "warnings": review["warnings"]}
 
 
 def _removals(test):

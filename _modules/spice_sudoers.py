@@ -75,22 +75,23 @@ def rules(foreign=True):
     return found
 
 
-def warnings(wanted=None):
+def review(wanted=None):
     """
-    Return, as a list of sentences, the rules of other files that let somebody start the viewer otherwise.
+    Look at the sudoers tree as it is: does our file count in it, and who may start the viewer by another rule.
 
     wanted
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
-    If the tree cannot be parsed, because another file is broken, the one sentence says so. Runs ``cvtsudoers``. Raises
-    CommandExecutionError if it is missing.
+    Returns ``errors`` and ``warnings``, lists of sentences. If the tree cannot be parsed, because another file is
+    broken, a warning says so. Runs ``cvtsudoers``. Raises CommandExecutionError if a part of sudo is missing.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt '*' spice_sudoers.warnings
+        salt '*' spice_sudoers.review
     """
+    errors, warnings = [], []
     try:
         run.as_root()
         wanted = wanted or current.compiled()
@@ -98,15 +99,20 @@ def warnings(wanted=None):
             run.find(program)
         try:
             ours = sudoers.rules(wanted)
-            if _plan(wanted).text is not None:
+            settled = _plan(wanted).text is None
+            if not settled:
                 # What our file holds now differs, and is about to go.
                 ours += sudoers.parse(sudo.own_tree() or {})
-            found = sudoers.foreign(sudo.tree(), ours, wanted.policy.viewer.paths)
+            tree = sudo.tree()
+            if settled and ours and not sudo.included(tree):
+                errors.append(f"{sudo.MAIN} does not include {sudoers.PATH}: its rules have no effect")
+            for other in sudoers.foreign(tree, ours, wanted.policy.viewer.paths):
+                warnings.append(f"another sudo rule: {other.who} {other.what}")
         except CommandFailed as error:
-            return [f"other files' sudo rules cannot be read: {error}"]
+            warnings.append(f"other files' sudo rules cannot be read: {error}")
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
-    return [f"another sudo rule: {other.who} {other.what}" for other in found]
+    return {"errors": errors, "warnings": warnings}
 
 
 def refusal(wanted=None):

@@ -68,10 +68,16 @@ def firewall(
     return {"answer": answer, "why": f"no element for {who} to {', '.join(missing)} port {port}"}
 
 
-def sudo(wanted: Wanted, user: str, vm: str, held: Iterable[Rule], allowed: bool) -> dict[str, Any]:
-    """Return sudo's own answer, and the rules of ours behind it."""
+def sudo(wanted: Wanted, user: str, vm: str, held: Iterable[Rule], allowed: bool | None) -> dict[str, Any]:
+    """Return sudo's own answer, and the rules of ours behind it.
+
+    allowed
+        Whether sudo lets the user make the calls that a grant means; ``None`` if it lets him make some of them only.
+    """
     chosen = {(rule.viewer, rule.argument) for rule in calls(wanted.policy, user, vm)}
     ours = [rule for rule in held if rule.user == user and (rule.viewer, rule.argument) in chosen]
+    if allowed is None:
+        return {"answer": "in doubt", "why": "sudo lets some of the calls, and refuses others"}
     if allowed and ours:
         asked = "no password is asked" if all(rule.nopasswd for rule in ours) else "asks for the user's own password"
         return {"answer": "allowed", "why": f"{len(ours)} exact rule(s); {asked}"}

@@ -6,9 +6,16 @@ import shutil
 import hypothesis
 import pytest
 
-# No deadline: a busy machine is not an error. No database: nothing is left in the checkout.
+# A busy machine is not an error, and nothing is left in the checkout.
 _PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.generate, hypothesis.Phase.shrink)
-hypothesis.settings.register_profile("unit", deadline=None, database=None, phases=_PHASES, max_examples=60)
+hypothesis.settings.register_profile(
+    "unit",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    database=None,
+    phases=_PHASES,
+    max_examples=60,
+)
 hypothesis.settings.load_profile("unit")
 
 

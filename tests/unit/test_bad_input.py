@@ -63,3 +63,21 @@ def test_no_grants_is_a_policy():
     """It guards, and opens nothing."""
     policy = pillar.parse(changed(article(), grants={}))
     assert policy.grants == {} and policy.guarded_ports() == ((20001, 20010),)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["servers__mysrv__host", "servers__mysrv__ports", "vms__debianx__tls_port", "vms", "grants__mybro-leaptest"],
+)
+@pytest.mark.parametrize("value", [16**5000, -(16**5000)], ids=["large", "small"])
+def test_a_number_of_any_size(place, value):
+    """Python refuses to print it; YAML reads it all the same, written in hexadecimal digits."""
+    said = findings(changed(article(), **{place: value}))
+    assert said and all(len(message) < 300 for message in said)
+
+
+def test_data_of_any_depth():
+    value = []
+    for _ in range(5000):
+        value = [value]
+    assert findings(changed(article(), servers=value))[0] == "spice:servers: must be a mapping of names, not a list"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from spicegrants import sudoers, viewer
-from spicegrants.files import Directory, File, Other, difference
+from spicegrants.files import Directory, File, Link, Other, difference
 from spicegrants.inventory import Account
 from spicegrants.viewer import Program, ViewerLive
 from unit.build import GID, VIEWER, inventory, key_file, wanted
@@ -51,6 +51,11 @@ def words(planned):
         (File(b"a", 0o640), Other("symbolic link"), "replaces the symbolic link at"),
         (Directory(0o755), Other("special file"), "replaces the special file at"),
         (File(b"a", 0o640, None), File(b"a", 0o640, 995), "restores owner and mode of"),
+        (Link("/a"), Link("/a"), None),
+        (Link("/a"), Link("/b"), "redirects"),
+        (Link("/a"), None, "creates"),
+        (Link("/a"), File(b"", 0o777), "replaces the file at"),
+        (File(b"", 0o777), Link("/a"), "replaces the symbolic link at"),
     ],
 )
 def test_difference(want, have, verb):
@@ -176,6 +181,29 @@ def test_a_viewer_that_others_could_start(held):
     planned = viewer.plan(wanted(), live(wanted(), programs={VIEWER: held}), LAUNCHER)
     assert words(planned) == [(f"restricts {VIEWER} to root:spicegrp 0750", ())]
     assert planned.programs == (VIEWER,)
+
+
+KEPT = ("root", "spicegrp", 0o750)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (None, False),
+        ({}, False),
+        ({VIEWER: KEPT}, False),
+        ({VIEWER: None}, True),
+        ({VIEWER: ("root", "root", 0o750)}, True),
+        ({VIEWER: ("root", "spicegrp", 0o755)}, True),
+        ({VIEWER: ("myself", "spicegrp", 0o750)}, True),
+    ],
+)
+def test_a_package_upgrade_leaves_the_viewer_restricted(overrides, said):
+    """Where the system's packages can be told; elsewhere there is nothing to plan."""
+    held = live(wanted())
+    planned = viewer.plan(wanted(), ViewerLive(held.members, held.programs, held.entries, overrides), LAUNCHER)
+    assert words(planned) == [(f"keeps owner and mode of {VIEWER} over package upgrades", ())] * said
+    assert planned.overrides == (VIEWER,) * said
 
 
 def test_each_of_several_viewers():

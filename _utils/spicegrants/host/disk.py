@@ -165,6 +165,12 @@ def remove(path: str) -> None:
         raise SystemFault(f"{path} cannot be removed: {error}") from error
 
 
+def prune(path: str) -> None:
+    """Remove a directory if nothing is in it."""
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
+
+
 def make_parents(path: str) -> None:
     """Make the missing parents of a path, root's and readable by all."""
     for parent in reversed(Path(path).parents):

@@ -74,6 +74,9 @@ def _copies(directory: str) -> dict[str, tuple[bytes, int, int, int]]:
                 with open(path, "rb") as stream:
                     content = stream.read()
                 copies[name] = (content, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+        except FileNotFoundError:
+            # A link to nothing: sudo passes over it as well.
+            continue
         except OSError as error:
             raise SystemFault(f"{path} cannot be read: {error}") from error
     return copies

@@ -1,0 +1,150 @@
+"""Offices for the tests: a fresh one for each test, or one for a whole module.
+
+A module's ``PILLAR`` is what is in force in its shared office, without it the article's; its function ``prepare`` gets
+the office before the first run.
+"""
+
+import compileall
+import pathlib
+import random
+import re
+import subprocess
+
+import pytest
+
+from functional.office import Office, article, difference, unavailable
+from scene import SceneError, need
+from scene.machine import CHECKOUT
+
+LOG_SWITCH = pathlib.Path("/proc/sys/net/netfilter/nf_log_all_netns")
+# What the system's own tools leave behind when they edit accounts.
+BACKUPS = {f"/etc/{name}-" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")}
+PROGRAMS = ("nft", "sudo", "visudo", "cvtsudoers", "remote-viewer", "ip", "useradd", "groupadd")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _programs():
+    """Without root and these programs there is nothing to test."""
+    need(*PROGRAMS)
+    # As on a minion, where synced code is compiled once: a machine cannot write into the checkout.
+    for directory in ("_modules", "_states", "_utils"):
+        compileall.compile_dir(CHECKOUT / directory, quiet=1)
+
+
+@pytest.fixture
+def office():
+    """A fresh office; nothing was applied yet."""
+    with Office() as made:
+        yield made
+
+
+@pytest.fixture
+def granted(office):
+    """A fresh office with the article's grants in force."""
+    office.applied()
+    return office
+
+
+class Keeper:
+    """Keeps one office with a pillar's grants in force, and makes another when a test has left it different."""
+
+    def __init__(self, pillar, prepare):
+        self.pillar = pillar
+        self.prepare = prepare
+        self.office = None
+        self.clean = None
+
+    def get(self):
+        """An office that is as good as new."""
+        if self.office is not None and not (self._as_left() or self._repaired()):
+            self.drop()
+        if self.office is None:
+            self.office = Office(self.pillar)
+            self.prepare(self.office)
+            self.office.applied()
+            self.clean = self._essence()
+        return self.office
+
+    def drop(self):
+        """End the office."""
+        if self.office is not None:
+            self.office.stop()
+            self.office = None
+
+    def _as_left(self):
+        self.office.minion.set_pillar(self.pillar)
+        return not self.traces()
+
+    def traces(self):
+        """What is different from how the office was at first, by path; ``nft`` for the ruleset."""
+        return difference(self.clean, self._essence())
+
+    def _repaired(self):
+        """Whether one run makes it as it was; if not, a new office is wanted, not an excuse."""
+        try:
+            return self.office.apply()["result"] is True and self._as_left()
+        except SceneError:
+            return False
+
+    def _essence(self):
+        """What must be the same; not when, nor in which inode or under which handle."""
+        found = {
+            path: (held[:3] + held[5:] if isinstance(held, tuple) else held)
+            for path, held in self.office.snapshot().items()
+            if not path.startswith(("/etc/salt-scene", "/home")) and path not in BACKUPS
+        }
+        found["nft"] = sorted(re.sub(r'"handle": [0-9]+(, )?', "", line) for line in found["nft"])
+        return found
+
+
+@pytest.fixture(scope="module")
+def keeper(request):
+    """Keeps the module's office."""
+    module = request.module
+    kept = Keeper(getattr(module, "PILLAR", None) or article(), getattr(module, "prepare", lambda office: None))
+    yield kept
+    kept.drop()
+
+
+@pytest.fixture
+def shared(keeper):
+    """The module's office with its pillar's grants in force; if a test leaves it different it is put right."""
+    return keeper.get()
+
+
+@pytest.fixture(scope="module")
+def looked_at(keeper):
+    """The module's office, for tests that change nothing but what users do."""
+    return keeper.get()
+
+
+class KernelLog:
+    """Lines that the kernel logged about connections, told from all others by their source ports."""
+
+    def __init__(self):
+        # Outside what the kernel gives away by itself, so that no other connection has them.
+        self._unused = random.sample(range(10000, 19000), 200)
+
+    def ports(self, count):
+        """Source ports that nothing else uses."""
+        return [self._unused.pop() for _ in range(count)]
+
+    def lines(self, *ports):
+        """What was logged about them."""
+        wanted = {f"SPT={port}" for port in ports}
+        text = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
+        return [line for line in text.splitlines() if wanted & set(line.split())]
+
+
+@pytest.fixture
+def kernel_log():
+    """The kernel's log, with what machines of a test log in it; the switch for that is put back afterwards."""
+    try:
+        before = LOG_SWITCH.read_text(encoding="ascii")
+        LOG_SWITCH.write_text("1", encoding="ascii")
+    except OSError as error:
+        unavailable(f"the kernel's log of machines cannot be switched on: {error}")
+    try:
+        yield KernelLog()
+    finally:
+        LOG_SWITCH.write_text(before, encoding="ascii")

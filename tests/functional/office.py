@@ -1,0 +1,262 @@
+"""The scene of these tests: a workstation with users, a server with consoles' ports, Salt on the workstation."""
+
+import contextlib
+import copy
+import hashlib
+import json
+import os
+import pathlib
+import stat
+import sys
+
+import pytest
+import yaml
+
+from scene import Listener, Machine, Minion, connect
+
+PILLAR = pathlib.Path(__file__).resolve().parents[2] / "pillar" / "spice.sls"
+HOST = "mysrv.anraconc.de"
+ADDRESS, SECOND_ADDRESS, ADDRESS6 = "192.168.2.2", "192.168.2.3", "fd00:2::2"
+PORTS = range(20001, 20011)
+OUTSIDE = (19999, 20000, 20011, 5900)
+GROUP = "spicegrp"
+VIEWER = "/usr/bin/remote-viewer"
+SUDOERS = "/etc/sudoers.d/spice-grant"
+STATE = "/var/lib/spice-grant/state.json"
+PASSWORDS = {"myself": "Ms-1021", "mybro": "Mb-1022", "nogrant": "Ng-1023"}
+UIDS = {"myself": 1021, "mybro": 1022, "nogrant": 1023}
+# What a user types: the argument that the article's rule names, and the connection file.
+URIS = {"debianx": f"spice://{HOST}?tls-port=20002", "leaptest": f"spice://{HOST}?tls-port=20004"}
+FILES = {"debianx": "/etc/spice-grant/vms/debianx.vv", "leaptest": "/etc/spice-grant/vms/leaptest.vv"}
+# Where a run may write. Below /usr/local there may be a lot that has nothing to do with it.
+WRITTEN = ("/etc", "/usr/local/bin", "/usr/local/share/applications", "/var/lib/spice-grant", "/home", VIEWER)
+# Larger files are compared by size and time only.
+LARGE = 65536
+# remote-viewer's own words when it starts without a desktop.
+STARTED = "cannot open display"
+
+_CONNECT = """
+import errno, json, socket, sys, time
+answers = []
+for address, port, source in json.loads(sys.argv[1]):
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    sock.settimeout(3)
+    if source:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("", source))
+    start = time.monotonic()
+    code = sock.connect_ex((address, port))
+    took = time.monotonic() - start
+    if code == 0:
+        with sock:
+            word = "open" if sock.recv(64) == b"scene %d\\n" % port else "strange"
+    elif code == errno.ECONNREFUSED:
+        word = "refused" if took < 1 else "refused late"
+    else:
+        word = errno.errorcode.get(code, str(code))
+    answers.append(word)
+print(json.dumps(answers))
+"""
+
+
+def article():
+    """The pillar of the article's scenario, as the repository ships it, without the certificate."""
+    data = yaml.safe_load(PILLAR.read_text(encoding="utf-8"))
+    del data["spice"]["servers"]["mysrv"]["ca"]
+    return data
+
+
+def unavailable(why):
+    """Skip the test because this host cannot play it; with CI=true fail."""
+    if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+        pytest.fail(why, pytrace=False)
+    pytest.skip(why)
+
+
+class Office:
+    """Client and server, joined; users on the client; something that listens on the server's ports."""
+
+    def __init__(self, pillar=None):
+        with contextlib.ExitStack() as stack:
+            self.client = stack.enter_context(Machine("client"))
+            self.server = stack.enter_context(Machine("mysrv"))
+            addresses = [f"{ADDRESS}/24", f"{SECOND_ADDRESS}/24", f"{ADDRESS6}/64"]
+            self.link = connect(self.client, self.server, ["192.168.2.22/24", "fd00:2::22/64"], addresses)
+            self.client.run(["groupadd", "--gid", "1500", "accounting"])
+            for name, uid in UIDS.items():
+                self.client.add_user(name, uid, PASSWORDS[name])
+            self.listener = stack.enter_context(Listener(self.server, [*PORTS, *OUTSIDE]))
+            self.minion = stack.enter_context(Minion(self.client, pillar or article()))
+            self._stack = stack.pop_all()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
+
+    def stop(self):
+        """End everything."""
+        self._stack.close()
+
+    # Salt
+
+    def apply(self, pillar=None, *, test=False):
+        """Run ``state.apply spice``, with another pillar if one is given; return the one state's result."""
+        if pillar is not None:
+            self.minion.set_pillar(pillar)
+        return only(self.minion.state(test=test))
+
+    def single(self, function, *, test=False, **arguments):
+        """Run one state by itself; return its result."""
+        return only(self.minion.call("state.single", f"spice_grant.{function}", test=test, **arguments))
+
+    def applied(self, pillar=None):
+        """Apply, and insist that all went well; return the result."""
+        result = self.apply(pillar)
+        assert result["result"] is True, result
+        return result
+
+    def verify(self, **kw):
+        """Run spice_grant.verify; return its answer and insist that the exit code agrees with it."""
+        answer, code = self.minion.call_raw("spice_grant.verify", **kw)
+        assert (code == 0) is answer["ok"], (code, answer)
+        return answer
+
+    # What users can do
+
+    def connect(self, user, group, places):
+        """Connect as a user with a group; return by place ``open``, ``refused`` (at once), or the kernel's word."""
+        places = [tuple(place) for place in places]
+        asked = json.dumps([[*place, None][:3] for place in places])
+        command = [sys.executable, "-I", "-S", "-c", _CONNECT, asked]
+        return dict(zip(places, json.loads(self.client.run(command, user=user, group=group).stdout)))
+
+    def reach(self, user, group, address, port):
+        """Connect once; return the word."""
+        return self.connect(user, group, [(address, port)])[address, port]
+
+    def openings(self, addresses=(ADDRESS, SECOND_ADDRESS, ADDRESS6)):
+        """Whoever reaches a guarded port: tuples of user, group, address and port, by trying them all."""
+        places = [(address, port) for address in addresses for port in PORTS]
+        groups = [GROUP] if GROUP in self.groups() else []
+        found = set()
+        for user in (*UIDS, "root"):
+            for group in (None, *groups):
+                for (address, port), word in self.connect(user, group, places).items():
+                    if word != "refused":
+                        found.add(
+                            (user, group, address, port) if word == "open" else (user, group, address, port, word)
+                        )
+        return found
+
+    def sudo(self, user, *arguments, password=True, env=None, cwd="/"):
+        """Run sudo as the user, who types his password (or the one given, or none); return the finished process."""
+        word = PASSWORDS[user] if password is True else password
+        environment = ["/usr/bin/env", *(f"{name}={value}" for name, value in (env or {}).items())]
+        command = [*environment, "/usr/bin/sudo", "-k", "-S" if word else "-n", *arguments]
+        return self.client.run(command, user=user, input=f"{word}\n" if word else None, cwd=cwd, check=False)
+
+    def opens(self, user, argument, *, options=("-g", GROUP), viewer=VIEWER, **kw):
+        """Whether the real viewer starts when the user asks sudo for it."""
+        return started(self.sudo(user, *options, viewer, "--", argument, **kw))
+
+    def denied_to(self, user):
+        """Places that the guard refused to a user within the last hour."""
+        found = self.minion.call("spice_firewall.denied")
+        return {(entry["address"], entry["port"]) for entry in found if entry["uid"] == UIDS[user]}
+
+    # What the system holds
+
+    def groups(self):
+        """Names of the client's groups, with their members."""
+        rows = [line.split(":") for line in self.client.read("/etc/group").splitlines()]
+        return {row[0]: [name for name in row[3].split(",") if name] for row in rows}
+
+    def gid(self):
+        """Number of the viewer's group."""
+        return self.client.group_id(GROUP)
+
+    def nft(self, *words, text=None):
+        """Run nft on the client; return what it prints."""
+        return self.client.run(["nft", *words], input=text).stdout
+
+    def add_element(self, uid, port, *, gid=None, address=ADDRESS, table="grants4", rest=""):
+        """Put an element into one of our maps by hand."""
+        key = f"{uid} . {gid if gid is not None else self.gid()} . {address} . {port}"
+        self.nft("add", "element", "inet", "spice_grant", table, f"{{ {key} {rest} : accept }}")
+
+    def ruleset(self):
+        """The whole ruleset with its handles, without what traffic and time change."""
+        listed = json.loads(self.nft("-n", "-a", "-s", "-j", "list", "ruleset"))["nftables"]
+        for entry in listed:
+            if "timeout" in entry.get("set", {}):
+                entry["set"].pop("elem", None)
+        return [json.dumps(entry, sort_keys=True) for entry in listed]
+
+    def snapshot(self):
+        """All that a run may write: the ruleset, the files, who owns the viewer; and the mounts."""
+        found = {"nft": self.ruleset(), "mounts": self.client.run(["cat", "/proc/self/mountinfo"]).stdout}
+        for top in WRITTEN:
+            found.update(self._tree(top))
+        return found
+
+    def _tree(self, top):
+        found = {}
+        start = self.client.path(top, follow=False)
+        if not os.path.lexists(start):
+            return found
+        todo = [start]
+        for directory, names, files in os.walk(start):
+            todo += [pathlib.Path(directory, name) for name in (*names, *files)]
+        for path in todo:
+            held = path.lstat()
+            content = None
+            if stat.S_ISREG(held.st_mode):
+                small = held.st_size <= LARGE
+                content = hashlib.sha256(path.read_bytes()).hexdigest() if small else held.st_size
+            elif stat.S_ISLNK(held.st_mode):
+                content = os.readlink(path)
+            lists = sorted(
+                (name, os.getxattr(path, name, follow_symlinks=False))
+                for name in os.listxattr(path, follow_symlinks=False)
+                if not name.startswith("trusted.overlay")
+            )
+            place = top + str(path)[len(str(start)) :]
+            found[place] = (held.st_mode, held.st_uid, held.st_gid, held.st_ino, held.st_mtime_ns, content, lists)
+        return found
+
+
+def only(results):
+    """The one state's result of a run."""
+    (result,) = results.values()
+    return result
+
+
+def started(done):
+    """Whether the real viewer ran: without a desktop it ends with words of its own."""
+    return STARTED in done.stderr and "remote-viewer" in done.stderr
+
+
+def changed(pillar, **parts):
+    """A copy of a pillar with some of ``servers``, ``vms``, ``grants``, ... replaced or, for None, removed."""
+    data = copy.deepcopy(pillar)
+    for key, value in parts.items():
+        if value is None:
+            data["spice"].pop(key, None)
+        else:
+            data["spice"][key] = value
+    return data
+
+
+def sentences(changes):
+    """All sentences of a state's changes as one text, ``grant or layer: layer: sentence`` a line."""
+    lines = [f"{layer}: {what}" for layer, said in changes.get("layers", {}).items() for what in said]
+    for grant, layers in changes.get("grants", {}).items():
+        lines += [f"{grant}: {layer}: {what}" for layer, said in layers.items() for what in said]
+    return "\n".join(lines)
+
+
+def difference(before, after):
+    """What two snapshots have not in common; empty if they are the same."""
+    return {key: (before.get(key), after.get(key)) for key in {*before, *after} if before.get(key) != after.get(key)}

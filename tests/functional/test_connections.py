@@ -1,0 +1,397 @@
+"""Who reaches what: real connections of real users over a real network."""
+
+import contextlib
+import errno
+import ipaddress
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from functional.office import (
+    ADDRESS,
+    ADDRESS6,
+    GROUP,
+    OUTSIDE,
+    PORTS,
+    SECOND_ADDRESS,
+    UIDS,
+    Office,
+    article,
+    changed,
+)
+from scene import Machine, connect
+
+PILLAR = article()
+PILLAR["spice"]["servers"]["mysrv"]["addresses"] = [ADDRESS, ADDRESS6]
+OPEN = {("myself", GROUP, address, 20002) for address in (ADDRESS, ADDRESS6)}
+OPEN |= {("mybro", GROUP, address, 20004) for address in (ADDRESS, ADDRESS6)}
+EVERYWHERE = (ADDRESS, SECOND_ADDRESS, ADDRESS6)
+
+# Connects, says so, then sends a line for each line on its standard input and says what came back.
+TALK = """
+import socket, sys
+sock = socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)
+sock.recv(64)
+print("open", flush=True)
+for line in sys.stdin:
+    try:
+        sock.sendall(line.encode())
+        print("answered" if sock.recv(64) else "closed", flush=True)
+    except ConnectionResetError:
+        print("reset", flush=True)
+        break
+    except OSError as error:
+        print(error, flush=True)
+        break
+"""
+CODES = """
+import json, socket, sys
+codes = []
+for address, port in json.loads(sys.argv[1]):
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as sock:
+        sock.settimeout(3)
+        codes.append(sock.connect_ex((address, port)))
+print(json.dumps(codes))
+"""
+# Connects over and over until its standard input is closed; says how often it came through and how often not.
+HAMMER = """
+import json, select, socket, sys
+count = {"open": 0, "refused": 0}
+while not select.select([sys.stdin], [], [], 0)[0]:
+    with socket.socket(socket.AF_INET) as sock:
+        sock.settimeout(3)
+        count["refused" if sock.connect_ex((sys.argv[1], int(sys.argv[2]))) else "open"] += 1
+print(json.dumps(count))
+"""
+
+
+@contextlib.contextmanager
+def _program(machine, text, *arguments, user, group):
+    """A small Python program of a user with a group, with pipes."""
+    command = [sys.executable, "-I", "-S", "-c", text, *map(str, arguments)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = machine.popen(command, user=user, group=group, text=True, **pipes)
+    try:
+        yield process
+    finally:
+        process.kill_tree()
+        process.stdin.close()
+        process.stdout.close()
+
+
+def _say(process, line):
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
+# The matrix
+
+
+def test_without_the_extension_all_is_open():
+    """The scene is honest: before the first run every port answers everybody on every address."""
+    with Office() as office:
+        places = [(address, port) for address in EVERYWHERE for port in (*PORTS, *OUTSIDE)]
+        for user in (*UIDS, "root"):
+            assert set(office.connect(user, None, places).values()) == {"open"}
+
+
+def test_exactly_the_granted_connections(shared):
+    """Every user, and root, x his own and the viewer's group x every guarded port x every address: these open only.
+
+    All others are refused at once, among them ports without a vm, and an address of the server that nobody declared.
+    """
+    assert shared.openings(EVERYWHERE) == OPEN
+
+
+@pytest.mark.parametrize("group", [None, GROUP])
+def test_ports_outside_the_guarded_range_are_untouched(shared, group):
+    """Ports beside the guarded range stay open to everybody, with and without the viewer's group."""
+    places = [(address, port) for address in EVERYWHERE for port in OUTSIDE]
+    for user in (*UIDS, "root"):
+        assert set(shared.connect(user, group, places).values()) == {"open"}
+
+
+@pytest.mark.parametrize("group", ["accounting", "root", "sudo", 65534])
+def test_other_groups_do_not_open(shared, group):
+    """The key is the viewer's GID: a granted user with any other group is refused."""
+    places = [(ADDRESS, 20002), (ADDRESS6, 20002)]
+    assert set(shared.connect("myself", group, places).values()) == {"refused"}
+
+
+def test_the_viewers_group_as_a_supplementary_group_does_not_open(shared):
+    """Only a process that was started with the viewer's group passes, not one whose user is a member of it."""
+    gid = shared.gid()
+    probe = f"import socket; print(socket.socket().connect_ex(({ADDRESS!r}, 20002)))"
+    ids = ["--reuid=+1021", "--regid=+1021", f"--groups=+1021,+{gid}"]
+    done = shared.client.run(["setpriv", *ids, "--", sys.executable, "-I", "-S", "-c", probe])
+    assert done.stdout.strip() == "111"
+
+
+def test_mapped_addresses_are_the_same_addresses(shared):
+    """An IPv4-mapped IPv6 address neither opens more nor less than the IPv4 address behind it."""
+    mapped = [(f"::ffff:{ADDRESS}", port) for port in PORTS]
+    answers = shared.connect("myself", GROUP, mapped)
+    assert [port for (_, port), word in answers.items() if word == "open"] == [20002]
+    assert set(shared.connect("myself", None, mapped).values()) == {"refused"}
+    assert set(shared.connect("nogrant", GROUP, mapped).values()) == {"refused"}
+
+
+def test_a_user_with_the_number_of_another_is_the_other(shared):
+    """The kernel decides by number: a granted user's number opens whatever the name, another number does not."""
+    shared.client.run(["usermod", "--uid", "1999", "myself"])
+    try:
+        assert shared.reach("myself", GROUP, ADDRESS, 20002) == "refused"
+        result = shared.apply()
+        assert result["result"] is True
+        assert shared.reach("myself", GROUP, ADDRESS, 20002) == "open"
+    finally:
+        shared.client.run(["usermod", "--uid", "1021", "myself"])
+
+
+# Where the guard stands
+
+
+def test_guard_everywhere_stops_addresses_that_nobody_declared(shared):
+    """An address of the server that is not in pillar, and one of another machine, is guarded for granted users too."""
+    with Machine("other") as other:
+        link = connect(shared.client, other, ["192.168.7.1/24"], ["192.168.7.2/24"])
+        places = {(SECOND_ADDRESS, 20002), ("192.168.7.2", 20002), ("127.0.0.1", 20002)}
+        assert set(shared.connect("myself", GROUP, places).values()) == {"refused"}
+        assert shared.denied_to("myself") >= places
+        link.cut()
+
+
+def test_guard_servers_leaves_other_addresses_alone(shared):
+    """``guard: servers`` guards the servers' addresses only, and those exactly as before, IPv4 and IPv6."""
+    shared.applied(changed(PILLAR, firewall={"guard": "servers"}))
+    assert shared.openings((ADDRESS, ADDRESS6)) == OPEN
+    places = [(SECOND_ADDRESS, port) for port in PORTS]
+    assert set(shared.connect("nogrant", None, places).values()) == {"open"}
+
+
+@pytest.mark.parametrize("guard", ["everywhere", "servers"])
+@pytest.mark.parametrize("masquerade", [False, True])
+def test_forwarded_connections_are_stopped(shared, guard, masquerade):
+    """A machine behind the client, routed or masqueraded, reaches no guarded port, and all others: IPv4 and IPv6."""
+    client, server = shared.client, shared.server
+    shared.applied(changed(PILLAR, firewall={"guard": guard}))
+    places = [[address, port] for address in (ADDRESS, ADDRESS6) for port in PORTS]
+    with Machine("behind") as behind, contextlib.ExitStack() as undo:
+        link = connect(client, behind, ["10.9.0.1/24", "fd00:9::1/64"], ["10.9.0.2/24", "fd00:9::2/64"])
+        undo.callback(link.cut)
+        behind.run(["ip", "route", "add", "default", "via", "10.9.0.1"])
+        behind.run(["ip", "-6", "route", "add", "default", "via", "fd00:9::1"])
+        for switch in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            client.run(["sh", "-c", f"echo 1 >/proc/sys/net/{switch}"])
+        if masquerade:
+            nat = "table inet nat { chain out { type nat hook postrouting priority 100; oifname eth0 masquerade; }; }"
+            shared.nft("-f", "-", text=nat)
+            undo.callback(shared.nft, "delete", "table", "inet", "nat")
+        else:
+            server.run(["ip", "route", "replace", "10.9.0.0/24", "via", "192.168.2.22"])
+            server.run(["ip", "-6", "route", "replace", "fd00:9::/64", "via", "fd00:2::22"])
+        behind.add_user("myself", 1021)
+        outside = [[address, 20011] for address in (ADDRESS, ADDRESS6)]
+        assert set(_codes(behind, outside)) == {0}, "forwarding itself does not work"
+        for user, group in ((None, None), ("myself", None), ("myself", shared.gid())):
+            assert set(_codes(behind, places, user=user, group=group)) == {errno.ECONNREFUSED}
+
+
+def _codes(machine, places, **who):
+    """Connect from another machine; the kernel's answers."""
+    command = [sys.executable, "-I", "-S", "-c", CODES, json.dumps(places)]
+    return json.loads(machine.run(command, **who).stdout)
+
+
+def test_no_moment_without_the_guard(shared):
+    """While rules, ports and grants change, nothing forbidden gets through and nothing granted fails."""
+    forbidden = _program(shared.client, HAMMER, ADDRESS, 20004, user="nogrant", group=GROUP)
+    granted = _program(shared.client, HAMMER, ADDRESS, 20002, user="myself", group=GROUP)
+    with forbidden as bad, granted as good:
+        for ports in ("20001-20020", "20001-20010"):
+            shared.nft("insert", "rule", "inet", "spice_grant", "guard", "tcp", "dport", "1", "accept")
+            assert shared.applied()["changes"]
+            shared.minion.call("spice_grant.grant", "nogrant", "debianx")
+            shared.minion.call("spice_grant.revoke", "nogrant", "debianx")
+            server = {**PILLAR["spice"]["servers"]["mysrv"], "ports": ports}
+            assert shared.applied(changed(PILLAR, servers={"mysrv": server}))["changes"]
+        counts = []
+        for process in (bad, good):
+            process.stdin.close()
+            counts.append(json.loads(process.stdout.readline()))
+    assert counts[0]["open"] == 0
+    assert counts[0]["refused"] > 100
+    assert counts[1]["refused"] == 0
+    assert counts[1]["open"] > 100
+
+
+# Live connections
+
+
+def test_revoking_ends_a_live_connection_at_its_next_packet(shared):
+    """A live connection answers until the grant is removed, and is reset at its next packet after that."""
+    with _program(shared.client, TALK, ADDRESS, 20002, user="myself", group=GROUP) as viewer:
+        assert viewer.stdout.readline().strip() == "open"
+        assert _say(viewer, "hello") == "answered"
+        shared.minion.call("spice_grant.revoke", "myself", "debianx")
+        start = time.monotonic()
+        assert _say(viewer, "still there?") == "reset"
+        assert time.monotonic() - start < 1
+
+
+def test_the_first_run_ends_connections_that_are_not_granted():
+    """A connection from before the first run ends at its next packet, unless it is granted as it is."""
+    with Office() as office:
+        users = [("nogrant", None), ("myself", None)]
+        with contextlib.ExitStack() as stack:
+            talks = [
+                stack.enter_context(_program(office.client, TALK, ADDRESS, 20002, user=user, group=group))
+                for user, group in users
+            ]
+            assert [talk.stdout.readline().strip() for talk in talks] == ["open", "open"]
+            office.applied()
+            assert [_say(talk, "hello") for talk in talks] == ["reset", "reset"]
+
+
+def test_other_changes_leave_a_live_connection_alone(shared):
+    """Grants of others, a rebuilt table and a changed range do not touch a granted live connection."""
+    wider = {"mysrv": {**PILLAR["spice"]["servers"]["mysrv"], "ports": "20001-20020"}}
+    with _program(shared.client, TALK, ADDRESS, 20002, user="myself", group=GROUP) as viewer:
+        assert viewer.stdout.readline().strip() == "open"
+        shared.minion.call("spice_grant.grant", "nogrant", "debianx")
+        assert _say(viewer, "one") == "answered"
+        shared.nft("delete", "table", "inet", "spice_grant")
+        shared.applied()
+        assert _say(viewer, "two") == "answered"
+        shared.applied(changed(PILLAR, servers=wider))
+        assert _say(viewer, "three") == "answered"
+
+
+# Ways in which a client may end its connection, each in a process of its own.
+ENDINGS = """
+import os, socket, struct, sys, time
+
+def half_closed(sock):
+    sock.shutdown(socket.SHUT_WR)
+    sock.recv(64)
+
+def reset(sock):
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+def killed(sock):
+    os.kill(os.getpid(), 9)
+
+def unread(sock):
+    sock.sendall(b"answer this")
+    time.sleep(0.2)
+    sock.close()
+
+def data_on_the_way(sock):
+    sock.sendall(b"x" * 4000000)
+    sock.close()
+
+for ending in (socket.socket.close, lambda sock: None, half_closed, reset, killed, unread, data_on_the_way):
+    if os.fork() == 0:
+        sock = socket.create_connection((sys.argv[1], 20002), 3)
+        sock.recv(64)
+        ending(sock)
+        time.sleep(0.2)
+        os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("address", [ADDRESS, ADDRESS6])
+def test_a_session_ends_cleanly(shared, address):
+    """However a granted client ends: no socket of the server hangs, and nothing is counted as denied."""
+    before, others = shared.minion.call("spice_firewall.denied"), _sockets(shared.server)
+    with _program(shared.client, ENDINGS, address, user="myself", group=GROUP) as clients:
+        seen = set()
+        deadline = time.monotonic() + 5
+        while (left := _sockets(shared.server) - others) or clients.poll() is None:
+            seen |= left
+            assert time.monotonic() < deadline, left
+            time.sleep(0.05)
+    assert len({line[-1] for line in seen}) > 2, "the server has seen next to nobody"
+    assert shared.minion.call("spice_firewall.denied") == before
+
+
+def _sockets(server):
+    """Connections of a console that are not over, nor just remembered."""
+    lines = server.run(["ss", "-Htn", "state", "connected", "sport", "=", ":20002"]).stdout.splitlines()
+    return {tuple(line.split()) for line in lines if not line.startswith("TIME-WAIT")}
+
+
+def test_a_refused_client_leaves_nothing_at_the_server(shared):
+    """A refused connection never reaches the server."""
+    server = shared.server
+    chain = "type filter hook input priority 0; tcp dport 20001-20010 counter;"
+    server.run(["nft", "-f", "-"], input=f"table inet see {{ chain input {{ {chain} }}; }}")
+    try:
+        assert shared.reach("nogrant", GROUP, ADDRESS, 20002) == "refused"
+        assert shared.reach("myself", None, ADDRESS, 20002) == "refused"
+        assert "packets 0 " in server.run(["nft", "list", "table", "inet", "see"]).stdout
+        assert shared.reach("myself", GROUP, ADDRESS, 20002) == "open"
+        assert "packets 0 " not in server.run(["nft", "list", "table", "inet", "see"]).stdout
+    finally:
+        server.run(["nft", "delete", "table", "inet", "see"])
+
+
+# What is counted and logged
+
+
+def test_counters_survive_another_grant(shared):
+    """Adding and removing a grant leaves the counters of the others as they are."""
+
+    def packets():
+        rules = shared.minion.call("spice_firewall.rules", foreign=False)
+        return {(rule["user"], rule["address"]): rule["packets"] for rule in rules}
+
+    assert shared.reach("myself", GROUP, ADDRESS, 20002) == "open"
+    before = packets()
+    assert before["myself", ADDRESS] >= 3
+    shared.minion.call("spice_grant.grant", "nogrant", "leaptest")
+    assert packets() == {**before, ("nogrant", ADDRESS): 0, ("nogrant", ADDRESS6): 0}
+    shared.applied()
+    assert packets() == before
+
+
+def test_denied_counts_who_was_refused(shared):
+    """Each refusal is counted by user, group, address and port; what was let through is not."""
+    shared.nft("flush", "set", "inet", "spice_grant", "denied4")
+    for _ in range(3):
+        shared.reach("nogrant", None, ADDRESS, 20002)
+    shared.reach("myself", GROUP, ADDRESS, 20002)
+    wanted = {"uid": 1023, "gid": 1023, "address": ADDRESS, "port": 20002, "packets": 3}
+    found = shared.minion.call("spice_firewall.denied")
+    assert [entry for entry in found if entry["address"] == ADDRESS] == [wanted]
+
+
+def test_a_refusal_is_logged_with_the_user(shared, kernel_log):
+    """The kernel's log tells who tried what, under our prefix; what is granted is not logged."""
+    shared.applied()
+    refused, granted, own = kernel_log.ports(3)
+    shared.connect("nogrant", None, [(ADDRESS, 20002, refused)])
+    shared.connect("myself", GROUP, [(ADDRESS, 20002, granted)])
+    shared.connect("myself", None, [(ADDRESS6, 20004, own)])
+    (line,) = kernel_log.lines(refused)
+    for part in ("spice-grant deny: ", f"DST={ADDRESS} ", "DPT=20002 ", "UID=1023 GID=1023"):
+        assert part in line
+    assert kernel_log.lines(granted) == []
+    (line,) = kernel_log.lines(own)
+    destination = f"DST={ipaddress.ip_address(ADDRESS6).exploded} "
+    for part in ("spice-grant deny: ", destination, "DPT=20004 ", "UID=1021 GID=1021"):
+        assert part in line
+
+
+def test_the_log_is_rate_limited(granted, kernel_log):
+    """A user cannot fill the log: of a hundred refusals at once about thirty are logged, all are counted."""
+    ports = kernel_log.ports(100)
+    granted.connect("nogrant", None, [(ADDRESS, 20002, port) for port in ports])
+    assert 25 <= len(kernel_log.lines(*ports)) <= 40
+    (entry,) = granted.minion.call("spice_firewall.denied")
+    assert entry["packets"] == 100
