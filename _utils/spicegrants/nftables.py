@@ -282,7 +282,17 @@ def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
     if new:
         commands += [{"add": body} for body in _element_objects({key: want_elements[key] for key in new})]
     changes = (*wrong, *_element_changes(wanted, want_elements, have_elements))
-    return FirewallPlan(changes, tuple(commands), tuple(gone - set(want_elements)))
+    return FirewallPlan(changes, tuple(commands), _closed(gone, want_elements))
+
+
+def _closed(gone: Iterable[Key], want: Iterable[Key]) -> tuple[Key, ...]:
+    """Return the keys whose sessions must end.
+
+    By its GID the kernel cannot find a session: those of a user who may go to the same place by another key stay, and
+    end at their next packet if they must.
+    """
+    stay = {(key.uid, key.address, key.port) for key in want}
+    return tuple(sorted(key for key in gone if (key.uid, key.address, key.port) not in stay))
 
 
 def _frame(built: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
@@ -315,7 +325,7 @@ def _rebuilt(
     table = {"table": {"family": FAMILY, "name": TABLE}}
     commands = [{"add": table}, {"delete": table}]
     commands += [{"add": entry} for entry in (*objects, *_element_objects(want))]
-    return FirewallPlan((*start, *_element_changes(wanted, want, have)), tuple(commands), tuple(set(have) - set(want)))
+    return FirewallPlan((*start, *_element_changes(wanted, want, have)), tuple(commands), _closed(have, want))
 
 
 def _element_objects(chosen: Mapping[Key, Element | None]) -> list[Object]:

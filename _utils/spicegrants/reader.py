@@ -16,6 +16,8 @@ def shown(value: Any) -> str:
     """
     if isinstance(value, (dict, list)):
         return "a mapping" if isinstance(value, dict) else "a list"
+    if isinstance(value, int) and abs(value) >= 10**18:
+        return "a huge number"
     text = ascii(value) if isinstance(value, str) else f"{value!a} ({type(value).__name__})"
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -120,7 +122,7 @@ class Node:
             self.wrong(f"must be a port number, not {shown(self.value)}")
             return None
         if not 1 <= self.value <= 65535:
-            self.wrong(f"{self.value} is no port: 1 to 65535")
+            self.wrong(f"{self.value if abs(self.value) < 10**18 else shown(self.value)} is no port: 1 to 65535")
             return None
         return self.value
 
