@@ -55,7 +55,8 @@ def test_all_modules_are_found(salt_call):
     assert {"spice_grant.verify", "spice_firewall.rules", "spice_sudoers.rules", "spice_viewer.status"} <= set(
         functions
     )
-    assert salt_call("sys.list_state_functions", "spice_grant") == ["spice_grant.absent", "spice_grant.present"]
+    states = [f"spice_grant.{name}" for name in ("absent", "present", "removed")]
+    assert salt_call("sys.list_state_functions", "spice_grant") == states
 
 
 def test_versions_report_lists_the_extension(installed, salt_call):
