@@ -17,8 +17,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 ENV = {**os.environ, "PYTHONPATH": str(ROOT / "tools")}
 
 OWNER = """
-import sys, time
+import signal, sys, time
 from scene import Machine, connect
+# Whoever starts the tests in the background may have them ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 with Machine("one") as one, Machine("two") as two:
     connect(one, two, ["192.168.2.22/24"], ["192.168.2.2/24"])
     one.run(["sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 &"])
@@ -80,7 +83,10 @@ def test_nothing_is_left(end, tmp_path):
         else:
             time.sleep(0.2)  # until the owner waits for its command
             owner.send_signal(end)
-        assert owner.wait(20) == (3 if end == "raise" else -end)
+        try:
+            assert owner.wait(20) == (3 if end == "raise" else -end)
+        finally:
+            owner.kill()
     assert gone(pids, spaces)
     assert host() == before
     assert list(tmp_path.iterdir()) == []
