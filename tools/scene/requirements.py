@@ -7,7 +7,6 @@ from scene.machine import ROOT_PATH
 
 PACKAGES = {
     "debootstrap": "debootstrap",
-    "dpkg-deb": "dpkg",
     "systemd-nspawn": "systemd-container",
     "Xvfb": "xvfb",
     "import": "imagemagick",
