@@ -398,6 +398,13 @@ class TestForeign:
         assert said("ann ALL=(root) ALL\n", viewers=[]) == []
 
 
+def test_a_digest_before_its_command():
+    command = {"sha224": "0GomF8mNN3wlDt1HD9XldjJ3SNgpFdbjO1+NsQ==", "command": VIEWER}
+    spec = {"User_List": [{"username": "ann"}], "Cmnd_Specs": [{"Commands": [command]}]}
+    (found,) = sudoers.foreign({"User_Specs": [spec]}, [], [VIEWER])
+    assert found == Foreign("ann", f"may run {VIEWER} as root, which includes {VIEWER}")
+
+
 def test_a_tree_of_nothing():
     assert sudoers.foreign({}, [], [VIEWER]) == []
 
