@@ -124,6 +124,7 @@ class KernelLog:
     def __init__(self):
         # Outside what the kernel gives away by itself, so that no other connection has them.
         self._unused = random.sample(range(10000, 19000), 200)
+        self._older = set(self._read())
 
     def ports(self, count):
         """Source ports that nothing else uses."""
@@ -132,8 +133,11 @@ class KernelLog:
     def lines(self, *ports):
         """What was logged about them."""
         wanted = {f"SPT={port}" for port in ports}
-        text = subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout
-        return [line for line in text.splitlines() if wanted & set(line.split())]
+        return [line for line in self._read() if line not in self._older and wanted & set(line.split())]
+
+    @staticmethod
+    def _read():
+        return subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 @pytest.fixture

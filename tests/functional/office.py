@@ -30,31 +30,46 @@ URIS = {"debianx": f"spice://{HOST}?tls-port=20002", "leaptest": f"spice://{HOST
 FILES = {"debianx": "/etc/spice-grant/vms/debianx.vv", "leaptest": "/etc/spice-grant/vms/leaptest.vv"}
 # Where a run may write. Below /usr/local there may be a lot that has nothing to do with it.
 WRITTEN = ("/etc", "/usr/local/bin", "/usr/local/share/applications", "/var/lib/spice-grant", "/home", VIEWER)
+WRITTEN += ("/var/lib/dpkg/statoverride",)
 # Larger files are compared by size and time only.
 LARGE = 65536
 # remote-viewer's own words when it starts without a desktop.
 STARTED = "cannot open display"
 
+# Connects to places, as each of some users and groups; started by root, it becomes them one after the other.
 _CONNECT = """
-import errno, json, socket, sys, time
+import errno, json, os, socket, sys, time
+
+def connect(address, port, source):
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as sock:
+        sock.settimeout(3)
+        if source:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("", source))
+        start = time.monotonic()
+        code = sock.connect_ex((address, port))
+        took = time.monotonic() - start
+        if code == 0:
+            return "open" if sock.recv(64) == b"scene %d\\n" % port else "strange"
+        if code == errno.ECONNREFUSED:
+            return "refused" if took < 1 else "refused late"
+        return errno.errorcode.get(code, str(code))
+
+everybody, places = json.loads(sys.argv[1])
 answers = []
-for address, port, source in json.loads(sys.argv[1]):
-    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    sock.settimeout(3)
-    if source:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("", source))
-    start = time.monotonic()
-    code = sock.connect_ex((address, port))
-    took = time.monotonic() - start
-    if code == 0:
-        with sock:
-            word = "open" if sock.recv(64) == b"scene %d\\n" % port else "strange"
-    elif code == errno.ECONNREFUSED:
-        word = "refused" if took < 1 else "refused late"
-    else:
-        word = errno.errorcode.get(code, str(code))
-    answers.append(word)
+for uid, gid in everybody:
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.setgroups([gid])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+        with open(writing, "w") as stream:
+            json.dump([connect(*place) for place in places], stream)
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as stream:
+        answers.append(json.load(stream))
+    os.wait()
 print(json.dumps(answers))
 """
 
@@ -77,6 +92,7 @@ class Office:
     """Client and server, joined; users on the client; something that listens on the server's ports."""
 
     def __init__(self, pillar=None):
+        self._contents = {}
         with contextlib.ExitStack() as stack:
             self.client = stack.enter_context(Machine("client"))
             self.server = stack.enter_context(Machine("mysrv"))
@@ -128,9 +144,7 @@ class Office:
     def connect(self, user, group, places):
         """Connect as a user with a group; return by place ``open``, ``refused`` (at once), or the kernel's word."""
         places = [tuple(place) for place in places]
-        asked = json.dumps([[*place, None][:3] for place in places])
-        command = [sys.executable, "-I", "-S", "-c", _CONNECT, asked]
-        return dict(zip(places, json.loads(self.client.run(command, user=user, group=group).stdout)))
+        return dict(zip(places, self._attempts([(user, group)], places)[0]))
 
     def reach(self, user, group, address, port):
         """Connect once; return the word."""
@@ -140,15 +154,21 @@ class Office:
         """Whoever reaches a guarded port: tuples of user, group, address and port, by trying them all."""
         places = [(address, port) for address in addresses for port in PORTS]
         groups = [GROUP] if GROUP in self.groups() else []
+        everybody = [(user, group) for user in (*UIDS, "root") for group in (None, *groups)]
         found = set()
-        for user in (*UIDS, "root"):
-            for group in (None, *groups):
-                for (address, port), word in self.connect(user, group, places).items():
-                    if word != "refused":
-                        found.add(
-                            (user, group, address, port) if word == "open" else (user, group, address, port, word)
-                        )
+        for who, words in zip(everybody, self._attempts(everybody, places)):
+            for place, word in zip(places, words):
+                if word != "refused":
+                    found.add((*who, *place) if word == "open" else (*who, *place, word))
         return found
+
+    def _attempts(self, everybody, places):
+        ids = []
+        for user, group in everybody:
+            account = self.client.account(user)
+            ids.append([account["uid"], account["gid"] if group is None else self.client.group_id(group)])
+        asked = json.dumps([ids, [[*place, None][:3] for place in places]])
+        return json.loads(self.client.run([sys.executable, "-I", "-S", "-c", _CONNECT, asked]).stdout)
 
     def sudo(self, user, *arguments, password=True, env=None, cwd="/"):
         """Run sudo as the user, who types his password (or the one given, or none); return the finished process."""
@@ -181,11 +201,6 @@ class Office:
         """Run nft on the client; return what it prints."""
         return self.client.run(["nft", *words], input=text).stdout
 
-    def add_element(self, uid, port, *, gid=None, address=ADDRESS, table="grants4", rest=""):
-        """Put an element into one of our maps by hand."""
-        key = f"{uid} . {gid if gid is not None else self.gid()} . {address} . {port}"
-        self.nft("add", "element", "inet", "spice_grant", table, f"{{ {key} {rest} : accept }}")
-
     def ruleset(self):
         """The whole ruleset with its handles, without what traffic and time change."""
         listed = json.loads(self.nft("-n", "-a", "-s", "-j", "list", "ruleset"))["nftables"]
@@ -202,29 +217,41 @@ class Office:
         return found
 
     def _tree(self, top):
+        """What there is at a path and below: by path its kind, rights, inode, time, content and extended attributes."""
         found = {}
-        start = self.client.path(top, follow=False)
+        skip = len(str(self.client.path("/")))
+        start = str(self.client.path(top, follow=False))
         if not os.path.lexists(start):
             return found
         todo = [start]
-        for directory, names, files in os.walk(start):
-            todo += [pathlib.Path(directory, name) for name in (*names, *files)]
-        for path in todo:
-            held = path.lstat()
-            content = None
-            if stat.S_ISREG(held.st_mode):
-                small = held.st_size <= LARGE
-                content = hashlib.sha256(path.read_bytes()).hexdigest() if small else held.st_size
-            elif stat.S_ISLNK(held.st_mode):
-                content = os.readlink(path)
-            lists = sorted(
-                (name, os.getxattr(path, name, follow_symlinks=False))
-                for name in os.listxattr(path, follow_symlinks=False)
-                if not name.startswith("trusted.overlay")
-            )
-            place = top + str(path)[len(str(start)) :]
-            found[place] = (held.st_mode, held.st_uid, held.st_gid, held.st_ino, held.st_mtime_ns, content, lists)
+        while todo:
+            path = todo.pop()
+            held = os.lstat(path)
+            if stat.S_ISDIR(held.st_mode):
+                todo += [entry.path for entry in os.scandir(path)]
+            # Nothing of a file can change without its ctime.
+            known = (path, held.st_ino, held.st_ctime_ns)
+            if known not in self._contents:
+                self._contents[known] = _content(path, held), _attributes(path)
+            own = (held.st_mode, held.st_uid, held.st_gid, held.st_ino, held.st_mtime_ns)
+            found[path[skip:]] = (*own, *self._contents[known])
         return found
+
+
+def _content(path, held):
+    if stat.S_ISLNK(held.st_mode):
+        return os.readlink(path)
+    if not stat.S_ISREG(held.st_mode):
+        return None
+    if held.st_size > LARGE:
+        return held.st_size
+    with open(path, "rb") as stream:
+        return hashlib.sha256(stream.read()).hexdigest()
+
+
+def _attributes(path):
+    names = [name for name in os.listxattr(path, follow_symlinks=False) if not name.startswith("trusted.overlay")]
+    return sorted((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
 
 
 def only(results):
