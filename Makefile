@@ -45,7 +45,7 @@ format: setup ## rewrite the code in the project's style
 	$(RUFF) format .
 
 bench: setup ## measure
-	@$(PY) tools/bench.py $(ARGS)
+	@PYTHONPATH=_utils $(PY) tools/bench.py $(ARGS)
 
 golden: setup ## write the golden files of the tests anew; look at the difference before you commit it
 	$(PYTEST) tests/unit --update-golden $(ARGS)
