@@ -279,6 +279,8 @@ def _members(group):
 
 
 def _program(path):
+    if path == viewer.LAUNCHER:
+        raise SystemFault(f"spice:viewer:path: {path} is our launcher: name the viewer itself")
     try:
         held = os.lstat(path)
     except FileNotFoundError:

@@ -189,16 +189,14 @@ def _match(left: Object, right: Any, operator: str = "==") -> Object:
 def structure(objects: Iterable[Object]) -> dict[tuple[str, str], Any]:
     """Return what a table is built of, by kind and name, in a form that compares.
 
-    Rules are listed with their chain, in order. Handles, counters and the elements of the maps and of the sets that
+    Rules are listed with their chain, in order. Handles and the elements of the maps and of the sets that
     the kernel fills itself are left out; the elements of the other sets are put in order.
     """
     built: dict[tuple[str, str], Any] = {}
     for entry in objects:
         for kind, body in entry.items():
             if kind == "rule":
-                built.setdefault(("chain", body["chain"]), {}).setdefault("rules", []).append(
-                    _without_counts(body["expr"])
-                )
+                built.setdefault(("chain", body["chain"]), {}).setdefault("rules", []).append(body["expr"])
             elif kind != "metainfo":
                 kept = {key: value for key, value in body.items() if key not in ("handle", "elem", "family", "table")}
                 kept.pop("name")
@@ -206,10 +204,6 @@ def structure(objects: Iterable[Object]) -> dict[tuple[str, str], Any]:
                     kept["elem"] = _normal_elements(body.get("elem", []))
                 built.setdefault((kind, body["name"]), {}).update(kept)
     return built
-
-
-def _without_counts(expressions: list[Object]) -> list[Object]:
-    return [{"counter": None} if "counter" in expression else expression for expression in expressions]
 
 
 def _normal_elements(values: list[Any]) -> list[Any]:

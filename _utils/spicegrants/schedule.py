@@ -53,10 +53,14 @@ def _date(node: Node) -> str | None:
     if isinstance(node.value, datetime.date) and not isinstance(node.value, datetime.datetime):
         return node.value.isoformat()
     try:
-        return datetime.date.fromisoformat(node.value).isoformat()
+        # Newer Pythons read other spellings as well; the pillar has one.
+        exact = datetime.date.fromisoformat(node.value).isoformat() == node.value
     except (TypeError, ValueError):
+        exact = False
+    if not exact:
         node.wrong(f"{shown(node.value)} is no date, as 2026-12-24")
         return None
+    return node.value
 
 
 def _zone_complaint(text: str) -> str | None:

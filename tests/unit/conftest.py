@@ -6,7 +6,7 @@ import shutil
 import hypothesis
 import pytest
 
-# A busy machine is not an error, and nothing is left in the checkout.
+# A busy machine is not an error, and no run depends on the one before.
 _PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.generate, hypothesis.Phase.shrink)
 hypothesis.settings.register_profile(
     "unit",
