@@ -8,6 +8,8 @@ from typing import Any
 
 from spicegrants import bystanders, nftables, nftrules, xtrules
 from spicegrants.bystanders import Obstacle, Packet, Table
+from spicegrants.compile import Wanted
+from spicegrants.explain import access_of
 from spicegrants.host import disk, run
 
 # By family: its programs, and where the kernel names the tables that iptables-legacy made.
@@ -17,8 +19,8 @@ _FAMILIES = {"ip": ("iptables", "/proc/net/ip_tables_names"), "ip6": ("ip6tables
 def read() -> list[Table]:
     """Return the tables of all but us.
 
-    What iptables-nft made is read from iptables-nft-save where nft would show names of matches only, or is not there. No
-    program of iptables-legacy is run if the kernel has none of its tables: it would make them.
+    What iptables-nft made is read from iptables-nft-save where nft would show names of matches only, or is not there.
+    No program of iptables-legacy is run if the kernel has none of its tables: it would make them.
     """
     objects, whole = [], _installed("nft")
     if whole:
@@ -38,6 +40,16 @@ def read() -> list[Table]:
 def obstacles(tables: Iterable[Table], uid: int, gid: int, address: str, port: int) -> tuple[Obstacle, ...]:
     """Return the chains that stop, or may stop, a connection of a user with a group."""
     return bystanders.find(tables, Packet(uid, gid, address, port, _device(uid, address)))
+
+
+def before(wanted: Wanted, user: str, vm: str, tables: Iterable[Table]) -> dict[str, tuple[Obstacle, ...]]:
+    """Return by address of a vm what stops, or may stop, a user who may open it; nothing for one who may not."""
+    access = access_of(wanted, user, vm)
+    if access is None or wanted.gid is None:
+        return {}
+    tables, port = list(tables), wanted.port(access)
+    found = {address: obstacles(tables, access.uid, wanted.gid, address, port) for address in wanted.addresses(access)}
+    return {address: met for address, met in found.items() if met}
 
 
 def _tells_all(objects: list[dict[str, Any]], family: str) -> bool:
