@@ -252,7 +252,7 @@ def explain(user, vm):
     Returns a dict with ``answer`` (``may open``, ``may not open``, ``blocked`` where a chain that is not ours drops
     what the guard lets through, or ``in doubt`` where the layers disagree or that cannot be told) and, for
     ``policy``, ``firewall``, ``sudo`` and ``viewer``, an answer and why. Reads the stored policy and accounts; runs
-    ``nft list``, ``ip route get``, ``cvtsudoers``, ``sudo -l``, and ``iptables-save`` where nft does not show all rules.
+    ``nft list``, ``ip route get``, ``cvtsudoers``, ``sudo -l``, and ``iptables-save`` where nft shows less than all.
     Raises SaltInvocationError if the policy has no such vm.
 
     CLI Example:

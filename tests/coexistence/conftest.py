@@ -1,8 +1,8 @@
 """Offices whose workstation has other firewalls beside the guard."""
 
 import pytest
-
 from functional.office import Office
+
 from scene import need
 
 PROGRAMS = ("nft", "iptables-legacy", "iptables-nft", "sudo", "visudo", "cvtsudoers", "remote-viewer", "ip", "useradd")
