@@ -1,4 +1,4 @@
-"""Containers and virtual machines behind the workstation, with the rules that their programs make: NAT and forwarding.
+"""Containers and virtual machines behind the workstation, with the rules that their programs make.
 
 A guest reaches the network through the workstation, and never a guarded port; no rule of its program is touched.
 """
@@ -138,7 +138,7 @@ class Host:
         client.run(["ip", "address", "add", f"{network}.1/24", "dev", bridge])
         client.run(["ip", "link", "set", bridge, "up"])
         guest.run(["ip", "route", "add", "default", "via", f"{network}.1"])
-        client.write("/proc/sys/net/ipv4/ip_forward", "1")
+        client.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
         # As these programs do: what others have in the tables stays.
         client.run([f"iptables-{variant}-restore", "--noflush"], input=maker.rules)
 
@@ -162,7 +162,7 @@ def test_guests_and_the_guard(maker, variant):
     with Office() as office, Machine("guest") as guest:
         host = Host(office, guest, MAKERS[maker], variant)
         rules = host.rules()
-        assert MAKERS[maker].bridge in rules
+        assert all(line in rules for line in MAKERS[maker].rules.splitlines() if line.startswith("-A"))
         assert host.reached() == set(TRIED)
 
         office.applied()
@@ -172,7 +172,7 @@ def test_guests_and_the_guard(maker, variant):
         assert office.applied()["changes"] == {}
         assert host.rules() == rules
 
-        assert "removes the guard" in sentences(office.single("removed")["changes"])
+        assert "removes the guard" in sentences(office.single("removed", name="spice")["changes"])
         assert host.rules() == rules
         assert host.reached() == set(TRIED)
 
