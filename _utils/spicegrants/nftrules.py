@@ -156,7 +156,7 @@ def _looked_up(body: Object, sets: Sets, packet: Packet) -> Iterator[tuple[Truth
 
 def _changes(named: Object) -> bool:
     """Tell whether packets or time change what a set holds."""
-    return bool({"dynamic", "timeout"} & set(named.get("flags", []))) or "timeout" in named
+    return any(flag in named.get("flags", ()) for flag in ("dynamic", "timeout"))
 
 
 def _match(body: Object, sets: Sets, packet: Packet) -> Truth:
