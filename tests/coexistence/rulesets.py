@@ -129,7 +129,7 @@ def _table(dice, name):
     matches += [_INET] if family == "inet" else []
     verdicts = ["accept", "drop", "drop", "return", "continue", "counter", "meta mark set 7", "notrack"]
     if hook == "output":
-        verdicts += ["reject", "reject with tcp reset", "reject with icmpx admin-prohibited"]
+        verdicts += ["reject", "reject with tcp reset", *(["reject with icmpx 3"] if family == "inet" else [])]
     below = [
         "jump a",
         "goto a",
