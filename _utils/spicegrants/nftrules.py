@@ -11,6 +11,7 @@ from typing import Any
 
 from spicegrants import bystanders
 from spicegrants.bystanders import Chain, Packet, Rule, Step, Table, Truth, every, negated, some
+from spicegrants.xtrules import TARGETS
 
 _VERSIONS = {"ip": (4,), "ip6": (6,), "inet": (4, 6)}
 _TCP = 6
@@ -20,23 +21,8 @@ _FAMILIES = {4: 2, 6: 10}
 _ORDER = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 # To match a header, a rule asks for its protocol first; nft does not show that.
 _OTHERS = {"udp", "udplite", "icmp", "icmpv6", "igmp", "sctp", "dccp", "esp", "ah", "comp", "arp"}
-# Of the compatibility layer for iptables nft shows the name only.
-_TARGETS = {
-    "REJECT": (bystanders.REJECT,),
-    "MASQUERADE": (bystanders.ACCEPT,),
-    "SNAT": (bystanders.ACCEPT,),
-    "DNAT": (bystanders.REWRITE, bystanders.ACCEPT),
-    "REDIRECT": (bystanders.REWRITE, bystanders.ACCEPT),
-    "MARK": (bystanders.REROUTE,),
-    "CT": (bystanders.UNTRACK,),
-    **dict.fromkeys(("LOG", "NFLOG", "CONNMARK", "TCPMSS", "CHECKSUM", "TOS", "DSCP", "CLASSIFY"), ()),
-}
 _STATEMENTS = {
-    "snat": _TARGETS["SNAT"],
-    "masquerade": _TARGETS["MASQUERADE"],
-    "dnat": _TARGETS["DNAT"],
-    "redirect": _TARGETS["REDIRECT"],
-    "notrack": _TARGETS["CT"],
+    **{name.lower(): TARGETS[name] for name in ("SNAT", "MASQUERADE", "DNAT", "REDIRECT", "NOTRACK")},
     "queue": (bystanders.UNKNOWN,),
     **dict.fromkeys(("counter", "log", "continue", "last"), ()),
 }
@@ -123,7 +109,8 @@ def _done(expressions: list[Object], sets: Sets, inet: bool, packet: Packet) -> 
             elif "meta" in body["key"]:
                 yield Step(truth, bystanders.REROUTE)
         elif kind == "xt" and body.get("type") == "target":
-            for action in _TARGETS.get(body["name"], (bystanders.UNKNOWN,)):
+            # Of the compatibility layer for iptables nft shows the name only.
+            for action in TARGETS.get(body["name"], (bystanders.UNKNOWN,)):
                 yield Step(truth, action, body["name"] if action == bystanders.UNKNOWN else "")
         elif kind in _STATEMENTS:
             for action in _STATEMENTS[kind]:

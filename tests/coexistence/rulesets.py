@@ -159,9 +159,8 @@ def _rules(dice, matches, verdicts, count):
         chosen = [dice.choice(dice.choice(matches)) for _ in range(dice.randint(0, 2))]
         # One header of the network layer a rule: nft refuses those that exclude each other.
         headers = [text for text in chosen if text.startswith(("ip", "meta nfproto"))]
-        protocols = [
-            text for text in chosen if text.startswith(("tcp", "udp", "th", "meta l4proto")) or ". tcp" in text
-        ]
+        transport = ("tcp", "udp", "th", "meta l4proto", "ip protocol", "ip6 nexthdr")
+        protocols = [text for text in chosen if text.startswith(transport) or ". tcp" in text]
         chosen = [text for text in chosen if text not in (*headers[1:], *protocols[1:])]
         verdict = dice.choice(verdicts)
         if any(text.startswith(("udp", "meta l4proto {")) for text in chosen) and "tcp" in verdict:

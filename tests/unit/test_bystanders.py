@@ -298,6 +298,14 @@ def test_a_reject_that_is_for_one_ip_version(expressions, family, expected):
     assert tuple(found) == expected
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"), [("REJECT", "drops"), ("LOG", "passes"), ("MASQUERADE", "passes"), ("NFQUEUE", "may drop")]
+)
+def test_a_target_of_which_nft_lists_the_name_only(target, expected):
+    objects = listing([{"xt": {"type": "target", "name": target}}])
+    assert word(bystanders.find(nftrules.tables(objects, ()), PACKET)) == expected
+
+
 def test_a_table_that_may_be_asleep():
     """nft 1.0.6 shows that a table has a flag, and not which."""
     objects = listing([{"drop": None}])
