@@ -18,10 +18,10 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
-from spicegrants import declared, nftables, sudoers, verdict
+from spicegrants import declared, sudoers, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
-from spicegrants.host import current, lock, sudo, trial
+from spicegrants.host import backends, current, lock, sudo, trial
 from spicegrants.plan import as_dict, merge
 from spicegrants.reader import did_you_mean
 
@@ -305,9 +305,10 @@ def verify(user=None, vm=None):
     vms = [vm] if vm else sorted(wanted.policy.vms)
     try:
         users = [trial.account(wanted, user)] if user else trial.everybody(wanted)
+        mechanism, _ = backends.choose(wanted.policy.firewall.backend)
         result = verdict.matrix(
             (name, tried, verdict.cell(reasons.access_of(wanted, name, tried) is not None, attempt))
-            for name, tried, attempt in trial.attempts(wanted, users, vms, _refusals)
+            for name, tried, attempt in trial.attempts(wanted, users, vms, mechanism.witness())
         )
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -431,10 +432,3 @@ def _listed(wanted):
         }
         for access in wanted.accesses
     ]
-
-
-def _refusals():
-    return {
-        nftables.Key(entry["uid"], entry["gid"], entry["address"], entry["port"]): entry["packets"]
-        for entry in __salt__["spice_firewall.denied"]()
-    }

@@ -108,6 +108,7 @@ def remember(stored: Stored, wanted: Wanted, originals: Mapping[str, tuple[int, 
         policy=policy,
         addresses={name: found for name, found in wanted.inventory.addresses.items() if name in policy.servers},
         accesses=wanted.accesses,
+        draining=wanted.draining,
         group=policy.viewer.group,
         made_group=wanted.gid is None or (stored.made_group and stored.group == policy.viewer.group),
         originals={**originals, **stored.originals},
@@ -134,6 +135,9 @@ def changes(before: Stored, after: Stored) -> list[Change]:
             if was.get(name) != becomes.get(name):
                 verb = "adds" if name not in was else "removes" if name not in becomes else "changes"
                 found.append(Change("policy", f"{verb} {what[:-1]} {name}"))
+    for what in ("viewer", "firewall"):
+        if old is not None and getattr(old, what) != getattr(new, what):
+            found.append(Change("policy", f"changes the settings of the {what}"))
     for name in sorted(after.addresses):
         if old is not None and before.addresses.get(name) not in (None, after.addresses[name]):
             found.append(Change("policy", f"server {name} is now at {', '.join(after.addresses[name])}"))

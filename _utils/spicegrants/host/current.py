@@ -8,7 +8,7 @@ from spicegrants import store
 from spicegrants.compile import Wanted, compile_policy
 from spicegrants.errors import SystemFault
 from spicegrants.files import Directory, File, Link, Other
-from spicegrants.host import accounts, disk, resolve, run
+from spicegrants.host import accounts, disk, resolve, run, sockets
 from spicegrants.inventory import Inventory
 from spicegrants.model import Policy
 from spicegrants.plan import Change
@@ -73,5 +73,8 @@ def compiled(policy: Policy | None = None, kept: store.Stored | None = None) -> 
     found_users, found_groups, numeric = accounts.read(users, sorted(groups))
     addresses, unresolved = resolve.addresses(policy, kept.addresses)
     authorities, unread = resolve.authorities(policy)
-    inventory = Inventory(found_users, found_groups, numeric, addresses, authorities, (*unresolved, *unread))
-    return compile_policy(policy, inventory, kept.accesses)
+    leaving = store.leaving(kept)
+    sessions = sockets.sessions() if leaving else frozenset()
+    findings = (*unresolved, *unread)
+    inventory = Inventory(found_users, found_groups, numeric, addresses, authorities, sessions, findings)
+    return compile_policy(policy, inventory, kept.accesses, leaving)

@@ -9,9 +9,9 @@ from spicegrants import sudoers
 from spicegrants.compile import Wanted
 from spicegrants.errors import SystemFault
 from spicegrants.explain import access_of
+from spicegrants.guard import Key
 from spicegrants.host import probe, sudo
 from spicegrants.inventory import Account
-from spicegrants.nftables import Key
 from spicegrants.verdict import Attempt
 
 Refusals = Callable[[], Mapping[Key, int]]
