@@ -200,9 +200,9 @@ def _complaints(frame: Mapping[str, list[Rule]], table: Table, family: str) -> l
         if chain not in table:
             said.append(f"restores chain {chain} ({family}), which was missing")
             continue
-        rest = _without_grants(table[chain]) if chain == GUARD else table[chain]
+        grants, rest = _told_apart(table[chain]) if chain == GUARD else ([], table[chain])
         want, have = [rule.normal for rule in rules], [rule.normal for rule in rest]
-        if want != have:
+        if want != have or table[chain][: len(grants)] != grants:
             said.append(f"restores chain {chain} ({family}): {guard.rule_words(want, have)}")
     for hook, chain in HOOKS.items():
         first = [Rule(call(chain)).normal]
@@ -219,17 +219,15 @@ def _is_first(call_: tuple[str, Rule], table: Table) -> bool:
     return chain in HOOKS and rule is table[chain][0] and rule.target == HOOKS[chain]
 
 
-def _without_grants(rules: Iterable[Rule]) -> list[Rule]:
-    """Return the rules after those of the grants, and what does not belong among these."""
-    seen: set[Key] = set()
+def _told_apart(rules: Iterable[Rule]) -> tuple[list[Rule], list[Rule]]:
+    """Return the rules of grants, one for each key, and the others."""
+    grants: dict[Key, Rule] = {}
     rest = []
     for rule in rules:
         found = _element(rule)
-        if found is None or found[0] in seen or rest:
+        if found is None or grants.setdefault(found[0], rule) is not rule:
             rest.append(rule)
-        else:
-            seen.add(found[0])
-    return rest
+    return list(grants.values()), rest
 
 
 def _filled(frame: Mapping[str, list[Rule]], want: Mapping[Key, Element], table: Table) -> list[str]:

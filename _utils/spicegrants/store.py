@@ -85,9 +85,7 @@ def load(content: bytes | None) -> Stored:
         return Stored(
             pillar.parse(document["policy"], "policy") if document["policy"] else None,
             {name: tuple(found) for name, found in document["addresses"].items()},
-            tuple(
-                Access(user, uid, vm, tuple(grants), *rest) for user, uid, vm, grants, *rest in document["accesses"]
-            ),
+            tuple(Access(user, uid, vm, tuple(grants), *rest) for user, uid, vm, grants, *rest in document["accesses"]),
             document["group"],
             document["made_group"],
             {path: tuple(owner) for path, owner in document["originals"].items()},

@@ -12,6 +12,8 @@ PACKAGES = {
     "import": "imagemagick",
     "ip": "iproute2",
     "nft": "nftables",
+    "iptables-legacy": "iptables",
+    "iptables-nft": "iptables",
     "nsenter": "util-linux",
     "pgrep": "procps",
     "qemu-system-x86_64": "qemu-system-x86",
