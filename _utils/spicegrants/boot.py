@@ -45,6 +45,24 @@ _SCRIPT_TEXT = """\
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 {commands}
 """
+# If the stored rules do not load, or load without leaving a guard, all that is guarded is closed: the ports stand here.
+_IPTABLES_TEXT = """\
+close() {{
+    for chain in {chains}; do
+        $1 --wait --new $chain 2>/dev/null
+        for ports in {ranges}; do
+            $1 --wait --insert $chain -p tcp --dport $ports -j REJECT --reject-with tcp-reset
+        done
+    done
+}}
+call() {{
+    $1 --wait --check $2 {call} 2>/dev/null || $1 --wait --insert $2 {call}
+}}
+guard() {{
+    $1-restore --wait --noflush $2 && $1 --wait --check {guard} -g {deny} || close $1
+    {calls}
+}}
+"""
 _UNIT_TEXT = f"""\
 [Unit]
 Description=Guard before the SPICE consoles
@@ -109,33 +127,19 @@ def for_iptables(wanted: Wanted, mechanism: str, tools: Mapping[int, str]) -> Lo
     tools
         By IP version: the name of the program, as ``ip6tables-nft``.
     """
-    files, commands = {}, []
-    for (version, tool), path in zip(sorted(tools.items()), GUARDS[mechanism]):
-        files[path] = iptables.stored(wanted, version).encode()
-        check = f"{tool} --wait --check {iptables.GUARD} --goto {iptables.DENY}"
-        calls = [
-            f"{tool} --wait --check {rule} || {tool} --wait --insert {rule}" for rule in map(_call, iptables.HOOKS)
-        ]
-        commands.append(
-            f"{tool}-restore --noflush --wait {path} && {check} || {{ {'; '.join(_closing(wanted, tool))}; }}; "
-            + " && ".join(f"{{ {call}; }}" for call in calls)
-        )
-    return Loading(files, tuple(commands))
-
-
-def _call(hook: str) -> str:
-    return " ".join((hook, *iptables.call(iptables.HOOKS[hook])))
-
-
-def _closing(wanted: Wanted, tool: str) -> list[str]:
-    """Return the commands that close everything guarded, without a file."""
-    ranges = [f"{low}:{high}" for low, high in wanted.policy.guarded_ports()]
-    commands = []
-    for chain in iptables.HOOKS.values():
-        commands += [f"{tool} --wait --new {chain}", f"{tool} --wait --flush {chain}"]
-        reject = "--jump REJECT --reject-with tcp-reset"
-        commands += [f"{tool} --wait --append {chain} -p tcp --dport {ports} {reject}" for ports in ranges]
-    return commands
+    files = {path: iptables.stored(wanted, version).encode() for version, path in zip(sorted(tools), GUARDS[mechanism])}
+    ranges = " ".join(f"{low}:{high}" for low, high in wanted.policy.guarded_ports())
+    calls = [f"call $1 {hook} {chain}" for hook, chain in iptables.HOOKS.items()]
+    functions = _IPTABLES_TEXT.format(
+        chains=" ".join(iptables.HOOKS.values()),
+        ranges=ranges,
+        call=" ".join(iptables.call("$3")),
+        guard=iptables.GUARD,
+        deny=iptables.DENY,
+        calls=" && ".join(calls),
+    )
+    guards = [f"guard {tools[version]} {path} || failed=1" for version, path in zip(sorted(tools), files)]
+    return Loading(files, (functions, "failed=0", *guards, "exit $failed"))
 
 
 def wanted_entries(loading: Loading) -> dict[str, Entry]:

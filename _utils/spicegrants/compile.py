@@ -52,8 +52,8 @@ class Wanted:
     previous
         Accesses of the run before, to name the grants behind rules that must go.
 
-    draining
-        Places of accesses that ended but whose open sessions may go on, sorted.
+    leaving, draining
+        Places where open sessions may go on without a grant, and those of them where somebody has one, sorted.
     """
 
     policy: Policy
@@ -62,6 +62,7 @@ class Wanted:
     accesses: tuple[Access, ...]
     findings: tuple[Finding, ...] = ()
     previous: tuple[Access, ...] = ()
+    leaving: tuple[Drain, ...] = ()
     draining: tuple[Drain, ...] = ()
 
     def addresses(self, access: Access) -> tuple[str, ...]:
@@ -81,7 +82,7 @@ class Wanted:
 
     def grants_of(self, user: str | int | None, vm: str | None) -> tuple[str, ...]:
         """Return the grants that stand, or stood in the run before, behind a user's (name or UID) right to a vm."""
-        for access in (*self.accesses, *self.previous, *self.draining):
+        for access in (*self.accesses, *self.previous, *self.leaving):
             if access.vm == vm and user in (access.user, access.uid):
                 return access.grants
         return ()
@@ -123,11 +124,12 @@ def compile_policy(
                 "cut" if known and known.on_end == "cut" else grant.on_end,
             )
     accesses = tuple(merged[key] for key in sorted(merged))
-    made = Wanted(policy, inventory, group.gid if group else None, accesses, tuple(findings), tuple(previous))
-    return replace(made, draining=_draining(made, leaving))
+    gid = group.gid if group else None
+    made = Wanted(policy, inventory, gid, accesses, tuple(findings), tuple(previous), tuple(leaving))
+    return replace(made, draining=_draining(made))
 
 
-def _draining(wanted: Wanted, leaving: Iterable[Drain]) -> tuple[Drain, ...]:
+def _draining(wanted: Wanted) -> tuple[Drain, ...]:
     """Return the places where something of the same account is open that nobody may open anew."""
     granted = {
         (access.uid, address, wanted.port(access)) for access in wanted.accesses for address in wanted.addresses(access)
@@ -136,7 +138,7 @@ def _draining(wanted: Wanted, leaving: Iterable[Drain]) -> tuple[Drain, ...]:
     users = wanted.inventory.users
     found = [
         drain
-        for drain in leaving
+        for drain in wanted.leaving
         if (drain.uid, drain.address, drain.port) in open_now
         and drain.user in users
         and users[drain.user].uid == drain.uid

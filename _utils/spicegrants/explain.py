@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from spicegrants.compile import Access, Wanted
+from spicegrants.guard import DRAIN, PASS
 from spicegrants.sudoers import Rule, calls
 
 
@@ -54,17 +55,17 @@ def firewall(
     if not addresses:
         return {"answer": "closed", "why": f"the address of server {server} is not known"}
     port = wanted.policy.vms[vm].tls_port
-    key = (account.uid, wanted.gid, port, "accept")
-    open_to = {
-        rule["address"]
-        for rule in rules
-        if not rule["foreign"] and (rule["uid"], rule["gid"], rule["port"], rule["verdict"]) == key
-    }
+    key = (account.uid, wanted.gid, port)
+    own = [rule for rule in rules if not rule["foreign"] and (rule["uid"], rule["gid"], rule["port"]) == key]
+    open_to = {rule["address"] for rule in own if rule["verdict"] == PASS}
+    draining = sorted(rule["address"] for rule in own if rule["verdict"] == DRAIN)
     who = f"UID {account.uid} with GID {wanted.gid} ({wanted.policy.viewer.group})"
     missing = [address for address in addresses if address not in open_to]
     if not missing:
         return {"answer": "open", "why": f"element(s) for {who} to {', '.join(addresses)} port {port}"}
     answer = "closed" if len(missing) == len(addresses) else "in doubt"
+    if draining:
+        return {"answer": answer, "why": f"sessions that are open to {', '.join(draining)} may go on, no new ones"}
     return {"answer": answer, "why": f"no element for {who} to {', '.join(missing)} port {port}"}
 
 

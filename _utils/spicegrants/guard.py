@@ -120,7 +120,7 @@ def element_changes(wanted: Wanted, want: Mapping[Key, Element], have: Mapping[K
                 what = f"opens {address} port {wanted.port(access)} to {access.user}"
                 changes.append(Change("firewall", what, access.grants))
     names = {access.uid: access.user for access in (*wanted.previous, *wanted.accesses)}
-    names.update((drain.uid, drain.user) for drain in wanted.draining)
+    names.update((drain.uid, drain.user) for drain in wanted.leaving)
     for key in sorted({*want, *have}):
         held, wished = have.get(key), want.get(key)
         if same(wished, held):

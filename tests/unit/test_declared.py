@@ -312,8 +312,8 @@ def test_the_first_run():
             {"schedules": {"evenings": {"days": ["mon"], "hours": ["18:00-22:00"], "zone": "Europe/Berlin"}}},
             ("adds schedule evenings", ()),
         ),
-        ({"viewer": {"path": "/opt/bin/x"}}, ("records who may open what now", ())),
-        ({"firewall": {"guard": "servers"}}, ("records who may open what now", ())),
+        ({"viewer": {"path": "/opt/bin/x"}}, ("changes the settings of the viewer", ())),
+        ({"firewall": {"guard": "servers"}}, ("changes the settings of the firewall", ())),
     ],
 )
 def test_changes_in_words(changes, said):
