@@ -20,16 +20,23 @@ class Driver:
         with open(office.client.path(office.minion.log_file), "ab") as log:
             self._process = office.client.popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
 
-    def calls(self, requests):
-        """Make calls at the same time; return their answers."""
+    def begin(self, requests):
+        """Make calls at the same time."""
         self._process.stdin.write(json.dumps(requests).encode() + b"\n")
         self._process.stdin.flush()
+
+    def end(self):
+        """Wait for the calls that have begun; return their answers."""
         return json.loads(self._process.stdout.readline())
 
-    def call(self, fun, pillar=None, fault=None, **kwargs):
+    def calls(self, requests):
+        """Make calls at the same time; return their answers."""
+        self.begin(requests)
+        return self.end()
+
+    def call(self, fun, pillar=None, fault=None):
         """Make one call; return its answer."""
-        request = {"fun": f"spice_grant.{fun}", "pillar": pillar or {}, "fault": fault, "kwargs": kwargs}
-        (answer,) = self.calls([request])
+        (answer,) = self.calls([{"fun": f"spice_grant.{fun}", "pillar": pillar or {}, "fault": fault}])
         return answer
 
     def done(self, fun, pillar=None):

@@ -1,9 +1,9 @@
 """Runs execution functions in a machine, each in a forked child, with something going wrong at a chosen step.
 
 Run as a script inside a machine, ``python driver.py CONFIG_DIRECTORY``. Each line on standard input is a list of calls
-as JSON, made at the same time: ``{"fun": .., "args": [..], "kwargs": {..}, "pillar": {..}, "fault": [kind, step]}``.
-Each line on standard output is the list of answers: ``steps`` is what the call did, ``killed`` whether it was, and
-then ``data`` and ``retcode``, or ``error``.
+as JSON, made at the same time: ``{"fun": .., "args": [..], "kwargs": {..}, "pillar": {..}, "fault": [kind, step],
+"patience": seconds}``. Each line on standard output is the list of answers: ``pid``, ``killed``, what the call did as
+``steps``, and ``data`` and ``retcode``, or ``error``.
 
 A step is whatever a run does to the system: Python's own audit events say so, nothing in the product does. Salt and the
 modules are loaded before the fork, so a call takes no longer than its own work.
@@ -16,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import salt.client
 import salt.config
@@ -24,6 +25,7 @@ MODULES = ("spice_grant", "spice_firewall", "spice_sudoers", "spice_viewer")
 EVENTS = {"chmod", "chown", "link", "mkdir", "remove", "rename", "rmdir", "setxattr", "symlink", "truncate"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 SUBREAPER = 36
+GO = "/run/go"
 
 
 class Steps:
@@ -61,6 +63,11 @@ class Steps:
         if len(self.names) == self.at:
             getattr(self, self.kind)()
 
+    def wait(self):
+        """Go on when told."""
+        while not os.path.exists(GO):
+            time.sleep(0.01)
+
     def kill(self):
         """As power failure, the OOM killer and an impatient admin do."""
         os.kill(self._own, signal.SIGKILL)
@@ -69,7 +76,9 @@ class Steps:
 def answer(functions, request, output):
     """Make one call; write the answer to a pipe and end."""
     steps = Steps(*request.get("fault") or ("kill", None))
-    said = {}
+    said = {"pid": os.getpid(), "killed": False}
+    if "patience" in request:
+        sys.modules["spicegrants.host.lock"].held.__wrapped__.__defaults__ = (request["patience"],)
     try:
         said["data"] = functions[request["fun"]](*request.get("args", ()), **request.get("kwargs", {}))
         said["retcode"] = functions.pack["__context__"].get("retcode", 0)
@@ -77,7 +86,7 @@ def answer(functions, request, output):
         said["error"] = f"{type(error).__name__}: {error}"
     at, steps.at = len(steps.names), None
     with os.fdopen(output, "w", encoding="utf-8") as stream:
-        json.dump({**said, "steps": steps.names[:at], "killed": False}, stream)
+        json.dump({**said, "steps": steps.names[:at]}, stream)
     os._exit(0)
 
 
