@@ -1,9 +1,9 @@
 """Runs execution functions in a machine, each in a forked child, with something going wrong at a chosen step.
 
 Run as a script inside a machine, ``python driver.py CONFIG_DIRECTORY``. Each line on standard input is a list of calls
-as JSON, made at the same time: ``{"fun": .., "args": [..], "kwargs": {..}, "pillar": {..}, "fault": [kind, step],
-"patience": seconds}``. Each line on standard output is the list of answers: ``pid``, ``killed``, what the call did as
-``steps``, and ``data`` and ``retcode``, or ``error``.
+as JSON, made at the same time: ``{"fun": .., "args": [..], "kwargs": {..}, "pillar": {..}, "fault": [kind, step,
+..], "patience": seconds}``. Each line on standard output is the list of answers: ``pid``, ``killed``, what the call did
+as ``steps``, and ``data`` and ``retcode``, or ``error``.
 
 A step is whatever a run does to the system: Python's own audit events say so, nothing in the product does. Salt and the
 modules are loaded before the fork, so a call takes no longer than its own work.
@@ -31,8 +31,8 @@ GO = "/run/go"
 class Steps:
     """Counts the steps of this process, and lets the fault happen at the chosen one."""
 
-    def __init__(self, kind, at):
-        self.kind, self.at, self.names = kind, at, []
+    def __init__(self, kind, at, *about):
+        self.kind, self.at, self.about, self.names = kind, at, about, []
         self._own = os.getpid()
         sys.addaudithook(self._hook)
         self._wrap(os, "fsync", "written")
@@ -61,12 +61,17 @@ class Steps:
             return
         self.names.append(name)
         if len(self.names) == self.at:
-            getattr(self, self.kind)()
+            getattr(self, self.kind)(*self.about)
 
     def wait(self):
         """Go on when told."""
         while not os.path.exists(GO):
             time.sleep(0.01)
+
+    def starve(self, group):
+        """Go on in a control group that takes no further process."""
+        with open(f"{group}/cgroup.procs", "w", encoding="ascii") as stream:
+            stream.write(str(self._own))
 
     def kill(self):
         """As power failure, the OOM killer and an impatient admin do."""

@@ -80,7 +80,9 @@ def test_a_run_that_cannot_wait_says_for_whom(office, driver):
     try:
         # Its third step: the lock is taken then.
         other.begin([{"fun": "spice_grant.apply", "pillar": OTHER, "fault": ["wait", 3]}])
+        deadline = time.monotonic() + 30
         while not locked(office):
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         before = office.essence()
         answers = driver.calls([{"fun": "spice_grant.apply", "patience": IMPATIENT, "pillar": OTHER}] * RUNS)

@@ -4,14 +4,23 @@ import contextlib
 import errno
 import os
 import shutil
+import sys
 
 import pytest
-from functional.office import ADDRESS, ADDRESS6, difference
+from functional.office import ADDRESS, ADDRESS6, GROUP, difference, unavailable
 
 from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, sudo_works, survives, whole
 from scene.machine import ROOT_PATH
 
 PAGE = 4096
+# Connects, says so, and waits.
+SESSION = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 20002)) as connection:
+    connection.recv(64)
+    print("open", flush=True)
+    connection.recv(64)
+"""
 ASIDE = "/tmp/aside"  # noqa: S108 - the machine's own
 
 
@@ -166,3 +175,74 @@ def test_program_that_every_change_needs(office, driver, name):
         assert difference(before, office.essence()) == {}
         assert sudo_works(office)
         whole(office, driver, pillar, reference, name)
+
+
+def test_no_groupadd(office, driver):
+    """The first run needs it to make the viewer's group: without that no layer is touched."""
+    one, _ = references(office, driver)
+    driver.done("remove")
+    with hidden(office, "groupadd"):
+        red(office.apply(ONE), "groupadd is not installed", "all else was left as it was")
+    assert sudo_works(office)
+    assert "spice_grant" not in office.nft("list", "tables")
+    whole(office, driver, ONE, one, "groupadd")
+
+
+def test_no_ss(office, driver):
+    """An idle session of him who loses his grant cannot be ended: the run says so, and he opens no other."""
+    _, other = references(office, driver)
+    session = office.client.popen([sys.executable, "-c", SESSION, ADDRESS], user="myself", group=GROUP, stdout=-1)
+    assert session.stdout.read(4) == b"open"
+    with hidden(office, "ss"):
+        red(office.apply(OTHER), "ss is not installed")
+    survives(office, OPEN_OTHER, "ss")
+    session.kill_tree()
+    session.stdout.close()
+    whole(office, driver, OTHER, other, "ss")
+
+
+def test_no_systemctl(office, driver):
+    """Where systemd runs it must read its units anew; a run that cannot tell it so says that."""
+    office.client.run(["mkdir", "--parents", "/run/systemd/system"])
+    with hidden(office, "systemctl"):
+        red(office.apply(ONE), "systemctl is not installed")
+    survives(office, OPEN_ONE, "systemctl")
+    office.client.run(["rmdir", "/run/systemd/system"])
+    driver.done("apply", ONE)
+    assert driver.done("plan", ONE)["changes"] == {}
+    survives(office, OPEN_ONE, "systemctl")
+
+
+@pytest.fixture
+def no_processes(office):
+    """A control group in the office that holds one process and no other; its directory."""
+    top = "/srv/pids"
+    office.client.run(["mkdir", top])
+    for kind in (["-t", "cgroup2"], ["-t", "cgroup", "-o", "pids"]):
+        office.client.run(["umount", top], check=False)
+        if office.client.run(["mount", *kind, "none", top], check=False).returncode == 0:
+            group = office.client.path(top) / f"spice-grant-test-{os.getpid()}"
+            group.mkdir()
+            try:
+                if (group / "pids.max").exists():
+                    (group / "pids.max").write_text("1")
+                    yield f"{top}/{group.name}"
+                    return
+            finally:
+                group.rmdir()
+    unavailable("the number of processes cannot be limited: there is no pids controller")
+
+
+def test_no_process(office, driver, no_processes):
+    """From a step on no program can be started: before the first, before the second, and so on."""
+    one, other = references(office, driver)
+    steps = driver.call("apply", OTHER)["steps"]
+    driver.done("apply", ONE)
+    starting = [(number, step) for number, step in enumerate(steps, 1) if step.startswith("run ")]
+    for number, step in starting:
+        said = complaint(driver.call("apply", OTHER, ["starve", number, no_processes]))
+        assert f"cannot be run: {OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))}" in said, step
+        survives(office, OPEN_ONE | OPEN_OTHER, step)
+        whole(office, driver, OTHER, other, step)
+        whole(office, driver, ONE, one, step)
+    assert {step.split()[1] for _, step in starting} >= {"/usr/sbin/nft", "/usr/sbin/visudo", "/usr/bin/cvtsudoers"}
