@@ -175,7 +175,9 @@ def remove(test=False):
             changes = _removals(True)
             if current.exists():
                 changes = merge([changes, {"layers": {"policy": ["forgets the policy"]}}])
+            changes = merge([changes, as_dict(current.unfinished())])
             if changes and not test:
+                current.sweep()
                 _removals(False)
                 errors = [f"left: {what}" for what in declared.sentences(_removals(True))]
                 if not errors:
@@ -333,7 +335,7 @@ def _enforce(decide, test):
                 return {"changes": {}, "errors": [], "warnings": []}
             wanted = current.compiled(policy, stored)
             becomes = declared.remember(stored, wanted, __salt__["spice_viewer.originals"](wanted))
-            policy_changes = as_dict([*declared.changes(stored, becomes), *current.exposed()])
+            policy_changes = as_dict([*declared.changes(stored, becomes), *current.exposed(), *current.unfinished()])
             plans = _plans(wanted)
             refusal = __salt__["spice_sudoers.refusal"](wanted) if plans["sudoers"] else None
             if refusal:
@@ -346,7 +348,7 @@ def _enforce(decide, test):
                 current.keep(becomes)
                 applied, failed = _apply(wanted, plans)
                 changes = merge([policy_changes, *(plans[layer] for layer in applied)])
-                errors += failed
+                errors += [*failed, *_swept()]
     except PolicyError as error:
         raise SaltInvocationError(str(error)) from error
     except SpiceGrantError as error:
@@ -393,6 +395,15 @@ def _apply(wanted, plans):
     for layer in applied:
         errors += [f"still to do after it was applied: {what}" for what in declared.sentences(left[layer])]
     return applied, errors
+
+
+def _swept():
+    """Remove what interrupted runs left; return what hindered that, which keeps no layer from being changed."""
+    try:
+        current.sweep()
+    except SystemFault as error:
+        return [f"policy: {error}"]
+    return []
 
 
 def _compiled():

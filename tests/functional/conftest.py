@@ -7,7 +7,6 @@ the office before the first run.
 import compileall
 import pathlib
 import random
-import re
 import subprocess
 
 import pytest
@@ -17,8 +16,6 @@ from scene import SceneError, need
 from scene.machine import CHECKOUT
 
 LOG_SWITCH = pathlib.Path("/proc/sys/net/netfilter/nf_log_all_netns")
-# What the system's own tools leave behind when they edit accounts.
-BACKUPS = {f"/etc/{name}-" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")}
 FIREWALLS = ("nft", "iptables-nft", "iptables-legacy")
 PROGRAMS = (*FIREWALLS, "sudo", "visudo", "cvtsudoers", "remote-viewer", "ip", "useradd", "groupadd")
 
@@ -64,7 +61,7 @@ class Keeper:
             self.office = Office(self.pillar, self.mechanism)
             self.prepare(self.office)
             self.office.applied()
-            self.clean = self._essence()
+            self.clean = self.office.essence()
         return self.office
 
     def drop(self):
@@ -79,7 +76,7 @@ class Keeper:
 
     def traces(self):
         """What is different from how the office was at first, by path; ``nft`` for the ruleset."""
-        return difference(self.clean, self._essence())
+        return difference(self.clean, self.office.essence())
 
     def _repaired(self):
         """Whether one run makes it as it was; if not, a new office is wanted, not an excuse."""
@@ -87,16 +84,6 @@ class Keeper:
             return self.office.apply()["result"] is True and self._as_left()
         except SceneError:
             return False
-
-    def _essence(self):
-        """What must be the same; not when, nor in which inode or under which handle."""
-        found = {
-            path: (held[:3] + held[5:] if isinstance(held, tuple) else held)
-            for path, held in self.office.snapshot().items()
-            if not path.startswith(("/etc/salt-scene", "/home")) and path not in BACKUPS
-        }
-        found["nft"] = sorted(re.sub(r'"handle": [0-9]+(, )?', "", line) for line in found["nft"])
-        return found
 
 
 def pytest_generate_tests(metafunc):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import stat
 import sys
 
@@ -32,6 +33,8 @@ FILES = {"debianx": "/etc/spice-grant/vms/debianx.vv", "leaptest": "/etc/spice-g
 # Where a run may write. Below /usr/local there may be a lot that has nothing to do with it.
 WRITTEN = ("/etc", "/usr/local/bin", "/usr/local/share/applications", "/var/lib/spice-grant", "/home", VIEWER)
 WRITTEN += ("/var/lib/dpkg/statoverride", "/usr/local/lib/spice-grant")
+# What the system's own tools leave behind when they edit accounts.
+BACKUPS = {f"/etc/{name}-" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")}
 # Larger files are compared by size and time only.
 LARGE = 65536
 # remote-viewer's own words when it starts without a desktop.
@@ -224,6 +227,16 @@ class Office:
         found = {"nft": self.ruleset(), "mounts": self.client.run(["cat", "/proc/self/mountinfo"]).stdout}
         for top in WRITTEN:
             found.update(self._tree(top))
+        return found
+
+    def essence(self):
+        """What of a snapshot must be the same after the same runs: not when, in which inode or under which handle."""
+        found = {
+            path: (held[:3] + held[5:] if isinstance(held, tuple) else held)
+            for path, held in self.snapshot().items()
+            if not path.startswith(("/etc/salt-scene", "/home")) and path not in BACKUPS
+        }
+        found["nft"] = sorted(re.sub(r'"handle": [0-9]+(, )?', "", line) for line in found["nft"])
         return found
 
     def _tree(self, top):
