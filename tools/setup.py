@@ -35,7 +35,7 @@ PACKAGES = {
         "xauth",
         "xvfb",
     ),
-    "test": ("debootstrap", "git", "systemd-container"),
+    "test": ("debootstrap", "git", "systemd-container", "xdotool"),
 }
 
 

@@ -21,6 +21,7 @@ PACKAGES = {
     "useradd": "passwd",
     "visudo": "sudo",
     "xauth": "xauth",
+    "xdotool": "xdotool",
     "xwininfo": "x11-utils",
 }
 
