@@ -24,7 +24,7 @@ from salt.exceptions import CommandExecutionError
 
 from spicegrants import boot, nftables, owners
 from spicegrants.errors import LiveStateUnreadable, SpiceGrantError
-from spicegrants.host import current, disk, run, sockets
+from spicegrants.host import current, desktop, disk, run, sockets
 from spicegrants.plan import as_dict
 
 __virtualname__ = "spice_firewall"
@@ -142,8 +142,9 @@ def apply(wanted=None):
 
     Returns what was changed, as :func:`plan` does. Writes the rules to ``/var/lib/spice-grant``, a unit and a drop-in
     for ``nftables.service`` to ``/etc/systemd/system``; runs ``nft list table`` and, if something must change,
-    ``nft -f`` and ``systemctl daemon-reload``, and ``ss --kill`` for live sessions that lost their grant. Raises
-    CommandExecutionError if nft refuses: then the kernel's rules are as they were.
+    ``nft -f`` and ``systemctl daemon-reload``, and ``ss --kill`` for live sessions that lost their grant, whose users
+    are told so on their desktops by ``notify-send``, if that is installed. Raises CommandExecutionError if nft refuses:
+    then the kernel's rules are as they were.
 
     CLI Example:
 
@@ -163,7 +164,7 @@ def apply(wanted=None):
             _reload_units()
         if planned.commands:
             run.run(["nft", "-j", "-f", "-"], text=json.dumps({"nftables": planned.commands}))
-        sockets.end(planned.closed)
+        desktop.tell(desktop.notices(wanted, sockets.end(planned.closed)), wanted.gid)
         return as_dict((*planned.changes, *stored_changes))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error

@@ -35,7 +35,7 @@ PACKAGES = {
         "xauth",
         "xvfb",
     ),
-    "test": ("debootstrap", "git", "systemd-container", "xdotool"),
+    "test": ("dbus-daemon", "debootstrap", "git", "libnotify-bin", "python3-gi", "systemd-container", "xdotool"),
 }
 
 

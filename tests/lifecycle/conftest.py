@@ -1,11 +1,25 @@
 """A client with the article's grants in force, on IPv4 and IPv6, and a server that listens."""
 
+import subprocess
+
 import pytest
 import yaml
 
 from scene import Listener, Machine, Minion, connect
 from scene.machine import CHECKOUT
 from scene.requirements import need
+
+# Connects, says so, then waits for whatever comes: an idle session.
+SESSION = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as connection:
+    connection.recv(64)
+    print("open", flush=True)
+    try:
+        connection.recv(64)
+    except OSError as error:
+        print(error.strerror, flush=True)
+"""
 
 
 class Client:
@@ -27,6 +41,19 @@ class Client:
         (state,) = self.minion.state().values()
         assert state["result"] is True, state["comment"]
         return state
+
+    def session(self, user, address, port, environment=()):
+        """Return a process with an open, idle session; ``environment`` is what it says of itself, ``NAME=value``."""
+        process = self.machine.popen(
+            ["/usr/bin/env", *environment, "/usr/bin/python3", "-c", SESSION, address, port],
+            user=user,
+            group="spicegrp",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdout.readline() == "open\n"
+        return process
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ PACKAGES = {
     "import": "imagemagick",
     "ip": "iproute2",
     "nft": "nftables",
+    "notify-send": "libnotify-bin",
     "nsenter": "util-linux",
     "pgrep": "procps",
     "qemu-system-x86_64": "qemu-system-x86",

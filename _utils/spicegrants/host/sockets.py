@@ -39,15 +39,16 @@ def parse(text: str) -> list[Connection]:
     return found
 
 
-def end(closed: Iterable[Key]) -> None:
-    """End the connections of each key's UID to its address and port; those of other users stay.
+def end(closed: Iterable[Key]) -> list[Connection]:
+    """End the connections of each key's UID to its address and port, and return them; those of other users stay.
 
     The kernel must be able to destroy sockets (``CONFIG_INET_DIAG_DESTROY``); without that, a session still ends at its
     next packet. Runs ``ss --kill``.
     """
     gone = {(key.uid, (key.address, key.port)) for key in closed}
+    ended: list[Connection] = []
     if not gone:
-        return
+        return ended
     for name in ("tcp", "tcp6"):
         try:
             with open(f"/proc/net/{name}", encoding="ascii") as stream:
@@ -60,6 +61,8 @@ def end(closed: Iterable[Key]) -> None:
             if (connection.uid, connection.remote) in gone:
                 local, remote = (_filter(*place) for place in (connection.local, connection.remote))
                 run.attempt(["ss", "--kill", "--tcp", "--numeric", "src", local, "dst", remote])
+                ended.append(connection)
+    return ended
 
 
 def _filter(address: str, port: int) -> str:
