@@ -9,7 +9,6 @@ import pathlib
 import stat
 import sys
 
-import pytest
 import yaml
 
 from scene import Listener, Machine, Minion, connect
@@ -79,13 +78,6 @@ def article():
     data = yaml.safe_load(PILLAR.read_text(encoding="utf-8"))
     del data["spice"]["servers"]["mysrv"]["ca"]
     return data
-
-
-def unavailable(why):
-    """Skip the test because this host cannot play it; with CI=true fail."""
-    if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
-        pytest.fail(why, pytrace=False)
-    pytest.skip(why)
 
 
 class Office:
