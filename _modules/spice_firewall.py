@@ -24,7 +24,7 @@ from salt.exceptions import CommandExecutionError
 
 from spicegrants import boot, guard
 from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.host import backends, current, disk, run, sockets
+from spicegrants.host import backends, current, desktop, disk, run, sockets
 from spicegrants.model import Firewall
 from spicegrants.plan import Change, as_dict
 
@@ -152,9 +152,10 @@ def apply(wanted=None):
     Returns what was changed, as :func:`plan` does. Writes the rules to ``/var/lib/spice-grant``, what loads them to
     ``/usr/local/lib/spice-grant``, a unit and drop-ins for the services that flush rules to ``/etc/systemd/system``.
     Runs ``nft list table`` or ``iptables-save`` and, if something must change, ``nft -f`` or ``iptables-restore``,
-    ``systemctl daemon-reload``, and ``ss --kill`` for live sessions that lost their grant. Rules of a mechanism that is
-    not used any more go last. Raises CommandExecutionError if the rules are refused: then the kernel's are as they
-    were, with iptables those of the IP version that was refused.
+    ``systemctl daemon-reload``, and ``ss --kill`` for live sessions that lost their grant, whose users are told so on
+    their desktops by ``notify-send``, if that is installed. Rules of a mechanism that is not used any more go last.
+    Raises CommandExecutionError if the rules are refused: then the kernel's are as they were, with iptables those of
+    the IP version that was refused.
 
     CLI Example:
 
@@ -183,7 +184,7 @@ def apply(wanted=None):
                 raise SystemFault(f"{mechanism.name} does not hold the rules yet: those of {other.name} stay")
             closed.update(guard.closed(other.elements(), guard.wanted_elements(wanted)))
             _take_away(other)
-        sockets.end(closed)
+        desktop.tell(desktop.notices(wanted, sockets.end(closed)), wanted.gid)
         return as_dict((*planned.changes, *stored_changes, *left_over))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error

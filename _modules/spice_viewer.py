@@ -157,8 +157,8 @@ def apply(wanted=None):
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
     Writes below ``/etc/spice-grant``, the launcher and its desktop file below ``/usr/local``, owner and mode of the
-    viewers; runs ``groupadd``, ``gpasswd`` and ``dpkg-statoverride``. Raises CommandExecutionError if something cannot
-    be written.
+    viewers, and their lines in ``/etc/permissions.local`` where the system has ``permctl`` or ``chkstat``; runs
+    ``groupadd``, ``gpasswd`` and ``dpkg-statoverride``. Raises CommandExecutionError if something cannot be written.
 
     CLI Example:
 
@@ -175,7 +175,7 @@ def apply(wanted=None):
         for path in planned.programs:
             _restrict(path, wanted.gid)
         for path in planned.overrides:
-            overrides.write(path, "root", wanted.policy.viewer.group, viewer.VIEWER_MODE)
+            overrides.mechanism().write(path, "root", wanted.policy.viewer.group, viewer.VIEWER_MODE)
         entries = viewer.wanted_entries(wanted, _launcher())
         for path in planned.write:
             if isinstance(entries[path], Directory):
@@ -219,10 +219,11 @@ def remove(test=False):
 def _removal(kept):
     """Return what is to be removed: words, and what does it, in order."""
     steps = []
-    for path in kept.originals if overrides.supported() else ():
+    keeper = overrides.mechanism()
+    for path in kept.originals if keeper else ():
         # First of all: dpkg refuses to work while an override names a group that is gone.
-        if overrides.read(path) is not None:
-            steps.append((f"leaves owner and mode of {path} to its package", partial(overrides.remove, path)))
+        if keeper.read(path) is not None:
+            steps.append((f"leaves owner and mode of {path} to its package", partial(keeper.remove, path)))
     for path, rights in kept.originals.items():
         if os.path.lexists(path) and _program(path) != viewer.Program(*rights):
             steps.append((f"gives {path} back its owner and mode", partial(_set_rights, path, *rights)))
@@ -239,7 +240,8 @@ def _plan(wanted):
     entries = {path: entry for path in _places(wanted) if (entry := disk.read(path)) is not None}
     members = _members(wanted.policy.viewer.group)
     programs = {path: _program(path) for path in wanted.policy.viewer.paths}
-    kept = {path: overrides.read(path) for path in programs} if overrides.supported() else None
+    keeper = overrides.mechanism()
+    kept = {path: keeper.read(path) for path in programs} if keeper else None
     return viewer.plan(wanted, viewer.ViewerLive(members, programs, entries, kept), _launcher())
 
 

@@ -11,9 +11,10 @@ import subprocess
 
 import pytest
 
-from functional.office import Office, article, difference, unavailable
+from functional.office import Office, article, difference
 from scene import SceneError, need
 from scene.machine import CHECKOUT
+from scene.requirements import unavailable
 
 LOG_SWITCH = pathlib.Path("/proc/sys/net/netfilter/nf_log_all_netns")
 FIREWALLS = ("nft", "iptables-nft", "iptables-legacy")

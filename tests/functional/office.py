@@ -10,7 +10,6 @@ import re
 import stat
 import sys
 
-import pytest
 import yaml
 
 from functional.mechanisms import MECHANISMS
@@ -83,13 +82,6 @@ def article():
     data = yaml.safe_load(PILLAR.read_text(encoding="utf-8"))
     del data["spice"]["servers"]["mysrv"]["ca"]
     return data
-
-
-def unavailable(why):
-    """Skip the test because this host cannot play it; with CI=true fail."""
-    if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
-        pytest.fail(why, pytrace=False)
-    pytest.skip(why)
 
 
 class Office:

@@ -14,6 +14,7 @@ PACKAGES = {
     "nft": "nftables",
     "iptables-legacy": "iptables",
     "iptables-nft": "iptables",
+    "notify-send": "libnotify-bin",
     "nsenter": "util-linux",
     "pgrep": "procps",
     "qemu-system-x86_64": "qemu-system-x86",
@@ -23,6 +24,7 @@ PACKAGES = {
     "useradd": "passwd",
     "visudo": "sudo",
     "xauth": "xauth",
+    "xdotool": "xdotool",
     "xwininfo": "x11-utils",
 }
 
@@ -39,12 +41,15 @@ def missing(*programs):
 
 def need(*programs):
     """Skip the calling test, or its module, unless it runs as root with these programs; with CI=true it fails."""
+    lacking = missing("nsenter", "setpriv", *programs)
+    if lacking:
+        unavailable("needs " + ", ".join(lacking))
+
+
+def unavailable(text):
+    """Skip the calling test, or its module, because this host cannot play it; with CI=true fail."""
     import pytest  # only tests call this; the demo runs without pytest
 
-    lacking = missing("nsenter", "setpriv", *programs)
-    if not lacking:
-        return
-    text = "needs " + ", ".join(lacking)
     if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
         pytest.fail(text, pytrace=False)
     pytest.skip(text, allow_module_level=True)

@@ -39,17 +39,20 @@ def parse(text: str) -> list[Connection]:
     return found
 
 
-def end(closed: Iterable[Key]) -> None:
-    """End the connections of each key's UID to its address and port; those of other users stay.
+def end(closed: Iterable[Key]) -> list[Connection]:
+    """End the connections of each key's UID to its address and port, and return them; those of other users stay.
 
     The kernel must be able to destroy sockets (``CONFIG_INET_DIAG_DESTROY``); without that, a session still ends at its
     next packet. Runs ``ss --kill``.
     """
     gone = {(key.uid, (key.address, key.port)) for key in closed}
+    ended: list[Connection] = []
     for connection in _connections() if gone else ():
         if (connection.uid, connection.remote) in gone:
             local, remote = (_filter(*place) for place in (connection.local, connection.remote))
             run.attempt(["ss", "--kill", "--tcp", "--numeric", "src", local, "dst", remote])
+            ended.append(connection)
+    return ended
 
 
 def sessions() -> frozenset[tuple[int, str, int]]:
