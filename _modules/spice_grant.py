@@ -21,7 +21,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 from spicegrants import declared, sudoers, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
-from spicegrants.host import backends, current, lock, sudo, trial
+from spicegrants.host import backends, current, lock, ruleset, sudo, trial
 from spicegrants.plan import as_dict, merge
 from spicegrants.reader import did_you_mean
 
@@ -251,9 +251,11 @@ def explain(user, vm):
     vm
         Name of the vm.
 
-    Returns a dict with ``answer`` (``may open``, ``may not open``, or ``in doubt`` where the layers disagree) and, for
+    Returns a dict with ``answer`` (``may open``, ``may not open``, ``blocked`` where a chain that is not ours drops
+    what the guard lets through, or ``in doubt`` where the layers disagree or that cannot be told) and, for
     ``policy``, ``firewall``, ``sudo`` and ``viewer``, an answer and why. Reads the stored policy and accounts; runs
-    ``nft list``, ``cvtsudoers`` and ``sudo -l``. Raises SaltInvocationError if the policy has no such vm.
+    ``nft list``, ``ip route get``, ``cvtsudoers``, ``sudo -l``, and ``iptables-save`` where nft shows less than all.
+    Raises SaltInvocationError if the policy has no such vm.
 
     CLI Example:
 
@@ -269,11 +271,12 @@ def explain(user, vm):
         asked = {known and sudo.allows(user, rule.call) for rule in sudoers.calls(wanted.policy, user, vm)}
         allowed = None if len(asked) > 1 else asked == {True}
         held = sudoers.parse(sudo.own_tree() or {})
+        met = ruleset.before(wanted, user, vm, ruleset.read())
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     answers = {
         "policy": reasons.policy(wanted, user, vm),
-        "firewall": reasons.firewall(wanted, user, vm, rules, __salt__["spice_firewall.plan"](wanted)),
+        "firewall": reasons.firewall(wanted, user, vm, rules, __salt__["spice_firewall.plan"](wanted), met),
         "sudo": reasons.sudo(wanted, user, vm, held, allowed),
         "viewer": reasons.viewer(__salt__["spice_viewer.plan"](wanted)),
     }
@@ -290,7 +293,7 @@ def verify(user=None, vm=None):
     For each user and vm: connects to every address of the console with the viewer's group and with the user's own,
     asks ``sudo -l`` for the granted calls and, where granted, for calls close to them, and tries to start each viewer
     without sudo. A connection counts as ``denied`` only if the guard says that it refused it, so a server that is down
-    is ``unreachable``.
+    is ``unreachable``. Where that happens to a granted user, chains that are not ours and stop him are a difference.
 
     Returns ``{"ok": bool, "differences": [...], "matrix": {user: {vm: {...}}}}``; the exit code is not 0 if anything
     differs from the policy. Changes nothing. Raises CommandExecutionError if a layer cannot be asked.

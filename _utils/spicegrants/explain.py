@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from spicegrants.bystanders import Obstacle
 from spicegrants.compile import Access, Wanted
 from spicegrants.guard import DRAIN, PASS
 from spicegrants.sudoers import Rule, calls
@@ -41,9 +42,18 @@ def _about(wanted: Wanted, path: str, user: str, vm: str) -> bool:
 
 
 def firewall(
-    wanted: Wanted, user: str, vm: str, rules: Iterable[dict[str, Any]], drift: dict[str, Any]
+    wanted: Wanted,
+    user: str,
+    vm: str,
+    rules: Iterable[dict[str, Any]],
+    drift: dict[str, Any],
+    obstacles: Mapping[str, tuple[Obstacle, ...]],
 ) -> dict[str, Any]:
-    """Return the firewall's answer from the rules that the kernel holds, and from how they differ from the plan."""
+    """Return the firewall's answer from the rules that the kernel holds, and from how they differ from the plan.
+
+    obstacles
+        By address: chains of others that stop, or may stop, what our own let through.
+    """
     altered = drift.get("layers", {}).get("firewall", [])
     if altered:
         return {"answer": "in doubt", "why": f"the guard is not as it must be; a run {'; '.join(altered)}"}
@@ -62,7 +72,12 @@ def firewall(
     who = f"UID {account.uid} with GID {wanted.gid} ({wanted.policy.viewer.group})"
     missing = [address for address in addresses if address not in open_to]
     if not missing:
-        return {"answer": "open", "why": f"element(s) for {who} to {', '.join(addresses)} port {port}"}
+        why = f"element(s) for {who} to {', '.join(addresses)} port {port}"
+        met = [f"towards {address} {obstacle}" for address in addresses for obstacle in obstacles.get(address, ())]
+        if not met:
+            return {"answer": "open", "why": why}
+        stopped = all(any(each.certain for each in obstacles.get(address, ())) for address in addresses)
+        return {"answer": "blocked" if stopped else "in doubt", "why": f"{why}, but {'; '.join(met)}"}
     answer = "closed" if len(missing) == len(addresses) else "in doubt"
     if draining:
         return {"answer": answer, "why": f"sessions that are open to {', '.join(draining)} may go on, no new ones"}
@@ -96,9 +111,10 @@ def viewer(drift: dict[str, Any]) -> dict[str, Any]:
 
 
 def summary(answers: dict[str, dict[str, Any]]) -> str:
-    """Return ``may open``, ``may not open``, or ``in doubt`` where the layers disagree."""
+    """Return ``may open``, ``may not open``, ``blocked`` by chains of others, or ``in doubt``: the layers disagree."""
     said = tuple(answers[layer]["answer"] for layer in ("policy", "firewall", "sudo", "viewer"))
     return {
         ("granted", "open", "allowed", "only through sudo"): "may open",
+        ("granted", "blocked", "allowed", "only through sudo"): "blocked",
         ("not granted", "closed", "refused", "only through sudo"): "may not open",
     }.get(said, "in doubt")

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from spicegrants.bystanders import Obstacle
+
 OPEN, DENIED, UNREACHABLE, NOT_STOPPED = "open", "denied", "unreachable", "not stopped"
 
 
@@ -42,6 +44,9 @@ class Attempt:
 
     starts
         Viewers that the user can start without sudo.
+
+    obstacles
+        By address that the user may reach and did not: chains of others that stop him, or may.
     """
 
     viewer_group: Mapping[str, tuple[str, bool]]
@@ -49,12 +54,15 @@ class Attempt:
     calls: Mapping[str, bool]
     mutants: Mapping[str, bool] = field(default_factory=dict)
     starts: tuple[str, ...] = ()
+    obstacles: Mapping[str, tuple[Obstacle, ...]] = field(default_factory=dict)
 
 
 def cell(granted: bool, attempt: Attempt) -> dict[str, Any]:
     """Return one cell of the matrix: what each layer did, and the differences from the policy."""
     differences = []
     with_group = _connections(attempt.viewer_group, granted, "with the viewer's group", differences)
+    for address, met in sorted(attempt.obstacles.items()):
+        differences += [f"{address} is {UNREACHABLE} with the viewer's group: {obstacle}" for obstacle in met]
     without_group = _connections(attempt.own_group, False, "with his own program", differences)
     for call, allowed in sorted(attempt.calls.items()):
         if allowed != granted:

@@ -3,6 +3,7 @@
 import pytest
 
 from spicegrants import explain, sudoers
+from spicegrants.bystanders import Cause, Obstacle
 from spicegrants.compile import Access
 from spicegrants.errors import Finding
 from unit.build import GID, wanted
@@ -79,8 +80,8 @@ def test_a_vm_at_the_place_of_another_says_why():
 # The firewall
 
 
-def firewall(rules, compiled=None, drift=None, user="myself"):
-    return explain.firewall(compiled or wanted(), user, "debianx", rules, drift or {})
+def firewall(rules, compiled=None, drift=None, user="myself", obstacles=None):
+    return explain.firewall(compiled or wanted(), user, "debianx", rules, drift or {}, obstacles or {})
 
 
 def test_open():
@@ -115,6 +116,32 @@ def test_open_at_one_address_only():
     assert found["answer"] == "in doubt" and "to 2001:db8::2 port" in found["why"]
     both = [element(), element(address="2001:db8::2")]
     assert firewall(both, wanted(addresses=BOTH))["answer"] == "open"
+
+
+def obstacle(certain):
+    return Obstacle("ip filter", "OUTPUT", certain, (Cause("OUTPUT", "policy", "drop"),))
+
+
+def test_open_and_dropped_by_others():
+    """An accept of ours never overrules another chain."""
+    assert firewall([element()], obstacles={"192.168.2.2": (obstacle(True),)}) == {
+        "answer": "blocked",
+        "why": "element(s) for UID 1021 with GID 995 (spicegrp) to 192.168.2.2 port 20002, but towards 192.168.2.2 "
+        "chain ip filter OUTPUT (policy drop) drops it",
+    }
+
+
+def test_open_and_perhaps_dropped_by_others():
+    """Said, and not taken for an answer; likewise if another address is free."""
+    found = firewall([element()], obstacles={"192.168.2.2": (obstacle(False),)})
+    assert found["answer"] == "in doubt" and found["why"].endswith("(policy drop) may drop it")
+    both = [element(), element(address="2001:db8::2")]
+    found = firewall(both, wanted(addresses=BOTH), obstacles={"192.168.2.2": (obstacle(False), obstacle(True))})
+    assert found["answer"] == "in doubt" and found["why"].count("towards 192.168.2.2 chain") == 2
+
+
+def test_closed_whatever_others_do():
+    assert firewall([], obstacles={"192.168.2.2": (obstacle(True),)})["answer"] == "closed"
 
 
 def test_a_guard_that_is_altered():
@@ -176,7 +203,7 @@ def test_viewer():
 
 ANSWERS = {
     "policy": ("granted", "not granted"),
-    "firewall": ("open", "closed", "in doubt"),
+    "firewall": ("open", "closed", "blocked", "in doubt"),
     "sudo": ("allowed", "refused"),
     "viewer": ("only through sudo", "in doubt"),
 }
@@ -192,6 +219,8 @@ def test_summary(policy, firewall_answer, sudo_answer, viewer):
     expected = "in doubt"
     if said == ("granted", "open", "allowed", "only through sudo"):
         expected = "may open"
+    if said == ("granted", "blocked", "allowed", "only through sudo"):
+        expected = "blocked"
     if said == ("not granted", "closed", "refused", "only through sudo"):
         expected = "may not open"
     assert explain.summary({layer: {"answer": answer} for layer, answer in zip(ANSWERS, said)}) == expected

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from spicegrants import verdict
+from spicegrants.bystanders import Cause, Obstacle
 from spicegrants.verdict import DENIED, NOT_STOPPED, OPEN, UNREACHABLE, Attempt
 
 OUTCOMES = ("connected", "refused", "unanswered", "no route")
@@ -101,6 +102,16 @@ def test_with_his_own_program(may, outcome, by_guard):
         word, differs = NOT_STOPPED, True
     assert cell["own program"] == word
     assert cell["differences"] == ([f"{HERE} is {word} with his own program"] if differs else [])
+
+
+def test_what_others_have_in_the_way():
+    """A granted user is unreachable, and whoever reads it learns where to look."""
+    policy = Obstacle("ip filter", "OUTPUT", True, (Cause("OUTPUT", "policy", "drop"),))
+    ends = {HERE: ("unanswered", False)}
+    cell = verdict.cell(True, granted(viewer_group=ends, obstacles={HERE: (policy,)}))
+    assert cell["viewer group"] == UNREACHABLE
+    said = f"{HERE} is unreachable with the viewer's group: chain ip filter OUTPUT (policy drop) drops it"
+    assert cell["differences"] == [said]
 
 
 UP, DOWN, REFUSED, AWAY = ("connected", False), ("refused", False), ("refused", True), ("no route", False)

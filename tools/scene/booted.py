@@ -15,23 +15,30 @@ from scene.machine import CHECKOUT, CommandError, SceneError
 
 RELEASE = "bookworm"
 PACKAGES = ("dbus", "iproute2", "nftables", "passwd", "procps", "python3", "sudo", "systemd", "systemd-sysv")
+# What else a site may have before its machines: there, and off until a test starts it. polkitd, which firewalld needs,
+# wants the PAM module. ufw and netfilter-persistent exclude each other.
+FIREWALLS = ("firewalld", "iptables", "libpam-systemd", "ufw")
+SERVICES = ("firewalld.service", "ufw.service")
 PLACE = "/srv/booted"
 ROOT = f"{PLACE}/root"
 READY = ("running", "degraded")
 
 
 def root_file_system():
-    """Return the directory with the pristine system; make it if it is not there yet (about a minute)."""
-    stamp = hashlib.sha256(" ".join((RELEASE, *PACKAGES)).encode()).hexdigest()[:12]
+    """Return the directory with the pristine system; make it if it is not there yet (one or two minutes)."""
+    packages = (*PACKAGES, *FIREWALLS)
+    stamp = hashlib.sha256(" ".join((RELEASE, *packages)).encode()).hexdigest()[:12]
     target = CHECKOUT / "build" / f"booted-{stamp}"
     if not target.exists():
         unfinished = target.with_suffix(".new")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.parent.mkdir(exist_ok=True)
-        command = ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", RELEASE, str(unfinished)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise SceneError(f"debootstrap ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+        command = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", RELEASE, str(unfinished)]
+        for made in (command, ["systemctl", f"--root={unfinished}", "disable", *SERVICES]):
+            done = subprocess.run(made, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                said = f"{done.stdout[-3000:]}{done.stderr[-1000:]}"
+                raise SceneError(f"{made[0]} ended with {done.returncode}:\n{said}")
         unfinished.rename(target)
     return target
 

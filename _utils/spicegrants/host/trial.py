@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import pwd
 from collections.abc import Callable, Iterable, Mapping
 
 from spicegrants import sudoers
+from spicegrants.bystanders import Obstacle
 from spicegrants.compile import Wanted
 from spicegrants.errors import SystemFault
 from spicegrants.explain import access_of
 from spicegrants.guard import Key
-from spicegrants.host import probe, sudo
+from spicegrants.host import probe, ruleset, sudo
 from spicegrants.inventory import Account
-from spicegrants.verdict import Attempt
+from spicegrants.verdict import UNREACHABLE, Attempt, connection
 
 Refusals = Callable[[], Mapping[Key, int]]
 
@@ -53,6 +55,16 @@ def attempts(wanted: Wanted, users: Iterable[Account], vms: Iterable[str], refus
     tried = {(user, gid): probe.connect(user, gid, everywhere) for user in users for gid in (wanted.gid, user.gid)}
     after = refusals()
 
+    tables = functools.cache(ruleset.read)
+
+    def obstacles(user: Account, vm: str, ends: Mapping[str, tuple[str, bool]]) -> dict[str, tuple[Obstacle, ...]]:
+        """Ask what others have in the way, of those addresses that a granted user did not reach."""
+        lost = [address for address, end in ends.items() if connection(*end) == UNREACHABLE]
+        if not lost or access_of(wanted, user.name, vm) is None:
+            return {}
+        found = ruleset.before(wanted, user.name, vm, tables())
+        return {address: found[address] for address in lost if address in found}
+
     def outcomes(user: Account, gid: int, vm: str) -> dict[str, tuple[str, bool]]:
         found = {}
         for place in places[vm]:
@@ -64,11 +76,9 @@ def attempts(wanted: Wanted, users: Iterable[Account], vms: Iterable[str], refus
         starts = tuple(path for path in policy.viewer.paths if probe.starts(user, path))
         for vm in vms:
             calls, mutants = _asked(wanted, user.name, vm)
-            yield (
-                user.name,
-                vm,
-                Attempt(outcomes(user, wanted.gid, vm), outcomes(user, user.gid, vm), calls, mutants, starts),
-            )
+            with_group, own = outcomes(user, wanted.gid, vm), outcomes(user, user.gid, vm)
+            met = obstacles(user, vm, with_group)
+            yield user.name, vm, Attempt(with_group, own, calls, mutants, starts, met)
 
 
 def _asked(wanted: Wanted, user: str, vm: str) -> tuple[dict[str, bool], dict[str, bool]]:

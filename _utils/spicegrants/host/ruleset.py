@@ -1,0 +1,70 @@
+"""Reads the rules of all firewalls of this machine: nft's, and those of iptables-legacy, which nft does not see."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from typing import Any
+
+from spicegrants import bystanders, nftables, nftrules, xtrules
+from spicegrants.bystanders import Obstacle, Packet, Table
+from spicegrants.compile import Wanted
+from spicegrants.explain import access_of
+from spicegrants.host import disk, run
+
+# By family: its programs, and where the kernel names the tables that iptables-legacy made.
+_FAMILIES = {"ip": ("iptables", "/proc/net/ip_tables_names"), "ip6": ("ip6tables", "/proc/net/ip6_tables_names")}
+
+
+def read() -> list[Table]:
+    """Return the tables of all but us.
+
+    What iptables-nft made is read from iptables-nft-save where nft would show names of matches only, or is not there.
+    No program of iptables-legacy is run if the kernel has none of its tables: it would make them.
+    """
+    objects, whole = [], _installed("nft")
+    if whole:
+        objects = run.as_json(run.run(["nft", "-nj", "list", "ruleset"]), "nft list ruleset")["nftables"]
+    found: list[Table] = []
+    hidden = {(nftables.FAMILY, nftables.TABLE)}
+    for family, (program, names) in _FAMILIES.items():
+        if not (whole and _tells_all(objects, family)) and _installed(f"{program}-nft-save"):
+            shown = xtrules.tables(family, run.run([f"{program}-nft-save"]))
+            hidden |= {(family, table.name.partition(" ")[2]) for table in shown}
+            found += shown
+        if disk.read_text(names):
+            found += xtrules.tables(family, run.run([f"{program}-legacy-save"]), "iptables-legacy")
+    return [*nftrules.tables(objects, hidden), *found]
+
+
+def obstacles(tables: Iterable[Table], uid: int, gid: int, address: str, port: int) -> tuple[Obstacle, ...]:
+    """Return the chains that stop, or may stop, a connection of a user with a group."""
+    return bystanders.find(tables, Packet(uid, gid, address, port, _device(uid, address)))
+
+
+def before(wanted: Wanted, user: str, vm: str, tables: Iterable[Table]) -> dict[str, tuple[Obstacle, ...]]:
+    """Return by address of a vm what stops, or may stop, a user who may open it; nothing for one who may not."""
+    access = access_of(wanted, user, vm)
+    if access is None or wanted.gid is None:
+        return {}
+    tables, port = list(tables), wanted.port(access)
+    found = {address: obstacles(tables, access.uid, wanted.gid, address, port) for address in wanted.addresses(access)}
+    return {address: met for address, met in found.items() if met}
+
+
+def _tells_all(objects: list[dict[str, Any]], family: str) -> bool:
+    rules = (entry["rule"] for entry in objects if entry.get("rule", {}).get("family") == family)
+    return not any("xt" in expression for rule in rules for expression in rule["expr"])
+
+
+def _device(uid: int, address: str) -> str | None:
+    """Return the interface by which a user's packets leave; ``None`` if that cannot be told."""
+    if not _installed("ip"):
+        return None
+    done = run.attempt(["ip", "-json", "route", "get", address, "uid", str(uid)])
+    routes = run.as_json(done.stdout, "ip route get") if done.returncode == 0 else []
+    return routes[0].get("dev") if routes else None
+
+
+def _installed(program: str) -> bool:
+    return shutil.which(program, path=run.SEARCH) is not None

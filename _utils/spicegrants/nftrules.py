@@ -1,0 +1,256 @@
+"""Rules as nft lists them (libnftables-json(5)), as :mod:`spicegrants.bystanders` walks them."""
+
+from __future__ import annotations
+
+import ipaddress
+import operator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from spicegrants import bystanders
+from spicegrants.bystanders import Chain, Packet, Rule, Step, Table, Truth, every, negated, some
+
+_VERSIONS = {"ip": (4,), "ip6": (6,), "inet": (4, 6)}
+_TCP = 6
+# Numbers, where nft prints numbers when asked for them (-n).
+_NEW = 8
+_FAMILIES = {4: 2, 6: 10}
+_ORDER = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
+# To match a header, a rule asks for its protocol first; nft does not show that.
+_OTHERS = {"udp", "udplite", "icmp", "icmpv6", "igmp", "sctp", "dccp", "esp", "ah", "comp", "arp"}
+# Of the compatibility layer for iptables nft shows the name only.
+_TARGETS = {
+    "REJECT": (bystanders.REJECT,),
+    "MASQUERADE": (bystanders.ACCEPT,),
+    "SNAT": (bystanders.ACCEPT,),
+    "DNAT": (bystanders.REWRITE, bystanders.ACCEPT),
+    "REDIRECT": (bystanders.REWRITE, bystanders.ACCEPT),
+    "MARK": (bystanders.REROUTE,),
+    "CT": (bystanders.UNTRACK,),
+    **dict.fromkeys(("LOG", "NFLOG", "CONNMARK", "TCPMSS", "CHECKSUM", "TOS", "DSCP", "CLASSIFY"), ()),
+}
+_STATEMENTS = {
+    "snat": _TARGETS["SNAT"],
+    "masquerade": _TARGETS["MASQUERADE"],
+    "dnat": _TARGETS["DNAT"],
+    "redirect": _TARGETS["REDIRECT"],
+    "notrack": _TARGETS["CT"],
+    "queue": (bystanders.UNKNOWN,),
+    **dict.fromkeys(("counter", "log", "continue", "last"), ()),
+}
+_PLAIN = (bystanders.ACCEPT, bystanders.DROP, bystanders.REJECT, bystanders.RETURN)
+# How what is not understood shows itself; then nothing can be told.
+_STRANGE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+Object = dict[str, Any]
+Sets = Mapping[str, Object]
+
+
+class _Absent:
+    """What a packet does not have: no comparison with it is true."""
+
+
+class _Hidden:
+    """What cannot be told of a packet."""
+
+
+def tables(objects: Iterable[Object], without: Iterable[tuple[str, str]]) -> list[Table]:
+    """Return the tables of a listing of the whole ruleset, that of ``nft -nj list ruleset``.
+
+    without
+        Family and name of the tables to leave out.
+    """
+    without, objects = set(without), list(objects)
+    chains: dict[tuple[str, str], dict[str, Chain]] = {}
+    sets: dict[tuple[str, str], dict[str, Object]] = {}
+    active: dict[tuple[str, str], Truth] = {}
+    for entry in objects:
+        for kind, body in entry.items():
+            if kind == "table" and body["family"] in _VERSIONS:
+                key = (body["family"], body["name"])
+                chains[key], sets[key] = {}, {}
+                # nft 1.0.6 shows another word for 'dormant'.
+                active[key] = None if body.get("flags") else True
+            elif kind in ("set", "map") and (body["family"], body["table"]) in sets:
+                sets[body["family"], body["table"]][body["name"]] = body
+    for entry in objects:
+        for kind, body in entry.items():
+            key = (body.get("family"), body.get("table"))
+            if kind == "chain" and key in chains:
+                chains[key][body["name"]] = _chain(body)
+            elif kind == "rule" and key in chains:
+                chain = chains[key][body["chain"]]
+                chain.rules.append(Rule(f"handle {body['handle']}", partial(_steps, body["expr"], sets[key])))
+    return [
+        Table(" ".join(key), _VERSIONS[key[0]], held, active[key]) for key, held in chains.items() if key not in without
+    ]
+
+
+def _chain(body: Object) -> Chain:
+    return Chain(body["name"], body.get("hook"), body.get("prio", 0), body.get("policy", bystanders.ACCEPT))
+
+
+def _steps(expressions: list[Object], sets: Sets, packet: Packet) -> list[Step]:
+    try:
+        return list(_done(expressions, sets, packet))
+    except _STRANGE:
+        return [Step(None, bystanders.UNKNOWN, bystanders.UNKNOWN)]
+
+
+def _done(expressions: list[Object], sets: Sets, packet: Packet) -> Iterator[Step]:
+    """Yield what a rule does to a packet, as far as its matches let it."""
+    truth: Truth = True
+    for expression in expressions:
+        ((kind, body),) = expression.items()
+        if kind == "match":
+            truth = every((truth, _match(body, sets, packet)))
+        elif kind == "vmap":
+            for applies, verdict in _looked_up(body, sets, packet):
+                yield _verdict(every((truth, applies)), *verdict)
+            return
+        elif kind in (*_PLAIN, bystanders.JUMP, bystanders.GOTO):
+            yield _verdict(truth, kind, body)
+        elif kind == "mangle":
+            if "payload" in body["key"]:
+                packet = replace(packet, as_sent=False)
+                yield Step(truth, bystanders.REWRITE)
+            elif "meta" in body["key"]:
+                yield Step(truth, bystanders.REROUTE)
+        elif kind == "xt" and body.get("type") == "target":
+            for action in _TARGETS.get(body["name"], (bystanders.UNKNOWN,)):
+                yield Step(truth, action, body["name"] if action == bystanders.UNKNOWN else "")
+        elif kind in _STATEMENTS:
+            for action in _STATEMENTS[kind]:
+                yield Step(truth, action, kind if action == bystanders.UNKNOWN else "")
+        else:
+            truth = None if truth else truth
+        if truth is False:
+            return
+
+
+def _verdict(applies: Truth, kind: str, body: Any) -> Step:
+    if kind in (bystanders.JUMP, bystanders.GOTO):
+        return Step(applies, kind, body["target"])
+    if kind == "continue":
+        return Step(False, kind)
+    return Step(applies, kind) if kind in _PLAIN else Step(applies, bystanders.UNKNOWN, kind)
+
+
+def _looked_up(body: Object, sets: Sets, packet: Packet) -> Iterator[tuple[Truth, tuple[str, Any]]]:
+    """Yield for each element of a verdict map whether it is the packet's, and its verdict."""
+    value = _value(body["key"], packet)
+    if isinstance(body["data"], str):
+        named = sets.get(body["data"][1:])
+        entries = None if named is None or _changes(named) else named.get("elem", [])
+    else:
+        entries = body["data"]["set"]
+    if entries is None:
+        yield None, ("vmap", None)
+        return
+    # What holds for all others stands for those that no other has.
+    for spelled, verdict in sorted(entries, key=lambda entry: entry[0] == "*"):
+        yield _holds(value, spelled, sets), next(iter(verdict.items()))
+
+
+def _changes(named: Object) -> bool:
+    """Tell whether packets or time change what a set holds."""
+    return bool({"dynamic", "timeout"} & set(named.get("flags", []))) or "timeout" in named
+
+
+def _match(body: Object, sets: Sets, packet: Packet) -> Truth:
+    try:
+        value = _value(body["left"], packet)
+        if value is _Absent:
+            return False
+        if body["op"] in ("==", "in", "!="):
+            held = _holds(value, body["right"], sets)
+            return negated(held) if body["op"] == "!=" else held
+        if value is _Hidden:
+            return None
+        return _ORDER[body["op"]](value, _same_kind(value, body["right"]))
+    except _STRANGE:
+        return None
+
+
+def _value(left: Object, packet: Packet) -> Any:
+    """Return what a packet has at a place that rules look at."""
+    ((kind, body),) = left.items()
+    if kind == "concat":
+        parts = tuple(_value(part, packet) for part in body)
+        return _Absent if _Absent in parts else parts
+    if kind == "meta":
+        return {
+            "skuid": packet.uid,
+            "skgid": packet.gid,
+            "l4proto": _TCP,
+            "nfproto": _FAMILIES[packet.version],
+            "oif": packet.device or _Hidden,
+            "oifname": packet.device or _Hidden,
+        }.get(body["key"], _Hidden)
+    if kind == "ct" and body == {"key": "state"} and packet.tracked:
+        return _NEW
+    if kind == "payload" and "protocol" in body:
+        return _header(body["protocol"], body["field"], packet)
+    return _Hidden
+
+
+def _header(protocol: str, name: str, packet: Packet) -> Any:
+    if protocol in _OTHERS or protocol == {4: "ip6", 6: "ip"}[packet.version]:
+        return _Absent
+    if (protocol, name) in (("ip", "protocol"), ("ip6", "nexthdr")):
+        return _TCP
+    if not packet.as_sent:
+        return _Hidden
+    if name == "daddr" and protocol in ("ip", "ip6"):
+        return ipaddress.ip_address(packet.address)
+    return packet.port if name == "dport" and protocol in ("tcp", "th") else _Hidden
+
+
+def _holds(value: Any, spelled: Any, sets: Sets) -> Truth:
+    """Tell whether a value is, or is among, what a rule or an element spells."""
+    try:
+        return _compared(value, spelled, sets)
+    except _STRANGE:
+        return None
+
+
+def _compared(value: Any, spelled: Any, sets: Sets) -> Truth:
+    if value is _Absent:
+        return False
+    if isinstance(spelled, list):
+        return some(_holds(value, member, sets) for member in spelled)
+    if isinstance(spelled, str) and spelled.startswith("@"):
+        named = sets[spelled[1:]]
+        return None if _changes(named) else _compared(value, named.get("elem", []), sets)
+    if spelled == "*":
+        return True
+    if isinstance(spelled, dict):
+        ((kind, body),) = spelled.items()
+        if kind == "elem":
+            return _compared(value, body["val"], sets)
+        if kind == "set":
+            return _compared(value, body, sets)
+        if kind == "concat":
+            return every(_holds(part, member, sets) for part, member in zip(value, body))
+        if value is _Hidden:
+            return None
+        if kind == "prefix":
+            return value in ipaddress.ip_network((body["addr"], body["len"]), strict=False)
+        if kind == "range":
+            low, high = (_same_kind(value, end) for end in body)
+            return low <= value <= high
+        return None
+    if value is _Hidden:
+        return None
+    if isinstance(value, str) and spelled.endswith("*"):
+        return value.startswith(spelled[:-1])
+    return value == _same_kind(value, spelled)
+
+
+def _same_kind(value: Any, spelled: Any) -> Any:
+    """Return what is spelled as a value of the same kind; raise if it is not one."""
+    if not isinstance(spelled, int if isinstance(value, int) else str):
+        raise TypeError(spelled)
+    return type(value)(spelled)

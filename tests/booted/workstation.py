@@ -1,0 +1,89 @@
+"""The booted workstation of these tests, and a client on it that never stops trying."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from scene.booted import Booted
+from scene.machine import CHECKOUT
+
+CONF = "/etc/salt-scene"
+# Connects for ever, as a user without a grant; a line for each attempt.
+LOOP = """
+import socket
+while True:
+    with socket.socket() as connection:
+        connection.settimeout(1)
+        try:
+            connection.connect(("192.168.2.2", 20002))
+            print("through" if connection.recv(16) else "cut", flush=True)
+        except OSError as error:
+            print(error.strerror, flush=True)
+"""
+# From the moment on at which the network may come up, before everything else that waits for it.
+LOOP_UNIT = """
+[Unit]
+DefaultDependencies=no
+After=network-pre.target
+[Service]
+ExecStart=/usr/bin/setpriv --reuid=1023 --regid=1023 --clear-groups /usr/bin/python3 /srv/loop.py
+StandardOutput=append:/var/log/loop
+[Install]
+WantedBy=sysinit.target
+"""
+
+
+class Workstation:
+    """A booted client with the article's grants in force, and a loop that tries as somebody else."""
+
+    def __init__(self, machine):
+        self.booted = Booted(machine)
+        self.booted.boot()
+        for name, uid in (("myself", 1021), ("mybro", 1022), ("loop", 1023)):
+            self.booted.run(["useradd", f"--uid={uid}", name])
+        # The viewer is not what is on trial here.
+        self.booted.run(["cp", "/usr/bin/true", "/usr/bin/remote-viewer"])
+        self.booted.write("/srv/loop.py", LOOP)
+        self.booted.write("/etc/systemd/system/loop.service", LOOP_UNIT)
+        data = yaml.safe_load((CHECKOUT / "pillar" / "spice.sls").read_text())
+        del data["spice"]["servers"]["mysrv"]["ca"]
+        dirs = {f"{kind}_dirs": [str(CHECKOUT / f"_{kind.rstrip('s')}s")] for kind in ("states", "utils")}
+        options = {
+            "id": "client",
+            "file_client": "local",
+            "master_type": "disable",
+            "enable_fqdns_grains": False,
+            "module_dirs": [str(CHECKOUT / "_modules")],
+            **dirs,
+            "file_roots": {"base": [str(CHECKOUT / "salt")]},
+            "pillar_roots": {"base": ["/srv/pillar"]},
+        }
+        self.booted.write(f"{CONF}/minion", json.dumps(options))
+        self.booted.write("/srv/pillar/top.sls", "base:\n  '*': [spice]\n")
+        self.booted.write("/srv/pillar/spice.sls", json.dumps(data))
+        self.salt("state.apply", "spice", "--retcode-passthrough")
+        self.booted.run(["systemctl", "enable", "--now", "loop.service"])
+
+    def salt(self, *words):
+        """Run salt-call, whose code is not even there unless called: no minion runs on this machine."""
+        salt_call = Path(sys.executable).with_name("salt-call")
+        return self.booted.run([str(salt_call), "--local", "-c", CONF, *words])
+
+    def reboot(self):
+        """Switch off and on again; the loop starts anew."""
+        self.booted.off()
+        self.booted.write("/var/log/loop", "")
+        self.booted.boot()
+        time.sleep(0.5)
+
+    def tried(self):
+        """Return the loop's outcomes since the boot, or since :meth:`forget`."""
+        return set(self.booted.read("/var/log/loop").splitlines())
+
+    def forget(self):
+        """Count from now on."""
+        self.booted.run(["truncate", "--size=0", "/var/log/loop"])
+        time.sleep(0.3)
