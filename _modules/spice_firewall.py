@@ -29,8 +29,8 @@ from spicegrants.model import Firewall
 from spicegrants.plan import Change, as_dict
 
 __virtualname__ = "spice_firewall"
-# Directories that are not ours to remove, empty or not.
-_SHARED = (boot.STORE, boot.UNITS, os.path.dirname(boot.ENABLED))
+# Directories that go once nothing is in them.
+_OWN = sorted({os.path.dirname(path) for path in (boot.SCRIPT, *boot.DROP_INS)})
 __outputter__ = {"rules": "nested"}
 
 
@@ -178,13 +178,12 @@ def apply(wanted=None):
         if any(path.startswith(boot.UNITS) for path in write):
             _reload_units()
         mechanism.send(planned.commands)
-        closed = set(planned.closed)
+        _end_sessions(wanted, planned.closed)
         for other in backends.left_over(mechanism):
             if mechanism.plan(wanted).changes:
                 raise SystemFault(f"{mechanism.name} does not hold the rules yet: those of {other.name} stay")
-            closed.update(guard.closed(other.elements(), guard.wanted_elements(wanted)))
+            _end_sessions(wanted, guard.closed(other.elements(), guard.wanted_elements(wanted)))
             _take_away(other)
-        desktop.tell(desktop.notices(wanted, sockets.end(closed)), wanted.gid)
         return as_dict((*planned.changes, *stored_changes, *left_over))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -210,19 +209,22 @@ def remove(test=False):
         run.as_root()
         guards = [path for paths in boot.GUARDS.values() for path in paths]
         stored = [path for path in (*boot.PATHS, *guards) if disk.read(path) is not None]
+        hollow = [directory for directory in _OWN if disk.read(directory) and not disk.names_in(directory)]
         holding = backends.holding()
         if not test:
             for path in stored:
                 disk.remove(path)
-                if os.path.dirname(path) not in _SHARED:
-                    disk.prune(os.path.dirname(path))
+            for directory in _OWN:
+                disk.prune(directory)
             if stored:
                 _reload_units()
             for mechanism in holding:
                 mechanism.delete()
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
-    done = [f"removes {path}" for path in stored] + [f"removes the guard from {entry.name}" for entry in holding]
+    done = [f"removes {path}" for path in (*stored, *hollow)] + [
+        f"removes the guard from {entry.name}" for entry in holding
+    ]
     return {"layers": {"firewall": done}} if done else {}
 
 
@@ -230,6 +232,10 @@ def _mechanism(wanted=None):
     """Return the mechanism that the policy asks for, and why; without a policy, the machine decides."""
     policy = wanted.policy if wanted else current.stored().policy
     return backends.choose((policy.firewall if policy else Firewall()).backend)
+
+
+def _end_sessions(wanted, closed):
+    desktop.tell(desktop.notices(wanted, sockets.end(closed)), wanted.gid)
 
 
 def _boot_plan(loading):

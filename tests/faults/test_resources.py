@@ -7,10 +7,11 @@ import shutil
 import sys
 
 import pytest
-from functional.office import ADDRESS, ADDRESS6, GROUP, difference, unavailable
+from functional.office import ADDRESS, ADDRESS6, GROUP, difference
 
 from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, sudo_works, survives, whole
 from scene.machine import ROOT_PATH
+from scene.requirements import unavailable
 
 PAGE = 4096
 # Connects, says so, and waits.
@@ -50,14 +51,16 @@ def read_only(office, directory):
 
 
 @contextlib.contextmanager
-def hidden(office, name):
-    """A program that is not installed."""
-    path = shutil.which(name, path=ROOT_PATH)
-    office.client.run(["mv", path, f"{path}.hidden"])
+def hidden(office, *names):
+    """Programs that are not installed."""
+    paths = [shutil.which(name, path=ROOT_PATH) for name in names]
+    for path in paths:
+        office.client.run(["mv", path, f"{path}.hidden"])
     try:
         yield
     finally:
-        office.client.run(["mv", f"{path}.hidden", path])
+        for path in paths:
+            office.client.run(["mv", f"{path}.hidden", path])
 
 
 class Full:
@@ -161,20 +164,20 @@ def test_read_only(office, driver, directory, pillar):
     whole(office, driver, pillar, one if pillar is ONE else other, directory)
 
 
-@pytest.mark.parametrize("name", ["nft", "visudo", "cvtsudoers", "sudo"])
-def test_program_that_every_change_needs(office, driver, name):
+@pytest.mark.parametrize("names", [("nft", "iptables"), ("visudo",), ("cvtsudoers",), ("sudo",)], ids=" and ".join)
+def test_program_that_every_change_needs(office, driver, names):
     """Without it nothing is changed, neither by a first run nor by another; then it comes back."""
     one, other = references(office, driver)
     driver.done("remove")
     for pillar, reference in ((ONE, one), (OTHER, other)):
         office.minion.set_pillar(pillar)
         before = office.essence()
-        with hidden(office, name):
+        with hidden(office, *names):
             result = office.apply()
-        red(result, "Nothing was changed.", f"{name} is not installed")
+        red(result, "Nothing was changed.", *(f"{name} is not installed" for name in names))
         assert difference(before, office.essence()) == {}
         assert sudo_works(office)
-        whole(office, driver, pillar, reference, name)
+        whole(office, driver, pillar, reference, names)
 
 
 def test_no_groupadd(office, driver):
