@@ -87,14 +87,16 @@ def addresses(server, name, inventory):
 
 
 def said(made, inventory):
-    """Whom the pillar lets open what: the places, and the lines of sudoers, by user and vm."""
-    opened, lines = {}, {}
+    """Whom the pillar lets open what: the places, and the lines of sudoers, by user and vm; and the guarded ports."""
+    opened, lines, guarded = {}, {}, set()
+    for server in made["servers"].values():
+        for low, _, high in (str(entry).partition("-") for entry in several(server["ports"])):
+            guarded |= set(range(int(low), int(high or low) + 1))
     viewer = made.get("viewer") or {}
     for grant in made["grants"].values():
         vm = made["vms"][grant["vm"]]
         server, port = made["servers"][vm["server"]], vm["tls_port"]
-        bounds = [str(entry).partition("-") for entry in several(server["ports"])]
-        assert any(int(low) <= port <= int(high or low) for low, _, high in bounds)
+        assert port in guarded
         host = server["host"].lower()
         uri = f"spice://{f'[{host}]' if ':' in host else host}?tls-port={port}"
         for user in members(grant, inventory):
@@ -106,7 +108,7 @@ def said(made, inventory):
                 for path in several(viewer.get("path") or "/usr/bin/remote-viewer")
                 for argument in (uri, f"/etc/spice-grant/vms/{grant['vm']}.vv")
             }
-    return opened, lines
+    return opened, lines, guarded
 
 
 def read_back(text):
@@ -129,6 +131,13 @@ def read_back(text):
     return found
 
 
+def guarded_by(objects):
+    """The ports before which the guard stands."""
+    (elements,) = [entry["set"].get("elem", []) for entry in objects if entry.get("set", {}).get("name") == "guarded"]
+    bounds = [entry["range"] if isinstance(entry, dict) else (entry, entry) for entry in elements]
+    return {port for low, high in bounds for port in range(low, high + 1)}
+
+
 def opened_by(elements, inventory):
     """Whom elements of the guard let go where."""
     users = {account.uid: name for name, account in inventory.users.items()}
@@ -148,7 +157,8 @@ def test_no_layer_opens_more_than_the_pillar_says():
             return
         made, inventory, compiled = found
         note(repr(made))
-        opened, lines = said(made, inventory)
+        opened, lines, guarded = said(made, inventory)
+        assert guarded_by(nftables.skeleton(compiled)) == guarded
         pairs = {(access.user, access.vm) for access in compiled.accesses}
         assert pairs <= set(opened)
         may = {(user, *place) for user, vm in pairs for place in opened[user, vm]}
@@ -195,7 +205,8 @@ def test_a_kernel_holds_what_the_pillar_says(machine, data):
         if commands:
             machine.run(["nft", "-j", "-f", "-"], input=json.dumps({"nftables": commands}))
         live = listing(machine)
-        opened, _ = said(made, inventory)
+        opened, _, guarded = said(made, inventory)
+        assert guarded_by(live) == guarded
         may = {(user, *place) for (user, _), places in opened.items() for place in places}
         held = opened_by(nftables.elements(live), inventory)
         assert set(held) <= may

@@ -1,10 +1,11 @@
 """A run that is killed, at whatever step: sudo works, the guard holds, and the next run makes it good."""
 
 import itertools
+import json
 
 from functional.office import ADDRESS, ADDRESS6, difference
 
-from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, survives, whole
+from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, halfway, survives, whole
 
 
 def killed(driver, fun, pillar, number):
@@ -39,6 +40,24 @@ def test_a_first_run_and_a_removal(office, driver):
     assert guarded == sorted(guarded) and set(guarded) == {False, True}
 
 
+def test_a_removal_instead_of_the_next_run(office, driver):
+    """What a killed first run leaves half-way, a plan names, and a removal takes away as well."""
+    driver.done("apply", ONE)
+    driver.done("remove")
+    removed = office.essence()
+    steps = driver.call("apply", ONE)["steps"]
+    driver.done("remove")
+    renaming = [number for number, step in enumerate(steps, 1) if step.startswith("rename ")]
+    for number in renaming:
+        assert killed(driver, "apply", ONE, number)
+        left = halfway(office)
+        assert left and left[0] in json.dumps(driver.done("plan", ONE)["changes"])
+        assert halfway(office) == left
+        driver.done("remove")
+        assert difference(removed, office.essence()) == {}, steps[number - 1]
+    assert renaming
+
+
 def test_a_change(office, driver):
     """A run that takes one grant away and adds another, killed and completed; and back, killed and completed."""
     driver.done("apply", OTHER)
@@ -47,9 +66,9 @@ def test_a_change(office, driver):
     one = office.essence()
     for number in itertools.count(1):
         begun = []
-        for pillar, reference in ((OTHER, other), (ONE, one)):
+        for pillar, reference, becomes in ((OTHER, other, OPEN_OTHER), (ONE, one, OPEN_ONE)):
             begun.append(killed(driver, "apply", pillar, number))
-            assert survives(office, OPEN_ONE | OPEN_OTHER, f"change, step {number}")
+            assert survives(office, OPEN_ONE | OPEN_OTHER, f"change, step {number}", becomes)
             whole(office, driver, pillar, reference, number)
         if not any(begun):
             break

@@ -9,7 +9,7 @@ import sys
 import pytest
 from functional.office import ADDRESS, ADDRESS6, GROUP, difference
 
-from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, sudo_works, survives, whole
+from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, halfway, sudo_works, survives, whole
 from scene.machine import ROOT_PATH
 from scene.requirements import unavailable
 
@@ -119,6 +119,7 @@ def test_no_space_for_a_change(office, driver, directory):
                 break
             red(result, directory, os.strerror(errno.ENOSPC))
             survives(office, OPEN_ONE | OPEN_OTHER, pages)
+            assert halfway(office) == []
             full.free()
             whole(office, driver, OTHER, other, pages)
             whole(office, driver, ONE, one, pages)
@@ -138,6 +139,7 @@ def test_no_space_for_a_first_run(office, driver):
                 break
             red(result, "/etc")
             survives(office, OPEN_ONE, pages)
+            assert halfway(office) == []
             full.free()
             whole(office, driver, ONE, one, pages)
         assert 1 <= pages < 39
@@ -157,6 +159,7 @@ def test_read_only(office, driver, directory, pillar):
         said = complaint(driver.call("apply", pillar))
         assert directory in said
         survives(office, OPEN_ONE | OPEN_OTHER, directory)
+        assert halfway(office) == []
     if directory in ("/var/lib", "/run"):
         assert difference(before, office.essence()) == {}
     elif pillar is OTHER:
@@ -246,6 +249,7 @@ def test_no_process(office, driver, no_processes):
         said = complaint(driver.call("apply", OTHER, ["starve", number, no_processes]))
         assert f"cannot be run: {OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))}" in said, step
         survives(office, OPEN_ONE | OPEN_OTHER, step)
+        assert halfway(office) == []
         whole(office, driver, OTHER, other, step)
         whole(office, driver, ONE, one, step)
     assert {step.split()[1] for _, step in starting} >= {"/usr/sbin/nft", "/usr/sbin/visudo", "/usr/bin/cvtsudoers"}
