@@ -37,6 +37,9 @@ class Stored:
 
     originals
         By path of a viewer: ``[uid, gid, mode]`` from before the first run.
+
+    left
+        Groups that were made by us for viewers, and are not the viewer's any more: to be removed.
     """
 
     policy: Policy | None = None
@@ -45,6 +48,7 @@ class Stored:
     group: str | None = None
     made_group: bool = False
     originals: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
 
 def dump(stored: Stored) -> bytes:
@@ -59,6 +63,7 @@ def dump(stored: Stored) -> bytes:
         "group": stored.group,
         "made_group": stored.made_group,
         "originals": {path: list(owner) for path, owner in stored.originals.items()},
+        "left": list(stored.left),
     }
     return (json.dumps(document, sort_keys=True) + "\n").encode()
 
@@ -81,6 +86,7 @@ def load(content: bytes | None) -> Stored:
             document["group"],
             document["made_group"],
             {path: tuple(owner) for path, owner in document["originals"].items()},
+            tuple(document.get("left", ())),
         )
     except LiveStateUnreadable:
         raise
