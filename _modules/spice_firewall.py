@@ -143,8 +143,8 @@ def apply(wanted=None):
     Returns what was changed, as :func:`plan` does. Writes the rules to ``/var/lib/spice-grant``, a unit and a drop-in
     for ``nftables.service`` to ``/etc/systemd/system``; runs ``nft list table`` and, if something must change,
     ``nft -f`` and ``systemctl daemon-reload``, and ``ss --kill`` for live sessions that lost their grant, whose users
-    are told so on their desktops by ``notify-send``, if that is installed. Raises CommandExecutionError if nft refuses:
-    then the kernel's rules are as they were.
+    are told so on their desktops, by a process of their own. Raises CommandExecutionError if nft refuses: then the
+    kernel's rules are as they were.
 
     CLI Example:
 
