@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -68,6 +69,8 @@ def dump(stored: Stored) -> bytes:
     return (json.dumps(document, sort_keys=True) + "\n").encode()
 
 
+# One run asks several times, and most runs find what the last one left.
+@functools.lru_cache(maxsize=1)
 def load(content: bytes | None) -> Stored:
     """Read the file's content back; ``None`` says that there is no file.
 
