@@ -153,7 +153,7 @@ def apply(wanted=None):
     ``/usr/local/lib/spice-grant``, a unit and drop-ins for the services that flush rules to ``/etc/systemd/system``.
     Runs ``nft list table`` or ``iptables-save`` and, if something must change, ``nft -f`` or ``iptables-restore``,
     ``systemctl daemon-reload``, and ``ss --kill`` for live sessions that lost their grant, whose users are told so on
-    their desktops by ``notify-send``, if that is installed. Rules of a mechanism that is not used any more go last.
+    their desktops, by a process of their own. Rules of a mechanism that is not used any more go last.
     Raises CommandExecutionError if the rules are refused: then the kernel's are as they were, with iptables those of
     the IP version that was refused.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,9 @@ class Stored:
 
     draining
         Places that somebody may not open any more, but where he had something open after the last run.
+
+    left
+        Groups that were made by us for viewers, and are not the viewer's any more: to be removed.
     """
 
     policy: Policy | None = None
@@ -49,6 +53,7 @@ class Stored:
     made_group: bool = False
     originals: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     draining: tuple[Drain, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 def dump(stored: Stored) -> bytes:
@@ -67,10 +72,13 @@ def dump(stored: Stored) -> bytes:
         "group": stored.group,
         "made_group": stored.made_group,
         "originals": {path: list(owner) for path, owner in stored.originals.items()},
+        "left": list(stored.left),
     }
     return (json.dumps(document, sort_keys=True) + "\n").encode()
 
 
+# One run asks several times, and most runs find what the last one left.
+@functools.lru_cache(maxsize=1)
 def load(content: bytes | None) -> Stored:
     """Read the file's content back; ``None`` says that there is no file.
 
@@ -90,6 +98,7 @@ def load(content: bytes | None) -> Stored:
             document["made_group"],
             {path: tuple(owner) for path, owner in document["originals"].items()},
             tuple(Drain(*place, tuple(grants)) for *place, grants in document.get("draining", ())),
+            tuple(document.get("left", ())),
         )
     except LiveStateUnreadable:
         raise

@@ -53,7 +53,7 @@ class Viewer:
 @pytest.fixture
 def viewers(unasked):
     """Two users, each before his own console."""
-    need("ss", "xdotool")
+    need("ss", "xdotool", "xmessage")
     found = []
     try:
         for display, (user, vm) in enumerate((("myself", "debianx"), ("mybro", "leaptest"))):
@@ -67,21 +67,28 @@ def viewers(unasked):
 
 
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
-def test_viewer_loses_its_session_and_the_other_users_goes_on(unasked, viewers, busy):
-    """No input and a picture that does not change, or a mouse that never rests: within the promised time it is over."""
+def test_viewer_loses_its_session_and_the_other_users_goes_on(unasked, viewers, artefacts, busy):
+    """No input and a picture that does not change, or a mouse that never rests: within the promised time it is over.
+
+    Its user is told why, the other one sees nothing of it.
+    """
     revoked, kept = viewers
     before = kept.connections()
     assert revoked.connections() and before
     mouse = moving(revoked.desktop) if busy else None
+    assert mouse is None or mouse.poll() is None
     del unasked.pillar["spice"]["grants"]["myself-debianx"]
     unasked.apply()
     end = time.monotonic() + PROMISED
     assert revoked.ends(end - time.monotonic()), "the viewer still runs"
     assert revoked.connections() == set()
     assert not revoked.shows() and not any("debianx" in title for title in revoked.desktop.windows())
+    revoked.desktop.wait_window("SPICE console closed")
+    revoked.desktop.screenshot(artefacts / f"session-ended-{'busy' if busy else 'idle'}.png")
     time.sleep(1)
     assert kept.process.poll() is None
     assert kept.connections() == before and kept.shows()
+    assert not any("closed" in title for title in kept.desktop.windows())
     if mouse:
         mouse.kill_tree()
 

@@ -2,11 +2,14 @@
 
 import json
 import select
+import signal
 import subprocess
 import time
 
 import pytest
 
+from scene import Desktop
+from scene.desktop import SOCKETS
 from scene.requirements import need
 
 # Stands in for a desktop's notification daemon, on a real session bus: prints what it is told, and by what process.
@@ -47,7 +50,7 @@ Gio.bus_own_name_on_connection(bus, "org.freedesktop.Notifications", 0, lambda *
 GLib.MainLoop().run()
 """
 
-# Stands in for a hostile desktop: stops whoever connects, says who that was, and never answers.
+# Stands in for a hostile desktop: stops whoever connects and what started it, says who that was, never answers.
 SILENT = """
 import os, signal, socket, struct, sys
 listener = socket.socket(socket.AF_UNIX)
@@ -56,9 +59,24 @@ listener.listen()
 print("ready", flush=True)
 connection, _ = listener.accept()
 pid, uid, gid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-os.kill(pid, signal.SIGSTOP)
-print(pid, uid, gid, flush=True)
+with open(f"/proc/{pid}/stat") as stream:
+    parent = int(stream.read().rpartition(")")[2].split()[1])
+for stopped in (pid, parent):
+    os.kill(stopped, signal.SIGSTOP)
+print(pid, parent, uid, gid, flush=True)
 signal.pause()
+"""
+
+# Stands in for an X server; says so if anybody comes.
+SPY = """
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+os.umask(0)
+listener.bind(sys.argv[1])
+listener.listen()
+print("ready", flush=True)
+listener.accept()
+print("somebody came", flush=True)
 """
 
 # Leaves its traces wherever it is loaded; the file's name says into what, and with whose rights.
@@ -157,6 +175,7 @@ def test_message_is_sent_with_the_users_own_rights(granted):
     assert {path for path in process["files"] if path.startswith("/")} == {"/dev/null"}
     assert {line.partition("=")[0] for line in process["environment"]} == {
         "PATH",
+        "HOME",
         "LC_ALL",
         "TZ",
         "XDG_RUNTIME_DIR",
@@ -198,36 +217,54 @@ def caught(machine):
 
 
 def test_hostile_desktop_holds_nothing_up(granted):
-    """A bus that stops whoever calls and never answers: the run is over while the message hangs, which then ends."""
+    """A bus that stops whoever calls, and never answers: the run ends without it, and root's timeout waits for it."""
     place = runtime_directory(granted, "myself")
     bus = start(granted, "myself", ["/usr/bin/python3", "-c", SILENT, place])
     assert bus.stdout.readline() == "ready\n"
     session = granted.session("myself", "192.168.2.2", 20002)
     revoke(granted, "myself")
-    pid, uid, gid = bus.stdout.readline().split()
+    pid, parent, uid, gid = bus.stdout.readline().split()
     assert (uid, int(gid)) == ("1021", granted.machine.account("myself")["gid"])
     assert session.wait(2) == 0
-    assert runs(granted.machine, pid)
-    deadline = time.monotonic() + 60
-    while runs(granted.machine, pid):
+    assert state(granted.machine, pid) == state(granted.machine, parent) == "T"
+    (watch,) = granted.machine.run(["pgrep", "--exact", "timeout", "--uid", "root"]).stdout.split()
+    # What its time being over means; the user has no right to stop it, or to send it anything.
+    assert granted.machine.run(["env", "kill", watch], user="myself", check=False).returncode != 0
+    granted.machine.run(["kill", watch])
+    deadline = time.monotonic() + 30
+    while state(granted.machine, parent):
         assert time.monotonic() < deadline, "the message still hangs"
-        time.sleep(0.2)
+        time.sleep(0.1)
 
 
-def runs(machine, pid):
-    return machine.run(["kill", "-0", pid], check=False).returncode == 0
+def state(machine, pid):
+    """Return the letter that the kernel has for a process; none if it is gone."""
+    return machine.run(["ps", "-o", "stat=", "-p", pid], check=False).stdout.strip()[:1]
 
 
-@pytest.mark.parametrize("lacking", ["program", "tools", "desktop"])
+def test_dialog_where_nobody_takes_notifications(granted):
+    """On the user's own X display, and on none that somebody else serves."""
+    need("Xvfb", "xmessage", "xwininfo")
+    machine = granted.machine
+    machine.run(["install", "-d", "-m", "1777", SOCKETS])
+    spy = start(granted, "mybro", ["/usr/bin/python3", "-c", SPY, f"{SOCKETS}/X0"])
+    assert spy.stdout.readline() == "ready\n"
+    with Desktop(machine, "myself", display=1) as mine, Desktop(machine, "mybro", display=2) as his:
+        granted.session("myself", "192.168.2.2", 20002)
+        revoke(granted, "myself")
+        mine.wait_window("SPICE console closed")
+        assert his.windows() == []
+    spy.send_signal(signal.SIGTERM)
+    assert spy.stdout.read() == ""
+
+
+@pytest.mark.parametrize("lacking", ["/usr/bin/notify-send", "/usr/bin/setsid", "/usr/bin/python3", None])
 def test_nothing_is_said_where_nothing_can_be(granted, lacking):
-    """The session ends all the same, and the run is green."""
-    if lacking != "desktop":
-        runtime_directory(granted, "myself")
-    if lacking == "program":
-        granted.machine.run(["rm", "/usr/bin/notify-send"])
-    if lacking == "tools":
-        granted.machine.run(["rm", "/usr/bin/setsid"])
+    """No program, or no desktop: the session ends all the same, and the run is green."""
     session = granted.session("myself", "192.168.2.2", 20002)
+    if lacking:
+        runtime_directory(granted, "myself")
+        granted.machine.run(["rm", lacking])
     revoke(granted, "myself")
     assert session.wait(2) == 0
 

@@ -25,6 +25,7 @@ PACKAGES = {
     "visudo": "sudo",
     "xauth": "xauth",
     "xdotool": "xdotool",
+    "xmessage": "x11-utils",
     "xwininfo": "x11-utils",
 }
 

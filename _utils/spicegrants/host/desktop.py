@@ -1,25 +1,24 @@
-"""Tells users on their desktops why a console closed, where a desktop runs and notify-send(1) is installed.
+"""Tells users on their desktops why a console closed, where a desktop runs.
 
-Nothing that a user's processes say of themselves is used, their environment least of all. A desktop's session bus is
-at a fixed place, in a directory that root made for that user alone.
+Nothing that a user's processes say of themselves is used, their environment least of all, and nothing of his is looked
+at by root: a process of the user's own does that, with a fixed environment, and nobody waits for it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import pwd
-import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from spicegrants.compile import Wanted
-from spicegrants.errors import SpiceGrantError
-from spicegrants.host import disk, run
+from spicegrants.host import run, say
 from spicegrants.host.sockets import Connection
 
-RUNTIME = "/run/user"
-# Seconds that a desktop has to take the message: a hostile one may never do so.
-PATIENCE = 5
+PYTHON = "/usr/bin/python3"
+# Seconds that a message may stay.
+PATIENCE = 60
 
 
 def notices(wanted: Wanted, ended: Iterable[Connection]) -> dict[int, str]:
@@ -46,34 +45,31 @@ def tell(said: Mapping[int, str], gid: int | None) -> None:
     gid
         Of the viewer's group, which no such message is sent with.
     """
-    program = shutil.which("notify-send", path=run.SEARCH)
-    if not said or program is None:
-        return
-    # An account that is gone has no desktop, and a message is not worth a failed run.
     for uid, text in said.items():
-        with contextlib.suppress(KeyError, OSError, SpiceGrantError, subprocess.SubprocessError):
-            own = pwd.getpwuid(uid).pw_gid
-            if own != gid and str(uid) in disk.names_in(RUNTIME):
-                _start(program, uid, own, text)
+        # An account that is gone has no desktop, and a message is not worth a failed run.
+        with contextlib.suppress(KeyError, OSError, subprocess.SubprocessError):
+            account = pwd.getpwuid(uid)
+            if account.pw_gid != gid:
+                _start(account, text)
 
 
-def _start(program: str, uid: int, gid: int, text: str) -> None:
-    """Start notify-send as the user, and leave it alone.
+def _start(account: pwd.struct_passwd, text: str) -> None:
+    """Start what shows the message, as the user, and leave it alone.
 
     setsid and timeout stay root's: the user can stop neither what the run waits for nor what ends his own process.
     """
-    own = f"{RUNTIME}/{uid}"
-    bus = {"XDG_RUNTIME_DIR": own, "DBUS_SESSION_BUS_ADDRESS": f"unix:path={own}/bus"}
+    own = f"/run/user/{account.pw_uid}"
+    desktop = {"HOME": account.pw_dir, "XDG_RUNTIME_DIR": own, "DBUS_SESSION_BUS_ADDRESS": f"unix:path={own}/bus"}
     leave_alone = ["setsid", "--fork", "timeout", "--kill-after=1", str(PATIENCE)]
     # The sign keeps setpriv from taking a number for somebody's name.
-    become = ["setpriv", f"--reuid=+{uid}", f"--regid=+{gid}", "--clear-groups", "--inh-caps=-all", "--no-new-privs"]
-    say = [program, "--app-name=SPICE consoles", "--", "SPICE console closed", text]
+    ids = [f"--reuid=+{account.pw_uid}", f"--regid=+{account.pw_gid}"]
+    become = ["setpriv", *ids, "--clear-groups", "--no-new-privs", "--"]
     subprocess.run(
-        [*leave_alone, *become, "--", *say],
+        [*leave_alone, *become, PYTHON, "-I", "-c", Path(say.__file__).read_text(encoding="utf-8"), text],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**run.ENVIRONMENT, **bus},
+        env={**run.ENVIRONMENT, **desktop},
         cwd="/",
         timeout=PATIENCE,
         check=False,
