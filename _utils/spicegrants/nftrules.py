@@ -11,6 +11,7 @@ from typing import Any
 
 from spicegrants import bystanders
 from spicegrants.bystanders import Chain, Packet, Rule, Step, Table, Truth, every, negated, some
+from spicegrants.xtrules import TARGETS
 
 _VERSIONS = {"ip": (4,), "ip6": (6,), "inet": (4, 6)}
 _TCP = 6
@@ -20,23 +21,8 @@ _FAMILIES = {4: 2, 6: 10}
 _ORDER = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 # To match a header, a rule asks for its protocol first; nft does not show that.
 _OTHERS = {"udp", "udplite", "icmp", "icmpv6", "igmp", "sctp", "dccp", "esp", "ah", "comp", "arp"}
-# Of the compatibility layer for iptables nft shows the name only.
-_TARGETS = {
-    "REJECT": (bystanders.REJECT,),
-    "MASQUERADE": (bystanders.ACCEPT,),
-    "SNAT": (bystanders.ACCEPT,),
-    "DNAT": (bystanders.REWRITE, bystanders.ACCEPT),
-    "REDIRECT": (bystanders.REWRITE, bystanders.ACCEPT),
-    "MARK": (bystanders.REROUTE,),
-    "CT": (bystanders.UNTRACK,),
-    **dict.fromkeys(("LOG", "NFLOG", "CONNMARK", "TCPMSS", "CHECKSUM", "TOS", "DSCP", "CLASSIFY"), ()),
-}
 _STATEMENTS = {
-    "snat": _TARGETS["SNAT"],
-    "masquerade": _TARGETS["MASQUERADE"],
-    "dnat": _TARGETS["DNAT"],
-    "redirect": _TARGETS["REDIRECT"],
-    "notrack": _TARGETS["CT"],
+    **{name.lower(): TARGETS[name] for name in ("SNAT", "MASQUERADE", "DNAT", "REDIRECT", "NOTRACK")},
     "queue": (bystanders.UNKNOWN,),
     **dict.fromkeys(("counter", "log", "continue", "last"), ()),
 }
@@ -82,7 +68,9 @@ def tables(objects: Iterable[Object], without: Iterable[tuple[str, str]]) -> lis
                 chains[key][body["name"]] = _chain(body)
             elif kind == "rule" and key in chains:
                 chain = chains[key][body["chain"]]
-                chain.rules.append(Rule(f"handle {body['handle']}", partial(_steps, body["expr"], sets[key])))
+                chain.rules.append(
+                    Rule(f"handle {body['handle']}", partial(_steps, body["expr"], sets[key], key[0] == "inet"))
+                )
     return [
         Table(" ".join(key), _VERSIONS[key[0]], held, active[key]) for key, held in chains.items() if key not in without
     ]
@@ -92,14 +80,14 @@ def _chain(body: Object) -> Chain:
     return Chain(body["name"], body.get("hook"), body.get("prio", 0), body.get("policy", bystanders.ACCEPT))
 
 
-def _steps(expressions: list[Object], sets: Sets, packet: Packet) -> list[Step]:
+def _steps(expressions: list[Object], sets: Sets, inet: bool, packet: Packet) -> list[Step]:
     try:
-        return list(_done(expressions, sets, packet))
+        return list(_done(expressions, sets, inet, packet))
     except _STRANGE:
         return [Step(None, bystanders.UNKNOWN, bystanders.UNKNOWN)]
 
 
-def _done(expressions: list[Object], sets: Sets, packet: Packet) -> Iterator[Step]:
+def _done(expressions: list[Object], sets: Sets, inet: bool, packet: Packet) -> Iterator[Step]:
     """Yield what a rule does to a packet, as far as its matches let it."""
     truth: Truth = True
     for expression in expressions:
@@ -110,6 +98,8 @@ def _done(expressions: list[Object], sets: Sets, packet: Packet) -> Iterator[Ste
             for applies, verdict in _looked_up(body, sets, packet):
                 yield _verdict(every((truth, applies)), *verdict)
             return
+        elif kind == bystanders.REJECT:
+            yield Step(every((truth, _is_for(body, expressions, inet, packet))), kind)
         elif kind in (*_PLAIN, bystanders.JUMP, bystanders.GOTO):
             yield _verdict(truth, kind, body)
         elif kind == "mangle":
@@ -119,7 +109,8 @@ def _done(expressions: list[Object], sets: Sets, packet: Packet) -> Iterator[Ste
             elif "meta" in body["key"]:
                 yield Step(truth, bystanders.REROUTE)
         elif kind == "xt" and body.get("type") == "target":
-            for action in _TARGETS.get(body["name"], (bystanders.UNKNOWN,)):
+            # Of the compatibility layer for iptables nft shows the name only.
+            for action in TARGETS.get(body["name"], (bystanders.UNKNOWN,)):
                 yield Step(truth, action, body["name"] if action == bystanders.UNKNOWN else "")
         elif kind in _STATEMENTS:
             for action in _STATEMENTS[kind]:
@@ -128,6 +119,23 @@ def _done(expressions: list[Object], sets: Sets, packet: Packet) -> Iterator[Ste
             truth = None if truth else truth
         if truth is False:
             return
+
+
+def _is_for(body: Object | None, expressions: list[Object], inet: bool, packet: Packet) -> Truth:
+    """Tell whether a reject is for the packet's IP version: a match that says so is not always listed with it."""
+    kind = (body or {}).get("type")
+    if kind in ("icmp", "icmpv6"):
+        return kind == {4: "icmp", 6: "icmpv6"}[packet.version]
+    if kind == "tcp reset" and inet and not any(map(_names_version, expressions)):
+        return None
+    return True
+
+
+def _names_version(part: Any) -> bool:
+    """Tell whether an expression looks at what one IP version only has."""
+    if isinstance(part, dict):
+        return part.get("protocol") in ("ip", "ip6") or part.get("key") == "nfproto" or _names_version([*part.values()])
+    return isinstance(part, list) and any(map(_names_version, part))
 
 
 def _verdict(applies: Truth, kind: str, body: Any) -> Step:
@@ -156,7 +164,7 @@ def _looked_up(body: Object, sets: Sets, packet: Packet) -> Iterator[tuple[Truth
 
 def _changes(named: Object) -> bool:
     """Tell whether packets or time change what a set holds."""
-    return bool({"dynamic", "timeout"} & set(named.get("flags", []))) or "timeout" in named
+    return any(flag in named.get("flags", ()) for flag in ("dynamic", "timeout"))
 
 
 def _match(body: Object, sets: Sets, packet: Packet) -> Truth:

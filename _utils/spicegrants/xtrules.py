@@ -19,7 +19,8 @@ _PRIORITIES = {
     "filter": {"output": 0},
     "security": {"output": 50},
 }
-_TARGETS = {
+# What targets do to a packet; any other is a chain, or not known.
+TARGETS = {
     "ACCEPT": (bystanders.ACCEPT,),
     "DROP": (bystanders.DROP,),
     "REJECT": (bystanders.REJECT,),
@@ -96,8 +97,8 @@ def _read(words: list[str]) -> tuple[list[Match], list[tuple[str, str]]]:
 
 
 def _actions(option: str, target: str) -> list[tuple[str, str]]:
-    if target in _TARGETS:
-        return [(action, "") for action in _TARGETS[target]]
+    if target in TARGETS:
+        return [(action, "") for action in TARGETS[target]]
     return [(bystanders.GOTO if option == "-g" else bystanders.JUMP, target)]
 
 

@@ -4,6 +4,7 @@ import random
 
 UID, GID, PORT = 1021, 1500, 20002
 ADDRESSES = {4: "192.168.2.2", 6: "fd00:2::2"}
+ELSEWHERE = "192.168.2.3"
 
 _OWNERS = [
     f"meta sk{kind} {text}"
@@ -58,7 +59,7 @@ _OTHERS = [
     "meta length > 1000",
     "th dport 20002",
 ]
-_INET = ["meta nfproto ipv4", "meta nfproto ipv6"]
+_INET = ["meta nfproto ipv4", "meta nfproto ipv6", "meta nfproto { ipv4, ipv6 }"]
 _DESTINATIONS = {
     4: [
         f"ip daddr {text}"
@@ -109,7 +110,15 @@ _SETS = {
 def nft(seed):
     """Return one or two tables."""
     dice = random.Random(seed)  # noqa: S311 - nothing secret
-    return "\n".join(_table(dice, f"site{number}") for number in range(dice.randint(1, 2)))
+    tables = [_table(dice, f"site{number}") for number in range(dice.randint(1, 2))]
+    return "\n".join([*tables, *dice.choice([[], [], [_rewriting(dice)]])])
+
+
+def _rewriting(dice):
+    """Sends some connections elsewhere, before most chains look at them."""
+    port = dice.choice(["20002", "22", "20000-20005"])
+    lines = ["table ip rewriting {", "chain base {", "type nat hook output priority -100;"]
+    return "\n".join([*lines, f"tcp dport {port} dnat to {ELSEWHERE}:20004", "}", "}"])
 
 
 def _table(dice, name):
@@ -120,7 +129,7 @@ def _table(dice, name):
     matches += [_INET] if family == "inet" else []
     verdicts = ["accept", "drop", "drop", "return", "continue", "counter", "meta mark set 7", "notrack"]
     if hook == "output":
-        verdicts += ["reject", "reject with tcp reset"]
+        verdicts += ["reject", "reject with tcp reset", *(["reject with icmpx 3"] if family == "inet" else [])]
     below = [
         "jump a",
         "goto a",
@@ -150,9 +159,8 @@ def _rules(dice, matches, verdicts, count):
         chosen = [dice.choice(dice.choice(matches)) for _ in range(dice.randint(0, 2))]
         # One header of the network layer a rule: nft refuses those that exclude each other.
         headers = [text for text in chosen if text.startswith(("ip", "meta nfproto"))]
-        protocols = [
-            text for text in chosen if text.startswith(("tcp", "udp", "th", "meta l4proto")) or ". tcp" in text
-        ]
+        transport = ("tcp", "udp", "th", "meta l4proto", "ip protocol", "ip6 nexthdr")
+        protocols = [text for text in chosen if text.startswith(transport) or ". tcp" in text]
         chosen = [text for text in chosen if text not in (*headers[1:], *protocols[1:])]
         verdict = dice.choice(verdicts)
         if any(text.startswith(("udp", "meta l4proto {")) for text in chosen) and "tcp" in verdict:

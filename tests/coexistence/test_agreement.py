@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from coexistence import rulesets
-from coexistence.rulesets import ADDRESSES, GID, PORT, UID
+from coexistence.rulesets import ADDRESSES, ELSEWHERE, GID, PORT, UID
 from scene import Listener, Machine, connect, need
 from scene.machine import CHECKOUT
 
@@ -73,7 +73,7 @@ def machine():
     with Machine("client") as client, Machine("server") as server:
         link = connect(client, server, ["192.168.2.22/24", "fd00:2::22/64"], ["192.168.2.2/24", "fd00:2::2/64"])
         address = json.loads(server.run(["ip", "-json", "link", "show", link.b_dev]).stdout)[0]["address"]
-        for to in ADDRESSES.values():
+        for to in (*ADDRESSES.values(), ELSEWHERE):
             client.run(["ip", "neighbour", "replace", to, "lladdr", address, "dev", link.a_dev, "nud", "permanent"])
         with Listener(server, [PORT]):
             yield client

@@ -107,6 +107,21 @@ def test_what_cannot_be_told_is_said_to_be_so(guarded):
         assert "is unreachable with the viewer's group: chain inet site out" in said and said.endswith("may drop it")
 
 
+def test_rules_that_no_program_can_read(guarded):
+    """A container made them with a program of its own, say: whether they are in the way cannot be told."""
+    with loaded(guarded, "iptables-legacy", LETS_OUT_THE_WEB["iptables-legacy"]):
+        guarded.client.run(["mv", "/usr/sbin/iptables-legacy-save", "/usr/sbin/away"])
+        try:
+            found = explained(guarded, "myself", "debianx")
+        finally:
+            guarded.client.run(["mv", "/usr/sbin/away", "/usr/sbin/iptables-legacy-save"])
+        assert found["answer"] == "in doubt"
+        assert (
+            "chain iptables-legacy ip filter OUTPUT (rule 1 which-cannot-be-read) may drop it"
+            in found["firewall"]["why"]
+        )
+
+
 def test_a_server_that_is_down_is_nobodys_chain(guarded):
     """Rules of others that let the user through are not blamed for it."""
     with loaded(guarded, "iptables-nft", LETS_OUT_THE_WEB["iptables-nft"]):

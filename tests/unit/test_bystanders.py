@@ -218,6 +218,8 @@ def test_without_the_device_rules_about_it_cannot_be_told():
 
 # What is not known
 
+TO_SERVER = {"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": "192.168.2.2"}}
+
 
 def listing(expressions, policy="accept"):
     """A table with one base chain and one rule."""
@@ -276,6 +278,32 @@ def test_an_expression_that_is_not_known(unknown):
     )
     udp = {"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "dport"}}, "right": 53}}
     assert word(bystanders.find(nftrules.tables(listing([unknown, udp, {"drop": None}]), ()), PACKET)) == "passes"
+
+
+@pytest.mark.parametrize(
+    ("expressions", "family", "expected"),
+    [
+        ([{"reject": {"type": "icmp", "expr": 3}}], "inet", ("drops", "passes")),
+        ([{"reject": {"type": "icmpv6", "expr": 4}}], "inet", ("passes", "drops")),
+        ([{"reject": {"type": "icmpx", "expr": 1}}], "inet", ("drops", "drops")),
+        ([{"reject": {"type": "tcp reset"}}], "inet", ("may drop", "may drop")),
+        ([{"reject": {"type": "tcp reset"}}], "ip", ("drops", "passes")),
+        ([TO_SERVER, {"reject": {"type": "tcp reset"}}], "inet", ("drops", "passes")),
+    ],
+)
+def test_a_reject_that_is_for_one_ip_version(expressions, family, expected):
+    """nft 1.0.6 does not list 'meta nfproto ipv4' with a reject that goes with it, nor with a reset."""
+    objects = json.loads(json.dumps(listing(expressions)).replace("inet", family))
+    found = [word(bystanders.find(nftrules.tables(objects, ()), packet)) for packet in (PACKET, PACKET6)]
+    assert tuple(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"), [("REJECT", "drops"), ("LOG", "passes"), ("MASQUERADE", "passes"), ("NFQUEUE", "may drop")]
+)
+def test_a_target_of_which_nft_lists_the_name_only(target, expected):
+    objects = listing([{"xt": {"type": "target", "name": target}}])
+    assert word(bystanders.find(nftrules.tables(objects, ()), PACKET)) == expected
 
 
 def test_a_table_that_may_be_asleep():

@@ -15,6 +15,9 @@ from spicegrants.host import disk, run
 # By family: its programs, and where the kernel names the tables that iptables-legacy made.
 _FAMILIES = {"ip": ("iptables", "/proc/net/ip_tables_names"), "ip6": ("ip6tables", "/proc/net/ip6_tables_names")}
 
+# Rules that are there and that no program of this machine can read: they may be anything.
+_UNREAD = "*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j which-cannot-be-read\n"
+
 
 def read() -> list[Table]:
     """Return the tables of all but us.
@@ -33,7 +36,7 @@ def read() -> list[Table]:
             hidden |= {(family, table.name.partition(" ")[2]) for table in shown}
             found += shown
         if disk.read_text(names):
-            found += xtrules.tables(family, run.run([f"{program}-legacy-save"]), "iptables-legacy")
+            found += xtrules.tables(family, _legacy(program), "iptables-legacy")
     return [*nftrules.tables(objects, hidden), *found]
 
 
@@ -55,6 +58,14 @@ def before(wanted: Wanted, user: str, vm: str, tables: Iterable[Table]) -> dict[
 def _tells_all(objects: list[dict[str, Any]], family: str) -> bool:
     rules = (entry["rule"] for entry in objects if entry.get("rule", {}).get("family") == family)
     return not any("xt" in expression for rule in rules for expression in rule["expr"])
+
+
+def _legacy(program: str) -> str:
+    """Return what iptables-legacy-save prints, whatever it is called here."""
+    for name in (f"{program}-legacy-save", f"{program}-save"):
+        if _installed(name) and "nf_tables" not in run.run([name, "--version"]):
+            return run.run([name])
+    return _UNREAD
 
 
 def _device(uid: int, address: str) -> str | None:
