@@ -11,8 +11,6 @@ PACKAGES = {
     "Xvfb": "xvfb",
     "import": "imagemagick",
     "ip": "iproute2",
-    "iptables-legacy": "iptables",
-    "iptables-nft": "iptables",
     "nft": "nftables",
     "iptables-legacy": "iptables",
     "iptables-nft": "iptables",
