@@ -135,9 +135,10 @@ def plan(wanted=None):
     try:
         wanted = wanted or current.compiled()
         run.as_root()
-        mechanism, _ = _mechanism(wanted)
+        mechanism, reason = _mechanism(wanted)
         stored, _ = _boot_plan(mechanism.loading(wanted))
-        return as_dict((*mechanism.plan(wanted).changes, *stored, *_left_over(mechanism)))
+        changes = (*_newly(mechanism, reason), *mechanism.plan(wanted).changes, *stored, *_left_over(mechanism))
+        return as_dict(changes)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 
@@ -166,10 +167,10 @@ def apply(wanted=None):
     try:
         wanted = wanted or current.compiled()
         run.as_root()
-        mechanism, _ = _mechanism(wanted)
+        mechanism, reason = _mechanism(wanted)
         planned, loading = mechanism.plan(wanted), mechanism.loading(wanted)
-        stored_changes, write = _boot_plan(loading)
-        left_over = _left_over(mechanism)
+        stored, write = _boot_plan(loading)
+        changes = (*_newly(mechanism, reason), *planned.changes, *stored, *_left_over(mechanism))
         # Stored first: whenever this ends, a boot loads nothing that is revoked.
         entries = boot.wanted_entries(loading)
         for path in write:
@@ -184,7 +185,7 @@ def apply(wanted=None):
                 raise SystemFault(f"{mechanism.name} does not hold the rules yet: those of {other.name} stay")
             _end_sessions(wanted, guard.closed(other.elements(), guard.wanted_elements(wanted)))
             _take_away(other)
-        return as_dict((*planned.changes, *stored_changes, *left_over))
+        return as_dict(changes)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 
@@ -240,6 +241,12 @@ def _end_sessions(wanted, closed):
 
 def _boot_plan(loading):
     return boot.plan(loading, {path: disk.read(path) for path in (*boot.PATHS, *loading.files)})
+
+
+def _newly(mechanism, reason):
+    """Say which mechanism is used, and why, where it has not been used before."""
+    known = any(disk.read(path) is not None for path in boot.GUARDS[mechanism.name])
+    return [] if known else [Change("firewall", f"uses {mechanism.name}: {reason}")]
 
 
 def _left_over(mechanism):
