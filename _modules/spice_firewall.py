@@ -3,14 +3,14 @@ Query and enforce the firewall layer: who may connect to the consoles' ports, by
 
 .. versionadded:: 0.1.0
 
-The rules live in a table of their own, ``inet spice_grant``; no other table is ever changed. A connection to a guarded
-port passes if UID and GID of the process that made the socket, the destination address and the port are an element of
-the table's map; everything else is logged and reset, in the output and in the forward hook.
+The rules live in a table of their own, ``inet spice_grant``, or, where there is no nftables, in chains of their own,
+``SPICE-GRANT...`` of iptables; no other rule is ever changed. A connection to a guarded port passes if UID and GID of
+the process that made the socket, the destination address and the port are those of a grant; everything else is logged
+and reset, whether it comes from this machine or is only forwarded by it.
 
-:depends: nftables 1.0 or newer
+:depends: nftables 1.0 or newer, or iptables
 """
 
-import json
 import os
 import pwd
 import sys as _sys
@@ -22,12 +22,15 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import boot, nftables, owners
-from spicegrants.errors import LiveStateUnreadable, SpiceGrantError
-from spicegrants.host import current, disk, run, sockets
-from spicegrants.plan import as_dict
+from spicegrants import boot, guard
+from spicegrants.errors import SpiceGrantError, SystemFault
+from spicegrants.host import backends, current, desktop, disk, run, sockets
+from spicegrants.model import Firewall
+from spicegrants.plan import Change, as_dict
 
 __virtualname__ = "spice_firewall"
+# Directories that go once nothing is in them.
+_OWN = sorted({os.path.dirname(path) for path in (boot.SCRIPT, *boot.DROP_INS)})
 __outputter__ = {"rules": "nested"}
 
 
@@ -37,9 +40,11 @@ def __virtual__():
 
 def backend():
     """
-    Return which firewall mechanism enforces the rules.
+    Return which firewall mechanism enforces the rules on this machine, its version, and why it is that one.
 
-    Runs ``nft --version``. Raises CommandExecutionError if nft is missing.
+    The keys are ``backend`` (``nftables``, ``iptables-nft`` or ``iptables-legacy``), ``version`` and ``reason``. Reads
+    the stored policy, whose ``firewall: {backend: ...}`` decides; without one, or with ``auto``, it is nftables
+    wherever that works. Runs ``nft`` or ``iptables``. Raises CommandExecutionError if neither is installed.
 
     CLI Example:
 
@@ -48,7 +53,9 @@ def backend():
         salt '*' spice_firewall.backend
     """
     try:
-        return {"backend": "nftables", "version": run.run(["nft", "--version"]).strip()}
+        run.as_root()
+        mechanism, reason = _mechanism()
+        return {"backend": mechanism.name, "version": mechanism.version(), "reason": reason}
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 
@@ -64,7 +71,7 @@ def rules(foreign=True):
     foreign
         Whether to list rules of other tables. Defaults to ``True``.
 
-    Runs ``nft list ruleset``. Raises CommandExecutionError if the ruleset cannot be read.
+    Runs ``nft list ruleset`` or ``iptables-save``. Raises CommandExecutionError if the rules cannot be read.
 
     CLI Example:
 
@@ -74,13 +81,10 @@ def rules(foreign=True):
     """
     try:
         run.as_root()
-        objects = _listed(["list", "ruleset"])
+        found = _mechanism()[0].rules(foreign)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     users = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()}
-    found = owners.ours(objects)
-    if foreign:
-        found += owners.foreign(objects)
     return [{"user": users.get(rule.get("uid")), **rule} for rule in found]
 
 
@@ -91,7 +95,8 @@ def denied():
     The keys are ``uid``, ``gid``, ``address``, ``port`` and ``packets``. Forwarded connections have no owner and are
     only in the log.
 
-    Runs ``nft list table``. Raises CommandExecutionError if the table cannot be read.
+    Runs ``nft list table``. Raises CommandExecutionError if the table cannot be read, or if iptables enforces the
+    rules: that keeps no such list.
 
     CLI Example:
 
@@ -101,7 +106,7 @@ def denied():
     """
     try:
         run.as_root()
-        refused = nftables.denied(_table() or [])
+        refused = _mechanism()[0].denied()
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     return [
@@ -117,8 +122,9 @@ def plan(wanted=None):
     wanted
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
-    Reads the stored policy, accounts, the servers' addresses, the files for the boot; runs ``nft list table``. Returns
-    an empty dict if everything is as it must be. Raises CommandExecutionError if something cannot be read.
+    Reads the stored policy, accounts, the servers' addresses, the files for the boot; runs ``nft list table`` or
+    ``iptables-save``. Returns an empty dict if everything is as it must be. Raises CommandExecutionError if something
+    cannot be read.
 
     CLI Example:
 
@@ -128,7 +134,11 @@ def plan(wanted=None):
     """
     try:
         wanted = wanted or current.compiled()
-        return as_dict((*_plan(wanted).changes, *_boot_plan(wanted)[0]))
+        run.as_root()
+        mechanism, reason = _mechanism(wanted)
+        stored, _ = _boot_plan(mechanism.loading(wanted))
+        changes = (*_newly(mechanism, reason), *mechanism.plan(wanted).changes, *stored, *_left_over(mechanism))
+        return as_dict(changes)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 
@@ -140,10 +150,13 @@ def apply(wanted=None):
     wanted
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
-    Returns what was changed, as :func:`plan` does. Writes the rules to ``/var/lib/spice-grant``, a unit and a drop-in
-    for ``nftables.service`` to ``/etc/systemd/system``; runs ``nft list table`` and, if something must change,
-    ``nft -f`` and ``systemctl daemon-reload``, and ``ss --kill`` for live sessions that lost their grant. Raises
-    CommandExecutionError if nft refuses: then the kernel's rules are as they were.
+    Returns what was changed, as :func:`plan` does. Writes the rules to ``/var/lib/spice-grant``, what loads them to
+    ``/usr/local/lib/spice-grant``, a unit and drop-ins for the services that flush rules to ``/etc/systemd/system``.
+    Runs ``nft list table`` or ``iptables-save`` and, if something must change, ``nft -f`` or ``iptables-restore``,
+    ``systemctl daemon-reload``, and ``ss --kill`` for live sessions that lost their grant, whose users are told so on
+    their desktops, by a process of their own. Rules of a mechanism that is not used any more go last.
+    Raises CommandExecutionError if the rules are refused: then the kernel's are as they were, with iptables those of
+    the IP version that was refused.
 
     CLI Example:
 
@@ -153,31 +166,39 @@ def apply(wanted=None):
     """
     try:
         wanted = wanted or current.compiled()
-        planned, (stored_changes, write) = _plan(wanted), _boot_plan(wanted)
+        run.as_root()
+        mechanism, reason = _mechanism(wanted)
+        planned, loading = mechanism.plan(wanted), mechanism.loading(wanted)
+        stored, write = _boot_plan(loading)
+        changes = (*_newly(mechanism, reason), *planned.changes, *stored, *_left_over(mechanism))
         # Stored first: whenever this ends, a boot loads nothing that is revoked.
-        entries = boot.wanted_entries(wanted)
+        entries = boot.wanted_entries(loading)
         for path in write:
             disk.make_parents(path)
             disk.write(path, entries[path])
         if any(path.startswith(boot.UNITS) for path in write):
             _reload_units()
-        if planned.commands:
-            run.run(["nft", "-j", "-f", "-"], text=json.dumps({"nftables": planned.commands}))
-        sockets.end(planned.closed)
-        return as_dict((*planned.changes, *stored_changes))
+        mechanism.send(planned.commands)
+        _end_sessions(wanted, planned.closed)
+        for other in backends.left_over(mechanism):
+            if mechanism.plan(wanted).changes:
+                raise SystemFault(f"{mechanism.name} does not hold the rules yet: those of {other.name} stay")
+            _end_sessions(wanted, guard.closed(other.elements(), guard.wanted_elements(wanted)))
+            _take_away(other)
+        return as_dict(changes)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 
 
 def remove(test=False):
     """
-    Remove our table, and with it the guard: afterwards every user reaches every console's port.
+    Remove our rules, and with them the guard: afterwards every user reaches every console's port.
 
     test
         Whether only to say what would change. Defaults to ``False``.
 
-    Returns what was changed. Removes what :func:`apply` writes; runs ``nft delete table`` and ``systemctl
-    daemon-reload``. Raises CommandExecutionError if nft refuses.
+    Returns what was changed. Removes what :func:`apply` writes, whichever mechanism held it; runs ``nft delete table``,
+    ``iptables-restore`` and ``systemctl daemon-reload``. Raises CommandExecutionError if the rules cannot be removed.
 
     CLI Example:
 
@@ -187,48 +208,64 @@ def remove(test=False):
     """
     try:
         run.as_root()
-        stored = [path for path in boot.PATHS if disk.read(path) is not None]
-        guarded = _table() is not None
+        guards = [path for paths in boot.GUARDS.values() for path in paths]
+        stored = [path for path in (*boot.PATHS, *guards) if disk.read(path) is not None]
+        hollow = [directory for directory in _OWN if disk.read(directory) and not disk.names_in(directory)]
+        holding = backends.holding()
         if not test:
             for path in stored:
                 disk.remove(path)
+            for directory in _OWN:
+                disk.prune(directory)
             if stored:
-                disk.prune(os.path.dirname(boot.DROP_IN))
                 _reload_units()
-            if guarded:
-                run.run(["nft", "delete", "table", nftables.FAMILY, nftables.TABLE])
+            for mechanism in holding:
+                mechanism.delete()
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
-    done = [f"removes {path}" for path in stored] + ["removes the guard"] * guarded
+    done = [f"removes {path}" for path in (*stored, *hollow)] + [
+        f"removes the guard from {entry.name}" for entry in holding
+    ]
     return {"layers": {"firewall": done}} if done else {}
 
 
-def _plan(wanted):
-    run.as_root()
-    return nftables.plan(wanted, _table())
+def _mechanism(wanted=None):
+    """Return the mechanism that the policy asks for, and why; without a policy, the machine decides."""
+    policy = wanted.policy if wanted else current.stored().policy
+    return backends.choose((policy.firewall if policy else Firewall()).backend)
 
 
-def _boot_plan(wanted):
-    return boot.plan(wanted, {path: disk.read(path) for path in boot.PATHS})
+def _end_sessions(wanted, closed):
+    desktop.tell(desktop.notices(wanted, sockets.end(closed)), wanted.gid)
+
+
+def _boot_plan(loading):
+    return boot.plan(loading, {path: disk.read(path) for path in (*boot.PATHS, *loading.files)})
+
+
+def _newly(mechanism, reason):
+    """Say which mechanism is used, and why, where it has not been used before."""
+    known = any(disk.read(path) is not None for path in boot.GUARDS[mechanism.name])
+    return [] if known else [Change("firewall", f"uses {mechanism.name}: {reason}")]
+
+
+def _left_over(mechanism):
+    """Say what becomes of the rules that an earlier run gave to another mechanism."""
+    return [
+        Change("firewall", f"removes the guard from {other.name}, now that {mechanism.name} holds it")
+        for other in backends.left_over(mechanism)
+    ]
+
+
+def _take_away(mechanism):
+    """Remove the rules of a mechanism, and then what says that it was in use."""
+    if mechanism.present():
+        mechanism.delete()
+    for path in boot.GUARDS[mechanism.name]:
+        disk.remove(path)
 
 
 def _reload_units():
     """Have systemd read its units anew, where it runs: not in a chroot or a container without it."""
     if os.path.isdir("/run/systemd/system"):
         run.run(["systemctl", "daemon-reload"])
-
-
-def _table():
-    """Return the objects of our table; None if there is no such table, which is not the same as unreadable."""
-    listing = ["nft", "-nj", "list", "table", nftables.FAMILY, nftables.TABLE]
-    done = run.attempt(listing)
-    if done.returncode == 0:
-        return run.as_json(done.stdout, "nft list table")["nftables"]
-    tables = [entry["table"] for entry in _listed(["list", "tables"]) if "table" in entry]
-    if any((table["family"], table["name"]) == (nftables.FAMILY, nftables.TABLE) for table in tables):
-        raise LiveStateUnreadable(f"nft list table ended with {done.returncode}: {done.stderr.strip()}")
-    return None
-
-
-def _listed(what):
-    return run.as_json(run.run(["nft", "-nj", *what]), f"nft {' '.join(what)}")["nftables"]

@@ -18,10 +18,10 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
-from spicegrants import declared, nftables, sudoers, verdict
+from spicegrants import declared, sudoers, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
-from spicegrants.host import current, lock, ruleset, sudo, trial
+from spicegrants.host import backends, current, lock, ruleset, sudo, trial
 from spicegrants.plan import as_dict, merge
 from spicegrants.reader import did_you_mean
 
@@ -175,7 +175,9 @@ def remove(test=False):
             changes = _removals(True)
             if current.exists():
                 changes = merge([changes, {"layers": {"policy": ["forgets the policy"]}}])
+            changes = merge([changes, as_dict(current.unfinished())])
             if changes and not test:
+                current.sweep()
                 _removals(False)
                 errors = [f"left: {what}" for what in declared.sentences(_removals(True))]
                 if not errors:
@@ -308,9 +310,10 @@ def verify(user=None, vm=None):
     vms = [vm] if vm else sorted(wanted.policy.vms)
     try:
         users = [trial.account(wanted, user)] if user else trial.everybody(wanted)
+        mechanism, _ = backends.choose(wanted.policy.firewall.backend)
         result = verdict.matrix(
             (name, tried, verdict.cell(reasons.access_of(wanted, name, tried) is not None, attempt))
-            for name, tried, attempt in trial.attempts(wanted, users, vms, _refusals)
+            for name, tried, attempt in trial.attempts(wanted, users, vms, mechanism.witness())
         )
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -335,7 +338,7 @@ def _enforce(decide, test):
                 return {"changes": {}, "errors": [], "warnings": []}
             wanted = current.compiled(policy, stored)
             becomes = declared.remember(stored, wanted, __salt__["spice_viewer.originals"](wanted))
-            policy_changes = as_dict([*declared.changes(stored, becomes), *current.exposed()])
+            policy_changes = as_dict([*declared.changes(stored, becomes), *current.exposed(), *current.unfinished()])
             plans = _plans(wanted)
             refusal = __salt__["spice_sudoers.refusal"](wanted) if plans["sudoers"] else None
             if refusal:
@@ -348,7 +351,7 @@ def _enforce(decide, test):
                 current.keep(becomes)
                 applied, failed = _apply(wanted, plans)
                 changes = merge([policy_changes, *(plans[layer] for layer in applied)])
-                errors += failed
+                errors += [*failed, *_swept()]
     except PolicyError as error:
         raise SaltInvocationError(str(error)) from error
     except SpiceGrantError as error:
@@ -397,6 +400,15 @@ def _apply(wanted, plans):
     return applied, errors
 
 
+def _swept():
+    """Remove what interrupted runs left; return what hindered that, which keeps no layer from being changed."""
+    try:
+        current.sweep()
+    except SystemFault as error:
+        return [f"policy: {error}"]
+    return []
+
+
 def _compiled():
     try:
         return current.compiled()
@@ -434,10 +446,3 @@ def _listed(wanted):
         }
         for access in wanted.accesses
     ]
-
-
-def _refusals():
-    return {
-        nftables.Key(entry["uid"], entry["gid"], entry["address"], entry["port"]): entry["packets"]
-        for entry in __salt__["spice_firewall.denied"]()
-    }

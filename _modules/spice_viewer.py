@@ -24,11 +24,11 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import launcher, viewer
+from spicegrants import declared, launcher, viewer
 from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.files import Directory, Link, Other
 from spicegrants.host import current, disk, overrides, run
-from spicegrants.plan import as_dict
+from spicegrants.plan import Change, as_dict
 
 __virtualname__ = "spice_viewer"
 
@@ -87,7 +87,9 @@ def plan(wanted=None):
         salt '*' spice_viewer.plan
     """
     try:
-        return as_dict(_plan(wanted or current.compiled()).changes)
+        kept = current.stored()
+        wanted = wanted or current.compiled(kept=kept)
+        return as_dict((*_plan(wanted).changes, *_words(_leftovers(kept, wanted))))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 
@@ -156,9 +158,10 @@ def apply(wanted=None):
     wanted
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
-    Writes below ``/etc/spice-grant``, the launcher and its desktop file below ``/usr/local``, owner and mode of the
-    viewers; runs ``groupadd``, ``gpasswd`` and ``dpkg-statoverride``. Raises CommandExecutionError if something cannot
-    be written.
+    A viewer or group that the policy names no more is given back or, if we made it, removed. Writes below
+    ``/etc/spice-grant``, the launcher and its desktop file below ``/usr/local``, owner and mode of the
+    viewers, and their lines in ``/etc/permissions.local`` where the system has ``permctl`` or ``chkstat``; runs
+    ``groupadd``, ``gpasswd`` and ``dpkg-statoverride``. Raises CommandExecutionError if something cannot be written.
 
     CLI Example:
 
@@ -167,15 +170,16 @@ def apply(wanted=None):
         salt '*' spice_viewer.apply
     """
     try:
-        wanted = wanted or current.compiled()
-        planned = _plan(wanted)
+        kept = current.stored()
+        wanted = wanted or current.compiled(kept=kept)
+        planned, leftovers = _plan(wanted), _leftovers(kept, wanted)
         if planned.create_group or planned.strip:
             ensure_group(wanted)
             wanted = current.compiled(wanted.policy)
         for path in planned.programs:
             _restrict(path, wanted.gid)
         for path in planned.overrides:
-            overrides.write(path, "root", wanted.policy.viewer.group, viewer.VIEWER_MODE)
+            overrides.mechanism().write(path, "root", wanted.policy.viewer.group, viewer.VIEWER_MODE)
         entries = viewer.wanted_entries(wanted, _launcher())
         for path in planned.write:
             if isinstance(entries[path], Directory):
@@ -186,7 +190,10 @@ def apply(wanted=None):
                 disk.write(path, entries[path])
         for path in planned.remove:
             disk.remove(path)
-        return as_dict(planned.changes)
+        for _, step in leftovers:
+            step()
+        current.keep(declared.settled(kept, wanted.policy))
+        return as_dict((*planned.changes, *_words(leftovers)))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 
@@ -218,20 +225,41 @@ def remove(test=False):
 
 def _removal(kept):
     """Return what is to be removed: words, and what does it, in order."""
-    steps = []
-    for path in kept.originals if overrides.supported() else ():
-        # First of all: dpkg refuses to work while an override names a group that is gone.
-        if overrides.read(path) is not None:
-            steps.append((f"leaves owner and mode of {path} to its package", partial(overrides.remove, path)))
-    for path, rights in kept.originals.items():
-        if os.path.lexists(path) and _program(path) != viewer.Program(*rights):
-            steps.append((f"gives {path} back its owner and mode", partial(_set_rights, path, *rights)))
+    steps = _given_back(kept, kept.originals)
     for path in (*sorted(_held(), reverse=True), viewer.LAUNCHER, viewer.DESKTOP):
         if disk.read(path) is not None:
             steps.append((f"removes {path}", partial(disk.remove, path)))
-    if kept.made_group and kept.group in {entry.gr_name for entry in grp.getgrall()}:
-        steps.append((f"removes group {kept.group}", partial(run.run, ["groupdel", kept.group])))
+    return steps + _without(declared.made_groups(kept))
+
+
+def _leftovers(kept, wanted):
+    """Return what is to be done about viewers and groups that are ours no more: words, and what does it, in order."""
+    paths, groups = declared.abandoned(kept, wanted.policy)
+    return _given_back(kept, paths) + _without(groups)
+
+
+def _given_back(kept, paths):
+    keeper, steps = overrides.mechanism(), []
+    for path in paths if keeper else ():
+        # First of all: dpkg refuses to work while an override names a group that is gone.
+        if keeper.read(path) is not None:
+            steps.append((f"leaves owner and mode of {path} to its package", partial(keeper.remove, path)))
+    for path in paths:
+        rights = kept.originals[path]
+        if _restricted(path) not in (None, viewer.Program(*rights)):
+            steps.append((f"gives {path} back its owner and mode", partial(_set_rights, path, *rights)))
     return steps
+
+
+def _without(groups):
+    present = {entry.gr_name for entry in grp.getgrall()}
+    return [
+        (f"removes group {name}", partial(run.run, ["groupdel", name])) for name in sorted(groups) if name in present
+    ]
+
+
+def _words(steps):
+    return [Change("viewer", what) for what, _ in steps]
 
 
 def _plan(wanted):
@@ -239,7 +267,8 @@ def _plan(wanted):
     entries = {path: entry for path in _places(wanted) if (entry := disk.read(path)) is not None}
     members = _members(wanted.policy.viewer.group)
     programs = {path: _program(path) for path in wanted.policy.viewer.paths}
-    kept = {path: overrides.read(path) for path in programs} if overrides.supported() else None
+    keeper = overrides.mechanism()
+    kept = {path: keeper.read(path) for path in programs} if keeper else None
     return viewer.plan(wanted, viewer.ViewerLive(members, programs, entries, kept), _launcher())
 
 
@@ -294,6 +323,14 @@ def _program(path):
     if not stat.S_ISREG(held.st_mode):
         raise SystemFault(f"spice:viewer:path: {path} is not a regular file: name the program itself, not a link to it")
     return viewer.Program(held.st_uid, held.st_gid, stat.S_IMODE(held.st_mode))
+
+
+def _restricted(path):
+    """Return the rights of what we restricted; None if it is gone, or something that we never would is in its place."""
+    try:
+        return _program(path)
+    except SystemFault:
+        return None
 
 
 def _restrict(path, gid):

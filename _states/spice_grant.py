@@ -25,7 +25,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __virtualname__ = "spice_grant"
 
-_FIELDS = ("user", "group", "vm", "nopasswd", "reason", "schedule", "valid_from", "valid_until")
+_FIELDS = ("user", "group", "vm", "nopasswd", "reason", "on_end", "schedule", "valid_from", "valid_until")
 
 # What is said if nothing changes, if something changed, and if it would with test=True.
 _PRESENT = ("The grants hold already.", "The grants hold now.", "The grants do not hold; a run would enforce them.")
@@ -45,7 +45,7 @@ def present(name, grants=None, exclusive=False, **kwargs):
     name
         Name of the one grant, if ``user`` or ``group`` and ``vm`` are given; otherwise any name.
 
-    user, group, vm, nopasswd, reason
+    user, group, vm, nopasswd, reason, on_end
         The one grant, with the keys that a grant has in pillar.
 
     grants

@@ -35,7 +35,16 @@ PACKAGES = {
         "xauth",
         "xvfb",
     ),
-    "test": ("debootstrap", "git", "iptables", "systemd-container"),
+    "test": (
+        "dbus-daemon",
+        "debootstrap",
+        "git",
+        "iptables",
+        "libnotify-bin",
+        "python3-gi",
+        "systemd-container",
+        "xdotool",
+    ),
 }
 
 

@@ -1,42 +1,74 @@
-"""The guard without Salt: rules that systemd loads before the network is up, and again after nftables.service.
+"""The guard without Salt: rules that systemd loads before the network is up, and again after whatever may flush them.
 
-What is stored is the very transaction that a run sends to the kernel, for ``nft -j -f``. No dependency on Salt, name
-resolution or a master.
+What is stored is the very text that a run sends to the kernel, for ``nft -j -f`` or ``iptables-restore``. No dependency
+on Salt, name resolution or a master.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from spicegrants import nftables
+from spicegrants import iptables, nftables
 from spicegrants.compile import Wanted
 from spicegrants.files import Entry, File, Link, difference
 from spicegrants.model import port_words
 from spicegrants.plan import Change
 
 STORE = "/var/lib/spice-grant"
-GUARD = f"{STORE}/guard.json"
 UNITS = "/etc/systemd/system"
+SCRIPT = "/usr/local/lib/spice-grant/load-guard"
 UNIT = f"{UNITS}/spice-grant.service"
 ENABLED = f"{UNITS}/sysinit.target.wants/spice-grant.service"
-DROP_IN = f"{UNITS}/nftables.service.d/spice-grant.conf"
-PATHS = (GUARD, UNIT, DROP_IN, ENABLED)
-# If the stored rules do not load, or load without leaving a guard (an empty file does), everything guarded is closed:
-# that needs no file, the ports stand in the unit. Numbers are all that comes from pillar.
-_LOAD = (
-    "/bin/sh -c '/usr/sbin/nft -j -f {guard} && /usr/sbin/nft list chain inet {table} output >/dev/null"
-    ' || /usr/sbin/nft "{closed}"\''
-)
-_CLOSED = (
-    "chain {hook} {{ type filter hook {hook} priority {priority}; tcp dport {{ {ports} }} reject with tcp reset; }};"
-)
-_UNIT_TEXT = """\
+# Services that flush rules, ours with them, and whether they do so at a reload as well. To give a reload to one that
+# has none would change what "reload-or-restart" means for it.
+FLUSHING = {
+    "nftables": True,
+    "iptables": True,
+    "ip6tables": True,
+    "firewalld": True,
+    "netfilter-persistent": False,
+    "ufw": False,
+}
+DROP_INS = {f"{UNITS}/{name}.service.d/spice-grant.conf": reloads for name, reloads in FLUSHING.items()}
+# By mechanism: the stored rules. Such a file also says that the mechanism is, or was, in use.
+GUARDS = {
+    "nftables": (f"{STORE}/guard.json",),
+    "iptables-nft": (f"{STORE}/guard.iptables-nft.4", f"{STORE}/guard.iptables-nft.6"),
+    "iptables-legacy": (f"{STORE}/guard.iptables-legacy.4", f"{STORE}/guard.iptables-legacy.6"),
+}
+PATHS = (SCRIPT, UNIT, *DROP_INS, ENABLED)
+_SCRIPT_TEXT = """\
+#!/bin/sh
+# Loads the guard before the SPICE consoles; made by spice_firewall.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+{commands}
+"""
+# If the stored rules do not load, or load without leaving a guard, all that is guarded is closed: the ports stand here.
+_IPTABLES_TEXT = """\
+close() {{
+    for chain in {chains}; do
+        $1 --wait --new $chain 2>/dev/null
+        for ports in {ranges}; do
+            $1 --wait --insert $chain -p tcp --dport $ports -j REJECT --reject-with tcp-reset
+        done
+    done
+}}
+call() {{
+    $1 --wait --check $2 {call} 2>/dev/null || $1 --wait --insert $2 {call}
+}}
+guard() {{
+    $1-restore --wait --noflush $2 && $1 --wait --check {guard} -g {deny} || close $1
+    {calls}
+}}
+"""
+_UNIT_TEXT = f"""\
 [Unit]
 Description=Guard before the SPICE consoles
 DefaultDependencies=no
-RequiresMountsFor={store}
-After=nftables.service
+RequiresMountsFor={STORE} {SCRIPT}
+After=nftables.service netfilter-persistent.service iptables.service ip6tables.service
 Wants=network-pre.target
 Before=network-pre.target shutdown.target
 Conflicts=shutdown.target
@@ -44,46 +76,95 @@ Conflicts=shutdown.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart={load}
-ExecReload={load}
+ExecStart=/bin/sh {SCRIPT}
+ExecReload=/bin/sh {SCRIPT}
 
 [Install]
 WantedBy=sysinit.target
 """
-# nftables.service flushes all tables whenever it starts, stops or reloads. The dash: whatever becomes of ours, the
-# site's own firewall does not fail for it.
-_DROP_IN_TEXT = """\
+# The dash: whatever becomes of ours, the site's own firewall does not fail for it.
+_DROP_IN_TEXT = f"""\
 [Service]
-ExecStartPost=-{load}
-ExecReload=-{load}
-ExecStopPost=-{load}
+ExecStartPost=-/bin/sh {SCRIPT}
+ExecStopPost=-/bin/sh {SCRIPT}
+"""
+_DROP_IN_RELOAD = f"""\
+ExecReload=-/bin/sh {SCRIPT}
 """
 
 
-def wanted_entries(wanted: Wanted) -> dict[str, Entry]:
-    """Return the files that there must be, by path."""
+@dataclass(frozen=True)
+class Loading:
+    """The stored rules by path, and the shell commands that load them."""
+
+    files: Mapping[str, bytes]
+    commands: tuple[str, ...]
+
+
+def for_nftables(wanted: Wanted) -> Loading:
+    """Return how nft loads the guard.
+
+    If the stored rules do not load, or load without leaving a guard (an empty file does), everything guarded is closed:
+    that needs no file, the ports stand in the command. Numbers are all that comes from pillar.
+    """
+    (path,) = GUARDS["nftables"]
     ports = port_words(wanted.policy.guarded_ports())
-    chains = [_CLOSED.format(hook=hook, priority=nftables.PRIORITY, ports=ports) for hook in ("output", "forward")]
+    refuse = f"priority {nftables.PRIORITY}; tcp dport {{ {ports} }} reject with tcp reset;"
+    chains = [f"chain {hook} {{ type filter hook {hook} {refuse} }};" for hook in ("output", "forward")]
     closed = f"table inet {nftables.TABLE} {{ {' '.join(chains)} }}"
-    load = _LOAD.format(guard=GUARD, table=nftables.TABLE, closed=closed)
+    check = f"nft list chain inet {nftables.TABLE} output >/dev/null"
+    document = {"nftables": nftables.plan(wanted, None).commands}
+    command = f'nft -j -f {path} && {check} || nft "{closed}"'
+    return Loading({path: (json.dumps(document, sort_keys=True) + "\n").encode()}, (command,))
+
+
+def for_iptables(wanted: Wanted, mechanism: str, tools: Mapping[int, str]) -> Loading:
+    """Return how iptables loads the guard: our chains in one step, then the calls, where they are missing.
+
+    mechanism
+        ``iptables-nft`` or ``iptables-legacy``.
+
+    tools
+        By IP version: the name of the program, as ``ip6tables-nft``.
+    """
+    files = {path: iptables.stored(wanted, version).encode() for version, path in zip(sorted(tools), GUARDS[mechanism])}
+    ranges = " ".join(f"{low}:{high}" for low, high in wanted.policy.guarded_ports())
+    calls = [f"call $1 {hook} {chain}" for hook, chain in iptables.HOOKS.items()]
+    functions = _IPTABLES_TEXT.format(
+        chains=" ".join(iptables.HOOKS.values()),
+        ranges=ranges,
+        call=" ".join(iptables.call("$3")),
+        guard=iptables.GUARD,
+        deny=iptables.DENY,
+        calls=" && ".join(calls),
+    )
+    guards = [f"guard {tools[version]} {path} || failed=1" for version, path in zip(sorted(tools), files)]
+    return Loading(files, (functions, "failed=0", *guards, "exit $failed"))
+
+
+def wanted_entries(loading: Loading) -> dict[str, Entry]:
+    """Return the files that there must be, by path."""
+    script = _SCRIPT_TEXT.format(commands="\n".join(loading.commands))
     return {
-        GUARD: File(_transaction(wanted), 0o600),
-        UNIT: File(_UNIT_TEXT.format(store=STORE, load=load).encode(), 0o644),
-        DROP_IN: File(_DROP_IN_TEXT.format(load=load).encode(), 0o644),
+        **{path: File(content, 0o600) for path, content in loading.files.items()},
+        SCRIPT: File(script.encode(), 0o755),
+        UNIT: File(_UNIT_TEXT.encode(), 0o644),
+        **{
+            path: File((_DROP_IN_TEXT + _DROP_IN_RELOAD * reloads).encode(), 0o644)
+            for path, reloads in DROP_INS.items()
+        },
         ENABLED: Link(UNIT),
     }
 
 
-def _transaction(wanted: Wanted) -> bytes:
-    document = {"nftables": nftables.plan(wanted, None).commands}
-    return (json.dumps(document, sort_keys=True) + "\n").encode()
-
-
-def plan(wanted: Wanted, live: Mapping[str, Entry]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+def plan(loading: Loading, live: Mapping[str, Entry]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Compare what must be stored with what is; return changes in words, and the paths to write."""
-    verbs = {path: difference(entry, live.get(path)) for path, entry in wanted_entries(wanted).items()}
+    verbs = {path: difference(entry, live.get(path)) for path, entry in wanted_entries(loading).items()}
     write = tuple(path for path, verb in verbs.items() if verb)
-    changes = [f"{verb} {path}" for path, verb in verbs.items() if verb and path != GUARD]
-    if GUARD in write:
+    changes = [f"{verbs[path]} {path}" for path in write if path not in loading.files and path not in DROP_INS]
+    services = [path.split("/")[-2].removesuffix(".service.d") for path in write if path in DROP_INS]
+    if services:
+        changes.append(f"loads the guard again after {', '.join(services)}")
+    if any(path in write for path in loading.files):
         changes.append("stores the rules for the next boot")
     return tuple(Change("firewall", what) for what in changes), write

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spicegrants import names
 from spicegrants.errors import Finding, PolicyError
@@ -21,6 +21,19 @@ class Access:
     vm: str
     grants: tuple[str, ...]
     nopasswd: bool = False
+    on_end: str = "cut"
+
+
+@dataclass(frozen=True, order=True)
+class Drain:
+    """A place that a user may not open any more, but where what he has open may go on."""
+
+    user: str
+    uid: int
+    address: str
+    port: int
+    vm: str
+    grants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,9 @@ class Wanted:
 
     previous
         Accesses of the run before, to name the grants behind rules that must go.
+
+    leaving, draining
+        Places where open sessions may go on without a grant, and those of them where somebody has one, sorted.
     """
 
     policy: Policy
@@ -46,6 +62,8 @@ class Wanted:
     accesses: tuple[Access, ...]
     findings: tuple[Finding, ...] = ()
     previous: tuple[Access, ...] = ()
+    leaving: tuple[Drain, ...] = ()
+    draining: tuple[Drain, ...] = ()
 
     def addresses(self, access: Access) -> tuple[str, ...]:
         """Return the addresses at which an access's console is."""
@@ -64,14 +82,22 @@ class Wanted:
 
     def grants_of(self, user: str | int | None, vm: str | None) -> tuple[str, ...]:
         """Return the grants that stand, or stood in the run before, behind a user's (name or UID) right to a vm."""
-        for access in (*self.accesses, *self.previous):
+        for access in (*self.accesses, *self.previous, *self.leaving):
             if access.vm == vm and user in (access.user, access.uid):
                 return access.grants
         return ()
 
 
-def compile_policy(policy: Policy, inventory: Inventory, previous: Iterable[Access] = ()) -> Wanted:
+def compile_policy(
+    policy: Policy, inventory: Inventory, previous: Iterable[Access] = (), leaving: Iterable[Drain] = ()
+) -> Wanted:
     """Work out who may open what. Pure: the same input gives the same result.
+
+    previous
+        Accesses of the run before.
+
+    leaving
+        Places where an open session may go on if nobody may open one there any more.
 
     A grant of an account that is unknown, is root's or could pass with any program is left out and reported in
     ``findings``, as are all grants of a server without an address or certificate: they cost nobody else anything.
@@ -95,9 +121,29 @@ def compile_policy(policy: Policy, inventory: Inventory, previous: Iterable[Acce
                 grant.vm,
                 tuple(sorted((*known.grants, grant.name))) if known else (grant.name,),
                 grant.nopasswd or bool(known and known.nopasswd),
+                "cut" if known and known.on_end == "cut" else grant.on_end,
             )
     accesses = tuple(merged[key] for key in sorted(merged))
-    return Wanted(policy, inventory, group.gid if group else None, accesses, tuple(findings), tuple(previous))
+    gid = group.gid if group else None
+    made = Wanted(policy, inventory, gid, accesses, tuple(findings), tuple(previous), tuple(leaving))
+    return replace(made, draining=_draining(made))
+
+
+def _draining(wanted: Wanted) -> tuple[Drain, ...]:
+    """Return the places where something of the same account is open that nobody may open anew."""
+    granted = {
+        (access.uid, address, wanted.port(access)) for access in wanted.accesses for address in wanted.addresses(access)
+    }
+    open_now = wanted.inventory.sessions - granted
+    users = wanted.inventory.users
+    found = [
+        drain
+        for drain in wanted.leaving
+        if (drain.uid, drain.address, drain.port) in open_now
+        and drain.user in users
+        and users[drain.user].uid == drain.uid
+    ]
+    return tuple(sorted({(drain.uid, drain.address, drain.port): drain for drain in found}.values()))
 
 
 def _usable_group(name: str, gid: int, inventory: Inventory) -> None:

@@ -101,16 +101,37 @@ def without_user(policy: Policy, user: str, vm: str, wanted: Wanted) -> Policy:
 
 
 def remember(stored: Stored, wanted: Wanted, originals: Mapping[str, tuple[int, int, int]]) -> Stored:
-    """Return what must be stored once ``wanted`` is enforced; the first known rights of a viewer are kept for good."""
+    """Return what must be stored while ``wanted`` is enforced; the first known rights of a viewer are kept."""
     policy = wanted.policy
     return replace(
         stored,
         policy=policy,
         addresses={name: found for name, found in wanted.inventory.addresses.items() if name in policy.servers},
         accesses=wanted.accesses,
+        draining=wanted.draining,
         group=policy.viewer.group,
-        made_group=wanted.gid is None or (stored.made_group and stored.group == policy.viewer.group),
+        made_group=wanted.gid is None or policy.viewer.group in made_groups(stored),
         originals={**originals, **stored.originals},
+        left=abandoned(stored, policy)[1],
+    )
+
+
+def made_groups(stored: Stored) -> set[str]:
+    """Return the names of all groups that were made by us."""
+    return {*stored.left, *([stored.group] if stored.made_group and stored.group else [])}
+
+
+def abandoned(stored: Stored, policy: Policy) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return viewers that are not declared any more, and groups of ours that are not used any more."""
+    paths = tuple(path for path in stored.originals if path not in policy.viewer.paths)
+    return paths, tuple(sorted(made_groups(stored) - {policy.viewer.group}))
+
+
+def settled(stored: Stored, policy: Policy) -> Stored:
+    """Return what must be stored once nothing of what was abandoned is left: it is not ours to look at any more."""
+    gone = abandoned(stored, policy)[0]
+    return replace(
+        stored, originals={path: kept for path, kept in stored.originals.items() if path not in gone}, left=()
     )
 
 
@@ -134,6 +155,9 @@ def changes(before: Stored, after: Stored) -> list[Change]:
             if was.get(name) != becomes.get(name):
                 verb = "adds" if name not in was else "removes" if name not in becomes else "changes"
                 found.append(Change("policy", f"{verb} {what[:-1]} {name}"))
+    for what in ("viewer", "firewall"):
+        if old is not None and getattr(old, what) != getattr(new, what):
+            found.append(Change("policy", f"changes the settings of the {what}"))
     for name in sorted(after.addresses):
         if old is not None and before.addresses.get(name) not in (None, after.addresses[name]):
             found.append(Change("policy", f"server {name} is now at {', '.join(after.addresses[name])}"))

@@ -7,6 +7,7 @@ from typing import Any
 
 from spicegrants.bystanders import Obstacle
 from spicegrants.compile import Access, Wanted
+from spicegrants.guard import DRAIN, PASS
 from spicegrants.sudoers import Rule, calls
 
 
@@ -64,12 +65,10 @@ def firewall(
     if not addresses:
         return {"answer": "closed", "why": f"the address of server {server} is not known"}
     port = wanted.policy.vms[vm].tls_port
-    key = (account.uid, wanted.gid, port, "accept")
-    open_to = {
-        rule["address"]
-        for rule in rules
-        if not rule["foreign"] and (rule["uid"], rule["gid"], rule["port"], rule["verdict"]) == key
-    }
+    key = (account.uid, wanted.gid, port)
+    own = [rule for rule in rules if not rule["foreign"] and (rule["uid"], rule["gid"], rule["port"]) == key]
+    open_to = {rule["address"] for rule in own if rule["verdict"] == PASS}
+    draining = sorted(rule["address"] for rule in own if rule["verdict"] == DRAIN)
     who = f"UID {account.uid} with GID {wanted.gid} ({wanted.policy.viewer.group})"
     missing = [address for address in addresses if address not in open_to]
     if not missing:
@@ -80,6 +79,8 @@ def firewall(
         stopped = all(any(each.certain for each in obstacles.get(address, ())) for address in addresses)
         return {"answer": "blocked" if stopped else "in doubt", "why": f"{why}, but {'; '.join(met)}"}
     answer = "closed" if len(missing) == len(addresses) else "in doubt"
+    if draining:
+        return {"answer": answer, "why": f"sessions that are open to {', '.join(draining)} may go on, no new ones"}
     return {"answer": answer, "why": f"no element for {who} to {', '.join(missing)} port {port}"}
 
 

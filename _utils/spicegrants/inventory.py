@@ -43,6 +43,9 @@ class Inventory:
     authorities
         By server: the PEM text that its consoles are verified with. Servers that declare no ``ca`` are not in it.
 
+    sessions
+        UID, remote address and remote port of TCP connections, as far as somebody asked for them.
+
     findings
         What could not be found out, and for what pillar path.
     """
@@ -52,4 +55,5 @@ class Inventory:
     numeric_names: frozenset[str] = frozenset()
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     authorities: Mapping[str, str] = field(default_factory=dict)
+    sessions: frozenset[tuple[int, str, int]] = frozenset()
     findings: tuple[Finding, ...] = ()

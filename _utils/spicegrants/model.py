@@ -47,7 +47,10 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Grant:
-    """A user, or the members of a group, may open the console of a vm."""
+    """A user, or the members of a group, may open the console of a vm.
+
+    ``on_end`` says what becomes of open sessions when the grant ends: ``cut`` or ``drain`` (they may go on).
+    """
 
     name: str
     vm: str
@@ -55,6 +58,7 @@ class Grant:
     group: str | None = None
     nopasswd: bool = False
     reason: str | None = None
+    on_end: str = "cut"
 
 
 @dataclass(frozen=True)
@@ -67,9 +71,14 @@ class Viewer:
 
 @dataclass(frozen=True)
 class Firewall:
-    """``guard`` is ``everywhere`` (every destination) or ``servers`` (their addresses only)."""
+    """What guards, and where.
+
+    ``guard`` is ``everywhere`` (every destination) or ``servers`` (their addresses only); ``backend`` is ``auto``,
+    ``nftables`` or ``iptables``.
+    """
 
     guard: str = "everywhere"
+    backend: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -138,11 +147,11 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
         },
         "grants": {grant.name: grant_to_pillar(grant) for grant in policy.grants.values()},
         "viewer": {"path": list(policy.viewer.paths), "group": policy.viewer.group, "confine": False},
-        "firewall": {"backend": "nftables", "guard": policy.firewall.guard},
+        "firewall": {"backend": policy.firewall.backend, "guard": policy.firewall.guard},
     }
 
 
 def grant_to_pillar(grant: Grant) -> dict[str, Any]:
     """Return one grant in the pillar's form, defaults left out."""
-    fields = ("user", "group", "vm", "nopasswd", "reason")
-    return {field: getattr(grant, field) for field in fields if getattr(grant, field) not in (None, False)}
+    fields = ("user", "group", "vm", "nopasswd", "reason", "on_end")
+    return {field: getattr(grant, field) for field in fields if getattr(grant, field) not in (None, False, "cut")}

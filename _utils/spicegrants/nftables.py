@@ -6,24 +6,25 @@ through :func:`structure` and :func:`elements`, so that they compare as data. No
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from spicegrants import guard
 from spicegrants.compile import Wanted
+from spicegrants.guard import DRAIN, LOG_PREFIX, PASS, Element, FirewallPlan, Key, guards_servers, wanted_elements
 from spicegrants.model import join_ranges, port_words
 from spicegrants.plan import Change
 
 FAMILY = "inet"
 TABLE = "spice_grant"
-LOG_PREFIX = "spice-grant deny: "
 # Before the usual filter chains (0), so that the log line and the reset come from here.
 PRIORITY = -5
 # Numbers where nft prints numbers when asked for them (-n): a rule compares equal to what was sent.
 _TCP = 6
 _ESTABLISHED = 2
 _ACCEPT = {"accept": None}
+# What a map of grants says of a key, and what that means.
+_VERDICTS = {PASS: _ACCEPT, DRAIN: {"jump": {"target": "draining"}}}
 _GUARDED = ("set", "guarded")
 _IPS = {
     4: ("grants4", "denied4", "servers4", "ip", "ipv4_addr"),
@@ -33,74 +34,26 @@ _IPS = {
 Object = dict[str, Any]
 
 
-@dataclass(frozen=True, order=True)
-class Key:
-    """What decides a connection: UID and GID of the socket's creator, destination address and TCP port."""
-
-    uid: int
-    gid: int
-    address: str
-    port: int
-
-    @property
-    def version(self) -> int:
-        """The IP version, 4 or 6."""
-        return ipaddress.ip_address(self.address).version
-
-    @property
-    def concat(self) -> Object:
-        """The key as nft writes it."""
-        return {"concat": [self.uid, self.gid, self.address, self.port]}
-
-
-@dataclass(frozen=True)
-class Element:
-    """What the kernel holds for a key."""
-
-    verdict: str = "accept"
-    vm: str | None = None
-    packets: int = 0
-    bytes: int = 0
-
-
-@dataclass(frozen=True)
-class FirewallPlan:
-    """Changes in words, the one transaction that makes them, and the keys that it closes."""
-
-    changes: tuple[Change, ...]
-    commands: tuple[Object, ...]
-    closed: tuple[Key, ...] = ()
-
-
-def wanted_elements(wanted: Wanted) -> dict[Key, Element]:
-    """Return the elements that the grants stand for; none as long as the viewer's group does not exist."""
-    if wanted.gid is None:
-        return {}
-    return {
-        Key(access.uid, wanted.gid, address, wanted.port(access)): Element(vm=access.vm)
-        for access in wanted.accesses
-        for address in wanted.addresses(access)
-    }
-
-
 def skeleton(wanted: Wanted) -> list[Object]:
     """Return table, sets, maps, chains and rules, without the elements of the grant maps."""
     own = {"family": FAMILY, "table": TABLE}
     guard_servers = guards_servers(wanted)
     objects: list[Object] = [{"table": {"family": FAMILY, "name": TABLE}}]
-    for grants, denied, servers, _, kind in _IPS.values():
+    for version, (grants, denied, servers, _, kind) in _IPS.items():
         key = ["uid", "gid", kind, "inet_service"]
         counted = {"stmt": [{"counter": None}]}
         objects.append({"map": {**own, "name": grants, "type": key, "map": "verdict", **counted}})
         evidence = {"flags": ["timeout"], "timeout": 3600, "size": 65535, **counted}
         objects.append({"set": {**own, "name": denied, "type": key, **evidence}})
         if guard_servers:
-            objects.append({"set": {**own, "name": servers, "type": kind, **_filled(_server_addresses(wanted, kind))}})
+            known = guard.server_addresses(wanted, version)
+            objects.append({"set": {**own, "name": servers, "type": kind, **_filled(known)}})
     ports = [low if low == high else {"range": [low, high]} for low, high in wanted.policy.guarded_ports()]
     objects.append({"set": {**own, "name": "guarded", "type": "inet_service", "flags": ["interval"], **_filled(ports)}})
     hook = {"type": "filter", "prio": PRIORITY, "policy": "accept"}
     objects += [
         {"chain": {**own, "name": "deny"}},
+        {"chain": {**own, "name": "draining"}},
         {"chain": {**own, "name": "guard"}},
         {"chain": {**own, "name": "output", **hook, "hook": "output"}},
         {"chain": {**own, "name": "forward", **hook, "hook": "forward"}},
@@ -110,33 +63,15 @@ def skeleton(wanted: Wanted) -> list[Object]:
     return objects
 
 
-def guards_servers(wanted: Wanted) -> bool:
-    """Tell whether the guard stands before the servers' addresses only.
-
-    As long as one of them is not known, it stands before every destination.
-    """
-    known = wanted.inventory.addresses
-    return wanted.policy.firewall.guard == "servers" and all(known.get(name) for name in wanted.policy.servers)
-
-
 def _filled(elements: list[Any]) -> Object:
     """Return what a set is filled with; nft refuses an empty list."""
     return {"elem": elements} if elements else {}
 
 
-def _server_addresses(wanted: Wanted, kind: str) -> list[str]:
-    found = {
-        address
-        for addresses in wanted.inventory.addresses.values()
-        for address in addresses
-        if ("ipv4_addr" if ipaddress.ip_address(address).version == 4 else "ipv6_addr") == kind
-    }
-    return sorted(found)
-
-
 def _rules(guard_servers: bool) -> list[tuple[str, list[Object]]]:
     """Return chain and expressions of each rule, in order."""
-    rules: list[tuple[str, list[Object]]] = []
+    established = _match({"ct": {"key": "state"}}, _ESTABLISHED, "in")
+    rules: list[tuple[str, list[Object]]] = [("draining", [established, _ACCEPT])]
     for grants, _, _, ip, _ in _IPS.values():
         rules.append(("guard", [{"vmap": {"key": _key(ip), "data": f"@{grants}"}}]))
     rules += [
@@ -145,7 +80,7 @@ def _rules(guard_servers: bool) -> list[tuple[str, list[Object]]]:
         ("guard", [_match({"meta": {"key": "skuid"}}, {"range": [0, 4294967295]}), {"goto": {"target": "deny"}}]),
         # What has no owner is the teardown of a socket that is gone already. Its connection was let in once;
         # refusing the rest would leave the server's side hanging and log denials that are none.
-        ("guard", [_match({"ct": {"key": "state"}}, _ESTABLISHED, "in"), _ACCEPT]),
+        ("guard", [established, _ACCEPT]),
         ("guard", [{"goto": {"target": "deny"}}]),
     ]
     for _, denied, _, ip, _ in _IPS.values():
@@ -231,9 +166,11 @@ def elements(objects: Iterable[Object]) -> dict[Key, Element]:
 def _element(value: Object, verdict: Object) -> tuple[Key, Element]:
     detail = value.get("elem", {"val": value})
     counter = detail.get("counter") or {}
-    (kind,) = verdict
+    known = next((name for name, held in _VERDICTS.items() if held == verdict), None)
+    # A verdict that is none of ours, by its name in nft; it is not what is wanted, whatever that is.
+    name = known or next(iter(verdict))
     return Key(*detail["val"]["concat"]), Element(
-        kind, detail.get("comment"), counter.get("packets", 0), counter.get("bytes", 0)
+        name, detail.get("comment"), counter.get("packets", 0), counter.get("bytes", 0)
     )
 
 
@@ -259,34 +196,21 @@ def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
     """
     want_elements, want_objects = wanted_elements(wanted), skeleton(wanted)
     if live is None:
-        ports = port_words(wanted.policy.guarded_ports())
-        where = "the servers" if guards_servers(wanted) else "every destination"
-        start = [Change("firewall", f"guards ports {ports} towards {where}")]
-        return _rebuilt(wanted, start, want_objects, want_elements, {})
+        return _rebuilt(wanted, [guard.guarding(wanted)], want_objects, want_elements, {})
     have_elements = elements(live)
     want_built, have_built = structure(want_objects), structure(live)
     wrong = _structural(want_built, have_built)
     if wrong and _frame(want_built) != _frame(have_built):
         return _rebuilt(wanted, wrong, want_objects, want_elements, have_elements)
-    gone = {key for key, have in have_elements.items() if not _same(want_elements.get(key), have)}
-    new = {key for key, want in want_elements.items() if not _same(want, have_elements.get(key))}
+    gone = {key for key, have in have_elements.items() if not guard.same(want_elements.get(key), have)}
+    new = {key for key, want in want_elements.items() if not guard.same(want, have_elements.get(key))}
     commands = _refilled(want_objects) if wrong else []
     if gone:
         commands += [{"delete": body} for body in _element_objects(dict.fromkeys(gone))]
     if new:
         commands += [{"add": body} for body in _element_objects({key: want_elements[key] for key in new})]
-    changes = (*wrong, *_element_changes(wanted, want_elements, have_elements))
-    return FirewallPlan(changes, tuple(commands), _closed(gone, want_elements))
-
-
-def _closed(gone: Iterable[Key], want: Iterable[Key]) -> tuple[Key, ...]:
-    """Return the keys whose sessions must end.
-
-    By its GID the kernel cannot find a session: those of a user who may go to the same place by another key stay, and
-    end at their next packet if they must.
-    """
-    stay = {(key.uid, key.address, key.port) for key in want}
-    return tuple(sorted(key for key in gone if (key.uid, key.address, key.port) not in stay))
+    changes = (*wrong, *guard.element_changes(wanted, want_elements, have_elements))
+    return FirewallPlan(changes, tuple(commands), guard.closed(gone, want_elements))
 
 
 def _frame(built: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
@@ -309,17 +233,13 @@ def _refilled(objects: Iterable[Object]) -> list[Object]:
     return commands
 
 
-def _same(want: Element | None, have: Element | None) -> bool:
-    return want is not None and have is not None and (want.verdict, want.vm) == (have.verdict, have.vm)
-
-
 def _rebuilt(
     wanted: Wanted, start: list[Change], objects: list[Object], want: dict[Key, Element], have: dict[Key, Element]
 ) -> FirewallPlan:
     table = {"table": {"family": FAMILY, "name": TABLE}}
     commands = [{"add": table}, {"delete": table}]
     commands += [{"add": entry} for entry in (*objects, *_element_objects(want))]
-    return FirewallPlan((*start, *_element_changes(wanted, want, have)), tuple(commands), _closed(have, want))
+    return FirewallPlan((*start, *guard.element_changes(wanted, want, have)), tuple(commands), guard.closed(have, want))
 
 
 def _element_objects(chosen: Mapping[Key, Element | None]) -> list[Object]:
@@ -330,12 +250,17 @@ def _element_objects(chosen: Mapping[Key, Element | None]) -> list[Object]:
         for key in sorted(key for key in chosen if key.version == version):
             element = chosen[key]
             if element is None:
-                entries.append(key.concat)
+                entries.append(_concat(key))
             else:
-                entries.append([{"elem": {"val": key.concat, "comment": element.vm}}, {element.verdict: None}])
+                entries.append([{"elem": {"val": _concat(key), "comment": element.vm}}, _VERDICTS[element.verdict]])
         if entries:
             objects.append({"element": {"family": FAMILY, "table": TABLE, "name": grants, "elem": entries}})
     return objects
+
+
+def _concat(key: Key) -> Object:
+    """Return the key as nft writes it."""
+    return {"concat": [key.uid, key.gid, key.address, key.port]}
 
 
 def _structural(want: Mapping, have: Mapping) -> list[Change]:
@@ -353,43 +278,7 @@ def _structural(want: Mapping, have: Mapping) -> list[Change]:
             ports = port_words(held["elem"]) or "none"
             changes.append(f"guards ports {port_words(wanted['elem'])} instead of {ports}")
         elif kind == "chain":
-            changes.append(f"restores chain {name}: {_rule_words(wanted.get('rules', []), held.get('rules', []))}")
+            changes.append(f"restores chain {name}: {guard.rule_words(wanted.get('rules', []), held.get('rules', []))}")
         else:
             changes.append(f"restores {kind} {name}, which was altered")
     return [Change("firewall", what) for what in changes]
-
-
-def _rule_words(want: list, have: list) -> str:
-    foreign = sum(rule not in want for rule in have)
-    missing = sum(rule not in have for rule in want)
-    counted = [f"{foreign} rule(s) that do not belong there"] * bool(foreign)
-    counted += [f"{missing} rule(s) missing"] * bool(missing)
-    return ", ".join(counted) or "its rules were out of order or altered"
-
-
-def _element_changes(wanted: Wanted, want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Change]:
-    changes = []
-    if wanted.gid is None:
-        # The group is about to be made: its elements are part of what this run will change.
-        for access in wanted.accesses:
-            for address in wanted.addresses(access):
-                what = f"opens {address} port {wanted.port(access)} to {access.user}"
-                changes.append(Change("firewall", what, access.grants))
-    names = {access.uid: access.user for access in (*wanted.previous, *wanted.accesses)}
-    for key in sorted({*want, *have}):
-        held, wished = have.get(key), want.get(key)
-        if _same(wished, held):
-            continue
-        vm = (wished or held).vm or wanted.vm_at(key.address, key.port)
-        grants = wanted.grants_of(key.uid, vm)
-        who = names.get(key.uid) or f"UID {key.uid}"
-        place = f"{key.address} port {key.port}"
-        if held is None:
-            what = f"opens {place} to {who}"
-        elif wished is None:
-            foreign = "" if key.gid == wanted.gid else f" with GID {key.gid}"
-            what = f"closes {place} to {who}{foreign}"
-        else:
-            what = f"restores the element that opens {place} to {who}"
-        changes.append(Change("firewall", what, grants))
-    return changes

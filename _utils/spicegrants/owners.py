@@ -1,18 +1,19 @@
-"""Owner-match rules in a listing of the whole ruleset: our elements, and other tables' rules."""
+"""Owner-match rules as plain data: those of our grants, and those of others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spicegrants import nftables
+from spicegrants import iptables, nftables
+from spicegrants.guard import Element, Key
 
 _FIELDS = {"skuid": "uid", "skgid": "gid", "daddr": "address", "dport": "port"}
+_OPTIONS = {"--uid-owner": "uid", "--gid-owner": "gid", "-d": "address", "--dport": "port"}
 
 
-def ours(objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the elements of our maps as plain dicts."""
-    own = [entry for entry in objects if entry.get("map", {}).get("table") == nftables.TABLE]
+def ours(elements: Mapping[Key, Element]) -> list[dict[str, Any]]:
+    """Return the elements of our grants as plain dicts."""
     return [
         {
             "uid": key.uid,
@@ -25,12 +26,35 @@ def ours(objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             "bytes": element.bytes,
             "foreign": False,
         }
-        for key, element in sorted(nftables.elements(own).items())
+        for key, element in sorted(elements.items())
     ]
 
 
+def foreign_rules(table: iptables.Table, family: str) -> list[dict[str, Any]]:
+    """Return rules outside our chains of iptables that match the owner of a socket.
+
+    family
+        ``ip`` or ``ip6``.
+    """
+    found = []
+    for chain, rules in table.items():
+        for rule in rules if chain not in iptables.CHAINS else ():
+            said = {option: value[0] for option, *value in rule.normal if value}
+            if any(option.lstrip("!") in ("--uid-owner", "--gid-owner") for option in said):
+                stated = {name: _plain(said[option]) for option, name in _OPTIONS.items() if option in said}
+                place = {"table": f"{family} filter", "chain": chain, "handle": None}
+                counted = {"packets": rule.packets, "bytes": rule.bytes}
+                verdict = {"verdict": rule.target.lower()} if rule.target else {}
+                found.append({**place, **stated, **counted, **verdict, "foreign": True})
+    return found
+
+
+def _plain(text: str) -> int | str:
+    return int(text) if text.isdigit() else text.removesuffix("/32").removesuffix("/128")
+
+
 def foreign(objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rules outside our table that match the owner of a socket.
+    """Return rules outside our table of nftables that match the owner of a socket.
 
     What a rule states beyond a plain comparison stays out; a match of the iptables compatibility layer, of which nft
     shows the name only, appears without UID and GID.

@@ -160,7 +160,7 @@ def _unshared_ports(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Ser
 
 def _grant(name: str, node: Node, vms: Node, schedules: Node) -> Grant | None:
     later = ("schedule", "valid_from", "valid_until")
-    if not node.keys(("vm",), ("user", "group", "nopasswd", "reason", *later)):
+    if not node.keys(("vm",), ("user", "group", "nopasswd", "reason", "on_end", *later)):
         return None
     user = node.child("user").text(names.account_name)
     group = node.child("group").text(names.account_name)
@@ -176,7 +176,8 @@ def _grant(name: str, node: Node, vms: Node, schedules: Node) -> Grant | None:
             node.child(key).wrong("limits in time are not enforced by this version: the grant would always be open")
     nopasswd = node.child("nopasswd").flag(False)
     reason = node.child("reason").text(names.line)
-    return None if vm is None else Grant(name, vm, user, group, nopasswd, reason)
+    on_end = node.child("on_end").choice(("cut", "drain"), "cut")
+    return None if vm is None else Grant(name, vm, user, group, nopasswd, reason, on_end)
 
 
 def _viewer(node: Node) -> Viewer:
@@ -198,5 +199,5 @@ def _viewer(node: Node) -> Viewer:
 def _firewall(node: Node) -> Firewall:
     if node.absent or not node.keys((), ("backend", "guard")):
         return Firewall()
-    node.child("backend").choice(("auto", "nftables"), "auto")
-    return Firewall(node.child("guard").choice(("everywhere", "servers"), "everywhere"))
+    backend = node.child("backend").choice(("auto", "nftables", "iptables"), "auto")
+    return Firewall(node.child("guard").choice(("everywhere", "servers"), "everywhere"), backend)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from spicegrants import pillar
-from spicegrants.compile import Access
+from spicegrants.compile import Access, Drain
 from spicegrants.errors import LiveStateUnreadable, SpiceGrantError
 from spicegrants.model import Policy, to_pillar
 
@@ -37,6 +38,12 @@ class Stored:
 
     originals
         By path of a viewer: ``[uid, gid, mode]`` from before the first run.
+
+    draining
+        Places that somebody may not open any more, but where he had something open after the last run.
+
+    left
+        Groups that were made by us for viewers, and are not the viewer's any more: to be removed.
     """
 
     policy: Policy | None = None
@@ -45,6 +52,8 @@ class Stored:
     group: str | None = None
     made_group: bool = False
     originals: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    draining: tuple[Drain, ...] = ()
+    left: tuple[str, ...] = ()
 
 
 def dump(stored: Stored) -> bytes:
@@ -54,15 +63,22 @@ def dump(stored: Stored) -> bytes:
         "policy": to_pillar(stored.policy) if stored.policy else None,
         "addresses": {name: list(found) for name, found in stored.addresses.items()},
         "accesses": [
-            [access.user, access.uid, access.vm, access.grants, access.nopasswd] for access in stored.accesses
+            [access.user, access.uid, access.vm, access.grants, access.nopasswd, access.on_end]
+            for access in stored.accesses
+        ],
+        "draining": [
+            [drain.user, drain.uid, drain.address, drain.port, drain.vm, drain.grants] for drain in stored.draining
         ],
         "group": stored.group,
         "made_group": stored.made_group,
         "originals": {path: list(owner) for path, owner in stored.originals.items()},
+        "left": list(stored.left),
     }
     return (json.dumps(document, sort_keys=True) + "\n").encode()
 
 
+# One run asks several times, and most runs find what the last one left.
+@functools.lru_cache(maxsize=1)
 def load(content: bytes | None) -> Stored:
     """Read the file's content back; ``None`` says that there is no file.
 
@@ -77,12 +93,27 @@ def load(content: bytes | None) -> Stored:
         return Stored(
             pillar.parse(document["policy"], "policy") if document["policy"] else None,
             {name: tuple(found) for name, found in document["addresses"].items()},
-            tuple(Access(user, uid, vm, tuple(grants), asked) for user, uid, vm, grants, asked in document["accesses"]),
+            tuple(Access(user, uid, vm, tuple(grants), *rest) for user, uid, vm, grants, *rest in document["accesses"]),
             document["group"],
             document["made_group"],
             {path: tuple(owner) for path, owner in document["originals"].items()},
+            tuple(Drain(*place, tuple(grants)) for *place, grants in document.get("draining", ())),
+            tuple(document.get("left", ())),
         )
     except LiveStateUnreadable:
         raise
     except (SpiceGrantError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LiveStateUnreadable(f"{PATH} is damaged ({error}); remove it, and the next run writes it anew") from error
+
+
+def leaving(stored: Stored) -> tuple[Drain, ...]:
+    """Return the places where open sessions may go on once they are not granted any more."""
+    found = list(stored.draining)
+    for access in stored.accesses:
+        vm = stored.policy.vms[access.vm]
+        if access.on_end == "drain":
+            found += [
+                Drain(access.user, access.uid, address, vm.tls_port, access.vm, access.grants)
+                for address in stored.addresses.get(vm.server, ())
+            ]
+    return tuple(found)

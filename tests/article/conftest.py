@@ -1,5 +1,6 @@
 """The article's scene, whole: two real consoles over TLS, two users, and the state as pillar/ declares it."""
 
+import contextlib
 import os
 import pty
 import re
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from scene import Machine, Minion, connect, tls
 from scene.consoles import Console
@@ -71,15 +73,22 @@ class Office:
 
     def __init__(self, client, server, minion, consoles):
         self.client, self.server, self.minion, self.consoles = client, server, minion, consoles
+        self.pillar = None
 
     def terminal(self, user, command, env=None):
         """Return a terminal in which a user runs a command on the client."""
         return Terminal(self.client, user, command, env)
 
+    def apply(self):
+        """Make a run with the office's own pillar, and insist that all went well."""
+        self.minion.set_pillar(self.pillar)
+        (state,) = self.minion.state().values()
+        assert state["result"] is True, state["comment"]
 
-@pytest.fixture(scope="module")
-def office():
-    """The office after ``salt-call --local state.apply spice`` with the pillar of this repository."""
+
+@contextlib.contextmanager
+def opened(**minion):
+    """Open the office; nothing was applied yet. ``minion`` goes to :class:`scene.Minion`."""
     need("qemu-system-x86_64", "remote-viewer", "Xvfb", "import", "openssl", "nft", "sudo", "visudo", "cvtsudoers")
     ARTEFACTS.mkdir(exist_ok=True)
     with Machine("client") as client, Machine("server") as server:
@@ -94,9 +103,27 @@ def office():
         client.add_user("visitor", 1023, "visitor")
         client.write("/etc/hosts", client.read("/etc/hosts") + f"192.168.2.2 {HOST}\n")
         client.write("/etc/pki/spice/ca-cert.pem", server.read("/etc/pki/spice/ca-cert.pem"))
-        minion = Minion(client, options={"pillar_roots": {"base": [str(CHECKOUT / "pillar")]}})
-        minion.salt_call("state.apply", "spice", "--retcode-passthrough")
-        yield Office(client, server, minion, consoles)
+        yield Office(client, server, Minion(client, **minion), consoles)
+
+
+@pytest.fixture(scope="module")
+def office():
+    """The office after ``salt-call --local state.apply spice`` with the pillar of this repository."""
+    with opened(options={"pillar_roots": {"base": [str(CHECKOUT / "pillar")]}}) as office:
+        office.minion.salt_call("state.apply", "spice", "--retcode-passthrough")
+        yield office
+
+
+@pytest.fixture
+def unasked():
+    """The article's grants in force, except that sudo asks nobody for his password; ``pillar`` is what holds."""
+    pillar = yaml.safe_load((CHECKOUT / "pillar" / "spice.sls").read_text())
+    for grant in pillar["spice"]["grants"].values():
+        grant["nopasswd"] = True
+    with opened(pillar=pillar) as office:
+        office.pillar = pillar
+        office.apply()
+        yield office
 
 
 @pytest.fixture

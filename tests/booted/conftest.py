@@ -9,15 +9,22 @@ from scene import Listener, Machine, connect, need
 @pytest.fixture(scope="module")
 def server():
     """What listens behind the guarded ports."""
-    need("debootstrap", "systemd-nspawn", "nft", "nsenter", "pgrep")
+    need("debootstrap", "systemd-nspawn", "nft", "iptables-legacy", "iptables-nft", "nsenter", "pgrep")
     with Machine("server") as machine:
         yield machine
 
 
+def pytest_generate_tests(metafunc):
+    """A module's ``MECHANISMS`` are those that hold the guard of its workstation, one after the other."""
+    if "workstation" in metafunc.fixturenames:
+        chosen = getattr(metafunc.module, "MECHANISMS", ["nftables"])
+        metafunc.parametrize("workstation", chosen, indirect=True, scope="module", ids=chosen if chosen[1:] else [""])
+
+
 @pytest.fixture(scope="module")
-def workstation(server):
+def workstation(server, request):
     """The booted client."""
     with Machine("client") as machine:
         connect(machine, server, ["192.168.2.22/24"], ["192.168.2.2/24"])
         with Listener(server, range(20001, 20011)):
-            yield Workstation(machine)
+            yield Workstation(machine, request.param)

@@ -4,6 +4,36 @@ import json
 
 import pytest
 
+MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
+SCRIPT = "/usr/local/lib/spice-grant/load-guard"
+# A service that puts a site's own rules in place of all others, as Debian's netfilter-persistent does.
+PERSISTENT = """
+[Unit]
+DefaultDependencies=no
+Before=network-pre.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/iptables-restore /etc/site.rules
+ExecStart=/usr/sbin/ip6tables-restore /etc/site.rules
+[Install]
+WantedBy=sysinit.target
+"""
+SITE = "*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p udp -j ACCEPT\nCOMMIT\n"
+
+
+def stored(workstation):
+    """Where the rules for the boot are."""
+    found = workstation.booted.run(["find", "/var/lib/spice-grant", "-name", "guard.*"]).stdout.split()
+    assert len(found) == (1 if workstation.mechanism == "nftables" else 2)
+    return found
+
+
+def refused(workstation):
+    """Whether the client is refused from now on."""
+    workstation.forget()
+    return workstation.tried() == {"Connection refused"}
+
 
 def test_loop_gets_through_without_the_unit(workstation):
     """The trial itself: with the unit taken away, the same loop gets through. So it would be seen."""
@@ -25,43 +55,84 @@ def test_nothing_gets_through_from_the_first_moment(workstation):
     assert workstation.tried() == {"Connection refused"}
     proof = workstation.salt("spice_grant.verify", "--out=json").stdout
     assert json.loads(proof)["local"]["ok"]
+    assert json.loads(workstation.salt("spice_grant.plan", "--out=json").stdout)["local"]["changes"] == {}
 
 
-@pytest.mark.parametrize("content", ["", "{broken", '{"nftables": [{"add": {"map": {"family": "inet"}}}]}'])
+@pytest.mark.parametrize("content", ["", "{broken", '{"nftables": [{"add": {"map": {"family": "inet"}}}]}', SITE])
 def test_corrupted_rules_leave_the_ports_closed(workstation, content):
     """If the stored rules cannot be loaded, a minimal set that rejects every guarded port is; the next run repairs."""
-    workstation.booted.write("/var/lib/spice-grant/guard.json", content, 0o600)
+    for path in stored(workstation):
+        workstation.booted.write(path, content, 0o600)
     workstation.reboot()
     assert workstation.tried() == {"Connection refused"}
+    # With iptables nothing but the rules of grants can be missing: what was loaded is one text, or none of it.
     report = workstation.salt("state.apply", "spice").stdout
     assert "stores the rules for the next boot" in report
     assert "opens 192.168.2.2 port 20002 to myself" in report
+    assert refused(workstation)
+
+
+def test_missing_rules_leave_the_ports_closed(workstation):
+    """Likewise if the whole store is gone."""
+    workstation.booted.run(["rm", "-r", "/var/lib/spice-grant"])
+    workstation.reboot()
+    assert workstation.tried() == {"Connection refused"}
+    workstation.salt("state.apply", "spice", "--retcode-passthrough")
 
 
 @pytest.mark.parametrize("verb", ["start", "reload", "restart", "stop"])
 def test_guard_is_back_after_nftables_service(workstation, verb):
     """nftables.service flushes all tables at each of these; ours is loaded again at once, by its drop-in."""
     workstation.booted.run(["systemctl", verb, "nftables.service"])
-    workstation.forget()
-    assert workstation.tried() == {"Connection refused"}
+    assert refused(workstation)
+
+
+def test_guard_is_back_after_a_service_that_restores_iptables(workstation):
+    """As netfilter-persistent and RHEL's iptables.service do; started, restarted, and at boot."""
+    workstation.booted.write("/etc/site.rules", SITE)
+    workstation.booted.write("/etc/systemd/system/netfilter-persistent.service", PERSISTENT)
+    workstation.booted.run(["systemctl", "daemon-reload"])
+    for verb in ("start", "restart"):
+        workstation.booted.run(["systemctl", verb, "netfilter-persistent"])
+        assert refused(workstation)
+    workstation.booted.run(["systemctl", "enable", "netfilter-persistent"])
+    try:
+        workstation.reboot()
+        workstation.booted.run(["systemctl", "is-active", "netfilter-persistent"])
+        assert workstation.tried() == {"Connection refused"}
+        assert "-p udp -j ACCEPT" in workstation.booted.run(["iptables", "-S"]).stdout
+    finally:
+        workstation.booted.run(["systemctl", "disable", "netfilter-persistent"])
+        workstation.booted.run(["rm", "/etc/systemd/system/netfilter-persistent.service"])
+        workstation.booted.run(["systemctl", "daemon-reload"])
 
 
 def test_broken_guard_does_not_break_the_site_firewall(workstation):
     """Whatever becomes of our files, nftables.service loads the site's own rules."""
-    workstation.booted.write("/var/lib/spice-grant/guard.json", "{broken", 0o600)
+    for path in stored(workstation):
+        workstation.booted.write(path, "{broken", 0o600)
     workstation.booted.run(["systemctl", "restart", "nftables.service"])
     assert "table inet filter" in workstation.booted.run(["nft", "list", "tables"]).stdout
+    workstation.booted.run(["mv", SCRIPT, f"{SCRIPT}.gone"])
+    workstation.booted.run(["systemctl", "restart", "nftables.service"])
+    assert "table inet filter" in workstation.booted.run(["nft", "list", "tables"]).stdout
+    workstation.booted.run(["rm", f"{SCRIPT}.gone"])
     workstation.salt("state.apply", "spice", "--retcode-passthrough")
-    workstation.forget()
-    assert workstation.tried() == {"Connection refused"}
+    assert refused(workstation)
 
 
 def test_flush_by_hand_is_repaired_by_the_next_run(workstation):
-    """No unit sees 'nft flush ruleset' typed by root: the next run repairs it and says so."""
-    workstation.booted.run(["nft", "flush", "ruleset"])
+    """No unit sees what root types: the next run repairs it and says so."""
+    for command in (
+        ["nft", "flush", "ruleset"],
+        ["iptables", "-F"],
+        ["iptables", "-X"],
+        ["ip6tables", "-F"],
+        ["ip6tables", "-X"],
+    ):
+        workstation.booted.run(command)
     assert "guards ports 20001-20010" in workstation.salt("state.apply", "spice").stdout
-    workstation.forget()
-    assert workstation.tried() == {"Connection refused"}
+    assert refused(workstation)
 
 
 def test_removing_takes_the_units_away(workstation):
@@ -70,5 +141,8 @@ def test_removing_takes_the_units_away(workstation):
     listed = workstation.booted.run(["systemctl", "list-unit-files", "spice-grant.service"], check=False).stdout
     assert "0 unit files" in listed
     assert "spice_grant" not in workstation.booted.run(["nft", "list", "tables"]).stdout
+    assert "SPICE-GRANT" not in workstation.booted.run(["iptables", "-S"]).stdout
+    left = workstation.booted.run(["find", "/etc/systemd/system", "/usr/local/lib", "-name", "*spice-grant*"]).stdout
+    assert left == ""
     assert workstation.booted.run(["ls", "/etc/systemd/system/nftables.service.d"], check=False).returncode != 0
     workstation.salt("state.apply", "spice", "--retcode-passthrough")

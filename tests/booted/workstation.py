@@ -39,7 +39,8 @@ WantedBy=sysinit.target
 class Workstation:
     """A booted client with the article's grants in force, and a loop that tries as somebody else."""
 
-    def __init__(self, machine):
+    def __init__(self, machine, mechanism="nftables"):
+        self.mechanism = mechanism
         self.booted = Booted(machine)
         self.booted.boot()
         for name, uid in (("myself", 1021), ("mybro", 1022), ("loop", 1023)):
@@ -50,6 +51,11 @@ class Workstation:
         self.booted.write("/etc/systemd/system/loop.service", LOOP_UNIT)
         data = yaml.safe_load((CHECKOUT / "pillar" / "spice.sls").read_text())
         del data["spice"]["servers"]["mysrv"]["ca"]
+        if mechanism != "nftables":
+            data["spice"]["firewall"] = {"backend": "iptables"}
+            variant = mechanism.removeprefix("iptables-")
+            for program in ("iptables", "ip6tables"):
+                self.booted.run(["update-alternatives", "--set", program, f"/usr/sbin/{program}-{variant}"])
         dirs = {f"{kind}_dirs": [str(CHECKOUT / f"_{kind.rstrip('s')}s")] for kind in ("states", "utils")}
         options = {
             "id": "client",

@@ -7,19 +7,18 @@ the office before the first run.
 import compileall
 import pathlib
 import random
-import re
 import subprocess
 
 import pytest
 
-from functional.office import Office, article, difference, unavailable
+from functional.office import Office, article, difference
 from scene import SceneError, need
 from scene.machine import CHECKOUT
+from scene.requirements import unavailable
 
 LOG_SWITCH = pathlib.Path("/proc/sys/net/netfilter/nf_log_all_netns")
-# What the system's own tools leave behind when they edit accounts.
-BACKUPS = {f"/etc/{name}-" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")}
-PROGRAMS = ("nft", "sudo", "visudo", "cvtsudoers", "remote-viewer", "ip", "useradd", "groupadd")
+FIREWALLS = ("nft", "iptables-nft", "iptables-legacy")
+PROGRAMS = (*FIREWALLS, "sudo", "visudo", "cvtsudoers", "remote-viewer", "ip", "useradd", "groupadd")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,8 +47,9 @@ def granted(office):
 class Keeper:
     """Keeps one office with a pillar's grants in force, and makes another when a test has left it different."""
 
-    def __init__(self, pillar, prepare):
+    def __init__(self, pillar, prepare, mechanism):
         self.pillar = pillar
+        self.mechanism = mechanism
         self.prepare = prepare
         self.office = None
         self.clean = None
@@ -59,10 +59,10 @@ class Keeper:
         if self.office is not None and not (self._as_left() or self._repaired()):
             self.drop()
         if self.office is None:
-            self.office = Office(self.pillar)
+            self.office = Office(self.pillar, self.mechanism)
             self.prepare(self.office)
             self.office.applied()
-            self.clean = self._essence()
+            self.clean = self.office.essence()
         return self.office
 
     def drop(self):
@@ -72,12 +72,12 @@ class Keeper:
             self.office = None
 
     def _as_left(self):
-        self.office.minion.set_pillar(self.pillar)
+        self.office.minion.set_pillar(self.office.declared(self.pillar))
         return not self.traces()
 
     def traces(self):
         """What is different from how the office was at first, by path; ``nft`` for the ruleset."""
-        return difference(self.clean, self._essence())
+        return difference(self.clean, self.office.essence())
 
     def _repaired(self):
         """Whether one run makes it as it was; if not, a new office is wanted, not an excuse."""
@@ -86,22 +86,20 @@ class Keeper:
         except SceneError:
             return False
 
-    def _essence(self):
-        """What must be the same; not when, nor in which inode or under which handle."""
-        found = {
-            path: (held[:3] + held[5:] if isinstance(held, tuple) else held)
-            for path, held in self.office.snapshot().items()
-            if not path.startswith(("/etc/salt-scene", "/home")) and path not in BACKUPS
-        }
-        found["nft"] = sorted(re.sub(r'"handle": [0-9]+(, )?', "", line) for line in found["nft"])
-        return found
+
+def pytest_generate_tests(metafunc):
+    """A module's ``MECHANISMS`` are those by which each of its tests with an office of the module's is played."""
+    if "keeper" in metafunc.fixturenames:
+        chosen = getattr(metafunc.module, "MECHANISMS", ["nftables"])
+        metafunc.parametrize("keeper", chosen, indirect=True, scope="module", ids=chosen if chosen[1:] else [""])
 
 
 @pytest.fixture(scope="module")
 def keeper(request):
     """Keeps the module's office."""
     module = request.module
-    kept = Keeper(getattr(module, "PILLAR", None) or article(), getattr(module, "prepare", lambda office: None))
+    prepare = getattr(module, "prepare", lambda office: None)
+    kept = Keeper(getattr(module, "PILLAR", None) or article(), prepare, request.param)
     yield kept
     kept.drop()
 

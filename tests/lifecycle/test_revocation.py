@@ -1,35 +1,8 @@
 """A right that ends, ends what runs on it."""
 
-import subprocess
 import time
 
 import pytest
-
-# Connects, says so, then waits for whatever comes: an idle session.
-SESSION = """
-import socket, sys
-with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as connection:
-    connection.recv(64)
-    print("open", flush=True)
-    try:
-        connection.recv(64)
-    except OSError as error:
-        print(error.strerror, flush=True)
-"""
-
-
-def session(client, user, address, port):
-    """Return a process with an open, idle session."""
-    process = client.machine.popen(
-        ["/usr/bin/python3", "-c", SESSION, address, port],
-        user=user,
-        group="spicegrp",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout.readline() == "open\n"
-    return process
 
 
 @pytest.mark.parametrize("address", ["192.168.2.2", "fd00:2::2", "::ffff:192.168.2.2"])
@@ -37,7 +10,7 @@ def test_idle_session_ends_with_its_grant_and_others_do_not_notice(client, addre
     """Within two seconds of the run that removes the grant; the other user of the same console goes on."""
     client.pillar["spice"]["grants"]["mybro-debianx"] = {"user": "mybro", "vm": "debianx"}
     client.apply()
-    revoked, kept = session(client, "myself", address, 20002), session(client, "mybro", address, 20002)
+    revoked, kept = client.session("myself", address, 20002), client.session("mybro", address, 20002)
     del client.pillar["spice"]["grants"]["myself-debianx"]
     client.apply()
     assert revoked.wait(2) == 0
@@ -50,17 +23,17 @@ def test_idle_session_ends_with_its_grant_and_others_do_not_notice(client, addre
 def test_session_ends_when_the_console_moves_on_to_somebody_else(client):
     """The vm is granted to another user instead, in one run."""
     client.apply()
-    revoked = session(client, "myself", "192.168.2.2", 20002)
+    revoked = client.session("myself", "192.168.2.2", 20002)
     client.pillar["spice"]["grants"]["myself-debianx"]["user"] = "mybro"
     client.apply()
     assert revoked.wait(2) == 0
-    session(client, "mybro", "192.168.2.2", 20002).kill_tree()
+    client.session("mybro", "192.168.2.2", 20002).kill_tree()
 
 
 def test_unchanged_run_leaves_sessions_alone(client):
     """Runs without a change, and one that adds a grant."""
     client.apply()
-    kept = session(client, "myself", "192.168.2.2", 20002)
+    kept = client.session("myself", "192.168.2.2", 20002)
     for _ in range(3):
         client.apply()
     client.pillar["spice"]["grants"]["myself-leaptest"] = {"user": "myself", "vm": "leaptest"}
@@ -73,7 +46,7 @@ def test_unchanged_run_leaves_sessions_alone(client):
 def test_rebuilt_table_leaves_granted_sessions_alone(client):
     """The table is deleted and built in one transaction: a granted session does not notice."""
     client.apply()
-    kept = session(client, "myself", "192.168.2.2", 20002)
+    kept = client.session("myself", "192.168.2.2", 20002)
     client.machine.run(["nft", "add", "rule", "inet", "spice_grant", "output", "accept"])
     assert client.apply()["changes"]
     time.sleep(0.3)

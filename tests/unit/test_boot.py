@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import subprocess
 
 import pytest
 
@@ -10,27 +11,29 @@ from spicegrants import boot, nftables
 from spicegrants.files import Directory, File, Link, Other
 from unit.build import Kernel, wanted
 
+(GUARD,) = boot.GUARDS["nftables"]
+NFTABLES, UFW = (f"{boot.UNITS}/{name}.service.d/spice-grant.conf" for name in ("nftables", "ufw"))
+TOOLS = {4: "iptables-nft", 6: "ip6tables-nft"}
+FALLBACK = {"servers__two": {"host": "two.example.com", "ports": [5900, "5905-5910"]}}
 
-def words(compiled, live):
-    return [change.what for change in boot.plan(compiled, live)[0]]
+
+def nft(*changes):
+    return boot.for_nftables(wanted(*changes))
 
 
-def loads(compiled):
-    """Return the shell scripts that the unit and the drop-in run."""
-    entries = boot.wanted_entries(compiled)
-    lines = (entries[boot.UNIT].content + entries[boot.DROP_IN].content).decode().splitlines()
-    commands = [line.partition("=")[2] for line in lines if line.startswith("Exec")]
-    assert len(commands) == 5
-    found = []
-    for command in commands:
-        program, option, script = shlex.split(command.lstrip("-"))
-        assert (program, option) == ("/bin/sh", "-c")
-        found.append(script)
-    return found
+def xtables(*changes):
+    return boot.for_iptables(wanted(*changes), "iptables-nft", TOOLS)
+
+
+LOADINGS = pytest.mark.parametrize("loading", [nft, xtables])
+
+
+def words(loading, live):
+    return [change.what for change in boot.plan(loading, live)[0]]
 
 
 def test_the_stored_rules_are_those_of_a_run():
-    stored = json.loads(boot.wanted_entries(wanted())[boot.GUARD].content)
+    stored = json.loads(boot.wanted_entries(nft())[GUARD].content)
     assert stored == {"nftables": json.loads(json.dumps(nftables.plan(wanted(), None).commands))}
     kernel = Kernel()
     kernel.load(stored["nftables"])
@@ -41,88 +44,127 @@ def test_loading_them_again_replaces_what_is_there():
     """As when nftables.service was reloaded without flushing: nothing is there twice."""
     kernel = Kernel()
     for _ in range(2):
-        kernel.load(json.loads(boot.wanted_entries(wanted())[boot.GUARD].content)["nftables"])
+        kernel.load(json.loads(boot.wanted_entries(nft())[GUARD].content)["nftables"])
     assert nftables.plan(wanted(), kernel.listing()).commands == ()
 
 
-def test_only_root_reads_who_may_open_what():
-    assert boot.wanted_entries(wanted())[boot.GUARD].mode == 0o600
-    for path in (boot.UNIT, boot.DROP_IN):
-        entry = boot.wanted_entries(wanted())[path]
-        assert (entry.uid, entry.gid, entry.mode) == (0, 0, 0o644)
-        assert b"myself" not in entry.content and b"192.168.2.2" not in entry.content
+@LOADINGS
+def test_only_root_reads_who_may_open_what(loading):
+    entries = boot.wanted_entries(loading())
+    for path in loading().files:
+        assert entries.pop(path).mode == 0o600
+    for path, entry in entries.items():
+        if path != boot.ENABLED:
+            assert (entry.uid, entry.gid, entry.mode) == (0, 0, 0o755 if path == boot.SCRIPT else 0o644)
+            assert b"myself" not in entry.content and b"192.168.2.2" not in entry.content
 
 
-def test_the_unit_is_enabled():
-    assert boot.wanted_entries(wanted())[boot.ENABLED] == Link(boot.UNIT)
-    assert set(boot.wanted_entries(wanted())) == set(boot.PATHS)
+@LOADINGS
+def test_the_unit_is_enabled(loading):
+    entries = boot.wanted_entries(loading())
+    assert entries[boot.ENABLED] == Link(boot.UNIT)
+    assert set(entries) == {*boot.PATHS, *loading().files}
 
 
 def test_it_is_loaded_before_the_network():
-    unit = boot.wanted_entries(wanted())[boot.UNIT].content.decode()
+    unit = boot.wanted_entries(nft())[boot.UNIT].content.decode()
     assert re.search(r"^Before=.*\bnetwork-pre\.target\b", unit, re.MULTILINE)
     assert re.search(r"^After=.*\bnftables\.service\b", unit, re.MULTILINE)
     assert "\nDefaultDependencies=no\n" in unit
 
 
+def test_a_reload_is_given_only_to_services_that_have_one():
+    """Otherwise "reload-or-restart" of such a service would no longer restart it."""
+    entries = boot.wanted_entries(nft())
+    assert b"ExecReload" in entries[NFTABLES].content
+    assert b"ExecReload" not in entries[UFW].content and b"ExecStartPost=-/bin/sh" in entries[UFW].content
+
+
 def test_the_ports_stay_shut_if_the_rules_do_not_load():
-    """The fallback needs no file: its ports stand in the unit itself."""
-    ports = {"servers__two": {"host": "two.example.com", "ports": [5900, "5905-5910"]}}
-    for script in loads(wanted(ports)):
-        good, _, fallback = script.partition(" || ")
-        assert f"nft -j -f {boot.GUARD} && " in good and "list chain inet spice_grant output" in good
-        program, closed = shlex.split(fallback)
-        assert program == "/usr/sbin/nft"
-        for hook in ("output", "forward"):
-            assert (
-                f"chain {hook} {{ type filter hook {hook} priority -5; "
-                "tcp dport { 5900, 5905-5910, 20001-20010 } reject with tcp reset; }" in closed
-            )
-        assert closed.startswith("table inet spice_grant { ")
+    """The fallback needs no file: its ports stand in the script itself."""
+    (script,) = nft(FALLBACK).commands
+    good, _, fallback = script.partition(" || ")
+    assert f"nft -j -f {GUARD} && " in good and "list chain inet spice_grant output" in good
+    program, closed = shlex.split(fallback)
+    assert program == "nft"
+    for hook in ("output", "forward"):
+        assert (
+            f"chain {hook} {{ type filter hook {hook} priority -5; "
+            "tcp dport { 5900, 5905-5910, 20001-20010 } reject with tcp reset; }" in closed
+        )
+    assert closed.startswith("table inet spice_grant { ")
 
 
-def test_nothing_from_pillar_but_numbers_is_in_a_script():
-    for script in loads(wanted({"servers__mysrv__host": "evil.example.com", "vms__debianx__host_subject": "$(id)"})):
-        assert "evil" not in script and "$" not in script and "`" not in script
+def test_the_ports_stay_shut_if_the_rules_do_not_load_into_iptables():
+    script = "\n".join(xtables(FALLBACK).commands)
+    assert "for ports in 5900:5900 5905:5910 20001:20010; do" in script
+    assert "for chain in SPICE-GRANT-OUT SPICE-GRANT-FWD; do" in script
+    for tool, path in zip(TOOLS.values(), boot.GUARDS["iptables-nft"]):
+        assert f"guard {tool} {path} || failed=1" in script
+
+
+@LOADINGS
+def test_the_script_is_one_that_the_shell_reads(loading):
+    script = boot.wanted_entries(loading(FALLBACK))[boot.SCRIPT].content
+    done = subprocess.run(["/bin/sh", "-n"], input=script, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@LOADINGS
+def test_nothing_from_pillar_but_numbers_is_in_the_script(loading):
+    named = {"servers__mysrv__host": "other.example.com", "vms__debianx__host_subject": "$(id)"}
+    assert loading(named).commands == loading().commands
 
 
 def test_the_first_run():
-    changes, write = boot.plan(wanted(), {})
+    changes, write = boot.plan(nft(), {})
     assert [change.what for change in changes] == [
+        f"creates {boot.SCRIPT}",
         f"creates {boot.UNIT}",
-        f"creates {boot.DROP_IN}",
         f"creates {boot.ENABLED}",
+        f"loads the guard again after {', '.join(boot.FLUSHING)}",
         "stores the rules for the next boot",
     ]
     assert all(change.layer == "firewall" and change.grants == () for change in changes)
-    assert set(write) == set(boot.PATHS)
+    assert set(write) == {*boot.PATHS, GUARD}
 
 
-def test_the_second_run():
-    assert boot.plan(wanted(), boot.wanted_entries(wanted())) == ((), ())
+@LOADINGS
+def test_the_second_run(loading):
+    assert boot.plan(loading(), boot.wanted_entries(loading())) == ((), ())
 
 
 def test_a_grant_that_goes_is_not_loaded_by_the_next_boot():
-    less = wanted({"grants__myself-debianx": ...})
-    assert boot.plan(less, boot.wanted_entries(wanted()))[1] == (boot.GUARD,)
-    assert words(less, boot.wanted_entries(wanted())) == ["stores the rules for the next boot"]
-    assert b"debianx" not in boot.wanted_entries(less)[boot.GUARD].content
+    less = nft({"grants__myself-debianx": ...})
+    assert boot.plan(less, boot.wanted_entries(nft()))[1] == (GUARD,)
+    assert words(less, boot.wanted_entries(nft())) == ["stores the rules for the next boot"]
+    assert b"debianx" not in boot.wanted_entries(less)[GUARD].content
+
+
+def test_a_grant_that_goes_is_not_loaded_into_iptables_either():
+    less = xtables({"grants__myself-debianx": ...})
+    path = boot.GUARDS["iptables-nft"][0]
+    assert b"debianx" in xtables().files[path] and b"debianx" not in less.files[path]
+    assert boot.plan(less, boot.wanted_entries(xtables()))[1] == (path,)
 
 
 def test_other_ports_change_the_fallback_too():
-    more = wanted({"servers__mysrv__ports": "20001-20020"})
-    assert boot.plan(more, boot.wanted_entries(wanted()))[1] == (boot.GUARD, boot.UNIT, boot.DROP_IN)
+    more = nft({"servers__mysrv__ports": "20001-20020"})
+    assert boot.plan(more, boot.wanted_entries(nft()))[1] == (GUARD, boot.SCRIPT)
 
 
 @pytest.mark.parametrize(
     ("path", "live", "said"),
     [
-        (boot.GUARD, None, "stores the rules for the next boot"),
-        (boot.GUARD, File(b"{}", 0o600), "stores the rules for the next boot"),
+        (GUARD, None, "stores the rules for the next boot"),
+        (GUARD, File(b"{}", 0o600), "stores the rules for the next boot"),
+        (boot.SCRIPT, None, f"creates {boot.SCRIPT}"),
+        (boot.SCRIPT, File(b"", 0o755), f"rewrites {boot.SCRIPT}"),
         (boot.UNIT, None, f"creates {boot.UNIT}"),
         (boot.UNIT, File(b"", 0o644), f"rewrites {boot.UNIT}"),
         (boot.UNIT, Link("/dev/null"), f"replaces the symbolic link at {boot.UNIT}"),
-        (boot.DROP_IN, Directory(0o755), f"replaces the directory at {boot.DROP_IN}"),
+        (NFTABLES, Directory(0o755), "loads the guard again after nftables"),
+        (NFTABLES, None, "loads the guard again after nftables"),
         (boot.ENABLED, None, f"creates {boot.ENABLED}"),
         (boot.ENABLED, Link("/dev/null"), f"redirects {boot.ENABLED}"),
         (boot.ENABLED, File(b"", 0o644), f"replaces the file at {boot.ENABLED}"),
@@ -131,6 +173,6 @@ def test_other_ports_change_the_fallback_too():
 )
 def test_tampering(path, live, said):
     """A masked or disabled unit is drift as well."""
-    held = {**boot.wanted_entries(wanted()), path: live}
-    assert words(wanted(), held) == [said]
-    assert boot.plan(wanted(), held)[1] == (path,)
+    held = {**boot.wanted_entries(nft()), path: live}
+    assert words(nft(), held) == [said]
+    assert boot.plan(nft(), held)[1] == (path,)

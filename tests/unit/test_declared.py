@@ -275,6 +275,29 @@ def test_the_first_known_rights_of_a_viewer_are_kept():
     assert after.originals == {"/usr/bin/remote-viewer": (0, 5, 0o751), "/opt/x": (0, 0, 0o755)}
 
 
+def test_a_group_of_ours_that_is_used_no_more_is_remembered_until_it_is_gone():
+    """And one of the site's never is."""
+    site = replace(STORED, group="consoles")
+    ours = replace(site, made_group=True)
+    assert declared.remember(site, wanted(), {}).left == ()
+    after = declared.remember(ours, wanted(), {})
+    assert (after.left, after.made_group) == (("consoles",), False)
+    assert declared.remember(after, wanted(), {}).left == ("consoles",)
+    assert declared.settled(after, policy()).left == ()
+
+
+def test_a_group_that_comes_back_is_ours_still():
+    before = replace(STORED, group="consoles", made_group=True, left=("spicegrp",))
+    after = declared.remember(before, wanted(), {})
+    assert (after.made_group, after.left) == (True, ("consoles",))
+
+
+def test_viewers_that_are_declared_no_more():
+    before = replace(STORED, originals={"/usr/bin/remote-viewer": (0, 0, 0o755), "/opt/x": (0, 5, 0o751)})
+    assert declared.abandoned(before, policy()) == (("/opt/x",), ())
+    assert declared.settled(before, policy()).originals == {"/usr/bin/remote-viewer": (0, 0, 0o755)}
+
+
 def test_addresses_of_servers_that_are_gone_are_forgotten():
     after = declared.remember(STORED, wanted(addresses={"mysrv": ("10.0.0.1",), "old": ("10.0.0.2",)}), {})
     assert after.addresses == {"mysrv": ("10.0.0.1",)}
@@ -312,8 +335,8 @@ def test_the_first_run():
             {"schedules": {"evenings": {"days": ["mon"], "hours": ["18:00-22:00"], "zone": "Europe/Berlin"}}},
             ("adds schedule evenings", ()),
         ),
-        ({"viewer": {"path": "/opt/bin/x"}}, ("records who may open what now", ())),
-        ({"firewall": {"guard": "servers"}}, ("records who may open what now", ())),
+        ({"viewer": {"path": "/opt/bin/x"}}, ("changes the settings of the viewer", ())),
+        ({"firewall": {"guard": "servers"}}, ("changes the settings of the firewall", ())),
     ],
 )
 def test_changes_in_words(changes, said):

@@ -41,7 +41,7 @@ def inventory(system, policy):
         frozenset(system.get("numeric_names", ())),
         {name: tuple(found) for name, found in system["addresses"].items()},
         {**authorities, **system.get("authorities", {})},
-        tuple(Finding(path, message) for path, message in system.get("findings", {}).items()),
+        findings=tuple(Finding(path, message) for path, message in system.get("findings", {}).items()),
     )
 
 

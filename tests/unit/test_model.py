@@ -86,7 +86,7 @@ def test_the_pillar_of_a_policy_is_plain():
             "mybro-leaptest": {"user": "mybro", "vm": "leaptest", "nopasswd": True},
         },
         "viewer": {"path": ["/usr/bin/remote-viewer"], "group": "spicegrp", "confine": False},
-        "firewall": {"backend": "nftables", "guard": "everywhere"},
+        "firewall": {"backend": "auto", "guard": "everywhere"},
     }
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from spicegrants import nftables
 from spicegrants.compile import Access
+from spicegrants.guard import Element, Key
 from spicegrants.inventory import Account, Group
-from spicegrants.nftables import Element, Key
 from unit.build import Kernel, inventory, wanted
 
 RECORDED = json.loads(pathlib.Path(__file__).with_name("recorded").joinpath("table.json").read_text(encoding="utf-8"))

@@ -20,6 +20,7 @@ FULL = Stored(
     "spicegrp",
     True,
     {"/usr/bin/remote-viewer": (0, 0, 0o755)},
+    ("consoles",),
 )
 
 
@@ -78,6 +79,12 @@ def test_a_missing_part(key):
         store.load(json.dumps(document).encode())
 
 
+def test_file_of_before_groups_were_left():
+    document = json.loads(store.dump(FULL))
+    del document["left"]
+    assert store.load(json.dumps(document).encode()).left == ()
+
+
 def test_another_format_is_named():
     document = {**json.loads(store.dump(FULL)), "format": 2}
     with pytest.raises(LiveStateUnreadable, match="has format 2, this version reads 1"):
@@ -98,6 +105,7 @@ def test_another_format_is_named():
         (("accesses", 0, 3), None),
         (("originals",), None),
         (("originals", "/usr/bin/remote-viewer"), 5),
+        (("left",), 5),
     ],
 )
 def test_a_damaged_part(place, value):

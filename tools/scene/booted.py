@@ -88,6 +88,9 @@ class Booted:
         self._process.wait(timeout)
         self._process = self._leader = None
         self.machine.run(["nft", "flush", "ruleset"])
+        for program in ("iptables-legacy", "ip6tables-legacy"):
+            for verb in ("-F", "-X"):
+                self.machine.run([program, verb])
 
     def run(self, argv, *, check=True, timeout=120):
         """Run a command in it, as root."""

@@ -11,9 +11,10 @@ PACKAGES = {
     "Xvfb": "xvfb",
     "import": "imagemagick",
     "ip": "iproute2",
+    "nft": "nftables",
     "iptables-legacy": "iptables",
     "iptables-nft": "iptables",
-    "nft": "nftables",
+    "notify-send": "libnotify-bin",
     "nsenter": "util-linux",
     "pgrep": "procps",
     "qemu-system-x86_64": "qemu-system-x86",
@@ -23,6 +24,8 @@ PACKAGES = {
     "useradd": "passwd",
     "visudo": "sudo",
     "xauth": "xauth",
+    "xdotool": "xdotool",
+    "xmessage": "x11-utils",
     "xwininfo": "x11-utils",
 }
 
@@ -39,12 +42,15 @@ def missing(*programs):
 
 def need(*programs):
     """Skip the calling test, or its module, unless it runs as root with these programs; with CI=true it fails."""
+    lacking = missing("nsenter", "setpriv", *programs)
+    if lacking:
+        unavailable("needs " + ", ".join(lacking))
+
+
+def unavailable(text):
+    """Skip the calling test, or its module, because this host cannot play it; with CI=true fail."""
     import pytest  # only tests call this; the demo runs without pytest
 
-    lacking = missing("nsenter", "setpriv", *programs)
-    if not lacking:
-        return
-    text = "needs " + ", ".join(lacking)
     if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
         pytest.fail(text, pytrace=False)
     pytest.skip(text, allow_module_level=True)

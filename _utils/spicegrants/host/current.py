@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 
-from spicegrants import store
+from spicegrants import boot, store, sudoers, viewer
 from spicegrants.compile import Wanted, compile_policy
 from spicegrants.errors import SystemFault
 from spicegrants.files import Directory, File, Link, Other
-from spicegrants.host import accounts, disk, resolve, run
+from spicegrants.host import accounts, disk, resolve, run, sockets
 from spicegrants.inventory import Inventory
 from spicegrants.model import Policy
 from spicegrants.plan import Change
+
+# Where runs write beside what is not theirs; from directories that are theirs alone, all that does not belong goes.
+_WRITTEN = (store.PATH, sudoers.PATH, viewer.LAUNCHER, viewer.DESKTOP, *boot.PATHS)
+_SHARED = {parent for path in _WRITTEN for parent in (os.path.dirname(path), os.path.dirname(os.path.dirname(path)))}
 
 
 def stored() -> store.Stored:
@@ -39,6 +43,21 @@ def keep(what: store.Stored) -> None:
     wanted = File(store.dump(what), 0o600)
     if disk.read(store.PATH) != wanted:
         disk.write(store.PATH, wanted)
+
+
+def unfinished() -> list[Change]:
+    """Name what interrupted runs left half-way, as something that :func:`sweep` puts right."""
+    return [Change("policy", f"removes {path}, left by an interrupted run") for path in _temporaries()]
+
+
+def sweep() -> None:
+    """Remove what interrupted runs left half-way. To be called by the one run that holds the lock."""
+    for path in _temporaries():
+        disk.remove(path)
+
+
+def _temporaries() -> list[str]:
+    return [path for directory in sorted(_SHARED) for path in disk.temporaries(directory)]
 
 
 def exists() -> bool:
@@ -73,5 +92,8 @@ def compiled(policy: Policy | None = None, kept: store.Stored | None = None) -> 
     found_users, found_groups, numeric = accounts.read(users, sorted(groups))
     addresses, unresolved = resolve.addresses(policy, kept.addresses)
     authorities, unread = resolve.authorities(policy)
-    inventory = Inventory(found_users, found_groups, numeric, addresses, authorities, (*unresolved, *unread))
-    return compile_policy(policy, inventory, kept.accesses)
+    leaving = store.leaving(kept)
+    sessions = sockets.sessions() if leaving else frozenset()
+    findings = (*unresolved, *unread)
+    inventory = Inventory(found_users, found_groups, numeric, addresses, authorities, sessions, findings)
+    return compile_policy(policy, inventory, kept.accesses, leaving)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 from spicegrants.errors import SystemFault
@@ -19,6 +21,8 @@ _ACL_VERSION = 2
 _USER_OBJ, _USER, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
 _NOBODY = 0xFFFFFFFF
 _LARGEST = 16 * 1024 * 1024
+# What is on its way into place, and stays where it is if the run is killed. Neither sudo nor systemd reads such a name.
+_TEMPORARY = re.compile(r"\.spice-grant\.[0-9a-f]{12}")
 
 
 def _acl(reader: int) -> bytes:
@@ -87,49 +91,68 @@ def names_in(directory: str) -> list[str]:
         raise SystemFault(f"{directory} cannot be read: {error}") from error
 
 
+def temporaries(directory: str) -> list[str]:
+    """Return what is on its way into place in a directory. While nobody writes, it is what an interrupted run left."""
+    return [f"{directory}/{name}" for name in names_in(directory) if _TEMPORARY.fullmatch(name)]
+
+
 def make_directory(path: str, wanted: Directory) -> None:
     """Make a directory, or give an existing one its owner and mode; parents must exist.
 
-    It is made without rights for others and gets its group before its mode.
+    A new one comes into place with owner and mode. While it gets them it has no rights for others, and it gets its
+    group before its mode.
     """
     live = read(path)
     try:
-        if live is not None and not isinstance(live, Directory):
-            os.unlink(path)
-            live = None
-        if live is None:
-            os.mkdir(path, 0o700)
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            os.fchown(descriptor, wanted.uid, wanted.gid)
-            os.fchmod(descriptor, wanted.mode)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        if isinstance(live, Directory):
+            _set_rights(path, wanted)
+        else:
+            with _put(path) as temporary:
+                os.mkdir(temporary, 0o700)
+                _set_rights(temporary, wanted)
+                if live is not None:
+                    os.unlink(path)
     except OSError as error:
         raise SystemFault(f"directory {path} cannot be made: {error}") from error
 
 
+def _set_rights(directory: str, wanted: Directory) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchown(descriptor, wanted.uid, wanted.gid)
+        os.fchmod(descriptor, wanted.mode)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write(path: str, wanted: File | Link) -> None:
     """Put a file in place in one step: temporary file beside it, owner, mode, content, fsync, rename. Or a link."""
-    temporary = f"{os.path.dirname(path)}/.{os.path.basename(path)}.{secrets.token_hex(6)}"
     try:
-        try:
+        with _put(path) as temporary:
             if isinstance(wanted, Link):
                 os.symlink(wanted.target, temporary)
             else:
                 _write_new(temporary, wanted)
             if isinstance(read(path), Directory):
                 remove(path)
-            os.rename(temporary, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
-        _sync_directory(os.path.dirname(path))
     except OSError as error:
         hint = " (the file system has no access control lists)" if error.errno == errno.EOPNOTSUPP else ""
         raise SystemFault(f"{path} cannot be written: {error}{hint}") from error
+
+
+@contextlib.contextmanager
+def _put(path: str) -> Iterator[str]:
+    """Yield a temporary path beside another: what is made there takes the other's place, or goes if that fails."""
+    temporary = f"{os.path.dirname(path)}/.spice-grant.{secrets.token_hex(6)}"
+    try:
+        yield temporary
+        os.rename(temporary, path)
+    except BaseException:
+        with contextlib.suppress(SystemFault):
+            remove(temporary)
+        raise
+    _sync_directory(os.path.dirname(path))
 
 
 def _write_new(path: str, wanted: File) -> None:

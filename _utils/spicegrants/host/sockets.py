@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from spicegrants.errors import SystemFault
+from spicegrants.guard import Key
 from spicegrants.host import run
-from spicegrants.nftables import Key
 
 
 class Connection(NamedTuple):
@@ -39,27 +39,38 @@ def parse(text: str) -> list[Connection]:
     return found
 
 
-def end(closed: Iterable[Key]) -> None:
-    """End the connections of each key's UID to its address and port; those of other users stay.
+def end(closed: Iterable[Key]) -> list[Connection]:
+    """End the connections of each key's UID to its address and port, and return them; those of other users stay.
 
     The kernel must be able to destroy sockets (``CONFIG_INET_DIAG_DESTROY``); without that, a session still ends at its
     next packet. Runs ``ss --kill``.
     """
     gone = {(key.uid, (key.address, key.port)) for key in closed}
-    if not gone:
-        return
+    ended: list[Connection] = []
+    for connection in _connections() if gone else ():
+        if (connection.uid, connection.remote) in gone:
+            local, remote = (_filter(*place) for place in (connection.local, connection.remote))
+            run.attempt(["ss", "--kill", "--tcp", "--numeric", "src", local, "dst", remote])
+            ended.append(connection)
+    return ended
+
+
+def sessions() -> frozenset[tuple[int, str, int]]:
+    """Return UID, remote address and remote port of all TCP connections."""
+    return frozenset((connection.uid, *connection.remote) for connection in _connections())
+
+
+def _connections() -> list[Connection]:
+    found = []
     for name in ("tcp", "tcp6"):
         try:
             with open(f"/proc/net/{name}", encoding="ascii") as stream:
-                text = stream.read()
+                found += parse(stream.read())
         except FileNotFoundError:
             continue
         except OSError as error:
             raise SystemFault(f"/proc/net/{name} cannot be read: {error}") from error
-        for connection in parse(text):
-            if (connection.uid, connection.remote) in gone:
-                local, remote = (_filter(*place) for place in (connection.local, connection.remote))
-                run.attempt(["ss", "--kill", "--tcp", "--numeric", "src", local, "dst", remote])
+    return found
 
 
 def _filter(address: str, port: int) -> str:

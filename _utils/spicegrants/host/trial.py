@@ -11,9 +11,9 @@ from spicegrants.bystanders import Obstacle
 from spicegrants.compile import Wanted
 from spicegrants.errors import SystemFault
 from spicegrants.explain import access_of
+from spicegrants.guard import Key
 from spicegrants.host import probe, ruleset, sudo
 from spicegrants.inventory import Account
-from spicegrants.nftables import Key
 from spicegrants.verdict import UNREACHABLE, Attempt, connection
 
 Refusals = Callable[[], Mapping[Key, int]]

@@ -1,0 +1,141 @@
+"""What the guard lets pass, whatever mechanism of the kernel holds it: nftables or iptables."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spicegrants.compile import Wanted
+from spicegrants.model import port_words
+from spicegrants.plan import Change
+
+LOG_PREFIX = "spice-grant deny: "
+# What an element does: lets everything pass, or only what belongs to a connection that is open already.
+PASS, DRAIN = "accept", "drain"
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """What decides a connection: UID and GID of the socket's creator, destination address and TCP port."""
+
+    uid: int
+    gid: int
+    address: str
+    port: int
+
+    @property
+    def version(self) -> int:
+        """The IP version, 4 or 6."""
+        return ipaddress.ip_address(self.address).version
+
+
+@dataclass(frozen=True)
+class Element:
+    """What the kernel holds for a key."""
+
+    verdict: str = PASS
+    vm: str | None = None
+    packets: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class FirewallPlan:
+    """Changes in words, what a mechanism must be told to make them, and the keys that it closes."""
+
+    changes: tuple[Change, ...]
+    commands: Any
+    closed: tuple[Key, ...] = ()
+
+
+def wanted_elements(wanted: Wanted) -> dict[Key, Element]:
+    """Return the elements that the grants stand for; none as long as the viewer's group does not exist."""
+    if wanted.gid is None:
+        return {}
+    drained = {
+        Key(drain.uid, wanted.gid, drain.address, drain.port): Element(DRAIN, drain.vm) for drain in wanted.draining
+    }
+    granted = {
+        Key(access.uid, wanted.gid, address, wanted.port(access)): Element(vm=access.vm)
+        for access in wanted.accesses
+        for address in wanted.addresses(access)
+    }
+    return {**drained, **granted}
+
+
+def guards_servers(wanted: Wanted) -> bool:
+    """Tell whether the guard stands before the servers' addresses only.
+
+    As long as one of them is not known, it stands before every destination.
+    """
+    known = wanted.inventory.addresses
+    return wanted.policy.firewall.guard == "servers" and all(known.get(name) for name in wanted.policy.servers)
+
+
+def server_addresses(wanted: Wanted, version: int) -> list[str]:
+    """Return the addresses of all servers in one IP version, sorted."""
+    found = {address for addresses in wanted.inventory.addresses.values() for address in addresses}
+    return sorted(address for address in found if ipaddress.ip_address(address).version == version)
+
+
+def same(want: Element | None, have: Element | None) -> bool:
+    """Tell whether an element is as wanted; counters aside."""
+    return want is not None and have is not None and (want.verdict, want.vm) == (have.verdict, have.vm)
+
+
+def closed(gone: Iterable[Key], want: Iterable[Key]) -> tuple[Key, ...]:
+    """Return the keys whose sessions must end.
+
+    By its GID the kernel cannot find a session: those of a user who may go to the same place by another key stay, and
+    end at their next packet if they must.
+    """
+    stay = {(key.uid, key.address, key.port) for key in want}
+    return tuple(sorted(key for key in gone if (key.uid, key.address, key.port) not in stay))
+
+
+def guarding(wanted: Wanted) -> Change:
+    """Say what a guard that was not there will stand before."""
+    where = "the servers" if guards_servers(wanted) else "every destination"
+    return Change("firewall", f"guards ports {port_words(wanted.policy.guarded_ports())} towards {where}")
+
+
+def rule_words(want: list, have: list) -> str:
+    """Say in words how the rules of a chain differ."""
+    foreign = sum(rule not in want for rule in have)
+    missing = sum(rule not in have for rule in want)
+    counted = [f"{foreign} rule(s) that do not belong there"] * bool(foreign)
+    counted += [f"{missing} rule(s) missing"] * bool(missing)
+    return ", ".join(counted) or "its rules were out of order or altered"
+
+
+def element_changes(wanted: Wanted, want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Change]:
+    """Say in words, by grant, what is opened and closed."""
+    changes = []
+    if wanted.gid is None:
+        # The group is about to be made: its elements are part of what this run will change.
+        for access in wanted.accesses:
+            for address in wanted.addresses(access):
+                what = f"opens {address} port {wanted.port(access)} to {access.user}"
+                changes.append(Change("firewall", what, access.grants))
+    names = {access.uid: access.user for access in (*wanted.previous, *wanted.accesses)}
+    names.update((drain.uid, drain.user) for drain in wanted.leaving)
+    for key in sorted({*want, *have}):
+        held, wished = have.get(key), want.get(key)
+        if same(wished, held):
+            continue
+        vm = (wished or held).vm or wanted.vm_at(key.address, key.port)
+        who = names.get(key.uid) or f"UID {key.uid}"
+        foreign = "" if key.gid == wanted.gid else f" with GID {key.gid}"
+        what = _element_words(held, wished, f"{key.address} port {key.port} to {who}{foreign}")
+        changes.append(Change("firewall", what, wanted.grants_of(key.uid, vm)))
+    return changes
+
+
+def _element_words(held: Element | None, wished: Element | None, door: str) -> str:
+    if wished is None:
+        return f"closes {door}" + (", whose last session has ended" if held.verdict == DRAIN else "")
+    if wished.verdict == DRAIN:
+        return f"closes {door}, whose open sessions may go on"
+    return f"opens {door}" if held is None or held.verdict == DRAIN else f"restores the element that opens {door}"

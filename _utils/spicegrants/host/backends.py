@@ -1,0 +1,75 @@
+"""Which mechanism of the kernel enforces the rules on this machine, and what others hold of earlier runs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from typing import Union
+
+from spicegrants import boot
+from spicegrants.errors import SystemFault
+from spicegrants.host import disk, run
+from spicegrants.host.nft import Nftables
+from spicegrants.host.xtables import Iptables, in_use, installed, variant
+
+Mechanism = Union[Nftables, Iptables]
+_OLDEST_NFT = (1, 0)
+
+
+def choose(backend: str) -> tuple[Mechanism, str]:
+    """Return the mechanism, and why it is that one.
+
+    backend
+        What pillar says: ``nftables``, ``iptables``, or ``auto``. Then it is nftables wherever that works, because a
+        table of our own is out of the way of all else: no ``iptables -F`` reaches it.
+
+    Raises :class:`~spicegrants.errors.SystemFault` if there is none.
+    """
+    if backend == "nftables":
+        return Nftables(), "pillar names it"
+    if backend == "iptables":
+        return Iptables(variant()), "pillar names it"
+    hindrance = _hindrance()
+    if hindrance is None:
+        return Nftables(), "nft is installed, and the kernel answers it"
+    if shutil.which("iptables", path=run.SEARCH) is None:
+        raise SystemFault(f"nothing can guard the ports: {hindrance}, and iptables is not installed")
+    return Iptables(variant()), hindrance
+
+
+def _hindrance() -> str | None:
+    """Return why nftables cannot be used; a failure that says nothing about that is not taken for a reason."""
+    if shutil.which("nft", path=run.SEARCH) is None:
+        return "nft is not installed"
+    done = run.attempt(["nft", "-j", "list", "tables"])
+    if done.returncode:
+        return "the kernel does not support nftables" if "not supported" in done.stderr else None
+    found = run.as_json(done.stdout, "nft list tables")["nftables"]
+    version = next((entry["metainfo"]["version"] for entry in found if "metainfo" in entry), "0")
+    if tuple(map(int, re.findall(r"[0-9]+", version)[:2])) < _OLDEST_NFT:
+        return f"nft {version} is older than {_OLDEST_NFT[0]}.{_OLDEST_NFT[1]}"
+    return None
+
+
+def _named(name: str) -> Mechanism:
+    return Nftables() if name == "nftables" else Iptables(name)
+
+
+def left_over(active: Mechanism) -> list[Mechanism]:
+    """Return the mechanisms that an earlier run used: their stored rules are still there."""
+    return [
+        _named(name)
+        for name, paths in boot.GUARDS.items()
+        if name != active.name and any(disk.read(path) is not None for path in paths)
+    ]
+
+
+def holding() -> list[Mechanism]:
+    """Return the mechanisms by which the kernel holds anything of ours, whoever put it there."""
+    found: list[Mechanism] = []
+    if shutil.which("nft", path=run.SEARCH) and Nftables().present():
+        found.append(Nftables())
+    for name in ("iptables-nft", "iptables-legacy"):
+        if installed(name) and in_use(name) and Iptables(name).present():
+            found.append(Iptables(name))
+    return found

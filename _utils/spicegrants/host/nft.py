@@ -1,0 +1,76 @@
+"""The kernel's rules by way of nft: reads and changes our own table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from spicegrants import boot, nftables, owners
+from spicegrants.compile import Wanted
+from spicegrants.errors import LiveStateUnreadable
+from spicegrants.guard import Element, FirewallPlan, Key
+from spicegrants.host import run
+
+
+class Nftables:
+    """The table ``inet spice_grant``."""
+
+    name = "nftables"
+
+    def version(self) -> str:
+        """Return what nft calls itself."""
+        return run.run(["nft", "--version"]).strip()
+
+    def plan(self, wanted: Wanted) -> FirewallPlan:
+        """Compare what is wanted with what the kernel holds."""
+        return nftables.plan(wanted, self._table())
+
+    def send(self, commands: tuple[dict[str, Any], ...]) -> None:
+        """Make a plan's changes, in one transaction."""
+        if commands:
+            run.run(["nft", "-j", "-f", "-"], text=json.dumps({"nftables": commands}))
+
+    def present(self) -> bool:
+        """Tell whether the kernel holds anything of ours."""
+        return self._table() is not None
+
+    def delete(self) -> None:
+        """Take all of ours away."""
+        run.run(["nft", "delete", "table", nftables.FAMILY, nftables.TABLE])
+
+    def elements(self) -> Mapping[Key, Element]:
+        """Return the elements of our grants."""
+        return nftables.elements(self._table() or [])
+
+    def rules(self, foreign: bool) -> list[dict[str, Any]]:
+        """Return our elements and, if asked for, other tables' owner-match rules."""
+        objects = _listed(["list", "ruleset"])
+        own = [entry for entry in objects if entry.get("map", {}).get("table") == nftables.TABLE]
+        return owners.ours(nftables.elements(own)) + (owners.foreign(objects) if foreign else [])
+
+    def denied(self) -> Mapping[Key, int]:
+        """Return how many packets of whom were refused within the last hour."""
+        return nftables.denied(self._table() or [])
+
+    def witness(self) -> Callable[[], Mapping[Key, int]]:
+        """Return what says how often the guard refused whom so far."""
+        return self.denied
+
+    def loading(self, wanted: Wanted) -> boot.Loading:
+        """Return what loads the guard without us."""
+        return boot.for_nftables(wanted)
+
+    def _table(self) -> list[dict[str, Any]] | None:
+        """Return the objects of our table; ``None`` if there is no such table, which is not the same as unreadable."""
+        done = run.attempt(["nft", "-nj", "list", "table", nftables.FAMILY, nftables.TABLE])
+        if done.returncode == 0:
+            return run.as_json(done.stdout, "nft list table")["nftables"]
+        tables = [entry["table"] for entry in _listed(["list", "tables"]) if "table" in entry]
+        if any((table["family"], table["name"]) == (nftables.FAMILY, nftables.TABLE) for table in tables):
+            raise LiveStateUnreadable(f"nft list table ended with {done.returncode}: {done.stderr.strip()}")
+        return None
+
+
+def _listed(what: list[str]) -> list[dict[str, Any]]:
+    return run.as_json(run.run(["nft", "-nj", *what]), f"nft {' '.join(what)}")["nftables"]

@@ -1,0 +1,58 @@
+"""Shows its argument on the desktop of the user who runs it; desktop.py starts it so, with the system's own Python.
+
+A notification if somebody takes it, else a dialog on the user's X displays: those that he or root serves, where his
+own cookie lets him in.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+TITLE = "SPICE console closed"
+DISPLAYS = "/tmp/.X11-unix"  # noqa: S108 - where X servers listen
+# Seconds for whoever takes notifications; a hostile one never does.
+PATIENCE = 5
+
+
+def main(text):
+    """Show the message in the first way that works."""
+    if not notified(text):
+        command = dialog(text)
+        shown = [subprocess.Popen(command, env={**os.environ, "DISPLAY": name}) for name in displays() if command]
+        for process in shown:
+            process.wait()
+
+
+def notified(text):
+    """Send a notification; tell whether it was taken."""
+    try:
+        command = ["notify-send", "--app-name=SPICE consoles", "--", TITLE, text]
+        return subprocess.run(command, check=False, timeout=PATIENCE).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+def dialog(text):
+    """Return the command for a dialog, by what is installed."""
+    known = (
+        ["zenity", "--warning", "--no-markup", f"--title={TITLE}", f"--text={text}"],
+        ["kdialog", "--title", TITLE, "--sorry", text],
+        ["xmessage", "-center", "-title", TITLE, text],
+    )
+    return next((command for command in known if shutil.which(command[0])), None)
+
+
+def displays():
+    """Return the displays that the user or root serves; anybody else could listen there as well."""
+    try:
+        entries = sorted(os.scandir(DISPLAYS), key=lambda entry: entry.name)
+        own = [entry.name for entry in entries if entry.stat(follow_symlinks=False).st_uid in (0, os.getuid())]
+    except OSError:
+        return []
+    return [f":{name[1:]}" for name in own if re.fullmatch("X[0-9]+", name)]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,119 @@
+"""The kernel's rules by way of iptables-save and iptables-restore: reads and changes our own chains.
+
+There are two implementations, with rules of their own each: ``iptables-nft`` and ``iptables-legacy``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from spicegrants import boot, iptables, owners
+from spicegrants.compile import Wanted
+from spicegrants.errors import CommandFailed, SystemFault
+from spicegrants.guard import Element, FirewallPlan, Key
+from spicegrants.host import nflog, run
+
+_PROGRAMS = {4: "iptables", 6: "ip6tables"}
+# What the kernel shows once the old implementation has been used.
+_LEGACY_TABLES = {4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names"}
+
+
+class Iptables:
+    """Our chains in the table ``filter``, IPv4 and, unless the kernel has none, IPv6."""
+
+    def __init__(self, name: str) -> None:
+        """Use the rules of one implementation, ``iptables-nft`` or ``iptables-legacy``."""
+        self.name = name
+        self._variant = name.removeprefix("iptables-")
+
+    def version(self) -> str:
+        """Return what iptables calls itself."""
+        return run.run([self._tools()[4], "--version"]).strip()
+
+    def plan(self, wanted: Wanted) -> FirewallPlan:
+        """Compare what is wanted with what the kernel holds."""
+        return iptables.plan(wanted, self._tables())
+
+    def send(self, commands: Mapping[int, str]) -> None:
+        """Make a plan's changes, in one step for each IP version."""
+        for version, text in sorted(commands.items()):
+            run.run([f"{self._tools()[version]}-restore", "--noflush", "--wait"], text=text)
+
+    def present(self) -> bool:
+        """Tell whether the kernel holds anything of ours."""
+        return any(map(iptables.held, self._tables().values()))
+
+    def delete(self) -> None:
+        """Take all of ours away."""
+        self.send({version: iptables.removal(table) for version, table in self._tables().items() if table})
+
+    def elements(self) -> Mapping[Key, Element]:
+        """Return the elements of our grants."""
+        return {key: held for table in self._tables().values() for key, held in iptables.elements(table).items()}
+
+    def rules(self, foreign: bool) -> list[dict[str, Any]]:
+        """Return the rules of grants and, if asked for, other chains' owner-match rules."""
+        found = owners.ours(self.elements())
+        for version, table in sorted(self._tables().items()) if foreign else ():
+            found += owners.foreign_rules(table, {4: "ip", 6: "ip6"}[version])
+        return found
+
+    def denied(self) -> Mapping[Key, int]:
+        """Raise: iptables keeps no list of refusals."""
+        raise SystemFault("iptables keeps no list of what was refused; the kernel's log has it")
+
+    def witness(self) -> Callable[[], Mapping[Key, int]]:
+        """Return what says how often the guard refused whom since it was first asked."""
+        return nflog.Witness(iptables.NFLOG_GROUP)
+
+    def loading(self, wanted: Wanted) -> boot.Loading:
+        """Return what loads the guard without us."""
+        return boot.for_iptables(wanted, self.name, self._tools())
+
+    def _tools(self) -> dict[int, str]:
+        """Return the programs by IP version: by their own names where both implementations are installed."""
+        versions = [4, 6] if os.path.exists("/proc/sys/net/ipv6") else [4]
+        tools = {}
+        for version in versions:
+            exact = f"{_PROGRAMS[version]}-{self._variant}"
+            tools[version] = exact if shutil.which(exact, path=run.SEARCH) else _PROGRAMS[version]
+        return tools
+
+    def _tables(self) -> dict[int, iptables.Table]:
+        return {version: self._table(version, tool) for version, tool in self._tools().items()}
+
+    def _table(self, version: int, tool: str) -> iptables.Table:
+        return iptables.parse(run.run([f"{tool}-save", "--counters", "--table", "filter"]))
+
+
+def variant() -> str:
+    """Return the implementation that ``iptables`` is on this machine."""
+    return "iptables-nft" if re.search(r"\(nf_tables\)", run.run(["iptables", "--version"])) else "iptables-legacy"
+
+
+def installed(name: str) -> bool:
+    """Tell whether an implementation is installed."""
+    try:
+        return shutil.which(name, path=run.SEARCH) is not None or variant() == name
+    except CommandFailed:
+        return False
+
+
+def in_use(name: str) -> bool:
+    """Tell whether the kernel may hold rules of an implementation, without loading anything into it."""
+    if name == "iptables-nft":
+        return True
+    found = []
+    for path in _LEGACY_TABLES.values():
+        try:
+            with open(path, encoding="ascii") as stream:
+                found += stream.read().split()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise SystemFault(f"{path} cannot be read: {error}") from error
+    return "filter" in found

@@ -1,0 +1,142 @@
+"""Runs execution functions in a machine, each in a forked child, with something going wrong at a chosen step.
+
+Run as a script inside a machine, ``python driver.py CONFIG_DIRECTORY``. Each line on standard input is a list of calls
+as JSON, made at the same time: ``{"fun": .., "args": [..], "kwargs": {..}, "pillar": {..}, "fault": [kind, step,
+..], "patience": seconds}``. Each line on standard output is the list of answers: ``pid``, ``killed``, what the call did
+as ``steps``, and ``data`` and ``retcode``, or ``error``.
+
+A step is whatever a run does to the system: Python's own audit events say so, nothing in the product does. Salt and the
+modules are loaded before the fork, so a call takes no longer than its own work.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import salt.client
+import salt.config
+
+MODULES = ("spice_grant", "spice_firewall", "spice_sudoers", "spice_viewer")
+EVENTS = {"chmod", "chown", "link", "mkdir", "remove", "rename", "rmdir", "setxattr", "symlink", "truncate"}
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+SUBREAPER = 36
+GO = "/run/go"
+
+
+class Steps:
+    """Counts the steps of this process, and lets the fault happen at the chosen one."""
+
+    def __init__(self, kind, at, *about):
+        self.kind, self.at, self.about, self.names = kind, at, about, []
+        self._own = os.getpid()
+        sys.addaudithook(self._hook)
+        self._wrap(os, "fsync", "written")
+        self._wrap(subprocess.Popen, "communicate", "started")
+
+    def _hook(self, event, args):
+        if event == "open" and isinstance(args[0], str) and args[2] & WRITING and args[0] != os.devnull:
+            self._step(f"open {args[0]}")
+        elif event == "subprocess.Popen":
+            self._step(f"run {' '.join(map(str, args[1][:4]))}")
+        elif event.startswith("os.") and event[3:] in EVENTS:
+            self._step(f"{event[3:]} {args[0]}")
+
+    def _wrap(self, owner, name, said):
+        function = getattr(owner, name)
+
+        def stepping(*args, **kwargs):
+            self._step(said)
+            return function(*args, **kwargs)
+
+        setattr(owner, name, stepping)
+
+    def _step(self, name):
+        # Not what a child does before it becomes another program.
+        if os.getpid() != self._own:
+            return
+        self.names.append(name)
+        if len(self.names) == self.at:
+            getattr(self, self.kind)(*self.about)
+
+    def wait(self):
+        """Go on when told."""
+        while not os.path.exists(GO):
+            time.sleep(0.01)
+
+    def starve(self, group):
+        """Go on in a control group that takes no further process."""
+        with open(f"{group}/cgroup.procs", "w", encoding="ascii") as stream:
+            stream.write(str(self._own))
+
+    def kill(self):
+        """As power failure, the OOM killer and an impatient admin do."""
+        os.kill(self._own, signal.SIGKILL)
+
+
+def answer(functions, request, output):
+    """Make one call; write the answer to a pipe and end."""
+    steps = Steps(*request.get("fault") or ("kill", None))
+    said = {"pid": os.getpid(), "killed": False}
+    if "patience" in request:
+        sys.modules["spicegrants.host.lock"].held.__wrapped__.__defaults__ = (request["patience"],)
+    try:
+        said["data"] = functions[request["fun"]](*request.get("args", ()), **request.get("kwargs", {}))
+        said["retcode"] = functions.pack["__context__"].get("retcode", 0)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the one who called
+        said["error"] = f"{type(error).__name__}: {error}"
+    at, steps.at = len(steps.names), None
+    with os.fdopen(output, "w", encoding="utf-8") as stream:
+        json.dump({**said, "steps": steps.names[:at]}, stream)
+    os._exit(0)
+
+
+def start(functions, request):
+    """Fork a child for a call; return its process ID and where its answer comes from."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        os.dup2(2, 1)
+        functions.pack["__pillar__"] = request.get("pillar", {})
+        answer(functions, request, writing)
+    os.close(writing)
+    return pid, reading
+
+
+def collect(children):
+    """Wait for all calls, and for all that they started; return the answers."""
+    answers = []
+    for pid, reading in children:
+        with os.fdopen(reading, encoding="utf-8") as stream:
+            text = stream.read()
+        status = os.waitpid(pid, 0)[1]
+        answers.append(json.loads(text) if text else {"killed": os.WTERMSIG(status) == signal.SIGKILL})
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            return answers
+
+
+def serve(config):
+    """Answer until standard input ends."""
+    ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+    caller = salt.client.Caller(mopts=salt.config.minion_config(os.path.join(config, "minion")))
+    functions = caller.sminion.functions
+    for module in MODULES:
+        functions[f"{module}.plan"]
+    gc.freeze()
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    for line in sys.stdin:
+        children = [start(functions, request) for request in json.loads(line)]
+        out.write(json.dumps(collect(children)) + "\n")
+        out.flush()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

@@ -1,0 +1,71 @@
+"""What must hold whatever went wrong, and what the next run must make of it."""
+
+import json
+
+from functional.office import ADDRESS, ADDRESS6, GROUP, SUDOERS, UIDS, article, changed, difference
+
+GUARD = "/var/lib/spice-grant/guard.json"
+SERVERS = {"mysrv": {**article()["spice"]["servers"]["mysrv"], "addresses": [ADDRESS, ADDRESS6]}}
+ONE = changed(article(), servers=SERVERS)
+# One grant goes, one comes, one stays.
+OTHER = changed(ONE, grants={"n": {"user": "nogrant", "vm": "debianx"}, "b": ONE["spice"]["grants"]["mybro-leaptest"]})
+
+
+def places(*grants):
+    """What grants open, as Office.openings() says it."""
+    return {(user, GROUP, address, port) for user, port in grants for address in (ADDRESS, ADDRESS6)}
+
+
+OPEN_ONE = places(("myself", 20002), ("mybro", 20004))
+OPEN_OTHER = places(("nogrant", 20002), ("mybro", 20004))
+
+
+def survives(office, may, step, becomes=None):
+    """Insist that nobody is locked out, and nobody gets in who may not: now, and if the machine is booted now.
+
+    becomes
+        Of what may be open, what the run was to leave open; what else it has closed stays closed over a boot. Defaults
+        to all.
+
+    Returns whether there is a guard; before the first run there is none, and then sudo lends nobody the viewer's group.
+    """
+    assert sudo_works(office), step
+    guarded = "spice_grant" in office.nft("list", "tables")
+    assert guarded or not office.client.path(SUDOERS).exists(), step
+    opened = office.openings((ADDRESS, ADDRESS6)) if guarded else set()
+    assert opened <= may, step
+    if office.client.path(GUARD).exists():
+        office.client.run(["nft", "--check", "-j", "-f", GUARD])
+        assert booted(office) <= opened | (may if becomes is None else becomes), step
+    return guarded
+
+
+def halfway(office):
+    """What a run has left half-way."""
+    return office.client.run(["find", "/etc", "/usr/local", "/var/lib", "-name", ".spice-grant.*"]).stdout.split()
+
+
+def sudo_works(office):
+    """Whether sudo reads its files without a complaint, and lets users do what somebody else's file lets them do."""
+    office.client.run(["visudo", "-c"])
+    listed = office.client.run(["sudo", "-n", "-l"])
+    return not listed.stderr and office.sudo("nogrant", "/usr/bin/id", "-u", password=None).stdout == "0\n"
+
+
+def booted(office):
+    """What the rules that are stored for the next boot open."""
+    users = {uid: user for user, uid in UIDS.items()}
+    found = set()
+    for command in json.loads(office.client.read(GUARD))["nftables"]:
+        for element, _ in command.get("add", {}).get("element", {}).get("elem", []):
+            uid, gid, address, port = element["elem"]["val"]["concat"]
+            # A system group; by name it may be gone already.
+            found.add((users[uid], GROUP if gid < 1000 else gid, address, port))
+    return found
+
+
+def whole(office, driver, pillar, reference, step):
+    """Insist that the next run makes the machine as one that nothing hinders does, and that there is no more to do."""
+    driver.done("apply", pillar)
+    assert driver.done("plan", pillar)["changes"] == {}, step
+    assert difference(reference, office.essence()) == {}, step

@@ -1,0 +1,86 @@
+"""What tests do to the kernel's rules by hand, by each mechanism that may hold the guard."""
+
+import re
+
+
+class Nftables:
+    """The table of our own."""
+
+    name = "nftables"
+    programs = ("nft",)
+
+    def prepare(self, office):
+        """Nothing: it is what a machine uses by itself."""
+
+    def refused(self, office):
+        """What the guard has refused so far, in a form that compares."""
+        return office.minion.call("spice_firewall.denied")
+
+    def tamper(self, office):
+        """Put a rule that does no harm in front of the grants."""
+        office.nft("insert", "rule", "inet", "spice_grant", "guard", "tcp", "dport", "1", "accept")
+
+    def forget(self, office):
+        """Take all grants out of the guard for IPv4."""
+        office.nft("flush", "map", "inet", "spice_grant", "grants4")
+
+    def delete(self, office):
+        """Take the guard away."""
+        office.nft("delete", "table", "inet", "spice_grant")
+
+    def ruleset(self, office):
+        """Rules that nft does not show."""
+        return []
+
+
+class Iptables:
+    """The chains of our own, in either implementation."""
+
+    programs = ("iptables", "ip6tables")
+
+    def __init__(self, variant):
+        self.name = f"iptables-{variant}"
+        self.variant = variant
+
+    def prepare(self, office):
+        """Make this implementation the machine's, as update-alternatives does."""
+        for program in self.programs:
+            for part in ("", "-save", "-restore"):
+                command = ["ln", "-sf", f"/usr/sbin/{program}-{self.variant}{part}", f"/usr/sbin/{program}{part}"]
+                office.client.run(command)
+
+    def run(self, office, *words, programs=programs):
+        """Run iptables and ip6tables, or one of them."""
+        return "".join(office.client.run([program, "--wait", *words]).stdout for program in programs)
+
+    def refused(self, office):
+        """What the guard has refused so far that had an owner, in a form that compares."""
+        listed = self.run(office, "-vnxL", "SPICE-GRANT")
+        found = [line.split()[0] for line in listed.splitlines() if "owner socket exists" in line]
+        assert len(found) == len(self.programs), listed
+        return found
+
+    def tamper(self, office):
+        """Put a rule that does no harm in front of the grants."""
+        self.run(office, "-I", "SPICE-GRANT", "-p", "tcp", "--dport", "1", "-j", "ACCEPT")
+
+    def forget(self, office):
+        """Take all grants out of the guard for IPv4."""
+        rules = self.run(office, "-S", "SPICE-GRANT", programs=("iptables",)).splitlines()
+        for _ in [rule for rule in rules if "--uid-owner" in rule]:
+            self.run(office, "-D", "SPICE-GRANT", "1", programs=("iptables",))
+
+    def delete(self, office):
+        """Take the guard away, and with it whatever else is in the table: ``iptables -F; iptables -X``."""
+        self.run(office, "-F")
+        self.run(office, "-X")
+
+    def ruleset(self, office):
+        """Rules that nft does not show, counters aside."""
+        if self.variant == "nft":
+            return []
+        saved = "".join(office.client.run([f"{program}-save"]).stdout for program in self.programs)
+        return [re.sub(r"\[[0-9:]*\]", "", line) for line in saved.splitlines() if not line.startswith("#")]
+
+
+MECHANISMS = {made.name: made for made in (Nftables(), Iptables("nft"), Iptables("legacy"))}
