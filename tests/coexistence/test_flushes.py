@@ -82,7 +82,8 @@ def test_a_script_for_iptables_where_iptables_holds_the_guard(mechanism):
         rules = chains_of_others(office, mechanism)
         assert "Out_RULE_0" in rules
         said = sentences(office.applied()["changes"])
-        assert "SPICE-GRANT" in said or "guards ports" in said
+        assert "restores chain SPICE-GRANT-OUT (IPv4), which was missing" in said
+        assert "makes the guard the first rule of OUTPUT (IPv4)" in said
         assert chains_of_others(office, mechanism) == rules
         assert is_as_granted(office)
         assert office.applied()["changes"] == {}

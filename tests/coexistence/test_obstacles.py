@@ -100,7 +100,7 @@ def test_a_rule_that_rejects_one_user(guarded, program):
 
 @pytest.mark.parametrize("mechanism", ["iptables-nft", "iptables-legacy"])
 def test_a_policy_of_the_very_chain_that_calls_the_guard(mechanism):
-    """Where iptables holds the guard it lets a granted packet go on to the site's own rules: these are asked likewise."""
+    """Where iptables holds the guard a granted packet goes on to the rules of the site, and these are asked."""
     need(*PROGRAMS)
     with Office(mechanism=mechanism) as office:
         office.applied()

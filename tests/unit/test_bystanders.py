@@ -240,7 +240,7 @@ JSON = st.recursive(
     | st.booleans()
     | st.integers(-9, 70000)
     | st.sampled_from(["tcp", "@none", "*", "new", "192.168.2.2", ""]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(KEYS), inner, max_size=3)),
     max_leaves=8,
 )
 
