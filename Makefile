@@ -9,7 +9,7 @@ TESTS ?= tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-host test-daemons lint format bench golden clean base
+.PHONY: help setup demo test test-fast test-host test-daemons lint format bench golden clean base
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -28,6 +28,11 @@ test: test-host test-daemons ## run all tests
 
 test-host: setup
 	$(PYTEST) $(TESTS) --ignore=tests/daemons $(ARGS)
+
+# The others take most of the time: a machine for each test, boots, a master.
+SLOW := booted daemons functional
+test-fast: setup ## run the tests that together take less than five minutes
+	$(PYTEST) $(TESTS) $(SLOW:%=--ignore=tests/%) $(ARGS)
 
 test-daemons: setup
 ifeq ($(TESTS),tests)

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
+from spicegrants.iptables import CHAINS
+
 # True, False, or None: cannot be told.
 Truth = Optional[bool]
 
@@ -23,8 +25,6 @@ ACCEPT, DROP, REJECT, RETURN, JUMP, GOTO = "accept", "drop", "reject", "return",
 REWRITE, REROUTE, UNTRACK, UNKNOWN = "rewrite", "reroute", "untrack", "unknown"
 # How a chain can end; a verdict of its own, or the next rule of the chain that called it.
 _THROUGH = "through"
-# Chains of ours in others' tables all start so.
-_OURS = "SPICE-GRANT"
 
 
 @dataclass(frozen=True)
@@ -215,10 +215,10 @@ class _Walk:
     def _called(self, chain: Chain, above: tuple[str, ...]) -> set[str]:
         exits = self._chain(chain, above)
         # What our own chains refuse is the guard's, and not asked here.
-        return (exits - {DROP} or {_THROUGH}) if chain.name.startswith(_OURS) else exits
+        return (exits - {DROP} or {_THROUGH}) if chain.name in CHAINS else exits
 
     def _blame(self, cause: Cause) -> None:
-        if not cause.chain.startswith(_OURS):
+        if cause.chain not in CHAINS:
             self.causes.append(cause)
 
     def _alter(self, action: str) -> None:

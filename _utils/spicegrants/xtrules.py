@@ -116,6 +116,8 @@ def _match(option: str, value: str, packet: Packet) -> Truth:
         return value in ("tcp", "6", "all", "0")
     if option == "-o" and packet.device:
         return packet.device.startswith(value[:-1]) if value.endswith("+") else packet.device == value
+    if option == "--socket-exists":
+        return True
     if option == "--uid-owner":
         return _within(packet.uid, value, "-")
     if option == "--gid-owner":

@@ -92,7 +92,8 @@ def answers(machine, trials):
 def judge(trials, found):
     """Insist that whatever was said for certain happened; return how often it was, by what happened."""
     certain = {True: 0, False: 0}
-    for (_, text, _), answer in zip(trials, found, strict=True):
+    assert len(trials) == len(found)
+    for (_, text, _), answer in zip(trials, found):
         assert not answer["refused"], f"{answer['refused']}\n{text}"
         left = answer["left"] > 0
         if any(sure for _, sure in answer["said"]):

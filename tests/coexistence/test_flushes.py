@@ -3,7 +3,10 @@
 import re
 
 import pytest
-from functional.office import ADDRESS, GROUP, sentences
+from functional.office import ADDRESS, GROUP, Office, sentences
+
+from coexistence.conftest import PROGRAMS
+from scene import need
 
 # As fwbuilder writes it.
 IPTABLES = [
@@ -37,6 +40,12 @@ def site_rules(office):
     return [table.rstrip() for table in tables if "spice_grant" not in table.partition("\n")[0]], legacy
 
 
+def chains_of_others(office, program):
+    """All rules of the table filter that are not ours."""
+    listed = office.client.run([program, "-S"]).stdout.splitlines(keepends=True)
+    return "".join(line for line in listed if "SPICE-GRANT" not in line)
+
+
 def is_as_granted(office):
     """Whether just the granted user reaches his console, and everybody what is not guarded."""
     refused = [office.reach(user, group, ADDRESS, 20002) for user, group in (("myself", None), ("mybro", GROUP))]
@@ -59,6 +68,25 @@ def test_a_script_for_iptables(office, program):
     assert is_as_granted(office)
     assert office.applied()["changes"] == {}
     assert site_rules(office) == rules
+
+
+@pytest.mark.parametrize("mechanism", ["iptables-nft", "iptables-legacy"])
+def test_a_script_for_iptables_where_iptables_holds_the_guard(mechanism):
+    """It takes our chains away with all others: the next run puts them back, says so, and changes nothing else."""
+    need(*PROGRAMS)
+    with Office(mechanism=mechanism) as office:
+        office.applied()
+        for words in IPTABLES:
+            office.client.run([mechanism, *words])
+        assert office.reach("mybro", None, ADDRESS, 20002) == "open"
+        rules = chains_of_others(office, mechanism)
+        assert "Out_RULE_0" in rules
+        said = sentences(office.applied()["changes"])
+        assert "restores chain SPICE-GRANT-OUT (IPv4), which was missing" in said
+        assert "makes the guard the first rule of OUTPUT (IPv4)" in said
+        assert chains_of_others(office, mechanism) == rules
+        assert is_as_granted(office)
+        assert office.applied()["changes"] == {}
 
 
 def test_a_script_for_nft(office):

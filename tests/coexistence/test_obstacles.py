@@ -3,7 +3,10 @@
 import contextlib
 
 import pytest
-from functional.office import ADDRESS, GROUP
+from functional.office import ADDRESS, GROUP, Office
+
+from coexistence.conftest import PROGRAMS
+from scene import need
 
 IPTABLES = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT {policy} [0:0]\n{rules}COMMIT\n"
 LOOPBACK = "-A OUTPUT -o lo -j ACCEPT\n-A OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
@@ -93,6 +96,27 @@ def test_a_rule_that_rejects_one_user(guarded, program):
         assert "reject) drops it" in said
         assert explained(guarded, "myself", "debianx")["answer"] == "blocked"
         assert explained(guarded, "mybro", "leaptest")["answer"] == "may open"
+
+
+@pytest.mark.parametrize("mechanism", ["iptables-nft", "iptables-legacy"])
+def test_a_policy_of_the_very_chain_that_calls_the_guard(mechanism):
+    """Where iptables holds the guard a granted packet goes on to the rules of the site, and these are asked."""
+    need(*PROGRAMS)
+    with Office(mechanism=mechanism) as office:
+        office.applied()
+        office.client.run([mechanism, "-A", "OUTPUT", "-o", "lo", "-j", "ACCEPT"])
+        office.client.run([mechanism, "-P", "OUTPUT", "DROP"])
+        found = explained(office, "myself", "debianx")
+        assert found["answer"] == "blocked"
+        assert f"{CHAINS[mechanism]} drops it" in found["firewall"]["why"]
+        (said,) = office.verify(vm="debianx")["differences"]
+        assert (
+            said == f"myself x debianx: {ADDRESS} is unreachable with the viewer's group: {CHAINS[mechanism]} drops it"
+        )
+
+        office.client.run([mechanism, "-A", "OUTPUT", "-p", "tcp", "--dport", "20001:20010", "-j", "ACCEPT"])
+        assert explained(office, "myself", "debianx")["answer"] == "may open"
+        assert office.verify()["ok"] is True
 
 
 def test_what_cannot_be_told_is_said_to_be_so(guarded):

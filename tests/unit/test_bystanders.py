@@ -101,6 +101,8 @@ def test_all_recorded_rules_are_looked_at():
         ("-m conntrack --ctstate RELATED,ESTABLISHED -j DROP", "passes"),
         ("-m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP", "drops"),
         ("-m conntrack --ctstate DNAT -j DROP", "may drop"),
+        ("-m owner --socket-exists -j DROP", "drops"),
+        ("-j SPICE-GRANTED", "drops"),
         ("-o lo -j DROP", "passes"),
         ("-o eth+ -j DROP", "drops"),
         ('-m comment --comment "from \\"us\\" -j" -j DROP', "drops"),
@@ -126,11 +128,13 @@ def test_rules_as_iptables_save_prints_them(rule, expected):
             ":A - [0:0]",
             ":B - [0:0]",
             ":SPICE-GRANT - [0:0]",
+            ":SPICE-GRANTED - [0:0]",
             "-A INPUT -j DROP",
             "-A A -p tcp -j REJECT --reject-with icmp-port-unreachable",
             "-A B -m owner --uid-owner 1021 -j RETURN",
             "-A B -j DROP",
             "-A SPICE-GRANT -j DROP",
+            "-A SPICE-GRANTED -j DROP",
             f"-A OUTPUT {rule}",
             "COMMIT",
         ]
@@ -236,7 +240,7 @@ JSON = st.recursive(
     | st.booleans()
     | st.integers(-9, 70000)
     | st.sampled_from(["tcp", "@none", "*", "new", "192.168.2.2", ""]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(KEYS), inner, max_size=3)),
     max_leaves=8,
 )
 
