@@ -3,6 +3,8 @@
 Whoever flushes that table takes the guard away for a moment, or until the next run. nftables knows no such moment.
 """
 
+import time
+
 import pytest
 
 MECHANISMS = ["iptables-nft", "iptables-legacy"]
@@ -11,8 +13,10 @@ MECHANISMS = ["iptables-nft", "iptables-legacy"]
 def refused(workstation):
     """Whether the client is stopped from now on; what resets it may itself be dropped by the other firewall."""
     workstation.forget()
-    tried = workstation.tried()
-    assert tried
+    deadline = time.monotonic() + 10
+    while not (tried := workstation.tried()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     return "through" not in tried
 
 
