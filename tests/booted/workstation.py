@@ -93,3 +93,20 @@ class Workstation:
         """Count from now on."""
         self.booted.run(["truncate", "--size=0", "/var/log/loop"])
         time.sleep(0.3)
+
+
+def happens(workstation, *command):
+    """Run a command; insist that the client was refused before, meanwhile and after, and never got through."""
+    workstation.forget()
+    workstation.booted.run([*command])
+    time.sleep(0.3)
+    tried = workstation.tried()
+    assert "through" not in tried and "Connection refused" in tried, (command, tried)
+
+
+def holds(workstation, command, text):
+    """Wait until what a command prints has a text: firewalld, for one, says that it is up before its rules are."""
+    deadline = time.monotonic() + 30
+    while text not in (printed := workstation.booted.run([*command]).stdout):
+        assert time.monotonic() < deadline, printed
+        time.sleep(0.1)
