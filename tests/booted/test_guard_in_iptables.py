@@ -34,6 +34,10 @@ def test_firewalld(workstation, backend):
         report = workstation.salt("state.apply", "spice", "--retcode-passthrough").stdout
         assert "guards ports 20001-20010" in report
         assert refused(workstation)
+        if backend == "iptables":
+            assert "OUTPUT_direct" in workstation.booted.run(["iptables", "-S"]).stdout, (
+                "firewalld's own are still there"
+            )
     finally:
         workstation.booted.run(["systemctl", "stop", "firewalld"])
 
