@@ -183,8 +183,7 @@ def apply(wanted=None):
         for other in backends.left_over(mechanism):
             if mechanism.plan(wanted).changes:
                 raise SystemFault(f"{mechanism.name} does not hold the rules yet: those of {other.name} stay")
-            _end_sessions(wanted, guard.closed(other.elements(), guard.wanted_elements(wanted)))
-            _take_away(other)
+            _take_over(wanted, other)
         return as_dict(changes)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -257,11 +256,17 @@ def _left_over(mechanism):
     ]
 
 
-def _take_away(mechanism):
+def _take_over(wanted, mechanism):
     """Remove the rules of a mechanism, and then what says that it was in use."""
-    if mechanism.present():
-        mechanism.delete()
-    for path in boot.GUARDS[mechanism.name]:
+    paths = boot.GUARDS[mechanism.name]
+    try:
+        _end_sessions(wanted, guard.closed(mechanism.elements(), guard.wanted_elements(wanted)))
+        if mechanism.present():
+            mechanism.delete()
+    except SpiceGrantError as error:
+        hint = f"once the kernel has none, remove {' and '.join(paths)}"
+        raise SystemFault(f"what {mechanism.name} may hold of ours cannot be removed: {error}; {hint}") from error
+    for path in paths:
         disk.remove(path)
 
 

@@ -21,17 +21,19 @@ UNITS = "/etc/systemd/system"
 SCRIPT = "/usr/local/lib/spice-grant/load-guard"
 UNIT = f"{UNITS}/spice-grant.service"
 ENABLED = f"{UNITS}/sysinit.target.wants/spice-grant.service"
-# Services that flush rules, ours with them, and whether they do so at a reload as well. To give a reload to one that
-# has none would change what "reload-or-restart" means for it.
+# Services that flush rules, ours with them, and whether they do so at a reload as well, before it is over (firewalld
+# does it when it likes). To give a reload to one that has none would change what "reload-or-restart" means for it.
 FLUSHING = {
     "nftables": True,
     "iptables": True,
     "ip6tables": True,
-    "firewalld": True,
+    "firewalld": False,
     "netfilter-persistent": False,
     "ufw": False,
 }
-DROP_INS = {f"{UNITS}/{name}.service.d/spice-grant.conf": reloads for name, reloads in FLUSHING.items()}
+# What waits until a service has loaded its rules, where it says that it is up before that.
+_SETTLED = {"firewalld": "/usr/bin/firewall-cmd --quiet --state"}
+DROP_INS = {f"{UNITS}/{name}.service.d/spice-grant.conf": name for name in FLUSHING}
 # By mechanism: the stored rules. Such a file also says that the mechanism is, or was, in use.
 GUARDS = {
     "nftables": (f"{STORE}/guard.json",),
@@ -81,15 +83,6 @@ ExecReload=/bin/sh {SCRIPT}
 
 [Install]
 WantedBy=sysinit.target
-"""
-# The dash: whatever becomes of ours, the site's own firewall does not fail for it.
-_DROP_IN_TEXT = f"""\
-[Service]
-ExecStartPost=-/bin/sh {SCRIPT}
-ExecStopPost=-/bin/sh {SCRIPT}
-"""
-_DROP_IN_RELOAD = f"""\
-ExecReload=-/bin/sh {SCRIPT}
 """
 
 
@@ -149,12 +142,19 @@ def wanted_entries(loading: Loading) -> dict[str, Entry]:
         **{path: File(content, 0o600) for path, content in loading.files.items()},
         SCRIPT: File(script.encode(), 0o755),
         UNIT: File(_UNIT_TEXT.encode(), 0o644),
-        **{
-            path: File((_DROP_IN_TEXT + _DROP_IN_RELOAD * reloads).encode(), 0o644)
-            for path, reloads in DROP_INS.items()
-        },
+        **{path: File(_drop_in(service).encode(), 0o644) for path, service in DROP_INS.items()},
         ENABLED: Link(UNIT),
     }
+
+
+def _drop_in(service: str) -> str:
+    """Return what has a service load the guard again. The dash: whatever becomes of it, the service does not fail."""
+    commands = [_SETTLED[service]] if service in _SETTLED else []
+    commands.append(f"/bin/sh {SCRIPT}")
+    lines = [f"ExecStartPost=-{command}" for command in commands] + [f"ExecStopPost=-{commands[-1]}"]
+    if FLUSHING[service]:
+        lines.append(f"ExecReload=-{commands[-1]}")
+    return "\n".join(("[Service]", *lines, ""))
 
 
 def plan(loading: Loading, live: Mapping[str, Entry]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
@@ -162,7 +162,7 @@ def plan(loading: Loading, live: Mapping[str, Entry]) -> tuple[tuple[Change, ...
     verbs = {path: difference(entry, live.get(path)) for path, entry in wanted_entries(loading).items()}
     write = tuple(path for path, verb in verbs.items() if verb)
     changes = [f"{verbs[path]} {path}" for path in write if path not in loading.files and path not in DROP_INS]
-    services = [path.split("/")[-2].removesuffix(".service.d") for path in write if path in DROP_INS]
+    services = [DROP_INS[path] for path in write if path in DROP_INS]
     if services:
         changes.append(f"loads the guard again after {', '.join(services)}")
     if any(path in write for path in loading.files):

@@ -39,11 +39,11 @@ class Stored:
     originals
         By path of a viewer: ``[uid, gid, mode]`` from before the first run.
 
-    draining
-        Places that somebody may not open any more, but where he had something open after the last run.
-
     left
         Groups that were made by us for viewers, and are not the viewer's any more: to be removed.
+
+    draining
+        Places that somebody may not open any more, but where he had something open after the last run.
     """
 
     policy: Policy | None = None
@@ -52,8 +52,8 @@ class Stored:
     group: str | None = None
     made_group: bool = False
     originals: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
-    draining: tuple[Drain, ...] = ()
     left: tuple[str, ...] = ()
+    draining: tuple[Drain, ...] = ()
 
 
 def dump(stored: Stored) -> bytes:
@@ -97,8 +97,8 @@ def load(content: bytes | None) -> Stored:
             document["group"],
             document["made_group"],
             {path: tuple(owner) for path, owner in document["originals"].items()},
-            tuple(Drain(*place, tuple(grants)) for *place, grants in document.get("draining", ())),
             tuple(document.get("left", ())),
+            tuple(Drain(*place, tuple(grants)) for *place, grants in document.get("draining", ())),
         )
     except LiveStateUnreadable:
         raise

@@ -5,8 +5,9 @@ as JSON, made at the same time: ``{"fun": .., "args": [..], "kwargs": {..}, "pil
 ..], "patience": seconds}``. Each line on standard output is the list of answers: ``pid``, ``killed``, what the call did
 as ``steps``, and ``data`` and ``retcode``, or ``error``.
 
-A step is whatever a run does to the system: Python's own audit events say so, nothing in the product does. Salt and the
-modules are loaded before the fork, so a call takes no longer than its own work.
+A step is whatever a run does to the system: Python's own audit events say so, nothing in the product does. A fault
+comes just before its step, or when a program has just been started. Salt and the modules are loaded before the fork,
+so a call takes no longer than its own work.
 """
 
 import ctypes
@@ -24,6 +25,8 @@ import salt.config
 MODULES = ("spice_grant", "spice_firewall", "spice_sudoers", "spice_viewer")
 EVENTS = {"chmod", "chown", "link", "mkdir", "remove", "rename", "rmdir", "setxattr", "symlink", "truncate"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+# Of a program that is started with one of these it is one and the same whether it is just about to start or at work.
+READING = {"-nj", "-c", "--list", "json"}
 SUBREAPER = 36
 GO = "/run/go"
 
@@ -35,8 +38,7 @@ class Steps:
         self.kind, self.at, self.about, self.names = kind, at, about, []
         self._own = os.getpid()
         sys.addaudithook(self._hook)
-        self._wrap(os, "fsync", "written")
-        self._wrap(subprocess.Popen, "communicate", "started")
+        subprocess.Popen.communicate = self._started(subprocess.Popen.communicate)
 
     def _hook(self, event, args):
         if event == "open" and isinstance(args[0], str) and args[2] & WRITING and args[0] != os.devnull:
@@ -46,14 +48,13 @@ class Steps:
         elif event.startswith("os.") and event[3:] in EVENTS:
             self._step(f"{event[3:]} {args[0]}")
 
-    def _wrap(self, owner, name, said):
-        function = getattr(owner, name)
+    def _started(self, communicate):
+        def stepping(process, *args, **kwargs):
+            if not READING & set(process.args):
+                self._step(f"started {process.args[0]}")
+            return communicate(process, *args, **kwargs)
 
-        def stepping(*args, **kwargs):
-            self._step(said)
-            return function(*args, **kwargs)
-
-        setattr(owner, name, stepping)
+        return stepping
 
     def _step(self, name):
         # Not what a child does before it becomes another program.

@@ -102,6 +102,21 @@ def test_without_nft_it_is_iptables(office, variant):
     assert _remains(office) == {"nftables"}
 
 
+def test_nft_that_vanishes_while_it_is_in_use(office):
+    """The ports are guarded by what there is, and the run is red until the old rules can be seen to be gone."""
+    office.applied(PILLAR)
+    office.client.run(["mv", "/usr/sbin/nft", "/srv/nft"])
+    result = office.apply()
+    assert result["result"] is False
+    assert "what nftables may hold of ours cannot be removed: nft is not installed" in result["comment"]
+    assert office.openings() == OPEN
+    office.client.run(["mv", "/srv/nft", "/usr/sbin/nft"])
+    assert _remains(office) == {"nftables", "iptables-nft"}
+    assert office.applied()["changes"]
+    assert _remains(office) == {"nftables"}
+    assert office.apply()["changes"] == {}
+
+
 def test_an_old_nft_is_not_used(office):
     """nft before 1.0 cannot do what the table needs."""
     answer = json.dumps({"nftables": [{"metainfo": {"version": "0.9.8"}}]})

@@ -340,7 +340,7 @@ def _replaced(office, path, text=None):
 
 WITH_NEW = changed(article(), grants={**article()["spice"]["grants"], "n": NEW})
 MISSING = {
-    "/usr/sbin/nft": "nft is not installed",
+    "/usr/sbin/nft /usr/sbin/iptables": "nft is not installed, and iptables is not installed",
     "/usr/sbin/visudo": "visudo is not installed",
     "/usr/bin/cvtsudoers": "cvtsudoers is not installed",
     "/usr/bin/sudo": "sudo is not installed",
@@ -349,11 +349,13 @@ MISSING = {
 }
 
 
-@pytest.mark.parametrize("path", MISSING)
-def test_a_missing_program_changes_nothing(keeper, shared, path):
-    """Without nft, a part of sudo, or the viewer: False, it is named, and nobody is granted anything more."""
-    with _replaced(shared, path):
-        _refused(shared, WITH_NEW, MISSING[path])
+@pytest.mark.parametrize("paths", MISSING)
+def test_a_missing_program_changes_nothing(keeper, shared, paths):
+    """Without any firewall, a part of sudo, or the viewer: False, it is named, and nobody is granted anything more."""
+    with contextlib.ExitStack() as stack:
+        for path in paths.split():
+            stack.enter_context(_replaced(shared, path))
+        _refused(shared, WITH_NEW, MISSING[paths])
     assert not keeper.traces()
     assert shared.openings() == OPEN
 

@@ -14,6 +14,7 @@ from functional.office import (
     sentences,
 )
 
+MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 BOTH = {"myself-debianx": {"user": "myself", "vm": "debianx"}, "mybro-leaptest": {"user": "mybro", "vm": "leaptest"}}
 
 

@@ -80,6 +80,13 @@ def test_a_reload_is_given_only_to_services_that_have_one():
     assert b"ExecReload" not in entries[UFW].content and b"ExecStartPost=-/bin/sh" in entries[UFW].content
 
 
+def test_firewalld_is_waited_for():
+    """It says that it is up before it has flushed and loaded rules."""
+    lines = boot.wanted_entries(nft())[NFTABLES.replace("nftables", "firewalld")].content.decode().splitlines()
+    start = [line for line in lines if line.startswith("ExecStartPost=")]
+    assert [line.rpartition("/")[2] for line in start] == ["firewall-cmd --quiet --state", "load-guard"]
+
+
 def test_the_ports_stay_shut_if_the_rules_do_not_load():
     """The fallback needs no file: its ports stand in the script itself."""
     (script,) = nft(FALLBACK).commands

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spicegrants import pillar, store
-from spicegrants.compile import Access, compile_policy
+from spicegrants.compile import Access, Drain, compile_policy
 from spicegrants.errors import LiveStateUnreadable
 from spicegrants.store import Stored
 from unit.build import policy
@@ -21,6 +21,7 @@ FULL = Stored(
     True,
     {"/usr/bin/remote-viewer": (0, 0, 0o755)},
     ("consoles",),
+    (Drain("mybro", 1022, "192.168.2.2", 20002, "debianx", ("mybro-debianx",)),),
 )
 
 
