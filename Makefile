@@ -30,7 +30,7 @@ test-host: setup
 	$(PYTEST) $(TESTS) --ignore=tests/daemons $(ARGS)
 
 # The others take most of the time: a machine for each test, boots, a master.
-SLOW := booted daemons functional
+SLOW := booted coexistence daemons faults functional
 test-fast: setup ## run the tests that together take less than five minutes
 	$(PYTEST) $(TESTS) $(SLOW:%=--ignore=tests/%) $(ARGS)
 
