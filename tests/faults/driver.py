@@ -26,7 +26,7 @@ MODULES = ("spice_grant", "spice_firewall", "spice_sudoers", "spice_viewer")
 EVENTS = {"chmod", "chown", "link", "mkdir", "remove", "rename", "rmdir", "setxattr", "symlink", "truncate"}
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 # Of a program that is started with one of these it is one and the same whether it is just about to start or at work.
-READING = {"-nj", "-c", "--list", "json"}
+READING = {"-nj", "-c", "--list", "json", "list"}
 SUBREAPER = 36
 GO = "/run/go"
 
