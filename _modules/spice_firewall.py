@@ -11,6 +11,7 @@ and reset, whether it comes from this machine or is only forwarded by it.
 :depends: nftables 1.0 or newer, or iptables
 """
 
+import logging
 import os
 import pwd
 import sys as _sys
@@ -22,11 +23,13 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import boot, guard
-from spicegrants.errors import SpiceGrantError, SystemFault
+from spicegrants import boot, sessions
+from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
 from spicegrants.host import backends, current, desktop, disk, run, sockets
 from spicegrants.model import Firewall
 from spicegrants.plan import Change, as_dict
+
+log = logging.getLogger(__name__)
 
 __virtualname__ = "spice_firewall"
 # Directories that go once nothing is in them.
@@ -137,8 +140,8 @@ def plan(wanted=None):
         run.as_root()
         mechanism, reason = _mechanism(wanted)
         stored, _ = _boot_plan(mechanism.loading(wanted))
-        changes = (*_newly(mechanism, reason), *mechanism.plan(wanted).changes, *stored, *_left_over(mechanism))
-        return as_dict(changes)
+        left = (*stored, *_left_over(mechanism), *_stray(wanted)[1])
+        return as_dict((*_newly(mechanism, reason), *mechanism.plan(wanted).changes, *left))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 
@@ -170,21 +173,25 @@ def apply(wanted=None):
         mechanism, reason = _mechanism(wanted)
         planned, loading = mechanism.plan(wanted), mechanism.loading(wanted)
         stored, write = _boot_plan(loading)
-        changes = (*_newly(mechanism, reason), *planned.changes, *stored, *_left_over(mechanism))
+        left = (*stored, *_left_over(mechanism), *_stray(wanted)[1])
         # Stored first: whenever this ends, a boot loads nothing that is revoked.
         entries = boot.wanted_entries(loading)
         for path in write:
             disk.make_parents(path)
             disk.write(path, entries[path])
-        if any(path.startswith(boot.UNITS) for path in write):
-            _reload_units()
-        mechanism.send(planned.commands)
-        _end_sessions(wanted, planned.closed)
+        try:
+            # As long as rules must change, a run that was killed may have written units as well.
+            if planned.commands or any(path.startswith(boot.UNITS) for path in write):
+                _reload_units()
+        finally:
+            # What systemd does not know is no reason to leave a port open.
+            mechanism.send(planned.commands)
+            _end_sessions(wanted)
         for other in backends.left_over(mechanism):
             if mechanism.plan(wanted).changes:
                 raise SystemFault(f"{mechanism.name} does not hold the rules yet: those of {other.name} stay")
-            _take_over(wanted, other)
-        return as_dict(changes)
+            _take_over(other)
+        return as_dict((*_newly(mechanism, reason), *planned.changes, *left))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 
@@ -216,7 +223,8 @@ def remove(test=False):
                 disk.remove(path)
             for directory in _OWN:
                 disk.prune(directory)
-            if stored:
+            if stored or holding:
+                # Also where a run that was killed had removed the units.
                 _reload_units()
             for mechanism in holding:
                 mechanism.delete()
@@ -234,8 +242,22 @@ def _mechanism(wanted=None):
     return backends.choose((policy.firewall if policy else Firewall()).backend)
 
 
-def _end_sessions(wanted, closed):
-    desktop.tell(desktop.notices(wanted, sockets.end(closed)), wanted.gid)
+def _stray(wanted):
+    """Return the connections without a grant, and say that they will be ended."""
+    found = sessions.stray(wanted, sockets.connections())
+    users = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()} if found else {}
+    return found, sessions.changes(wanted, found, users, sockets.hindrance())
+
+
+def _end_sessions(wanted):
+    """End connections without a grant; where that fails they are still to do, and no reason to leave all else open."""
+    found, _ = _stray(wanted)
+    try:
+        sockets.end(found)
+    except CommandFailed as error:
+        log.warning("sessions without a grant go on until their next packet: %s", error)
+    else:
+        desktop.tell(desktop.notices(wanted, found), wanted.gid)
 
 
 def _boot_plan(loading):
@@ -256,11 +278,10 @@ def _left_over(mechanism):
     ]
 
 
-def _take_over(wanted, mechanism):
+def _take_over(mechanism):
     """Remove the rules of a mechanism, and then what says that it was in use."""
     paths = boot.GUARDS[mechanism.name]
     try:
-        _end_sessions(wanted, guard.closed(mechanism.elements(), guard.wanted_elements(wanted)))
         if mechanism.present():
             mechanism.delete()
     except SpiceGrantError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +43,10 @@ class Element:
 
 @dataclass(frozen=True)
 class FirewallPlan:
-    """Changes in words, what a mechanism must be told to make them, and the keys that it closes."""
+    """Changes in words, and what a mechanism must be told to make them."""
 
     changes: tuple[Change, ...]
     commands: Any
-    closed: tuple[Key, ...] = ()
 
 
 def wanted_elements(wanted: Wanted) -> dict[Key, Element]:
@@ -83,16 +82,6 @@ def server_addresses(wanted: Wanted, version: int) -> list[str]:
 def same(want: Element | None, have: Element | None) -> bool:
     """Tell whether an element is as wanted; counters aside."""
     return want is not None and have is not None and (want.verdict, want.vm) == (have.verdict, have.vm)
-
-
-def closed(gone: Iterable[Key], want: Iterable[Key]) -> tuple[Key, ...]:
-    """Return the keys whose sessions must end.
-
-    By its GID the kernel cannot find a session: those of a user who may go to the same place by another key stay, and
-    end at their next packet if they must.
-    """
-    stay = {(key.uid, key.address, key.port) for key in want}
-    return tuple(sorted(key for key in gone if (key.uid, key.address, key.port) not in stay))
 
 
 def guarding(wanted: Wanted) -> Change:

@@ -186,11 +186,10 @@ def plan(wanted: Wanted, live: Mapping[int, Table]) -> FirewallPlan:
             commands[version] = _filled(frames[version], of_version, table)
         elif lines := _changed(of_version, found, table):
             commands[version] = lines
-    gone = {key for key in have if key not in want}
     start = [guard.guarding(wanted)] if fresh else wrong
     texts = {version: "\n".join(("*filter", *lines, "COMMIT", "")) for version, lines in commands.items()}
     changes = (*start, *guard.element_changes(wanted, want, have))
-    return FirewallPlan(changes, texts, guard.closed(gone, want))
+    return FirewallPlan(changes, texts)
 
 
 def _complaints(frame: Mapping[str, list[Rule]], table: Table, family: str) -> list[Change]:

@@ -210,7 +210,7 @@ def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
     if new:
         commands += [{"add": body} for body in _element_objects({key: want_elements[key] for key in new})]
     changes = (*wrong, *guard.element_changes(wanted, want_elements, have_elements))
-    return FirewallPlan(changes, tuple(commands), guard.closed(gone, want_elements))
+    return FirewallPlan(changes, tuple(commands))
 
 
 def _frame(built: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
@@ -239,7 +239,7 @@ def _rebuilt(
     table = {"table": {"family": FAMILY, "name": TABLE}}
     commands = [{"add": table}, {"delete": table}]
     commands += [{"add": entry} for entry in (*objects, *_element_objects(want))]
-    return FirewallPlan((*start, *guard.element_changes(wanted, want, have)), tuple(commands), guard.closed(have, want))
+    return FirewallPlan((*start, *guard.element_changes(wanted, want, have)), tuple(commands))
 
 
 def _element_objects(chosen: Mapping[Key, Element | None]) -> list[Object]:

@@ -1,6 +1,8 @@
 """What must hold whatever went wrong, and what the next run must make of it."""
 
+import contextlib
 import json
+import sys
 
 from functional.office import ADDRESS, ADDRESS6, GROUP, SUDOERS, UIDS, article, changed, difference
 
@@ -38,6 +40,30 @@ def survives(office, may, step, becomes=None):
         office.client.run(["nft", "--check", "-j", "-f", GUARD])
         assert booted(office) <= opened | (may if becomes is None else becomes), step
     return guarded
+
+
+# Connects, says so, and waits.
+IDLE = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 20002)) as connection:
+    connection.recv(64)
+    print("open", flush=True)
+    connection.recv(64)
+"""
+
+
+@contextlib.contextmanager
+def idle_session(office):
+    """A session of a user with a grant, in which nothing happens."""
+    command = [sys.executable, "-I", "-S", "-c", IDLE, ADDRESS]
+    session = office.client.popen(command, user="myself", group=GROUP, stdout=-1, stderr=-3)
+    try:
+        assert session.stdout.read(4) == b"open"
+        yield session
+    finally:
+        if session.poll() is None:
+            session.kill_tree()
+        session.stdout.close()
 
 
 def halfway(office):

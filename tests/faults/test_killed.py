@@ -5,7 +5,14 @@ import json
 
 from functional.office import ADDRESS, ADDRESS6, difference
 
-from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, halfway, survives, whole
+from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, halfway, idle_session, survives, whole
+
+UNITS = "/etc/systemd/system"
+# Notes when it was told to read its units anew, in place of systemd.
+SYSTEMCTL = """\
+#!/bin/sh
+[ "$1" != daemon-reload ] || touch /run/told
+"""
 
 
 def killed(driver, fun, pillar, number):
@@ -73,3 +80,36 @@ def test_a_change(office, driver):
         if not any(begun):
             break
     assert office.openings((ADDRESS, ADDRESS6)) == OPEN_ONE
+
+
+def test_systemd_hears_of_the_units(office, driver):
+    """Killed with units written, or removed, and systemd not told: the next run tells it."""
+    office.client.run(["mkdir", "--parents", "/run/systemd/system"])
+    office.client.write("/usr/bin/systemctl", SYSTEMCTL, mode=0o755)
+    driver.done("apply", ONE)
+    driver.done("remove")
+    steps = {fun: driver.call(fun, ONE)["steps"] for fun in ("apply", "remove")}
+    for fun, undo in (("apply", "remove"), ("remove", "apply")):
+        for number, step in enumerate(steps[fun], 1):
+            if any(word in step for word in (UNITS, "systemctl", "nft -j", "nft delete")):
+                office.client.run(["rm", "--force", "/run/told"])
+                assert killed(driver, fun, ONE, number)
+                driver.done(fun, ONE)
+                assert office.client.path("/run/told").exists(), step
+                driver.done(undo, ONE)
+        driver.done("apply", ONE)
+
+
+def test_a_session_ends_with_the_next_run(office, driver):
+    """Killed with the grant gone from the kernel and the user's idle session not ended yet: the next run ends it."""
+    driver.done("apply", ONE)
+    with idle_session(office):
+        steps = driver.call("apply", OTHER)["steps"]
+    (number,) = [number for number, step in enumerate(steps, 1) if "ss --kill" in step]
+    driver.done("apply", ONE)
+    with idle_session(office) as session:
+        assert killed(driver, "apply", OTHER, number)
+        assert session.poll() is None
+        driver.done("apply", OTHER)
+        session.wait(2)
+    assert driver.done("plan", OTHER)["changes"] == {}

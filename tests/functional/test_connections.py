@@ -259,7 +259,7 @@ def test_without_its_element_a_live_connection_is_reset_at_its_next_packet(share
 
 
 def test_the_first_run_ends_connections_that_are_not_granted():
-    """A connection from before the first run ends at its next packet, unless it is granted as it is."""
+    """A connection from before the first run ends with it or, a granted user's own, at its next packet."""
     with Office() as office:
         users = [("nogrant", None), ("myself", None)]
         with contextlib.ExitStack() as stack:

@@ -3,7 +3,7 @@
 import pytest
 
 from spicegrants.host import desktop
-from spicegrants.host.sockets import Connection
+from spicegrants.sessions import Connection
 from unit.build import wanted
 
 LOCAL = ("192.168.2.22", 40000)

@@ -335,31 +335,6 @@ def test_the_last_grant_of_somebody_who_left(kernel):
     assert ("closes 192.168.2.2 port 20004 to UID 1022", ()) in words(nftables.plan(gone, kernel.listing()))
 
 
-# Sessions that must end
-
-
-def test_what_is_closed_is_named(kernel):
-    insert(kernel, Key(4711, 995, "10.0.0.1", 22))
-    less = wanted({"grants__myself-debianx": ...})
-    assert set(nftables.plan(less, kernel.listing()).closed) == {MYSELF, Key(4711, 995, "10.0.0.1", 22)}
-    assert (
-        nftables.plan(less, [*kernel.listing(), rule("output", {"accept": None})]).closed
-        == nftables.plan(less, kernel.listing()).closed
-    )
-
-
-def test_a_session_that_is_granted_is_not_ended(kernel):
-    """Neither for an element that is restored, nor for a foreign one of the same user to the same console."""
-    insert(kernel, MYSELF, {"drop": None})
-    insert(kernel, Key(1021, 1021, "192.168.2.2", 20002))
-    planned = nftables.plan(wanted(), kernel.listing())
-    assert len(planned.changes) == 2 and planned.closed == ()
-
-
-def test_the_first_run_ends_nothing():
-    assert nftables.plan(wanted(), None).closed == ()
-
-
 # A table that is built differently
 
 

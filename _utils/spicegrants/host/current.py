@@ -93,7 +93,7 @@ def compiled(policy: Policy | None = None, kept: store.Stored | None = None) -> 
     addresses, unresolved = resolve.addresses(policy, kept.addresses)
     authorities, unread = resolve.authorities(policy)
     leaving = store.leaving(kept)
-    sessions = sockets.sessions() if leaving else frozenset()
+    sessions = frozenset(connection.door for connection in sockets.connections()) if leaving else frozenset()
     findings = (*unresolved, *unread)
     inventory = Inventory(found_users, found_groups, numeric, addresses, authorities, sessions, findings)
     return compile_policy(policy, inventory, kept.accesses, leaving)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from spicegrants.compile import Wanted
 from spicegrants.host import run, say
-from spicegrants.host.sockets import Connection
+from spicegrants.sessions import Connection
 
 PYTHON = "/usr/bin/python3"
 # Seconds that a message may stay.

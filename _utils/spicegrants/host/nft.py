@@ -9,7 +9,7 @@ from typing import Any
 from spicegrants import boot, nftables, owners
 from spicegrants.compile import Wanted
 from spicegrants.errors import LiveStateUnreadable
-from spicegrants.guard import Element, FirewallPlan, Key
+from spicegrants.guard import FirewallPlan, Key
 from spicegrants.host import run
 
 
@@ -38,10 +38,6 @@ class Nftables:
     def delete(self) -> None:
         """Take all of ours away."""
         run.run(["nft", "delete", "table", nftables.FAMILY, nftables.TABLE])
-
-    def elements(self) -> Mapping[Key, Element]:
-        """Return the elements of our grants."""
-        return nftables.elements(self._table() or [])
 
     def rules(self, foreign: bool) -> list[dict[str, Any]]:
         """Return our elements and, if asked for, other tables' owner-match rules."""

@@ -14,7 +14,7 @@ from typing import Any
 from spicegrants import boot, iptables, owners
 from spicegrants.compile import Wanted
 from spicegrants.errors import CommandFailed, SystemFault
-from spicegrants.guard import Element, FirewallPlan, Key
+from spicegrants.guard import FirewallPlan, Key
 from spicegrants.host import nflog, run
 
 _PROGRAMS = {4: "iptables", 6: "ip6tables"}
@@ -51,14 +51,11 @@ class Iptables:
         """Take all of ours away."""
         self.send({version: iptables.removal(table) for version, table in self._tables().items() if table})
 
-    def elements(self) -> Mapping[Key, Element]:
-        """Return the elements of our grants."""
-        return {key: held for table in self._tables().values() for key, held in iptables.elements(table).items()}
-
     def rules(self, foreign: bool) -> list[dict[str, Any]]:
         """Return the rules of grants and, if asked for, other chains' owner-match rules."""
-        found = owners.ours(self.elements())
-        for version, table in sorted(self._tables().items()) if foreign else ():
+        tables = sorted(self._tables().items())
+        found = owners.ours({key: held for _, table in tables for key, held in iptables.elements(table).items()})
+        for version, table in tables if foreign else ():
             found += owners.foreign_rules(table, {4: "ip", 6: "ip6"}[version])
         return found
 
