@@ -106,7 +106,7 @@ def for_nftables(wanted: Wanted) -> Loading:
     chains = [f"chain {hook} {{ type filter hook {hook} {refuse} }};" for hook in ("output", "forward")]
     closed = f"table inet {nftables.TABLE} {{ {' '.join(chains)} }}"
     check = f"nft list chain inet {nftables.TABLE} output >/dev/null"
-    document = {"nftables": nftables.plan(wanted, None).commands}
+    document = {"nftables": nftables.fresh(wanted)}
     command = f'nft -j -f {path} && {check} || nft "{closed}"'
     return Loading({path: (json.dumps(document, sort_keys=True) + "\n").encode()}, (command,))
 

@@ -28,7 +28,7 @@ class Key:
     @property
     def version(self) -> int:
         """The IP version, 4 or 6."""
-        return ipaddress.ip_address(self.address).version
+        return 6 if ":" in self.address else 4
 
 
 @dataclass(frozen=True)

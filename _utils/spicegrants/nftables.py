@@ -196,12 +196,14 @@ def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
     """
     want_elements, want_objects = wanted_elements(wanted), skeleton(wanted)
     if live is None:
-        return _rebuilt(wanted, [guard.guarding(wanted)], want_objects, want_elements, {})
+        changes = (guard.guarding(wanted), *guard.element_changes(wanted, want_elements, {}))
+        return FirewallPlan(changes, tuple(fresh(wanted)))
     have_elements = elements(live)
     want_built, have_built = structure(want_objects), structure(live)
     wrong = _structural(want_built, have_built)
     if wrong and _frame(want_built) != _frame(have_built):
-        return _rebuilt(wanted, wrong, want_objects, want_elements, have_elements)
+        changes = (*wrong, *guard.element_changes(wanted, want_elements, have_elements))
+        return FirewallPlan(changes, tuple(fresh(wanted)))
     gone = {key for key, have in have_elements.items() if not guard.same(want_elements.get(key), have)}
     new = {key for key, want in want_elements.items() if not guard.same(want, have_elements.get(key))}
     commands = _refilled(want_objects) if wrong else []
@@ -233,13 +235,11 @@ def _refilled(objects: Iterable[Object]) -> list[Object]:
     return commands
 
 
-def _rebuilt(
-    wanted: Wanted, start: list[Change], objects: list[Object], want: dict[Key, Element], have: dict[Key, Element]
-) -> FirewallPlan:
+def fresh(wanted: Wanted) -> list[Object]:
+    """Return the transaction that makes the table anew, whatever was there."""
     table = {"table": {"family": FAMILY, "name": TABLE}}
-    commands = [{"add": table}, {"delete": table}]
-    commands += [{"add": entry} for entry in (*objects, *_element_objects(want))]
-    return FirewallPlan((*start, *guard.element_changes(wanted, want, have)), tuple(commands))
+    objects = (*skeleton(wanted), *_element_objects(wanted_elements(wanted)))
+    return [{"add": table}, {"delete": table}, *({"add": entry} for entry in objects)]
 
 
 def _element_objects(chosen: Mapping[Key, Element | None]) -> list[Object]:
