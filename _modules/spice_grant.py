@@ -340,11 +340,12 @@ def _enforce(decide, test):
             becomes = declared.remember(stored, wanted, __salt__["spice_viewer.originals"](wanted))
             policy_changes = as_dict([*declared.changes(stored, becomes), *current.exposed(), *current.unfinished()])
             plans = _plans(wanted)
-            refusal = __salt__["spice_sudoers.refusal"](wanted) if plans["sudoers"] else None
+            settled = not plans["sudoers"]
+            refusal = None if settled else __salt__["spice_sudoers.refusal"](wanted)
             if refusal:
                 plans["sudoers"] = {}
             errors = [str(finding) for finding in wanted.findings] + ([f"sudo: {refusal}"] if refusal else [])
-            review = __salt__["spice_sudoers.review"](wanted)
+            review = __salt__["spice_sudoers.review"](wanted, settled)
             errors += [f"sudo: {fault}" for fault in review["errors"]]
             changes = merge([policy_changes, *plans.values()])
             if changes and not test:

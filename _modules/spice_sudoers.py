@@ -75,12 +75,15 @@ def rules(foreign=True):
     return found
 
 
-def review(wanted=None):
+def review(wanted=None, settled=None):
     """
     Look at the sudoers tree as it is: does our file count in it, and who may start the viewer by another rule.
 
     wanted
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
+
+    settled
+        Whether our file is as it must be, for callers that know. Defaults to finding it out.
 
     Returns ``errors`` and ``warnings``, lists of sentences. If the tree cannot be parsed, because another file is
     broken, a warning says so. Runs ``cvtsudoers``. Raises CommandExecutionError if a part of sudo is missing.
@@ -99,7 +102,8 @@ def review(wanted=None):
             run.find(program)
         try:
             ours = sudoers.rules(wanted)
-            settled = _plan(wanted).text is None
+            if settled is None:
+                settled = _plan(wanted).text is None
             if not settled:
                 # What our file holds now differs, and is about to go.
                 ours += sudoers.parse(sudo.own_tree() or {})

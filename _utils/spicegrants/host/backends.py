@@ -29,6 +29,9 @@ def choose(backend: str) -> tuple[Mechanism, str]:
         return Nftables(), "pillar names it"
     if backend == "iptables":
         return Iptables(variant()), "pillar names it"
+    # Where it is in use, reading its table is the better trial; if that fails, another mechanism is no remedy.
+    if shutil.which("nft", path=run.SEARCH) and _used("nftables"):
+        return Nftables(), "nft is installed, and in use already"
     hindrance = _hindrance()
     if hindrance is None:
         return Nftables(), "nft is installed, and the kernel answers it"
@@ -57,11 +60,11 @@ def _named(name: str) -> Mechanism:
 
 def left_over(active: Mechanism) -> list[Mechanism]:
     """Return the mechanisms that an earlier run used: their stored rules are still there."""
-    return [
-        _named(name)
-        for name, paths in boot.GUARDS.items()
-        if name != active.name and any(disk.read(path) is not None for path in paths)
-    ]
+    return [_named(name) for name in boot.GUARDS if name != active.name and _used(name)]
+
+
+def _used(name: str) -> bool:
+    return any(disk.read(path) is not None for path in boot.GUARDS[name])
 
 
 def holding() -> list[Mechanism]:
