@@ -5,35 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from spicegrants import names
+from spicegrants import decide, moments, names
+from spicegrants.access import Access, Drain, Term, Times
 from spicegrants.errors import Finding, PolicyError
 from spicegrants.inventory import Account, Group, Inventory
 from spicegrants.model import Grant, Policy, Vm
 from spicegrants.reader import shown
-
-
-@dataclass(frozen=True)
-class Access:
-    """One user may open the console of one vm, by one grant or several."""
-
-    user: str
-    uid: int
-    vm: str
-    grants: tuple[str, ...]
-    nopasswd: bool = False
-    on_end: str = "cut"
-
-
-@dataclass(frozen=True, order=True)
-class Drain:
-    """A place that a user may not open any more, but where what he has open may go on."""
-
-    user: str
-    uid: int
-    address: str
-    port: int
-    vm: str
-    grants: tuple[str, ...] = ()
+from spicegrants.temporary import NOTHING, Loan, Lock, Temporary
+from spicegrants.times import FIRST, LAST, NEVER, contains
 
 
 @dataclass(frozen=True)
@@ -44,7 +23,7 @@ class Wanted:
         Of the viewer's group; ``None`` while that group does not exist: then nobody can pass yet.
 
     accesses
-        Sorted by user and vm.
+        Sorted by user and vm; what is locked is not among them.
 
     findings
         Grants that are not enforced, and why: the run is red, the others hold.
@@ -54,6 +33,18 @@ class Wanted:
 
     leaving, draining
         Places where open sessions may go on without a grant, and those of them where somebody has one, sorted.
+
+    locked
+        Accesses that a lock denies, with that lock.
+
+    temporary
+        Loans and locks.
+
+    now
+        The moment at which this was worked out, in seconds since 1970.
+
+    day
+        The day for which times are worked out; ``None`` as long as the clock was never set.
     """
 
     policy: Policy
@@ -64,6 +55,24 @@ class Wanted:
     previous: tuple[Access, ...] = ()
     leaving: tuple[Drain, ...] = ()
     draining: tuple[Drain, ...] = ()
+    locked: tuple[tuple[Access, Lock], ...] = ()
+    temporary: Temporary = NOTHING
+    now: int = 0
+    day: int | None = None
+
+    def times(self, access: Access) -> Times:
+        """Return when an access is open, as far as that is worked out."""
+        return decide.times(self.policy, access, None if self.day is None else decide.span(self.policy, self.day))
+
+    def open_now(self, access: Access) -> bool:
+        """Tell whether sessions of an access may be open at the moment."""
+        found = self.times(access)
+        return contains(found.opened, self.now) or contains(found.lasting, self.now)
+
+    @property
+    def timed(self) -> bool:
+        """Tell whether anything is open at some times only."""
+        return any(access.terms != (Term(),) * len(access.terms) for access in self.accesses)
 
     def addresses(self, access: Access) -> tuple[str, ...]:
         """Return the addresses at which an access's console is."""
@@ -89,15 +98,27 @@ class Wanted:
 
 
 def compile_policy(
-    policy: Policy, inventory: Inventory, previous: Iterable[Access] = (), leaving: Iterable[Drain] = ()
+    policy: Policy,
+    inventory: Inventory,
+    previous: Iterable[Access] = (),
+    leaving: Iterable[Drain] = (),
+    temporary: Temporary = NOTHING,
+    now: int = moments.EARLIEST,
+    day: int | None = moments.EARLIEST,
 ) -> Wanted:
-    """Work out who may open what. Pure: the same input gives the same result.
+    """Work out who may open what, and when. Pure: the same input gives the same result.
 
     previous
         Accesses of the run before.
 
     leaving
         Places where an open session may go on if nobody may open one there any more.
+
+    temporary
+        Loans and locks of this machine.
+
+    now, day
+        The moment, and the day for which times are worked out: ``None`` as long as the clock was never set.
 
     A grant of an account that is unknown, is root's or could pass with any program is left out and reported in
     ``findings``, as are all grants of a server without an address or certificate: they cost nobody else anything.
@@ -110,29 +131,77 @@ def compile_policy(
     findings = [*inventory.findings, *_insiders(group, inventory)]
     usable = _usable_vms(policy, inventory, findings)
     merged: dict[tuple[str, str], Access] = {}
-    for grant in policy.grants.values():
+    loans = [loan for loan in temporary.loans if day is None or loan.end > day]
+    for grant in (*policy.grants.values(), *loans):
         if grant.vm not in usable:
             continue
         for account in _accounts(grant, inventory, group.gid if group else None, findings):
-            known = merged.get((account.name, grant.vm))
-            merged[account.name, grant.vm] = Access(
-                account.name,
-                account.uid,
-                grant.vm,
-                tuple(sorted((*known.grants, grant.name))) if known else (grant.name,),
-                grant.nopasswd or bool(known and known.nopasswd),
-                "cut" if known and known.on_end == "cut" else grant.on_end,
-            )
-    accesses = tuple(merged[key] for key in sorted(merged))
+            merged[account.name, grant.vm] = _merged(merged.get((account.name, grant.vm)), _access(account, grant))
+    denied = {key: temporary.lock_on(*key) for key in merged}
+    accesses = tuple(merged[key] for key in sorted(merged) if denied[key] is None)
+    locked = tuple((merged[key], denied[key]) for key in sorted(merged) if denied[key] is not None)
+    if now < moments.EARLIEST:
+        message = f"the clock says {moments.iso(now)}, so it was never set: what has times stays closed until it is"
+        findings.append(Finding("clock", message))
     gid = group.gid if group else None
-    made = Wanted(policy, inventory, gid, accesses, tuple(findings), tuple(previous), tuple(leaving))
+    places = tuple(
+        replace(drain, until=now + drain.grace) if drain.until is None and drain.grace is not None else drain
+        for drain in leaving
+        if temporary.lock_on(drain.user, drain.vm) is None
+    )
+    made = Wanted(
+        policy, inventory, gid, accesses, tuple(findings), tuple(previous), places, (), locked, temporary, now, day
+    )
     return replace(made, draining=_draining(made))
+
+
+def _access(account: Account, grant: Grant | Loan) -> Access:
+    """Return what one grant or loan gives one account."""
+    if isinstance(grant, Loan):
+        term = Term((), grant.start, grant.end)
+        return Access(account.name, account.uid, grant.vm, (grant.name,), grant.nopasswd, terms=(term,))
+    term = Term(
+        grant.schedules,
+        FIRST if grant.valid_from is None else grant.valid_from,
+        LAST if grant.valid_until is None else grant.valid_until,
+    )
+    return Access(
+        account.name,
+        account.uid,
+        grant.vm,
+        (grant.name,),
+        grant.nopasswd,
+        grant.on_end,
+        grant.grace,
+        grant.warn,
+        (term,),
+    )
+
+
+def _merged(one: Access | None, other: Access) -> Access:
+    """Return what two grants give together."""
+    if one is None:
+        return other
+    names, terms = zip(*sorted(zip((*one.grants, *other.grants), (*one.terms, *other.terms))))
+    graces = [access.grace for access in (one, other) if access.grace is not None]
+    return replace(
+        one,
+        grants=names,
+        terms=terms,
+        nopasswd=one.nopasswd or other.nopasswd,
+        on_end="cut" if "cut" in (one.on_end, other.on_end) else "drain",
+        grace=min(graces, default=None),
+        warn=tuple(sorted({*one.warn, *other.warn}, reverse=True)),
+    )
 
 
 def _draining(wanted: Wanted) -> tuple[Drain, ...]:
     """Return the places where something of the same account is open that nobody may open anew."""
     granted = {
-        (access.uid, address, wanted.port(access)) for access in wanted.accesses for address in wanted.addresses(access)
+        (access.uid, address, wanted.port(access))
+        for access in wanted.accesses
+        if wanted.times(access) != Times(NEVER)
+        for address in wanted.addresses(access)
     }
     open_now = wanted.inventory.sessions - granted
     users = wanted.inventory.users
@@ -142,8 +211,13 @@ def _draining(wanted: Wanted) -> tuple[Drain, ...]:
         if (drain.uid, drain.address, drain.port) in open_now
         and drain.user in users
         and users[drain.user].uid == drain.uid
+        and (drain.until is None or drain.until > wanted.now)
     ]
-    return tuple(sorted({(drain.uid, drain.address, drain.port): drain for drain in found}.values()))
+    return tuple(sorted({(drain.uid, drain.address, drain.port): drain for drain in found}.values(), key=_order))
+
+
+def _order(drain: Drain) -> tuple[str, str, int]:
+    return drain.user, drain.address, drain.port
 
 
 def _usable_group(name: str, gid: int, inventory: Inventory) -> None:
@@ -189,9 +263,11 @@ def _usable_vms(policy: Policy, inventory: Inventory, findings: list[Finding]) -
     return {name: vm for name, vm in ready.items() if name not in shared}
 
 
-def _accounts(grant: Grant, inventory: Inventory, gid: int | None, findings: list[Finding]) -> list[Account]:
+def _accounts(grant: Grant | Loan, inventory: Inventory, gid: int | None, findings: list[Finding]) -> list[Account]:
     """Return the accounts that a grant means; note why one is left out."""
-    if grant.user is not None:
+    if isinstance(grant, Loan):
+        path, members = grant.name, (grant.user,)
+    elif grant.user is not None:
         path, members = f"spice:grants:{grant.name}:user", (grant.user,)
     else:
         path = f"spice:grants:{grant.name}:group"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from spicegrants.access import Access
 from spicegrants.bystanders import Obstacle
-from spicegrants.compile import Access, Wanted
+from spicegrants.compile import Wanted
 from spicegrants.guard import DRAIN, PASS
 from spicegrants.sudoers import Rule, calls
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from spicegrants import spoken
+from spicegrants.access import Access, Drain, Term, Times
 from spicegrants.compile import Wanted
 from spicegrants.model import port_words
 from spicegrants.plan import Change
+from spicegrants.times import FIRST, NEVER
 
 LOG_PREFIX = "spice-grant deny: "
-# What an element does: lets everything pass, or only what belongs to a connection that is open already.
+# What an element does: lets everything pass, or only what belongs to a connection that is open already. Anything else
+# is the name of a chain that says when.
 PASS, DRAIN = "accept", "drain"
 
 
@@ -50,18 +56,55 @@ class FirewallPlan:
 
 
 def wanted_elements(wanted: Wanted) -> dict[Key, Element]:
-    """Return the elements that the grants stand for; none as long as the viewer's group does not exist."""
+    """Return the elements that the grants stand for; none as long as the viewer's group does not exist.
+
+    The verdict of one that is open at some times only is the name of one of :func:`wanted_chains`.
+    """
     if wanted.gid is None:
         return {}
     drained = {
-        Key(drain.uid, wanted.gid, drain.address, drain.port): Element(DRAIN, drain.vm) for drain in wanted.draining
+        Key(drain.uid, wanted.gid, drain.address, drain.port): Element(_drain_chain(drain), drain.vm)
+        for drain in wanted.draining
     }
     granted = {
-        Key(access.uid, wanted.gid, address, wanted.port(access)): Element(vm=access.vm)
+        Key(access.uid, wanted.gid, address, wanted.port(access)): Element(_chain(access), access.vm)
         for access in wanted.accesses
+        if wanted.times(access) != Times(NEVER)
         for address in wanted.addresses(access)
     }
     return {**drained, **granted}
+
+
+def wanted_chains(wanted: Wanted) -> dict[str, Times]:
+    """Return by name what elements lead to that are not open for good; sorted by name."""
+    if wanted.gid is None:
+        return {}
+    chains = {_drain_chain(drain): Times(NEVER, ((FIRST, drain.until),)) for drain in wanted.draining if drain.until}
+    for access in wanted.accesses:
+        found, name = wanted.times(access), _chain(access)
+        if name != PASS and found != Times(NEVER):
+            chains[name] = found
+    return dict(sorted(chains.items()))
+
+
+@functools.lru_cache(maxsize=4096)
+def _chain_name(terms: tuple[Term, ...], on_end: str, grace: int | None) -> str:
+    """Return the name under which all that is open at the same times for the same reasons shares one chain."""
+    if Term() in terms:
+        return PASS
+    unique = sorted(set(terms))
+    schedules = unique[0].schedules
+    if unique == [Term(schedules)] and len(schedules) == 1 and on_end == "cut":
+        return f"schedule_{schedules[0]}"
+    return f"times_{hashlib.sha256(repr((unique, on_end, grace)).encode()).hexdigest()[:16]}"
+
+
+def _chain(access: Access) -> str:
+    return _chain_name(access.terms, access.on_end, access.grace)
+
+
+def _drain_chain(drain: Drain) -> str:
+    return f"draining_{drain.until}" if drain.until else DRAIN
 
 
 def guards_servers(wanted: Wanted) -> bool:
@@ -106,25 +149,41 @@ def element_changes(wanted: Wanted, want: Mapping[Key, Element], have: Mapping[K
         # The group is about to be made: its elements are part of what this run will change.
         for access in wanted.accesses:
             for address in wanted.addresses(access):
-                what = f"opens {address} port {wanted.port(access)} to {access.user}"
+                what = f"opens {address} port {wanted.port(access)} to {access.user}{_when(wanted, access)}"
                 changes.append(Change("firewall", what, access.grants))
-    names = {access.uid: access.user for access in (*wanted.previous, *wanted.accesses)}
-    names.update((drain.uid, drain.user) for drain in wanted.leaving)
+    users = {access.uid: access.user for access in (*wanted.previous, *wanted.accesses)}
+    users.update((drain.uid, drain.user) for drain in wanted.leaving)
+    behind = {(access.uid, access.vm): access for access in wanted.accesses}
     for key in sorted({*want, *have}):
         held, wished = have.get(key), want.get(key)
         if same(wished, held):
             continue
         vm = (wished or held).vm or wanted.vm_at(key.address, key.port)
-        who = names.get(key.uid) or f"UID {key.uid}"
+        who = users.get(key.uid) or f"UID {key.uid}"
         foreign = "" if key.gid == wanted.gid else f" with GID {key.gid}"
-        what = _element_words(held, wished, f"{key.address} port {key.port} to {who}{foreign}")
+        when = _when(wanted, behind.get((key.uid, vm)))
+        what = _element_words(held, wished, f"{key.address} port {key.port} to {who}{foreign}", when)
         changes.append(Change("firewall", what, wanted.grants_of(key.uid, vm)))
     return changes
 
 
-def _element_words(held: Element | None, wished: Element | None, door: str) -> str:
+def _when(wanted: Wanted, access: Access | None) -> str:
+    if access is None or _chain(access) == PASS:
+        return ""
+    return f", {spoken.terms(wanted.policy, access.terms)}"
+
+
+def _drains(element: Element | None) -> bool:
+    return element is not None and element.verdict.startswith("drain")
+
+
+def _element_words(held: Element | None, wished: Element | None, door: str, when: str) -> str:
     if wished is None:
-        return f"closes {door}" + (", whose last session has ended" if held.verdict == DRAIN else "")
-    if wished.verdict == DRAIN:
+        return f"closes {door}" + (", where sessions went on" if _drains(held) else "")
+    if _drains(wished):
         return f"closes {door}, whose open sessions may go on"
-    return f"opens {door}" if held is None or held.verdict == DRAIN else f"restores the element that opens {door}"
+    if held is None or _drains(held):
+        return f"opens {door}{when}"
+    if held.verdict != wished.verdict:
+        return f"changes when {door} is open: {when.removeprefix(', ') or 'always'}"
+    return f"restores the element that opens {door}{when}"

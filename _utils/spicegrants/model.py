@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from spicegrants import moments
+
 PortRange = tuple[int, int]
 
 
@@ -36,20 +38,42 @@ class Vm:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A weekly schedule in a time zone, with exception dates, all in the pillar's spelling but validated."""
+    """A weekly schedule in a time zone, all in the pillar's spelling but validated.
+
+    ``exceptions`` and ``additions`` are dates, or ranges ``FIRST/LAST`` of them.
+    """
 
     name: str
     days: tuple[str, ...]
     hours: tuple[str, ...]
     zone: str
     exceptions: tuple[str, ...] = ()
+    additions: tuple[str, ...] = ()
+
+
+# Seconds before its end at which a session is warned.
+WARN = (900, 120)
 
 
 @dataclass(frozen=True)
 class Grant:
     """A user, or the members of a group, may open the console of a vm.
 
-    ``on_end`` says what becomes of open sessions when the grant ends: ``cut`` or ``drain`` (they may go on).
+    schedules
+        Names of the schedules by which it is open, if it is not always; one of them is enough.
+
+    valid_from, valid_until
+        Seconds since 1970; the end itself is not part of it.
+
+    on_end, grace
+        What becomes of open sessions when the grant or one of its windows ends: ``cut``, or ``drain``: they may go on,
+        for so many seconds or as long as they like.
+
+    warn
+        How many seconds before the end of a window a session is warned.
+
+    owner, reason, ticket
+        Who answers for it, why, and where that is written down.
     """
 
     name: str
@@ -59,6 +83,13 @@ class Grant:
     nopasswd: bool = False
     reason: str | None = None
     on_end: str = "cut"
+    schedules: tuple[str, ...] = ()
+    valid_from: int | None = None
+    valid_until: int | None = None
+    grace: int | None = None
+    warn: tuple[int, ...] = WARN
+    owner: str | None = None
+    ticket: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +113,25 @@ class Firewall:
 
 
 @dataclass(frozen=True)
+class Time:
+    """What holds for all times.
+
+    zone
+        Time zone of schedules and moments that name none, and for those that are shown.
+
+    horizon
+        For how many days windows are worked out in advance.
+
+    longest_loan
+        For how many seconds a console may be lent at most; 0 says that none may.
+    """
+
+    zone: str | None = None
+    horizon: int = 30
+    longest_loan: int = 8 * 3600
+
+
+@dataclass(frozen=True)
 class Policy:
     """All that is declared for one minion."""
 
@@ -91,6 +141,7 @@ class Policy:
     grants: Mapping[str, Grant]
     viewer: Viewer = Viewer()
     firewall: Firewall = Firewall()
+    time: Time = Time()
 
     def guarded_ports(self) -> tuple[PortRange, ...]:
         """Return the guarded ports of all servers, sorted, neighbours joined."""
@@ -141,17 +192,30 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
         "schedules": {
             schedule.name: {
                 **plain(days=list(schedule.days), hours=list(schedule.hours), zone=schedule.zone),
-                **plain(**{"except": list(schedule.exceptions)}),
+                **plain(**{"except": list(schedule.exceptions), "also": list(schedule.additions)}),
             }
             for schedule in policy.schedules.values()
         },
         "grants": {grant.name: grant_to_pillar(grant) for grant in policy.grants.values()},
         "viewer": {"path": list(policy.viewer.paths), "group": policy.viewer.group, "confine": False},
         "firewall": {"backend": policy.firewall.backend, "guard": policy.firewall.guard},
+        "time": {
+            **plain(zone=policy.time.zone),
+            "horizon": f"{policy.time.horizon}d",
+            "longest_loan": moments.spelled(policy.time.longest_loan),
+        },
     }
 
 
 def grant_to_pillar(grant: Grant) -> dict[str, Any]:
     """Return one grant in the pillar's form, defaults left out."""
-    fields = ("user", "group", "vm", "nopasswd", "reason", "on_end")
-    return {field: getattr(grant, field) for field in fields if getattr(grant, field) not in (None, False, "cut")}
+    plain = {field: getattr(grant, field) for field in ("user", "group", "vm", "reason", "owner", "ticket")}
+    plain["nopasswd"] = grant.nopasswd or None
+    plain["on_end"] = None if grant.on_end == "cut" else grant.on_end
+    plain["schedule"] = list(grant.schedules) or None
+    for field in ("valid_from", "valid_until"):
+        moment = getattr(grant, field)
+        plain[field] = None if moment is None else moments.iso(moment)
+    plain["grace"] = None if grant.grace is None else moments.spelled(grant.grace)
+    plain["warn"] = None if grant.warn == WARN else [moments.spelled(seconds) for seconds in grant.warn]
+    return {field: value for field, value in plain.items() if value is not None}

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from spicegrants import names, schedule
+from spicegrants import moments, names, schedule
 from spicegrants.errors import Finding, PolicyError
-from spicegrants.model import Firewall, Grant, Policy, PortRange, Server, Viewer, Vm, join_ranges
+from spicegrants.model import WARN, Firewall, Grant, Policy, PortRange, Server, Time, Viewer, Vm, join_ranges
 from spicegrants.reader import Node, shown
 
+_DAY = 86400
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
@@ -29,7 +30,7 @@ def parse(data: Any, root: str = "spice") -> Policy:
     node = Node(data, root, findings)
     if data is None or data == {}:
         node.wrong("the pillar of this minion declares nothing here; nothing was assumed")
-    elif node.keys(("servers", "vms", "grants"), ("schedules", "viewer", "firewall")):
+    elif node.keys(("servers", "vms", "grants"), ("schedules", "time", "viewer", "firewall")):
         policy = _policy(node)
         if not findings:
             return policy
@@ -40,15 +41,17 @@ def _policy(node: Node) -> Policy:
     servers = _named(node.child("servers"), _server)
     vms = _named(node.child("vms"), lambda name, child: _vm(name, child, servers, node.child("servers")))
     _unshared_ports(node.child("vms"), vms, servers)
-    schedules = _named(node.child("schedules"), schedule.parse)
+    time = _time(node.child("time"))
+    schedules = _named(node.child("schedules"), lambda name, child: schedule.parse(name, child, time.zone))
     viewer = _viewer(node.child("viewer"))
     grants = _named(
-        node.child("grants"), lambda name, child: _grant(name, child, node.child("vms"), node.child("schedules"))
+        node.child("grants"),
+        lambda name, child: _grant(name, child, node.child("vms"), node.child("schedules"), time.zone),
     )
     for grant in grants.values():
         if grant.group == viewer.group:
             node.child("grants").child(grant.name).child("group").wrong("is the viewer's group, which has no members")
-    return Policy(servers, vms, schedules, grants, viewer, _firewall(node.child("firewall")))
+    return Policy(servers, vms, schedules, grants, viewer, _firewall(node.child("firewall")), time)
 
 
 def _named(node: Node, read) -> Mapping[str, Any]:
@@ -158,9 +161,9 @@ def _unshared_ports(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Ser
                 break
 
 
-def _grant(name: str, node: Node, vms: Node, schedules: Node) -> Grant | None:
-    later = ("schedule", "valid_from", "valid_until")
-    if not node.keys(("vm",), ("user", "group", "nopasswd", "reason", "on_end", *later)):
+def _grant(name: str, node: Node, vms: Node, schedules: Node, zone: str | None) -> Grant | None:
+    times = ("schedule", "valid_from", "valid_until", "on_end", "grace", "warn")
+    if not node.keys(("vm",), ("user", "group", "nopasswd", *times, "owner", "reason", "ticket")):
         return None
     user = node.child("user").text(names.account_name)
     group = node.child("group").text(names.account_name)
@@ -169,15 +172,80 @@ def _grant(name: str, node: Node, vms: Node, schedules: Node) -> Grant | None:
     if user == "root":
         node.child("user").wrong("root needs no grant: no client can hold root back")
     vm = node.child("vm").reference(_names_in(vms), "vm")
-    for key in later:
-        if key in node.value:
-            if key == "schedule":
-                node.child(key).reference(_names_in(schedules), "schedule")
-            node.child(key).wrong("limits in time are not enforced by this version: the grant would always be open")
-    nopasswd = node.child("nopasswd").flag(False)
-    reason = node.child("reason").text(names.line)
+    chosen = [
+        child.reference(_names_in(schedules), "schedule") for child in node.child("schedule").elements(scalar=True)
+    ]
+    if node.child("schedule").value == []:
+        node.child("schedule").wrong("is empty: leave it out for a grant that is always open")
+    start, end = (_moment(node.child(key), zone, last=key == "valid_until") for key in ("valid_from", "valid_until"))
+    if start is not None and end is not None and end <= start:
+        node.child("valid_until").wrong("is not after 'valid_from'")
     on_end = node.child("on_end").choice(("cut", "drain"), "cut")
-    return None if vm is None else Grant(name, vm, user, group, nopasswd, reason, on_end)
+    grace = _duration(node.child("grace"), _DAY)
+    if grace is not None and on_end != "drain":
+        node.child("grace").wrong("is for 'on_end: drain' only")
+    warn = [_duration(child, _DAY) for child in node.child("warn").elements(scalar=True)]
+    if vm is None or None in chosen:
+        return None
+    return Grant(
+        name,
+        vm,
+        user,
+        group,
+        node.child("nopasswd").flag(False),
+        node.child("reason").text(names.line),
+        on_end,
+        tuple(dict.fromkeys(chosen)),
+        start,
+        end,
+        grace,
+        WARN if node.child("warn").absent else tuple(sorted({seconds for seconds in warn if seconds}, reverse=True)),
+        node.child("owner").text(names.line),
+        node.child("ticket").text(names.line),
+    )
+
+
+def _moment(node: Node, zone: str | None, *, last: bool) -> int | None:
+    if node.absent:
+        return None
+    try:
+        moment = moments.read(node.value, zone, last=last)
+    except LookupError:
+        node.wrong("needs an offset, as 2026-12-24T18:00+01:00, or a zone for all moments: 'time: {zone: ...}'")
+        return None
+    if moment is None:
+        node.wrong(f"{shown(node.value)} is no date or moment of this century, as 2026-12-24 or 2026-12-24T18:00+01:00")
+    return moment
+
+
+def _duration(node: Node, longest: int) -> int | None:
+    """Return a duration in seconds, longer than nothing."""
+    if node.absent:
+        return None
+    seconds = moments.duration(node.value)
+    if seconds is None:
+        node.wrong(f"{shown(node.value)} is no duration, as 15m or 1h30m")
+    elif not 0 < seconds <= longest:
+        node.wrong(f"{shown(node.value)} is not between 1s and {moments.spelled(longest)}")
+    else:
+        return seconds
+    return None
+
+
+def _time(node: Node) -> Time:
+    if node.absent or not node.keys((), ("zone", "horizon", "longest_loan")):
+        return Time()
+    zone = node.child("zone").text(schedule.zone_complaint)
+    horizon = _duration(node.child("horizon"), 366 * _DAY)
+    if horizon is not None and (horizon % _DAY or horizon < 2 * _DAY):
+        node.child("horizon").wrong("must be whole days, at least 2d")
+    loan = node.child("longest_loan")
+    longest = 0 if loan.value == "0s" else _duration(loan, 31 * _DAY)
+    return Time(
+        zone,
+        Time.horizon if horizon is None else horizon // _DAY,
+        Time.longest_loan if longest is None else longest,
+    )
 
 
 def _viewer(node: Node) -> Viewer:

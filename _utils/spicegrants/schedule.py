@@ -1,44 +1,69 @@
-"""Weekly schedules: read and checked here, so that a pillar can already declare them."""
+"""Weekly schedules: read from pillar, and worked out as stretches of time.
+
+A range of hours on a day is the shortest stretch of time that holds every moment at which a clock in the schedule's
+zone shows a time within it. So where the clock is put forward, a start or end that it skips is the moment of the skip;
+where it is put back, a start that comes twice is the first, an end that comes twice the second.
+"""
 
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 import zoneinfo
 
 from spicegrants.model import Schedule
 from spicegrants.reader import Node, did_you_mean, shown
+from spicegrants.times import DAY, Windows, clip, union
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-(?:([01][0-9]|2[0-3]):([0-5][0-9])|24:00)")
+_ONE_DAY = datetime.timedelta(days=1)
+_EPOCH = datetime.date(1970, 1, 1)
 
 
-def parse(name: str, node: Node) -> Schedule | None:
-    """Read one schedule: weekdays, ``HH:MM-HH:MM`` ranges, an IANA time zone, exception dates.
+def parse(name: str, node: Node, default_zone: str | None) -> Schedule | None:
+    """Read one schedule.
 
-    A range may end at 24:00 and may run over midnight; it may not be empty.
+    ``days`` are weekdays or ranges of them (``mon-fri``); ``hours`` are ``HH:MM-HH:MM`` ranges, which may end at 24:00
+    and may run over midnight, and then belong to the day on which they start; ``zone`` is an IANA time zone;
+    ``except`` and ``also`` are dates, or ranges ``FIRST/LAST`` of them, on which the hours do not, or do apply whatever
+    the weekday.
     """
-    if not node.keys(("days", "hours", "zone"), ("except",)):
+    if not node.keys(("days", "hours"), ("zone", "except", "also")):
         return None
-    days = [_day(child) for child in node.child("days").elements()]
-    hours = [child.text(_hours_complaint) for child in node.child("hours").elements()]
-    exceptions = [_date(child) for child in node.child("except").elements()]
-    zone = node.child("zone").text(_zone_complaint)
+    days = [day for child in node.child("days").elements(scalar=True) for day in _days(child)]
+    hours = [child.text(_hours_complaint) for child in node.child("hours").elements(scalar=True)]
+    exceptions = [_dates(child) for child in node.child("except").elements(scalar=True)]
+    additions = [_dates(child) for child in node.child("also").elements(scalar=True)]
+    zone = node.child("zone").text(zone_complaint) or default_zone
+    if zone is None and node.child("zone").absent:
+        node.wrong("needs a time zone: 'zone' here, or for all schedules at the top")
     for key in ("days", "hours"):
         if node.child(key).value == []:
             node.child(key).wrong("is empty: the schedule would never open")
-    if None in (*days, *hours, *exceptions, zone):
+    if None in (*days, *hours, *exceptions, *additions, zone):
         return None
+    for date in sorted(set(additions)):
+        if any(_overlap(date, other) for other in exceptions):
+            node.child("also").wrong(f"{date} is in 'except' as well")
     ordered = tuple(day for day in DAYS if day in days)
-    return Schedule(name, ordered, tuple(sorted(set(hours))), zone, tuple(sorted(set(exceptions))))
+    return Schedule(
+        name, ordered, tuple(sorted(set(hours))), zone, tuple(sorted(set(exceptions))), tuple(sorted(set(additions)))
+    )
 
 
-def _day(node: Node) -> str | None:
-    if node.value in DAYS:
-        return node.value
-    hint = did_you_mean(node.value, DAYS) if isinstance(node.value, str) else ""
-    node.wrong(f"{shown(node.value)} is no weekday{hint or ': ' + ', '.join(DAYS)}")
-    return None
+def _days(node: Node) -> list[str | None]:
+    first, dash, last = node.value.partition("-") if isinstance(node.value, str) else (node.value, "", "")
+    for word in (first, last) if dash else (first,):
+        if word not in DAYS:
+            hint = did_you_mean(word, DAYS) if isinstance(word, str) else ""
+            node.wrong(f"{shown(word)} is no weekday{hint or ': ' + ', '.join(DAYS)}")
+            return [None]
+    if not dash:
+        return [first]
+    start, end = DAYS.index(first), DAYS.index(last)
+    return [DAYS[index % 7] for index in range(start, end + 1 if end >= start else end + 8)]
 
 
 def _hours_complaint(text: str) -> str | None:
@@ -48,24 +73,99 @@ def _hours_complaint(text: str) -> str | None:
     return "is an empty range" if start == end else None
 
 
-def _date(node: Node) -> str | None:
+def _dates(node: Node) -> str | None:
+    """Return a date, or ``FIRST/LAST``."""
+    first, slash, last = node.value.partition("/") if isinstance(node.value, str) else (node.value, "", "")
+    found = [read_date(word) for word in ((first, last) if slash else (first,))]
+    if None in found:
+        node.wrong(f"{shown(node.value)} is no date, as 2026-12-24, and no range of dates, as 2026-12-24/2027-01-06")
+        return None
+    if found[0] > found[-1]:
+        node.wrong(f"{shown(node.value)} ends before it starts")
+        return None
+    return "/".join(found)
+
+
+def read_date(value: object) -> str | None:
+    """Return a date in its one spelling, or ``None``."""
     # YAML makes a date of an unquoted one.
-    if isinstance(node.value, datetime.date) and not isinstance(node.value, datetime.datetime):
-        return node.value.isoformat()
+    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+        return value.isoformat()
     try:
         # Newer Pythons read other spellings as well; the pillar has one.
-        exact = datetime.date.fromisoformat(node.value).isoformat() == node.value
+        exact = datetime.date.fromisoformat(value).isoformat() == value
     except (TypeError, ValueError):
         exact = False
-    if not exact:
-        node.wrong(f"{shown(node.value)} is no date, as 2026-12-24")
-        return None
-    return node.value
+    return value if exact else None
 
 
-def _zone_complaint(text: str) -> str | None:
+def zone_complaint(text: str) -> str | None:
+    """Say what is wrong with the name of a time zone, if anything is."""
     try:
         zoneinfo.ZoneInfo(text)
     except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
         return "is no time zone that this machine knows, as Europe/Berlin"
     return None
+
+
+def _overlap(one: str, other: str) -> bool:
+    (first, last), (start, end) = _ends(one), _ends(other)
+    return first <= end and start <= last
+
+
+def _ends(dates: str) -> tuple[str, str]:
+    first, _, last = dates.partition("/")
+    return first, last or first
+
+
+@functools.lru_cache(maxsize=256)
+def windows(schedule: Schedule, start: int, end: int) -> Windows:
+    """Return when a schedule is open between two moments.
+
+    Both are seconds since 1970. ISO dates compare as text.
+    """
+    zone = zoneinfo.ZoneInfo(schedule.zone)
+    # A local date is at most a day off that in UTC, and a range that runs over midnight starts a day earlier.
+    date = _EPOCH + datetime.timedelta(days=start // DAY - 2)
+    last = _EPOCH + datetime.timedelta(days=end // DAY + 2)
+    found = []
+    while date <= last:
+        if _applies(schedule, date):
+            found += [span for span in (_span(date, hours, zone) for hours in schedule.hours) if span[0] < span[1]]
+        date += _ONE_DAY
+    return clip(union(tuple(found)), start, end)
+
+
+def _applies(schedule: Schedule, date: datetime.date) -> bool:
+    text = date.isoformat()
+    if any(first <= text <= last for first, last in map(_ends, schedule.additions)):
+        return True
+    if any(first <= text <= last for first, last in map(_ends, schedule.exceptions)):
+        return False
+    return DAYS[date.weekday()] in schedule.days
+
+
+def _span(date: datetime.date, hours: str, zone: zoneinfo.ZoneInfo) -> tuple[int, int]:
+    start, end = hours.split("-")
+    ends_on = date if start < end else date + _ONE_DAY
+    if end == "24:00":
+        ends_on, end = date + _ONE_DAY, "00:00"
+    return _moment(date, start, zone, latest=False), _moment(ends_on, end, zone, latest=True)
+
+
+def _moment(date: datetime.date, hour: str, zone: zoneinfo.ZoneInfo, *, latest: bool) -> int:
+    """Return when a clock shows an hour: the first or the last time, or when it skips it."""
+    local = datetime.datetime.combine(date, datetime.time.fromisoformat(hour), zone)
+    early, late = int(local.timestamp()), int(local.replace(fold=1).timestamp())
+    if early <= late:
+        return late if latest else early
+    # Skipped: read with the offset from before the skip it lies behind it, with that from after it before.
+    before, behind = late, early
+    offset = datetime.datetime.fromtimestamp(before, zone).utcoffset()
+    while behind - before > 1:
+        middle = (before + behind) // 2
+        if datetime.datetime.fromtimestamp(middle, zone).utcoffset() == offset:
+            before = middle
+        else:
+            behind = middle
+    return behind

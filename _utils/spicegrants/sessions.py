@@ -49,24 +49,26 @@ def _place(text: str) -> tuple[str, int]:
 
 
 def stray(wanted: Wanted, connections: Iterable[Connection]) -> list[Connection]:
-    """Return the connections to guarded ports whose user has no grant there.
+    """Return the connections to guarded ports whose user has no grant there at the moment.
 
     With which group a connection was made cannot be told; one that a granted user made with another program ends at its
     next packet.
     """
-    stay = {(drain.uid, drain.address, drain.port) for drain in wanted.draining}
-    for access in wanted.accesses:
-        stay |= {(access.uid, address, wanted.port(access)) for address in wanted.addresses(access)}
     servers = {address for found in wanted.inventory.addresses.values() for address in found}
     ranges = wanted.policy.guarded_ports()
     everywhere = not guards_servers(wanted)
-    return [
+    guarded = [
         connection
         for connection in connections
         if any(low <= connection.remote[1] <= high for low, high in ranges)
         and (everywhere or connection.remote[0] in servers)
-        and connection.door not in stay
     ]
+    if not guarded:
+        return []
+    stay = {(drain.uid, drain.address, drain.port) for drain in wanted.draining}
+    for access in filter(wanted.open_now, wanted.accesses):
+        stay |= {(access.uid, address, wanted.port(access)) for address in wanted.addresses(access)}
+    return [connection for connection in guarded if connection.door not in stay]
 
 
 def changes(

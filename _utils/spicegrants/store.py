@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from spicegrants import pillar
-from spicegrants.compile import Access, Drain
+from spicegrants.access import Access, Drain, Term
 from spicegrants.errors import LiveStateUnreadable, SpiceGrantError
-from spicegrants.model import Policy, to_pillar
+from spicegrants.model import WARN, Policy, to_pillar
+from spicegrants.temporary import NOTHING, Loan, Lock, Temporary
 
 PATH = "/var/lib/spice-grant/state.json"
 _FORMAT = 1
@@ -44,6 +45,12 @@ class Stored:
 
     draining
         Places that somebody may not open any more, but where he had something open after the last run.
+
+    temporary
+        Loans and locks of this machine.
+
+    day
+        The day for which times were worked out.
     """
 
     policy: Policy | None = None
@@ -54,6 +61,8 @@ class Stored:
     originals: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     left: tuple[str, ...] = ()
     draining: tuple[Drain, ...] = ()
+    temporary: Temporary = NOTHING
+    day: int | None = None
 
 
 def dump(stored: Stored) -> bytes:
@@ -62,19 +71,26 @@ def dump(stored: Stored) -> bytes:
         "format": _FORMAT,
         "policy": to_pillar(stored.policy) if stored.policy else None,
         "addresses": {name: list(found) for name, found in stored.addresses.items()},
-        "accesses": [
-            [access.user, access.uid, access.vm, access.grants, access.nopasswd, access.on_end]
-            for access in stored.accesses
-        ],
-        "draining": [
-            [drain.user, drain.uid, drain.address, drain.port, drain.vm, drain.grants] for drain in stored.draining
-        ],
+        "accesses": [_values(access) for access in stored.accesses],
+        "draining": [_values(drain) for drain in stored.draining],
+        "loans": [_values(loan) for loan in stored.temporary.loans],
+        "locks": [_values(lock) for lock in stored.temporary.locks],
+        "day": stored.day,
         "group": stored.group,
         "made_group": stored.made_group,
         "originals": {path: list(owner) for path, owner in stored.originals.items()},
         "left": list(stored.left),
     }
     return (json.dumps(document, sort_keys=True) + "\n").encode()
+
+
+def _values(record: Any) -> list[Any]:
+    """Return the fields of a record, in order, and those of records within it."""
+    values = [getattr(record, each.name) for each in fields(record)]
+    return [
+        [_values(part) if is_dataclass(part) else part for part in value] if isinstance(value, tuple) else value
+        for value in values
+    ]
 
 
 # One run asks several times, and most runs find what the last one left.
@@ -93,17 +109,31 @@ def load(content: bytes | None) -> Stored:
         return Stored(
             pillar.parse(document["policy"], "policy") if document["policy"] else None,
             {name: tuple(found) for name, found in document["addresses"].items()},
-            tuple(Access(user, uid, vm, tuple(grants), *rest) for user, uid, vm, grants, *rest in document["accesses"]),
+            tuple(_access(*values) for values in document["accesses"]),
             document["group"],
             document["made_group"],
             {path: tuple(owner) for path, owner in document["originals"].items()},
             tuple(document.get("left", ())),
-            tuple(Drain(*place, tuple(grants)) for *place, grants in document.get("draining", ())),
+            tuple(_drain(*values) for values in document.get("draining", ())),
+            Temporary(
+                tuple(Loan(*values) for values in document.get("loans", ())),
+                tuple(Lock(*values) for values in document.get("locks", ())),
+            ),
+            document.get("day"),
         )
     except LiveStateUnreadable:
         raise
     except (SpiceGrantError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LiveStateUnreadable(f"{PATH} is damaged ({error}); remove it, and the next run writes it anew") from error
+
+
+def _access(user, uid, vm, grants, nopasswd=False, on_end="cut", grace=None, warn=WARN, terms=None) -> Access:
+    found = tuple(Term(tuple(schedules), *limits) for schedules, *limits in terms or [[()]] * len(grants))
+    return Access(user, uid, vm, tuple(grants), nopasswd, on_end, grace, tuple(warn), found)
+
+
+def _drain(user, uid, address, port, vm, grants=(), until=None, grace=None) -> Drain:
+    return Drain(user, uid, address, port, vm, tuple(grants), until, grace)
 
 
 def leaving(stored: Stored) -> tuple[Drain, ...]:
@@ -113,7 +143,7 @@ def leaving(stored: Stored) -> tuple[Drain, ...]:
         vm = stored.policy.vms[access.vm]
         if access.on_end == "drain":
             found += [
-                Drain(access.user, access.uid, address, vm.tls_port, access.vm, access.grants)
+                Drain(access.user, access.uid, address, vm.tls_port, access.vm, access.grants, None, access.grace)
                 for address in stored.addresses.get(vm.server, ())
             ]
     return tuple(found)

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from spicegrants.compile import Access, Wanted
+from spicegrants.access import Access
+from spicegrants.compile import Wanted
 from spicegrants.errors import Finding, PolicyError
 from spicegrants.files import Entry, File
 from spicegrants.model import Policy

@@ -2,7 +2,8 @@
 
 import pytest
 
-from spicegrants.compile import Access, by_user
+from spicegrants.access import Access, Term
+from spicegrants.compile import by_user
 from spicegrants.errors import PolicyError
 from spicegrants.inventory import Account, Group
 from unit.build import inventory, wanted
@@ -36,7 +37,7 @@ def test_a_group_means_each_of_its_members():
 def test_two_grants_of_one_console_are_one_access(own_first):
     own = {"own": {"user": "myself", "vm": "debianx", "nopasswd": True}}
     compiled = wanted({"grants": {**own, **FAMILY} if own_first else {**FAMILY, **own}})
-    assert compiled.accesses[1] == Access("myself", 1021, "debianx", ("everyone", "own"), True)
+    assert compiled.accesses[1] == Access("myself", 1021, "debianx", ("everyone", "own"), True, terms=(Term(), Term()))
     assert compiled.accesses[0].nopasswd is False
     assert compiled.grants_of("myself", "debianx") == compiled.grants_of(1021, "debianx") == ("everyone", "own")
 

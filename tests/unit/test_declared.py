@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from spicegrants import declared
-from spicegrants.compile import Access
+from spicegrants.access import Access
 from spicegrants.errors import PolicyError
 from spicegrants.plan import Change
 from spicegrants.store import Stored

@@ -3,8 +3,8 @@
 import pytest
 
 from spicegrants import explain, sudoers
+from spicegrants.access import Access
 from spicegrants.bystanders import Cause, Obstacle
-from spicegrants.compile import Access
 from spicegrants.errors import Finding
 from unit.build import GID, wanted
 

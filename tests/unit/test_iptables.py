@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spicegrants import iptables, nftables, pillar
-from spicegrants.compile import Drain, compile_policy
+from spicegrants.access import Drain
+from spicegrants.compile import compile_policy
 from spicegrants.errors import LiveStateUnreadable
 from spicegrants.guard import Element, Key, wanted_elements
 from spicegrants.iptables import Rule

@@ -8,7 +8,7 @@ import pathlib
 import pytest
 
 from spicegrants import nftables
-from spicegrants.compile import Access
+from spicegrants.access import Access
 from spicegrants.guard import Element, Key
 from spicegrants.inventory import Account, Group
 from unit.build import Kernel, inventory, wanted

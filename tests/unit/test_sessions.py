@@ -3,7 +3,8 @@
 import pytest
 
 from spicegrants import sessions
-from spicegrants.compile import Access, Drain, compile_policy
+from spicegrants.access import Access, Drain
+from spicegrants.compile import compile_policy
 from spicegrants.sessions import Connection
 from unit.build import inventory, policy, wanted
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spicegrants import pillar, store
-from spicegrants.compile import Access, Drain, compile_policy
+from spicegrants.access import Access, Drain
+from spicegrants.compile import compile_policy
 from spicegrants.errors import LiveStateUnreadable
 from spicegrants.store import Stored
 from unit.build import policy

@@ -3,7 +3,7 @@
 import pytest
 
 from spicegrants import sudoers
-from spicegrants.compile import Access
+from spicegrants.access import Access
 from spicegrants.errors import PolicyError
 from spicegrants.files import Directory, File, Other
 from spicegrants.inventory import Account

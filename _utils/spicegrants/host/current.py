@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 
-from spicegrants import boot, store, sudoers, viewer
+from spicegrants import boot, decide, moments, store, sudoers, viewer
 from spicegrants.compile import Wanted, compile_policy
 from spicegrants.errors import SystemFault
 from spicegrants.files import Directory, File, Link, Other
@@ -74,20 +75,30 @@ def forget() -> None:
     disk.remove(directory)
 
 
-def compiled(policy: Policy | None = None, kept: store.Stored | None = None) -> Wanted:
+def today() -> int | None:
+    """Return the day for which times are to be worked out; ``None`` as long as the clock was never set."""
+    now = int(time.time())
+    return decide.day_of(now) if now >= moments.EARLIEST else None
+
+
+def compiled(policy: Policy | None = None, kept: store.Stored | None = None, day: int | None = None) -> Wanted:
     """Compile a policy against the accounts and addresses of now.
 
     policy
         Defaults to the one that is stored on this minion.
 
     kept
-        What :func:`stored` returned, where the caller has it already.
+        What :func:`stored` returned, where the caller has it already. Its loans and locks count.
+
+    day
+        The day for which times are worked out. Defaults to that of the last run: what the layers hold comes from there.
     """
     kept = kept or stored()
     policy = policy or kept.policy
     if policy is None:
         raise SystemFault("no policy has been applied on this minion yet: run state.apply spice")
     users = [grant.user for grant in policy.grants.values() if grant.user]
+    users += [loan.user for loan in kept.temporary.loans]
     groups = {grant.group for grant in policy.grants.values() if grant.group} | {policy.viewer.group}
     found_users, found_groups, numeric = accounts.read(users, sorted(groups))
     addresses, unresolved = resolve.addresses(policy, kept.addresses)
@@ -96,4 +107,5 @@ def compiled(policy: Policy | None = None, kept: store.Stored | None = None) -> 
     sessions = frozenset(connection.door for connection in sockets.connections()) if leaving else frozenset()
     findings = (*unresolved, *unread)
     inventory = Inventory(found_users, found_groups, numeric, addresses, authorities, sessions, findings)
-    return compile_policy(policy, inventory, kept.accesses, leaving)
+    day = day or kept.day or today()
+    return compile_policy(policy, inventory, kept.accesses, leaving, kept.temporary, int(time.time()), day)

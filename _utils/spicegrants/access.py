@@ -1,0 +1,61 @@
+"""Who may open which console, and when: what grants and loans come down to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spicegrants.model import WARN
+from spicegrants.times import ALWAYS, FIRST, LAST, NEVER, Windows
+
+
+@dataclass(frozen=True, order=True)
+class Term:
+    """When one grant or loan is open: by one of its schedules, if it has some, and within its limits."""
+
+    schedules: tuple[str, ...] = ()
+    start: int = FIRST
+    end: int = LAST
+
+
+@dataclass(frozen=True)
+class Times:
+    """When something may be opened, and when what is open already may go on beyond that."""
+
+    opened: Windows = ALWAYS
+    lasting: Windows = NEVER
+
+
+@dataclass(frozen=True)
+class Access:
+    """One user may open the console of one vm, by one grant or loan or several.
+
+    ``terms`` are in the order of ``grants``. A session belongs to none of them: where they differ in ``on_end``,
+    ``grace`` and ``warn``, it is cut, and cut and warned as early as one of them says.
+    """
+
+    user: str
+    uid: int
+    vm: str
+    grants: tuple[str, ...]
+    nopasswd: bool = False
+    on_end: str = "cut"
+    grace: int | None = None
+    warn: tuple[int, ...] = WARN
+    terms: tuple[Term, ...] = (Term(),)
+
+
+@dataclass(frozen=True)
+class Drain:
+    """A place that a user may not open any more, but where what he has open may go on.
+
+    ``until`` says how long, if not as long as he likes; ``grace`` for how many seconds from when he lost his right.
+    """
+
+    user: str
+    uid: int
+    address: str
+    port: int
+    vm: str
+    grants: tuple[str, ...] = ()
+    until: int | None = None
+    grace: int | None = None

@@ -1,0 +1,86 @@
+"""Moments and durations: read as people write them, and spelled so that they read them."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import zoneinfo
+
+# Nothing that is declared lies before the project; a clock that says so was never set.
+EARLIEST = 1577836800
+# 2100, well within what the kernel's and iptables' fields hold.
+_LATEST = 4102444800
+# Newer Pythons read other spellings as well.
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?)?")
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?:([0-9]{1,4})d)?(?:([0-9]{1,5})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,8})s)?")
+
+
+def read(value: object, zone: str | None, *, last: bool = False) -> int | None:
+    """Return a moment as seconds since 1970; ``None`` if it is none, or none between 2020 and 2100.
+
+    value
+        ISO 8601 text with an offset, or without one in ``zone``; a date means its start. YAML makes dates and datetimes
+        of what is not in quotes; a datetime of YAML without an offset was UTC, or had none: it is read in ``zone``.
+
+    last
+        Whether a date means its end.
+
+    Raises LookupError if the value needs a zone, and there is none.
+    """
+    moment = _parsed(value) if isinstance(value, str) else value
+    if isinstance(moment, datetime.date) and not isinstance(moment, datetime.datetime):
+        moment = datetime.datetime.combine(moment, datetime.time()) + datetime.timedelta(days=last)
+    if not isinstance(moment, datetime.datetime):
+        return None
+    if moment.tzinfo is None:
+        if zone is None:
+            raise LookupError
+        moment = moment.replace(tzinfo=zoneinfo.ZoneInfo(zone))
+    try:
+        seconds = int(moment.timestamp())
+    except OverflowError:
+        return None
+    return seconds if EARLIEST <= seconds <= _LATEST else None
+
+
+def _parsed(text: str) -> datetime.date | None:
+    if not _MOMENT.fullmatch(text):
+        return None
+    try:
+        if len(text) == len("2026-12-24"):
+            return datetime.date.fromisoformat(text)
+        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+
+
+def iso(moment: int) -> str:
+    """Spell a moment in UTC."""
+    return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def words(moment: int, zone: str | None) -> str:
+    """Spell a moment for people: ``Tue 2026-11-24 08:00 Europe/Berlin``; seconds only where there are some."""
+    name = zone or "UTC"
+    local = datetime.datetime.fromtimestamp(moment, zoneinfo.ZoneInfo(name))
+    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[local.weekday()]
+    return f"{day} {local:%Y-%m-%d %H:%M}{f':{local:%S}' if local.second else ''} {name}"
+
+
+def duration(value: object) -> int | None:
+    """Return a duration in seconds: ``2h``, ``1h30m``, ``15m``, ``90s``, ``1d``; ``None`` if it is none."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) and value.isascii() else None
+    if not match or not value:
+        return None
+    return sum(int(number) * unit for number, unit in zip(match.groups(), _UNITS.values()) if number)
+
+
+def spelled(seconds: int) -> str:
+    """Spell a duration as :func:`duration` reads it."""
+    parts = []
+    for unit, size in _UNITS.items():
+        number, seconds = divmod(seconds, size)
+        if number:
+            parts.append(f"{number}{unit}")
+    return "".join(parts) or "0s"

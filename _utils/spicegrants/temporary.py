@@ -1,0 +1,158 @@
+"""Loans and locks: what was lent or denied on this machine itself, beside what pillar declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from spicegrants import moments, names
+from spicegrants.errors import Finding, PolicyError
+from spicegrants.model import Policy
+from spicegrants.reader import did_you_mean, shown
+
+USER, VM, ALL = "user", "vm", "all"
+
+
+@dataclass(frozen=True, order=True)
+class Loan:
+    """A user may open the console of a vm until ``end``, whatever pillar says; both moments in seconds since 1970."""
+
+    user: str
+    vm: str
+    start: int
+    end: int
+    reason: str | None = None
+    nopasswd: bool = False
+
+    @property
+    def name(self) -> str:
+        """What stands for it in reports; no grant can be named so."""
+        return f"loan:{self.user}:{self.vm}"
+
+
+@dataclass(frozen=True, order=True)
+class Lock:
+    """Nobody gets through whom it is about, whatever grants and loans say, until it is taken away.
+
+    ``about`` is ``user``, ``vm`` or ``all``; ``name`` is that of the user or vm.
+    """
+
+    about: str
+    name: str = ""
+    reason: str | None = None
+    since: int = 0
+
+    def covers(self, user: str, vm: str) -> bool:
+        """Tell whether it denies a user a vm."""
+        return self.about == ALL or self.name == {USER: user, VM: vm}[self.about]
+
+    @property
+    def words(self) -> str:
+        """Whom it is about, for people."""
+        return "everything" if self.about == ALL else f"{self.about} {self.name}"
+
+
+@dataclass(frozen=True)
+class Temporary:
+    """All loans and locks of this machine."""
+
+    loans: tuple[Loan, ...] = ()
+    locks: tuple[Lock, ...] = ()
+
+    def lock_on(self, user: str, vm: str) -> Lock | None:
+        """Return a lock that denies a user a vm, if there is one."""
+        return next((lock for lock in self.locks if lock.covers(user, vm)), None)
+
+
+NOTHING = Temporary()
+
+
+def lend(
+    held: Temporary,
+    policy: Policy,
+    now: int,
+    user: object,
+    vm: object,
+    duration: object,
+    reason: object,
+    nopasswd: bool,
+) -> Temporary:
+    """Return them with one more loan, which replaces one of the same user and vm.
+
+    duration
+        As ``2h`` or ``1h30m``, not longer than the policy's longest loan.
+
+    Raises :class:`~spicegrants.errors.PolicyError` with all findings.
+    """
+    findings = [*_complaints(user, reason), *_vm_complaints(policy, vm)]
+    longest = policy.time.longest_loan
+    seconds = moments.duration(duration)
+    if not longest:
+        findings.append(Finding("duration", "nothing may be lent here: pillar says 'longest_loan: 0s'"))
+    elif seconds is None:
+        findings.append(Finding("duration", f"{shown(duration)} is no duration, as 2h or 1h30m"))
+    elif not 0 < seconds <= longest:
+        message = (
+            f"{shown(duration)} is not between 1s and {moments.spelled(longest)}, pillar's spice:time:longest_loan"
+        )
+        findings.append(Finding("duration", message))
+    if user == "root":
+        findings.append(Finding("user", "root needs no loan: no client can hold root back"))
+    if not isinstance(nopasswd, bool):
+        findings.append(Finding("nopasswd", f"must be true or false, not {shown(nopasswd)}"))
+    if now < moments.EARLIEST:
+        findings.append(Finding("clock", f"it says {moments.iso(now)}: set it first"))
+    if findings:
+        raise PolicyError(findings)
+    others = without_loan(held, user, vm)
+    loan = Loan(user, vm, now, now + seconds, reason, nopasswd)
+    return replace(others, loans=tuple(sorted((*others.loans, loan))))
+
+
+def without_loan(held: Temporary, user: object, vm: object) -> Temporary:
+    """Return them less a loan."""
+    return replace(held, loans=tuple(loan for loan in held.loans if (loan.user, loan.vm) != (user, vm)))
+
+
+def lock(held: Temporary, policy: Policy, known: Iterable[str], now: int, new: Lock) -> Temporary:
+    """Return them with one more lock, which replaces one about the same.
+
+    known
+        Names of users that it can be about: a lock with a slip in its name would lock nothing.
+
+    Raises :class:`~spicegrants.errors.PolicyError`.
+    """
+    findings = []
+    if new.about == USER:
+        findings = _complaints(new.name, new.reason)
+        if not findings and new.name not in (known := tuple(known)):
+            findings = [Finding("user", f"no user {shown(new.name)}{did_you_mean(new.name, known)}")]
+    else:
+        findings = _complaints(None, new.reason) + (_vm_complaints(policy, new.name) if new.about == VM else [])
+    if findings:
+        raise PolicyError(findings)
+    others = unlock(held, new)
+    return replace(others, locks=tuple(sorted((*others.locks, replace(new, since=now)))))
+
+
+def unlock(held: Temporary, gone: Lock) -> Temporary:
+    """Return them less the lock about the same."""
+    rest = tuple(lock for lock in held.locks if (lock.about, lock.name) != (gone.about, gone.name))
+    return replace(held, locks=rest)
+
+
+def _complaints(user: object, reason: object) -> list[Finding]:
+    findings = []
+    for path, value, check in (("user", user, names.account_name), ("reason", reason, names.line)):
+        complaint = None
+        if value is not None:
+            complaint = check(value) if isinstance(value, str) else "must be text"
+        if complaint:
+            findings.append(Finding(path, f"{shown(value)} {complaint}"))
+    return findings
+
+
+def _vm_complaints(policy: Policy, vm: object) -> list[Finding]:
+    if isinstance(vm, str) and vm in policy.vms:
+        return []
+    return [Finding("vm", f"no vm {shown(vm)}{did_you_mean(str(vm), policy.vms)}")]

@@ -1,0 +1,46 @@
+"""Stretches of time: sorted, disjoint, half-open ranges of whole seconds since 1970, UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Range = tuple[int, int]
+Windows = tuple[Range, ...]
+
+# What the kernel's and iptables' own fields can hold: 1970 to 2106.
+FIRST, LAST = 0, 2**32
+ALWAYS: Windows = ((FIRST, LAST),)
+NEVER: Windows = ()
+DAY = 86400
+
+
+def union(*many: Windows) -> Windows:
+    """Return all that lies in at least one of them; what overlaps or touches is joined."""
+    joined: list[Range] = []
+    for start, end in sorted(span for windows in many for span in windows):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return tuple(joined)
+
+
+def clip(windows: Iterable[Range], start: int, end: int) -> Windows:
+    """Return what of them lies between two moments."""
+    cut = ((max(low, start), min(high, end)) for low, high in windows)
+    return tuple((low, high) for low, high in cut if low < high)
+
+
+def contains(windows: Windows, moment: int) -> bool:
+    """Tell whether a moment lies in one of them."""
+    return any(start <= moment < end for start, end in windows)
+
+
+def next_edge(windows: Windows, moment: int) -> int | None:
+    """Return when that changes next: the first start or end after a moment; ``None`` if it never does."""
+    return next((edge for span in windows for edge in span if moment < edge < LAST), None)
+
+
+def lengthened(windows: Windows, seconds: int) -> Windows:
+    """Return them with each lasting longer."""
+    return union(tuple((start, min(end + seconds, LAST)) for start, end in windows))
