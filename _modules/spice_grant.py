@@ -10,6 +10,8 @@ all but :func:`plan` and :func:`apply` need neither pillar nor master.
 
 import contextlib
 import sys as _sys
+import time
+from dataclasses import replace
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
 if getattr(_sys.modules.get("spicegrants"), "stale", object)():
@@ -18,12 +20,13 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
-from spicegrants import declared, sudoers, verdict
+from spicegrants import decide, declared, moments, report, spoken, sudoers, temporary, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
-from spicegrants.host import backends, current, lock, ruleset, sudo, trial
+from spicegrants.host import accounts, backends, current, ruleset, sudo, trial
+from spicegrants.host import lock as mutex
 from spicegrants.plan import as_dict, merge
-from spicegrants.reader import did_you_mean
+from spicegrants.reader import did_you_mean, shown
 
 __virtualname__ = "spice_grant"
 __func_alias__ = {"list_": "list"}
@@ -40,30 +43,41 @@ def __virtual__():
     return __virtualname__
 
 
-def list_():
+def list_(at=None):
     """
     Return who may open what on this machine, as a list of dicts.
 
-    The keys are ``user``, ``uid``, ``vm``, ``server``, ``addresses``, ``port``, ``nopasswd``, ``grants`` (the names of
-    the grants behind it) and ``groups`` (through which of them, if any).
+    at
+        The moment that is asked about, ISO 8601; without an offset it is in the policy's zone, and a date is its start.
+        Defaults to now.
 
-    Reads the stored policy and accounts. Raises CommandExecutionError if no policy has been applied yet.
+    The keys are ``user``, ``uid``, ``vm``, ``server``, ``addresses``, ``port``, ``nopasswd``, ``open`` (whether it is
+    at that moment), ``state`` (in words, with the next change), ``grants`` (by name of the grants and loans behind it:
+    when each is open, and its owner, reason and ticket) and ``groups`` (through which of them, if any).
+
+    Reads the stored policy and accounts. Raises CommandExecutionError if no policy has been applied yet,
+    SaltInvocationError if ``at`` is no moment.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt '*' spice_grant.list
+        salt '*' spice_grant.list at=2026-11-24T18:00
     """
-    return _listed(_compiled())
+    wanted = _compiled()
+    return report.listed(wanted, _moment(wanted, at))
 
 
-def who(vm):
+def who(vm, at=None):
     """
     Return who may open a console, as :func:`list_` does.
 
     vm
         Name of the vm.
+
+    at
+        The moment that is asked about, as in :func:`list_`. Defaults to now.
 
     Reads the stored policy and accounts. Raises SaltInvocationError if the policy has no such vm.
 
@@ -75,7 +89,37 @@ def who(vm):
     """
     wanted = _compiled()
     _known_vm(wanted, vm)
-    return [entry for entry in _listed(wanted) if entry["vm"] == vm]
+    return [entry for entry in report.listed(wanted, _moment(wanted, at)) if entry["vm"] == vm]
+
+
+def timeline(user, days=7, at=None):
+    """
+    Return when a user may open what, as a list of dicts in the order of time.
+
+    user
+        Name of the user.
+
+    days
+        How many days, 1 to 366. Defaults to 7.
+
+    at
+        Where it starts, as in :func:`list_`. Defaults to now.
+
+    The keys are ``vm``, ``from`` and ``until`` (both in the policy's zone) and ``grants`` (the names of the grants and
+    loans that open it then). What is locked is not in it.
+
+    Reads the stored policy and accounts. Raises SaltInvocationError if ``days`` or ``at`` is wrong.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'client1' spice_grant.timeline anne days=14
+    """
+    wanted = _compiled()
+    if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 366:
+        raise SaltInvocationError(f"days: must be a number from 1 to 366, not {shown(days)}")
+    return report.timeline(wanted, user, _moment(wanted, at), days)
 
 
 def plan(grants=None, exclusive=True):
@@ -127,7 +171,12 @@ def apply(grants=None, exclusive=True, test=False):
 
         salt '*' spice_grant.apply
     """
-    return _enforce(lambda held: declared.combine(__pillar__.get("spice"), grants, exclusive, held), test)
+    return _enforce(
+        lambda stored: replace(
+            stored, policy=declared.combine(__pillar__.get("spice"), grants, exclusive, stored.policy)
+        ),
+        test,
+    )
 
 
 def absent(name, test=False):
@@ -149,7 +198,14 @@ def absent(name, test=False):
 
         salt '*' spice_grant.absent myself-debianx
     """
-    return _enforce(lambda held: declared.without(held, [name]) if held and name in held.grants else None, test)
+
+    def decided(stored):
+        held = stored.policy
+        if held is None or name not in held.grants:
+            return None
+        return replace(stored, policy=declared.without(held, [name]))
+
+    return _enforce(decided, test)
 
 
 def remove(test=False):
@@ -171,7 +227,7 @@ def remove(test=False):
     """
     errors = []
     try:
-        with contextlib.nullcontext() if test else lock.held():
+        with contextlib.nullcontext() if test else mutex.held():
             changes = _removals(True)
             if current.exists():
                 changes = merge([changes, {"layers": {"policy": ["forgets the policy"]}}])
@@ -213,8 +269,10 @@ def grant(user, vm, nopasswd=False, reason=None):
 
         salt 'client1' spice_grant.grant myself leaptest
     """
-    report = _enforce(lambda held: declared.with_grant(_some(held), user, vm, nopasswd, reason), False)
-    return {**report, "comment": f"{user} is granted {vm}; {_UNTIL_NEXT}."}
+    return {
+        **_enforce_policy(lambda held: declared.with_grant(held, user, vm, nopasswd, reason)),
+        "comment": f"{user} is granted {vm}; {_UNTIL_NEXT}.",
+    }
 
 
 def revoke(user, vm):
@@ -237,11 +295,171 @@ def revoke(user, vm):
 
         salt 'client1' spice_grant.revoke myself debianx
     """
-    report = _enforce(lambda held: declared.without_user(_some(held), user, vm, current.compiled(held)), False)
-    return {**report, "comment": f"{user} no longer has {vm}; {_UNTIL_NEXT}."}
+    return {
+        **_enforce_policy(lambda held: declared.without_user(held, user, vm, current.compiled(held))),
+        "comment": f"{user} no longer has {vm}; {_UNTIL_NEXT}.",
+    }
 
 
-def explain(user, vm):
+def lend(user, vm, duration, reason=None, nopasswd=False):
+    """
+    Let a user open a console for some time, at once and in all layers, whatever pillar says.
+
+    user
+        Name of the user.
+
+    vm
+        Name of a vm of the policy that is stored on this minion.
+
+    duration
+        How long, as ``2h`` or ``1h30m``; at most pillar's ``spice:time:longest_loan``, which defaults to ``8h``.
+
+    reason
+        One line of text that is shown with the loan.
+
+    nopasswd
+        Whether sudo does not ask for the user's password. Defaults to ``False``.
+
+    The end is in the rules themselves: nothing has to run for it. A loan holds over highstates and reboots, and
+    replaces one of the same user and vm. Sends the event ``spice_grant/loan`` to the master, where there is one. Needs
+    neither pillar nor master. Returns what :func:`plan` returns, a ``comment``, and ``event`` (whether it was sent).
+    Reads, writes and raises as :func:`apply`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'client1' spice_grant.lend anne books 2h reason='year-end'
+    """
+    return _temporarily(
+        lambda held, policy, now: temporary.lend(
+            held, policy, accounts.names(user), now, user, vm, duration, reason, nopasswd
+        ),
+        f"{vm} is lent to {user} for {duration}.",
+        "spice_grant/loan",
+        {"action": "lend", "user": user, "vm": vm, "duration": duration, "reason": reason},
+    )
+
+
+def end_loan(user, vm):
+    """
+    End a loan before its time.
+
+    user, vm
+        Names of its user and vm.
+
+    Open sessions end at once, unless a grant holds as well. Returns what :func:`lend` returns; nothing changes if there
+    is no such loan. Sends the event ``spice_grant/loan``. Reads, writes and raises as :func:`apply`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'client1' spice_grant.end_loan anne books
+    """
+    return _temporarily(
+        lambda held, policy, now: temporary.without_loan(held, user, vm),
+        f"{vm} is not lent to {user}.",
+        "spice_grant/loan",
+        {"action": "end", "user": user, "vm": vm},
+    )
+
+
+def loans():
+    """
+    Return the loans that have not ended, as a list of dicts.
+
+    The keys are ``user``, ``vm``, ``from``, ``until``, ``left``, ``locked`` (whether a lock denies it) and ``reason``.
+    Reads the stored policy, loans and accounts.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.loans
+    """
+    wanted = _compiled()
+    return report.loans(wanted, wanted.now)
+
+
+def lock(user=None, vm=None, all=False, reason=None):
+    """
+    Deny consoles at once and in all layers, whatever grants and loans say, until :func:`unlock`.
+
+    user
+        Name of a user who may open nothing.
+
+    vm
+        Name of a vm that nobody may open.
+
+    all
+        Whether nobody may open anything. Just one of the three is to be given.
+
+    reason
+        One line of text that is shown with the lock.
+
+    Live sessions are cut at once, also those that could go on after their grant's end. A lock holds over highstates and
+    reboots. Sends the event ``spice_grant/lock`` to the master, where there is one. Needs neither pillar nor master.
+    Returns what :func:`lend` returns. Reads, writes and raises as :func:`apply`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.lock user=anne reason='left the company'
+        salt '*' spice_grant.lock all=True
+    """
+    about = _about(user, vm, all)
+    made = replace(about, reason=reason)
+    return _temporarily(
+        lambda held, policy, now: temporary.lock(held, policy, accounts.names(user), now, made),
+        f"{about.words} is locked.",
+        "spice_grant/lock",
+        {"action": "lock", "about": about.words, "reason": reason},
+    )
+
+
+def unlock(user=None, vm=None, all=False):
+    """
+    Take a lock away, so that grants and loans hold again.
+
+    user, vm, all
+        What was locked, as in :func:`lock`: ``all`` takes away only a lock of everything.
+
+    Returns what :func:`lend` returns; nothing changes if there is no such lock. Sends the event ``spice_grant/lock``.
+    Reads, writes and raises as :func:`apply`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.unlock user=anne
+    """
+    about = _about(user, vm, all)
+    return _temporarily(
+        lambda held, policy, now: temporary.unlock(held, about),
+        f"{about.words} is not locked.",
+        "spice_grant/lock",
+        {"action": "unlock", "about": about.words},
+    )
+
+
+def locks():
+    """
+    Return the locks, as a list of dicts.
+
+    The keys are ``about``, ``since`` and ``reason``. Reads the stored policy, locks and accounts.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.locks
+    """
+    return report.locks(_compiled())
+
+
+def explain(user, vm, at=None):
     """
     Say why a user may, or may not, open a console: each layer's own answer, from what it really holds.
 
@@ -251,8 +469,13 @@ def explain(user, vm):
     vm
         Name of the vm.
 
+    at
+        The moment that is asked about, as in :func:`list_`. Defaults to now. For another moment sudo's answer is read
+        from the rules in our file: sudo itself only knows now.
+
     Returns a dict with ``answer`` (``may open``, ``may not open``, ``blocked`` where a chain that is not ours drops
-    what the guard lets through, or ``in doubt`` where the layers disagree or that cannot be told) and, for
+    what the guard lets through, or ``in doubt`` where the layers disagree or that cannot be told), ``state`` (what the
+    policy says of that moment, and what changes next: ``closed; opens Tue 2026-11-24 08:00 Europe/Berlin``) and, for
     ``policy``, ``firewall``, ``sudo`` and ``viewer``, an answer and why. Reads the stored policy and accounts; runs
     ``nft list``, ``ip route get``, ``cvtsudoers``, ``sudo -l``, and ``iptables-save`` where nft shows less than all.
     Raises SaltInvocationError if the policy has no such vm.
@@ -265,6 +488,7 @@ def explain(user, vm):
     """
     wanted = _compiled()
     _known_vm(wanted, vm)
+    moment = _moment(wanted, at)
     try:
         rules = __salt__["spice_firewall.rules"](foreign=False)
         known = user in wanted.inventory.users
@@ -275,12 +499,13 @@ def explain(user, vm):
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     answers = {
-        "policy": reasons.policy(wanted, user, vm),
+        "policy": reasons.policy(wanted, user, vm, moment),
         "firewall": reasons.firewall(wanted, user, vm, rules, __salt__["spice_firewall.plan"](wanted), met),
         "sudo": reasons.sudo(wanted, user, vm, held, allowed),
         "viewer": reasons.viewer(__salt__["spice_viewer.plan"](wanted)),
     }
-    return {"answer": reasons.summary(answers), **answers}
+    state = spoken.decision(wanted.policy, decide.decide(wanted, user, vm, moment))
+    return {"answer": reasons.summary(answers), "state": state, **answers}
 
 
 def verify(user=None, vm=None):
@@ -312,7 +537,7 @@ def verify(user=None, vm=None):
         users = [trial.account(wanted, user)] if user else trial.everybody(wanted)
         mechanism, _ = backends.choose(wanted.policy.firewall.backend)
         result = verdict.matrix(
-            (name, tried, verdict.cell(reasons.access_of(wanted, name, tried) is not None, attempt))
+            (name, tried, verdict.cell(decide.decide(wanted, name, tried, wanted.now).open, attempt))
             for name, tried, attempt in trial.attempts(wanted, users, vms, mechanism.witness())
         )
     except SpiceGrantError as error:
@@ -324,20 +549,26 @@ def verify(user=None, vm=None):
     return result
 
 
-def _enforce(decide, test):
+def _enforce(decided, test):
     """Plan all layers, then apply them; what cannot be read stops everything before the first change.
 
-    decide
-        Takes the policy that is stored, and returns the one to enforce; None if there is nothing to do.
+    decided
+        Takes what is stored and returns it with the policy, loans and locks that are to hold; None if there is nothing
+        to do.
+
+    The plan is made for the day that the layers were last made for, so that only what means something else is a change.
+    If that day is over, all layers are then made for today.
     """
     try:
-        with contextlib.nullcontext() if test else lock.held():
+        with contextlib.nullcontext() if test else mutex.held():
             stored = current.stored()
-            policy = decide(stored.policy)
-            if policy is None:
+            asked = decided(stored)
+            if asked is None:
                 return {"changes": {}, "errors": [], "warnings": []}
-            wanted = current.compiled(policy, stored)
-            becomes = declared.remember(stored, wanted, __salt__["spice_viewer.originals"](wanted))
+            kept = replace(stored, temporary=asked.temporary)
+            wanted = current.compiled(asked.policy, kept)
+            originals = __salt__["spice_viewer.originals"](wanted)
+            becomes = declared.remember(kept, wanted, originals)
             policy_changes = as_dict([*declared.changes(stored, becomes), *current.exposed(), *current.unfinished()])
             plans = _plans(wanted)
             settled = not plans["sudoers"]
@@ -348,9 +579,14 @@ def _enforce(decide, test):
             review = __salt__["spice_sudoers.review"](wanted, settled)
             errors += [f"sudo: {fault}" for fault in review["errors"]]
             changes = merge([policy_changes, *plans.values()])
-            if changes and not test:
+            outdated = wanted.timed and current.today() not in (None, wanted.day)
+            if (changes or outdated) and not test:
+                if outdated:
+                    wanted = current.compiled(asked.policy, kept, current.today())
+                    becomes = declared.remember(kept, wanted, originals)
                 current.keep(becomes)
-                applied, failed = _apply(wanted, plans)
+                layers = [layer for layer in _LAYERS if plans[layer] or (outdated and not refusal)]
+                applied, failed = _apply(wanted, layers)
                 changes = merge([policy_changes, *(plans[layer] for layer in applied)])
                 errors += [*failed, *_swept()]
     except PolicyError as error:
@@ -362,6 +598,42 @@ def _enforce(decide, test):
     return {"changes": changes, "errors": errors, "warnings": review["warnings"]}
 
 
+def _enforce_policy(changed):
+    """Enforce another policy than the one that is stored."""
+    return _enforce(lambda stored: replace(stored, policy=changed(_some(stored.policy))), False)
+
+
+def _temporarily(changed, comment, tag, event):
+    """Enforce other loans and locks than those that are stored; tell the master, if there is one."""
+
+    def decided(stored):
+        return replace(stored, temporary=changed(stored.temporary, _some(stored.policy), int(time.time())))
+
+    found = _enforce(decided, False)
+    sent = bool(found["changes"]) and __salt__["event.send"](tag, event)
+    return {**found, "comment": comment, "event": sent}
+
+
+def _about(user, vm, everything):
+    """Return what a lock is about; just one may be named."""
+    named = {temporary.USER: user, temporary.VM: vm}
+    chosen = [(about, name) for about, name in named.items() if name is not None]
+    chosen += [(temporary.ALL, "")] if everything is True else []
+    if len(chosen) != 1 or not isinstance(chosen[0][1], str):
+        raise SaltInvocationError("name one of user=NAME, vm=NAME and all=True")
+    return temporary.Lock(*chosen[0])
+
+
+def _moment(wanted, at):
+    """Return the moment that is asked about."""
+    if at is None:
+        return wanted.now
+    moment = moments.read(at, wanted.policy.time.zone or "UTC")
+    if moment is None:
+        raise SaltInvocationError(f"at: {shown(at)} is no moment, as 2026-11-24 or 2026-11-24T18:00+01:00")
+    return moment
+
+
 def _removals(test):
     return merge(__salt__[f"spice_{layer}.remove"](test=test) for layer in reversed(_LAYERS))
 
@@ -370,8 +642,8 @@ def _plans(wanted):
     return {layer: __salt__[f"spice_{layer}.plan"](wanted) for layer in _LAYERS}
 
 
-def _apply(wanted, plans):
-    """Apply the layers that have something to change; return which succeeded, and what went wrong.
+def _apply(wanted, layers):
+    """Apply layers, in their order; return which succeeded, and what went wrong.
 
     The guard comes first, and without it nothing else is opened. A later layer that fails does not keep the others
     from closing.
@@ -382,9 +654,7 @@ def _apply(wanted, plans):
             wanted = current.compiled(wanted.policy)
     except (CommandExecutionError, SpiceGrantError) as error:
         return [], [f"viewer: {error}: all else was left as it was"]
-    for layer in _LAYERS:
-        if not plans[layer]:
-            continue
+    for layer in layers:
         try:
             __salt__[f"spice_{layer}.apply"](wanted)
             applied.append(layer)
@@ -430,20 +700,3 @@ def _known_vm(wanted, vm):
         raise SaltInvocationError(
             f"no vm {vm!r} in the policy of this minion{did_you_mean(str(vm), wanted.policy.vms)}"
         )
-
-
-def _listed(wanted):
-    return [
-        {
-            "user": access.user,
-            "uid": access.uid,
-            "vm": access.vm,
-            "server": wanted.policy.vms[access.vm].server,
-            "addresses": list(wanted.addresses(access)),
-            "port": wanted.port(access),
-            "nopasswd": access.nopasswd,
-            "grants": list(access.grants),
-            "groups": sorted({wanted.policy.grants[name].group for name in access.grants} - {None}),
-        }
-        for access in wanted.accesses
-    ]

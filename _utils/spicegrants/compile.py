@@ -11,7 +11,7 @@ from spicegrants.errors import Finding, PolicyError
 from spicegrants.inventory import Account, Group, Inventory
 from spicegrants.model import Grant, Policy, Vm
 from spicegrants.reader import shown
-from spicegrants.temporary import NOTHING, Loan, Lock, Temporary
+from spicegrants.temporary import NOTHING, Loan, Lock, Temporary, unended
 from spicegrants.times import FIRST, LAST, NEVER, contains
 
 
@@ -131,8 +131,8 @@ def compile_policy(
     findings = [*inventory.findings, *_insiders(group, inventory)]
     usable = _usable_vms(policy, inventory, findings)
     merged: dict[tuple[str, str], Access] = {}
-    loans = [loan for loan in temporary.loans if day is None or loan.end > day]
-    for grant in (*policy.grants.values(), *loans):
+    temporary = unended(temporary, day or 0)
+    for grant in (*policy.grants.values(), *temporary.loans):
         if grant.vm not in usable:
             continue
         for account in _accounts(grant, inventory, group.gid if group else None, findings):

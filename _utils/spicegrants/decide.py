@@ -10,7 +10,20 @@ from spicegrants import schedule
 from spicegrants.access import Access, Term, Times
 from spicegrants.model import Policy, Schedule
 from spicegrants.temporary import Lock
-from spicegrants.times import ALWAYS, DAY, FIRST, LAST, NEVER, Range, clip, contains, lengthened, next_edge, union
+from spicegrants.times import (
+    ALWAYS,
+    DAY,
+    FIRST,
+    LAST,
+    NEVER,
+    Range,
+    Windows,
+    clip,
+    contains,
+    lengthened,
+    next_edge,
+    union,
+)
 
 # How far back times are worked out: what drains after a window may do so for a day, in any time zone.
 _BACK = 2 * DAY
@@ -45,13 +58,14 @@ def _times(
     stretch: Range | None,
 ) -> Times:
     known = dict(schedules)
-    opened = union(*(_opened(term, known, stretch) for term in terms))
-    if on_end == "cut" or opened in (ALWAYS, NEVER):
-        return Times(opened)
-    return Times(opened, ALWAYS if grace is None else lengthened(opened, grace))
+    found = union(*(opened(known, term, stretch) for term in terms))
+    if on_end == "cut" or found in (ALWAYS, NEVER):
+        return Times(found)
+    return Times(found, ALWAYS if grace is None else lengthened(found, grace))
 
 
-def _opened(term: Term, schedules: Mapping[str, Schedule], stretch: Range | None) -> tuple[Range, ...]:
+def opened(schedules: Mapping[str, Schedule], term: Term, stretch: Range | None) -> Windows:
+    """Return when one grant or loan is open within a stretch of time."""
     if not term.schedules:
         if stretch is None and (term.start, term.end) != (FIRST, LAST):
             return NEVER
@@ -113,7 +127,7 @@ def judged(policy: Policy, access: Access, moment: int) -> Decision:
     is_open = contains(found.opened, moment)
     named = policy.schedules
     at_work = tuple(
-        name for name, term in zip(access.grants, access.terms) if contains(_opened(term, named, stretch), moment)
+        name for name, term in zip(access.grants, access.terms) if contains(opened(term, named, stretch), moment)
     )
     return Decision(
         is_open,

@@ -8,14 +8,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from spicegrants import pillar
+from spicegrants import moments, pillar
 from spicegrants.compile import Wanted
 from spicegrants.errors import Finding, PolicyError
 from spicegrants.model import Grant, Policy, grant_to_pillar, to_pillar
 from spicegrants.plan import Change
 from spicegrants.reader import did_you_mean
 from spicegrants.store import Stored
+from spicegrants.temporary import unended
 
+# How a change of settings is said.
+_SETTINGS = {"viewer": "the viewer", "firewall": "the firewall", "time": "time"}
 # What the name of a grant cannot hold.
 _UNUSABLE = re.compile(r"[^A-Za-z0-9._-]+|\.{2,}")
 
@@ -113,6 +116,8 @@ def remember(stored: Stored, wanted: Wanted, originals: Mapping[str, tuple[int, 
         made_group=wanted.gid is None or policy.viewer.group in made_groups(stored),
         originals={**originals, **stored.originals},
         left=abandoned(stored, policy)[1],
+        temporary=unended(stored.temporary, wanted.day or 0),
+        day=wanted.day if wanted.timed else None,
     )
 
 
@@ -137,7 +142,8 @@ def settled(stored: Stored, policy: Policy) -> Stored:
 
 def changes(before: Stored, after: Stored) -> list[Change]:
     """Say in words how the stored policy changes."""
-    if before == after:
+    # For which day the layers were made, and that a loan has ended since, means nothing else.
+    if before == replace(after, day=before.day):
         return []
     old, new = before.policy, after.policy
     found = []
@@ -155,13 +161,34 @@ def changes(before: Stored, after: Stored) -> list[Change]:
             if was.get(name) != becomes.get(name):
                 verb = "adds" if name not in was else "removes" if name not in becomes else "changes"
                 found.append(Change("policy", f"{verb} {what[:-1]} {name}"))
-    for what in ("viewer", "firewall"):
+    found += _temporary_changes(before, after)
+    for what in ("viewer", "firewall", "time"):
         if old is not None and getattr(old, what) != getattr(new, what):
-            found.append(Change("policy", f"changes the settings of the {what}"))
+            found.append(Change("policy", f"changes the settings of {_SETTINGS[what]}"))
     for name in sorted(after.addresses):
         if old is not None and before.addresses.get(name) not in (None, after.addresses[name]):
             found.append(Change("policy", f"server {name} is now at {', '.join(after.addresses[name])}"))
     return found or [Change("policy", "records who may open what now")]
+
+
+def _temporary_changes(before: Stored, after: Stored) -> list[Change]:
+    """Say in words what is lent and locked, and what is not any more."""
+    zone = after.policy.time.zone
+    was, becomes = before.temporary, after.temporary
+    found = [
+        Change("policy", f"lends {loan.vm} to {loan.user} until {moments.words(loan.end, zone)}", (loan.name,))
+        for loan in becomes.loans
+        if loan not in was.loans
+    ]
+    lent = {loan.name for loan in becomes.loans}
+    found += [
+        Change("policy", f"ends the loan of {loan.vm} to {loan.user}", (loan.name,))
+        for loan in was.loans
+        if loan.name not in lent
+    ]
+    found += [Change("policy", f"locks {lock.words}") for lock in becomes.locks if lock not in was.locks]
+    locked = {lock.words for lock in becomes.locks}
+    return found + [Change("policy", f"unlocks {lock.words}") for lock in was.locks if lock.words not in locked]
 
 
 def sentences(report: Mapping[str, Any]) -> list[str]:

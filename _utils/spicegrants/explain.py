@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spicegrants.access import Access
+from spicegrants import spoken
+from spicegrants.access import Access, Term
 from spicegrants.bystanders import Obstacle
 from spicegrants.compile import Wanted
+from spicegrants.decide import decide
 from spicegrants.guard import DRAIN, PASS
 from spicegrants.sudoers import Rule, calls
 
@@ -17,23 +19,38 @@ def access_of(wanted: Wanted, user: str, vm: str) -> Access | None:
     return next((access for access in wanted.accesses if (access.user, access.vm) == (user, vm)), None)
 
 
-def policy(wanted: Wanted, user: str, vm: str) -> dict[str, Any]:
-    """Return the policy's answer: the grants behind it, or why there are none."""
-    access = access_of(wanted, user, vm)
-    if access is not None:
-        return {"answer": "granted", "why": "; ".join(grant_words(wanted, name) for name in access.grants)}
+def policy(wanted: Wanted, user: str, vm: str, moment: int) -> dict[str, Any]:
+    """Return the policy's answer at a moment: the grants behind it, or why there are none."""
+    decision = decide(wanted, user, vm, moment)
+    if decision.access is not None:
+        behind = "; ".join(grant_words(wanted, decision.access, name) for name in decision.grants)
+        why = (
+            behind
+            if decision.open and decision.until is None
+            else f"{spoken.decision(wanted.policy, decision)}: {behind}"
+        )
+        return {"answer": "granted" if decision.open else "not granted", "why": why}
     hindered = [str(finding) for finding in wanted.findings if _about(wanted, finding.path, user, vm)]
     return {"answer": "not granted", "why": "; ".join(hindered) or f"no grant of {vm} means {user}"}
 
 
-def grant_words(wanted: Wanted, name: str) -> str:
-    """Spell a grant: its name, whom it means, and its reason."""
-    grant = wanted.policy.grants[name]
+def grant_words(wanted: Wanted, access: Access, name: str) -> str:
+    """Spell what is behind an access: a grant's name, whom it means, when it is open, and why; or a loan."""
+    term = access.terms[access.grants.index(name)]
+    when = [] if term == Term() else [spoken.term(wanted.policy, term)]
+    grant = wanted.policy.grants.get(name)
+    if grant is None:
+        loan = next(loan for loan in wanted.temporary.loans if loan.name == name)
+        return f"loan ({', '.join([*when, *filter(None, [loan.reason])])})"
     whom = f"user {grant.user}" if grant.user else f"group {grant.group}"
-    return f"grant {name} ({whom}{', ' + grant.reason if grant.reason else ''})"
+    owner = f"owner {grant.owner}" if grant.owner else None
+    ticket = f"ticket {grant.ticket}" if grant.ticket else None
+    return f"grant {name} ({', '.join([whom, *when, *filter(None, [grant.reason, owner, ticket])])})"
 
 
 def _about(wanted: Wanted, path: str, user: str, vm: str) -> bool:
+    if path == "clock" or path.startswith("loan:"):
+        return path in ("clock", f"loan:{user}:{vm}")
     kind, _, rest = path.removeprefix("spice:").partition(":")
     name = rest.partition(":")[0]
     if kind == "grants":

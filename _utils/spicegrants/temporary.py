@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from spicegrants import moments, names
@@ -70,21 +70,25 @@ NOTHING = Temporary()
 def lend(
     held: Temporary,
     policy: Policy,
+    known: Collection[str],
     now: int,
     user: object,
     vm: object,
     duration: object,
     reason: object,
-    nopasswd: bool,
+    nopasswd: object,
 ) -> Temporary:
     """Return them with one more loan, which replaces one of the same user and vm.
+
+    known
+        Names of all users.
 
     duration
         As ``2h`` or ``1h30m``, not longer than the policy's longest loan.
 
     Raises :class:`~spicegrants.errors.PolicyError` with all findings.
     """
-    findings = [*_complaints(user, reason), *_vm_complaints(policy, vm)]
+    findings = [*_user_complaints(user, known), *_reason_complaints(reason), *_vm_complaints(policy, vm)]
     longest = policy.time.longest_loan
     seconds = moments.duration(duration)
     if not longest:
@@ -114,25 +118,28 @@ def without_loan(held: Temporary, user: object, vm: object) -> Temporary:
     return replace(held, loans=tuple(loan for loan in held.loans if (loan.user, loan.vm) != (user, vm)))
 
 
-def lock(held: Temporary, policy: Policy, known: Iterable[str], now: int, new: Lock) -> Temporary:
+def lock(held: Temporary, policy: Policy, known: Collection[str], now: int, new: Lock) -> Temporary:
     """Return them with one more lock, which replaces one about the same.
 
     known
-        Names of users that it can be about: a lock with a slip in its name would lock nothing.
+        Names of all users: a lock with a slip in its name would lock nothing.
 
     Raises :class:`~spicegrants.errors.PolicyError`.
     """
-    findings = []
+    findings = _reason_complaints(new.reason)
     if new.about == USER:
-        findings = _complaints(new.name, new.reason)
-        if not findings and new.name not in (known := tuple(known)):
-            findings = [Finding("user", f"no user {shown(new.name)}{did_you_mean(new.name, known)}")]
-    else:
-        findings = _complaints(None, new.reason) + (_vm_complaints(policy, new.name) if new.about == VM else [])
+        findings += _user_complaints(new.name, known)
+    elif new.about == VM:
+        findings += _vm_complaints(policy, new.name)
     if findings:
         raise PolicyError(findings)
     others = unlock(held, new)
     return replace(others, locks=tuple(sorted((*others.locks, replace(new, since=now)))))
+
+
+def unended(held: Temporary, moment: int) -> Temporary:
+    """Return them less the loans that have ended by a moment."""
+    return replace(held, loans=tuple(loan for loan in held.loans if loan.end > moment))
 
 
 def unlock(held: Temporary, gone: Lock) -> Temporary:
@@ -141,15 +148,18 @@ def unlock(held: Temporary, gone: Lock) -> Temporary:
     return replace(held, locks=rest)
 
 
-def _complaints(user: object, reason: object) -> list[Finding]:
-    findings = []
-    for path, value, check in (("user", user, names.account_name), ("reason", reason, names.line)):
-        complaint = None
-        if value is not None:
-            complaint = check(value) if isinstance(value, str) else "must be text"
-        if complaint:
-            findings.append(Finding(path, f"{shown(value)} {complaint}"))
-    return findings
+def _user_complaints(user: object, known: Collection[str]) -> list[Finding]:
+    complaint = names.account_name(user) if isinstance(user, str) else "must be text"
+    if complaint:
+        return [Finding("user", f"{shown(user)} {complaint}")]
+    return [] if user in known else [Finding("user", f"no user {shown(user)}{did_you_mean(user, known)}")]
+
+
+def _reason_complaints(reason: object) -> list[Finding]:
+    if reason is None:
+        return []
+    complaint = names.line(reason) if isinstance(reason, str) else "must be text"
+    return [Finding("reason", f"{shown(reason)} {complaint}")] if complaint else []
 
 
 def _vm_complaints(policy: Policy, vm: object) -> list[Finding]:

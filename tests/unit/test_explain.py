@@ -6,6 +6,7 @@ from spicegrants import explain, sudoers
 from spicegrants.access import Access
 from spicegrants.bystanders import Cause, Obstacle
 from spicegrants.errors import Finding
+from spicegrants.moments import EARLIEST as NOW
 from unit.build import GID, wanted
 
 BOTH = {"mysrv": ("192.168.2.2", "2001:db8::2")}
@@ -32,15 +33,15 @@ def test_granted_names_all_grants_behind_it():
             "grants__everyone": {"group": "family", "vm": "debianx"},
         }
     )
-    assert explain.policy(compiled, "myself", "debianx") == {
+    assert explain.policy(compiled, "myself", "debianx", NOW) == {
         "answer": "granted",
         "why": "grant everyone (group family); grant myself-debianx (user myself, year-end)",
     }
-    assert explain.policy(compiled, "mybro", "debianx")["why"] == "grant everyone (group family)"
+    assert explain.policy(compiled, "mybro", "debianx", NOW)["why"] == "grant everyone (group family)"
 
 
 def test_no_grant():
-    assert explain.policy(wanted(), "guest", "debianx") == {
+    assert explain.policy(wanted(), "guest", "debianx", NOW) == {
         "answer": "not granted",
         "why": "no grant of debianx means guest",
     }
@@ -48,18 +49,18 @@ def test_no_grant():
 
 def test_a_grant_that_is_hindered_says_why():
     compiled = wanted({"grants__gone": {"user": "gone", "vm": "debianx"}})
-    assert explain.policy(compiled, "gone", "debianx") == {
+    assert explain.policy(compiled, "gone", "debianx", NOW) == {
         "answer": "not granted",
         "why": "spice:grants:gone:user: no user 'gone' on this machine",
     }
-    assert explain.policy(compiled, "gone", "leaptest")["why"] == "no grant of leaptest means gone"
-    assert explain.policy(compiled, "guest", "debianx")["why"] == "no grant of debianx means guest"
+    assert explain.policy(compiled, "gone", "leaptest", NOW)["why"] == "no grant of leaptest means gone"
+    assert explain.policy(compiled, "guest", "debianx", NOW)["why"] == "no grant of debianx means guest"
 
 
 def test_a_server_that_is_not_found_says_why():
     lost = Finding("spice:servers:mysrv:host", "does not resolve: its consoles stay closed")
     compiled = wanted(addresses={}, findings=(lost,))
-    assert explain.policy(compiled, "myself", "debianx")["why"] == str(lost)
+    assert explain.policy(compiled, "myself", "debianx", NOW)["why"] == str(lost)
 
 
 def test_a_vm_at_the_place_of_another_says_why():
@@ -73,7 +74,7 @@ def test_a_vm_at_the_place_of_another_says_why():
         addresses={"mysrv": ("192.168.2.2",), "alias": ("192.168.2.2",)},
     )
     for vm, other in (("debianx", "twin"), ("twin", "debianx")):
-        found = explain.policy(compiled, "myself", vm)
+        found = explain.policy(compiled, "myself", vm, NOW)
         assert found["answer"] == "not granted" and f"is also the console of vm '{other}'" in found["why"]
 
 

@@ -47,6 +47,18 @@ def read(users: Iterable[str], groups: Iterable[str]) -> tuple[dict[str, Account
     return found, known, frozenset(name for name in (*found, *entries) if name.isdigit())
 
 
+def names(also: object) -> frozenset[str]:
+    """Return the names of all users.
+
+    also
+        A name to look up by itself, where enumerating does not show it; anything but text is none.
+    """
+    found: dict[str, pwd.struct_passwd] = {entry.pw_name: entry for entry in pwd.getpwall()}
+    if isinstance(also, str) and "\0" not in also:
+        _look_up(found, pwd.getpwnam, also)
+    return frozenset(found)
+
+
 def _look_up(entries: dict, function, name: str) -> None:
     try:
         entries[name] = function(name)

@@ -1,0 +1,114 @@
+"""Who may open what, and when, as the plain data that the execution module returns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spicegrants import decide, moments, spoken
+from spicegrants.access import Access
+from spicegrants.compile import Wanted
+from spicegrants.temporary import Loan, Lock
+from spicegrants.times import DAY, clip
+
+
+def listed(wanted: Wanted, moment: int) -> list[dict[str, Any]]:
+    """Return every access, locked ones too, and what it means at a moment."""
+    accesses = sorted((*wanted.accesses, *(access for access, _ in wanted.locked)), key=lambda one: (one.user, one.vm))
+    return [_entry(wanted, access, decide.decide(wanted, access.user, access.vm, moment)) for access in accesses]
+
+
+def _entry(wanted: Wanted, access: Access, decision: decide.Decision) -> dict[str, Any]:
+    policy = wanted.policy
+    named = {name: policy.grants[name] for name in access.grants if name in policy.grants}
+    return {
+        "user": access.user,
+        "uid": access.uid,
+        "vm": access.vm,
+        "server": policy.vms[access.vm].server,
+        "addresses": list(wanted.addresses(access)),
+        "port": wanted.port(access),
+        "nopasswd": access.nopasswd,
+        "open": decision.open,
+        "state": spoken.decision(policy, decision),
+        "grants": {
+            name: {
+                "when": spoken.term(policy, term),
+                **(_about(named[name]) if name in named else {"loan": True, **_said(_loan(wanted, name))}),
+            }
+            for name, term in zip(access.grants, access.terms)
+        },
+        "groups": sorted({grant.group for grant in named.values()} - {None}),
+    }
+
+
+def _about(grant) -> dict[str, str]:
+    return {field: getattr(grant, field) for field in ("owner", "reason", "ticket") if getattr(grant, field)}
+
+
+def _said(entry: Loan | Lock) -> dict[str, str]:
+    return {"reason": entry.reason} if entry.reason else {}
+
+
+def _loan(wanted: Wanted, name: str) -> Loan:
+    return next(loan for loan in wanted.temporary.loans if loan.name == name)
+
+
+def loans(wanted: Wanted, moment: int) -> list[dict[str, Any]]:
+    """Return the loans that have not ended."""
+    zone = wanted.policy.time.zone
+    denied = {(access.user, access.vm) for access, _ in wanted.locked}
+    return [
+        {
+            "user": loan.user,
+            "vm": loan.vm,
+            "from": moments.words(loan.start, zone),
+            "until": moments.words(loan.end, zone),
+            "left": moments.spelled(loan.end - moment),
+            "locked": (loan.user, loan.vm) in denied,
+            **_said(loan),
+        }
+        for loan in wanted.temporary.loans
+        if loan.end > moment
+    ]
+
+
+def locks(wanted: Wanted) -> list[dict[str, Any]]:
+    """Return the locks."""
+    zone = wanted.policy.time.zone
+    return [
+        {"about": lock.words, "since": moments.words(lock.since, zone), **_said(lock)}
+        for lock in wanted.temporary.locks
+    ]
+
+
+def timeline(wanted: Wanted, user: str, start: int, days: int) -> list[dict[str, Any]]:
+    """Return when a user may open what, in order; a stretch of time for each set of grants that opens it."""
+    end = start + days * DAY
+    found = []
+    for access in wanted.accesses:
+        if access.user == user:
+            found += [
+                (begin, access.vm, stop, grants) for begin, stop, grants in _stretches(wanted, access, start, end)
+            ]
+    zone = wanted.policy.time.zone
+    return [
+        {"vm": vm, "from": moments.words(begin, zone), "until": moments.words(stop, zone), "grants": list(grants)}
+        for begin, vm, stop, grants in sorted(found)
+    ]
+
+
+def _stretches(wanted: Wanted, access: Access, start: int, end: int) -> list[tuple[int, int, tuple[str, ...]]]:
+    """Return when an access is open between two moments, and by which grants."""
+    edges = {start, end}
+    for term in access.terms:
+        opened = decide.opened(wanted.policy.schedules, term, (start, end))
+        edges |= {edge for window in clip(opened, start, end) for edge in window}
+    stretches: list[tuple[int, int, tuple[str, ...]]] = []
+    ordered = sorted(edges)
+    for begin, stop in zip(ordered, ordered[1:]):
+        decision = decide.judged(wanted.policy, access, begin)
+        if decision.open:
+            if stretches and stretches[-1][1:] == (begin, decision.grants):
+                begin = stretches.pop()[0]
+            stretches.append((begin, stop, decision.grants))
+    return stretches
