@@ -125,9 +125,10 @@ def judged(policy: Policy, access: Access, moment: int) -> Decision:
     stretch = span(policy, day_of(moment))
     found = times(policy, access, stretch)
     is_open = contains(found.opened, moment)
-    named = policy.schedules
     at_work = tuple(
-        name for name, term in zip(access.grants, access.terms) if contains(opened(term, named, stretch), moment)
+        name
+        for name, term in zip(access.grants, access.terms)
+        if contains(opened(policy.schedules, term, stretch), moment)
     )
     return Decision(
         is_open,
