@@ -537,7 +537,7 @@ def verify(user=None, vm=None):
         users = [trial.account(wanted, user)] if user else trial.everybody(wanted)
         mechanism, _ = backends.choose(wanted.policy.firewall.backend)
         result = verdict.matrix(
-            (name, tried, verdict.cell(decide.decide(wanted, name, tried, wanted.now).open, attempt))
+            (name, tried, _judged(wanted, name, tried, attempt))
             for name, tried, attempt in trial.attempts(wanted, users, vms, mechanism.witness())
         )
     except SpiceGrantError as error:
@@ -547,6 +547,12 @@ def verify(user=None, vm=None):
     if not result["ok"]:
         __context__["retcode"] = 1
     return result
+
+
+def _judged(wanted, user, vm, attempt):
+    """Return the cell of a trial, unless what the policy says has changed since it began."""
+    before, after = (decide.decide(wanted, user, vm, moment).open for moment in (wanted.now, int(time.time())))
+    return verdict.cell(before, attempt) if before == after else verdict.undecided(after)
 
 
 def _enforce(decided, test):

@@ -14,11 +14,6 @@ from spicegrants.guard import DRAIN, PASS
 from spicegrants.sudoers import Rule, calls
 
 
-def access_of(wanted: Wanted, user: str, vm: str) -> Access | None:
-    """Return the user's access to a vm, if he has one."""
-    return next((access for access in wanted.accesses if (access.user, access.vm) == (user, vm)), None)
-
-
 def policy(wanted: Wanted, user: str, vm: str, moment: int) -> dict[str, Any]:
     """Return the policy's answer at a moment: the grants behind it, or why there are none."""
     decision = decide(wanted, user, vm, moment)

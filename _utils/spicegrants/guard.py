@@ -178,8 +178,11 @@ def _drains(element: Element | None) -> bool:
 
 
 def _element_words(held: Element | None, wished: Element | None, door: str, when: str) -> str:
+    if wished is None and _drains(held):
+        over = "whose last session has ended" if held.verdict == DRAIN else "whose sessions have had their time"
+        return f"closes {door}, {over}"
     if wished is None:
-        return f"closes {door}" + (", where sessions went on" if _drains(held) else "")
+        return f"closes {door}"
     if _drains(wished):
         return f"closes {door}, whose open sessions may go on"
     if held is None or _drains(held):

@@ -81,6 +81,11 @@ def cell(granted: bool, attempt: Attempt) -> dict[str, Any]:
     }
 
 
+def undecided(granted: bool) -> dict[str, Any]:
+    """Return the cell of a user for whom a window began or ended during the trial, which then proves nothing."""
+    return {"granted": granted, "skipped": "a window began or ended during the trial", "differences": []}
+
+
 def _connections(outcomes: Mapping[str, tuple[str, bool]], may: bool, how: str, differences: list[str]) -> str:
     """Return one word for all addresses of a vm; the worst decides."""
     words = set()

@@ -32,7 +32,9 @@ LISTED = [
         "addresses": [ADDRESS],
         "port": 20004,
         "nopasswd": True,
-        "grants": ["mybro-leaptest"],
+        "open": True,
+        "state": "open",
+        "grants": {"mybro-leaptest": {"when": "always"}},
         "groups": [],
     },
     {
@@ -43,7 +45,9 @@ LISTED = [
         "addresses": [ADDRESS],
         "port": 20002,
         "nopasswd": False,
-        "grants": ["myself-debianx"],
+        "open": True,
+        "state": "open",
+        "grants": {"myself-debianx": {"when": "always"}},
         "groups": [],
     },
 ]
@@ -80,7 +84,8 @@ def test_members_of_a_group(shared, call):
     assert shared.reach("clerk", GROUP, ADDRESS, 20002) == "open"
     assert shared.opens("nogrant", FILES["debianx"])
     (entry,) = [entry for entry in call("spice_grant.list") if entry["user"] == "clerk"]
-    assert (entry["grants"], entry["groups"]) == (["books"], ["accounting"])
+    assert entry["grants"] == {"books": {"when": "always", "reason": "year-end"}}
+    assert entry["groups"] == ["accounting"]
     assert "grant books (group accounting, year-end)" in str(call("spice_grant.explain", "clerk", "debianx"))
     with pytest.raises(SaltError, match="nogrant has debianx through a group, by books"):
         call("spice_grant.revoke", "nogrant", "debianx")

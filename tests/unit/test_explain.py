@@ -3,7 +3,6 @@
 import pytest
 
 from spicegrants import explain, sudoers
-from spicegrants.access import Access
 from spicegrants.bystanders import Cause, Obstacle
 from spicegrants.errors import Finding
 from spicegrants.moments import EARLIEST as NOW
@@ -18,12 +17,6 @@ def element(**changes):
 
 
 # The policy
-
-
-def test_access_of():
-    assert explain.access_of(wanted(), "myself", "debianx") == Access("myself", 1021, "debianx", ("myself-debianx",))
-    assert explain.access_of(wanted(), "myself", "leaptest") is None
-    assert explain.access_of(wanted(), "nobody", "debianx") is None
 
 
 def test_granted_names_all_grants_behind_it():

@@ -9,7 +9,7 @@ from typing import Any
 from spicegrants import bystanders, nftables, nftrules, xtrules
 from spicegrants.bystanders import Obstacle, Packet, Table
 from spicegrants.compile import Wanted
-from spicegrants.explain import access_of
+from spicegrants.decide import decide
 from spicegrants.host import disk, run
 
 # By family: its programs, and where the kernel names the tables that iptables-legacy made.
@@ -47,10 +47,11 @@ def obstacles(tables: Iterable[Table], uid: int, gid: int, address: str, port: i
 
 def before(wanted: Wanted, user: str, vm: str, tables: Iterable[Table]) -> dict[str, tuple[Obstacle, ...]]:
     """Return by address of a vm what stops, or may stop, a user who may open it; nothing for one who may not."""
-    access = access_of(wanted, user, vm)
-    if access is None or wanted.gid is None:
+    decision = decide(wanted, user, vm, wanted.now)
+    if not decision.open or wanted.gid is None:
         return {}
-    tables, port = list(tables), wanted.port(access)
+    access, tables = decision.access, list(tables)
+    port = wanted.port(access)
     found = {address: obstacles(tables, access.uid, wanted.gid, address, port) for address in wanted.addresses(access)}
     return {address: met for address, met in found.items() if met}
 

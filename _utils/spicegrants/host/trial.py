@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from spicegrants import sudoers
 from spicegrants.bystanders import Obstacle
 from spicegrants.compile import Wanted
+from spicegrants.decide import decide
 from spicegrants.errors import SystemFault
-from spicegrants.explain import access_of
 from spicegrants.guard import Key
 from spicegrants.host import probe, ruleset, sudo
 from spicegrants.inventory import Account
@@ -29,7 +29,7 @@ def account(wanted: Wanted, name: str) -> Account:
 
 def everybody(wanted: Wanted) -> list[Account]:
     """Return the accounts with a grant, and one without any: the first that looks like a person's, else nobody."""
-    granted = {access.user for access in wanted.accesses}
+    granted = {access.user for access in (*wanted.accesses, *(access for access, _ in wanted.locked))}
     others = [entry for entry in pwd.getpwall() if entry.pw_name not in granted and entry.pw_uid != 0]
     others.sort(key=lambda entry: (not 1000 <= entry.pw_uid < 65000, entry.pw_name != "nobody", entry.pw_uid))
     return [account(wanted, name) for name in (*sorted(granted), *(entry.pw_name for entry in others[:1]))]
@@ -60,7 +60,7 @@ def attempts(wanted: Wanted, users: Iterable[Account], vms: Iterable[str], refus
     def obstacles(user: Account, vm: str, ends: Mapping[str, tuple[str, bool]]) -> dict[str, tuple[Obstacle, ...]]:
         """Ask what others have in the way, of those addresses that a granted user did not reach."""
         lost = [address for address, end in ends.items() if connection(*end) == UNREACHABLE]
-        if not lost or access_of(wanted, user.name, vm) is None:
+        if not lost or not decide(wanted, user.name, vm, wanted.now).open:
             return {}
         found = ruleset.before(wanted, user.name, vm, tables())
         return {address: found[address] for address in lost if address in found}
@@ -86,7 +86,7 @@ def _asked(wanted: Wanted, user: str, vm: str) -> tuple[dict[str, bool], dict[st
     rules = sudoers.calls(wanted.policy, user, vm)
     calls = {" ".join(rule.call): sudo.allows(user, rule.call) for rule in rules}
     mutants = {}
-    if access_of(wanted, user, vm):
+    if decide(wanted, user, vm, wanted.now).open:
         other_port = 1 if wanted.policy.vms[vm].tls_port != 1 else 2
         for rule in rules:
             for what, call in sudoers.mutants(rule, other_port):
