@@ -38,6 +38,7 @@ PACKAGES = {
     "test": (
         "dbus-daemon",
         "debootstrap",
+        "faketime",
         "git",
         "iptables",
         "libnotify-bin",

@@ -141,7 +141,7 @@ def compile_policy(
     accesses = tuple(merged[key] for key in sorted(merged) if denied[key] is None)
     locked = tuple((merged[key], denied[key]) for key in sorted(merged) if denied[key] is not None)
     if now < moments.EARLIEST:
-        message = f"the clock says {moments.iso(now)}, so it was never set: what has times stays closed until it is"
+        message = f"it says {moments.iso(now)}, so it was never set: what has times is closed until it is"
         findings.append(Finding("clock", message))
     gid = group.gid if group else None
     places = tuple(

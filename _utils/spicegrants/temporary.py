@@ -119,7 +119,7 @@ def without_loan(held: Temporary, user: object, vm: object) -> Temporary:
 
 
 def lock(held: Temporary, policy: Policy, known: Collection[str], now: int, new: Lock) -> Temporary:
-    """Return them with one more lock, which replaces one about the same.
+    """Return them with one more lock, which replaces one about the same for another reason.
 
     known
         Names of all users: a lock with a slip in its name would lock nothing.
@@ -133,6 +133,8 @@ def lock(held: Temporary, policy: Policy, known: Collection[str], now: int, new:
         findings += _vm_complaints(policy, new.name)
     if findings:
         raise PolicyError(findings)
+    if any(replace(lock, since=0) == new for lock in held.locks):
+        return held
     others = unlock(held, new)
     return replace(others, locks=tuple(sorted((*others.locks, replace(new, since=now)))))
 

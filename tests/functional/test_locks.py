@@ -1,0 +1,111 @@
+"""Locks: a deny on the machine itself that beats every grant and loan, until it is taken away."""
+
+import pytest
+
+from functional.office import ADDRESS, ADDRESS6, FILES, GROUP, article, changed, sentences
+from functional.test_connections import TALK, _program, _say
+from scene.minion import SaltError
+
+MECHANISMS = ["nftables", "iptables-nft"]
+PILLAR = article()
+PILLAR["spice"]["servers"]["mysrv"]["addresses"] = [ADDRESS, ADDRESS6]
+PILLAR["spice"]["grants"]["myself-leaptest"] = {"user": "myself", "vm": "leaptest", "on_end": "drain"}
+MINE = {("myself", GROUP, address, port) for address in (ADDRESS, ADDRESS6) for port in (20002, 20004)}
+HIS = {("mybro", GROUP, address, 20004) for address in (ADDRESS, ADDRESS6)}
+
+
+@pytest.fixture
+def call(shared):
+    """Call a function of the office's minion; what it locked is unlocked afterwards."""
+    yield shared.minion.call
+    for held in shared.minion.call("spice_grant.locks"):
+        about, _, name = held["about"].partition(" ")
+        shared.minion.call("spice_grant.unlock", **({"all": True} if about == "everything" else {about: name}))
+
+
+@pytest.mark.parametrize(
+    "about, left",
+    [
+        ({"user": "myself"}, HIS),
+        ({"vm": "leaptest"}, {opening for opening in MINE if opening[3] == 20002}),
+        ({"all": True}, set()),
+    ],
+)
+def test_a_lock_closes_every_layer_and_lasts(shared, call, about, left):
+    """Kernel, sudo and launcher refuse whom it is about, nobody else; a highstate and a boot keep it; unlock ends it."""
+    assert shared.openings() == MINE | HIS
+    report = call("spice_grant.lock", **about, reason="stolen laptop")
+    assert report["errors"] == []
+    assert shared.openings() == left
+    assert shared.applied()["changes"] == {}
+    shared.mechanism.delete(shared)
+    shared.client.run(["/bin/sh", "/usr/local/lib/spice-grant/load-guard"])
+    assert shared.openings() == left
+    assert shared.opens("myself", FILES["leaptest"]) is (("myself", GROUP, ADDRESS, 20004) in left)
+    assert shared.opens("mybro", FILES["leaptest"], password=None) is bool(HIS & left)
+    assert shared.verify()["differences"] == []
+    answer = call("spice_grant.explain", "myself", "leaptest")
+    assert answer["answer"] == "may not open"
+    assert answer["state"].startswith("locked: ") and answer["state"].endswith("(stolen laptop)")
+    (held,) = call("spice_grant.locks")
+    assert held["reason"] == "stolen laptop"
+    assert call("spice_grant.lock", **about, reason="stolen laptop")["changes"] == {}
+    assert call("spice_grant.locks") == [held]
+    report = call("spice_grant.unlock", **about)
+    assert "unlocks" in sentences(report["changes"])
+    assert shared.openings() == MINE | HIS
+    assert call("spice_grant.unlock", **about)["changes"] == {}
+
+
+@pytest.mark.parametrize("vm, port", [("debianx", 20002), ("leaptest", 20004)])
+def test_a_lock_cuts_a_live_session_at_once(shared, call, vm, port):
+    """One that a removed grant would have let go on as well; that of another user stays."""
+    session = _program(shared.client, TALK, ADDRESS, port, user="myself", group=GROUP)
+    other = _program(shared.client, TALK, ADDRESS, 20004, user="mybro", group=GROUP)
+    with session as mine, other as his:
+        for each in (mine, his):
+            assert each.stdout.readline().strip() == "open"
+            assert _say(each, "hello") == "answered"
+        report = call("spice_grant.lock", user="myself")
+        assert f"ends what myself has open at {ADDRESS} port {port}" in sentences(report["changes"])
+        assert _say(mine, "still there?") == "ended"
+        assert _say(his, "still there?") == "answered"
+
+
+def test_a_lock_beats_a_grant_that_comes_later(shared, call):
+    """Whatever pillar or the command line grants meanwhile."""
+    call("spice_grant.lock", user="nogrant")
+    assert call("spice_grant.grant", "nogrant", "debianx")["errors"] == []
+    extra = {"all": {"user": "nogrant", "vm": "leaptest"}}
+    shared.applied(changed(PILLAR, grants={**PILLAR["spice"]["grants"], **extra}))
+    assert shared.openings() == MINE | HIS
+    assert not shared.opens("nogrant", FILES["leaptest"])
+    assert "locked: user nogrant" in str(call("spice_grant.who", "leaptest"))
+
+
+def test_a_lock_of_all_and_one_of_a_user_are_two(shared, call):
+    """Taking one away leaves the other."""
+    call("spice_grant.lock", all=True)
+    call("spice_grant.lock", user="myself")
+    call("spice_grant.unlock", all=True)
+    assert shared.openings() == HIS
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ({}, "name one of user=NAME, vm=NAME and all=True"),
+        ({"user": "myself", "vm": "debianx"}, "name one of"),
+        ({"user": "mysefl"}, "no user 'mysefl', did you mean 'myself'?"),
+        ({"vm": "debian"}, "no vm 'debian', did you mean 'debianx'?"),
+        ({"user": "%accounting"}, "not a usable account name"),
+        ({"all": "yes"}, "name one of"),
+        ({"user": "myself", "reason": "a\nb"}, "must be one line"),
+    ],
+)
+def test_a_wrong_lock_is_an_error_and_locks_nothing(keeper, shared, call, arguments, said):
+    """A slip in a name would lock nothing: it is not taken."""
+    with pytest.raises(SaltError) as error:
+        call("spice_grant.lock", **arguments)
+    assert said in str(error.value)
+    assert not keeper.traces()
