@@ -32,7 +32,7 @@ def call(shared):
     ],
 )
 def test_a_lock_closes_every_layer_and_lasts(shared, call, about, left):
-    """Kernel, sudo and launcher refuse whom it is about, nobody else; a highstate and a boot keep it; unlock ends it."""
+    """Kernel, sudo and launcher refuse whom it is about, nobody else; highstate and boot keep it; unlock ends it."""
     assert shared.openings() == MINE | HIS
     report = call("spice_grant.lock", **about, reason="stolen laptop")
     assert report["errors"] == []
