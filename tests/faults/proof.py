@@ -4,18 +4,17 @@ import contextlib
 import json
 import sys
 
-from functional.office import ADDRESS, ADDRESS6, GROUP, SUDOERS, UIDS, article, changed, difference
+from functional.office import ADDRESS, BOTH, GROUP, SUDOERS, UIDS, article, changed, difference
 
 GUARD = "/var/lib/spice-grant/guard.json"
-SERVERS = {"mysrv": {**article()["spice"]["servers"]["mysrv"], "addresses": [ADDRESS, ADDRESS6]}}
-ONE = changed(article(), servers=SERVERS)
+ONE = article(BOTH)
 # One grant goes, one comes, one stays.
 OTHER = changed(ONE, grants={"n": {"user": "nogrant", "vm": "debianx"}, "b": ONE["spice"]["grants"]["mybro-leaptest"]})
 
 
 def places(*grants):
     """What grants open, as Office.openings() says it."""
-    return {(user, GROUP, address, port) for user, port in grants for address in (ADDRESS, ADDRESS6)}
+    return {(user, GROUP, address, port) for user, port in grants for address in BOTH}
 
 
 OPEN_ONE = places(("myself", 20002), ("mybro", 20004))
@@ -34,7 +33,7 @@ def survives(office, may, step, becomes=None):
     assert sudo_works(office), step
     guarded = "spice_grant" in office.nft("list", "tables")
     assert guarded or not office.client.path(SUDOERS).exists(), step
-    opened = office.openings((ADDRESS, ADDRESS6)) if guarded else set()
+    opened = office.openings(BOTH) if guarded else set()
     assert opened <= may, step
     if office.client.path(GUARD).exists():
         office.client.run(["nft", "--check", "-j", "-f", GUARD])

@@ -3,7 +3,7 @@
 import itertools
 import json
 
-from functional.office import ADDRESS, ADDRESS6, difference
+from functional.office import BOTH, difference
 
 from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, halfway, idle_session, survives, whole
 
@@ -79,7 +79,7 @@ def test_a_change(office, driver):
             whole(office, driver, pillar, reference, number)
         if not any(begun):
             break
-    assert office.openings((ADDRESS, ADDRESS6)) == OPEN_ONE
+    assert office.openings(BOTH) == OPEN_ONE
 
 
 def test_systemd_hears_of_the_units(office, driver):

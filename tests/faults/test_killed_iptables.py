@@ -4,7 +4,7 @@ import copy
 import itertools
 
 import pytest
-from functional.office import ADDRESS, ADDRESS6, Office
+from functional.office import BOTH, Office
 
 from faults.conftest import Driver
 from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, sudo_works, whole
@@ -21,9 +21,9 @@ def by(pillar, backend):
 def survives(office, may, step):
     """Nobody is locked out, nobody gets in who may not, and the boot's script loads no more than that."""
     assert sudo_works(office), step
-    assert office.openings((ADDRESS, ADDRESS6)) <= may, step
+    assert office.openings(BOTH) <= may, step
     office.client.run(["/bin/sh", "/usr/local/lib/spice-grant/load-guard"])
-    assert office.openings((ADDRESS, ADDRESS6)) <= may, step
+    assert office.openings(BOTH) <= may, step
 
 
 @pytest.fixture(params=["iptables-nft", "iptables-legacy"])

@@ -6,20 +6,9 @@ import sys
 
 import pytest
 
-from functional.office import (
-    ADDRESS,
-    FILES,
-    GROUP,
-    HOST,
-    SECOND_ADDRESS,
-    VIEWER,
-    article,
-    changed,
-    difference,
-)
+from functional.office import ADDRESS, FILES, GROUP, HOST, OPEN, SECOND_ADDRESS, VIEWER, article, changed, difference
 from scene.machine import CHECKOUT
 
-OPEN = {("myself", GROUP, ADDRESS, 20002), ("mybro", GROUP, ADDRESS, 20004)}
 NEW = {"user": "nogrant", "vm": "debianx"}
 SHARED_VIEWER = "/tmp/viewer"  # noqa: S108 - that is the point
 

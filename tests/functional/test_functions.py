@@ -10,6 +10,7 @@ from functional.office import (
     ADDRESS6,
     FILES,
     GROUP,
+    OPEN,
     STATE,
     SUDOERS,
     URIS,
@@ -22,7 +23,6 @@ from functional.office import (
 from functional.test_drift import FIREWALL, SUDO, VIEWER_LAYER
 from scene import Minion, SaltError
 
-OPEN = {("myself", GROUP, ADDRESS, 20002), ("mybro", GROUP, ADDRESS, 20004)}
 LISTED = [
     {
         "user": "mybro",
