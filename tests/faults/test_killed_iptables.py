@@ -4,9 +4,8 @@ import copy
 import itertools
 
 import pytest
-from functional.office import BOTH, Office
+from functional.office import BOTH
 
-from faults.conftest import Driver
 from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, sudo_works, whole
 from faults.test_killed import killed
 
@@ -27,52 +26,42 @@ def survives(office, may, step):
 
 
 @pytest.fixture(params=["iptables-nft", "iptables-legacy"])
-def xtables(request):
-    """An office whose ``iptables`` is this implementation."""
-    with Office(ONE, request.param) as made:
-        made.client.write("/etc/sudoers.d/site", "nogrant ALL=(root) NOPASSWD: /usr/bin/id\n", mode=0o440)
-        yield made
+def mechanism(request):
+    """The office's ``iptables`` is this implementation."""
+    return request.param
 
 
-@pytest.fixture
-def driven(xtables):
-    """Calls functions on that office's client."""
-    made = Driver(xtables)
-    yield made
-    made.stop()
-
-
-def test_a_change(xtables, driven):
+def test_a_change(office, driver):
     """A run that takes one grant away and adds another, killed at each step and completed; and back."""
     one, other = by(ONE, "iptables"), by(OTHER, "iptables")
-    driven.done("apply", other)
-    with_other = xtables.essence()
-    driven.done("apply", one)
-    with_one = xtables.essence()
+    driver.done("apply", other)
+    with_other = office.essence()
+    driver.done("apply", one)
+    with_one = office.essence()
     for number in itertools.count(1):
         begun = []
         for pillar, reference in ((other, with_other), (one, with_one)):
-            begun.append(killed(driven, "apply", pillar, number))
-            survives(xtables, OPEN_ONE | OPEN_OTHER, f"change, step {number}")
-            whole(xtables, driven, pillar, reference, number)
+            begun.append(killed(driver, "apply", pillar, number))
+            survives(office, OPEN_ONE | OPEN_OTHER, f"change, step {number}")
+            whole(office, driver, pillar, reference, number)
         if not any(begun):
             break
     assert number > 10
 
 
-def test_a_change_of_the_mechanism(xtables, driven):
+def test_a_change_of_the_mechanism(office, driver):
     """From nftables to iptables and back: killed in between, one of them holds the guard, or both do."""
     old, new = by(ONE, "nftables"), by(ONE, "iptables")
-    driven.done("apply", new)
-    with_new = xtables.essence()
-    driven.done("apply", old)
-    with_old = xtables.essence()
+    driver.done("apply", new)
+    with_new = office.essence()
+    driver.done("apply", old)
+    with_old = office.essence()
     for number in itertools.count(1):
         begun = []
         for pillar, reference in ((new, with_new), (old, with_old)):
-            begun.append(killed(driven, "apply", pillar, number))
-            survives(xtables, OPEN_ONE, f"change of the mechanism, step {number}")
-            whole(xtables, driven, pillar, reference, number)
+            begun.append(killed(driver, "apply", pillar, number))
+            survives(office, OPEN_ONE, f"change of the mechanism, step {number}")
+            whole(office, driver, pillar, reference, number)
         if not any(begun):
             break
     assert number > 10
