@@ -1,6 +1,7 @@
 """What must hold whatever went wrong, and what the next run must make of it."""
 
 import contextlib
+import itertools
 import json
 import sys
 
@@ -94,3 +95,30 @@ def whole(office, driver, pillar, reference, step):
     driver.done("apply", pillar)
     assert driver.done("plan", pillar)["changes"] == {}, step
     assert difference(reference, office.essence()) == {}, step
+
+
+def killed(driver, fun, pillar, number):
+    """Kill a run at a step; say whether it got so far."""
+    return driver.call(fun, pillar, ["kill", number])["killed"]
+
+
+def killed_there_and_back(office, driver, there, back, insist):
+    """Kill runs from one pillar to another and back: at the first step, the second, and so on; the next run completes.
+
+    insist
+        Is called with the pillar of each run that was killed, and its step, and asserts what must hold then.
+    """
+    references = []
+    for pillar in (there, back):
+        driver.done("apply", pillar)
+        references.append(office.essence())
+    for number in itertools.count(1):
+        begun = []
+        for pillar, reference in zip((there, back), references):
+            begun.append(killed(driver, "apply", pillar, number))
+            insist(pillar, f"step {number}")
+            whole(office, driver, pillar, reference, number)
+        if not any(begun):
+            break
+    # No run is that short: something was killed.
+    assert number > 10
