@@ -1,6 +1,7 @@
 """A server that listens and a workstation that boots; one of each for all tests of a module."""
 
 import pytest
+from functional.mechanisms import play_by_each
 
 from booted.workstation import Workstation
 from scene import Listener, Machine, connect, need
@@ -16,9 +17,7 @@ def server():
 
 def pytest_generate_tests(metafunc):
     """A module's ``MECHANISMS`` are those that hold the guard of its workstation, one after the other."""
-    if "workstation" in metafunc.fixturenames:
-        chosen = getattr(metafunc.module, "MECHANISMS", ["nftables"])
-        metafunc.parametrize("workstation", chosen, indirect=True, scope="module", ids=chosen if chosen[1:] else [""])
+    play_by_each(metafunc, "workstation")
 
 
 @pytest.fixture(scope="module")

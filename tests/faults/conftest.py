@@ -54,9 +54,15 @@ class Driver:
 
 
 @pytest.fixture
-def office():
+def mechanism():
+    """What holds the guard in the office; a module may have another one."""
+    return "nftables"
+
+
+@pytest.fixture
+def office(mechanism):
     """An office where somebody has a sudo rule of his own, which must always work; nothing was applied yet."""
-    with Office(ONE) as made:
+    with Office(ONE, mechanism) as made:
         made.client.write("/etc/sudoers.d/site", "nogrant ALL=(root) NOPASSWD: /usr/bin/id\n", mode=0o440)
         yield made
 

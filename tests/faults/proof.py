@@ -1,21 +1,21 @@
 """What must hold whatever went wrong, and what the next run must make of it."""
 
 import contextlib
+import itertools
 import json
 import sys
 
-from functional.office import ADDRESS, ADDRESS6, GROUP, SUDOERS, UIDS, article, changed, difference
+from functional.office import ADDRESS, BOTH, GROUP, SUDOERS, UIDS, article, changed, difference
 
 GUARD = "/var/lib/spice-grant/guard.json"
-SERVERS = {"mysrv": {**article()["spice"]["servers"]["mysrv"], "addresses": [ADDRESS, ADDRESS6]}}
-ONE = changed(article(), servers=SERVERS)
+ONE = article(BOTH)
 # One grant goes, one comes, one stays.
 OTHER = changed(ONE, grants={"n": {"user": "nogrant", "vm": "debianx"}, "b": ONE["spice"]["grants"]["mybro-leaptest"]})
 
 
 def places(*grants):
     """What grants open, as Office.openings() says it."""
-    return {(user, GROUP, address, port) for user, port in grants for address in (ADDRESS, ADDRESS6)}
+    return {(user, GROUP, address, port) for user, port in grants for address in BOTH}
 
 
 OPEN_ONE = places(("myself", 20002), ("mybro", 20004))
@@ -34,7 +34,7 @@ def survives(office, may, step, becomes=None):
     assert sudo_works(office), step
     guarded = "spice_grant" in office.nft("list", "tables")
     assert guarded or not office.client.path(SUDOERS).exists(), step
-    opened = office.openings((ADDRESS, ADDRESS6)) if guarded else set()
+    opened = office.openings(BOTH) if guarded else set()
     assert opened <= may, step
     if office.client.path(GUARD).exists():
         office.client.run(["nft", "--check", "-j", "-f", GUARD])
@@ -95,3 +95,30 @@ def whole(office, driver, pillar, reference, step):
     driver.done("apply", pillar)
     assert driver.done("plan", pillar)["changes"] == {}, step
     assert difference(reference, office.essence()) == {}, step
+
+
+def killed(driver, fun, pillar, number):
+    """Kill a run at a step; say whether it got so far."""
+    return driver.call(fun, pillar, ["kill", number])["killed"]
+
+
+def killed_there_and_back(office, driver, there, back, insist):
+    """Kill runs from one pillar to another and back: at the first step, the second, and so on; the next run completes.
+
+    insist
+        Is called with the pillar of each run that was killed, and its step, and asserts what must hold then.
+    """
+    references = []
+    for pillar in (there, back):
+        driver.done("apply", pillar)
+        references.append(office.essence())
+    for number in itertools.count(1):
+        begun = []
+        for pillar, reference in zip((there, back), references):
+            begun.append(killed(driver, "apply", pillar, number))
+            insist(pillar, f"step {number}")
+            whole(office, driver, pillar, reference, number)
+        if not any(begun):
+            break
+    # No run is that short: something was killed.
+    assert number > 10

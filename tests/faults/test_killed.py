@@ -3,9 +3,20 @@
 import itertools
 import json
 
-from functional.office import ADDRESS, ADDRESS6, difference
+from functional.office import BOTH, difference
 
-from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, halfway, idle_session, survives, whole
+from faults.proof import (
+    ONE,
+    OPEN_ONE,
+    OPEN_OTHER,
+    OTHER,
+    halfway,
+    idle_session,
+    killed,
+    killed_there_and_back,
+    survives,
+    whole,
+)
 
 UNITS = "/etc/systemd/system"
 # Notes when it was told to read its units anew, in place of systemd.
@@ -13,11 +24,6 @@ SYSTEMCTL = """\
 #!/bin/sh
 [ "$1" != daemon-reload ] || touch /run/told
 """
-
-
-def killed(driver, fun, pillar, number):
-    """Kill a run at a step; say whether it got so far."""
-    return driver.call(fun, pillar, ["kill", number])["killed"]
 
 
 def test_a_first_run_and_a_removal(office, driver):
@@ -67,19 +73,13 @@ def test_a_removal_instead_of_the_next_run(office, driver):
 
 def test_a_change(office, driver):
     """A run that takes one grant away and adds another, killed and completed; and back, killed and completed."""
-    driver.done("apply", OTHER)
-    other = office.essence()
-    driver.done("apply", ONE)
-    one = office.essence()
-    for number in itertools.count(1):
-        begun = []
-        for pillar, reference, becomes in ((OTHER, other, OPEN_OTHER), (ONE, one, OPEN_ONE)):
-            begun.append(killed(driver, "apply", pillar, number))
-            assert survives(office, OPEN_ONE | OPEN_OTHER, f"change, step {number}", becomes)
-            whole(office, driver, pillar, reference, number)
-        if not any(begun):
-            break
-    assert office.openings((ADDRESS, ADDRESS6)) == OPEN_ONE
+
+    def insist(pillar, step):
+        becomes = OPEN_OTHER if pillar is OTHER else OPEN_ONE
+        assert survives(office, OPEN_ONE | OPEN_OTHER, step, becomes), step
+
+    killed_there_and_back(office, driver, OTHER, ONE, insist)
+    assert office.openings(BOTH) == OPEN_ONE
 
 
 def test_systemd_hears_of_the_units(office, driver):

@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 
+from functional.mechanisms import play_by_each
 from functional.office import Office, article, difference
 from scene import SceneError, need
 from scene.machine import CHECKOUT
@@ -89,9 +90,7 @@ class Keeper:
 
 def pytest_generate_tests(metafunc):
     """A module's ``MECHANISMS`` are those by which each of its tests with an office of the module's is played."""
-    if "keeper" in metafunc.fixturenames:
-        chosen = getattr(metafunc.module, "MECHANISMS", ["nftables"])
-        metafunc.parametrize("keeper", chosen, indirect=True, scope="module", ids=chosen if chosen[1:] else [""])
+    play_by_each(metafunc, "keeper")
 
 
 @pytest.fixture(scope="module")

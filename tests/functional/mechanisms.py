@@ -1,4 +1,4 @@
-"""What tests do to the kernel's rules by hand, by each mechanism that may hold the guard."""
+"""The mechanisms that may hold the guard: what tests do to their rules by hand, and tests played by each of them."""
 
 import re
 
@@ -84,3 +84,10 @@ class Iptables:
 
 
 MECHANISMS = {made.name: made for made in (Nftables(), Iptables("nft"), Iptables("legacy"))}
+
+
+def play_by_each(metafunc, fixture):
+    """Play each test that has this fixture by the mechanisms in its module's ``MECHANISMS``, one after the other."""
+    if fixture in metafunc.fixturenames:
+        chosen = getattr(metafunc.module, "MECHANISMS", ["nftables"])
+        metafunc.parametrize(fixture, chosen, indirect=True, scope="module", ids=chosen if chosen[1:] else [""])

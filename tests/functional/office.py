@@ -18,6 +18,7 @@ from scene import Listener, Machine, Minion, connect
 PILLAR = pathlib.Path(__file__).resolve().parents[2] / "pillar" / "spice.sls"
 HOST = "mysrv.anraconc.de"
 ADDRESS, SECOND_ADDRESS, ADDRESS6 = "192.168.2.2", "192.168.2.3", "fd00:2::2"
+BOTH = (ADDRESS, ADDRESS6)
 PORTS = range(20001, 20011)
 OUTSIDE = (19999, 20000, 20011, 5900)
 GROUP = "spicegrp"
@@ -29,6 +30,9 @@ UIDS = {"myself": 1021, "mybro": 1022, "nogrant": 1023}
 # What a user types: the argument that the article's rule names, and the connection file.
 URIS = {"debianx": f"spice://{HOST}?tls-port=20002", "leaptest": f"spice://{HOST}?tls-port=20004"}
 FILES = {"debianx": "/etc/spice-grant/vms/debianx.vv", "leaptest": "/etc/spice-grant/vms/leaptest.vv"}
+# What the article's grants open, as Office.openings() says it: at its address, or at one of each IP version.
+OPEN = {("myself", GROUP, ADDRESS, 20002), ("mybro", GROUP, ADDRESS, 20004)}
+OPEN_BOTH = {(user, group, address, port) for user, group, _, port in OPEN for address in BOTH}
 # Where a run may write. Below /usr/local there may be a lot that has nothing to do with it.
 WRITTEN = ("/etc", "/usr/local/bin", "/usr/local/share/applications", "/var/lib/spice-grant", "/home", VIEWER)
 WRITTEN += ("/var/lib/dpkg/statoverride", "/usr/local/lib/spice-grant")
@@ -77,10 +81,17 @@ print(json.dumps(answers))
 """
 
 
-def article():
-    """The pillar of the article's scenario, as the repository ships it, without the certificate."""
+def article(addresses=None):
+    """The pillar of the article's scenario, as the repository ships it, without the certificate.
+
+    addresses
+        Where its server is instead.
+    """
     data = yaml.safe_load(PILLAR.read_text(encoding="utf-8"))
-    del data["spice"]["servers"]["mysrv"]["ca"]
+    server = data["spice"]["servers"]["mysrv"]
+    del server["ca"]
+    if addresses is not None:
+        server["addresses"] = list(addresses)
     return data
 
 

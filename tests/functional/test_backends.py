@@ -7,16 +7,10 @@ import subprocess
 import pytest
 
 from functional.mechanisms import MECHANISMS as BY_NAME
-from functional.office import ADDRESS, ADDRESS6, GROUP, article, changed, sentences
+from functional.office import ADDRESS, BOTH, GROUP, OPEN_BOTH, article, changed, sentences
 from functional.test_connections import HAMMER, _program
 
-PILLAR = article()
-PILLAR["spice"]["servers"]["mysrv"]["addresses"] = [ADDRESS, ADDRESS6]
-OPEN = {
-    (user, GROUP, address, port)
-    for user, port in (("myself", 20002), ("mybro", 20004))
-    for address in (ADDRESS, ADDRESS6)
-}
+PILLAR = article(BOTH)
 NAMED = {"nftables": "nftables", "iptables-nft": "iptables", "iptables-legacy": "iptables"}
 # Connects, says so, and waits.
 IDLE = """
@@ -61,7 +55,7 @@ def test_changing_the_mechanism(shared, old, new):
     assert f"removes the guard from {old}, now that {new} holds it" in said
     assert (counts[0]["open"], counts[1]["refused"]) == (0, 0) and counts[0]["refused"] and counts[1]["open"]
     assert _remains(shared) == {new}
-    assert shared.openings() == OPEN
+    assert shared.openings() == OPEN_BOTH
     assert shared.apply()["changes"] == {}
     assert shared.verify()["ok"]
 
@@ -94,7 +88,7 @@ def test_without_nft_it_is_iptables(office, variant):
     found = office.minion.call("spice_firewall.backend")
     assert (found["backend"], found["reason"]) == (variant, "nft is not installed")
     assert "iptables v" in found["version"]
-    assert office.openings() == OPEN
+    assert office.openings() == OPEN_BOTH
     assert office.verify()["ok"]
     office.client.run(["mv", "/srv/nft", "/usr/sbin/nft"])
     said = sentences(office.applied()["changes"])
@@ -109,7 +103,7 @@ def test_nft_that_vanishes_while_it_is_in_use(office):
     result = office.apply()
     assert result["result"] is False
     assert "what nftables may hold of ours cannot be removed: nft is not installed" in result["comment"]
-    assert office.openings() == OPEN
+    assert office.openings() == OPEN_BOTH
     office.client.run(["mv", "/srv/nft", "/usr/sbin/nft"])
     assert _remains(office) == {"nftables", "iptables-nft"}
     assert office.applied()["changes"]

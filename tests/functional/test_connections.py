@@ -13,7 +13,9 @@ import pytest
 from functional.office import (
     ADDRESS,
     ADDRESS6,
+    BOTH,
     GROUP,
+    OPEN_BOTH,
     OUTSIDE,
     PORTS,
     SECOND_ADDRESS,
@@ -26,10 +28,7 @@ from scene import Machine, connect
 from scene.minion import SaltError
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
-PILLAR = article()
-PILLAR["spice"]["servers"]["mysrv"]["addresses"] = [ADDRESS, ADDRESS6]
-OPEN = {("myself", GROUP, address, 20002) for address in (ADDRESS, ADDRESS6)}
-OPEN |= {("mybro", GROUP, address, 20004) for address in (ADDRESS, ADDRESS6)}
+PILLAR = article(BOTH)
 EVERYWHERE = (ADDRESS, SECOND_ADDRESS, ADDRESS6)
 
 # Connects, says so, then sends a line for each line on its standard input and says what came back.
@@ -107,7 +106,7 @@ def test_exactly_the_granted_connections(shared):
 
     All others are refused at once, among them ports without a vm, and an address of the server that nobody declared.
     """
-    assert shared.openings(EVERYWHERE) == OPEN
+    assert shared.openings(EVERYWHERE) == OPEN_BOTH
 
 
 @pytest.mark.parametrize("group", [None, GROUP])
@@ -172,7 +171,7 @@ def test_guard_everywhere_stops_addresses_that_nobody_declared(shared):
 def test_guard_servers_leaves_other_addresses_alone(shared):
     """``guard: servers`` guards the servers' addresses only, and those exactly as before, IPv4 and IPv6."""
     shared.applied(changed(PILLAR, firewall={"guard": "servers"}))
-    assert shared.openings((ADDRESS, ADDRESS6)) == OPEN
+    assert shared.openings(BOTH) == OPEN_BOTH
     places = [(SECOND_ADDRESS, port) for port in PORTS]
     assert set(shared.connect("nogrant", None, places).values()) == {"open"}
 

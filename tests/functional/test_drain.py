@@ -4,12 +4,11 @@ import time
 
 import pytest
 
-from functional.office import ADDRESS, ADDRESS6, FILES, GROUP, article, changed, sentences
+from functional.office import ADDRESS, ADDRESS6, BOTH, FILES, GROUP, article, changed, sentences
 from functional.test_connections import TALK, _program, _say
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
-PILLAR = article()
-PILLAR["spice"]["servers"]["mysrv"]["addresses"] = [ADDRESS, ADDRESS6]
+PILLAR = article(BOTH)
 PILLAR["spice"]["grants"]["myself-debianx"]["on_end"] = "drain"
 LESS = changed(PILLAR, grants={"mybro-leaptest": PILLAR["spice"]["grants"]["mybro-leaptest"]})
 

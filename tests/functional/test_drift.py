@@ -8,6 +8,7 @@ from functional.office import (
     ADDRESS,
     FILES,
     GROUP,
+    OPEN,
     SECOND_ADDRESS,
     STATE,
     SUDOERS,
@@ -18,7 +19,6 @@ from functional.office import (
 )
 
 T = "inet spice_grant"
-OPEN = {("myself", GROUP, ADDRESS, 20002), ("mybro", GROUP, ADDRESS, 20004)}
 MENU, VV, LAUNCHER = "/etc/spice-grant/menu/1021", FILES["debianx"], "/usr/local/bin/rviewer"
 DESKTOP = "/usr/local/share/applications/rviewer.desktop"
 

@@ -2,16 +2,10 @@
 
 import pytest
 
-from functional.office import ADDRESS, ADDRESS6, GROUP, SECOND_ADDRESS, article, sentences
+from functional.office import ADDRESS, ADDRESS6, BOTH, GROUP, OPEN_BOTH, SECOND_ADDRESS, article, sentences
 
 MECHANISMS = ["iptables-nft", "iptables-legacy"]
-PILLAR = article()
-PILLAR["spice"]["servers"]["mysrv"]["addresses"] = [ADDRESS, ADDRESS6]
-OPEN = {
-    (user, GROUP, address, port)
-    for user, port in (("myself", 20002), ("mybro", 20004))
-    for address in (ADDRESS, ADDRESS6)
-}
+PILLAR = article(BOTH)
 # Rules of others, beside ours.
 SITE = """*filter
 :SITE - [0:0]
@@ -151,7 +145,7 @@ def test_the_firewall_layer_repairs(keeper, shared, tampering):
         shared.client.run(["iptables", "--wait", *line.split()])
     assert not keeper.traces()
     if tampering in HOLES:
-        assert shared.openings() == OPEN
+        assert shared.openings() == OPEN_BOTH
 
 
 def test_flushed_tables_are_restored(shared):
@@ -160,7 +154,7 @@ def test_flushed_tables_are_restored(shared):
     assert shared.reach("nogrant", None, ADDRESS, 20002) == "open"
     said = sentences(shared.applied()["changes"])
     assert "guards ports 20001-20010 towards every destination" in said
-    assert shared.openings() == OPEN
+    assert shared.openings() == OPEN_BOTH
     prepare(shared)
 
 

@@ -10,6 +10,7 @@ from functional.office import (
     ADDRESS6,
     FILES,
     GROUP,
+    OPEN,
     STATE,
     SUDOERS,
     URIS,
@@ -22,7 +23,6 @@ from functional.office import (
 from functional.test_drift import FIREWALL, SUDO, VIEWER_LAYER
 from scene import Minion, SaltError
 
-OPEN = {("myself", GROUP, ADDRESS, 20002), ("mybro", GROUP, ADDRESS, 20004)}
 LISTED = [
     {
         "user": "mybro",
@@ -207,95 +207,6 @@ def test_a_grant_to_nobody_is_an_error(shared):
     assert code != 0
     assert report["errors"] == ["spice:grants:leaver-debianx:user: no user 'leaver' on this machine"]
     assert shared.openings() == OPEN
-
-
-# verify
-
-
-def test_verify(shared):
-    """verify tries every user with a grant, and one without, on every vm, and finds what pillar says."""
-    answer = shared.verify()
-    assert answer["differences"] == []
-    open_, closed = (
-        {"granted": True, "viewer group": "open", "own program": "denied", "sudo": "allowed"},
-        {"granted": False, "viewer group": "denied", "own program": "denied", "sudo": "refused"},
-    )
-    matrix = answer["matrix"]
-    assert matrix.pop("myself") == {"debianx": open_, "leaptest": closed}
-    assert matrix.pop("mybro") == {"debianx": closed, "leaptest": open_}
-    ((_, other),) = matrix.items()
-    assert other == {"debianx": closed, "leaptest": closed}
-    assert shared.verify(user="nogrant", vm="debianx")["matrix"] == {"nogrant": {"debianx": closed}}
-
-
-def test_verify_changes_nothing(shared):
-    """verify leaves everything as it is."""
-    before = shared.snapshot()
-    shared.verify()
-    assert not difference(before, shared.snapshot())
-
-
-def test_a_server_that_is_down_is_unreachable(granted):
-    """A server whose consoles do not answer, and one that is not there at all, is unreachable, never denied."""
-    granted.listener.stop()
-    answer = granted.verify()
-    assert answer["ok"] is True
-    assert answer["matrix"]["myself"]["debianx"]["viewer group"] == "unreachable"
-    assert answer["matrix"]["myself"]["leaptest"]["viewer group"] == "denied"
-    granted.link.cut()
-    answer = granted.verify()
-    assert answer["ok"] is True
-    assert {cell["viewer group"] for cells in answer["matrix"].values() for cell in cells.values()} == {"unreachable"}
-
-
-def _verify_fails(office, user, words):
-    answer = office.verify(**({"user": user} if user else {}))
-    assert answer["ok"] is False
-    assert any(words in difference for difference in answer["differences"]), answer["differences"]
-
-
-@pytest.mark.parametrize(
-    "tampering, user, words",
-    [
-        ("element of another group", None, "myself x debianx: 192.168.2.2 is open with his own program"),
-        ("verdict jumps", "nogrant", "nogrant x debianx: 192.168.2.2 is open with the viewer's group"),
-        ("element deleted", None, "myself x debianx: 192.168.2.2 is denied with the viewer's group"),
-        ("accept in front of the guard", "nogrant", "nogrant x leaptest: 192.168.2.2 is open with his own program"),
-        ("accept in front of output", None, "mybro x debianx: 192.168.2.2 is open"),
-        ("jump deleted", None, "myself x leaptest: 192.168.2.2 is open"),
-        ("chain emptied", None, "mybro x debianx: 192.168.2.2 is open"),
-        ("guard narrowed", None, "myself x leaptest: 192.168.2.2 is open"),
-        ("table deleted", None, "mybro x debianx: 192.168.2.2 is open"),
-        ("table asleep", None, "mybro x debianx: 192.168.2.2 is open"),
-    ],
-)
-def test_verify_finds_holes_in_the_guard(shared, tampering, user, words):
-    """Whatever opens a console to somebody, or closes it to the granted: verify fails, with exit code, and names it."""
-    FIREWALL[tampering][0](shared)
-    _verify_fails(shared, user, words)
-
-
-@pytest.mark.parametrize(
-    "tamper, user, words",
-    [
-        (SUDO["rule added"][0], "nogrant", "nogrant x debianx: sudo lets: sudo -g spicegrp"),
-        (SUDO["all allowed"][0], "nogrant", "nogrant x leaptest: sudo lets: sudo -g spicegrp"),
-        (SUDO["wildcard"][0], "myself", "sudo lets a call that is not granted: ? replaced"),
-        (SUDO["deleted"][0], None, "myself x debianx: sudo refuses: sudo -g spicegrp"),
-        (VIEWER_LAYER["viewer: mode"][0], None, f"myself x debianx: starts {VIEWER} without sudo"),
-        (VIEWER_LAYER["group: a member"][0], "nogrant", f"nogrant x debianx: starts {VIEWER} without sudo"),
-    ],
-)
-def test_verify_finds_holes_in_the_other_layers(shared, tamper, user, words):
-    """A sudo call too many or too few, a viewer that starts without sudo: verify fails and names it."""
-    tamper(shared)
-    _verify_fails(shared, user, words)
-
-
-def test_verify_is_red_for_a_grant_that_is_not_enforced(shared):
-    """A grant whose user left is a difference: what is declared is not what holds."""
-    shared.apply(changed(article(), grants={"x": {"user": "leaver", "vm": "debianx"}}))
-    _verify_fails(shared, None, "not enforced: spice:grants:x:user: no user 'leaver' on this machine")
 
 
 # What the kernel, sudo and the viewer layer hold

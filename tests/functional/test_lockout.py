@@ -5,9 +5,8 @@ import time
 
 import pytest
 
-from functional.office import ADDRESS, FILES, GROUP, SUDOERS, Office, article, changed, sentences
+from functional.office import ADDRESS, FILES, GROUP, OPEN, SUDOERS, Office, article, changed, sentences
 
-OPEN = {("myself", GROUP, ADDRESS, 20002), ("mybro", GROUP, ADDRESS, 20004)}
 # One grant goes, one comes.
 EDITED = changed(
     article(), grants={"n": {"user": "nogrant", "vm": "debianx"}, "b": article()["spice"]["grants"]["mybro-leaptest"]}

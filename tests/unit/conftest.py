@@ -6,6 +6,9 @@ import shutil
 import hypothesis
 import pytest
 
+from spicegrants import nftables
+from unit.build import Kernel, wanted
+
 # A busy machine is not an error, and no run depends on the one before.
 _PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.generate, hypothesis.Phase.shrink)
 hypothesis.settings.register_profile(
@@ -28,3 +31,11 @@ def sudo_tools():
         if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
             pytest.fail(text, pytrace=False)
         pytest.skip(text)
+
+
+@pytest.fixture
+def kernel():
+    """A kernel that holds what the article wants."""
+    held = Kernel()
+    held.load(nftables.plan(wanted(), None).commands)
+    return held

@@ -1,0 +1,143 @@
+"""Programs that are missing or broken, and runs without root: a clear error, nothing opened."""
+
+import contextlib
+import json
+import sys
+
+import pytest
+
+from functional.office import ADDRESS, FILES, GROUP, OPEN, VIEWER, article, changed
+from functional.refusals import NEW, refused
+from scene.machine import CHECKOUT
+
+
+@contextlib.contextmanager
+def _replaced(office, path, text=None):
+    """Take a program away; put a script in its place if a text is given."""
+    office.client.run(["mv", path, path + ".away"])
+    try:
+        if text is not None:
+            office.client.write(path, text, mode=0o755)
+        yield
+    finally:
+        office.client.run(["mv", "-f", path + ".away", path])
+
+
+WITH_NEW = changed(article(), grants={**article()["spice"]["grants"], "n": NEW})
+MISSING = {
+    "/usr/sbin/nft /usr/sbin/iptables": "nft is not installed, and iptables is not installed",
+    "/usr/sbin/visudo": "visudo is not installed",
+    "/usr/bin/cvtsudoers": "cvtsudoers is not installed",
+    "/usr/bin/sudo": "sudo is not installed",
+    VIEWER: f"no viewer {VIEWER}",
+    "/etc/sudoers.d": "/etc/sudoers.d",
+}
+
+
+@pytest.mark.parametrize("paths", MISSING)
+def test_a_missing_program_changes_nothing(keeper, shared, paths):
+    """Without any firewall, a part of sudo, or the viewer: False, it is named, and nobody is granted anything more."""
+    with contextlib.ExitStack() as stack:
+        for path in paths.split():
+            stack.enter_context(_replaced(shared, path))
+        refused(shared, WITH_NEW, MISSING[paths])
+    assert not keeper.traces()
+    assert shared.openings() == OPEN
+
+
+BROKEN = {
+    "fails": "#!/bin/sh\necho cannot >&2; exit 1\n",
+    "prints nothing": "#!/bin/sh\nexit 0\n",
+    "prints garbage": "#!/bin/sh\necho garbage\n",
+    "is killed": "#!/bin/sh\nkill -9 $$\n",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_an_unreadable_ruleset_is_not_an_empty_one(keeper, shared, how):
+    """A ruleset that cannot be read: False with the reason, nothing changed, nobody is granted anything more."""
+    with _replaced(shared, "/usr/sbin/nft", BROKEN[how]):
+        refused(shared, WITH_NEW, "nft")
+    assert not keeper.traces()
+
+
+@pytest.mark.parametrize("how", ["fails", "is killed"])
+def test_rules_that_cannot_be_checked_are_not_installed(shared, how):
+    """If visudo does not run: red, in both ways, and the new user can not start the viewer; the others still can."""
+    shared.minion.set_pillar(WITH_NEW)
+    with _replaced(shared, "/usr/sbin/visudo", BROKEN[how]):
+        for test in (True, False):
+            result = shared.apply(test=test)
+            assert result["result"] is False
+            assert "visudo -c" in result["comment"]
+    assert not shared.opens("nogrant", FILES["debianx"])
+    assert shared.opens("mybro", FILES["leaptest"], password=None)
+
+
+def test_a_kernel_that_refuses_the_rules_opens_nothing(shared):
+    """If the transaction is refused, no other layer is opened either: red, and the next run makes good."""
+    script = '#!/bin/sh\ncase "$*" in *-f*) echo refused >&2; exit 1;; esac\nexec /usr/sbin/nft.away "$@"\n'
+    with _replaced(shared, "/usr/sbin/nft", script):
+        result = shared.apply(WITH_NEW)
+        assert result["result"] is False
+        assert "firewall: nft -j -f - ended with 1: refused" in result["comment"]
+    assert shared.openings() == OPEN
+    assert not shared.opens("nogrant", FILES["debianx"])
+    assert shared.client.run(["rviewer", "--list"], user="nogrant", check=False).returncode == 1
+    shared.applied()
+    assert shared.openings() == OPEN | {("nogrant", GROUP, ADDRESS, 20002)}
+    assert shared.opens("nogrant", FILES["debianx"])
+
+
+def test_without_groupadd_nothing_is_opened(office):
+    """If the group cannot be made nothing else is done: red, with the reason."""
+    with _replaced(office, "/usr/sbin/groupadd"):
+        result = office.apply()
+        assert result["result"] is False
+        assert "groupadd is not installed" in result["comment"]
+    assert office.client.run(["nft", "list", "tables"]).stdout == ""
+    assert not office.client.path("/etc/sudoers.d/spice-grant").exists()
+    office.applied()
+    assert office.openings() == OPEN
+
+
+NOT_ROOT = """
+import json, sys
+sys.path[:0] = sys.argv[1:]
+import spice_firewall, spice_grant, spice_sudoers, spice_viewer
+from salt.exceptions import CommandExecutionError
+spice_grant.__salt__, spice_grant.__pillar__, spice_grant.__context__ = {}, {"spice": {}}, {}
+calls = {
+    spice_firewall: ["rules", "denied", "plan", "apply", "remove"],
+    spice_sudoers: ["rules", "refusal", "plan", "apply", "remove"],
+    spice_viewer: ["status", "plan", "originals", "ensure_group", "apply", "remove"],
+    spice_grant: ["list_", "plan", "apply", "verify"],
+}
+with_arguments = {
+    (spice_grant, "who"): ["debianx"],
+    (spice_grant, "absent"): ["myself-debianx"],
+    (spice_grant, "grant"): ["nogrant", "debianx"],
+    (spice_grant, "revoke"): ["myself", "debianx"],
+    (spice_grant, "explain"): ["myself", "debianx"],
+    (spice_sudoers, "allowed"): ["myself", "debianx"],
+}
+every = {(module, name): [] for module, names in calls.items() for name in names}
+said = {}
+for (module, name), arguments in {**every, **with_arguments}.items():
+    try:
+        said[f"{module.__name__}.{name}"] = repr(getattr(module, name)(*arguments))
+    except CommandExecutionError as error:
+        said[f"{module.__name__}.{name}"] = ["refused", str(error)]
+print(json.dumps(said))
+"""
+
+
+def test_not_root_reads_and_changes_nothing(keeper, shared):
+    """As a user, every function of the four modules says that it needs root, and does nothing."""
+    command = [sys.executable, "-c", NOT_ROOT, CHECKOUT / "_modules", CHECKOUT / "_utils"]
+    said = json.loads(shared.client.run(command, user="nogrant").stdout)
+    assert len(said) > 25
+    for function, answer in said.items():
+        assert answer[0] == "refused", (function, answer)
+        assert "root" in answer[1] or "spice-grant.lock" in answer[1], (function, answer)
+    assert not keeper.traces()

@@ -1,0 +1,68 @@
+"""Servers whose name does not resolve or whose certificate is missing: red, their consoles stay closed."""
+
+import pytest
+
+from functional.office import ADDRESS, HOST, OPEN, SECOND_ADDRESS, article, changed
+
+
+def _by_name():
+    data = article()
+    del data["spice"]["servers"]["mysrv"]["addresses"]
+    return data
+
+
+def _hosts(office, *addresses):
+    lines = ["127.0.0.1 localhost", "127.0.1.1 client", *(f"{address} {HOST}" for address in addresses), ""]
+    office.client.write("/etc/hosts", "\n".join(lines))
+
+
+@pytest.mark.parametrize("guard", ["everywhere", "servers"])
+def test_a_host_that_does_not_resolve(office, guard):
+    """At first: closed and red. Once it resolves: open. When it no longer does: as before, but red."""
+    pillar = changed(_by_name(), firewall={"guard": guard})
+    office.minion.set_pillar(pillar)
+    dry, real = office.apply(test=True), office.apply()
+    for result in (dry, real):
+        assert result["result"] is False
+        assert f"spice:servers:mysrv:host: '{HOST}' does not resolve" in result["comment"]
+    assert dry["changes"] == real["changes"]
+    assert office.openings() == set()
+    _hosts(office, ADDRESS)
+    office.applied()
+    assert office.openings((ADDRESS,)) == OPEN
+    _hosts(office)
+    for _ in range(2):
+        result = office.apply()
+        assert (result["result"], result["changes"]) == (False, {})
+        assert f"it keeps {ADDRESS}" in result["comment"]
+    assert office.openings((ADDRESS,)) == OPEN
+    assert office.verify()["ok"] is False
+
+
+def test_a_host_that_moves(granted):
+    """Addresses follow the name at the next run: all of them, old ones are closed."""
+    _hosts(granted, ADDRESS)
+    granted.applied(_by_name())
+    _hosts(granted, SECOND_ADDRESS, "fd00:2::2")
+    result = granted.applied()
+    assert "server mysrv is now at 192.168.2.3, fd00:2::2" in str(result["changes"])
+    assert {found[2] for found in granted.openings()} == {SECOND_ADDRESS, "fd00:2::2"}
+
+
+def test_a_host_that_resolves_to_what_no_server_can_have(office):
+    """A name that resolves to no usable address is like one that does not resolve."""
+    _hosts(office, "0.0.0.0")  # noqa: S104
+    result = office.apply(_by_name())
+    assert result["result"] is False
+    assert "resolves to no usable address" in result["comment"]
+    assert office.openings() == set()
+
+
+def test_a_missing_certificate_costs_only_its_server(granted):
+    """A certificate file that is not there: its consoles stay closed, red; the guard stands."""
+    data = article()
+    data["spice"]["servers"]["mysrv"]["ca"] = "/etc/pki/spice/none.pem"
+    result = granted.apply(data)
+    assert result["result"] is False
+    assert "spice:servers:mysrv:ca: no file /etc/pki/spice/none.pem" in result["comment"]
+    assert granted.openings() == set()
