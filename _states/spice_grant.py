@@ -25,7 +25,8 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __virtualname__ = "spice_grant"
 
-_FIELDS = ("user", "group", "vm", "nopasswd", "reason", "on_end", "schedule", "valid_from", "valid_until")
+_TIMES = ("schedule", "valid_from", "valid_until", "on_end", "grace", "warn")
+_FIELDS = ("user", "group", "vm", "nopasswd", *_TIMES, "owner", "reason", "ticket")
 
 # What is said if nothing changes, if something changed, and if it would with test=True.
 _PRESENT = ("The grants hold already.", "The grants hold now.", "The grants do not hold; a run would enforce them.")
@@ -45,8 +46,20 @@ def present(name, grants=None, exclusive=False, **kwargs):
     name
         Name of the one grant, if ``user`` or ``group`` and ``vm`` are given; otherwise any name.
 
-    user, group, vm, nopasswd, reason, on_end
-        The one grant, with the keys that a grant has in pillar.
+    user, group, vm, nopasswd
+        The one grant, with the keys that a grant has in pillar: who may open which console, and whether sudo asks for
+        his password (it does by default).
+
+    schedule, valid_from, valid_until
+        When: by one of the pillar's schedules (a name or a list), and from and until a date or moment of ISO 8601.
+        Always by default.
+
+    on_end, grace, warn
+        What becomes of open sessions at the end: ``cut`` (default), or ``drain``, for as long as ``grace`` says
+        (``30m``; for good by default); how long before it their users are warned (default ``[15m, 2m]``).
+
+    owner, reason, ticket
+        Who answers for the grant, why, and where that is written down. They are shown wherever the grant is.
 
     grants
         Many grants at once: by name, each with the keys that a grant has in pillar. Defaults, if no single grant is
@@ -65,7 +78,12 @@ def present(name, grants=None, exclusive=False, **kwargs):
           spice_grant.present:
             - user: boss
             - vm: books
+            - schedule: evenings
+            - valid_until: 2027-03-31
+            - warn: [15m, 2m]
+            - owner: accounting
             - reason: year-end
+            - ticket: IT-4711
     """
     single = {key: kwargs.pop(key) for key in _FIELDS if key in kwargs}
     if unknown := _unknown(kwargs):

@@ -29,15 +29,15 @@ def read(value: object, zone: str | None, *, last: bool = False) -> int | None:
     Raises LookupError if the value needs a zone, and there is none.
     """
     moment = _parsed(value) if isinstance(value, str) else value
-    if isinstance(moment, datetime.date) and not isinstance(moment, datetime.datetime):
-        moment = datetime.datetime.combine(moment, datetime.time()) + datetime.timedelta(days=last)
-    if not isinstance(moment, datetime.datetime):
-        return None
-    if moment.tzinfo is None:
-        if zone is None:
-            raise LookupError
-        moment = moment.replace(tzinfo=zoneinfo.ZoneInfo(zone))
     try:
+        if isinstance(moment, datetime.date) and not isinstance(moment, datetime.datetime):
+            moment = datetime.datetime.combine(moment, datetime.time()) + datetime.timedelta(days=last)
+        if not isinstance(moment, datetime.datetime):
+            return None
+        if moment.tzinfo is None:
+            if zone is None:
+                raise LookupError
+            moment = moment.replace(tzinfo=zoneinfo.ZoneInfo(zone))
         seconds = int(moment.timestamp())
     except OverflowError:
         return None

@@ -185,6 +185,8 @@ def _grant(name: str, node: Node, vms: Node, schedules: Node, zone: str | None) 
     if grace is not None and on_end != "drain":
         node.child("grace").wrong("is for 'on_end: drain' only")
     warn = [_duration(child, _DAY) for child in node.child("warn").elements(scalar=True)]
+    nopasswd = node.child("nopasswd").flag(False)
+    owner, reason, ticket = (node.child(key).text(names.line) for key in ("owner", "reason", "ticket"))
     if vm is None or None in chosen:
         return None
     return Grant(
@@ -192,16 +194,16 @@ def _grant(name: str, node: Node, vms: Node, schedules: Node, zone: str | None) 
         vm,
         user,
         group,
-        node.child("nopasswd").flag(False),
-        node.child("reason").text(names.line),
+        nopasswd,
+        reason,
         on_end,
         tuple(dict.fromkeys(chosen)),
         start,
         end,
         grace,
         WARN if node.child("warn").absent else tuple(sorted({seconds for seconds in warn if seconds}, reverse=True)),
-        node.child("owner").text(names.line),
-        node.child("ticket").text(names.line),
+        owner,
+        ticket,
     )
 
 
@@ -236,11 +238,14 @@ def _time(node: Node) -> Time:
     if node.absent or not node.keys((), ("zone", "horizon", "longest_loan")):
         return Time()
     zone = node.child("zone").text(schedule.zone_complaint)
+    if zone is None and not node.child("zone").absent:
+        # What is wrong is said once, not for each schedule and moment that relies on it.
+        zone = "UTC"
     horizon = _duration(node.child("horizon"), 366 * _DAY)
     if horizon is not None and (horizon % _DAY or horizon < 2 * _DAY):
         node.child("horizon").wrong("must be whole days, at least 2d")
     loan = node.child("longest_loan")
-    longest = 0 if loan.value == "0s" else _duration(loan, 31 * _DAY)
+    longest = 0 if moments.duration(loan.value) == 0 else _duration(loan, 31 * _DAY)
     return Time(
         zone,
         Time.horizon if horizon is None else horizon // _DAY,

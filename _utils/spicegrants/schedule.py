@@ -33,12 +33,12 @@ def parse(name: str, node: Node, default_zone: str | None) -> Schedule | None:
     if not node.keys(("days", "hours"), ("zone", "except", "also")):
         return None
     days = [day for child in node.child("days").elements(scalar=True) for day in _days(child)]
-    hours = [child.text(_hours_complaint) for child in node.child("hours").elements(scalar=True)]
+    hours = [_hours(child) for child in node.child("hours").elements(scalar=True)]
     exceptions = [_dates(child) for child in node.child("except").elements(scalar=True)]
     additions = [_dates(child) for child in node.child("also").elements(scalar=True)]
     zone = node.child("zone").text(zone_complaint) or default_zone
-    if zone is None and node.child("zone").absent:
-        node.wrong("needs a time zone: 'zone' here, or for all schedules at the top")
+    if zone is None and "zone" not in node.value:
+        node.wrong("needs a time zone: 'zone' here, or for all schedules 'time: {zone: ...}'")
     for key in ("days", "hours"):
         if node.child(key).value == []:
             node.child(key).wrong("is empty: the schedule would never open")
@@ -64,6 +64,15 @@ def _days(node: Node) -> list[str | None]:
         return [first]
     start, end = DAYS.index(first), DAYS.index(last)
     return [DAYS[index % 7] for index in range(start, end + 1 if end >= start else end + 8)]
+
+
+def _hours(node: Node) -> str | None:
+    value = node.value
+    # YAML 1.1 counts to the base of 60.
+    if isinstance(value, int) and 60 <= value <= DAY // 60:
+        node.wrong(f"{value // 60}:{value % 60:02} without quotes is a number in YAML, and no range, as 18:00-22:00")
+        return None
+    return node.text(_hours_complaint)
 
 
 def _hours_complaint(text: str) -> str | None:

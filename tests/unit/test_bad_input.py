@@ -18,6 +18,10 @@ def spelled(message):
     return message
 
 
+def repr_kind(value):
+    return type(value).__name__
+
+
 def data_of(case):
     if "data" in case:
         return case["data"]
@@ -74,6 +78,21 @@ def test_a_number_of_any_size(place, value):
     """Python refuses to print it; YAML reads it all the same, written in hexadecimal digits."""
     said = findings(changed(article(), **{place: value}))
     assert said and all(len(message) < 300 for message in said)
+
+
+@pytest.mark.parametrize("key", ["schedule", "valid_from", "valid_until", "on_end", "grace", "warn", "owner", "ticket"])
+@pytest.mark.parametrize("value", [16**5000, float("nan"), b"18:00", {1: {}}, {"a", "b"}, ()], ids=repr_kind)
+def test_anything_at_all_where_the_times_of_a_grant_stand(key, value):
+    said = findings(changed(article(), time={"zone": "UTC"}, **{f"grants__myself-debianx__{key}": value}))
+    assert said[0].startswith(f"spice:grants:myself-debianx:{key}: ") and all(len(message) < 300 for message in said)
+
+
+@pytest.mark.parametrize("key", ["days", "hours", "zone", "except", "also"])
+@pytest.mark.parametrize("value", [16**5000, float("nan"), b"18:00", {1: {}}, [{}], [[]], ()], ids=repr_kind)
+def test_anything_at_all_in_a_schedule(key, value):
+    evenings = {"days": "mon-fri", "hours": "18:00-22:00", "zone": "Europe/Berlin", key: value}
+    said = findings(changed(article(), schedules={"evenings": evenings}))
+    assert said[0].startswith(f"spice:schedules:evenings:{key}") and all(len(message) < 300 for message in said)
 
 
 def test_data_of_any_depth():

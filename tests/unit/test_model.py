@@ -87,12 +87,53 @@ def test_the_pillar_of_a_policy_is_plain():
         },
         "viewer": {"path": ["/usr/bin/remote-viewer"], "group": "spicegrp", "confine": False},
         "firewall": {"backend": "auto", "guard": "everywhere"},
+        "time": {"horizon": "30d", "longest_loan": "8h"},
     }
 
 
 def test_a_grant_in_the_form_of_pillar():
     grant = policy(**{"grants__myself-debianx": {"group": "family", "vm": "debianx", "reason": "year-end"}})
     assert grant_to_pillar(grant.grants["myself-debianx"]) == {"group": "family", "vm": "debianx", "reason": "year-end"}
+
+
+def test_a_grant_with_times_in_the_form_of_pillar():
+    """Moments are spelled in UTC, whatever zone they were declared in."""
+    grant = policy(
+        time={"zone": "Europe/Berlin"},
+        schedules={"evenings": {"days": "mon-fri", "hours": "18:00-22:00"}},
+        **{
+            "grants__myself-debianx": {
+                "user": "myself",
+                "vm": "debianx",
+                "schedule": "evenings",
+                "valid_from": "2026-12-24",
+                "valid_until": "2027-03-31",
+                "on_end": "drain",
+                "grace": "90m",
+                "warn": ["2m", "15m", "120s"],
+                "owner": "accounting",
+                "ticket": "IT-4711",
+            }
+        },
+    ).grants["myself-debianx"]
+    assert grant_to_pillar(grant) == {
+        "user": "myself",
+        "vm": "debianx",
+        "schedule": ["evenings"],
+        "valid_from": "2026-12-23T23:00:00Z",
+        "valid_until": "2027-03-31T22:00:00Z",
+        "on_end": "drain",
+        "grace": "1h30m",
+        "owner": "accounting",
+        "ticket": "IT-4711",
+    }
+
+
+@pytest.mark.parametrize(("declared", "written"), [([], []), ("1h", ["1h"]), (["15m", "2m"], None)])
+def test_warnings_in_the_form_of_pillar(declared, written):
+    """None at all is not the default."""
+    grant = policy(**{"grants__myself-debianx__warn": declared}).grants["myself-debianx"]
+    assert grant_to_pillar(grant).get("warn") == written
 
 
 def test_values_cannot_be_changed():

@@ -1,8 +1,9 @@
-"""Weekly schedules: read and checked, though no grant may use one yet."""
+"""Weekly schedules: read, checked, written back."""
 
 import datetime
 
 import pytest
+import yaml
 
 from spicegrants import pillar
 from spicegrants.errors import PolicyError
@@ -69,11 +70,47 @@ def test_a_schedule_is_written_back():
     assert to_pillar(policy)["schedules"] == {"evenings": {**EVENINGS, "except": ["2026-12-24"]}}
 
 
-@pytest.mark.parametrize("key", ["schedule", "valid_from", "valid_until"])
-def test_a_grant_that_is_limited_in_time_is_refused(key):
-    """Until that is enforced: silently it would always be open."""
-    data = changed(article(), schedules={"evenings": EVENINGS}, **{f"grants__myself-debianx__{key}": "evenings"})
-    with pytest.raises(PolicyError) as caught:
-        pillar.parse(data)
-    (finding,) = caught.value.findings
-    assert finding.path == f"spice:grants:myself-debianx:{key}" and "not enforced" in finding.message
+@pytest.mark.parametrize(
+    ("days", "meant"),
+    [
+        ("mon", ("mon",)),
+        ("mon-fri", ("mon", "tue", "wed", "thu", "fri")),
+        ("fri-mon", ("mon", "fri", "sat", "sun")),
+        ("sun-sat", ("mon", "tue", "wed", "thu", "fri", "sat", "sun")),
+        ("wed-wed", ("wed",)),
+        (["tue", "sat-mon"], ("mon", "tue", "sat", "sun")),
+    ],
+)
+def test_days_and_ranges_of_them(days, meant):
+    assert parsed(days=days).days == meant
+
+
+def test_dates_and_ranges_of_them():
+    found = parsed(**{"except": ["2026-12-28/2027-01-06", datetime.date(2026, 12, 24)], "also": "2026-12-26"})
+    assert found.exceptions == ("2026-12-24", "2026-12-28/2027-01-06") and found.additions == ("2026-12-26",)
+
+
+def test_a_zone_for_all_schedules():
+    without = {key: value for key, value in EVENINGS.items() if key != "zone"}
+    policy = pillar.parse(
+        changed(article(), time={"zone": "Asia/Kolkata"}, schedules={"here": without, "there": EVENINGS})
+    )
+    assert {name: schedule.zone for name, schedule in policy.schedules.items()} == {
+        "here": "Asia/Kolkata",
+        "there": "Europe/Berlin",
+    }
+    # It is written back with the zone that was meant.
+    assert pillar.parse(to_pillar(policy)) == policy
+
+
+@pytest.mark.parametrize(
+    ("spelled", "hours"),
+    [("hours: 18:00-22:00", ("18:00-22:00",)), ("hours: [08:00-12:00, 13:00-17:30]", ("08:00-12:00", "13:00-17:30"))],
+)
+def test_hours_need_no_quotes_in_yaml(spelled, hours):
+    assert parsed(**yaml.safe_load(spelled)).hours == hours
+
+
+def test_an_hour_without_quotes_is_a_number_in_yaml_and_said_to_be_one():
+    with pytest.raises(PolicyError, match=r"hours: 18:00 without quotes is a number in YAML"):
+        parsed(**yaml.safe_load("hours: 18:00"))
