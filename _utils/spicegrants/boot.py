@@ -44,7 +44,8 @@ PATHS = (SCRIPT, UNIT, *DROP_INS, ENABLED)
 _SCRIPT_TEXT = """\
 #!/bin/sh
 # Loads the guard before the SPICE consoles; made by spice_firewall.
-PATH=/usr/sbin:/usr/bin:/sbin:/bin
+PATH=/usr/sbin:/usr/bin:/sbin:/bin TZ=UTC
+export PATH TZ
 {commands}
 """
 # If the stored rules do not load, or load without leaving a guard, all that is guarded is closed: the ports stand here.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
-from spicegrants.iptables import CHAINS
+from spicegrants.iptables import is_ours
 
 # True, False, or None: cannot be told.
 Truth = Optional[bool]
@@ -215,10 +215,10 @@ class _Walk:
     def _called(self, chain: Chain, above: tuple[str, ...]) -> set[str]:
         exits = self._chain(chain, above)
         # What our own chains refuse is the guard's, and not asked here.
-        return (exits - {DROP} or {_THROUGH}) if chain.name in CHAINS else exits
+        return (exits - {DROP} or {_THROUGH}) if is_ours(chain.name) else exits
 
     def _blame(self, cause: Cause) -> None:
-        if cause.chain not in CHAINS:
+        if not is_ours(cause.chain):
             self.causes.append(cause)
 
     def _alter(self, action: str) -> None:

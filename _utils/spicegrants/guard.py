@@ -20,6 +20,8 @@ LOG_PREFIX = "spice-grant deny: "
 # What an element does: lets everything pass, or only what belongs to a connection that is open already. Anything else
 # is the name of a chain that says when.
 PASS, DRAIN = "accept", "drain"
+# What the names of such chains begin with.
+_TIMED = ("schedule_", "times_", "draining_")
 
 
 @dataclass(frozen=True, order=True)
@@ -85,6 +87,11 @@ def wanted_chains(wanted: Wanted) -> dict[str, Times]:
         if name != PASS and found != Times(NEVER):
             chains[name] = found
     return dict(sorted(chains.items()))
+
+
+def is_timed(name: str) -> bool:
+    """Tell whether a verdict, or the name of a chain, says that something is open at some times only."""
+    return name.startswith(_TIMED)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -167,6 +174,42 @@ def element_changes(wanted: Wanted, want: Mapping[Key, Element], have: Mapping[K
     return changes
 
 
+def chain_changes(
+    wanted: Wanted,
+    want: Mapping[str, Times],
+    have: Mapping[str, Times | None],
+    elements: Mapping[Key, Element],
+) -> list[Change]:
+    """Say in words how the chains that say when are not as they must be.
+
+    One that comes or goes with its elements needs no words of its own.
+
+    have
+        The live chains; ``None`` for one that says something else than when.
+
+    elements
+        The live elements.
+    """
+    said = []
+    used = {element.verdict for element in elements.values()}
+    for name, held in have.items():
+        if name in want and held is None:
+            said.append(f"restores chain {name}, whose rules were altered")
+        elif name in want and held != want[name]:
+            said.append(f"sets the times of chain {name}{_reason(wanted, name)}")
+        elif name not in want and name not in used:
+            said.append(f"removes chain {name}, to which nothing leads")
+    return [Change("firewall", what) for what in said]
+
+
+def _reason(wanted: Wanted, name: str) -> str:
+    """Say what a chain stands for, where its name does not."""
+    if not name.startswith("times_"):
+        return ""
+    terms = next(access.terms for access in wanted.accesses if _chain(access) == name)
+    return f": {spoken.terms(wanted.policy, terms)}"
+
+
 def _when(wanted: Wanted, access: Access | None) -> str:
     if access is None or _chain(access) == PASS:
         return ""
@@ -187,6 +230,6 @@ def _element_words(held: Element | None, wished: Element | None, door: str, when
         return f"closes {door}, whose open sessions may go on"
     if held is None or _drains(held):
         return f"opens {door}{when}"
-    if held.verdict != wished.verdict:
+    if held.verdict != wished.verdict and (held.verdict == PASS or is_timed(held.verdict)):
         return f"changes when {door} is open: {when.removeprefix(', ') or 'always'}"
     return f"restores the element that opens {door}{when}"

@@ -6,15 +6,27 @@ returns: what else the site's own rules say of the packet stays theirs.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from spicegrants import guard
+from spicegrants import guard, xttimes
+from spicegrants.access import Times
 from spicegrants.compile import Wanted
 from spicegrants.errors import LiveStateUnreadable
-from spicegrants.guard import DRAIN, LOG_PREFIX, PASS, Element, FirewallPlan, Key, guards_servers, wanted_elements
+from spicegrants.guard import (
+    DRAIN,
+    LOG_PREFIX,
+    PASS,
+    Element,
+    FirewallPlan,
+    Key,
+    guards_servers,
+    wanted_chains,
+    wanted_elements,
+)
 from spicegrants.plan import Change
 
 GUARD, DENY, OUTPUT, FORWARD = "SPICE-GRANT", "SPICE-GRANT-DENY", "SPICE-GRANT-OUT", "SPICE-GRANT-FWD"
@@ -39,7 +51,7 @@ class Rule:
     packets: int = field(default=0, compare=False)
     bytes: int = field(default=0, compare=False)
 
-    @property
+    @functools.cached_property
     def normal(self) -> tuple[tuple[str, ...], ...]:
         """Return what the rule says, in a form that compares: each option with its values, sorted."""
         options: list[list[str]] = []
@@ -56,13 +68,18 @@ class Rule:
                 options.append([word])
         return tuple(sorted(tuple(option) for option in options if option[0] not in _SILENT))
 
-    @property
+    @functools.cached_property
     def target(self) -> str | None:
         """Return where the rule sends a packet."""
         return next((value[0] for option, *value in self.normal if option in ("-j", "-g") and value), None)
 
 
 Table = Mapping[str, list[Rule]]
+
+
+def is_ours(chain: str) -> bool:
+    """Tell whether a chain is one of ours."""
+    return chain in CHAINS or xttimes.is_timed(chain)
 
 
 def _host(text: str) -> str:
@@ -99,24 +116,64 @@ def _grant(key: Key, element: Element) -> Rule:
     words += ["-m", "owner", "--uid-owner", f"{key.uid}", "--gid-owner", f"{key.gid}"]
     if element.verdict == DRAIN:
         words += ["-m", "conntrack", "--ctstate", "ESTABLISHED"]
-    return Rule((*words, "-m", "comment", "--comment", element.vm, "-j", "RETURN"))
+    # A chain that is entered by a goto returns as if this one did.
+    verdict = ("-j", "RETURN") if element.verdict in (PASS, DRAIN) else ("-g", xttimes.chain(element.verdict))
+    return Rule((*words, "-m", "comment", "--comment", element.vm, *verdict))
 
 
-def _element(rule: Rule) -> tuple[Key, Element] | None:
-    """Return the key and element that a grant's rule holds; ``None`` if it is no such rule."""
+def _element(rule: Rule, names: Mapping[str, str]) -> tuple[Key, Element] | None:
+    """Return the key and element that a grant's rule holds; ``None`` if it is no such rule.
+
+    names
+        Of the chains that say when, by what iptables calls them.
+    """
     said = {option: value[0] for option, *value in rule.normal if value}
     try:
         address = ipaddress.ip_network(said["-d"])
         key = Key(int(said["--uid-owner"]), int(said["--gid-owner"]), str(address[0]), int(said["--dport"]))
-        element = Element(DRAIN if "--ctstate" in said else PASS, said["--comment"], rule.packets, rule.bytes)
+        verdict = names.get(said.get("-g", ""), DRAIN if "--ctstate" in said else PASS)
+        element = Element(verdict, said["--comment"], rule.packets, rule.bytes)
     except (KeyError, ValueError):
         return None
     return (key, element) if _grant(key, element).normal == rule.normal else None
 
 
-def elements(table: Table) -> dict[Key, Element]:
-    """Return the elements that the guard's chain holds."""
-    return dict(filter(None, map(_element, table.get(GUARD, ()))))
+def elements(table: Table, known: Iterable[str] = ()) -> dict[Key, Element]:
+    """Return the elements that the guard's chain holds.
+
+    known
+        Names of chains that say when, for those whose own rules do not name them any more.
+    """
+    names = _names(table, known)
+    return dict(filter(None, (_element(rule, names) for rule in table.get(GUARD, ()))))
+
+
+def chains(table: Table, known: Iterable[str] = ()) -> dict[str, Times | None]:
+    """Return the chains that say when, by their names; ``None`` for one that says something else.
+
+    known
+        As for :func:`elements`.
+    """
+    found = {}
+    for chain, name in _names(table, known).items():
+        if chain in table:
+            said, times = _said(table[chain])
+            found[name] = times if said == name else None
+    return found
+
+
+def _names(table: Table, known: Iterable[str]) -> dict[str, str]:
+    """Return the names of the chains that say when by what iptables calls them, which is all that some have."""
+    names = {xttimes.chain(name): name for name in known}
+    for chain in table:
+        if xttimes.is_timed(chain) and chain not in names:
+            name, _ = _said(table[chain])
+            names[chain] = name if name and xttimes.chain(name) == chain else chain
+    return names
+
+
+def _said(rules: Iterable[Rule]) -> tuple[str | None, Times | None]:
+    return xttimes.read([rule.normal for rule in rules], DENY)
 
 
 def _frame(wanted: Wanted, version: int) -> dict[str, list[Rule]]:
@@ -152,16 +209,16 @@ def call(chain: str) -> Words:
 
 def _calls(table: Table) -> list[tuple[str, Rule]]:
     """Return the rules of other chains that call one of ours."""
-    return [(chain, rule) for chain, rules in table.items() if chain not in CHAINS for rule in rules if _is_call(rule)]
+    return [(chain, rule) for chain, rules in table.items() if not is_ours(chain) for rule in rules if _is_call(rule)]
 
 
 def _is_call(rule: Rule) -> bool:
-    return rule.target in CHAINS
+    return rule.target is not None and is_ours(rule.target)
 
 
 def held(table: Table) -> bool:
     """Tell whether anything of ours is in a table."""
-    return any(chain in table for chain in CHAINS)
+    return any(map(is_ours, table))
 
 
 def plan(wanted: Wanted, live: Mapping[int, Table]) -> FirewallPlan:
@@ -171,35 +228,51 @@ def plan(wanted: Wanted, live: Mapping[int, Table]) -> FirewallPlan:
     rules are as they must be apart from the grants, only rules of grants are changed, and all others keep their
     counters. Otherwise our chains are filled anew.
     """
-    want, frames = wanted_elements(wanted), {version: _frame(wanted, version) for version in live}
+    want, timed = wanted_elements(wanted), wanted_chains(wanted)
     have: dict[Key, Element] = {}
     wrong: list[Change] = []
+    altered: list[Change] = []
     commands = {}
     fresh = not any(held(table) for table in live.values())
     for version, table in live.items():
-        of_version = {key: element for key, element in want.items() if key.version == version}
-        found = elements(table)
+        of_version = _of_version(want, version)
+        times = _times(of_version, timed)
+        names = _names(table, times)
+        found, found_times = elements(table, times), chains(table, times)
         have.update(found)
-        complaints = _complaints(frames[version], table, _FAMILIES[version])
+        frame = _frame(wanted, version)
+        complaints = _complaints(frame, table, names, _FAMILIES[version])
         wrong += complaints
+        altered += guard.chain_changes(wanted, times, found_times, found)
         if complaints:
-            commands[version] = _filled(frames[version], of_version, table)
-        elif lines := _changed(of_version, found, table):
+            commands[version] = _filled(frame, of_version, times, table)
+        elif lines := _changed(of_version, found, times, found_times, table):
             commands[version] = lines
     start = [guard.guarding(wanted)] if fresh else wrong
     texts = {version: "\n".join(("*filter", *lines, "COMMIT", "")) for version, lines in commands.items()}
-    changes = (*start, *guard.element_changes(wanted, want, have))
+    # What both versions hold is said once.
+    changes = (*start, *dict.fromkeys(altered), *guard.element_changes(wanted, want, have))
     return FirewallPlan(changes, texts)
 
 
-def _complaints(frame: Mapping[str, list[Rule]], table: Table, family: str) -> list[Change]:
+def _of_version(want: Mapping[Key, Element], version: int) -> dict[Key, Element]:
+    return {key: element for key, element in want.items() if key.version == version}
+
+
+def _times(want: Mapping[Key, Element], timed: Mapping[str, Times]) -> dict[str, Times]:
+    """Return the chains that elements lead to."""
+    used = {element.verdict for element in want.values()}
+    return {name: xttimes.held(times) for name, times in timed.items() if name in used}
+
+
+def _complaints(frame: Mapping[str, list[Rule]], table: Table, names: Mapping[str, str], family: str) -> list[Change]:
     """Say in words how chains and rules, apart from the grants, are not as they must be."""
     said = []
     for chain, rules in frame.items():
         if chain not in table:
             said.append(f"restores chain {chain} ({family}), which was missing")
             continue
-        grants, rest = _told_apart(table[chain]) if chain == GUARD else ([], table[chain])
+        grants, rest = _told_apart(table[chain], names) if chain == GUARD else ([], table[chain])
         want, have = [rule.normal for rule in rules], [rule.normal for rule in rest]
         if want != have or table[chain][: len(grants)] != grants:
             said.append(f"restores chain {chain} ({family}): {guard.rule_words(want, have)}")
@@ -218,35 +291,63 @@ def _is_first(call_: tuple[str, Rule], table: Table) -> bool:
     return chain in HOOKS and rule is table[chain][0] and rule.target == HOOKS[chain]
 
 
-def _told_apart(rules: Iterable[Rule]) -> tuple[list[Rule], list[Rule]]:
+def _told_apart(rules: Iterable[Rule], names: Mapping[str, str]) -> tuple[list[Rule], list[Rule]]:
     """Return the rules of grants, one for each key, and the others."""
     grants: dict[Key, Rule] = {}
     rest = []
     for rule in rules:
-        found = _element(rule)
+        found = _element(rule, names)
         if found is None or grants.setdefault(found[0], rule) is not rule:
             rest.append(rule)
     return list(grants.values()), rest
 
 
-def _filled(frame: Mapping[str, list[Rule]], want: Mapping[Key, Element], table: Table) -> list[str]:
+def _filled(
+    frame: Mapping[str, list[Rule]], want: Mapping[Key, Element], times: Mapping[str, Times], table: Table
+) -> list[str]:
     """Return the lines that make all chains and rules anew."""
     lines = [f":{chain} - [0:0]" for chain in CHAINS]
+    lines += [line for name in times for line in _timed(name, times[name])]
     lines += [_line("-D", chain, rule.words) for chain, rule in _calls(table)]
     lines += [_line("-I", hook, call(chain)) for hook, chain in HOOKS.items()]
     lines += [_line("-A", GUARD, _grant(key, want[key]).words) for key in sorted(want)]
-    return lines + [_line("-A", chain, rule.words) for chain, rules in frame.items() for rule in rules]
+    lines += [_line("-A", chain, rule.words) for chain, rules in frame.items() for rule in rules]
+    return lines + _deleted(times, table)
 
 
-def _changed(want: Mapping[Key, Element], have: Mapping[Key, Element], table: Table) -> list[str]:
-    """Return the lines that change rules of grants only."""
-    lines = []
+def _timed(name: str, times: Times) -> list[str]:
+    """Return the lines that fill a chain that says when, there or not."""
+    chain = xttimes.chain(name)
+    return [f":{chain} - [0:0]", *(_line("-A", chain, words) for words in xttimes.rules(name, times, DENY))]
+
+
+def _deleted(times: Mapping[str, Times], table: Table) -> list[str]:
+    """Return the lines that delete the chains that say when and are not wanted: one may lead to another."""
+    kept = {xttimes.chain(name) for name in times}
+    gone = [chain for chain in table if xttimes.is_timed(chain) and chain not in kept]
+    return [f"{verb} {chain}" for verb in ("-F", "-X") for chain in gone]
+
+
+def _changed(
+    want: Mapping[Key, Element],
+    have: Mapping[Key, Element],
+    times: Mapping[str, Times],
+    found_times: Mapping[str, Times | None],
+    table: Table,
+) -> list[str]:
+    """Return the lines that change rules of grants, and chains that say when, only.
+
+    What grants lead to comes before them, and goes after them.
+    """
+    names = _names(table, times)
+    lines = [line for name in times if times[name] != found_times.get(name) for line in _timed(name, times[name])]
     for rule in table.get(GUARD, ()):
-        found = _element(rule)
+        found = _element(rule, names)
         if found is not None and not guard.same(want.get(found[0]), found[1]):
             lines.append(_line("-D", GUARD, rule.words))
     new = [key for key in sorted(want, reverse=True) if not guard.same(want[key], have.get(key))]
-    return lines + [_line("-I", GUARD, _grant(key, want[key]).words) for key in new]
+    lines += [_line("-I", GUARD, _grant(key, want[key]).words) for key in new]
+    return lines + _deleted(times, table)
 
 
 def _line(verb: str, chain: str, words: Words) -> str:
@@ -262,14 +363,15 @@ def _quoted(word: str) -> str:
 
 def stored(wanted: Wanted, version: int) -> str:
     """Return what iptables-restore must get after a boot, when nothing is there: our chains, not yet called."""
-    want = {key: element for key, element in wanted_elements(wanted).items() if key.version == version}
-    lines = [line for line in _filled(_frame(wanted, version), want, {}) if not line.startswith("-I")]
+    want = _of_version(wanted_elements(wanted), version)
+    filled = _filled(_frame(wanted, version), want, _times(want, wanted_chains(wanted)), {})
+    lines = [line for line in filled if not line.startswith("-I")]
     return "\n".join(("*filter", *lines, "COMMIT", ""))
 
 
 def removal(table: Table) -> str:
     """Return what iptables-restore must get to take all of ours away."""
     lines = [_line("-D", chain, rule.words) for chain, rule in _calls(table)]
-    present = [chain for chain in CHAINS if chain in table]
+    present = [chain for chain in table if is_ours(chain)]
     lines += [f"-F {chain}" for chain in present] + [f"-X {chain}" for chain in present]
     return "\n".join(("*filter", *lines, "COMMIT", ""))

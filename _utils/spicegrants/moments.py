@@ -12,6 +12,7 @@ EARLIEST = 1577836800
 _LATEST = 4102444800
 # Newer Pythons read other spellings as well.
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?)?")
+_START, _SECOND = datetime.datetime(1970, 1, 1), datetime.timedelta(seconds=1)
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:([0-9]{1,4})d)?(?:([0-9]{1,5})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,8})s)?")
 
@@ -58,6 +59,11 @@ def _parsed(text: str) -> datetime.date | None:
 def iso(moment: int) -> str:
     """Spell a moment in UTC."""
     return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def seconds(text: str) -> int:
+    """Read what :func:`iso` spelled, or another program did in UTC; raise ValueError if it is no moment."""
+    return (datetime.datetime.fromisoformat(text.rstrip("Z")) - _START) // _SECOND
 
 
 def words(moment: int, zone: str | None) -> str:

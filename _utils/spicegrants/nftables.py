@@ -9,33 +9,41 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spicegrants import guard
+from spicegrants import guard, nfttimes
+from spicegrants.access import Times
 from spicegrants.compile import Wanted
-from spicegrants.guard import DRAIN, LOG_PREFIX, PASS, Element, FirewallPlan, Key, guards_servers, wanted_elements
+from spicegrants.guard import (
+    DRAIN,
+    LOG_PREFIX,
+    PASS,
+    Element,
+    FirewallPlan,
+    Key,
+    guards_servers,
+    wanted_chains,
+    wanted_elements,
+)
 from spicegrants.model import join_ranges, port_words
+from spicegrants.nfttimes import ACCEPT, ESTABLISHED, Object, match
 from spicegrants.plan import Change
 
 FAMILY = "inet"
 TABLE = "spice_grant"
 # Before the usual filter chains (0), so that the log line and the reset come from here.
 PRIORITY = -5
-# Numbers where nft prints numbers when asked for them (-n): a rule compares equal to what was sent.
+# A number, as nft prints it when asked for numbers (-n): a rule compares equal to what was sent.
 _TCP = 6
-_ESTABLISHED = 2
-_ACCEPT = {"accept": None}
 # What a map of grants says of a key, and what that means.
-_VERDICTS = {PASS: _ACCEPT, DRAIN: {"jump": {"target": "draining"}}}
+_VERDICTS = {PASS: ACCEPT, DRAIN: {"jump": {"target": "draining"}}}
 _GUARDED = ("set", "guarded")
 _IPS = {
     4: ("grants4", "denied4", "servers4", "ip", "ipv4_addr"),
     6: ("grants6", "denied6", "servers6", "ip6", "ipv6_addr"),
 }
 
-Object = dict[str, Any]
-
 
 def skeleton(wanted: Wanted) -> list[Object]:
-    """Return table, sets, maps, chains and rules, without the elements of the grant maps."""
+    """Return table, sets, maps, chains and rules, without the elements of the grant maps and chains that say when."""
     own = {"family": FAMILY, "table": TABLE}
     guard_servers = guards_servers(wanted)
     objects: list[Object] = [{"table": {"family": FAMILY, "name": TABLE}}]
@@ -70,17 +78,16 @@ def _filled(elements: list[Any]) -> Object:
 
 def _rules(guard_servers: bool) -> list[tuple[str, list[Object]]]:
     """Return chain and expressions of each rule, in order."""
-    established = _match({"ct": {"key": "state"}}, _ESTABLISHED, "in")
-    rules: list[tuple[str, list[Object]]] = [("draining", [established, _ACCEPT])]
+    rules: list[tuple[str, list[Object]]] = [("draining", [ESTABLISHED, ACCEPT])]
     for grants, _, _, ip, _ in _IPS.values():
         rules.append(("guard", [{"vmap": {"key": _key(ip), "data": f"@{grants}"}}]))
     rules += [
         # Whatever has an owner and was not accepted above is denied, established or not: a removed grant ends a
         # live session.
-        ("guard", [_match({"meta": {"key": "skuid"}}, {"range": [0, 4294967295]}), {"goto": {"target": "deny"}}]),
+        ("guard", [match({"meta": {"key": "skuid"}}, {"range": [0, 4294967295]}), {"goto": {"target": "deny"}}]),
         # What has no owner is the teardown of a socket that is gone already. Its connection was let in once;
         # refusing the rest would leave the server's side hanging and log denials that are none.
-        ("guard", [established, _ACCEPT]),
+        ("guard", [ESTABLISHED, ACCEPT]),
         ("guard", [{"goto": {"target": "deny"}}]),
     ]
     for _, denied, _, ip, _ in _IPS.values():
@@ -93,13 +100,13 @@ def _rules(guard_servers: bool) -> list[tuple[str, list[Object]]]:
                 {"log": {"prefix": LOG_PREFIX, "level": "info", "flags": "skuid"}},
             ],
         ),
-        ("deny", [_match({"meta": {"key": "l4proto"}}, _TCP), {"reject": {"type": "tcp reset"}}]),
+        ("deny", [match({"meta": {"key": "l4proto"}}, _TCP), {"reject": {"type": "tcp reset"}}]),
     ]
-    guarded = _match({"payload": {"protocol": "tcp", "field": "dport"}}, "@guarded")
+    guarded = match({"payload": {"protocol": "tcp", "field": "dport"}}, "@guarded")
     for chain, target in (("output", "guard"), ("forward", "deny")):
         if guard_servers:
             for _, _, servers, ip, _ in _IPS.values():
-                to_server = _match({"payload": {"protocol": ip, "field": "daddr"}}, f"@{servers}")
+                to_server = match({"payload": {"protocol": ip, "field": "daddr"}}, f"@{servers}")
                 rules.append((chain, [to_server, guarded, {"goto": {"target": target}}]))
         else:
             rules.append((chain, [guarded, {"goto": {"target": target}}]))
@@ -115,10 +122,6 @@ def _key(ip: str) -> Object:
             {"payload": {"protocol": "tcp", "field": "dport"}},
         ]
     }
-
-
-def _match(left: Object, right: Any, operator: str = "==") -> Object:
-    return {"match": {"op": operator, "left": left, "right": right}}
 
 
 def structure(objects: Iterable[Object]) -> dict[tuple[str, str], Any]:
@@ -167,11 +170,35 @@ def _element(value: Object, verdict: Object) -> tuple[Key, Element]:
     detail = value.get("elem", {"val": value})
     counter = detail.get("counter") or {}
     known = next((name for name, held in _VERDICTS.items() if held == verdict), None)
+    target = (verdict.get("jump") or {}).get("target", "")
     # A verdict that is none of ours, by its name in nft; it is not what is wanted, whatever that is.
-    name = known or next(iter(verdict))
+    name = known or (target if guard.is_timed(target) else next(iter(verdict)))
     return Key(*detail["val"]["concat"]), Element(
         name, detail.get("comment"), counter.get("packets", 0), counter.get("bytes", 0)
     )
+
+
+def _verdict(name: str) -> Object:
+    return _VERDICTS.get(name) or {"jump": {"target": name}}
+
+
+def chains(objects: Iterable[Object]) -> dict[str, Times | None]:
+    """Return the chains that say when that a listing holds; ``None`` for one that says something else."""
+    return _without_times(structure(objects))[1]
+
+
+def _without_times(
+    built: Mapping[tuple[str, str], Any],
+) -> tuple[dict[tuple[str, str], Any], dict[str, Times | None]]:
+    """Return what a table is built of apart from the chains that say when, and those."""
+    rest, timed = {}, {}
+    for (kind, name), body in built.items():
+        # With a hook it is more than that.
+        if kind == "chain" and guard.is_timed(name) and body.keys() <= {"rules"}:
+            timed[name] = nfttimes.read(body.get("rules", []))
+        else:
+            rest[kind, name] = body
+    return rest, timed
 
 
 def denied(objects: Iterable[Object]) -> dict[Key, int]:
@@ -181,7 +208,7 @@ def denied(objects: Iterable[Object]) -> dict[Key, int]:
         body = entry.get("set")
         if body and body["name"] in ("denied4", "denied6"):
             for value in body.get("elem", []):
-                key, element = _element(value, _ACCEPT)
+                key, element = _element(value, ACCEPT)
                 found[key] = element.packets
     return found
 
@@ -189,30 +216,62 @@ def denied(objects: Iterable[Object]) -> dict[Key, int]:
 def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
     """Compare what is wanted with a listing of our table; ``None`` says that there is no such table.
 
-    Elements are changed one by one, so that all others keep their counters. Rules and guarded ports are replaced in
-    place. If the table is built differently beyond that it is built anew, in the same single transaction that takes
-    the old one away: there is no moment without a guard. The sets are kept where that is possible because a packet that
-    is under way in the old rules would find nothing in the old, deleted sets: a granted session could be reset.
+    Elements, and chains that say when, are changed one by one, so that all others keep their counters. Rules and
+    guarded ports are replaced in place. If the table is built differently beyond that it is built anew, in the same
+    single transaction that takes the old one away: there is no moment without a guard. The sets are kept where that is
+    possible because a packet that is under way in the old rules would find nothing in the old, deleted sets: a granted
+    session could be reset.
     """
-    want_elements, want_objects = wanted_elements(wanted), skeleton(wanted)
+    want_elements, want_chains, want_objects = wanted_elements(wanted), wanted_chains(wanted), skeleton(wanted)
     if live is None:
         changes = (guard.guarding(wanted), *guard.element_changes(wanted, want_elements, {}))
         return FirewallPlan(changes, tuple(fresh(wanted)))
     have_elements = elements(live)
-    want_built, have_built = structure(want_objects), structure(live)
+    have_built, have_chains = _without_times(structure(live))
+    want_built = structure(want_objects)
     wrong = _structural(want_built, have_built)
+    changes = (
+        *wrong,
+        *guard.chain_changes(wanted, want_chains, have_chains, have_elements),
+        *guard.element_changes(wanted, want_elements, have_elements),
+    )
     if wrong and _frame(want_built) != _frame(have_built):
-        changes = (*wrong, *guard.element_changes(wanted, want_elements, have_elements))
         return FirewallPlan(changes, tuple(fresh(wanted)))
-    gone = {key for key, have in have_elements.items() if not guard.same(want_elements.get(key), have)}
-    new = {key for key, want in want_elements.items() if not guard.same(want, have_elements.get(key))}
+    # What elements lead to comes before them, and goes after them.
     commands = _refilled(want_objects) if wrong else []
-    if gone:
-        commands += [{"delete": body} for body in _element_objects(dict.fromkeys(gone))]
-    if new:
-        commands += [{"add": body} for body in _element_objects({key: want_elements[key] for key in new})]
-    changes = (*wrong, *guard.element_changes(wanted, want_elements, have_elements))
+    commands += _timed(want_chains, have_chains, emptied=bool(wrong))
+    commands += _elements_changed(want_elements, have_elements)
+    commands += _deleted(name for name in have_chains if name not in want_chains)
     return FirewallPlan(changes, tuple(commands))
+
+
+def _elements_changed(want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Object]:
+    gone = [key for key, held in have.items() if not guard.same(want.get(key), held)]
+    new = {key: wished for key, wished in want.items() if not guard.same(wished, have.get(key))}
+    commands = [{"delete": body} for body in _element_objects(dict.fromkeys(gone))]
+    return commands + [{"add": body} for body in _element_objects(new)]
+
+
+def _timed(want: Mapping[str, Times], have: Mapping[str, Times | None], *, emptied: bool) -> list[Object]:
+    """Return what adds and fills the chains that say when; only those that differ, unless all were emptied."""
+    commands: list[Object] = []
+    for name, times in want.items():
+        chain = {"chain": {"family": FAMILY, "table": TABLE, "name": name}}
+        if name not in have:
+            commands.append({"add": chain})
+        elif times == have[name] and not emptied:
+            continue
+        elif not emptied:
+            commands.append({"flush": chain})
+        own = {"family": FAMILY, "table": TABLE, "chain": name}
+        commands += [{"add": {"rule": {**own, "expr": expressions}}} for expressions in nfttimes.rules(times)]
+    return commands
+
+
+def _deleted(names: Iterable[str]) -> list[Object]:
+    """Return what deletes chains: emptied first, because one may lead to another."""
+    objects = [{"chain": {"family": FAMILY, "table": TABLE, "name": name}} for name in names]
+    return [{verb: chain} for verb in ("flush", "delete") for chain in objects]
 
 
 def _frame(built: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
@@ -238,8 +297,13 @@ def _refilled(objects: Iterable[Object]) -> list[Object]:
 def fresh(wanted: Wanted) -> list[Object]:
     """Return the transaction that makes the table anew, whatever was there."""
     table = {"table": {"family": FAMILY, "name": TABLE}}
-    objects = (*skeleton(wanted), *_element_objects(wanted_elements(wanted)))
-    return [{"add": table}, {"delete": table}, *({"add": entry} for entry in objects)]
+    return [
+        {"add": table},
+        {"delete": table},
+        *({"add": entry} for entry in skeleton(wanted)),
+        *_timed(wanted_chains(wanted), {}, emptied=False),
+        *({"add": entry} for entry in _element_objects(wanted_elements(wanted))),
+    ]
 
 
 def _element_objects(chosen: Mapping[Key, Element | None]) -> list[Object]:
@@ -252,7 +316,7 @@ def _element_objects(chosen: Mapping[Key, Element | None]) -> list[Object]:
             if element is None:
                 entries.append(_concat(key))
             else:
-                entries.append([{"elem": {"val": _concat(key), "comment": element.vm}}, _VERDICTS[element.verdict]])
+                entries.append([{"elem": {"val": _concat(key), "comment": element.vm}}, _verdict(element.verdict)])
         if entries:
             objects.append({"element": {"family": FAMILY, "table": TABLE, "name": grants, "elem": entries}})
     return objects

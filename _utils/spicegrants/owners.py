@@ -38,7 +38,7 @@ def foreign_rules(table: iptables.Table, family: str) -> list[dict[str, Any]]:
     """
     found = []
     for chain, rules in table.items():
-        for rule in rules if chain not in iptables.CHAINS else ():
+        for rule in rules if not iptables.is_ours(chain) else ():
             said = {option: value[0] for option, *value in rule.normal if value}
             if any(option.lstrip("!") in ("--uid-owner", "--gid-owner") for option in said):
                 stated = {name: _plain(said[option]) for option, name in _OPTIONS.items() if option in said}
