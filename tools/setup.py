@@ -38,7 +38,6 @@ PACKAGES = {
     "test": (
         "dbus-daemon",
         "debootstrap",
-        "faketime",
         "git",
         "iptables",
         "libnotify-bin",

@@ -8,9 +8,8 @@ import time
 import pytest
 
 from functional.office import ADDRESS, GROUP, STATE, Office, article, difference, only, sentences
-from scene import need
 
-DAY = 86400
+DAY, YEAR = 86400, 366 * 86400
 PILLAR = article()
 PILLAR["spice"]["schedules"] = {"always": {"days": "mon-sun", "hours": "00:00-24:00", "zone": "UTC"}}
 PILLAR["spice"]["grants"]["myself-debianx"]["schedule"] = "always"
@@ -21,16 +20,18 @@ UNTIMED = {("mybro", GROUP, ADDRESS, 20004)}
 @pytest.fixture(params=["nftables", "iptables-nft"])
 def office(request):
     """A fresh office; nothing was applied yet."""
-    need("faketime")
     with Office(PILLAR, request.param) as made:
         yield made
 
 
-def _run_at(office, clock):
-    """Apply with a clock that is wrong for Salt and all that it runs, not for the kernel; return the state's result."""
+def _run_at(office, offset):
+    """Apply with a clock that is wrong for Salt by some seconds, not for the kernel; return the state's result."""
+    office.client.write(
+        "/srv/clock/sitecustomize.py", f"import time\nright = time.time\ntime.time = lambda: right() + {offset}\n"
+    )
     salt = pathlib.Path(sys.executable).with_name("salt-call")
     options = ["--local", f"--config-dir={office.minion.conf}", "--out=json", "state.apply", "spice"]
-    done = office.client.run(["faketime", "--exclude-monotonic", "-f", clock, salt, *options], check=False)
+    done = office.client.run([salt, *options], env={"PYTHONPATH": "/srv/clock"}, check=False)
     return only(json.loads(done.stdout)["local"])
 
 
@@ -47,7 +48,7 @@ def _stored_day(office):
 
 def test_the_first_run_of_a_day_moves_the_horizon_and_reports_nothing(office):
     """It plans nothing as test=True either; the next run has nothing left to write."""
-    assert _run_at(office, "-3d")["result"] is True
+    assert _run_at(office, -3 * DAY)["result"] is True
     assert office.openings() == OPEN
     before, until = office.snapshot(), _known_until(office)
     assert office.apply(test=True)["changes"] == {}
@@ -64,7 +65,7 @@ def test_the_first_run_of_a_day_moves_the_horizon_and_reports_nothing(office):
 
 def test_a_workstation_that_saw_no_run_for_long_is_closed(office):
     """Beyond the horizon nothing that has times is open, whatever the schedule says; a run opens it again."""
-    _run_at(office, "-40d")
+    _run_at(office, -40 * DAY)
     assert office.openings() == UNTIMED
     assert office.apply()["changes"] == {}
     assert office.openings() == OPEN
@@ -72,7 +73,7 @@ def test_a_workstation_that_saw_no_run_for_long_is_closed(office):
 
 def test_drift_is_reported_though_the_day_is_another(office):
     """And nothing else is."""
-    _run_at(office, "-3d")
+    _run_at(office, -3 * DAY)
     office.mechanism.forget(office)
     dry = office.apply(test=True)
     result = office.apply()
@@ -85,9 +86,9 @@ def test_drift_is_reported_though_the_day_is_another(office):
 
 def test_a_clock_that_was_never_set_opens_nothing_that_has_times(office):
     """It is said, the run is red, and grants without times hold; once the clock is right a run opens the others."""
-    result = _run_at(office, "@2019-06-01 00:00:00")
+    result = _run_at(office, -8 * YEAR)
     assert result["result"] is False
-    assert "clock: it says 2019-06-01T00:0" in result["comment"]
+    assert "clock: it says 20" in result["comment"]
     assert office.openings() == UNTIMED
     result = office.apply()
     assert result["result"] is True
@@ -99,6 +100,6 @@ def test_a_clock_that_lost_its_time_leaves_what_is_known(office):
     """A run at such a moment is red and changes nothing: windows are there for when the clock is right again."""
     office.applied()
     before = office.snapshot()
-    result = _run_at(office, "@2019-06-01 00:00:00")
+    result = _run_at(office, -8 * YEAR)
     assert (result["result"], result["changes"]) == (False, {})
     assert not difference(before, office.snapshot())
