@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-<<<<<<< HEAD
-from spicegrants import spoken
+from spicegrants import moments, spoken
 from spicegrants.access import Access, Term
 from spicegrants.bystanders import Obstacle
 from spicegrants.compile import Wanted
-from spicegrants.decide import decide
-=======
-from spicegrants import moments, spoken
-from spicegrants.access import Access
-from spicegrants.bystanders import Obstacle
-from spicegrants.compile import Wanted
-from spicegrants.decide import Decision
->>>>>>> w-kernel
+from spicegrants.decide import Decision, decide
 from spicegrants.guard import DRAIN, PASS
 from spicegrants.sudoers import Rule, calls
 from spicegrants.times import LAST

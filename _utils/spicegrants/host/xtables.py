@@ -5,7 +5,6 @@ There are two implementations, with rules of their own each: ``iptables-nft`` an
 
 from __future__ import annotations
 
-import itertools
 import operator
 import os
 import re
