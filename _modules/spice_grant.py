@@ -500,7 +500,7 @@ def explain(user, vm, at=None):
         raise CommandExecutionError(str(error)) from error
     answers = {
         "policy": reasons.policy(wanted, user, vm, moment),
-        "firewall": reasons.firewall(wanted, user, vm, rules, __salt__["spice_firewall.plan"](wanted), met),
+        "firewall": reasons.firewall(wanted, user, vm, rules, __salt__["spice_firewall.plan"](wanted), met, moment),
         "sudo": reasons.sudo(wanted, user, vm, held, allowed),
         "viewer": reasons.viewer(__salt__["spice_viewer.plan"](wanted)),
     }

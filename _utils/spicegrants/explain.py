@@ -9,7 +9,7 @@ from spicegrants import moments, spoken
 from spicegrants.access import Access, Term
 from spicegrants.bystanders import Obstacle
 from spicegrants.compile import Wanted
-from spicegrants.decide import Decision, decide
+from spicegrants.decide import decide
 from spicegrants.guard import DRAIN, PASS
 from spicegrants.sudoers import Rule, calls
 from spicegrants.times import LAST
@@ -116,10 +116,8 @@ def _within(ranges: Iterable[list[str]] | None, at: str) -> bool:
 
 
 def _zone(wanted: Wanted, user: str, vm: str) -> str | None:
-    access = access_of(wanted, user, vm)
-    if access is None:
-        return wanted.policy.time.zone
-    return spoken.zone_of(wanted.policy, Decision(False, access=access))
+    decision = decide(wanted, user, vm, wanted.now)
+    return spoken.zone_of(wanted.policy, decision) if decision.access else wanted.policy.time.zone
 
 
 def _chains_words(rules: Iterable[dict[str, Any]], at: str, zone: str | None) -> str:
