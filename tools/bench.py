@@ -50,17 +50,28 @@ def main():
     with Machine("client") as client, Machine("server") as server:
         connect(client, server, ["192.168.2.22/16", "fd00:2::22/64"], ["192.168.2.2/16", "fd00:2::2/64"])
         runs(client, chosen.runs)
+        loading(client, chosen.runs)
         connections(client, server, chosen.connections)
     return 0
 
 
-def pillar(users, vms):
-    """Return a pillar in which each of ``users`` has each of ``vms`` vms, and the users' names."""
+def pillar(users, vms, schedules=0):
+    """Return a pillar in which each of ``users`` has each of ``vms`` vms, and the users' names.
+
+    With schedules, each grant has one of so many: two ranges of hours on five days, none like another.
+    """
     names = [f"user{number}" for number in range(users)]
     consoles = {f"vm{number}": {"server": "mysrv", "tls_port": 20001 + number} for number in range(vms)}
     server = {"host": "mysrv.anraconc.de", "addresses": ["192.168.2.2"], "ports": "20001-20100"}
     grants = {f"{name}-{vm}": {"user": name, "vm": vm} for name in names for vm in consoles}
-    return {"spice": {"servers": {"mysrv": server}, "vms": consoles, "grants": grants}}, names
+    made = {"servers": {"mysrv": server}, "vms": consoles, "grants": grants}
+    if schedules:
+        hours = [[f"07:{number:02}-12:00", f"13:00-17:{number:02}"] for number in range(schedules)]
+        made["schedules"] = {f"s{number}": {"days": "mon-fri", "hours": each} for number, each in enumerate(hours)}
+        made["time"] = {"zone": "Europe/Berlin"}
+        for number, grant in enumerate(grants.values()):
+            grant["schedule"] = f"s{number % schedules}"
+    return {"spice": made}, names
 
 
 def add_users(client, names):
@@ -78,12 +89,17 @@ def runs(client, count):
     big, names = pillar(100, 10)
     add_users(client, names)
     minion = Minion(client, big, options={"file_roots": {"base": ["/srv/bench", str(salt_tree())]}})
-    taken = {"bare (one no-op state)": [], "unchanged, 1,000 grants": [], "first apply, 1,000 grants": []}
+    kinds = {"1,000 grants": big, "1,000 grants over 50 schedules": pillar(100, 10, schedules=50)[0]}
+    taken = {"bare (one no-op state)": []}
+    for kind in kinds:
+        taken.update({f"first apply, {kind}": [], f"unchanged, {kind}": []})
     for _ in range(count):
-        taken["first apply, 1,000 grants"].append(timed(minion, "spice"))
-        taken["unchanged, 1,000 grants"].append(timed(minion, "spice"))
+        for kind, data in kinds.items():
+            minion.set_pillar(data)
+            taken[f"first apply, {kind}"].append(timed(minion, "spice"))
+            taken[f"unchanged, {kind}"].append(timed(minion, "spice"))
+            forget(minion)
         taken["bare (one no-op state)"].append(timed(minion, "bare"))
-        forget(minion)
     small, _ = pillar(100, 1)
     minion.set_pillar(small)
     taken["first apply, 100 grants"], taken["unchanged, 100 grants"] = [], []
@@ -105,6 +121,20 @@ def runs(client, count):
             f"  {kind:44} {median:7.2f}   ({min(seconds):.2f} to {max(seconds):.2f})"
             f"   {median / bare:5.2f} x bare, bare {median - bare:+.2f} s"
         )
+
+
+def loading(client, count):
+    """Part two: how long nft takes to load the whole ruleset."""
+    print("\nLoading the ruleset with nft (seconds)")
+    for grants, schedules in ((1000, 0), (1000, 50), (10000, 50)):
+        text, seconds = json.dumps(transaction(grants, 995, schedules)), []
+        for _ in range(count):
+            started = time.perf_counter()
+            client.run(["nft", "-j", "-f", "-"], input=text)
+            seconds.append(time.perf_counter() - started)
+        client.run(["nft", "flush", "ruleset"])
+        kind = f"{grants:,} grants" + (f" over {schedules} schedules, 30 days" if schedules else "")
+        print(f"  {kind:44} {statistics.median(seconds):7.2f}   ({min(seconds):.2f} to {max(seconds):.2f})")
 
 
 def salt_tree():
@@ -150,7 +180,7 @@ def core_states(users):
 
 
 def connections(client, server, count):
-    """Part two: the time of a new connection, as a user whose grant is the last of all."""
+    """Part three: the time of a new connection, as a user whose grant is the last of all."""
     print("\nTime of one new connection over a virtual cable (microseconds)")
     worst = ("1,000 users by the recipe", "10 users by the recipe")
     kinds = {"no firewall": None, "10 grants": 10, "1,000 grants": 1000, "10,000 grants": 10000}
@@ -185,9 +215,9 @@ def connect_times(client, uid, gid, count):
     return [float(line) for line in done.stdout.split()]
 
 
-def transaction(grants, gid):
+def transaction(grants, gid, schedules=0):
     """Return our own ruleset for many users, by the compiler that the product uses."""
-    data, names = pillar(grants, 1)
+    data, names = pillar(grants, 1, schedules)
     users = {name: Account(name, 2000 + number, 100) for number, name in enumerate(names)}
     inventory = Inventory(users, {GROUP: Group(GROUP, gid)}, addresses={"mysrv": ("192.168.2.2",)})
     wanted = compile_policy(pillars.parse(data["spice"]), inventory)
