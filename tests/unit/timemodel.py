@@ -27,7 +27,7 @@ def shown(zone, day):
     return array.array("q", (reading(clock, minute) for minute in range(day * DAY, day * DAY + DAY)))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def changes(zone, first, last):
     """Days on which a clock is put forward or back."""
     clock = zoneinfo.ZoneInfo(zone)

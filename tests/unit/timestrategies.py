@@ -1,8 +1,12 @@
 """What Hypothesis draws from for times: schedules in odd zones, most of them around a day when clocks change."""
 
+import datetime
+
 from hypothesis import strategies as st
 
+from spicegrants.temporary import ALL, USER, VM, Loan, Lock, Temporary
 from unit import timemodel
+from unit.strategies import lines, names, pillars, some
 
 # Half an hour, no change at all, quarters of an hour, at midnight, twice around Ramadan; a day that there never was.
 ZONES = {
@@ -77,3 +81,85 @@ def schedules(draw, zone, day):
         if listed:
             found[key] = listed
     return found
+
+
+_moments = st.datetimes(datetime.datetime(2020, 1, 2), datetime.datetime(2099, 12, 30)).map(
+    lambda at: at.replace(microsecond=0)
+)
+_offsets = st.sampled_from(["Z", "+00:00", "+05:45", "-09:30"])
+spelled_moments = st.one_of(
+    st.builds("{}{}".format, _moments.map(datetime.datetime.isoformat), _offsets),
+    _moments.map(lambda at: f"{at:%Y-%m-%d %H:%M}"),
+    _moments,
+    _moments.map(datetime.datetime.date),
+    _moments.map(lambda at: at.date().isoformat()),
+)
+durations = st.sampled_from(["1s", "90s", "2m", "15m", "1h30m", "1h5s", "24h", "1d"])
+
+
+@st.composite
+def validity(draw):
+    """Draw when a grant begins and ends, in order."""
+    first, last = sorted(draw(st.lists(_moments, min_size=2, max_size=2, unique_by=datetime.datetime.date)))
+    found = {"valid_from": first.date(), "valid_until": f"{last.isoformat()}{draw(_offsets)}"}
+    if last - first < datetime.timedelta(days=2):
+        del found["valid_from"]
+    elif some(draw):
+        found = {"valid_from": draw(st.sampled_from([first, first.isoformat()])), "valid_until": last.date()}
+    return {key: value for key, value in found.items() if draw(st.integers(0, 2))}
+
+
+@st.composite
+def timed_pillars(draw):
+    """Draw the pillar's spice with times: all of it good."""
+    data = draw(pillars())
+    data["time"] = {"zone": draw(st.sampled_from(sorted(ZONES)))}
+    if some(draw):
+        data["time"].update(horizon=draw(st.sampled_from(["2d", "48h", "366d"])), longest_loan=draw(durations))
+    data["schedules"] = {}
+    for name in draw(st.lists(names, max_size=3, unique=True)):
+        zone = draw(st.sampled_from(sorted(ZONES)))
+        data["schedules"][name] = draw(schedules(zone, draw(days_around(zone))))
+        if some(draw):
+            del data["schedules"][name]["zone"]
+    for grant in data["grants"].values():
+        if data["schedules"] and some(draw, 1):
+            chosen = draw(st.lists(st.sampled_from(sorted(data["schedules"])), min_size=1, max_size=2))
+            grant["schedule"] = chosen[0] if len(chosen) == 1 else chosen
+        grant.update(draw(validity()))
+        if some(draw, 1):
+            grant["on_end"] = "drain"
+            grant["grace"] = draw(durations)
+        if some(draw):
+            grant["warn"] = draw(st.lists(durations, max_size=3))
+        grant.update({key: draw(lines) for key in ("owner", "ticket") if some(draw)})
+    return data
+
+
+@st.composite
+def temporaries(draw, policy):
+    """Draw loans and locks for the users and vms of a policy."""
+    users = sorted({grant.user or grant.group for grant in policy.grants.values()})
+    vms = sorted(policy.vms)
+    if not users:
+        return Temporary()
+    day = st.integers(1577836800, 4102444800)
+    about = st.one_of(
+        st.just((ALL, "")),
+        st.sampled_from(users).map(lambda name: (USER, name)),
+        st.sampled_from(vms).map(lambda name: (VM, name)),
+    )
+    loans = st.builds(
+        lambda user, vm, start, length, *rest: Loan(user, vm, start, start + length, *rest),
+        st.sampled_from(users),
+        st.sampled_from(vms),
+        day,
+        st.integers(1, 86400),
+        st.none() | lines,
+        st.booleans(),
+    )
+    locks = st.builds(lambda place, *rest: Lock(*place, *rest), about, st.none() | lines, day)
+    return Temporary(
+        tuple(draw(st.lists(loans, max_size=2, unique_by=lambda loan: loan.name))),
+        tuple(draw(st.lists(locks, max_size=2, unique_by=lambda lock: (lock.about, lock.name)))),
+    )
