@@ -2,7 +2,8 @@
 
 A range of hours on a day is the shortest stretch of time that holds every moment at which a clock in the schedule's
 zone shows a time within it. So where the clock is put forward, a start or end that it skips is the moment of the skip;
-where it is put back, a start that comes twice is the first, an end that comes twice the second.
+where it is put back, a start that comes twice is the first, an end that comes twice the second; but an end at the very
+hour to which it is put back is the first, because after that nothing before the end comes again.
 """
 
 from __future__ import annotations
@@ -162,11 +163,20 @@ def _span(date: datetime.date, hours: str, zone: zoneinfo.ZoneInfo) -> tuple[int
     return _moment(date, start, zone, latest=False), _moment(ends_on, end, zone, latest=True)
 
 
+def _twice(local: datetime.datetime) -> tuple[int, int]:
+    """Return when a clock shows a time: the first and the second time; the later one first where it skips it."""
+    return int(local.timestamp()), int(local.replace(fold=1).timestamp())
+
+
 def _moment(date: datetime.date, hour: str, zone: zoneinfo.ZoneInfo, *, latest: bool) -> int:
     """Return when a clock shows an hour: the first or the last time, or when it skips it."""
     local = datetime.datetime.combine(date, datetime.time.fromisoformat(hour), zone)
-    early, late = int(local.timestamp()), int(local.replace(fold=1).timestamp())
+    early, late = _twice(local)
     if early <= late:
+        if latest:
+            # At the very hour to which the clock is put back, nothing before the hour comes again.
+            before, again = _twice(local - datetime.timedelta(seconds=1))
+            latest = before < again
         return late if latest else early
     # Skipped: read with the offset from before the skip it lies behind it, with that from after it before.
     before, behind = late, early

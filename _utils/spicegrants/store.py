@@ -12,7 +12,7 @@ from spicegrants import pillar
 from spicegrants.access import Access, Drain, Term
 from spicegrants.errors import LiveStateUnreadable, SpiceGrantError
 from spicegrants.model import WARN, Policy, to_pillar
-from spicegrants.temporary import NOTHING, Loan, Lock, Temporary
+from spicegrants.temporary import ALL, NOTHING, USER, VM, Loan, Lock, Temporary
 
 PATH = "/var/lib/spice-grant/state.json"
 _FORMAT = 1
@@ -116,10 +116,10 @@ def load(content: bytes | None) -> Stored:
             tuple(document.get("left", ())),
             tuple(_drain(*values) for values in document.get("draining", ())),
             Temporary(
-                tuple(Loan(*values) for values in document.get("loans", ())),
-                tuple(Lock(*values) for values in document.get("locks", ())),
+                tuple(_loan(*values) for values in document.get("loans", ())),
+                tuple(_lock(*values) for values in document.get("locks", ())),
             ),
-            document.get("day"),
+            _typed(document.get("day"), int, type(None)),
         )
     except LiveStateUnreadable:
         raise
@@ -134,6 +134,26 @@ def _access(user, uid, vm, grants, nopasswd=False, on_end="cut", grace=None, war
 
 def _drain(user, uid, address, port, vm, grants=(), until=None, grace=None) -> Drain:
     return Drain(user, uid, address, port, vm, tuple(grants), until, grace)
+
+
+def _loan(user, vm, start, end, reason=None, nopasswd=False) -> Loan:
+    _typed(reason, str, type(None))
+    return Loan(
+        _typed(user, str), _typed(vm, str), _typed(start, int), _typed(end, int), reason, _typed(nopasswd, bool)
+    )
+
+
+def _lock(about, name="", reason=None, since=0) -> Lock:
+    if about not in (ALL, USER, VM):
+        raise ValueError(f"a lock of {about!r}")
+    return Lock(about, _typed(name, str), _typed(reason, str, type(None)), _typed(since, int))
+
+
+def _typed(value: Any, *kinds: type) -> Any:
+    """Return a value that must not be of another kind: what denies something is never guessed at."""
+    if type(value) not in kinds:
+        raise TypeError(f"{value!r} where {kinds[0].__name__} belongs")
+    return value
 
 
 def leaving(stored: Stored) -> tuple[Drain, ...]:

@@ -11,6 +11,7 @@ from spicegrants.errors import PolicyError
 from spicegrants.model import to_pillar
 from unit.build import Kernel, article
 from unit.strategies import junk, pillars, systems
+from unit.timestrategies import timed_pillars
 
 
 def parsed_or_refused(data):
@@ -85,6 +86,24 @@ def test_a_good_pillar_is_read_and_written_back(data):
     assert {name: (grant.user, grant.group, grant.vm) for name, grant in policy.grants.items()} == {
         name: (entry.get("user"), entry.get("group"), entry["vm"]) for name, entry in data["grants"].items()
     }
+
+
+@given(timed_pillars())
+def test_times_are_read_and_written_back(data):
+    """Whatever the spelling and the zone: what is written is read as the same, and written the same again."""
+    policy = pillar.parse(data)
+    written = to_pillar(policy)
+    assert pillar.parse(written) == policy
+    assert to_pillar(pillar.parse(written)) == written
+    for name, declared in data["grants"].items():
+        grant = policy.grants[name]
+        chosen = declared.get("schedule", ())
+        assert set(grant.schedules) == set([chosen] if isinstance(chosen, str) else chosen)
+        assert (grant.valid_from is None, grant.valid_until is None) == tuple(
+            key not in declared for key in ("valid_from", "valid_until")
+        )
+        assert (grant.owner, grant.ticket) == (declared.get("owner"), declared.get("ticket"))
+        assert (grant.grace is None) == ("grace" not in declared)
 
 
 def drawn(data):

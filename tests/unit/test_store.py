@@ -7,22 +7,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spicegrants import pillar, store
-from spicegrants.access import Access, Drain
+from spicegrants.access import Access, Drain, Term
 from spicegrants.compile import compile_policy
 from spicegrants.errors import LiveStateUnreadable
 from spicegrants.store import Stored
+from spicegrants.temporary import Loan, Lock, Temporary
+from spicegrants.times import LAST
 from unit.build import policy
-from unit.strategies import junk, pillars, systems
+from unit.strategies import junk, systems
+from unit.timestrategies import temporaries, timed_pillars
 
 FULL = Stored(
     policy(**{"grants__myself-debianx__reason": "Müller \\ 北京"}),
     {"mysrv": ("192.168.2.2", "2001:db8::2")},
-    (Access("myself", 1021, "debianx", ("a", "b"), True), Access("mybro", 1022, "leaptest", ("c",))),
+    (
+        Access("myself", 1021, "debianx", ("a", "b"), True, "drain", 1800, (60,), (Term(("x", "y"), 5, 9), Term())),
+        Access("mybro", 1022, "leaptest", ("c",)),
+    ),
     "spicegrp",
     True,
     {"/usr/bin/remote-viewer": (0, 0, 0o755)},
     ("consoles",),
-    (Drain("mybro", 1022, "192.168.2.2", 20002, "debianx", ("mybro-debianx",)),),
+    (
+        Drain("mybro", 1022, "192.168.2.2", 20002, "debianx", ("mybro-debianx",)),
+        Drain("myself", 1021, "2001:db8::2", 20004, "leaptest", (), 1795482000, 1800),
+    ),
+    Temporary(
+        (Loan("mybro", "debianx", 1795482000, 1795489200, "year-end", True), Loan("myself", "leaptest", 5, 9)),
+        (Lock("all"), Lock("user", "mybro", "Müller \\ 北京", 1795482000)),
+    ),
+    1795478400,
 )
 
 
@@ -47,13 +61,15 @@ def test_the_file_does_not_depend_on_an_order():
 
 @given(st.data())
 def test_any_policy_is_read_back(data):
-    declared = pillar.parse(data.draw(pillars()))
+    declared = pillar.parse(data.draw(timed_pillars()))
     inventory = data.draw(systems(declared))
-    accesses = compile_policy(declared, inventory).accesses
-    stored = Stored(declared, inventory.addresses, accesses, "spicegrp", False, {})
+    held = data.draw(temporaries(declared))
+    wanted = compile_policy(declared, inventory, temporary=held)
+    stored = Stored(declared, inventory.addresses, wanted.accesses, "spicegrp", False, {}, (), (), held, wanted.day)
     again = store.load(store.dump(stored))
     assert again == stored
-    assert compile_policy(again.policy, inventory).accesses == accesses
+    compiled = compile_policy(again.policy, inventory, temporary=again.temporary)
+    assert (compiled.accesses, compiled.locked) == (wanted.accesses, wanted.locked)
 
 
 def test_every_cut_is_noticed():
@@ -85,6 +101,47 @@ def test_file_of_before_groups_were_left():
     document = json.loads(store.dump(FULL))
     del document["left"]
     assert store.load(json.dumps(document).encode()).left == ()
+
+
+def test_file_of_before_there_were_times():
+    """After an upgrade: what was enforced was always open, and nothing was lent or locked."""
+    document = json.loads(store.dump(FULL))
+    document["accesses"] = [["myself", 1021, "debianx", ["a", "b"], True, "drain"], ["mybro", 1022, "leaptest", ["c"]]]
+    document["draining"] = [["mybro", 1022, "192.168.2.2", 20002, "debianx", ["mybro-debianx"]]]
+    for key in ("loans", "locks", "day"):
+        del document[key]
+    del document["policy"]["time"]
+    found = store.load(json.dumps(document).encode())
+    assert found.accesses == (
+        Access("myself", 1021, "debianx", ("a", "b"), True, "drain", terms=(Term(), Term())),
+        Access("mybro", 1022, "leaptest", ("c",)),
+    )
+    assert all(term == Term((), 0, LAST) for access in found.accesses for term in access.terms)
+    assert found.draining == FULL.draining[:1]
+    assert found.temporary == Temporary() and found.day is None and found.policy == FULL.policy
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("loans", [["mybro", "debianx"]]),
+        ("loans", [["mybro", "debianx", "1795482000", 1795489200, None, False]]),
+        ("loans", [["mybro", "debianx", 1795482000, None, None, False]]),
+        ("loans", [[["mybro"], "debianx", 1795482000, 1795489200, None, False]]),
+        ("loans", {"mybro": "debianx"}),
+        ("locks", [["users", "mybro", None, 0]]),
+        ("locks", [["user", None, None, 0]]),
+        ("locks", [[]]),
+        ("locks", None),
+        ("day", "2026-11-24"),
+        ("day", True),
+    ],
+)
+def test_damaged_loans_and_locks_are_not_taken_for_none(part, value):
+    """A lock that cannot be read must not be forgotten."""
+    document = {**json.loads(store.dump(FULL)), part: value}
+    with pytest.raises(LiveStateUnreadable, match="is damaged"):
+        store.load(json.dumps(document).encode())
 
 
 def test_another_format_is_named():
@@ -121,7 +178,7 @@ def test_a_damaged_part(place, value):
         store.load(json.dumps(document).encode())
 
 
-@given(st.sampled_from(["policy", "addresses", "accesses", "originals"]), junk)
+@given(st.sampled_from(["policy", "addresses", "accesses", "originals", "loans", "locks", "day"]), junk)
 def test_junk_in_a_part_is_noticed_or_read(part, value):
     """Never anything but a store, or the error that says that it is damaged."""
     document = {**json.loads(store.dump(FULL)), part: value}
