@@ -78,7 +78,7 @@ class Rule:
     @property
     def timeless(self) -> Rule:
         """The rule as if it held always."""
-        return self if self.windows == ALWAYS else replace(self, windows=ALWAYS)
+        return Rule(self.user, self.group, self.viewer, self.argument, self.nopasswd)
 
     @property
     def command(self) -> list[str]:
