@@ -501,7 +501,7 @@ def explain(user, vm, at=None):
     answers = {
         "policy": reasons.policy(wanted, user, vm, moment),
         "firewall": reasons.firewall(wanted, user, vm, rules, __salt__["spice_firewall.plan"](wanted), met, moment),
-        "sudo": reasons.sudo(wanted, user, vm, held, allowed),
+        "sudo": reasons.sudo(wanted, user, vm, held, allowed, moment),
         "viewer": reasons.viewer(__salt__["spice_viewer.plan"](wanted)),
     }
     state = spoken.decision(wanted.policy, decide.decide(wanted, user, vm, moment))

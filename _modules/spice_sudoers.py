@@ -18,12 +18,14 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import sudoers
+from spicegrants import foreign as others
+from spicegrants import moments, sudoers
 from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
 from spicegrants.files import File
 from spicegrants.host import current, disk, run, sudo
 from spicegrants.model import Viewer
 from spicegrants.plan import as_dict
+from spicegrants.times import ALWAYS
 
 __virtualname__ = "spice_sudoers"
 
@@ -36,9 +38,10 @@ def rules(foreign=True):
     """
     Return the sudo rules that start a viewer, as a list of dicts.
 
-    Ours have the keys ``user``, ``group``, ``viewer``, ``argument``, ``nopasswd`` and ``foreign: False``. Other rules
-    of the tree that let somebody start the viewer otherwise, and ``targetpw``, have ``who``, ``what`` and
-    ``foreign: True``; they are never changed.
+    Ours have the keys ``user``, ``group``, ``viewer``, ``argument``, ``nopasswd``, ``windows`` and ``foreign: False``.
+    Windows are when the rule holds: None for always, or a list of ``[start, end]``, the end being outside, ISO 8601 in
+    UTC. Other rules of the tree that let somebody start the viewer otherwise, and ``targetpw``, have ``who``, ``what``
+    and ``foreign: True``; they are never changed.
 
     foreign
         Whether to list other files' rules. Defaults to ``True``.
@@ -61,6 +64,7 @@ def rules(foreign=True):
                 "viewer": rule.viewer,
                 "argument": rule.argument,
                 "nopasswd": rule.nopasswd,
+                "windows": _spelled(rule.windows),
                 "foreign": False,
             }
             for rule in (sudoers.parse(own) if own else [])
@@ -68,7 +72,7 @@ def rules(foreign=True):
         if foreign:
             policy = current.stored().policy
             paths = policy.viewer.paths if policy else Viewer.paths
-            for other in sudoers.foreign(sudo.tree(), sudoers.parse(own or {}), paths):
+            for other in others.foreign(sudo.tree(), sudoers.parse(own or {}), paths):
                 found.append({"who": other.who, "what": other.what, "foreign": True})
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -107,10 +111,10 @@ def review(wanted=None, settled=None):
             if not settled:
                 # What our file holds now differs, and is about to go.
                 ours += sudoers.parse(sudo.own_tree() or {})
-            tree = sudo.tree()
+            tree = sudo.tree(sudoers.head(wanted) if settled and wanted.timed else None)
             if settled and ours and not sudo.included(tree):
                 errors.append(f"{sudo.MAIN} does not include {sudoers.PATH}: its rules have no effect")
-            for other in sudoers.foreign(tree, ours, wanted.policy.viewer.paths):
+            for other in others.foreign(tree, ours, wanted.policy.viewer.paths):
                 warnings.append(f"another sudo rule: {other.who} {other.what}")
         except CommandFailed as error:
             warnings.append(f"other files' sudo rules cannot be read: {error}")
@@ -259,3 +263,7 @@ def allowed(user, vm):
 def _plan(wanted):
     run.as_root()
     return sudoers.plan(wanted, disk.read(sudoers.PATH), sudo.own_tree)
+
+
+def _spelled(windows):
+    return None if windows == ALWAYS else [[moments.iso(start), moments.iso(end)] for start, end in windows]

@@ -12,7 +12,7 @@ from spicegrants.compile import Wanted
 from spicegrants.decide import decide
 from spicegrants.guard import DRAIN, PASS
 from spicegrants.sudoers import Rule, calls
-from spicegrants.times import LAST
+from spicegrants.times import LAST, contains, next_edge
 
 _UNBOUNDED = moments.iso(LAST)
 
@@ -142,22 +142,53 @@ def _spelled(moment: str, zone: str | None) -> str:
     return moments.words(moments.seconds(moment), zone)
 
 
-def sudo(wanted: Wanted, user: str, vm: str, held: Iterable[Rule], allowed: bool | None) -> dict[str, Any]:
+def sudo(
+    wanted: Wanted, user: str, vm: str, held: Iterable[Rule], allowed: bool | None, moment: int | None = None
+) -> dict[str, Any]:
     """Return sudo's own answer, and the rules of ours behind it.
+
+    held
+        The rules that our file holds.
 
     allowed
         Whether sudo lets the user make the calls that a grant means; ``None`` if it lets him make some of them only.
+
+    moment
+        When, in seconds since 1970. Defaults to ``wanted.now``. sudo itself knows only now, so for any other moment
+        ``allowed`` does not count, and the answer is what our file says.
     """
+    moment = wanted.now if moment is None else moment
     chosen = {(rule.viewer, rule.argument) for rule in calls(wanted.policy, user, vm)}
     ours = [rule for rule in held if rule.user == user and (rule.viewer, rule.argument) in chosen]
+    open_then = [rule for rule in ours if contains(rule.windows, moment)]
+    who = "sudo"
+    if moment != wanted.now:
+        who, covered = "our file", {(rule.viewer, rule.argument) for rule in open_then}
+        allowed = None if covered and covered != chosen else bool(covered)
     if allowed is None:
-        return {"answer": "in doubt", "why": "sudo lets some of the calls, and refuses others"}
-    if allowed and ours:
-        asked = "no password is asked" if all(rule.nopasswd for rule in ours) else "asks for the user's own password"
-        return {"answer": "allowed", "why": f"{len(ours)} exact rule(s); {asked}"}
+        return {"answer": "in doubt", "why": f"{who} lets some of the calls, and refuses others"}
+    if allowed and open_then:
+        free = all(rule.nopasswd for rule in open_then)
+        asked = "no password is asked" if free else "asks for the user's own password"
+        end = _edge(wanted, user, vm, open_then, moment)
+        why = f"{len(open_then)} exact rule(s); {asked}" + (f"; until {end}" if end else "")
+        return {"answer": "allowed", "why": why}
     if allowed:
         return {"answer": "allowed", "why": "by a rule of another file, not by ours"}
-    return {"answer": "refused", "why": "no rule" if not ours else "our rule is there, but another overrules it"}
+    if open_then:
+        return {"answer": "refused", "why": "our rule is there, but another overrules it"}
+    if not ours:
+        return {"answer": "refused", "why": "no rule"}
+    start = _edge(wanted, user, vm, ours, moment)
+    when = f"opens {start}" if start else "does not open again"
+    return {"answer": "refused", "why": f"our rule is closed at this moment; it {when}"}
+
+
+def _edge(wanted: Wanted, user: str, vm: str, rules: Iterable[Rule], moment: int) -> str | None:
+    """Say when the first of some rules begins or ceases to hold; ``None`` if none ever does."""
+    edges = (next_edge(rule.windows, moment) for rule in rules)
+    edge = min((edge for edge in edges if edge is not None), default=None)
+    return None if edge is None else moments.words(edge, _zone(wanted, user, vm))
 
 
 def viewer(drift: dict[str, Any]) -> dict[str, Any]:

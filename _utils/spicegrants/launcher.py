@@ -3,21 +3,25 @@
 
 usage: rviewer [--list] [NAME]
 
-Without a name: opens your console if you have just one; otherwise lists them or, without a terminal, lets you choose.
-Exit codes: 0 opened or listed; 1 not allowed, or not possible, with the reason; 2 wrong usage.
+Without a name: opens your console if just one is open now; otherwise lists them or, without a terminal, lets you
+choose. --list prints a name a line and, behind a tab, until when it is open or when it opens, if it is not always.
+Exit codes: 0 opened or listed; 1 not allowed, closed now, or not possible, with the reason; 2 wrong usage.
 """
 
 # Installed as it is and started with the system's Python by users: it decides nothing. It reads the menu that root
-# wrote for this user and starts sudo, which checks the exact command.
+# wrote for this user and starts sudo, which checks the exact command and the time.
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 
 MENUS = "/etc/spice-grant/menu"
 SUDO = "/usr/bin/sudo"
+# A window that ends here does not end.
+NO_END = 2**32
 ASKPASS = (
     "ssh-askpass",
     "ksshaskpass",
@@ -40,27 +44,87 @@ def main(arguments):
     try:
         with open(f"{MENUS}/{os.getuid()}", encoding="utf-8") as stream:
             menu = json.load(stream)
-        names = sorted(menu["consoles"])
+        now = int(time.time())
+        states = {name: state(windows_of(console), now) for name, console in menu["consoles"].items()}
+        names = sorted(states, key=lambda name: (not states[name][0], name))
     except FileNotFoundError:
         return refuse("No SPICE console is granted to you on this machine.")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return refuse(f"Your list of consoles cannot be read: {error}")
     if listing:
-        print("\n".join(names))
+        print("\n".join(line(name, states[name], now) for name in names))
         return 0
-    if arguments:
-        name = arguments[0]
-        if name not in names:
-            return refuse(f"You may not open {name!r}. You may open: {', '.join(names)}.")
-    elif len(names) == 1:
-        name = names[0]
-    elif terminal():
-        print("You may open:\n" + "\n".join(f"  rviewer {name}" for name in names))
-        return 0
-    else:
-        name = choose(names)
-        if name is None:
-            return 1
+    return open_by_name(menu, states, arguments[0]) if arguments else open_any(menu, states, names, now)
+
+
+def open_any(menu, states, names, now):
+    """Open the one console that is open; list several, or let the user choose."""
+    opened = [name for name in names if states[name][0]]
+    closed = [f"{name}, {later(states[name][1])}" for name in names if not states[name][0]]
+    if not opened:
+        return refuse(f"Closed now: {'; '.join(closed)}.")
+    if len(opened) == 1:
+        return open_console(menu, opened[0])
+    if not terminal():
+        name = choose(opened)
+        return 1 if name is None else open_console(menu, name)
+    print("\n".join(["You may open:", *(f"  rviewer {line(name, states[name], now)}" for name in opened)]))
+    if closed:
+        print("\n  ".join(["Closed now:", *closed]))
+    return 0
+
+
+def windows_of(console):
+    """Return when a console is open, as pairs of seconds since 1970; None if always, or if the menu does not say."""
+    windows = console.get("windows")
+    known = isinstance(windows, list) and all(
+        isinstance(span, list) and [type(moment) for moment in span] == [int, int] and 0 <= span[0] < span[1] <= NO_END
+        for span in windows
+    )
+    return sorted(windows) if known else None
+
+
+def state(windows, now):
+    """Return whether a console is open, and when that changes; None if it does not, as far as is known."""
+    if windows is None:
+        return True, None
+    for start, end in windows:
+        if start <= now < end:
+            return True, None if end == NO_END else end
+        if now < start:
+            return False, start
+    return False, None
+
+
+def local(moment, now=None):
+    """Spell a moment in the user's own time zone; one of today, where now is given, by its hour only."""
+    there = time.localtime(moment)
+    hour = time.strftime("%H:%M:%S" if there.tm_sec else "%H:%M", there)
+    if now is not None and there[:3] == time.localtime(now)[:3]:
+        return hour
+    return f"{time.strftime('%a %Y-%m-%d', there)} {hour}"
+
+
+def later(opens, who=""):
+    """Say when a console opens that is closed."""
+    return "no further window is known" if opens is None else f"{who}opens {local(opens)}"
+
+
+def line(name, known, now):
+    """Return a line about a console: its name and, behind a tab, what is to be known of its times."""
+    is_open, edge = known
+    if not is_open:
+        return f"{name}\tclosed, {later(edge)}"
+    return name if edge is None else f"{name}\tuntil {local(edge, now)}"
+
+
+def open_by_name(menu, states, name):
+    """Open the console of a name if it is the user's, and open now."""
+    if name not in states:
+        return refuse(f"You may not open {name!r}. You may open: {', '.join(sorted(states))}.")
+    is_open, edge = states[name]
+    if not is_open:
+        return refuse(f"{name} is closed now; {later(edge, 'it ')}.")
     return open_console(menu, name)
 
 

@@ -1,4 +1,4 @@
-"""The sudo layer: one file in sudoers.d with exact-argument rules, and what other rules open the viewer.
+"""The sudo layer: one file in sudoers.d with exact-argument rules.
 
 Reading back goes through the JSON that ``cvtsudoers -f json`` makes of a file or of the whole tree (sudoers(5),
 cvtsudoers(1)).
@@ -6,13 +6,14 @@ cvtsudoers(1)).
 
 from __future__ import annotations
 
-import fnmatch
+import datetime
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from spicegrants import spoken
 from spicegrants.access import Access
 from spicegrants.compile import Wanted
 from spicegrants.errors import Finding, PolicyError
@@ -20,6 +21,7 @@ from spicegrants.files import Entry, File
 from spicegrants.model import Policy
 from spicegrants.plan import Change
 from spicegrants.reader import did_you_mean
+from spicegrants.times import ALWAYS, FIRST, LAST, NEVER, Windows, clip, union
 
 PATH = "/etc/sudoers.d/spice-grant"
 MODE = 0o440
@@ -49,6 +51,10 @@ _HEADER = """\
 # Written by saltext-spice-grant from the pillar of this minion; the next run undoes any edit.
 """
 _SPECIAL = re.compile(r"([,:=\\?*\[\]!#\"])")
+_STAMP = "%Y%m%d%H%M%SZ"
+_UTC = datetime.timezone.utc
+# What a rule of ours may say besides who, what and as whom.
+_OPTIONS = {"authenticate", "setenv", "notbefore", "notafter"}
 
 
 @dataclass(frozen=True, order=True)
@@ -57,6 +63,9 @@ class Rule:
 
     The rule names the group only, ``(:GROUP)``: sudo then runs the command as the caller himself and as nobody else,
     and refuses it without the group. With ``(USER:GROUP)`` it would allow the call without the group as well.
+
+    windows
+        When he may.
     """
 
     user: str
@@ -64,6 +73,12 @@ class Rule:
     viewer: str
     argument: str
     nopasswd: bool = False
+    windows: Windows = ALWAYS
+
+    @property
+    def timeless(self) -> Rule:
+        """The rule as if it held always."""
+        return Rule(self.user, self.group, self.viewer, self.argument, self.nopasswd)
 
     @property
     def command(self) -> list[str]:
@@ -81,7 +96,7 @@ def connection_file(vm: str) -> str:
     return f"{CONNECTIONS}/{vm}.vv"
 
 
-def calls(policy: Policy, user: str, vm: str, nopasswd: bool = False) -> list[Rule]:
+def calls(policy: Policy, user: str, vm: str, nopasswd: bool = False, windows: Windows = ALWAYS) -> list[Rule]:
     """Return the rules that let a user open a vm: per viewer one with the URI, one with the connection file.
 
     Raises :class:`~spicegrants.errors.PolicyError` if the policy has no such vm.
@@ -89,20 +104,30 @@ def calls(policy: Policy, user: str, vm: str, nopasswd: bool = False) -> list[Ru
     if vm not in policy.vms:
         raise PolicyError([Finding("vm", f"no vm {vm!r}{did_you_mean(vm, policy.vms)}")])
     return [
-        Rule(user, policy.viewer.group, path, argument, nopasswd)
+        Rule(user, policy.viewer.group, path, argument, nopasswd, windows)
         for path in policy.viewer.paths
         for argument in (policy.uri(policy.vms[vm]), connection_file(vm))
     ]
 
 
 def rules_for(wanted: Wanted, access: Access) -> list[Rule]:
-    """Return the rules of one access."""
-    return calls(wanted.policy, access.user, access.vm, access.nopasswd)
+    """Return the rules of one access; none if it is not open at any time that is worked out."""
+    windows = wanted.times(access).opened
+    return calls(wanted.policy, access.user, access.vm, access.nopasswd, windows) if windows else []
 
 
 def rules(wanted: Wanted) -> list[Rule]:
     """Return all rules that a policy stands for."""
     return [rule for access in wanted.accesses for rule in rules_for(wanted, access)]
+
+
+def joined(found: Iterable[Rule]) -> list[Rule]:
+    """Return rules of which some differ in their times only, those as one; without any that never holds."""
+    together: dict[Rule, list[Windows]] = {}
+    for rule in found:
+        if rule.windows:
+            together.setdefault(rule.timeless, []).append(rule.windows)
+    return [replace(rule, windows=union(*many)) for rule, many in together.items()]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -115,28 +140,75 @@ def escape(word: str) -> str:
     return _SPECIAL.sub(r"\\\1", word)
 
 
-def _quoted(command: Iterable[str]) -> str:
-    return " ".join(escape(word) for word in command)
+def _commands(policy: Policy, vm: str) -> list[str]:
+    """Return the commands that open a vm, as sudoers spells them."""
+    return [" ".join(map(escape, rule.command)) for rule in calls(policy, "", vm)]
+
+
+def _name(account: str) -> str:
+    return escape(account).replace("@", r"\@")
+
+
+def _alias(vm: str) -> str:
+    """Return the alias for the commands of a vm; each vm has its own: ``a-b`` is A__B, and B is _42."""
+    spelled = re.sub("[^a-z0-9-]", lambda other: f"_{ord(other[0]):02X}", vm)
+    return f"{ALIAS}_{spelled.upper().replace('-', '__')}"
+
+
+@functools.lru_cache(maxsize=4096)
+def _stamps(windows: Windows) -> tuple[str, ...]:
+    """Spell windows. Both ends of what sudo reads are part of it."""
+    spelled = []
+    for start, end in windows:
+        words = [f"NOTBEFORE={_stamp(start)}"] if start > FIRST else []
+        words += [f"NOTAFTER={_stamp(end - 1)}"] if end < LAST else []
+        spelled.append(" ".join(words))
+    return tuple(spelled)
+
+
+def _stamp(moment: int) -> str:
+    return datetime.datetime.fromtimestamp(moment, _UTC).strftime(_STAMP)
+
+
+def head(wanted: Wanted) -> str:
+    """Return what stands before the rules of the sudoers file: aliases and what sudo must heed for them."""
+    policy, lines = wanted.policy, [_HEADER]
+    opened = [(access.vm, wanted.times(access).opened) for access in wanted.accesses]
+    spelled = {vm: _commands(policy, vm) for vm in dict.fromkeys(vm for vm, windows in opened if windows)}
+    if spelled:
+        unique = ", \\\n    ".join(dict.fromkeys(command for commands in spelled.values() for command in commands))
+        lines.append(f"Cmnd_Alias {ALIAS} = {unique}\n")
+        lines.append(f"Defaults!{ALIAS} {', '.join(_DEFAULTS)}\n")
+    for vm in dict.fromkeys(vm for vm, windows in opened if windows not in (ALWAYS, NEVER)):
+        lines.append(f"Cmnd_Alias {_alias(vm)} = {', '.join(spelled[vm])}\n")
+    return "\n".join(lines)
 
 
 def render(wanted: Wanted) -> str:
-    """Return the text of the sudoers file."""
-    lines = [_HEADER]
-    commands = []
-    body = []
+    """Return the text of the sudoers file.
+
+    Users who may open the same console at the same times share one rule, which then has a line a window.
+    """
+    shared: dict[tuple[str | None, str, bool, Windows], list[Access]] = {}
     for access in wanted.accesses:
-        chosen = rules_for(wanted, access)
-        spelled = [_quoted(rule.command) for rule in chosen]
-        commands += spelled
-        user = escape(access.user).replace("@", r"\@")
-        group = escape(wanted.policy.viewer.group).replace("@", r"\@")
-        tag = "NOPASSWD" if access.nopasswd else "PASSWD"
-        body.append(f"# {' '.join(access.grants)}\n{user} ALL=(:{group}) {tag}: NOSETENV: {', '.join(spelled)}\n")
-    if commands:
-        unique = ", \\\n    ".join(dict.fromkeys(commands))
-        lines.append(f"Cmnd_Alias {ALIAS} = {unique}\n")
-        lines.append(f"Defaults!{ALIAS} {', '.join(_DEFAULTS)}\n")
-    return "\n".join((*lines, *body))
+        windows = wanted.times(access).opened
+        alone = access.user if windows == ALWAYS else None
+        if windows:
+            shared.setdefault((alone, access.vm, access.nopasswd, windows), []).append(access)
+    return "\n".join((head(wanted), *(_rule_text(wanted.policy, *key[1:], members) for key, members in shared.items())))
+
+
+def _rule_text(policy: Policy, vm: str, nopasswd: bool, windows: Windows, members: Iterable[Access]) -> str:
+    grants = " ".join(dict.fromkeys(name for access in members for name in access.grants))
+    users = ", ".join(_name(access.user) for access in members)
+    whom = f"ALL=(:{_name(policy.viewer.group)})"
+    how = f"{'NOPASSWD' if nopasswd else 'PASSWD'}: NOSETENV:"
+    if windows == ALWAYS:
+        return f"# {grants}\n{users} {whom} {how} {', '.join(_commands(policy, vm))}\n"
+    # Not as one list of commands: see rules_in.
+    last = f"{how} {_alias(vm)}"
+    times = f" {last} : \\\n    {whom} ".join(_stamps(windows))
+    return f"# {grants}\n{users} \\\n    {whom} {times} {last}\n"
 
 
 def mutants(rule: Rule, other_port: int) -> list[tuple[str, list[str]]]:
@@ -176,25 +248,52 @@ def mutants(rule: Rule, other_port: int) -> list[tuple[str, list[str]]]:
     return calls
 
 
-def _specs(tree: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def specs(tree: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the entries of a parsed tree: each with its users, and what they may do."""
     for spec in tree.get("User_Specs", []):
         for commands in spec["Cmnd_Specs"]:
             yield spec, commands
 
 
-def _rules(spec: dict[str, Any], commands: dict[str, Any]) -> Iterator[Rule]:
+def rules_in(spec: dict[str, Any], commands: dict[str, Any], tree: dict[str, Any]) -> Iterator[Rule]:
     """Return what one entry of a parsed tree says, as far as it can be said as our rules; anything else as a rule
     that no policy has."""
     options = {key: value for option in commands.get("Options", []) for key, value in option.items()}
-    groups = _groups(commands)
+    groups = groups_of(commands)
+    windows = _window(options)
     plain = len(groups) == 1 and "runasusers" not in commands and options.get("setenv") is False
+    plain = plain and windows is not None and set(options) <= _OPTIONS
+    # Commands of one list may have times of their own, of which cvtsudoers prints the first only.
+    plain = plain and (windows == ALWAYS or len(commands["Commands"]) == 1)
+    aliases = tree.get("Command_Aliases", {})
     for user in spec["User_List"]:
-        for command in commands["Commands"]:
+        for command in _expanded(commands["Commands"], aliases):
             viewer, _, argument = _unescaped(command.get("command", "")).partition(" -- ")
             if plain and set(user) == {"username"} and set(command) == {"command"}:
-                yield Rule(user["username"], groups[0], viewer, argument, options.get("authenticate") is False)
+                free = options.get("authenticate") is False
+                yield Rule(user["username"], groups[0], viewer, argument, free, windows)
             else:
                 yield Rule("", "", viewer, argument)
+
+
+def _expanded(commands: Iterable[dict[str, Any]], aliases: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for command in commands:
+        yield from aliases.get(command["cmndalias"], [command]) if set(command) == {"cmndalias"} else [command]
+
+
+def _window(options: Mapping[str, Any]) -> Windows | None:
+    """Return when an entry of a parsed tree holds; ``None`` if that cannot be told."""
+    try:
+        start = _moment(options["notbefore"]) if "notbefore" in options else FIRST
+        end = _moment(options["notafter"]) + 1 if "notafter" in options else LAST
+    except (TypeError, ValueError):
+        return None
+    return clip([(start, end)], FIRST, LAST)
+
+
+@functools.lru_cache(maxsize=4096)
+def _moment(stamp: str) -> int:
+    return int(datetime.datetime.strptime(stamp, _STAMP).replace(tzinfo=_UTC).timestamp())
 
 
 @functools.lru_cache(maxsize=4096)
@@ -204,7 +303,8 @@ def _unescaped(command: str) -> str:
 
 def parse(tree: dict[str, Any]) -> list[Rule]:
     """Return the rules of our own form that a parsed file holds."""
-    return [rule for spec, commands in _specs(tree) for rule in _rules(spec, commands) if rule.user]
+    found = (rule for spec, commands in specs(tree) for rule in rules_in(spec, commands, tree))
+    return joined(rule for rule in found if rule.user)
 
 
 @dataclass(frozen=True)
@@ -235,118 +335,48 @@ def plan(wanted: Wanted, live: Entry | None, parsed: Callable[[], dict[str, Any]
         changes.append(Change("sudo", f"replaces {PATH}, which does not parse"))
     elif isinstance(live, File) and replace(live, content=want_file.content) != want_file:
         changes.append(Change("sudo", f"restores owner and mode of {PATH}: root:root {MODE:04o}"))
-    want = {rule: access for access in wanted.accesses for rule in rules_for(wanted, access)}
-    for user, argument, verb, grants in sorted(_differences(wanted, want, set(parse(tree or {})))):
-        changes.append(Change("sudo", f"{verb} {user} start the viewer on {argument}", grants))
+    for _, _, what, grants in sorted(_differences(wanted, parse(tree or {}))):
+        changes.append(Change("sudo", what, grants))
     if not changes:
         changes.append(Change("sudo", f"creates {PATH}" if live is None else f"restores {PATH}, which was edited"))
     return SudoPlan(tuple(changes), text)
 
 
-def _differences(
-    wanted: Wanted, want: dict[Rule, Access], have: set[Rule]
-) -> set[tuple[str, str, str, tuple[str, ...]]]:
+def _differences(wanted: Wanted, parsed: Iterable[Rule]) -> set[tuple[str, str, str, tuple[str, ...]]]:
+    """Return user, argument, sentence and grants of each difference."""
     found = set()
-    for rule, access in want.items():
-        if rule not in have:
+    want = {rule: access for access in wanted.accesses for rule in rules_for(wanted, access)}
+    have = set(parsed)
+    calls_held = {rule.timeless for rule in have}
+    for rule in want.keys() - have:
+        said = f"start the viewer on {rule.argument}"
+        when = "always" if rule.windows == ALWAYS else spoken.terms(wanted.policy, want[rule].terms)
+        if rule.timeless in calls_held:
+            what = f"sets when {rule.user} may {said}: {when}"
+        else:
             asked = "without a password" if rule.nopasswd else "with his password"
-            found.add((rule.user, f"{rule.argument} {asked}", "lets", access.grants))
+            what = f"lets {rule.user} {said} {asked}" + (f", {when}" if rule.windows != ALWAYS else "")
+        found.add((rule.user, rule.argument, what, want[rule].grants))
     wished = {(rule.user, rule.argument) for rule in want}
     vms = {connection_file(vm): vm for vm in wanted.policy.vms}
     vms.update({wanted.policy.uri(vm): vm.name for vm in wanted.policy.vms.values()})
-    for rule in have - set(want):
+    for rule in have - want.keys():
         if (rule.user, rule.argument) not in wished:
-            grants = wanted.grants_of(rule.user, vms.get(rule.argument))
-            found.add((rule.user, rule.argument, "no longer lets", grants))
+            what = f"no longer lets {rule.user} start the viewer on {rule.argument}"
+            found.add((rule.user, rule.argument, what, wanted.grants_of(rule.user, vms.get(rule.argument))))
     return found
 
 
-@dataclass(frozen=True)
-class Foreign:
-    """A rule outside our file that lets somebody start a viewer, or weakens our own."""
-
-    who: str
-    what: str
-
-
-def foreign(tree: dict[str, Any], granted: Iterable[Rule], viewers: Iterable[str]) -> list[Foreign]:
-    """Return the rules of the whole tree that let somebody start a viewer otherwise than granted.
-
-    Rules that say just what a granted rule says are left out, wherever they stand, and those of root: root needs none.
-    """
-    known, viewers = set(granted), tuple(viewers)
-    found = []
-    for spec, commands in _specs(tree):
-        opened = [path for path in viewers if _opens(commands["Commands"], path, tree)]
-        if not opened or set(_rules(spec, commands)) <= known:
-            continue
-        who = _who(spec["User_List"], tree)
-        if who not in ("root", "#0"):
-            groups = ", ".join(_groups(commands))
-            runas = ", ".join(_words(commands.get("runasusers", []))) or ("himself" if groups else "root")
-            as_whom = f"{runas} with group {groups}" if groups else runas
-            spelled = ", ".join(_words(commands["Commands"]))
-            found.append(Foreign(who, f"may run {spelled} as {as_whom}, which includes {', '.join(opened)}"))
-    for default in tree.get("Defaults", []):
-        for option in default.get("Options", []):
-            if option.get("targetpw") is True:
-                scope = f" for {', '.join(_words(default['Binding']))}" if default.get("Binding") else ""
-                found.append(Foreign("Defaults", f"targetpw{scope}: sudo asks for the password of the target user"))
-    return found
-
-
-def _words(members: Iterable[dict[str, Any]]) -> list[str]:
+def words(members: Iterable[dict[str, Any]]) -> list[str]:
+    """Spell users, groups or commands of a parsed tree as sudoers does."""
     prefix = {"usergroup": "%", "userid": "#", "nonunixgroup": "%:", "netgroup": "+", "usergid": "%#"}
-    words = []
+    spelled = []
     for member in members:
         kind, value = next((key, value) for key, value in member.items() if key != "negated" and key[:3] != "sha")
-        words.append(f"{'!' if member.get('negated') else ''}{prefix.get(kind, '')}{value}")
-    return words
+        spelled.append(f"{'!' if member.get('negated') else ''}{prefix.get(kind, '')}{value}")
+    return spelled
 
 
-def _groups(commands: dict[str, Any]) -> list[str]:
-    return [word.replace("%", "") for word in _words(commands.get("runasgroups", []))]
-
-
-def _who(members: list[dict[str, Any]], tree: dict[str, Any]) -> str:
-    expanded = []
-    for member in members:
-        alias = tree.get("User_Aliases", {}).get(member.get("useralias"))
-        expanded += alias if alias and not member.get("negated") else [member]
-    return ", ".join(_words(expanded))
-
-
-def _opens(commands: list[dict[str, Any]], viewer: str, tree: dict[str, Any], whole: bool = False) -> bool:
-    """Tell whether a list of commands lets a program be started; the last that matches decides, as in sudo.
-
-    whole
-        Whether only commands count that mean the program with any arguments: what is refused with some of them can
-        still be started with others.
-    """
-    verdict = False
-    for command in commands:
-        refused = command.get("negated", False)
-        if "cmndalias" in command:
-            alias = tree.get("Command_Aliases", {}).get(command["cmndalias"], [])
-            matches = _opens(alias, viewer, tree, whole or refused)
-        else:
-            pattern = command.get("command", "")
-            matches = _covers(pattern, viewer) and not ((whole or refused) and " " in pattern)
-        if matches:
-            verdict = not refused
-    return verdict
-
-
-def _covers(pattern: str, viewer: str) -> bool:
-    path = pattern.split(" ", 1)[0]
-    if pattern == "ALL":
-        return True
-    if path.startswith("^"):
-        try:
-            # POSIX classes mean something else to Python. What cannot be told is reported.
-            return "[:" in path or bool(re.match(path, viewer))
-        except re.error:
-            return True
-    if path.endswith("/"):
-        return viewer.rpartition("/")[0] + "/" == path
-    return fnmatch.fnmatchcase(viewer, path)
+def groups_of(commands: dict[str, Any]) -> list[str]:
+    """Return the groups as which an entry of a parsed tree lets commands run."""
+    return [word.replace("%", "") for word in words(commands.get("runasgroups", []))]

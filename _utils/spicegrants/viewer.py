@@ -11,6 +11,7 @@ from spicegrants.compile import Wanted, by_user
 from spicegrants.files import Directory, Entry, File, difference
 from spicegrants.plan import Change
 from spicegrants.sudoers import CONNECTIONS, connection_file
+from spicegrants.times import ALWAYS
 
 CONFIG = "/etc/spice-grant"
 MENUS = "/etc/spice-grant/menu"
@@ -72,11 +73,16 @@ def _key_file_value(value: str) -> str:
 
 
 def menu_text(wanted: Wanted, accesses) -> str:
-    """Return what the launcher reads for one user: his consoles, and what to start for them."""
-    consoles = {
-        access.vm: {"file": connection_file(access.vm), "password": not access.nopasswd, "grants": list(access.grants)}
-        for access in accesses
-    }
+    """Return what the launcher reads for one user: his consoles, when they are open, and what to start for them."""
+    consoles = {}
+    for access in accesses:
+        windows = wanted.times(access).opened
+        consoles[access.vm] = {
+            "file": connection_file(access.vm),
+            "password": not access.nopasswd,
+            "grants": access.grants,
+            "windows": None if windows == ALWAYS else windows,
+        }
     policy = wanted.policy
     menu = {"group": policy.viewer.group, "viewer": policy.viewer.paths[0], "consoles": consoles}
     return json.dumps(menu, sort_keys=True) + "\n"

@@ -5,10 +5,12 @@ import itertools
 import json
 import re
 import subprocess
+from datetime import datetime, timezone
 
 from spicegrants import pillar, sudoers
 from spicegrants.compile import compile_policy
 from spicegrants.inventory import Account, Group, Inventory
+from spicegrants.times import FIRST, LAST
 
 VIEWER = "/usr/bin/remote-viewer"
 GID = 995
@@ -186,14 +188,22 @@ def parsed(rules):
                 "Cmnd_Specs": [
                     {
                         "runasgroups": [{"usergroup": rule.group}],
-                        "Options": [{"authenticate": not rule.nopasswd}, {"setenv": False}],
+                        "Options": [*_times(window), {"authenticate": not rule.nopasswd}, {"setenv": False}],
                         "Commands": [{"command": " ".join(map(sudoers.escape, rule.command))}],
                     }
                 ],
             }
             for rule in rules
+            for window in rule.windows
         ]
     }
+
+
+def _times(window):
+    """Return the options of a window; both ends are part of it."""
+    start, end = window
+    stamps = [("notbefore", start, FIRST), ("notafter", end - 1, LAST - 1)]
+    return [{key: f"{datetime.fromtimestamp(at, timezone.utc):%Y%m%d%H%M%SZ}"} for key, at, no in stamps if at != no]
 
 
 def key_file(text):

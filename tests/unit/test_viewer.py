@@ -88,8 +88,13 @@ def test_menu():
         "group": "spicegrp",
         "viewer": VIEWER,
         "consoles": {
-            "debianx": {"file": f"{VMS}/debianx.vv", "password": True, "grants": ["myself-debianx"]},
-            "leaptest": {"file": f"{VMS}/leaptest.vv", "password": False, "grants": ["more"]},
+            "debianx": {
+                "file": f"{VMS}/debianx.vv",
+                "password": True,
+                "grants": ["myself-debianx"],
+                "windows": None,
+            },
+            "leaptest": {"file": f"{VMS}/leaptest.vv", "password": False, "grants": ["more"], "windows": None},
         },
     }
 

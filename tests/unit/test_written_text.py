@@ -68,6 +68,7 @@ def check_files(compiled):
             "file": f"/etc/spice-grant/vms/{access.vm}.vv",
             "password": not access.nopasswd,
             "grants": list(access.grants),
+            "windows": None,
         }
     assert consoles == may
     assert {path for path in entries if "/.." in path or "//" in path} == set()

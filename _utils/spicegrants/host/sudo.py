@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
+from collections.abc import Callable
 from typing import Any
 
 from spicegrants import sudoers
@@ -18,9 +19,14 @@ _RECURSIVE_PRIVATE = 16384 | 262144
 _NOSUID_NODEV_NOEXEC = 2 | 4 | 8
 
 
-def tree(path: str = MAIN) -> dict[str, Any]:
-    """Return a sudoers file and all that it includes, as cvtsudoers(1) parses it."""
-    return _parsed(run.run(["cvtsudoers", "-f", "json", path]))
+def tree(ours: str | None = None) -> dict[str, Any]:
+    """Return the whole tree as cvtsudoers(1) parses it.
+
+    ours
+        What our file is taken to say. Defaults to what it does say; with many windows that takes long to read.
+    """
+    staged = {} if ours is None else {"preexec_fn": _staged(ours)}
+    return _parsed(run.run(["cvtsudoers", "-f", "json", MAIN], **staged))
 
 
 def own_tree() -> dict[str, Any] | None:
@@ -43,6 +49,11 @@ def check(text: str) -> None:
     Nothing is written where sudo could read it, and nothing is left behind, however this ends.
     """
     run.run(["visudo", "-c", "-f", "-"], text=text)
+    run.run(["visudo", "-c", "-f", MAIN], preexec_fn=_staged(text))
+
+
+def _staged(text: str) -> Callable[[], None]:
+    """Return what a process must do to see the tree with this text as our file, in a mount namespace of its own."""
     directory = os.path.dirname(sudoers.PATH)
     if not isinstance(disk.read(directory), Directory):
         raise SystemFault(f"there is no directory {directory}: is sudo installed?")
@@ -61,13 +72,16 @@ def check(text: str) -> None:
                 os.fchown(descriptor, uid, gid)
                 os.fchmod(descriptor, mode)
 
-    run.run(["visudo", "-c", "-f", MAIN], preexec_fn=staged)
+    return staged
 
 
 def _copies(directory: str) -> dict[str, tuple[bytes, int, int, int]]:
+    """Return what is in a directory beside our own file."""
     copies = {}
     for name in disk.names_in(directory):
         path = f"{directory}/{name}"
+        if path == sudoers.PATH:
+            continue
         try:
             status = os.stat(path)
             if stat.S_ISREG(status.st_mode):
