@@ -23,9 +23,9 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import boot, sessions
+from spicegrants import alarm, boot, notices, sessions
 from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
-from spicegrants.host import backends, current, desktop, disk, run, sockets
+from spicegrants.host import backends, clock, current, desktop, disk, package, run, sockets
 from spicegrants.model import Firewall
 from spicegrants.plan import Change, as_dict
 
@@ -128,7 +128,7 @@ def plan(wanted=None):
     wanted
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
-    Reads the stored policy, accounts, the servers' addresses, the files for the boot; runs ``nft list table`` or
+    Reads the stored policy, accounts, the servers' addresses, the files for boot and clock; runs ``nft list table`` or
     ``iptables-save``. Returns an empty dict if everything is as it must be. Raises CommandExecutionError if something
     cannot be read.
 
@@ -142,7 +142,7 @@ def plan(wanted=None):
         wanted = wanted or current.compiled()
         run.as_root()
         mechanism, reason = _mechanism(wanted)
-        stored, _ = _boot_plan(mechanism.loading(wanted))
+        stored, _ = _file_plan(mechanism.loading(wanted))
         left = (*stored, *_left_over(mechanism), *_stray(wanted)[1])
         return as_dict((*_newly(mechanism, reason), *mechanism.plan(wanted).changes, *left))
     except SpiceGrantError as error:
@@ -160,7 +160,8 @@ def apply(wanted=None):
     ``/usr/local/lib/spice-grant``, a unit and drop-ins for the services that flush rules to ``/etc/systemd/system``.
     Runs ``nft list table`` or ``iptables-save`` and, if something must change, ``nft -f`` or ``iptables-restore``,
     ``systemctl daemon-reload``, and ``ss --kill`` for live sessions that lost their grant, whose users are told so on
-    their desktops, by a process of their own. Rules of a mechanism that is not used any more go last.
+    their desktops, by a process of their own. Has systemd start the clock, which ends and announces what runs out
+    later. Rules of a mechanism that is not used any more go last.
     Raises CommandExecutionError if the rules are refused: then the kernel's are as they were, with iptables those of
     the IP version that was refused.
 
@@ -175,21 +176,23 @@ def apply(wanted=None):
         run.as_root()
         mechanism, reason = _mechanism(wanted)
         planned, loading = mechanism.plan(wanted), mechanism.loading(wanted)
-        stored, write = _boot_plan(loading)
+        stored, entries = _file_plan(loading)
         left = (*stored, *_left_over(mechanism), *_stray(wanted)[1])
         # Stored first: whenever this ends, a boot loads nothing that is revoked.
-        entries = boot.wanted_entries(loading)
-        for path in write:
+        for path, entry in entries.items():
             disk.make_parents(path)
-            disk.write(path, entries[path])
+            disk.write(path, entry)
+        # As long as rules must change, a run that was killed may have written units as well.
+        units = planned.commands or any(path.startswith(boot.UNITS) for path in entries)
         try:
-            # As long as rules must change, a run that was killed may have written units as well.
-            if planned.commands or any(path.startswith(boot.UNITS) for path in write):
+            if units:
                 _reload_units()
         finally:
             # What systemd does not know is no reason to leave a port open.
             mechanism.send(planned.commands)
             _end_sessions(wanted)
+        if units:
+            _start_clock()
         for other in backends.left_over(mechanism):
             if mechanism.plan(wanted).changes:
                 raise SystemFault(f"{mechanism.name} does not hold the rules yet: those of {other.name} stay")
@@ -207,7 +210,8 @@ def remove(test=False):
         Whether only to say what would change. Defaults to ``False``.
 
     Returns what was changed. Removes what :func:`apply` writes, whichever mechanism held it; runs ``nft delete table``,
-    ``iptables-restore`` and ``systemctl daemon-reload``. Raises CommandExecutionError if the rules cannot be removed.
+    ``iptables-restore``, ``systemctl stop`` and ``daemon-reload``. Raises CommandExecutionError if the rules cannot be
+    removed.
 
     CLI Example:
 
@@ -218,10 +222,11 @@ def remove(test=False):
     try:
         run.as_root()
         guards = [path for paths in boot.GUARDS.values() for path in paths]
-        stored = [path for path in (*boot.PATHS, *guards) if disk.read(path) is not None]
+        stored = [path for path in (*boot.PATHS, *alarm.PATHS, *guards) if disk.read(path) is not None]
         hollow = [directory for directory in _OWN if disk.read(directory) and not disk.names_in(directory)]
         holding = backends.holding()
         if not test:
+            clock.stop()
             for path in stored:
                 disk.remove(path)
             for directory in _OWN:
@@ -248,8 +253,7 @@ def _mechanism(wanted=None):
 def _stray(wanted):
     """Return the connections without a grant, and say that they will be ended."""
     found = sessions.stray(wanted, sockets.connections())
-    users = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()} if found else {}
-    return found, sessions.changes(wanted, found, users, sockets.hindrance())
+    return found, sessions.changes(wanted, found, _users(found), sockets.hindrance())
 
 
 def _end_sessions(wanted):
@@ -260,11 +264,29 @@ def _end_sessions(wanted):
     except CommandFailed as error:
         log.warning("sessions without a grant go on until their next packet: %s", error)
     else:
-        desktop.tell(desktop.notices(wanted, found), wanted.gid)
+        desktop.tell(notices.ended(wanted, found, _users(found)), notices.ENDED, wanted.gid)
 
 
-def _boot_plan(loading):
-    return boot.plan(loading, {path: disk.read(path) for path in (*boot.PATHS, *loading.files)})
+def _start_clock():
+    """Start the clock, whose unit may be new; where that fails, what holds in the kernel holds all the same."""
+    try:
+        clock.start()
+    except CommandFailed as error:
+        log.warning("nobody is warned before a session ends, and idle ones go on: %s", error)
+
+
+def _users(found):
+    """Return the names of users by UID, where any are needed."""
+    return {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()} if found else {}
+
+
+def _file_plan(loading):
+    """Return in words what of the files for boot and clock must change, and by path what is to be written."""
+    program = package.program()
+    live = {path: disk.read(path) for path in (*boot.PATHS, *alarm.PATHS, *loading.files)}
+    changes, write = (first + then for first, then in zip(boot.plan(loading, live), alarm.plan(program, live)))
+    entries = {**boot.wanted_entries(loading), **alarm.wanted_entries(program)}
+    return changes, {path: entries[path] for path in write}
 
 
 def _newly(mechanism, reason):

@@ -23,7 +23,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 from spicegrants import decide, declared, moments, report, spoken, sudoers, temporary, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
-from spicegrants.host import accounts, backends, current, ruleset, sudo, trial
+from spicegrants.host import accounts, backends, clock, current, ruleset, sudo, trial
 from spicegrants.host import lock as mutex
 from spicegrants.plan import as_dict, merge
 from spicegrants.reader import did_you_mean, shown
@@ -594,7 +594,7 @@ def _enforce(decided, test):
                 layers = [layer for layer in _LAYERS if plans[layer] or (outdated and not refusal)]
                 applied, failed = _apply(wanted, layers)
                 changes = merge([policy_changes, *(plans[layer] for layer in applied)])
-                errors += [*failed, *_swept()]
+                errors += [*failed, *_swept(), *_clocked()]
     except PolicyError as error:
         raise SaltInvocationError(str(error)) from error
     except SpiceGrantError as error:
@@ -683,6 +683,15 @@ def _swept():
         current.sweep()
     except SystemFault as error:
         return [f"policy: {error}"]
+    return []
+
+
+def _clocked():
+    """Have the clock look at what is stored now; return what hindered that, which leaves the kernel's own times."""
+    try:
+        clock.again()
+    except SystemFault as error:
+        return [f"clock: {error}"]
     return []
 
 

@@ -48,7 +48,8 @@ class Access:
 class Drain:
     """A place that a user may not open any more, but where what he has open may go on.
 
-    ``until`` says how long, if not as long as he likes; ``grace`` for how many seconds from when he lost his right.
+    ``until`` says how long, if not as long as he likes; ``grace`` for how many seconds from when he lost his right;
+    ``warn`` how many seconds before that end he is warned.
     """
 
     user: str
@@ -59,3 +60,4 @@ class Drain:
     grants: tuple[str, ...] = ()
     until: int | None = None
     grace: int | None = None
+    warn: tuple[int, ...] = WARN

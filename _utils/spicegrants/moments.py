@@ -69,12 +69,16 @@ def seconds(text: str) -> int:
     return (datetime.datetime.fromisoformat(text.rstrip("Z")) - _START) // _SECOND
 
 
+def local(moment: int, zone: str | None) -> datetime.datetime:
+    """Return a moment as clocks in a zone show it; UTC without one, which needs no data of time zones."""
+    return datetime.datetime.fromtimestamp(moment, zoneinfo.ZoneInfo(zone) if zone else datetime.timezone.utc)
+
+
 def words(moment: int, zone: str | None) -> str:
     """Spell a moment for people: ``Tue 2026-11-24 08:00 Europe/Berlin``; seconds only where there are some."""
-    name = zone or "UTC"
-    local = datetime.datetime.fromtimestamp(moment, zoneinfo.ZoneInfo(name))
-    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[local.weekday()]
-    return f"{day} {local:%Y-%m-%d %H:%M}{f':{local:%S}' if local.second else ''} {name}"
+    shown = local(moment, zone)
+    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[shown.weekday()]
+    return f"{day} {shown:%Y-%m-%d %H:%M}{f':{shown:%S}' if shown.second else ''} {zone or 'UTC'}"
 
 
 def duration(value: object) -> int | None:

@@ -132,8 +132,8 @@ def _access(user, uid, vm, grants, nopasswd=False, on_end="cut", grace=None, war
     return Access(user, uid, vm, tuple(grants), nopasswd, on_end, grace, tuple(warn), found)
 
 
-def _drain(user, uid, address, port, vm, grants=(), until=None, grace=None) -> Drain:
-    return Drain(user, uid, address, port, vm, tuple(grants), until, grace)
+def _drain(user, uid, address, port, vm, grants=(), until=None, grace=None, warn=WARN) -> Drain:
+    return Drain(user, uid, address, port, vm, tuple(grants), until, grace, tuple(warn))
 
 
 def _loan(user, vm, start, end, reason=None, nopasswd=False) -> Loan:
@@ -162,8 +162,9 @@ def leaving(stored: Stored) -> tuple[Drain, ...]:
     for access in stored.accesses:
         vm = stored.policy.vms[access.vm]
         if access.on_end == "drain":
+            limits = (None, access.grace, access.warn)
             found += [
-                Drain(access.user, access.uid, address, vm.tls_port, access.vm, access.grants, None, access.grace)
+                Drain(access.user, access.uid, address, vm.tls_port, access.vm, access.grants, *limits)
                 for address in stored.addresses.get(vm.server, ())
             ]
     return tuple(found)

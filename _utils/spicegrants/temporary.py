@@ -13,6 +13,14 @@ from spicegrants.reader import did_you_mean, shown
 USER, VM, ALL = "user", "vm", "all"
 
 
+_LOAN = "loan:"
+
+
+def is_loan(name: str) -> bool:
+    """Tell whether what stands behind an access under a name is a loan, and no grant."""
+    return name.startswith(_LOAN)
+
+
 @dataclass(frozen=True, order=True)
 class Loan:
     """A user may open the console of a vm until ``end``, whatever pillar says; both moments in seconds since 1970."""
@@ -27,7 +35,7 @@ class Loan:
     @property
     def name(self) -> str:
         """What stands for it in reports; no grant can be named so."""
-        return f"loan:{self.user}:{self.vm}"
+        return f"{_LOAN}{self.user}:{self.vm}"
 
 
 @dataclass(frozen=True, order=True)

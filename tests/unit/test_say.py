@@ -4,6 +4,7 @@ import pytest
 
 from spicegrants.host import say
 
+TITLE = "SPICE console closed"
 TEXT = "Your access to the console of VM debianx was removed."
 
 
@@ -40,18 +41,18 @@ def test_dialog(desktop, monkeypatch, program, notifications):
     install(desktop, program)
     if notifications:
         install(desktop, "notify-send", notifications)
-    say.main(TEXT)
+    say.main(TITLE, TEXT)
     (call,) = [line for line in calls(desktop) if "notify-send" not in line]
     assert call.startswith(f":0 {program} ")
-    assert say.TITLE in call and TEXT in call
+    assert TITLE in call and TEXT in call
 
 
 def test_notification_that_is_taken_is_enough(desktop):
     for program in ("notify-send", "zenity", "kdialog", "xmessage"):
         install(desktop, program)
-    say.main(TEXT)
+    say.main(TITLE, TEXT)
     (call,) = calls(desktop)
-    assert call.endswith(f"notify-send --app-name=SPICE consoles -- {say.TITLE} {TEXT}")
+    assert call.endswith(f"notify-send --app-name=SPICE consoles -- {TITLE} {TEXT}")
 
 
 def test_one_dialog_on_each_display(desktop):
@@ -60,7 +61,7 @@ def test_one_dialog_on_each_display(desktop):
         (desktop / "displays" / name).touch()
     for program in ("kdialog", "xmessage"):
         install(desktop, program, "exit 1")
-    say.main(TEXT)
+    say.main(TITLE, TEXT)
     assert sorted(line.split()[:2] for line in calls(desktop)) == [[":0", "kdialog"], [":12", "kdialog"]]
 
 
@@ -70,5 +71,5 @@ def test_nothing_to_show_it_with(desktop, lacking):
         install(desktop, "xmessage")
         (desktop / "displays" / "X0").unlink()
         (desktop / "displays").rmdir()
-    say.main(TEXT)
+    say.main(TITLE, TEXT)
     assert calls(desktop) == []

@@ -1,4 +1,4 @@
-"""Tells users on their desktops why a console closed, where a desktop runs.
+"""Tells users something on their desktops, where a desktop runs: why a console closed, or that it is about to.
 
 Nothing that a user's processes say of themselves is used, their environment least of all, and nothing of his is looked
 at by root: a process of the user's own does that, with a fixed environment, and nobody waits for it.
@@ -7,40 +7,23 @@ at by root: a process of the user's own does that, with a fixed environment, and
 from __future__ import annotations
 
 import contextlib
+import pkgutil
 import pwd
 import subprocess
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
-from spicegrants.compile import Wanted
-from spicegrants.host import run, say
-from spicegrants.sessions import Connection
+from spicegrants.host import run
 
 PYTHON = "/usr/bin/python3"
 # Seconds that a message may stay.
 PATIENCE = 60
 
 
-def notices(wanted: Wanted, ended: Iterable[Connection]) -> dict[int, str]:
-    """Return by UID what is to be said to users whose connections were ended."""
-    found: dict[int, set[str]] = {}
-    for connection in ended:
-        found.setdefault(connection.uid, set()).add(_sentence(wanted, connection))
-    return {uid: "\n".join(sorted(said)) for uid, said in found.items()}
-
-
-def _sentence(wanted: Wanted, connection: Connection) -> str:
-    address, port = connection.remote
-    vm = wanted.vm_at(address, port)
-    if vm is None:
-        return f"Your access to the console at {address} port {port} was removed."
-    if any((access.uid, access.vm) == (connection.uid, vm) for access in wanted.accesses):
-        return f"The rules for the console of VM {vm} have changed: open it again."
-    return f"Your access to the console of VM {vm} was removed."
-
-
-def tell(said: Mapping[int, str], gid: int | None) -> None:
+def tell(said: Mapping[int, str], title: str, gid: int | None) -> None:
     """Show users a message; whether it is seen or not, the run goes on at once.
+
+    said
+        Texts by UID.
 
     gid
         Of the viewer's group, which no such message is sent with.
@@ -50,10 +33,10 @@ def tell(said: Mapping[int, str], gid: int | None) -> None:
         with contextlib.suppress(KeyError, OSError, subprocess.SubprocessError):
             account = pwd.getpwuid(uid)
             if account.pw_gid != gid:
-                _start(account, text)
+                _start(account, title, text)
 
 
-def _start(account: pwd.struct_passwd, text: str) -> None:
+def _start(account: pwd.struct_passwd, title: str, text: str) -> None:
     """Start what shows the message, as the user, and leave it alone.
 
     setsid and timeout stay root's: the user can stop neither what the run waits for nor what ends his own process.
@@ -64,8 +47,10 @@ def _start(account: pwd.struct_passwd, text: str) -> None:
     # The sign keeps setpriv from taking a number for somebody's name.
     ids = [f"--reuid=+{account.pw_uid}", f"--regid=+{account.pw_gid}"]
     become = ["setpriv", *ids, "--clear-groups", "--no-new-privs", "--"]
+    # Also where this package is within a zip file.
+    program = pkgutil.get_data("spicegrants.host", "say.py").decode()
     subprocess.run(
-        [*leave_alone, *become, PYTHON, "-I", "-c", Path(say.__file__).read_text(encoding="utf-8"), text],
+        [*leave_alone, *become, PYTHON, "-I", "-c", program, title, text],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,4 +1,5 @@
-"""Shows its argument on the desktop of the user who runs it; desktop.py starts it so, with the system's own Python.
+"""Shows its arguments, a title and a text, on the desktop of the user who runs it; desktop.py starts it so, with the
+system's own Python.
 
 A notification if somebody takes it, else a dialog on the user's X displays: those that he or root serves, where his
 own cookie lets him in.
@@ -10,36 +11,35 @@ import shutil
 import subprocess
 import sys
 
-TITLE = "SPICE console closed"
 DISPLAYS = "/tmp/.X11-unix"  # noqa: S108 - where X servers listen
 # Seconds for whoever takes notifications; a hostile one never does.
 PATIENCE = 5
 
 
-def main(text):
+def main(title, text):
     """Show the message in the first way that works."""
-    if not notified(text):
-        command = dialog(text)
+    if not notified(title, text):
+        command = dialog(title, text)
         shown = [subprocess.Popen(command, env={**os.environ, "DISPLAY": name}) for name in displays() if command]
         for process in shown:
             process.wait()
 
 
-def notified(text):
+def notified(title, text):
     """Send a notification; tell whether it was taken."""
     try:
-        command = ["notify-send", "--app-name=SPICE consoles", "--", TITLE, text]
+        command = ["notify-send", "--app-name=SPICE consoles", "--", title, text]
         return subprocess.run(command, check=False, timeout=PATIENCE).returncode == 0
     except (OSError, subprocess.SubprocessError):
         return False
 
 
-def dialog(text):
+def dialog(title, text):
     """Return the command for a dialog, by what is installed."""
     known = (
-        ["zenity", "--warning", "--no-markup", f"--title={TITLE}", f"--text={text}"],
-        ["kdialog", "--title", TITLE, "--sorry", text],
-        ["xmessage", "-center", "-title", TITLE, text],
+        ["zenity", "--warning", "--no-markup", f"--title={title}", f"--text={text}"],
+        ["kdialog", "--title", title, "--sorry", text],
+        ["xmessage", "-center", "-title", title, text],
     )
     return next((command for command in known if shutil.which(command[0])), None)
 
@@ -55,4 +55,4 @@ def displays():
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,0 +1,116 @@
+"""The clock without Salt: a program that warns users and ends idle sessions on time, and the units that start it.
+
+The kernel closes windows by itself; a session is then refused at its next packet. An idle one sends none, and nobody
+would be warned: that is all that is done here.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+
+from spicegrants.boot import STORE, UNITS
+from spicegrants.files import Entry, File, Link, difference
+from spicegrants.plan import Change
+
+PROGRAM = "/usr/local/lib/spice-grant/clock"
+# Starts the service at the next moment at which there is something to do; the clock itself arms it, it is no file.
+ALARM = "spice-grant-clock.timer"
+SERVICE = "spice-grant-clock.service"
+# Starts it after each boot, and every hour in case that anything ever disarmed the other.
+NET = "spice-grant-hourly.timer"
+_SERVICE, _NET = f"{UNITS}/{SERVICE}", f"{UNITS}/{NET}"
+_ENABLED = f"{UNITS}/timers.target.wants/{NET}"
+PATHS = (PROGRAM, _SERVICE, _NET, _ENABLED)
+_MAIN = b"import sys\n\nfrom spicegrants.host import clock\n\nsys.exit(clock.main())\n"
+# Messages outlive the run that sends them, as processes of their users: so only the main process is ever killed, nothing
+# is private that leads to a desktop, and users write where users do. It runs as often as it is asked to.
+_SERVICE_TEXT = f"""\
+[Unit]
+Description=Warns of the end of SPICE consoles' windows, and ends idle sessions at it
+RequiresMountsFor={STORE} {PROGRAM}
+After=spice-grant.service
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 -I {PROGRAM}
+KillMode=process
+TimeoutStartSec=60
+RuntimeDirectory=spice-grant
+RuntimeDirectoryMode=0700
+RuntimeDirectoryPreserve=yes
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_SETUID CAP_SETGID CAP_KILL
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths=-/tmp -/run/user -/home
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+"""
+# Not with the default dependencies: they have a timer with a date wait until the clock is synchronised, and the kernel,
+# which closes the windows, does not wait.
+_NET_TEXT = f"""\
+[Unit]
+Description=Sees to the end of SPICE consoles' windows after each boot, and every hour
+DefaultDependencies=no
+Requires=sysinit.target
+After=sysinit.target
+Before=timers.target shutdown.target
+Conflicts=shutdown.target
+
+[Timer]
+OnBootSec=0
+OnCalendar=hourly
+Unit={SERVICE}
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def archive(sources: Mapping[str, bytes]) -> bytes:
+    """Return the program: a zip application of this package. The same sources give the same bytes.
+
+    sources
+        Text of each of its files, by its path below the directory that holds the package.
+    """
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as packed:
+        for path, text in sorted({**sources, "__main__.py": _MAIN}.items()):
+            # The date is that of 1980.
+            member = zipfile.ZipInfo(path)
+            member.create_system = 3
+            member.external_attr = 0o644 << 16
+            packed.writestr(member, text)
+    return stream.getvalue()
+
+
+def wanted_entries(program: bytes) -> dict[str, Entry]:
+    """Return the files that there must be, by path.
+
+    program
+        What :func:`archive` returns.
+    """
+    return {
+        PROGRAM: File(program, 0o644),
+        _SERVICE: File(_SERVICE_TEXT.encode(), 0o644),
+        _NET: File(_NET_TEXT.encode(), 0o644),
+        _ENABLED: Link(_NET),
+    }
+
+
+def plan(program: bytes, live: Mapping[str, Entry]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+    """Compare what must be there with what is; return changes in words, and the paths to write."""
+    verbs = {path: difference(entry, live.get(path)) for path, entry in wanted_entries(program).items()}
+    write = tuple(path for path, verb in verbs.items() if verb)
+    return tuple(Change("firewall", f"{verbs[path]} {path}") for path in write), write

@@ -1,0 +1,102 @@
+"""The clock's program and units: what is installed, that it is always the same, and that it runs without Salt."""
+
+import io
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from spicegrants import alarm
+from spicegrants.files import File, Link
+from spicegrants.host import package
+
+SOURCES = {"spicegrants/__init__.py": b"", "spicegrants/host/clock.py": b"def main():\n    return 3\n"}
+
+
+def test_the_same_sources_give_the_same_bytes():
+    """Whatever the order, and whenever it is made."""
+    backwards = dict(reversed(SOURCES.items()))
+    assert alarm.archive(SOURCES) == alarm.archive(backwards)
+    with zipfile.ZipFile(io.BytesIO(alarm.archive(SOURCES))) as packed:
+        members = packed.infolist()
+    assert [member.filename for member in members] == sorted([*SOURCES, "__main__.py"])
+    assert {member.date_time for member in members} == {(1980, 1, 1, 0, 0, 0)}
+    assert {member.compress_type for member in members} == {zipfile.ZIP_STORED}
+
+
+def test_any_change_of_a_source_is_one_of_the_program():
+    changed = {**SOURCES, "spicegrants/__init__.py": b"# newer\n"}
+    assert alarm.archive(changed) != alarm.archive(SOURCES)
+
+
+def test_the_exit_code_is_that_of_the_clock(tmp_path):
+    path = tmp_path / "clock"
+    path.write_bytes(alarm.archive({**SOURCES, "spicegrants/host/__init__.py": b""}))
+    assert subprocess.run([sys.executable, "-I", path], check=False).returncode == 3
+
+
+def test_this_package_is_what_it_is_made_of():
+    """All of it, and nothing that needs Salt."""
+    with zipfile.ZipFile(io.BytesIO(package.program())) as packed:
+        names = packed.namelist()
+        assert packed.read("spicegrants/host/say.py") == package.Path(package.__file__).with_name("say.py").read_bytes()
+    assert {"__main__.py", "spicegrants/__init__.py", "spicegrants/host/clock.py"} <= set(names)
+    assert not [name for name in names if "ext_" in name or "__pycache__" in name]
+
+
+def test_it_runs_with_the_systems_own_python_and_nothing_else(tmp_path):
+    """Isolated, no Salt, no checkout: every module that it needs is in it."""
+    path = tmp_path / "clock"
+    path.write_bytes(package.program())
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import spicegrants.host.clock as c; print(c.__file__)"
+    done = subprocess.run(
+        ["/usr/bin/python3", "-I", "-S", "-c", code, path], capture_output=True, text=True, check=False, cwd="/"
+    )
+    assert done.stdout.strip() == f"{path}/spicegrants/host/clock.py", done.stderr
+
+
+def test_what_is_installed():
+    entries = alarm.wanted_entries(b"program")
+    assert set(entries) == set(alarm.PATHS)
+    enabled = f"/etc/systemd/system/timers.target.wants/{alarm.NET}"
+    assert entries.pop(enabled) == Link(f"/etc/systemd/system/{alarm.NET}")
+    assert {(entry.uid, entry.gid, entry.mode) for entry in entries.values()} == {(0, 0, 0o644)}
+    assert entries[alarm.PROGRAM] == File(b"program", 0o644)
+
+
+def test_units_read_as_systemd_reads_them(tmp_path):
+    """It warns of what it does not know, and of a program that is not there: only that is expected."""
+    for path, entry in alarm.wanted_entries(b"").items():
+        if isinstance(entry, File) and path != alarm.PROGRAM:
+            (tmp_path / path.rpartition("/")[2]).write_bytes(entry.content)
+    try:
+        done = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", *tmp_path.iterdir()], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        pytest.skip("needs systemd-analyze (package systemd)")
+    said = [line for line in done.stderr.splitlines() if "spice-grant" in line]
+    assert said == []
+
+
+def test_messages_outlive_the_service_and_reach_a_desktop():
+    """Else systemd would end them with the run that sends them, or hide the sockets that they go to."""
+    service = alarm.wanted_entries(b"")[f"/etc/systemd/system/{alarm.SERVICE}"].content.decode()
+    assert "\nKillMode=process\n" in service
+    assert "PrivateTmp" not in service and "ProtectHome" not in service
+
+
+def test_the_timer_that_is_armed_has_another_name_than_the_one_that_is_a_file():
+    """Otherwise systemd-run would refuse to make it."""
+    assert alarm.ALARM == alarm.SERVICE.replace(".service", ".timer") != alarm.NET
+
+
+@pytest.mark.parametrize("path", alarm.PATHS)
+def test_what_is_altered_is_restored(path):
+    live = alarm.wanted_entries(b"program")
+    assert alarm.plan(b"program", live) == ((), ())
+    changes, write = alarm.plan(b"program", {**live, path: File(b"altered", 0o644)})
+    assert write == (path,) and changes[0].what.endswith(path) and changes[0].layer == "firewall"
+    changes, _ = alarm.plan(b"program", {name: entry for name, entry in live.items() if name != path})
+    assert [change.what for change in changes] == [f"creates {path}"]
