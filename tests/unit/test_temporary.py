@@ -172,7 +172,7 @@ def test_a_loan_of_a_vm_that_pillar_names_no_more():
 def test_a_clock_that_was_never_set_opens_no_loan():
     wanted = compile_policy(policy(), inventory(), temporary=lend(), now=1000, day=None)
     assert [str(finding) for finding in wanted.findings] == [
-        "clock: the clock says 1970-01-01T00:16:40Z, so it was never set: what has times stays closed until it is"
+        "clock: it says 1970-01-01T00:16:40Z, so it was never set: what has times is closed until it is"
     ]
     assert {access.user: wanted.open_now(access) for access in wanted.accesses} == {
         "guest": False,
