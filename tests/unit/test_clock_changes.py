@@ -1,11 +1,16 @@
 """What hours mean on days when clocks are put forward or back: examples that one can check by hand."""
 
 import datetime
+import pathlib
+import re
+import textwrap
 
 import pytest
+import yaml
 
-from spicegrants import schedule
+from spicegrants import pillar, schedule
 from spicegrants.model import Schedule
+from unit.build import article
 
 
 def opened(zone, day, hours):
@@ -80,3 +85,25 @@ def test_berlin(hours, utc):
 )
 def test_elsewhere(zone, hours, utc):
     assert opened(zone, *hours.split()) == ([utc] if utc else [])
+
+
+def documented():
+    """Rows of the table in docs/time.md."""
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "time.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in text.splitlines() if line.startswith("| ")]
+    return [row for row in rows if "/" in row[0]]
+
+
+@pytest.mark.parametrize(("zone", "hours", "utc"), documented())
+def test_what_the_documentation_says(zone, hours, utc):
+    assert opened(zone, *hours.split()) == ([] if utc == "never" else [utc])
+
+
+def test_the_example_of_the_documentation_is_a_good_pillar():
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "time.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\nspice:\n(.*?)```", text, re.DOTALL)
+    data = article()
+    data.update(yaml.safe_load(textwrap.dedent(block)))
+    data["vms"]["books"] = {"server": "mysrv", "tls_port": 20006}
+    grant = pillar.parse(data).grants["anne-books"]
+    assert grant.valid_until == 1774994400 + 365 * 86400  # 2027-04-01 00:00 in Berlin

@@ -1,0 +1,34 @@
+"""What is worth knowing of times, though nothing is wrong: declared, but open to nobody."""
+
+from __future__ import annotations
+
+from spicegrants import decide, moments, schedule
+from spicegrants.compile import Wanted
+from spicegrants.model import Grant, Policy
+from spicegrants.times import LAST, clip
+
+
+def notes(wanted: Wanted) -> list[str]:
+    """Name the schedules in use that will not open as far as times are worked out, and the grants that have ended.
+
+    Nothing is said as long as the clock was never set. Sentences without a full stop, sorted by name.
+    """
+    if wanted.day is None:
+        return []
+    policy, now = wanted.policy, wanted.now
+    ended = {
+        grant.name for grant in policy.grants.values() if grant.valid_until is not None and grant.valid_until <= now
+    }
+    used = {name for grant in policy.grants.values() if grant.name not in ended for name in grant.schedules}
+    stretch = decide.span(policy, wanted.day)
+    closed = [
+        f"schedule {name} does not open within the next {policy.time.horizon} days"
+        for name in sorted(used)
+        if not clip(schedule.windows(policy.schedules[name], *stretch), now, LAST)
+    ]
+    return closed + [_ended(policy, policy.grants[name]) for name in sorted(ended)]
+
+
+def _ended(policy: Policy, grant: Grant) -> str:
+    zone = policy.time.zone or next((policy.schedules[name].zone for name in grant.schedules), None)
+    return f"grant {grant.name} ended {moments.words(grant.valid_until, zone)}"
