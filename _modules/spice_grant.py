@@ -25,6 +25,7 @@ from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
 from spicegrants.host import accounts, backends, clock, current, ruleset, sudo, trial
 from spicegrants.host import lock as mutex
+from spicegrants.notes import notes
 from spicegrants.plan import as_dict, merge
 from spicegrants.reader import did_you_mean, shown
 
@@ -92,12 +93,12 @@ def who(vm, at=None):
     return [entry for entry in report.listed(wanted, _moment(wanted, at)) if entry["vm"] == vm]
 
 
-def timeline(user, days=7, at=None):
+def timeline(user=None, days=7, at=None):
     """
     Return when a user may open what, as a list of dicts in the order of time.
 
     user
-        Name of the user.
+        Name of the user. Defaults to everybody.
 
     days
         How many days, 1 to 366. Defaults to 7.
@@ -105,8 +106,8 @@ def timeline(user, days=7, at=None):
     at
         Where it starts, as in :func:`list_`. Defaults to now.
 
-    The keys are ``vm``, ``from`` and ``until`` (both in the policy's zone) and ``grants`` (the names of the grants and
-    loans that open it then). What is locked is not in it.
+    The keys are ``user``, ``vm``, ``from`` and ``until`` (both in the policy's zone) and ``grants`` (the names of the
+    grants and loans that open it then). What is locked is not in it.
 
     Reads the stored policy and accounts. Raises SaltInvocationError if ``days`` or ``at`` is wrong.
 
@@ -601,7 +602,7 @@ def _enforce(decided, test):
         raise CommandExecutionError(str(error)) from error
     if errors:
         __context__["retcode"] = 1
-    return {"changes": changes, "errors": errors, "warnings": review["warnings"]}
+    return {"changes": changes, "errors": errors, "warnings": [*review["warnings"], *notes(wanted)]}
 
 
 def _enforce_policy(changed):

@@ -81,19 +81,27 @@ def locks(wanted: Wanted) -> list[dict[str, Any]]:
     ]
 
 
-def timeline(wanted: Wanted, user: str, start: int, days: int) -> list[dict[str, Any]]:
-    """Return when a user may open what, in order; a stretch of time for each set of grants that opens it."""
+def timeline(wanted: Wanted, user: str | None, start: int, days: int) -> list[dict[str, Any]]:
+    """Return when a user, or everybody, may open what, in the order of time.
+
+    There is an entry for each stretch of time in which the same grants open a console.
+    """
     end = start + days * DAY
     found = []
     for access in wanted.accesses:
-        if access.user == user:
-            found += [
-                (begin, access.vm, stop, grants) for begin, stop, grants in _stretches(wanted, access, start, end)
-            ]
+        if user in (None, access.user):
+            for begin, stop, grants in _stretches(wanted, access, start, end):
+                found.append((begin, access.user, access.vm, stop, grants))
     zone = wanted.policy.time.zone
     return [
-        {"vm": vm, "from": moments.words(begin, zone), "until": moments.words(stop, zone), "grants": list(grants)}
-        for begin, vm, stop, grants in sorted(found)
+        {
+            "user": name,
+            "vm": vm,
+            "from": moments.words(begin, zone),
+            "until": moments.words(stop, zone),
+            "grants": list(grants),
+        }
+        for begin, name, vm, stop, grants in sorted(found)
     ]
 
 

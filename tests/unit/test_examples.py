@@ -8,13 +8,14 @@ import pytest
 import salt.utils.yaml
 import yaml
 
-from spicegrants import decide, pillar, spoken
+from spicegrants import decide, pillar, report, spoken
 from spicegrants.compile import compile_policy
 from spicegrants.inventory import Account, Group, Inventory
 from spicegrants.notes import notes
 
 PILLAR = pathlib.Path(__file__).parents[2] / "pillar"
 PEOPLE = ("charlie", "boss", "maggie", "anne", "ralph")
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -47,6 +48,15 @@ def test_an_example_is_a_good_pillar_to_any_reader_of_yaml(name):
 
 def test_nothing_in_the_office_is_closed_to_all():
     assert notes(office()) == [] and not office().findings
+
+
+def test_the_office_has_the_week_that_the_readme_shows():
+    found = report.timeline(office(), None, moment("2026-11-23T00:00"), 7)
+    rows = [f"| {row['from']} | {row['until']} | {row['user']} | {row['vm']} |" for row in found]
+    shown = (PILLAR.parent / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in shown if line.startswith(tuple(f"| {day} 20" for day in DAYS))] == [
+        row.replace(" Europe/Berlin", "") for row in rows
+    ]
 
 
 @pytest.mark.parametrize(

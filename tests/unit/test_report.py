@@ -114,6 +114,11 @@ def test_a_timeline_of_what_is_always_open_is_one_row():
     ]
 
 
+def test_a_timeline_of_everybody_names_each():
+    found = report.timeline(wanted(), None, MONDAY, 1)
+    assert {(row["user"], row["vm"]) for row in found} == {("myself", "debianx"), ("mybro", "leaptest")}
+
+
 def test_a_timeline_goes_beyond_what_rules_are_made_for():
     made = wanted(changed(TIMED, time={"zone": ZONE, "horizon": "2d"}))
     assert len(rows(made, days=7)) == 10
