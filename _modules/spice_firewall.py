@@ -68,8 +68,11 @@ def rules(foreign=True):
     Return the owner-match rules that the kernel holds, as a list of dicts.
 
     Ours have the keys ``user`` (None if no account has the UID), ``uid``, ``gid``, ``address``, ``port``, ``vm``,
-    ``verdict``, ``packets``, ``bytes`` and ``foreign: False``. Rules of other tables that match a UID or GID have
-    ``foreign: True``, ``table``, ``chain``, ``handle`` and what of the other keys the rule states.
+    ``verdict``, ``packets``, ``bytes`` and ``foreign: False``. Where the verdict is the name of a chain, what it
+    leads to is open at some times only: ``times`` are the ranges that the kernel holds, ``lasting`` those in which
+    sessions that are open may go on, as lists of ``[start, end]``, the end being outside, ISO 8601 in UTC; both are
+    None if the chain holds other rules than ours. Rules of other tables that match a UID or GID have ``foreign: True``,
+    ``table``, ``chain``, ``handle`` and what of the other keys the rule states.
 
     foreign
         Whether to list rules of other tables. Defaults to ``True``.

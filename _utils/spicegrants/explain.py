@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from spicegrants import moments, spoken
 from spicegrants.access import Access
 from spicegrants.bystanders import Obstacle
 from spicegrants.compile import Wanted
+from spicegrants.decide import Decision
 from spicegrants.guard import DRAIN, PASS
 from spicegrants.sudoers import Rule, calls
+from spicegrants.times import LAST
+
+_UNBOUNDED = moments.iso(LAST)
 
 
 def access_of(wanted: Wanted, user: str, vm: str) -> Access | None:
@@ -49,11 +54,15 @@ def firewall(
     rules: Iterable[dict[str, Any]],
     drift: dict[str, Any],
     obstacles: Mapping[str, tuple[Obstacle, ...]],
+    moment: int | None = None,
 ) -> dict[str, Any]:
     """Return the firewall's answer from the rules that the kernel holds, and from how they differ from the plan.
 
     obstacles
         By address: chains of others that stop, or may stop, what our own let through.
+
+    moment
+        When, in seconds since 1970. Defaults to the moment for which ``wanted`` was worked out.
     """
     altered = drift.get("layers", {}).get("firewall", [])
     if altered:
@@ -68,21 +77,61 @@ def firewall(
     port = wanted.policy.vms[vm].tls_port
     key = (account.uid, wanted.gid, port)
     own = [rule for rule in rules if not rule["foreign"] and (rule["uid"], rule["gid"], rule["port"]) == key]
-    open_to = {rule["address"] for rule in own if rule["verdict"] == PASS}
-    draining = sorted(rule["address"] for rule in own if rule["verdict"] == DRAIN)
+    at = moments.iso(wanted.now if moment is None else moment)
+    zone = _zone(wanted, user, vm)
+    open_to = {rule["address"] for rule in own if rule["verdict"] == PASS or _within(rule.get("times"), at)}
+    draining = sorted(rule["address"] for rule in own if rule["verdict"] == DRAIN or _within(rule.get("lasting"), at))
     who = f"UID {account.uid} with GID {wanted.gid} ({wanted.policy.viewer.group})"
     missing = [address for address in addresses if address not in open_to]
     if not missing:
-        why = f"element(s) for {who} to {', '.join(addresses)} port {port}"
+        led = _chains_words(own, at, zone)
+        why = f"element(s) for {who} to {', '.join(addresses)} port {port}{led}"
         met = [f"towards {address} {obstacle}" for address in addresses for obstacle in obstacles.get(address, ())]
         if not met:
             return {"answer": "open", "why": why}
         stopped = all(any(each.certain for each in obstacles.get(address, ())) for address in addresses)
         return {"answer": "blocked" if stopped else "in doubt", "why": f"{why}, but {'; '.join(met)}"}
     answer = "closed" if len(missing) == len(addresses) else "in doubt"
-    if draining:
-        return {"answer": answer, "why": f"sessions that are open to {', '.join(draining)} may go on, no new ones"}
+    goes_on = [address for address in draining if address in missing]
+    if goes_on:
+        return {"answer": answer, "why": f"sessions that are open to {', '.join(goes_on)} may go on, no new ones"}
+    if led := _chains_words([rule for rule in own if rule["address"] in missing], at, zone):
+        return {"answer": answer, "why": f"element(s) for {who} to {', '.join(missing)} port {port}{led}"}
     return {"answer": answer, "why": f"no element for {who} to {', '.join(missing)} port {port}"}
+
+
+def _within(ranges: Iterable[list[str]] | None, at: str) -> bool:
+    # In one spelling, moments compare as text.
+    return any(start <= at < end for start, end in ranges or ())
+
+
+def _zone(wanted: Wanted, user: str, vm: str) -> str | None:
+    access = access_of(wanted, user, vm)
+    if access is None:
+        return wanted.policy.time.zone
+    return spoken.zone_of(wanted.policy, Decision(False, access=access))
+
+
+def _chains_words(rules: Iterable[dict[str, Any]], at: str, zone: str | None) -> str:
+    """Say which chains elements lead to, and what those say at a moment; nothing if they are open for good."""
+    said = {}
+    for rule in rules:
+        if "times" in rule:
+            said[rule["verdict"]] = _chain_words(rule["times"] or [], at, zone)
+    return "".join(f", which lead to chain {name}: {words}" for name, words in said.items())
+
+
+def _chain_words(ranges: list[list[str]], at: str, zone: str | None) -> str:
+    until = next((end for start, end in ranges if start <= at < end), None)
+    opens = next((start for start, _ in ranges if at < start), None)
+    if until is not None:
+        return "open" if until == _UNBOUNDED else f"open until {_spelled(until, zone)}"
+    coming = f"opens {_spelled(opens, zone)}" if opens else "opens no more, as far as that is worked out"
+    return f"closed at {_spelled(at, zone)}, {coming}"
+
+
+def _spelled(moment: str, zone: str | None) -> str:
+    return moments.words(moments.seconds(moment), zone)
 
 
 def sudo(wanted: Wanted, user: str, vm: str, held: Iterable[Rule], allowed: bool | None) -> dict[str, Any]:

@@ -161,10 +161,8 @@ def element_changes(wanted: Wanted, want: Mapping[Key, Element], have: Mapping[K
     users = {access.uid: access.user for access in (*wanted.previous, *wanted.accesses)}
     users.update((drain.uid, drain.user) for drain in wanted.leaving)
     behind = {(access.uid, access.vm): access for access in wanted.accesses}
-    for key in sorted({*want, *have}):
+    for key in sorted(key for key in {*want, *have} if not same(want.get(key), have.get(key))):
         held, wished = have.get(key), want.get(key)
-        if same(wished, held):
-            continue
         vm = (wished or held).vm or wanted.vm_at(key.address, key.port)
         who = users.get(key.uid) or f"UID {key.uid}"
         foreign = "" if key.gid == wanted.gid else f" with GID {key.gid}"

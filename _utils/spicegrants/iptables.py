@@ -38,6 +38,7 @@ NFLOG_GROUP = 20002
 # Options that only load what a following one needs, or say what is said by another word.
 _SILENT = {"-m", "--match"}
 _LIMIT = ("-m", "limit", "--limit", "30/min", "--limit-burst", "30")
+_QUOTING = set("\"'\\")
 _FAMILIES = {4: "IPv4", 6: "IPv6"}
 
 Words = tuple[str, ...]
@@ -82,6 +83,8 @@ def is_ours(chain: str) -> bool:
     return chain in CHAINS or xttimes.is_timed(chain)
 
 
+# The same few addresses, over and over.
+@functools.lru_cache(maxsize=1024)
 def _host(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text, strict=False))
@@ -100,7 +103,8 @@ def parse(text: str) -> dict[str, list[Rule]]:
             chains[line[1:].split()[0]] = []
         elif line.startswith("["):
             try:
-                counters, _, chain, *words = shlex.split(line)
+                # The shell's rules take their time, and most lines need none of them.
+                counters, _, chain, *words = shlex.split(line) if _QUOTING & set(line) else line.split()
                 packets, octets = map(int, counters.strip("[]").split(":"))
                 chains[chain].append(Rule(tuple(words), packets, octets))
             except (ValueError, KeyError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 import zoneinfo
 
@@ -56,6 +57,8 @@ def _parsed(text: str) -> datetime.date | None:
         return None
 
 
+# Many elements share their times.
+@functools.lru_cache(maxsize=4096)
 def iso(moment: int) -> str:
     """Spell a moment in UTC."""
     return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -42,6 +42,11 @@ _IPS = {
 }
 
 
+def is_ours(body: Object) -> bool:
+    """Tell whether an object of a listing, without its kind, is in our table."""
+    return (body.get("family"), body.get("table")) == (FAMILY, TABLE)
+
+
 def skeleton(wanted: Wanted) -> list[Object]:
     """Return table, sets, maps, chains and rules, without the elements of the grant maps and chains that say when."""
     own = {"family": FAMILY, "table": TABLE}

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spicegrants import iptables, nftables
+from spicegrants import iptables, moments, nftables
+from spicegrants.access import Times
 from spicegrants.guard import Element, Key
+from spicegrants.times import Windows
 
 _FIELDS = {"skuid": "uid", "skgid": "gid", "daddr": "address", "dport": "port"}
 _OPTIONS = {"--uid-owner": "uid", "--gid-owner": "gid", "-d": "address", "--dport": "port"}
 
 
-def ours(elements: Mapping[Key, Element]) -> list[dict[str, Any]]:
-    """Return the elements of our grants as plain dicts."""
+def ours(elements: Mapping[Key, Element], chains: Mapping[str, Times | None]) -> list[dict[str, Any]]:
+    """Return the elements of our grants as plain dicts.
+
+    One that leads to one of ``chains`` has that chain's name for its verdict, and its times.
+    """
     return [
         {
             "uid": key.uid,
@@ -22,12 +27,24 @@ def ours(elements: Mapping[Key, Element]) -> list[dict[str, Any]]:
             "port": key.port,
             "vm": element.vm,
             "verdict": element.verdict,
+            **(_spelled(chains[element.verdict]) if element.verdict in chains else {}),
             "packets": element.packets,
             "bytes": element.bytes,
             "foreign": False,
         }
         for key, element in sorted(elements.items())
     ]
+
+
+def _spelled(times: Times | None) -> dict[str, Any]:
+    """Return when something may be opened, and when what is open may go on; ``None`` if that cannot be said."""
+    if times is None:
+        return {"times": None, "lasting": None}
+    return {"times": _ranges(times.opened), "lasting": _ranges(times.lasting)}
+
+
+def _ranges(windows: Windows) -> list[list[str]]:
+    return [[moments.iso(start), moments.iso(end)] for start, end in windows]
 
 
 def foreign_rules(table: iptables.Table, family: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ OTHER = {"table": "ip other", "chain": "o", "foreign": True}
 
 
 def test_our_elements():
-    assert owners.ours(nftables.elements(RECORDED))[0] == {
+    assert owners.ours(nftables.elements(RECORDED), {})[0] == {
         "uid": 1021,
         "gid": 995,
         "address": "192.168.2.2",
@@ -23,7 +23,7 @@ def test_our_elements():
         "bytes": 60,
         "foreign": False,
     }
-    assert [(rule["uid"], rule["address"]) for rule in owners.ours(nftables.elements(RECORDED))] == [
+    assert [(rule["uid"], rule["address"]) for rule in owners.ours(nftables.elements(RECORDED), {})] == [
         (1021, "192.168.2.2"),
         (1021, "2001:db8::2"),
         (1022, "192.168.2.2"),
@@ -109,4 +109,4 @@ def test_rules_without_an_owner_are_left_out(expression):
 
 
 def test_an_empty_ruleset():
-    assert owners.ours({}) == [] and owners.foreign([]) == []
+    assert owners.ours({}, {}) == [] and owners.foreign([]) == []

@@ -42,8 +42,8 @@ class Nftables:
     def rules(self, foreign: bool) -> list[dict[str, Any]]:
         """Return our elements and, if asked for, other tables' owner-match rules."""
         objects = _listed(["list", "ruleset"])
-        own = [entry for entry in objects if entry.get("map", {}).get("table") == nftables.TABLE]
-        return owners.ours(nftables.elements(own)) + (owners.foreign(objects) if foreign else [])
+        own = [entry for entry in objects if any(map(nftables.is_ours, entry.values()))]
+        return owners.ours(nftables.elements(own), nftables.chains(own)) + (owners.foreign(objects) if foreign else [])
 
     def denied(self) -> Mapping[Key, int]:
         """Return how many packets of whom were refused within the last hour."""

@@ -5,6 +5,7 @@ There are two implementations, with rules of their own each: ``iptables-nft`` an
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import shutil
@@ -54,7 +55,10 @@ class Iptables:
     def rules(self, foreign: bool) -> list[dict[str, Any]]:
         """Return the rules of grants and, if asked for, other chains' owner-match rules."""
         tables = sorted(self._tables().items())
-        found = owners.ours({key: held for _, table in tables for key, held in iptables.elements(table).items()})
+        own = [owners.ours(iptables.elements(table), iptables.chains(table)) for _, table in tables]
+        found = sorted(
+            (rule for rules in own for rule in rules), key=operator.itemgetter("uid", "gid", "address", "port")
+        )
         for version, table in tables if foreign else ():
             found += owners.foreign_rules(table, {4: "ip", 6: "ip6"}[version])
         return found
