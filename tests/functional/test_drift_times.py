@@ -1,10 +1,12 @@
 """What is done behind our back to the chains that say when: predicted, repaired, and nothing else touched."""
 
 import datetime
+import json
 
 import pytest
 
 from functional.office import ADDRESS, ADDRESS6, GROUP, article, changed, sentences
+from functional.test_connections import HAMMER, _program
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 TODAY = datetime.datetime.now(datetime.timezone.utc).date()
@@ -18,10 +20,14 @@ def _schedule(**days):
     return {"days": ["mon-sun"], "hours": ["00:00-24:00"], "zone": "UTC", **days}
 
 
+def _later(days):
+    return _schedule(**{"except": [_days(-2, days)]})
+
+
 # One is open these days, the other is not, wherever the hands of the clock are.
 PILLAR = changed(
     article(),
-    schedules={"now": _schedule(), "later": _schedule(**{"except": [_days(-2, 2)]})},
+    schedules={"now": _schedule(), "later": _later(2)},
     grants={
         "myself-debianx": {"user": "myself", "vm": "debianx", "schedule": "later"},
         "mybro-leaptest": {"user": "mybro", "vm": "leaptest", "schedule": "now"},
@@ -79,6 +85,23 @@ def test_another_time_in_pillar_is_one_sentence(shared):
     assert SETS in sentences(result["changes"])
     assert _packets(shared) == before
     assert shared.apply()["changes"] == {}
+
+
+def test_no_moment_is_open_or_closed_while_times_change(shared):
+    """While the chain behind it is filled anew, an open window refuses nobody, and a closed one lets nobody through."""
+    granted = _program(shared.client, HAMMER, ADDRESS, 20004, user="mybro", group=GROUP)
+    closed = _program(shared.client, HAMMER, ADDRESS, 20002, user="myself", group=GROUP)
+    with granted as good, closed as bad:
+        for last in (3, 4, 5, 6):
+            schedules = {"now": _schedule(**{"except": [_days(3, last)]}), "later": _later(last)}
+            said = sentences(shared.applied(changed(PILLAR, schedules=schedules))["changes"])
+            assert SETS in said and "sets the times of chain schedule_now" in said
+        counts = []
+        for process in (good, bad):
+            process.stdin.close()
+            counts.append(json.loads(process.stdout.readline()))
+    assert counts[0]["refused"] == 0 and counts[0]["open"] > 100
+    assert counts[1]["open"] == 0 and counts[1]["refused"] > 100
 
 
 def test_a_chain_that_nobody_wants_is_removed(keeper, shared):
