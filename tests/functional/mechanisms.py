@@ -3,10 +3,80 @@
 import re
 
 
+class NftablesTimes:
+    """What is done to chains of nftables that say when."""
+
+    def empty(self, office, name):
+        """Take its rules."""
+        office.nft("flush", "chain", "inet", "spice_grant", name)
+
+    def open_always(self, office, name):
+        """Let everything pass before it asks for the time."""
+        office.nft("insert", "rule", "inet", "spice_grant", name, "accept")
+
+    def widen(self, office, name):
+        """Make its first window start long ago, and end in ten years."""
+        self.empty(office, name)
+        rule = 'meta time "2020-01-01 00:00:00"-"2036-01-01 00:00:00" accept'
+        office.nft("add", "rule", "inet", "spice_grant", name, rule)
+
+    def lead_astray(self, office, name):
+        """Have the first user's IPv4 element lead to another chain than this."""
+        key = f"1021 . {office.gid()} . 192.168.2.2 . 20002"
+        other = "schedule_now"
+        office.nft("delete", "element", "inet", "spice_grant", "grants4", f"{{ {key} : jump {name} }}")
+        text = f'{{ {key} comment "debianx" : jump {other} }}'
+        office.nft("add", "element", "inet", "spice_grant", "grants4", text)
+
+    def add(self, office):
+        """Make another one, that opens everything, if anything led to it."""
+        office.nft("add", "chain", "inet", "spice_grant", "schedule_more")
+        office.nft("add", "rule", "inet", "spice_grant", "schedule_more", "accept")
+
+
+class IptablesTimes:
+    """What is done to chains of iptables that say when, for IPv4."""
+
+    def _chain(self, office, name):
+        listed = office.client.run(["iptables-save", "-t", "filter"]).stdout.splitlines()
+        (line,) = [line for line in listed if f"--comment {name} " in line]
+        return line.split()[1]
+
+    def empty(self, office, name):
+        """Take its rules."""
+        office.client.run(["iptables", "--wait", "-F", self._chain(office, name)])
+
+    def open_always(self, office, name):
+        """Let everything pass before it asks for the time."""
+        office.client.run(["iptables", "--wait", "-I", self._chain(office, name), "-p", "tcp", "-j", "RETURN"])
+
+    def widen(self, office, name):
+        """Make its first window start long ago, and end in ten years."""
+        dates = ["--datestart", "2020-01-01T00:00:00", "--datestop", "2036-01-01T00:00:00"]
+        office.client.run(
+            ["iptables", "--wait", "-R", self._chain(office, name), "1", "-m", "time", *dates, "-j", "RETURN"]
+        )
+
+    def lead_astray(self, office, name):
+        """Have the first user's IPv4 rule lead to another chain than this."""
+        chain, other = self._chain(office, name), self._chain(office, "schedule_now")
+        rules = office.client.run(["iptables", "-S", "SPICE-GRANT"]).stdout.splitlines()
+        (rule,) = [rule for rule in rules if rule.endswith(f"-g {chain}")]
+        words = rule.split()[2:-1]
+        office.client.run(["iptables", "--wait", "-D", "SPICE-GRANT", *words, chain])
+        office.client.run(["iptables", "--wait", "-I", "SPICE-GRANT", *words, other])
+
+    def add(self, office):
+        """Make another one, that opens everything, if anything led to it."""
+        office.client.run(["iptables", "--wait", "-N", "SPICE-GRANT-T-0123456789"])
+        office.client.run(["iptables", "--wait", "-A", "SPICE-GRANT-T-0123456789", "-j", "RETURN"])
+
+
 class Nftables:
     """The table of our own."""
 
     name = "nftables"
+    times = NftablesTimes()
     programs = ("nft",)
 
     def prepare(self, office):
@@ -37,6 +107,7 @@ class Iptables:
     """The chains of our own, in either implementation."""
 
     programs = ("iptables", "ip6tables")
+    times = IptablesTimes()
 
     def __init__(self, variant):
         self.name = f"iptables-{variant}"

@@ -97,6 +97,8 @@ class Kernel:
             ((kind, body),) = entry.items()
             if verb == "flush":
                 self._flush(kind, body)
+            elif (verb, kind) == ("delete", "chain"):
+                self._delete_chain(body["name"])
             elif kind == "table":
                 if verb == "delete":
                     assert self.objects is not None, "there is no table to delete"
@@ -118,8 +120,20 @@ class Kernel:
     def _flush(self, kind, body):
         if kind == "table":
             self.objects = [entry for entry in self.objects if "rule" not in entry]
+        elif kind == "chain":
+            assert self._has(kind, body["name"]), f"there is no chain {body['name']}"
+            self.objects = [entry for entry in self.objects if entry.get("rule", {}).get("chain") != body["name"]]
         else:
             self._set(body["name"])["elem"] = []
+
+    def _delete_chain(self, name):
+        """Delete a chain, which the kernel refuses as long as anything leads to it, or it has rules that do."""
+        rules = [entry["rule"] for entry in self.objects if "rule" in entry]
+        assert not [rule for rule in rules if rule["chain"] == name], f"chain {name} has rules"
+        leading = [expression for rule in rules for expression in rule["expr"]]
+        leading += [element[1] for held in self.elements.values() for element in held.values()]
+        assert name not in map(_target, leading), f"something leads to chain {name}"
+        self.objects = [entry for entry in self.objects if entry.get("chain", {}).get("name") != name]
 
     def _set(self, name):
         return next(entry["set"] for entry in self.objects if entry.get("set", {}).get("name") == name)
@@ -137,6 +151,8 @@ class Kernel:
                 del held[concat]
             else:
                 assert concat not in held, f"{concat} is an element already"
+                target = _target(element[1])
+                assert target is None or self._has("chain", target), f"there is no chain {target}"
                 held[concat] = value
 
     def listing(self, packets=0):
@@ -147,6 +163,8 @@ class Kernel:
         for handle, entry in zip(itertools.count(1), copy.deepcopy(self.objects)):
             ((kind, body),) = entry.items()
             body["handle"] = handle
+            if kind == "rule":
+                body["expr"] = list(map(_listed, body["expr"]))
             if kind == "map" and self.elements.get(body["name"]):
                 counter = {"counter": {"packets": packets, "bytes": packets * 60}}
                 body["elem"] = [
@@ -159,6 +177,23 @@ class Kernel:
                     del body["elem"]
             objects.append(entry)
         return objects
+
+
+def _target(verdict):
+    """Return the chain to which a verdict leads, if it does."""
+    return next((verdict[kind]["target"] for kind in ("jump", "goto") if verdict.get(kind)), None)
+
+
+def _listed(expression):
+    """Return an expression as nft lists it: moments as text, without the zone, which is UTC."""
+    if expression.get("match", {}).get("left") != {"meta": {"key": "time"}}:
+        return expression
+    right = expression["match"]["right"]
+    ranges = right.get("set", [right])
+    listed = [
+        {"range": [f"{datetime.fromtimestamp(at, timezone.utc):%F %T}" for at in each["range"]]} for each in ranges
+    ]
+    return {"match": {**expression["match"], "right": {"set": listed} if "set" in right else listed[0]}}
 
 
 def cvtsudoers(text):

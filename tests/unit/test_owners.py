@@ -6,6 +6,9 @@ import pathlib
 import pytest
 
 from spicegrants import nftables, owners
+from spicegrants.access import Times
+from spicegrants.guard import Element, Key
+from unit.timed import TODAY
 
 RECORDED = json.loads(pathlib.Path(__file__).with_name("recorded").joinpath("ruleset.json").read_text(encoding="utf-8"))
 OTHER = {"table": "ip other", "chain": "o", "foreign": True}
@@ -110,3 +113,17 @@ def test_rules_without_an_owner_are_left_out(expression):
 
 def test_an_empty_ruleset():
     assert owners.ours({}, {}) == [] and owners.foreign([]) == []
+
+
+def test_elements_that_are_open_at_some_times_show_them():
+    """As the chain holds them that they lead to; where it holds something else, that cannot be said."""
+    times = Times(((TODAY, TODAY + 3600),), ((TODAY, TODAY + 5400),))
+    chains = {"schedule_evenings": times, "schedule_altered": None}
+    keys = [Key(uid, 995, "192.168.2.2", 20002) for uid in (1, 2, 3)]
+    verdicts = ("schedule_evenings", "schedule_altered", "accept")
+    timed, altered, always = owners.ours(dict(zip(keys, map(Element, verdicts))), chains)
+    assert timed["verdict"] == "schedule_evenings"
+    assert timed["times"] == [["2026-11-24T00:00:00Z", "2026-11-24T01:00:00Z"]]
+    assert timed["lasting"] == [["2026-11-24T00:00:00Z", "2026-11-24T01:30:00Z"]]
+    assert altered["times"] is None and altered["lasting"] is None
+    assert "times" not in always and "lasting" not in always
