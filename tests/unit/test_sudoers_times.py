@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spicegrants import pillar, sudoers
@@ -171,6 +171,8 @@ def test_aliases_are_named_for_their_console(vm, alias, sudo_tools):
     assert set(cvtsudoers(sudoers.render(compiled))["Command_Aliases"]) == {"SPICE_GRANT", f"SPICE_GRANT_{alias}"}
 
 
+@example(["a-41", "aA"])
+@example(["a-b", "a_b", "a.b", "a--b"])
 @given(st.lists(names, min_size=2, max_size=8, unique=True))
 def test_no_two_consoles_have_one_alias(vms):
     data = changed(article(), **TIMED, vms={}, grants={})
