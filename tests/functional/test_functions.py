@@ -254,6 +254,7 @@ def test_sudo_rules_of_others_are_reported(shared, call):
             "viewer": VIEWER,
             "argument": argument,
             "nopasswd": user == "mybro",
+            "windows": None,
             "foreign": False,
         }
         for user, vm in (("mybro", "leaptest"), ("myself", "debianx"))

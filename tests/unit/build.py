@@ -10,11 +10,21 @@ from datetime import datetime, timezone
 from spicegrants import pillar, sudoers
 from spicegrants.compile import compile_policy
 from spicegrants.inventory import Account, Group, Inventory
-from spicegrants.times import FIRST, LAST
+from spicegrants.moments import EARLIEST
+from spicegrants.times import DAY, FIRST, LAST
 
 VIEWER = "/usr/bin/remote-viewer"
 GID = 995
 PEM = "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU\nQmFzZTY0\n-----END CERTIFICATE-----\n"
+
+EVENINGS = {"days": "mon-fri", "hours": "18:00-22:00", "zone": "Europe/Berlin"}
+# Where nothing else is said, times are worked out on 2020-01-01: from two days before it to two days after.
+TIMED = {
+    "time": {"zone": "Europe/Berlin", "horizon": "2d"},
+    "schedules": {"evenings": EVENINGS},
+    "grants__myself-debianx__schedule": "evenings",
+}
+EVENING_WINDOWS = tuple((EARLIEST + days * DAY + 61200, EARLIEST + days * DAY + 75600) for days in (-2, -1, 0, 1))
 
 
 def article():

@@ -8,6 +8,7 @@ import pytest
 
 from spicegrants import nftables
 from unit.build import Kernel, wanted
+from unit.desk import Desk
 
 # A busy machine is not an error, and no run depends on the one before.
 _PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.generate, hypothesis.Phase.shrink)
@@ -39,3 +40,9 @@ def kernel():
     held = Kernel()
     held.load(nftables.plan(wanted(), None).commands)
     return held
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A user's desk for the launcher."""
+    return Desk(tmp_path, monkeypatch)

@@ -1,12 +1,14 @@
 """Why a user may, or may not, open a console: each layer's answer."""
 
+import dataclasses
+
 import pytest
 
 from spicegrants import explain, sudoers
 from spicegrants.bystanders import Cause, Obstacle
 from spicegrants.errors import Finding
 from spicegrants.moments import EARLIEST as NOW
-from unit.build import GID, wanted
+from unit.build import EVENING_WINDOWS, GID, TIMED, wanted
 
 BOTH = {"mysrv": ("192.168.2.2", "2001:db8::2")}
 
@@ -181,6 +183,71 @@ def test_sudo_by_rules_of_others(held):
 def test_sudo_refuses():
     assert sudo([], False) == {"answer": "refused", "why": "no rule"}
     assert sudo(OURS, False) == {"answer": "refused", "why": "our rule is there, but another overrules it"}
+
+
+MIDDLE = EVENING_WINDOWS[1][0] + 60
+ASKED = "asks for the user's own password"
+
+
+def at(moment, allowed, now=MIDDLE, held=None, **limits):
+    """Ask sudo's answer of a moment, where the rules are open in the evenings."""
+    changes = {**TIMED, **{f"grants__myself-debianx__{name}": value for name, value in limits.items()}}
+    compiled = dataclasses.replace(wanted(changes), now=now)
+    rules = sudoers.rules(compiled) if held is None else held
+    return explain.sudo(compiled, "myself", "debianx", rules, allowed, moment)
+
+
+def test_sudo_says_until_when_our_rules_allow_it():
+    said = {"answer": "allowed", "why": f"2 exact rule(s); {ASKED}; until Tue 2019-12-31 22:00 Europe/Berlin"}
+    assert at(MIDDLE, True) == at(None, True) == said
+
+
+def test_sudo_says_when_our_rules_open():
+    before = EVENING_WINDOWS[1][0] - 1
+    why = "our rule is closed at this moment; it opens Tue 2019-12-31 18:00 Europe/Berlin"
+    assert at(before, False, before) == at(None, False, before) == {"answer": "refused", "why": why}
+
+
+def test_sudo_beyond_the_last_window():
+    end = EVENING_WINDOWS[-1][1]
+    assert at(end, False, end) == {
+        "answer": "refused",
+        "why": "our rule is closed at this moment; it does not open again",
+    }
+
+
+def test_sudo_allows_while_our_rules_are_closed():
+    end = EVENING_WINDOWS[1][1]
+    assert at(end, True, end) == {"answer": "allowed", "why": "by a rule of another file, not by ours"}
+
+
+def test_sudo_refuses_while_our_rules_are_open():
+    assert at(MIDDLE, False)["why"] == "our rule is there, but another overrules it"
+
+
+@pytest.mark.parametrize("allowed", [True, False, None])
+def test_of_another_moment_sudo_is_not_asked(allowed):
+    """What it says now does not count: our file answers."""
+    start, end = EVENING_WINDOWS[2]
+    assert at(start, allowed)["answer"] == at(end - 1, allowed)["answer"] == "allowed"
+    assert at(start - 1, allowed)["answer"] == at(end, allowed)["answer"] == "refused"
+    assert at(start, allowed)["why"] == f"2 exact rule(s); {ASKED}; until Wed 2020-01-01 22:00 Europe/Berlin"
+    assert at(end, allowed)["why"].endswith("it opens Thu 2020-01-02 18:00 Europe/Berlin")
+    assert at(start, allowed, held=[]) == {"answer": "refused", "why": "no rule"}
+
+
+def test_of_another_moment_some_rules_are_open():
+    first, second = (rule for rule in sudoers.rules(wanted(TIMED)) if rule.user == "myself")
+    held = [first, dataclasses.replace(second, windows=EVENING_WINDOWS[:2])]
+    said = {"answer": "in doubt", "why": "our file lets some of the calls, and refuses others"}
+    assert at(EVENING_WINDOWS[2][0], True, held=held) == said
+
+
+def test_what_sudo_says_is_of_what_the_file_holds():
+    """Not of what it should hold."""
+    held = [dataclasses.replace(rule, windows=EVENING_WINDOWS[:1]) for rule in sudoers.rules(wanted(TIMED))]
+    assert at(EVENING_WINDOWS[0][0], None, held=held)["answer"] == "allowed"
+    assert at(EVENING_WINDOWS[2][0], None, held=held)["answer"] == "refused"
 
 
 # The viewer, and all together

@@ -1,82 +1,16 @@
 """The launcher: as a user starts it, with sudo, dialogs and terminal replaced."""
 
 import ast
-import json
 import subprocess
 import sys
 
 import pytest
 
 from spicegrants import launcher, viewer
-from unit.build import VIEWER, wanted
+from unit.build import wanted
+from unit.desk import call
 
 TWO = {"debianx": False, "leaptest": True}
-
-
-class Started(BaseException):
-    """Sudo took over: exec does not return."""
-
-
-class Stream:
-    def __init__(self, terminal):
-        self.terminal = terminal
-
-    def isatty(self):
-        return self.terminal
-
-
-class Desk:
-    """A user's desk: his menu, his terminal, the programs that he has."""
-
-    def __init__(self, directory, patch):
-        self.menu = directory / "1021"
-        self.patch = patch
-        self.programs = {}
-        self.dialogs = []
-        self.chosen = ""
-        patch.setattr(launcher, "MENUS", str(directory))
-        patch.setattr(launcher.os, "getuid", lambda: 1021)
-        patch.setattr(launcher.os, "execv", self.execv)
-        patch.setattr(launcher.shutil, "which", self.programs.get)
-        patch.setattr(launcher.subprocess, "run", self.run)
-        patch.delenv("SUDO_ASKPASS", raising=False)
-        patch.setenv("DISPLAY", ":0")
-        self.terminal(True)
-
-    def terminal(self, there):
-        self.patch.setattr(sys, "stdin", Stream(there))
-
-    def grants(self, **consoles):
-        """Write the menu; a console by name and whether its password is asked."""
-        entries = {
-            name: {"file": f"/etc/spice-grant/vms/{name}.vv", "password": password, "grants": [name]}
-            for name, password in consoles.items()
-        }
-        self.menu.write_text(json.dumps({"group": "spicegrp", "viewer": VIEWER, "consoles": entries}), encoding="utf-8")
-
-    def execv(self, program, arguments):
-        raise Started(program, arguments)
-
-    def run(self, command, **options):
-        self.dialogs.append(command)
-        return subprocess.CompletedProcess(command, 0, stdout=f"{self.chosen}\n")
-
-    def opened(self, *arguments):
-        """Start the launcher, which must start sudo; return sudo's arguments."""
-        with pytest.raises(Started) as caught:
-            launcher.main(list(arguments))
-        program, command = caught.value.args
-        assert program == command[0] == "/usr/bin/sudo"
-        return command[1:]
-
-
-@pytest.fixture
-def desk(tmp_path, monkeypatch):
-    return Desk(tmp_path, monkeypatch)
-
-
-def call(name):
-    return ["-g", "spicegrp", "--", VIEWER, "--", f"/etc/spice-grant/vms/{name}.vv"]
 
 
 def test_one_console_opens_straight_away(desk):

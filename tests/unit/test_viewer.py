@@ -5,10 +5,13 @@ import json
 import pytest
 
 from spicegrants import sudoers, viewer
+from spicegrants.compile import compile_policy
 from spicegrants.files import Directory, File, Link, Other, difference
 from spicegrants.inventory import Account
+from spicegrants.moments import EARLIEST
+from spicegrants.times import DAY, LAST
 from spicegrants.viewer import Program, ViewerLive
-from unit.build import GID, VIEWER, inventory, key_file, wanted
+from unit.build import EVENING_WINDOWS, GID, TIMED, VIEWER, inventory, key_file, policy, wanted
 
 LAUNCHER = b"#!/usr/bin/python3 -I\n"
 VMS = "/etc/spice-grant/vms"
@@ -97,6 +100,24 @@ def test_menu():
             "leaptest": {"file": f"{VMS}/leaptest.vv", "password": False, "grants": ["more"], "windows": None},
         },
     }
+
+
+def test_menu_with_times():
+    compiled = wanted(
+        {**TIMED, "grants__more": {"user": "myself", "vm": "leaptest", "valid_from": "2020-01-01T08:00Z"}}
+    )
+    mine = [access for access in compiled.accesses if access.uid == 1021]
+    consoles = json.loads(viewer.menu_text(compiled, mine))["consoles"]
+    assert consoles["debianx"]["windows"] == [list(span) for span in EVENING_WINDOWS]
+    assert consoles["leaptest"]["windows"] == [[EARLIEST + 8 * 3600, LAST]]
+
+
+def test_menu_of_what_never_opens_again():
+    """He keeps it in his menu, which says so."""
+    declared = policy(**TIMED, **{"grants__myself-debianx__valid_until": "2020-01-02T18:00Z"})
+    compiled = compile_policy(declared, inventory(), now=EARLIEST + 5 * DAY, day=EARLIEST + 5 * DAY)
+    mine = [access for access in compiled.accesses if access.uid == 1021]
+    assert json.loads(viewer.menu_text(compiled, mine))["consoles"]["debianx"]["windows"] == []
 
 
 def test_entries_let_nobody_read_what_is_not_his():

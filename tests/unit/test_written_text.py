@@ -15,6 +15,7 @@ from spicegrants.compile import compile_policy
 from spicegrants.errors import PolicyError
 from spicegrants.host import sudo
 from spicegrants.inventory import Account, Group
+from spicegrants.times import ALWAYS
 from unit.build import PEM, article, changed, cvtsudoers, inventory, key_file, visudo, wanted
 from unit.strategies import accounts, dotted, hostile, hosts, lines, names, paths, pillars, systems, text
 
@@ -31,10 +32,17 @@ def check_sudoers(compiled):
     meant = sudoers.rules(compiled)
     read = sudoers.parse(tree)
     assert sorted(read) == sorted(meant) and len(set(meant)) == len(meant)
-    entries = [entry for spec in tree.get("User_Specs", []) for entry in spec["Cmnd_Specs"]]
-    assert sum(len(entry["Commands"]) for entry in entries) == len(meant)
+    aliases = tree.get("Command_Aliases", {})
+    told = [
+        (len(spec["User_List"]), command)
+        for spec in tree.get("User_Specs", [])
+        for entry in spec["Cmnd_Specs"]
+        for command in entry["Commands"]
+    ]
+    told = [users * len(aliases[command["cmndalias"]]) if "cmndalias" in command else users for users, command in told]
+    assert sum(told) == sum(len(rule.windows) for rule in meant)
     assert set(tree) <= {"Defaults", "Command_Aliases", "User_Specs"}
-    assert set(tree.get("Command_Aliases", {})) <= {sudoers.ALIAS}
+    assert all(name == sudoers.ALIAS or name.startswith(f"{sudoers.ALIAS}_") for name in aliases)
     for default in tree.get("Defaults", []):
         assert default["Binding"] == [{"cmndalias": sudoers.ALIAS}]
     for spec in tree.get("User_Specs", []):
@@ -64,11 +72,12 @@ def check_files(compiled):
             assert (entry.mode, entry.gid, entry.reader) == (0o640, 0, int(path.rpartition("/")[2]))
     may = {}
     for access in compiled.accesses:
+        windows = compiled.times(access).opened
         may.setdefault(access.uid, {})[access.vm] = {
             "file": f"/etc/spice-grant/vms/{access.vm}.vv",
             "password": not access.nopasswd,
             "grants": list(access.grants),
-            "windows": None,
+            "windows": None if windows == ALWAYS else [list(span) for span in windows],
         }
     assert consoles == may
     assert {path for path in entries if "/.." in path or "//" in path} == set()
