@@ -130,10 +130,8 @@ def judged(policy: Policy, access: Access, moment: int) -> Decision:
         for name, term in zip(access.grants, access.terms)
         if contains(opened(policy.schedules, term, stretch), moment)
     )
-    return Decision(
-        is_open,
-        not is_open and contains(found.lasting, moment),
-        next_edge(found.opened, moment),
-        at_work or access.grants,
-        access,
-    )
+    until = next_edge(found.opened, moment)
+    if until == stretch[1] and contains(times(policy, access, (stretch[0], until + 1)).opened, until):
+        # Nothing ends there, it is only not worked out any further.
+        until = None
+    return Decision(is_open, not is_open and contains(found.lasting, moment), until, at_work or access.grants, access)

@@ -1,7 +1,5 @@
 """What is said of times in which nothing opens, though nothing is wrong."""
 
-import time
-
 import pytest
 
 from spicegrants import decide
@@ -68,22 +66,3 @@ def test_schedules_of_grants_that_have_ended_are_not_named():
 
 def test_nothing_is_said_by_a_clock_that_was_never_set():
     assert said(1000, None, **{"grants__myself-debianx__valid_until": "2026-11-18T18:00+01:00"}) == []
-
-
-def test_it_costs_next_to_nothing():
-    grants = {
-        f"g{number}": {
-            "user": "myself",
-            "vm": "debianx",
-            "schedule": f"s{number % 50}",
-            "valid_until": "2026-11-29T00:00Z",
-        }
-        for number in range(1000)
-    }
-    schedules = {f"s{number}": {**EVENINGS, "hours": f"{number % 24:02}:{number:02}-24:00"} for number in range(50)}
-    wanted = compile_policy(policy(grants=grants, schedules=schedules), inventory(), now=NOW, day=decide.day_of(NOW))
-    for access in wanted.accesses:
-        wanted.times(access)  # what every run does
-    started = time.perf_counter()
-    assert notes(wanted) == []
-    assert time.perf_counter() - started < 0.05

@@ -49,6 +49,12 @@ def test_an_entry_says_what_holds_and_what_changes_next(at, is_open, state):
     assert found["grants"] == {"myself-debianx": {"when": "by schedule work", "owner": "the boss", "ticket": "T-1"}}
 
 
+def test_what_never_closes_has_no_next_change():
+    """Though the rules for it are made for some weeks only."""
+    made = wanted(changed(TIMED, schedules__work={"days": "mon-sun", "hours": "00:00-24:00"}))
+    assert entry(made, MONDAY)["state"] == "open"
+
+
 def test_a_loan_is_told_from_a_grant():
     loan = Loan("myself", "debianx", MONDAY, MONDAY + 7200, "year-end")
     found = entry(wanted(loans=[loan]), MONDAY)

@@ -1,5 +1,6 @@
 """Times as the core works them out, against a walk over the minutes."""
 
+import copy
 import datetime
 import itertools
 
@@ -99,7 +100,17 @@ class Model:
             edges |= {edge for edge in ends if edge is not None}
         now = self.open(user, vm, moment)
         later = (edge for edge in sorted(edges) if edge > moment)
-        return next((edge for edge in later if self.open(user, vm, edge) != now), None)
+        found = next((edge for edge in later if self.open(user, vm, edge) != now), None)
+        # Where nothing further is worked out nothing need end.
+        if found == (self.day + self.horizon) * 86400 and self.one_day_more().open(user, vm, found):
+            return None
+        return found
+
+    def one_day_more(self):
+        """Return a model that works out a day more."""
+        longer = copy.copy(self)
+        longer.horizon, longer.minutes = self.horizon + 1, {}
+        return longer
 
 
 def seconds(text):
