@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from functional.office import ADDRESS, ADDRESS6, GROUP, UIDS, article, changed
+from functional.office import ADDRESS, ADDRESS6, GROUP, UIDS, article, changed, sentences
 from functional.test_connections import TALK, _program, _say
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
@@ -157,6 +157,26 @@ def test_a_window_opens_and_closes_on_time(shared, boot):
     )
     assert max(opened, closed) < TOLERANCE
     assert shared.minion.call("spice_firewall.plan") == {}
+
+
+def test_a_grant_that_goes_leaves_its_grace(shared):
+    """The run that takes it away closes the port; what is open goes on for the grace, and the kernel ends that."""
+    grant = {"user": "myself", "vm": "debianx", "on_end": "drain", "grace": f"{LEAD}s"}
+    shared.applied(changed(PILLAR, grants={"graceful": grant}))
+    with _open(shared, "debianx") as session:
+        assert session.stdout.readline().strip() == "open"
+        assert _say(session, "hello") == "answered"
+        before = time.time()
+        said = sentences(shared.applied(changed(PILLAR, grants={}))["changes"])
+        assert f"closes {ADDRESS} port 20002 to myself, whose open sessions may go on" in said
+        until = time.time() + LEAD
+        assert shared.apply()["changes"] == {}
+        assert shared.reach("myself", GROUP, ADDRESS, 20002) == "refused"
+        shared.minion.stop()
+        _wait(before + LEAD - 1)
+        assert _say(session, "still in grace") == "answered"
+        _wait(until + 1)
+        assert _say(session, "after the grace") == "ended"
 
 
 def _open(office, vm):

@@ -117,6 +117,14 @@ def test_the_script_is_one_that_the_shell_reads(loading):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_programs_read_and_print_times_in_utc():
+    """Whatever zone the machine is in: nft would take its text for local time."""
+    script = boot.wanted_entries(boot.Loading({}, ("env",)))[boot.SCRIPT].content
+    environment = {"TZ": "Asia/Kolkata", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(["/bin/sh"], input=script, capture_output=True, check=True, env=environment)
+    assert b"TZ=UTC" in done.stdout.splitlines()
+
+
 @LOADINGS
 def test_nothing_from_pillar_but_numbers_is_in_the_script(loading):
     named = {"servers__mysrv__host": "other.example.com", "vms__debianx__host_subject": "$(id)"}
