@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,13 @@ def foreign(tree: dict[str, Any], granted: Iterable[Rule], viewers: Iterable[str
 
     Rules that say just what a granted rule says are left out, wherever they stand, and those of root: root needs none.
     """
-    known = {rule.timeless: rule.windows for rule in joined(granted)}
+    # Hardly a site has rules for which this must be known.
+    known = functools.cache(lambda: {rule.timeless: rule.windows for rule in joined(granted)})
     viewers = tuple(viewers)
     found = []
     for spec, commands in specs(tree):
         opened = [path for path in viewers if _opens(commands["Commands"], path, tree)]
-        if not opened or _granted(rules_in(spec, commands, tree), known):
+        if not opened or _granted(tuple(rules_in(spec, commands, tree)), known):
             continue
         who = _who(spec["User_List"], tree)
         if who not in ("root", "#0"):
@@ -47,10 +49,10 @@ def foreign(tree: dict[str, Any], granted: Iterable[Rule], viewers: Iterable[str
     return found
 
 
-def _granted(found: Iterable[Rule], known: Mapping[Rule, Windows]) -> bool:
+def _granted(found: Collection[Rule], known: Callable[[], Mapping[Rule, Windows]]) -> bool:
     """Tell whether rules let nobody do anything, nor at any time, that known ones do not."""
-    return all(
-        any(low <= start and end <= high for low, high in known.get(rule.timeless, NEVER))
+    return all(rule.user for rule in found) and all(
+        any(low <= start and end <= high for low, high in known().get(rule.timeless, NEVER))
         for rule in found
         for start, end in rule.windows
     )
