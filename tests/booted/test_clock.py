@@ -7,6 +7,7 @@ import time
 import pytest
 
 from spicegrants import alarm, moments, store
+from spicegrants.host.clock import AHEAD
 
 # Holds an idle session, and says when that ended.
 SESSION = """
@@ -129,7 +130,7 @@ def test_window_ends_on_time_and_its_user_was_warned(trial):
     end = int(time.time()) + 25
     window = {"valid_until": moments.iso(end), "warn": ["5s"], "vm": "debianx"}
     trial.apply(myself_debianx=window)
-    assert trial.armed() == end - 5
+    assert trial.armed() == end - 5 - AHEAD
     log = trial.session("myself", 20002)
     trial.no_salt()
     assert 0 <= trial.ended(log, end) < ON_TIME
@@ -162,7 +163,7 @@ def test_all_three_hold_over_a_reboot(trial):
     assert trial.tries("mybro", 20002) == "open"
     assert trial.tries("mybro", 20004) == "Connection refused"
     window, loan = trial.session("myself", 20002), trial.session("mybro", 20002)
-    assert trial.armed() == window_end
+    assert trial.armed() == window_end - AHEAD
     assert 0 <= trial.ended(window, window_end) < ON_TIME
     assert trial.tries("myself", 20002) == "Connection refused"
     assert trial.tries("mybro", 20002) == "open"
