@@ -202,4 +202,4 @@ def test_removal_leaves_nothing_that_would_start_it(trial):
     trial.workstation.salt("spice_grant.remove")
     listed = trial.booted.run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "spice-grant-*"]).stdout
     assert listed == ""
-    assert trial.booted.run(["find", "/etc/systemd", "/run/systemd", "-name", "*spice-grant*"]).stdout == ""
+    assert trial.booted.run(["find", "/etc/systemd", "/run/systemd", "-name", "*spice-grant-*"]).stdout == ""
