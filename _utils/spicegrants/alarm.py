@@ -24,8 +24,8 @@ _SERVICE, _NET = f"{UNITS}/{SERVICE}", f"{UNITS}/{NET}"
 _ENABLED = f"{UNITS}/timers.target.wants/{NET}"
 PATHS = (PROGRAM, _SERVICE, _NET, _ENABLED)
 _MAIN = b"import sys\n\nfrom spicegrants.host import clock\n\nsys.exit(clock.main())\n"
-# Messages outlive the run that sends them, as processes of their users: so only the main process is ever killed, nothing
-# is private that leads to a desktop, and users write where users do. It runs as often as it is asked to.
+# Messages outlive the run that sends them, as processes of their users: so only the main process is ever killed,
+# nothing is private that leads to a desktop, and users write where users do. It runs as often as it is asked to.
 _SERVICE_TEXT = f"""\
 [Unit]
 Description=Warns of the end of SPICE consoles' windows, and ends idle sessions at it
@@ -37,7 +37,7 @@ StartLimitIntervalSec=0
 Type=oneshot
 ExecStart=/usr/bin/python3 -I {PROGRAM}
 KillMode=process
-TimeoutStartSec=60
+TimeoutStartSec=300
 RuntimeDirectory=spice-grant
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from article.viewers import Viewer
 
 from scene import Machine, Minion, connect, tls
 from scene.consoles import Console
@@ -124,6 +125,22 @@ def unasked():
         office.pillar = pillar
         office.apply()
         yield office
+
+
+@pytest.fixture
+def viewers(unasked):
+    """Two users, each before his own console."""
+    need("ss", "xdotool", "xmessage")
+    found = []
+    try:
+        for display, (user, vm) in enumerate((("myself", "debianx"), ("mybro", "leaptest"))):
+            found.append(Viewer(unasked, user, vm, display))
+        for viewer in found:
+            viewer.waits_until_it_shows()
+        yield found
+    finally:
+        for viewer in found:
+            viewer.stop()
 
 
 @pytest.fixture

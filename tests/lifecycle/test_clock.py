@@ -129,6 +129,19 @@ def test_user_is_told_that_it_was_the_window(clock):
     assert said["process"]["Uid"].split() == ["1021"] * 4
 
 
+def test_user_is_told_although_the_kernel_was_first(clock):
+    """Somebody's packet was refused just at the end: nothing is left to be ended, and he is told all the same."""
+    need("notify-send", "dbus-daemon")
+    bus = Bus(clock.client, "myself")
+    session = clock.client.session("myself", "192.168.2.2", 20002)
+    clock.store(access("myself", "debianx", -60, 2))
+    running = clock.machine.popen(RUN)
+    time.sleep(1)
+    session.kill_tree()
+    assert running.wait(10) == 0
+    assert bus.next()["body"] == "Your access to the console of VM debianx has ended."
+
+
 def test_user_is_told_of_a_lock_that_a_run_did_not_live_to_see_through(clock):
     """It was stored, and then the run was killed."""
     need("notify-send", "dbus-daemon")

@@ -11,6 +11,7 @@ import os
 import pwd
 import sys
 import time
+from collections.abc import Iterable
 
 from spicegrants import agenda, notices, sessions, store
 from spicegrants.alarm import ALARM, NET, SERVICE
@@ -23,8 +24,10 @@ from spicegrants.sessions import Connection
 
 # When it last ran: what came before that has been announced.
 MOMENT = "/run/spice-grant/clock"
+# Seconds before a moment at which systemd starts the clock: so it has started by then, and has seen what is open.
+AHEAD = 1
 # Seconds: what is nearer is waited for, since systemd would start nothing that still runs.
-SOON = 2
+SOON = AHEAD + 2
 _SYSTEMD = "/run/systemd/system"
 
 
@@ -35,23 +38,26 @@ def main() -> int:
     """
     try:
         run.as_root()
+        seen: list[Connection] = []
         while True:
-            coming = tick()
-            left = None if coming is None else coming - time.time()
-            if left is None or left > SOON:
-                arm(coming)
+            coming, seen = tick(seen)
+            if coming is None or coming - time.time() > SOON:
+                alarm = None if coming is None else coming - AHEAD
+                arm(alarm)
                 # Whoever was held up until then does it himself.
-                if coming is None or time.time() < coming:
+                if alarm is None or time.time() < alarm:
                     return 0
-            elif left > 0:
-                time.sleep(left)
+            time.sleep(max(0.0, coming - time.time()))
     except SpiceGrantError as error:
         print(f"the times of SPICE consoles are not seen to: {error}", file=sys.stderr)
         return 1
 
 
-def tick() -> int | None:
-    """End and announce what is due; return the next moment at which something is, in seconds since 1970.
+def tick(seen: Iterable[Connection] = ()) -> tuple[int | None, list[Connection]]:
+    """End and announce what is due; return when next something is, in seconds since 1970, and what stays open.
+
+    seen
+        What was open a moment ago. The kernel may end it before it can be found here; its users are told all the same.
 
     Reads what is stored, /proc/net/tcp and tcp6, and :data:`MOMENT`, which is written. Runs ``ss --kill``, and what
     shows messages. Raises :class:`~spicegrants.errors.SpiceGrantError` if something cannot be read.
@@ -63,12 +69,12 @@ def tick() -> int | None:
     wanted = agenda.recalled(stored, _gid(stored.policy.viewer.group), now)
     connections = sockets.connections()
     strays = sessions.stray(wanted, connections)
-    _end(wanted, strays)
-    doors = {connection.door for connection in connections} - {connection.door for connection in strays}
-    warned = notices.announced(wanted, agenda.due(wanted, _last(now), doors))
+    _end(wanted, strays, sessions.stray(wanted, seen))
+    staying = [connection for connection in connections if connection not in strays]
+    warned = notices.announced(wanted, agenda.due(wanted, _last(now), {each.door for each in staying}))
     desktop.tell(warned, notices.ENDING, wanted.gid)
     _note(now)
-    return agenda.upcoming(wanted)
+    return agenda.upcoming(wanted), staying
 
 
 def _gid(group: str) -> int | None:
@@ -77,15 +83,16 @@ def _gid(group: str) -> int | None:
     return None
 
 
-def _end(wanted: Wanted, strays: list[Connection]) -> None:
-    """End connections and say why; where that fails it is their next packet that ends them."""
+def _end(wanted: Wanted, strays: list[Connection], gone: list[Connection]) -> None:
+    """End connections and say why, also of those that are gone; where that fails their next packet ends them."""
     try:
         sockets.end(strays)
     except CommandFailed as error:
         print(f"sessions go on until their next packet: {error}", file=sys.stderr)
     else:
-        users = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()} if strays else {}
-        desktop.tell(notices.ended(wanted, strays, users), notices.ENDED, wanted.gid)
+        ended = [*strays, *gone]
+        users = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()} if ended else {}
+        desktop.tell(notices.ended(wanted, ended, users), notices.ENDED, wanted.gid)
 
 
 def _last(now: int) -> int:
