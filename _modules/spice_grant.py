@@ -8,7 +8,6 @@ together: ``spice_firewall``, ``spice_sudoers`` and ``spice_viewer``. What is en
 all but :func:`plan` and :func:`apply` need neither pillar nor master.
 """
 
-import contextlib
 import sys as _sys
 import time
 from dataclasses import replace
@@ -23,17 +22,13 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 from spicegrants import decide, declared, moments, report, spoken, sudoers, temporary, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
-from spicegrants.host import accounts, backends, clock, current, ruleset, sudo, trial
-from spicegrants.host import lock as mutex
-from spicegrants.notes import notes
-from spicegrants.plan import as_dict, merge
+from spicegrants.host import accounts, backends, current, ruleset, sudo, trial
+from spicegrants.host.layers import Layers
 from spicegrants.reader import did_you_mean, shown
 
 __virtualname__ = "spice_grant"
 __func_alias__ = {"list_": "list"}
 
-# The guard first.
-_LAYERS = ("firewall", "viewer", "sudoers")
 _UNTIL_NEXT = (
     "kept over reboots; the next spice_grant.present with exclusive: True (as in state.apply spice) brings back "
     "what pillar declares"
@@ -226,22 +221,10 @@ def remove(test=False):
 
         salt '*' spice_grant.remove
     """
-    errors = []
     try:
-        with contextlib.nullcontext() if test else mutex.held():
-            changes = _removals(True)
-            if current.exists():
-                changes = merge([changes, {"layers": {"policy": ["forgets the policy"]}}])
-            changes = merge([changes, as_dict(current.unfinished())])
-            if changes and not test:
-                current.sweep()
-                _removals(False)
-                errors = [f"left: {what}" for what in declared.sentences(_removals(True))]
-                if not errors:
-                    current.forget()
+        return _layers().remove(test)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
-    return {"changes": changes, "errors": errors, "warnings": []}
 
 
 def grant(user, vm, nopasswd=False, reason=None):
@@ -557,52 +540,16 @@ def _judged(wanted, user, vm, attempt):
 
 
 def _enforce(decided, test):
-    """Plan all layers, then apply them; what cannot be read stops everything before the first change.
-
-    decided
-        Takes what is stored and returns it with the policy, loans and locks that are to hold; None if there is nothing
-        to do.
-
-    The plan is made for the day that the layers were last made for, so that only what means something else is a change.
-    If that day is over, all layers are then made for today.
-    """
+    """Enforce what ``decided`` makes of what is stored; an error says so in the exit code as well."""
     try:
-        with contextlib.nullcontext() if test else mutex.held():
-            stored = current.stored()
-            asked = decided(stored)
-            if asked is None:
-                return {"changes": {}, "errors": [], "warnings": []}
-            kept = replace(stored, temporary=asked.temporary)
-            wanted = current.compiled(asked.policy, kept)
-            originals = __salt__["spice_viewer.originals"](wanted)
-            becomes = declared.remember(kept, wanted, originals)
-            policy_changes = as_dict([*declared.changes(stored, becomes), *current.exposed(), *current.unfinished()])
-            plans = _plans(wanted)
-            settled = not plans["sudoers"]
-            refusal = None if settled else __salt__["spice_sudoers.refusal"](wanted)
-            if refusal:
-                plans["sudoers"] = {}
-            errors = [str(finding) for finding in wanted.findings] + ([f"sudo: {refusal}"] if refusal else [])
-            review = __salt__["spice_sudoers.review"](wanted, settled)
-            errors += [f"sudo: {fault}" for fault in review["errors"]]
-            changes = merge([policy_changes, *plans.values()])
-            outdated = wanted.timed and current.today() not in (None, wanted.day)
-            if (changes or outdated) and not test:
-                if outdated:
-                    wanted = current.compiled(asked.policy, kept, current.today())
-                    becomes = declared.remember(kept, wanted, originals)
-                current.keep(becomes)
-                layers = [layer for layer in _LAYERS if plans[layer] or (outdated and not refusal)]
-                applied, failed = _apply(wanted, layers)
-                changes = merge([policy_changes, *(plans[layer] for layer in applied)])
-                errors += [*failed, *_swept(), *_clocked()]
+        report = _layers().enforce(decided, test)
     except PolicyError as error:
         raise SaltInvocationError(str(error)) from error
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
-    if errors:
+    if report["errors"]:
         __context__["retcode"] = 1
-    return {"changes": changes, "errors": errors, "warnings": [*review["warnings"], *notes(wanted)]}
+    return report
 
 
 def _enforce_policy(changed):
@@ -641,59 +588,8 @@ def _moment(wanted, at):
     return moment
 
 
-def _removals(test):
-    return merge(__salt__[f"spice_{layer}.remove"](test=test) for layer in reversed(_LAYERS))
-
-
-def _plans(wanted):
-    return {layer: __salt__[f"spice_{layer}.plan"](wanted) for layer in _LAYERS}
-
-
-def _apply(wanted, layers):
-    """Apply layers, in their order; return which succeeded, and what went wrong.
-
-    The guard comes first, and without it nothing else is opened. A later layer that fails does not keep the others
-    from closing.
-    """
-    applied, errors = [], []
-    try:
-        if __salt__["spice_viewer.ensure_group"](wanted):
-            wanted = current.compiled(wanted.policy)
-    except (CommandExecutionError, SpiceGrantError) as error:
-        return [], [f"viewer: {error}: all else was left as it was"]
-    for layer in layers:
-        try:
-            __salt__[f"spice_{layer}.apply"](wanted)
-            applied.append(layer)
-        except CommandExecutionError as error:
-            errors.append(f"{layer}: {error}")
-            if layer == "firewall":
-                return [], [f"{errors[0]}: all else was left as it was"]
-    try:
-        left = _plans(current.compiled(wanted.policy))
-    except (CommandExecutionError, SpiceGrantError) as error:
-        return applied, [*errors, f"what was applied cannot be read back: {error}"]
-    for layer in applied:
-        errors += [f"still to do after it was applied: {what}" for what in declared.sentences(left[layer])]
-    return applied, errors
-
-
-def _swept():
-    """Remove what interrupted runs left; return what hindered that, which keeps no layer from being changed."""
-    try:
-        current.sweep()
-    except SystemFault as error:
-        return [f"policy: {error}"]
-    return []
-
-
-def _clocked():
-    """Have the clock look at what is stored now; return what hindered that, which leaves the kernel's own times."""
-    try:
-        clock.again()
-    except SystemFault as error:
-        return [f"clock: {error}"]
-    return []
+def _layers():
+    return Layers(__salt__, CommandExecutionError)
 
 
 def _compiled():
