@@ -306,8 +306,8 @@ def lend(user, vm, duration, reason=None, nopasswd=False):
 
     The end is in the rules themselves: nothing has to run for it. A loan holds over highstates and reboots, and
     replaces one of the same user and vm. Sends the event ``spice_grant/loan`` to the master, where there is one. Needs
-    neither pillar nor master. Returns what :func:`plan` returns, a ``comment``, and ``event`` (whether it was sent).
-    Reads, writes and raises as :func:`apply`.
+    neither pillar nor master. Returns what :func:`plan` returns, a ``comment``, and ``event`` (whether Salt took it to
+    send; a master that is down does not hear of it). Reads, writes and raises as :func:`apply`.
 
     CLI Example:
 
