@@ -41,7 +41,7 @@ def test_an_open_session_goes_on_and_no_new_one_begins(shared, address):
         assert "may go on" in answer["firewall"]["why"]
         assert shared.verify()["ok"]
     said = sentences(_ended(shared)["changes"])
-    assert f"closes {address} port 20002 to myself, where sessions went on" in said
+    assert f"closes {address} port 20002 to myself, whose last session has ended" in said
     assert shared.apply()["changes"] == {}
 
 
