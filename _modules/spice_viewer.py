@@ -275,7 +275,7 @@ def _plan(wanted):
 def _places(wanted):
     """Return all paths to look at; what lies behind a link in place of a directory of ours is not ours."""
     linked = tuple(f"{path}/" for path in viewer.DIRECTORIES if isinstance(disk.read(path), (Link, Other)))
-    found = {*viewer.wanted_entries(wanted, b""), *_held()}
+    found = {*viewer.paths(wanted), *_held()}
     return {path for path in found if not path.startswith(linked)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from spicegrants import decide, moments, names
 from spicegrants.access import Access, Drain, Term, Times
@@ -60,9 +60,16 @@ class Wanted:
     now: int = 0
     day: int | None = None
 
+    # Many accesses share their times, and each layer asks for all.
+    _times: dict[tuple, Times] = field(default_factory=dict, init=False, repr=False, compare=False)
+
     def times(self, access: Access) -> Times:
         """Return when an access is open, as far as that is worked out."""
-        return decide.times(self.policy, access, None if self.day is None else decide.span(self.policy, self.day))
+        key = access.terms, access.on_end, access.grace
+        if key not in self._times:
+            stretch = None if self.day is None else decide.span(self.policy, self.day)
+            self._times[key] = decide.times(self.policy, access, stretch)
+        return self._times[key]
 
     def open_now(self, access: Access) -> bool:
         """Tell whether sessions of an access may be open at the moment."""

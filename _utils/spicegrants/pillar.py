@@ -38,15 +38,16 @@ def parse(data: Any, root: str = "spice") -> Policy:
 
 
 def _policy(node: Node) -> Policy:
+    known = {kind: _names_in(node.child(kind)) for kind in ("servers", "vms", "schedules")}
     servers = _named(node.child("servers"), _server)
-    vms = _named(node.child("vms"), lambda name, child: _vm(name, child, servers, node.child("servers")))
+    vms = _named(node.child("vms"), lambda name, child: _vm(name, child, servers, known["servers"]))
     _unshared_ports(node.child("vms"), vms, servers)
     time = _time(node.child("time"))
     schedules = _named(node.child("schedules"), lambda name, child: schedule.parse(name, child, time.zone))
     viewer = _viewer(node.child("viewer"))
     grants = _named(
         node.child("grants"),
-        lambda name, child: _grant(name, child, node.child("vms"), node.child("schedules"), time.zone),
+        lambda name, child: _grant(name, child, known["vms"], known["schedules"], time.zone),
     )
     for grant in grants.values():
         if grant.group == viewer.group:
@@ -129,10 +130,10 @@ def _ports(node: Node) -> tuple[PortRange, ...]:
     return join_ranges(ranges)
 
 
-def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: Node) -> Vm | None:
+def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: tuple[str, ...]) -> Vm | None:
     if not node.keys(("server", "tls_port"), ("host_subject", "password")):
         return None
-    server = node.child("server").reference(_names_in(declared), "server")
+    server = node.child("server").reference(declared, "server")
     port = node.child("tls_port").port()
     subject = node.child("host_subject").text(names.line)
     if not node.child("password").absent:
@@ -144,9 +145,9 @@ def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: Node) ->
     return None if server is None or port is None else Vm(name, server, port, subject)
 
 
-def _names_in(node: Node) -> list[str]:
+def _names_in(node: Node) -> tuple[str, ...]:
     """Return the names declared, also of things that are wrong in themselves: those are reported once, there."""
-    return [name for name in node.value if isinstance(name, str)] if isinstance(node.value, dict) else []
+    return tuple(name for name in node.value if isinstance(name, str)) if isinstance(node.value, dict) else ()
 
 
 def _unshared_ports(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Server]) -> None:
@@ -161,7 +162,7 @@ def _unshared_ports(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Ser
                 break
 
 
-def _grant(name: str, node: Node, vms: Node, schedules: Node, zone: str | None) -> Grant | None:
+def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ...], zone: str | None) -> Grant | None:
     times = ("schedule", "valid_from", "valid_until", "on_end", "grace", "warn")
     if not node.keys(("vm",), ("user", "group", "nopasswd", *times, "owner", "reason", "ticket")):
         return None
@@ -171,10 +172,8 @@ def _grant(name: str, node: Node, vms: Node, schedules: Node, zone: str | None) 
         node.wrong("needs either 'user' or 'group'")
     if user == "root":
         node.child("user").wrong("root needs no grant: no client can hold root back")
-    vm = node.child("vm").reference(_names_in(vms), "vm")
-    chosen = [
-        child.reference(_names_in(schedules), "schedule") for child in node.child("schedule").elements(scalar=True)
-    ]
+    vm = node.child("vm").reference(vms, "vm")
+    chosen = [child.reference(schedules, "schedule") for child in node.child("schedule").elements(scalar=True)]
     if node.child("schedule").value == []:
         node.child("schedule").wrong("is empty: leave it out for a grant that is always open")
     start, end = (_moment(node.child(key), zone, last=key == "valid_until") for key in ("valid_from", "valid_until"))

@@ -88,6 +88,13 @@ def menu_text(wanted: Wanted, accesses) -> str:
     return json.dumps(menu, sort_keys=True) + "\n"
 
 
+def paths(wanted: Wanted) -> list[str]:
+    """Return where :func:`wanted_entries` has something, in its order."""
+    vms = sorted({access.vm for access in wanted.accesses})
+    menus = (f"{MENUS}/{uid}" for uid in by_user(wanted.accesses))
+    return [*DIRECTORIES, LAUNCHER, DESKTOP, *map(connection_file, vms), *menus]
+
+
 def wanted_entries(wanted: Wanted, launcher: bytes) -> dict[str, Entry]:
     """Return the files and directories that there must be, by path, parents first.
 

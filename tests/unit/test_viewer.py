@@ -140,6 +140,7 @@ def test_entries_let_nobody_read_what_is_not_his():
 
 def test_parents_come_first():
     paths = list(viewer.wanted_entries(wanted(), LAUNCHER))
+    assert paths == viewer.paths(wanted())
     for place, path in enumerate(paths):
         assert not [later for later in paths[place:] if path.startswith(f"{later}/")]
 
