@@ -40,7 +40,7 @@ def test_the_master_hears_of_loans_and_locks(master, minion, event_listener):
 
 
 def test_a_loan_needs_no_master(master, minion):
-    """With the master gone root lends on the machine itself; back again, it finds the loan, and a highstate keeps it."""
+    """With the master gone root lends on the machine itself; once back it finds the loan, and a highstate keeps it."""
     with master.stopped():
         done = minion.salt_call_cli().run("--local", "spice_grant.lend", "visitor", "debianx", "1h")
         assert (done.returncode, done.data["errors"]) == (0, [])
