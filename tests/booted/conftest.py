@@ -3,6 +3,7 @@
 import pytest
 from functional.mechanisms import play_by_each
 
+from booted.trial import Trial
 from booted.workstation import Workstation
 from scene import Listener, Machine, connect, need
 
@@ -27,3 +28,9 @@ def workstation(server, request):
         connect(machine, server, ["192.168.2.22/24"], ["192.168.2.2/24"])
         with Listener(server, range(20001, 20011)):
             yield Workstation(machine, request.param)
+
+
+@pytest.fixture(scope="module")
+def trial(workstation):
+    """The booted client, with what it takes to try times on it."""
+    return Trial(workstation)
