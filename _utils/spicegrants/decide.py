@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from spicegrants import schedule
 from spicegrants.access import Access, Term, Times
 from spicegrants.model import Policy, Schedule
+from spicegrants.moments import EARLIEST
 from spicegrants.temporary import Lock
 from spicegrants.times import (
     ALWAYS,
@@ -67,9 +68,12 @@ def _times(
 def opened(schedules: Mapping[str, Schedule], term: Term, stretch: Range | None) -> Windows:
     """Return when one grant or loan is open within a stretch of time."""
     if not term.schedules:
-        if stretch is None and (term.start, term.end) != (FIRST, LAST):
+        if (term.start, term.end) == (FIRST, LAST):
+            return ALWAYS
+        if stretch is None or term.end <= stretch[0]:
             return NEVER
-        return NEVER if stretch is not None and term.end <= stretch[0] else ((term.start, term.end),)
+        # Not with a clock that was never set, which has the kernel boot long before.
+        return ((max(term.start, EARLIEST), term.end),)
     if stretch is None:
         return NEVER
     by_schedule = union(*(schedule.windows(schedules[name], *stretch) for name in term.schedules))

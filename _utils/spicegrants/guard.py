@@ -13,8 +13,9 @@ from spicegrants import spoken
 from spicegrants.access import Access, Drain, Term, Times
 from spicegrants.compile import Wanted
 from spicegrants.model import port_words
+from spicegrants.moments import EARLIEST
 from spicegrants.plan import Change
-from spicegrants.times import FIRST, NEVER
+from spicegrants.times import NEVER
 
 LOG_PREFIX = "spice-grant deny: "
 # What an element does: lets everything pass, or only what belongs to a connection that is open already. Anything else
@@ -81,7 +82,7 @@ def wanted_chains(wanted: Wanted) -> dict[str, Times]:
     """Return by name what elements lead to that are not open for good; sorted by name."""
     if wanted.gid is None:
         return {}
-    chains = {_drain_chain(drain): Times(NEVER, ((FIRST, drain.until),)) for drain in wanted.draining if drain.until}
+    chains = {_drain_chain(drain): Times(NEVER, ((EARLIEST, drain.until),)) for drain in wanted.draining if drain.until}
     for access in wanted.accesses:
         found, name = wanted.times(access), _chain(access)
         if name != PASS and found != Times(NEVER):

@@ -10,6 +10,7 @@ from spicegrants import guard, iptables, xttimes
 from spicegrants.access import Drain, Times
 from spicegrants.bystanders import Packet, find
 from spicegrants.guard import Element, Key
+from spicegrants.moments import EARLIEST
 from spicegrants.times import ALWAYS, DAY, FIRST, LAST, NEVER, union
 from spicegrants.xtrules import tables
 from unit.test_iptables import Host, words
@@ -220,7 +221,7 @@ def test_a_place_that_drains_with_a_grace(host):
     said = ["closes 192.168.2.2 port 20002 to myself, whose open sessions may go on"]
     repaired(host, [*said, "closes 2001:db8::2 port 20002 to myself"], drained)
     found = iptables.chains(host.live()[4])[f"draining_{TODAY + 900}"]
-    assert found == Times(NEVER, ((FIRST, TODAY + 900),))
+    assert found == Times(NEVER, ((EARLIEST, TODAY + 900),))
 
 
 WITHOUT_MYSELF = {"grants__myself-debianx__schedule": ..., "grants__myself-debianx": ...}

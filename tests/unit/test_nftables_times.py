@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from spicegrants import boot, guard, nftables, nfttimes
 from spicegrants.access import Drain, Times
 from spicegrants.guard import Element, Key
+from spicegrants.moments import EARLIEST
 from spicegrants.times import ALWAYS, DAY, FIRST, LAST, NEVER, union
 from unit.build import Kernel
 from unit.timed import CHANGES, TODAY, evenings, timed
@@ -246,7 +247,7 @@ def test_a_place_that_drains_with_a_grace(kernel):
         drained,
     )
     assert done[0] == f"add chain draining_{TODAY + 900}"
-    assert nftables.chains(kernel.listing())[f"draining_{TODAY + 900}"] == Times(NEVER, ((FIRST, TODAY + 900),))
+    assert nftables.chains(kernel.listing())[f"draining_{TODAY + 900}"] == Times(NEVER, ((EARLIEST, TODAY + 900),))
 
 
 # What others do to them

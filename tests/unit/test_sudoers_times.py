@@ -75,7 +75,7 @@ def test_a_rule_without_times_is_as_it_is_where_nothing_has_times():
     ("limits", "said"),
     [
         ({"valid_from": "2020-01-01T08:00Z"}, "NOTBEFORE=20200101080000Z"),
-        ({"valid_until": "2020-01-01T08:00Z"}, "NOTAFTER=20200101075959Z"),
+        ({"valid_until": "2020-01-01T08:00Z"}, "NOTBEFORE=20200101000000Z NOTAFTER=20200101075959Z"),
         (
             {"valid_from": "2020-01-01T08:00Z", "valid_until": "2020-01-01T08:00:01Z"},
             "NOTBEFORE=20200101080000Z NOTAFTER=20200101080000Z",

@@ -6,7 +6,9 @@ from spicegrants import decide, spoken, temporary
 from spicegrants.access import Drain
 from spicegrants.compile import compile_policy
 from spicegrants.errors import PolicyError
+from spicegrants.moments import EARLIEST
 from spicegrants.temporary import ALL, NOTHING, USER, VM, Loan, Lock
+from spicegrants.times import contains
 from unit.build import inventory, policy
 
 NOW = 1795482000  # Tue 2026-11-24 01:00 UTC
@@ -253,3 +255,18 @@ def test_locks_of_which_some_have_reasons_are_sorted():
 def test_the_name_of_a_loan_cannot_be_that_of_a_grant():
     with pytest.raises(PolicyError, match="is not a usable name"):
         policy(**{"grants__loan:guest:debianx": {"user": "guest", "vm": "debianx"}})
+
+
+@pytest.mark.parametrize(
+    "limits", [{"valid_until": "2027-03-31"}, {"valid_from": "2020-01-01"}, {"schedule": "always"}]
+)
+def test_rules_open_nothing_that_has_times_to_a_kernel_that_boots_with_a_clock_of_long_ago(limits):
+    """What is loaded at a boot was worked out when the clock was right."""
+    declared = policy(
+        time={"zone": "UTC"},
+        schedules={"always": {"days": "mon-sun", "hours": "00:00-24:00"}},
+        **{f"grants__myself-debianx__{key}": value for key, value in limits.items()},
+    )
+    found = compiled(NOTHING, declared)
+    opened = next(found.times(access).opened for access in found.accesses if access.user == "myself")
+    assert contains(opened, NOW) and not any(contains(opened, moment) for moment in (0, 1000, EARLIEST - 1))
