@@ -119,9 +119,14 @@ def decide(wanted, user: str, vm: str, moment: int) -> Decision:
     """
     for access, lock in wanted.locked:
         if (access.user, access.vm) == (user, vm):
-            return Decision(False, grants=access.grants, access=access, lock=lock)
+            return denied(access, lock)
     access = next((access for access in wanted.accesses if (access.user, access.vm) == (user, vm)), None)
     return Decision(False) if access is None else judged(wanted.policy, access, moment)
+
+
+def denied(access: Access, lock: Lock) -> Decision:
+    """Return what an access means that a lock denies."""
+    return Decision(False, grants=access.grants, access=access, lock=lock)
 
 
 def judged(policy: Policy, access: Access, moment: int) -> Decision:

@@ -13,12 +13,14 @@ from spicegrants.times import DAY, clip
 
 def listed(wanted: Wanted, moment: int) -> list[dict[str, Any]]:
     """Return every access, locked ones too, and what it means at a moment."""
-    accesses = sorted((*wanted.accesses, *(access for access, _ in wanted.locked)), key=lambda one: (one.user, one.vm))
-    return [_entry(wanted, access, decide.decide(wanted, access.user, access.vm, moment)) for access in accesses]
+    decisions = [decide.judged(wanted.policy, access, moment) for access in wanted.accesses]
+    decisions += [decide.denied(access, lock) for access, lock in wanted.locked]
+    decisions.sort(key=lambda decision: (decision.access.user, decision.access.vm))
+    return [_entry(wanted, decision) for decision in decisions]
 
 
-def _entry(wanted: Wanted, access: Access, decision: decide.Decision) -> dict[str, Any]:
-    policy = wanted.policy
+def _entry(wanted: Wanted, decision: decide.Decision) -> dict[str, Any]:
+    policy, access = wanted.policy, decision.access
     named = {name: policy.grants[name] for name in access.grants if name in policy.grants}
     return {
         "user": access.user,
