@@ -171,12 +171,16 @@ def git(*words):
     subprocess.run(["git", *identity, *words], check=True, capture_output=True)
 
 
+def make_repository(directory, branch):
+    git("-C", directory, "init", "--quiet", f"--initial-branch={branch}")
+    git("-C", directory, "add", "pillar")
+    git("-C", directory, "commit", "--quiet", "--message=one")
+
+
 def test_a_branch_as_git_pillar_has_it_is_checked_in_its_own_environment(tree, check):
     """A commit with an error in a clone of the repository is found, before it is pushed."""
     origin = tree({"pillar/top.sls": "{{ saltenv }}:\n  '*': [spice]\n", "pillar/spice.sls": OFFICE}, "origin")
-    git("-C", origin, "init", "--quiet", "--initial-branch=production")
-    git("-C", origin, "add", "pillar")
-    git("-C", origin, "commit", "--quiet", "--message=one")
+    make_repository(origin, "production")
     git("clone", "--quiet", origin, "clone")
     words = ("--pillar-root", "clone/pillar", "--pillar-env", "production", "desk-1")
     assert check(*words) == (0, ["desk-1: good, grants: 2"])
@@ -184,6 +188,22 @@ def test_a_branch_as_git_pillar_has_it_is_checked_in_its_own_environment(tree, c
     git("-C", "clone", "commit", "--all", "--quiet", "--message=two")
     said = "desk-1: spice:grants:myself-debianx:vm: no vm 'debain', did you mean 'debianx'?"
     assert check(*words) == (1, [said])
+
+
+def test_what_a_master_takes_from_git_can_be_checked_and_its_own_files_stay_alone(tree, check, tmp_path):
+    origin = tree({"pillar/top.sls": TOP, "pillar/spice.sls": OFFICE}, "origin")
+    make_repository(origin, "main")
+    remote = {f"main file://{origin}": [{"root": "pillar"}, {"env": "base"}]}
+    options = {
+        "root_dir": str(tmp_path / "master"),
+        "git_pillar_provider": "gitpython",
+        "ext_pillar": [{"git": [remote]}],
+    }
+    (tmp_path / "master").mkdir()
+    (tmp_path / "salt").mkdir()
+    (tmp_path / "salt" / "master").write_text(yaml.safe_dump(options), encoding="utf-8")
+    assert check("--config", "salt", "desk-1") == (0, ["desk-1: good, grants: 2"])
+    assert not [*(tmp_path / "master").iterdir()]
 
 
 def test_a_top_file_of_another_environment_declares_nothing(tree, check):
@@ -259,17 +279,21 @@ def test_what_cannot_be_carried_out_is_told_from_what_is_wrong(tree, tmp_path, m
 
 
 def test_it_runs_from_a_checkout_and_leaves_nothing(tree, tmp_path):
-    root, scratch = tree({"spice.sls": OFFICE + "extra: 1\n"}), tmp_path / "scratch"
+    """Nor is anything of Salt's own log among what is printed."""
+    root, scratch = tree({"top.sls": TWO_TOPS, "bad.sls": "{% if %}"}), tmp_path / "scratch"
     scratch.mkdir()
     done = subprocess.run(
-        [sys.executable, ROOT / "tools" / "check.py", "--pillar-root", root, "desk-1"],
+        [sys.executable, ROOT / "tools" / "check.py", "--pillar-root", root, "desk-1", "bad-1"],
         cwd="/",
         env={"TMPDIR": str(scratch), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    assert (done.stdout, done.stderr) == ("desk-1: good, grants: 2\n", "") and not [*scratch.iterdir()]
+    lines = done.stdout.splitlines()
+    assert (done.returncode, len(lines), lines[0]) == (1, 2, "desk-1: good, grants: 2")
+    assert lines[1].startswith(f"bad-1: {root[1:]}/bad.sls: ")
+    assert not done.stderr and not [*scratch.iterdir()]
 
 
 def test_the_documentation_shows_what_is_printed(check):
