@@ -100,6 +100,12 @@ def test_a_file_that_does_not_render_is_named_and_nothing_of_it_is_shown(tree, c
     ]
 
 
+def test_what_a_template_raises_is_printed_as_one_harmless_line(tree, check):
+    root = tree({"spice.sls": "{{ raise('a\\x1b[2Jb\\nc\\u202ed') }}\n"})
+    code, lines = check("--pillar-root", root, "desk-1")
+    assert code == 1 and len(lines) == 1 and lines[0].isprintable() and "a\\x1b[2Jb c\\u202ed" in lines[0]
+
+
 def test_a_name_that_is_twice_in_one_file_is_an_error(tree, check):
     code, lines = check("--pillar-root", tree({"spice.sls": f"{OFFICE}{OFFICE}"}), "desk-1")
     assert code == 1 and lines[0].startswith("desk-1: pillar/spice.sls: ")

@@ -7,7 +7,6 @@ import contextlib
 import json
 import logging
 import os
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
@@ -170,7 +169,3 @@ def main(argv: list[str] | None = None) -> int:
     else:
         print(*as_lines(minions), sep="\n")
     return 1 if any(judged.errors for judged in minions.values()) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,6 +13,10 @@ class RenderingError(NamedTuple):
 
 
 def one_line(text: str) -> str:
-    """Return an error without the excerpt that renderers append to it: it is long, and may hold a password."""
+    """Return an error as a printable line, without the excerpt that renderers append to it.
+
+    The excerpt is long, and may hold a password; what a template raises may hold anything.
+    """
     lines = [line.strip() for line in text.split("\n---")[0].splitlines()]
-    return " ".join(line for line in lines if line)
+    line = " ".join(line for line in lines if line)
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
