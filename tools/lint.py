@@ -12,6 +12,8 @@ import tempfile
 import warnings
 from typing import NamedTuple
 
+from spicecheck.errors import one_line
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CLI_EXAMPLE = "CLI Example:"
 YAML_BLOCK = ".. code-block:: yaml"
@@ -62,12 +64,6 @@ def error_line(text):
     """
     match = re.search(r"\bline (\d+)", text)
     return int(match.group(1)) if match else 1
-
-
-def one_line(text):
-    """An error without the excerpt that renderers append to it."""
-    lines = [line.strip() for line in text.split("\n---")[0].splitlines()]
-    return " ".join(line for line in lines if line)
 
 
 def sls_name(path):

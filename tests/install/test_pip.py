@@ -67,6 +67,19 @@ def test_versions_report_lists_the_extension(installed, salt_call):
     assert not (installed / "salt").exists()
 
 
+def test_a_pillar_can_be_checked(installed):
+    """The command is installed, and runs with the installed package."""
+    done = subprocess.run(
+        [sys.executable, installed / "bin" / "spice-grant-check", "--pillar-root", ROOT / "pillar", "desk-1"],
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("desk-1: good, grants: 2\n", "")
+
+
 def test_every_function_documents_itself(salt_call):
     """sys.doc shows each function with a CLI example."""
     for name, text in salt_call("sys.doc", "spice_grant").items():

@@ -1,0 +1,4 @@
+include: [spice.office]
+spice:
+  vms:
+    web: {server: kvm, tls_port: 20004}

@@ -1,0 +1,171 @@
+"""The command line of ``spice-grant-check``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import yaml
+
+from spicecheck import compiled
+from spicecheck.errors import one_line
+from spicegrants import pillar
+from spicegrants.declared import plain
+from spicegrants.errors import PolicyError
+
+_ABOUT = """\
+Compile the pillar of minions with Salt's own compiler, without a master, and check what it declares under 'spice'.
+All that is wrong is said, with minion, path or file, and reason. Templates run as on a master: check only what you
+would let a master render."""
+_CODES = "Exit codes: 0 nothing is wrong, 1 something is, 2 the command cannot be carried out as it was given."
+
+
+class Error(NamedTuple):
+    """One thing that is wrong: at a path of the pillar, or in a file."""
+
+    path: str | None
+    file: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.path or self.file, self.reason) if part)
+
+
+class Judged(NamedTuple):
+    """What was found for one minion; ``grants`` is ``None`` where nothing valid is declared."""
+
+    declares: bool
+    grants: int | None
+    errors: tuple[Error, ...]
+
+
+def judge(found: compiled.Compiled, *, require: bool) -> Judged:
+    """Judge a compiled pillar; with ``require`` one that declares nothing is wrong."""
+    errors = [Error(None, err.file and _shown(err.file), err.reason) for err in found.errors]
+    if "spice" not in found.data:
+        # Where a file is broken, what it would have declared is not known.
+        if require and not errors:
+            errors.append(Error("spice", None, "is not declared"))
+        return Judged(False, None, tuple(errors))
+    try:
+        grants = len(pillar.parse(plain(found.data["spice"])).grants)
+    except PolicyError as err:
+        grants = None
+        errors += [Error(finding.path, None, finding.message) for finding in err.findings]
+    return Judged(True, grants, tuple(errors))
+
+
+def _shown(path: str) -> str:
+    """Spell a path from here on, where it is below."""
+    relative = os.path.relpath(path)
+    return path if relative.split(os.sep)[0] == os.pardir else relative
+
+
+def as_data(minions: dict[str, Judged]) -> dict[str, Any]:
+    """Return what ``--json`` prints."""
+    return {
+        "errors": sum(len(judged.errors) for judged in minions.values()),
+        "minions": {
+            name: {**judged._asdict(), "errors": [error._asdict() for error in judged.errors]}
+            for name, judged in minions.items()
+        },
+    }
+
+
+def as_lines(minions: dict[str, Judged]) -> Iterable[str]:
+    """Return what is printed for people: a line an error, and one for each minion without any."""
+    for name, judged in minions.items():
+        for error in judged.errors:
+            yield f"{name}: {error}"
+        if not judged.errors:
+            yield f"{name}: {'no spice' if judged.grants is None else f'good, grants: {judged.grants}'}"
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "spice-grant-check",
+        description=_ABOUT,
+        epilog=_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        fromfile_prefix_chars="@",
+    )
+    parser.add_argument("minions", nargs="+", metavar="MINION", help="minion id; @FILE for those in a file, one a line")
+    parser.add_argument(
+        "--pillar-root", action="append", default=[], metavar="DIR", help="with top.sls; may be repeated"
+    )
+    parser.add_argument("--config", metavar="DIR", help="the master's, as /etc/salt: its options, and its pillar roots")
+    parser.add_argument("--pillar-env", metavar="NAME", help="as of a git_pillar branch; default: base")
+    parser.add_argument("--grains", metavar="FILE", help="JSON or YAML: grains of the minions, beside their id")
+    parser.add_argument("--require", action="store_true", help="a minion whose pillar has no 'spice' is an error")
+    parser.add_argument("--json", action="store_true", help="print data, for programs")
+    return parser
+
+
+def _grains(path: str | None) -> dict[str, Any]:
+    """Read grains; raise ValueError if a file holds none."""
+    if path is None:
+        return {}
+    with open(path, encoding="utf-8") as file:
+        try:
+            grains = yaml.safe_load(file)
+        except yaml.YAMLError as err:
+            raise ValueError(f"{path} is neither JSON nor YAML: {one_line(str(err))}") from err
+    if not isinstance(grains, dict):
+        raise ValueError(f"{path} holds no mapping of grains")
+    return grains
+
+
+def _options(given: argparse.Namespace, scratch: str) -> dict[str, Any]:
+    """Return Salt's options; raise ValueError or OSError if what was given is no use."""
+    if not given.pillar_root and given.config is None:
+        raise ValueError("where is the pillar? Name it with --pillar-root or --config")
+    roots = [os.path.abspath(root) for root in given.pillar_root]
+    for root in roots:
+        if not os.path.isdir(root):
+            raise ValueError(f"{root} is no directory")
+    config = given.config and os.path.join(given.config, "master")
+    if config and not os.access(config, os.R_OK):
+        raise ValueError(f"{config} cannot be read")
+    opts = compiled.options(config, scratch, roots, given.pillar_env)
+    if not compiled.has_top(opts):
+        raise ValueError("there is no top file in the pillar roots")
+    return opts
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Salt from logging what it returns as well, and from warnings about its own code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = _arguments()
+    given = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="spice-grant-check-") as scratch, _quiet():
+        try:
+            opts, grains = _options(given, scratch), _grains(given.grains)
+        except (ValueError, OSError) as err:
+            parser.error(str(err))
+        minions = {
+            name: judge(compiled.compile_pillar(opts, name, grains), require=given.require)
+            for name in dict.fromkeys(given.minions)
+        }
+    if given.json:
+        print(json.dumps(as_data(minions), indent=2))
+    else:
+        print(*as_lines(minions), sep="\n")
+    return 1 if any(judged.errors for judged in minions.values()) else 0

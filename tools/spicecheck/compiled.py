@@ -1,0 +1,106 @@
+"""Pillars of minions, compiled from files by Salt's own compiler."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import warnings
+from typing import Any, NamedTuple
+
+from spicecheck.errors import RenderingError, one_line
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # about Salt's own code
+    import salt.config
+    import salt.pillar
+    from salt.exceptions import SaltException
+
+_SLS = re.compile(r"\bSLS '([^']+)'")
+# What the compiler raises, without a word of its own, where a top file or an include has an odd shape.
+_ODD_SHAPES = (AttributeError, KeyError, TypeError, ValueError)
+
+
+class Compiled(NamedTuple):
+    """The pillar of one minion, as far as it could be compiled."""
+
+    data: dict[str, Any]
+    errors: tuple[RenderingError, ...]
+
+
+def options(config: str | None, scratch: str, roots: list[str], env: str | None) -> dict[str, Any]:
+    """Return the options of a master that only compiles pillar.
+
+    config
+        The master's configuration file; without one, Salt's defaults count.
+
+    scratch
+        A directory for what Salt writes; nothing else is written.
+
+    roots
+        Directories with the pillar, in place of those of the configuration. What other sources (``ext_pillar``) add to
+        the pillar is then left out: git_pillar among them would bring in the very files that are to be replaced.
+
+    env
+        The pillar environment; with ``None`` all that the configuration has, and ``base`` for the ``roots``.
+
+    Raises ValueError if the configuration cannot be read.
+    """
+    if config is None:
+        config = os.path.join(scratch, "master")
+        with open(config, "w", encoding="utf-8"):
+            pass
+    try:
+        opts = salt.config.master_config(config, exit_on_config_errors=True)
+    except (SystemExit, SaltException) as err:  # Salt exits by itself, with the reason in its log
+        raise ValueError(f"{config} is no configuration that Salt can read") from err
+    opts.update(cachedir=scratch, pillar_cache=False, minion_data_cache=False, file_client="local", pillarenv=env)
+    opts["pillar_safe_render_error"] = False  # the reason is what is asked for
+    if roots:
+        opts.update(pillar_roots={env or "base": roots}, ext_pillar=[])
+    return opts
+
+
+def has_top(opts: dict[str, Any]) -> bool:
+    """Tell whether there is a top file, or another source of pillar; without, Salt compiles nothing and is silent."""
+    top = opts["state_top"].removeprefix("salt://")
+    roots = [root for found in opts["pillar_roots"].values() for root in found]
+    return bool(opts.get("ext_pillar")) or any(os.path.isfile(os.path.join(root, top)) for root in roots)
+
+
+def compile_pillar(opts: dict[str, Any], minion_id: str, grains: dict[str, Any]) -> Compiled:
+    """Compile the pillar of one minion.
+
+    opts
+        The master's options, from :func:`options`.
+
+    minion_id, grains
+        What the top file and templates see of the minion; the grain ``id`` is added.
+
+    As on a master, templates are programs: they run with the rights of whoever calls this.
+    """
+    try:
+        compiler = salt.pillar.Pillar(copy.deepcopy(opts), {**grains, "id": minion_id}, minion_id, None)
+        try:
+            data = compiler.compile_pillar()
+            errors = [RenderingError(_file(compiler, text), one_line(text)) for text in data.pop("_errors", ())]
+        finally:
+            compiler.destroy()
+    except (SaltException, *_ODD_SHAPES) as err:
+        return Compiled(
+            {}, (RenderingError(None, f"Salt cannot compile it: {type(err).__name__}: {one_line(str(err))}"),)
+        )
+    return Compiled(data, tuple(dict.fromkeys(errors)))
+
+
+def _file(compiler: salt.pillar.Pillar, text: str) -> str | None:
+    """Return the file that an error is about."""
+    named = _SLS.search(text)
+    for env in compiler.opts["pillar_roots"]:
+        if named:
+            path = compiler.client.get_state(named[1], env).get("dest")
+        else:
+            path = compiler.client.cache_file(compiler.opts["state_top"], env) if " top file" in text.lower() else None
+        if path:
+            return path
+    return None
