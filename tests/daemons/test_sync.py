@@ -119,8 +119,8 @@ def test_newer_code_takes_effect_though_the_minions_own_process_has_imported_the
 
 def test_a_sync_that_is_killed_while_it_downloads_leaves_the_older_code_whole(release):
     before = release.synced()
-    release.publish("the second one")
-    release.salt("saltutil.sync_modules")  # so that only the package is still to come
+    release.publish("the second one", padding="\n" + "#" * 2**18)  # so much that it takes a while
+    release.salt("saltutil.sync_modules")  # only the package is still to come
     cached = Path(release.minion.config["cachedir"]) / "files" / "base" / PACKAGE
     older = {path: path.stat().st_mtime_ns for path in cached.rglob("*.py")}
     script = Path(sys.executable).with_name("salt-call")
@@ -134,6 +134,7 @@ def test_a_sync_that_is_killed_while_it_downloads_leaves_the_older_code_whole(re
         if newer:
             killed.send_signal(signal.SIGKILL)
             break
+        time.sleep(0.001)
     assert killed.wait() == -signal.SIGKILL
     assert 0 < len([path for path in older if path.stat().st_mtime_ns != older[path]]) < len(older)
     assert release.synced() == before
@@ -157,8 +158,8 @@ def little_room(release):
 
 
 def kernel():
-    """The rules in the kernel."""
-    listed = ["nft", "list", "table", "inet", "spice_grant"]
+    """The grants in the kernel."""
+    listed = ["nft", "--stateless", "list", "map", "inet", "spice_grant", "grants4"]
     return subprocess.run(listed, capture_output=True, check=True, text=True).stdout
 
 
@@ -166,6 +167,7 @@ def test_a_sync_that_ends_half_way_changes_no_rule_and_the_next_one_repairs_it(r
     """The disk is full after some files, and these do not go with the others: a red run, and the rules stay."""
     assert release.salt("state.apply", "spice")[1] == 0
     rules, before = kernel(), release.synced()
+    assert rules.count(": accept") == 2
     release.publish("the second one", padding="\n" + "#" * 8192, needs="access.py")
     release.salt("saltutil.sync_all")
     after = release.synced()
