@@ -9,7 +9,7 @@ TESTS ?= tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-host test-daemons lint format bench golden clean base
+.PHONY: help setup demo test test-fast test-host test-daemons test-versions lint format bench golden clean base
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -40,6 +40,9 @@ ifeq ($(TESTS),tests)
 	PYTHONPATH=tools $(PY) -m scene run -- $(PYTEST) tests/daemons -p no:cacheprovider $(ARGS) || [ $$? -eq 5 ]; fi
 endif
 
+test-versions: setup ## run unit and functional tests with the older Salts; TESTS=tests/unit for a part
+	$(PY) -m nox --sessions salt-3006 salt-3007 $(if $(filter-out tests,$(TESTS)),-- $(TESTS))
+
 lint: setup ## check style, docstrings and that every SLS renders
 	$(RUFF) check .
 	$(RUFF) format --check .
@@ -56,6 +59,6 @@ golden: setup ## write the golden files of the tests anew; look at the differenc
 	$(PYTEST) tests/unit --update-golden $(ARGS)
 
 clean: ## remove what the other targets made in the checkout
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .nox .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -maxdepth 2 -name '*.egg-info' -prune -exec rm -rf {} +

@@ -32,6 +32,8 @@ _FIELDS = ("user", "group", "vm", "nopasswd", *_TIMES, "owner", "reason", "ticke
 _PRESENT = ("The grants hold already.", "The grants hold now.", "The grants do not hold; a run would enforce them.")
 _ABSENT = ("There is no such grant.", "The grant is gone.", "The grant is there; a run would remove it.")
 
+_NOT_WHOLE = "The code of this minion is not whole, as after a sync that was cut short: run saltutil.sync_all."
+
 _REMOVED = ("Nothing of it is here.", "All of it is gone.", "A run would remove all of it.")
 
 
@@ -132,6 +134,8 @@ def removed(name, **kwargs):
 
 def _run(name, function, said, /, **arguments):
     """Call the execution module and put its report into the form of a state."""
+    if function not in __salt__:
+        return _failed(name, f"Nothing was changed. {_NOT_WHOLE} ({__salt__.missing_fun_string(function)})")
     test = __opts__["test"]
     try:
         report = __salt__[function](**arguments, test=test)

@@ -1,13 +1,18 @@
 """A real master and a real minion, in a machine of their own (``make test`` starts these tests in one)."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from checkout import ROOT, copy_checkout
 from scene.requirements import need
 
-ROOT = Path(__file__).resolve().parents[2]
+# Where the ready-made files in etc/ expect things.
+SERVED = Path("/srv/spice-grant")
+PILLAR = Path("/srv/pillar")
+REPOSITORY = Path("/srv/git/spice-grant.git")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,24 +53,58 @@ def people():
 
 
 @pytest.fixture(scope="session")
-def pillar_root(tmp_path_factory):
-    """A copy of the repository's pillar, to be edited."""
-    directory = tmp_path_factory.mktemp("pillar")
-    for name in ("top.sls", "spice.sls"):
-        (directory / name).write_text((ROOT / "pillar" / name).read_text())
-    return directory
+def served():
+    """A checkout to serve, with a history, as an admin has it."""
+    copy_checkout(SERVED)
+    git = ["git", "-C", str(SERVED), "-c", "user.name=admin", "-c", "user.email=admin@example.com"]
+    for words in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"], ["commit", "--quiet", "-m", "all"]):
+        subprocess.run([*git, *words], check=True)
+    return SERVED
 
 
 @pytest.fixture(scope="session")
-def master(salt_factories, pillar_root):
-    """A master that serves the repository's state tree."""
+def repository(served):
+    """A bare repository of the checkout."""
+    REPOSITORY.parent.mkdir()
+    subprocess.run(["git", "clone", "--quiet", "--bare", str(served), str(REPOSITORY)], check=True)
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def pillar_root(served):
+    """A copy of the repository's pillar, to be edited."""
+    PILLAR.mkdir()
+    for name in ("top.sls", "spice.sls"):
+        shutil.copy2(served / "pillar" / name, PILLAR)
+    return PILLAR
+
+
+def make_master(salt_factories, name, ready_made):
+    """A master with one of the ready-made files, which Salt reads last, as it is."""
     overrides = {
         "open_mode": True,
-        "file_roots": {"base": [str(ROOT / "salt")]},
-        "pillar_roots": {"base": [str(pillar_root)]},
+        "pillar_roots": {"base": [str(PILLAR)]},
         "fileserver_list_cache_time": 0,
     }
-    daemon = salt_factories.salt_master_daemon("master", overrides=overrides)
+    daemon = salt_factories.salt_master_daemon(name, overrides=overrides)
+    included = Path(daemon.config_dir) / "master.d"
+    included.mkdir(exist_ok=True)
+    shutil.copy2(ROOT / "etc" / "master.d" / ready_made, included)
+    return daemon
+
+
+@pytest.fixture(scope="session")
+def master(salt_factories, served, pillar_root):
+    """A master that serves a checkout."""
+    daemon = make_master(salt_factories, "master", "spice-grant.conf")
+    with daemon.started():
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def git_master(salt_factories, repository, pillar_root):
+    """A master that serves a git repository."""
+    daemon = make_master(salt_factories, "gitmaster", "spice-grant-gitfs.conf")
     with daemon.started():
         yield daemon
 
@@ -76,4 +115,12 @@ def minion(master, people):
     daemon = master.salt_minion_daemon("client", overrides={"enable_fqdns_grains": False})
     with daemon.started():
         assert master.salt_cli().run("saltutil.sync_all", minion_tgt=daemon.id).returncode == 0
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def git_minion(git_master, people):
+    """A minion of the master that serves a git repository; nothing was synced yet."""
+    daemon = git_master.salt_minion_daemon("gitclient", overrides={"enable_fqdns_grains": False})
+    with daemon.started():
         yield daemon

@@ -69,15 +69,6 @@ def test_wrong_pillar_changes_nothing_and_is_red(salt, pillar_root):
         path.write_text(before)
 
 
-def test_minions_do_not_see_pillar_or_tests(salt):
-    """What the master serves holds the state tree and the modules, no pillar, tests or history."""
-    files, _ = salt("cp.list_master")
-    assert "spice/init.sls" in files
-    assert "_modules/spice_grant.py" in files
-    tops = {name.split("/")[0] for name in files}
-    assert tops == {"_modules", "_states", "_utils", "spice", "top.sls"}
-
-
 def test_functions_of_the_minion_answer_the_master(salt):
     """Queries from the master, by way of JSON."""
     salt("state.apply", "spice")

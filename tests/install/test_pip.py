@@ -4,74 +4,113 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from checkout import ROOT, copy_checkout
+
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """A directory into which pip has installed the package from the checkout's own files."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("target")
-    names = subprocess.run(
-        ["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard", "-z"], capture_output=True, text=True, check=True
-    ).stdout.split("\0")
-    for name in filter(None, names):
-        path = ROOT / name
-        if path.is_file() and not path.is_symlink():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes(path.read_bytes())
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target)]
-    subprocess.run([*pip, str(source)], check=True)
-    return target
+def source(tmp_path_factory):
+    """A checkout in which building may leave its files."""
+    directory = tmp_path_factory.mktemp("source") / "spice-grant"
+    copy_checkout(directory)
+    return directory
 
 
 @pytest.fixture(scope="module")
-def salt_call(installed, tmp_path_factory):
-    """Run salt-call with the installed package, and no configuration but directories for its own files."""
-    directory = tmp_path_factory.mktemp("salt")
-    options = {"file_client": "local", "master_type": "disable", "id": "x", "enable_fqdns_grains": False}
-    roots = {name: str(directory / name) for name in ("root_dir", "cachedir", "pki_dir", "sock_dir")}
-    (directory / "minion").write_text(json.dumps({**options, **roots, "log_file": str(directory / "log")}))
+def wheel(source):
+    """The wheel."""
+    subprocess.run([*PIP, "wheel", "--no-deps", "--wheel-dir", source / "dist", source], check=True)
+    (path,) = (source / "dist").glob("*.whl")
+    return path
 
-    def run(*words):
+
+@pytest.fixture(scope="module")
+def sdist(source):
+    """The source distribution, as any front end has it built."""
+    build = "import setuptools.build_meta as backend; backend.build_sdist('dist')"
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    (path,) = (source / "dist").glob("*.tar.gz")
+    return path
+
+
+class Installed:
+    """An environment of its own into which pip has installed the package; Salt is that of the tests."""
+
+    def __init__(self, directory, *what):
+        self.python = directory / "env" / "bin" / "python"
+        self.config = directory / "config"
+        venv.create(directory / "env", with_pip=False)
+        (self.site,) = (directory / "env" / "lib").glob("python*/site-packages")
+        (self.site / "salt-of-the-tests.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        subprocess.run([*PIP, "--python", self.python, "install", "--no-deps", *what], check=True)
+        self.config.mkdir()
+        options = {"file_client": "local", "master_type": "disable", "id": "x", "enable_fqdns_grains": False}
+        roots = {name: str(directory / name) for name in ("root_dir", "cachedir", "pki_dir", "sock_dir")}
+        log = {"log_file": str(directory / "log")}
+        (self.config / "minion").write_text(json.dumps({**options, **roots, **log}))
+
+    def salt_call(self, *words):
+        """Run salt-call with no configuration but directories for its own files."""
+        script = Path(sys.executable).with_name("salt-call")
         done = subprocess.run(
-            [Path(sys.executable).with_name("salt-call"), "--local", "-c", directory, "--out=json", *words],
-            env={**os.environ, "PYTHONPATH": str(installed)},
+            [self.python, script, "--local", "-c", self.config, "--out=json", *words],
+            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
             capture_output=True,
             text=True,
             check=True,
         )
         return json.loads(done.stdout)["local"]
 
-    return run
+    def where(self):
+        """The directory of the package that is imported."""
+        code = "import os, spicegrants; print(os.path.dirname(spicegrants.__file__))"
+        done = subprocess.run([self.python, "-c", code], cwd="/", capture_output=True, text=True, check=True)
+        return Path(done.stdout.strip())
 
 
-def test_all_modules_are_found(salt_call):
-    """Execution and state modules load from the installed package."""
-    functions = salt_call("sys.list_functions", "spice_grant", "spice_firewall", "spice_sudoers", "spice_viewer")
-    assert {"spice_grant.verify", "spice_firewall.rules", "spice_sudoers.rules", "spice_viewer.status"} <= set(
-        functions
-    )
+@pytest.fixture(scope="module", params=["wheel", "sdist", "editable checkout"])
+def installed(request, source, tmp_path_factory):
+    """Each way to install."""
+    directory = tmp_path_factory.mktemp("installed")
+    if request.param == "editable checkout":
+        made = Installed(directory, "--editable", source)
+        assert made.where() == source / "_utils" / "spicegrants"
+    else:
+        made = Installed(directory, request.getfixturevalue(request.param))
+        assert made.where() == made.site / "spicegrants"
+    return made
+
+
+def test_all_modules_are_found(installed):
+    """Execution and state modules load, and what they import."""
+    names = [path.stem for path in (ROOT / "_modules").glob("*.py")]
+    found = {name.partition(".")[0] for name in installed.salt_call("sys.list_functions", *names)}
+    assert found == set(names)
     states = [f"spice_grant.{name}" for name in ("absent", "present", "removed")]
-    assert salt_call("sys.list_state_functions", "spice_grant") == states
+    assert installed.salt_call("sys.list_state_functions", "spice_grant") == states
 
 
-def test_versions_report_lists_the_extension(installed, salt_call):
-    """The distribution has its name and version."""
-    (info,) = installed.glob("saltext_spice_grant-*.dist-info")
+def test_the_distribution_has_its_name_and_brings_nothing_but_the_package(installed):
+    (info,) = installed.site.glob("saltext_spice_grant-*.dist-info")
     assert "Name: saltext-spice-grant" in (info / "METADATA").read_text()
-    assert (installed / "spicegrants" / "launcher.py").is_file()
-    assert not (installed / "salt").exists()
+    assert (installed.where() / "launcher.py").is_file()
+    assert not (installed.site / "salt").exists()
 
 
 def test_a_pillar_can_be_checked(installed):
     """The command is installed, and runs with the installed package."""
     done = subprocess.run(
-        [sys.executable, installed / "bin" / "spice-grant-check", "--pillar-root", ROOT / "pillar", "desk-1"],
-        env={**os.environ, "PYTHONPATH": str(installed)},
+        [installed.python.with_name("spice-grant-check"), "--pillar-root", ROOT / "pillar", "desk-1"],
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         cwd="/",
         capture_output=True,
         text=True,
@@ -80,7 +119,25 @@ def test_a_pillar_can_be_checked(installed):
     assert (done.stdout, done.stderr) == ("desk-1: good, grants: 2\n", "")
 
 
-def test_every_function_documents_itself(salt_call):
+def test_every_function_documents_itself(installed):
     """sys.doc shows each function with a CLI example."""
-    for name, text in salt_call("sys.doc", "spice_grant").items():
+    for name, text in installed.salt_call("sys.doc", "spice_grant").items():
         assert "CLI Example" in text, name
+
+
+def test_the_wheel_holds_all_code_and_the_sdist_all_of_the_checkout(source, wheel, sdist):
+    code = {f"spicegrants/{path.relative_to(source / '_utils' / 'spicegrants')}" for path in package(source)}
+    for kind in ("modules", "states"):
+        code |= {f"spicegrants/ext_{kind}/{path.name}" for path in (source / f"_{kind}").glob("*.py")}
+    code |= {f"spicecheck/{path.name}" for path in (source / "tools" / "spicecheck").glob("*.py")}
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert names == code
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = ("etc/master.d/spice-grant.conf", "etc/minion.d/spice-grant.conf", "salt/spice/init.sls", "Makefile")
+    assert {*wanted, "docs/time.md", "pillar/spice.sls", "tests/checkout.py"} <= names
+
+
+def package(source):
+    """The files of the package."""
+    return (source / "_utils" / "spicegrants").rglob("*.py")
