@@ -12,6 +12,7 @@ from spicegrants.model import WARN, Firewall, Grant, Policy, PortRange, Server, 
 from spicegrants.reader import Node, shown
 
 _DAY = 86400
+_LIMITS = ("schedule", "valid_from", "valid_until", "on_end", "grace", "warn")
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
@@ -163,8 +164,7 @@ def _unshared_ports(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Ser
 
 
 def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ...], zone: str | None) -> Grant | None:
-    times = ("schedule", "valid_from", "valid_until", "on_end", "grace", "warn")
-    if not node.keys(("vm",), ("user", "group", "nopasswd", *times, "owner", "reason", "ticket")):
+    if not node.keys(("vm",), ("user", "group", "nopasswd", *_LIMITS, "owner", "reason", "ticket")):
         return None
     user = node.child("user").text(names.account_name)
     group = node.child("group").text(names.account_name)
@@ -173,6 +173,17 @@ def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ..
     if user == "root":
         node.child("user").wrong("root needs no grant: no client can hold root back")
     vm = node.child("vm").reference(vms, "vm")
+    # Most grants have none; a pillar may have thousands.
+    limits = _limits(node, schedules, zone) if not node.value.keys().isdisjoint(_LIMITS) else {}
+    nopasswd = node.child("nopasswd").flag(False)
+    owner, reason, ticket = (node.child(key).text(names.line) for key in ("owner", "reason", "ticket"))
+    if vm is None or limits is None:
+        return None
+    return Grant(name, vm, user, group, nopasswd, reason, owner=owner, ticket=ticket, **limits)
+
+
+def _limits(node: Node, schedules: tuple[str, ...], zone: str | None) -> dict[str, Any] | None:
+    """Return the fields of a grant that limit it in time; ``None`` if it names a schedule that there is not."""
     chosen = [child.reference(schedules, "schedule") for child in node.child("schedule").elements(scalar=True)]
     if node.child("schedule").value == []:
         node.child("schedule").wrong("is empty: leave it out for a grant that is always open")
@@ -184,26 +195,16 @@ def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ..
     if grace is not None and on_end != "drain":
         node.child("grace").wrong("is for 'on_end: drain' only")
     warn = [_duration(child, _DAY) for child in node.child("warn").elements(scalar=True)]
-    nopasswd = node.child("nopasswd").flag(False)
-    owner, reason, ticket = (node.child(key).text(names.line) for key in ("owner", "reason", "ticket"))
-    if vm is None or None in chosen:
+    if None in chosen:
         return None
-    return Grant(
-        name,
-        vm,
-        user,
-        group,
-        nopasswd,
-        reason,
-        on_end,
-        tuple(dict.fromkeys(chosen)),
-        start,
-        end,
-        grace,
-        WARN if node.child("warn").absent else tuple(sorted({seconds for seconds in warn if seconds}, reverse=True)),
-        owner,
-        ticket,
-    )
+    return {
+        "schedules": tuple(dict.fromkeys(chosen)),
+        "valid_from": start,
+        "valid_until": end,
+        "on_end": on_end,
+        "grace": grace,
+        "warn": WARN if node.child("warn").absent else tuple(sorted(filter(None, set(warn)), reverse=True)),
+    }
 
 
 def _moment(node: Node, zone: str | None, *, last: bool) -> int | None:

@@ -31,10 +31,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 class Node:
     """A value at a path. Its readers return the value, or note a finding and return ``None``."""
 
-    def __init__(self, value: Any, path: str, findings: list[Finding]) -> None:
+    def __init__(self, value: Any, place: str | tuple[Node, Any], findings: list[Finding]) -> None:
         self.value = value
-        self.path = path
+        self._place = place
         self._findings = findings
+
+    @property
+    def path(self) -> str:
+        """Where the value stands: spelled out for findings only, which are few."""
+        if isinstance(self._place, str):
+            return self._place
+        parent, key = self._place
+        return f"{parent.path}:{key if isinstance(key, str) and key.isprintable() else shown(key)}"
 
     def wrong(self, message: str) -> None:
         """Note a finding at this path."""
@@ -43,8 +51,7 @@ class Node:
     def child(self, key: Any) -> Node:
         """Return the node below a key; its value is ``None`` where the key is absent."""
         value = self.value.get(key) if isinstance(self.value, dict) else None
-        spelled = key if isinstance(key, str) and key.isprintable() else shown(key)
-        return Node(value, f"{self.path}:{spelled}", self._findings)
+        return Node(value, (self, key), self._findings)
 
     def items(self) -> list[tuple[str, Node]]:
         """Return the named children of a mapping whose keys are free."""
@@ -135,7 +142,7 @@ class Node:
         if not isinstance(self.value, list):
             self.wrong(f"must be a list, not {shown(self.value)}")
             return []
-        nodes = [Node(value, f"{self.path}:{index}", self._findings) for index, value in enumerate(self.value)]
+        nodes = [Node(value, (self, str(index)), self._findings) for index, value in enumerate(self.value)]
         for node in nodes:
             if node.absent:
                 node.wrong("has no value")
