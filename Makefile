@@ -29,8 +29,8 @@ test: test-host test-daemons ## run all tests
 test-host: setup
 	$(PYTEST) $(TESTS) --ignore=tests/daemons $(ARGS)
 
-# The others take most of the time: machines that boot, other firewalls, faults at every step, a master.
-FAST := unit article install lifecycle scene functional/test_connections.py
+# The others take most of the time: real kernels and clocks, machines that boot, faults at every step, a master.
+FAST := unit article install scene
 test-fast: setup ## run the tests that together take less than five minutes
 	$(PYTEST) $(FAST:%=tests/%) $(ARGS)
 
