@@ -37,6 +37,8 @@ HOOKS = {"OUTPUT": OUTPUT, "FORWARD": FORWARD}
 NFLOG_GROUP = 20002
 # Options that only load what a following one needs, or say what is said by another word.
 _SILENT = {"-m", "--match"}
+# Whatever was opened by a process. "--socket-exists" says more: the kernel's own socket has no owner, and sends resets.
+_OWNED = ("-m", "owner", "--uid-owner", f"0-{2**32 - 2}")
 _LIMIT = ("-m", "limit", "--limit", "30/min", "--limit-burst", "30")
 _QUOTING = set("\"'\\")
 _FAMILIES = {4: "IPv4", 6: "IPv6"}
@@ -193,7 +195,7 @@ def _frame(wanted: Wanted, version: int) -> dict[str, list[Rule]]:
         FORWARD: [Rule((*words, "-g", DENY)) for words in guarded],
         GUARD: [
             # Whatever has an owner and was not let pass above is denied, established or not.
-            Rule(("-m", "owner", "--socket-exists", "-g", DENY)),
+            Rule((*_OWNED, "-g", DENY)),
             # What has no owner is the teardown of a socket that is gone already.
             Rule(("-m", "conntrack", "--ctstate", "ESTABLISHED", "-j", "RETURN")),
             Rule(("-g", DENY)),

@@ -127,7 +127,7 @@ class Iptables:
     def refused(self, office):
         """What the guard has refused so far that had an owner, in a form that compares."""
         listed = self.run(office, "-vnxL", "SPICE-GRANT")
-        found = [line.split()[0] for line in listed.splitlines() if "owner socket exists" in line]
+        found = [line.split()[0] for line in listed.splitlines() if "owner UID match 0-4294967294" in line]
         assert len(found) == len(self.programs), listed
         return found
 

@@ -306,7 +306,8 @@ def unread(sock):
     sock.close()
 
 def data_on_the_way(sock):
-    sock.sendall(b"x" * 4000000)
+    sock.setblocking(False)
+    sock.send(b"x" * 4000000)
     sock.close()
 
 for ending in (socket.socket.close, lambda sock: None, half_closed, reset, killed, unread, data_on_the_way):
@@ -330,6 +331,41 @@ def test_a_session_ends_cleanly(shared, address):
             assert time.monotonic() < deadline, left
             time.sleep(0.05)
         assert clients.stdout.read() == "connected\n" * 7
+    assert shared.mechanism.refused(shared) == before
+
+
+# Resets its connection while much is still to be answered.
+LEAVE = """
+import socket, struct, sys
+sock = socket.create_connection((sys.argv[1], 20002), 3)
+assert sock.recv(64)
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+sock.setblocking(False)
+sock.send(b"x" * 4000000)
+sock.close()
+print("left", flush=True)
+"""
+
+
+@pytest.mark.parametrize("address", [ADDRESS, ADDRESS6])
+def test_an_answer_that_comes_too_late_is_not_counted_as_denied(shared, address):
+    """The kernel itself answers for a socket that is gone, by one that has no owner: nobody tried anything."""
+    before, server, counted = shared.mechanism.refused(shared), shared.server, []
+    # The server does not learn at once that its client left.
+    chain = "type filter hook input priority 0; tcp dport 20002 tcp flags & rst == rst counter drop;"
+    server.run(["nft", "-f", "-"], input=f"table inet deaf {{ chain input {{ {chain} }}; }}")
+    try:
+        with _program(shared.client, LEAVE, address, user="myself", group=GROUP) as client:
+            assert client.stdout.readline() == "left\n"
+            deadline = time.monotonic() + 10
+            # The client's own reset, and one for an answer at least.
+            while not counted or counted[0] < 2:
+                assert time.monotonic() < deadline
+                listed = json.loads(server.run(["nft", "-j", "list", "table", "inet", "deaf"]).stdout)["nftables"]
+                rules = [entry["rule"]["expr"] for entry in listed if "rule" in entry]
+                counted = [part["counter"]["packets"] for rule in rules for part in rule if "counter" in part]
+    finally:
+        server.run(["nft", "delete", "table", "inet", "deaf"])
     assert shared.mechanism.refused(shared) == before
 
 

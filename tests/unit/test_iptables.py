@@ -75,7 +75,7 @@ def test_the_guard_is_called_first(host):
 def test_what_has_an_owner_and_no_grant_is_denied_established_or_not(host):
     *grants, owned, teardown, rest = host.v4["SPICE-GRANT"]
     assert all(rule[-1] == "RETURN" for rule in grants)
-    assert owned == ["-m", "owner", "--socket-exists", "-g", "SPICE-GRANT-DENY"]
+    assert owned == ["-m", "owner", "--uid-owner", "0-4294967294", "-g", "SPICE-GRANT-DENY"]
     assert teardown[-2:] == ["-j", "RETURN"] and "ESTABLISHED" in teardown
     assert rest == ["-g", "SPICE-GRANT-DENY"]
 
