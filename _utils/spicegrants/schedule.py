@@ -134,14 +134,13 @@ def windows(schedule: Schedule, start: int, end: int) -> Windows:
 
     Both are seconds since 1970. ISO dates compare as text.
     """
-    zone = zoneinfo.ZoneInfo(schedule.zone)
     # A local date is at most a day off that in UTC, and a range that runs over midnight starts a day earlier.
     date = _EPOCH + datetime.timedelta(days=start // DAY - 2)
     last = _EPOCH + datetime.timedelta(days=end // DAY + 2)
     found = []
     while date <= last:
         if _applies(schedule, date):
-            found += [span for span in (_span(date, hours, zone) for hours in schedule.hours) if span[0] < span[1]]
+            found += [span for span in _spans(schedule, date) if span[0] < span[1]]
         date += _ONE_DAY
     return clip(union(tuple(found)), start, end)
 
@@ -155,12 +154,35 @@ def _applies(schedule: Schedule, date: datetime.date) -> bool:
     return DAYS[date.weekday()] in schedule.days
 
 
-def _span(date: datetime.date, hours: str, zone: zoneinfo.ZoneInfo) -> tuple[int, int]:
-    start, end = hours.split("-")
-    ends_on = date if start < end else date + _ONE_DAY
-    if end == "24:00":
-        ends_on, end = date + _ONE_DAY, "00:00"
-    return _moment(date, start, zone, latest=False), _moment(ends_on, end, zone, latest=True)
+def _spans(schedule: Schedule, date: datetime.date) -> list[tuple[int, int]]:
+    """Return what the ranges of hours are on a date, over midnight into the next."""
+    offset = _offset(schedule.zone, date)
+    if offset == _offset(schedule.zone, date + 2 * _ONE_DAY):
+        # No zone changes its clock, and back, within two days.
+        midnight = (date - _EPOCH).days * DAY - offset
+        return [(midnight + first, midnight + last) for first, last in map(_seconds, schedule.hours)]
+    zone = zoneinfo.ZoneInfo(schedule.zone)
+    return [
+        tuple(
+            _moment(date + second // DAY * _ONE_DAY, second % DAY, zone, latest=latest)
+            for second, latest in zip(_seconds(hours), (False, True))
+        )
+        for hours in schedule.hours
+    ]
+
+
+@functools.lru_cache(maxsize=4096)
+def _offset(zone: str, date: datetime.date) -> int:
+    """Return by how much a zone is ahead of UTC when a date begins there."""
+    local = datetime.datetime.combine(date, datetime.time(), zoneinfo.ZoneInfo(zone))
+    return local.utcoffset() // datetime.timedelta(seconds=1)
+
+
+@functools.lru_cache(maxsize=1024)
+def _seconds(hours: str) -> tuple[int, int]:
+    """Return start and end of a range of hours in seconds of its day; an end of the next day is beyond it."""
+    first, last = (int(clock[:2]) * 3600 + int(clock[3:]) * 60 for clock in hours.split("-"))
+    return first, last if first < last else last + DAY
 
 
 def _twice(local: datetime.datetime) -> tuple[int, int]:
@@ -168,9 +190,9 @@ def _twice(local: datetime.datetime) -> tuple[int, int]:
     return int(local.timestamp()), int(local.replace(fold=1).timestamp())
 
 
-def _moment(date: datetime.date, hour: str, zone: zoneinfo.ZoneInfo, *, latest: bool) -> int:
-    """Return when a clock shows an hour: the first or the last time, or when it skips it."""
-    local = datetime.datetime.combine(date, datetime.time.fromisoformat(hour), zone)
+def _moment(date: datetime.date, second: int, zone: zoneinfo.ZoneInfo, *, latest: bool) -> int:
+    """Return when a clock shows a second of a day: the first or the last time, or when it skips it."""
+    local = datetime.datetime.combine(date, datetime.time(second // 3600, second % 3600 // 60), zone)
     early, late = _twice(local)
     if early <= late:
         if latest:

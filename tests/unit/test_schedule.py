@@ -1,6 +1,8 @@
 """Weekly schedules: read, checked, written back."""
 
 import datetime
+import zoneinfo
+from zoneinfo import _zoneinfo
 
 import pytest
 import yaml
@@ -8,6 +10,8 @@ import yaml
 from spicegrants import pillar
 from spicegrants.errors import PolicyError
 from spicegrants.model import Schedule, to_pillar
+from spicegrants.moments import EARLIEST
+from spicegrants.times import DAY
 from unit.build import article, changed
 
 EVENINGS = {"days": ["mon", "fri"], "hours": ["18:00-22:00"], "zone": "Europe/Berlin"}
@@ -114,3 +118,15 @@ def test_hours_need_no_quotes_in_yaml(spelled, hours):
 def test_an_hour_without_quotes_is_a_number_in_yaml_and_said_to_be_one():
     with pytest.raises(PolicyError, match=r"hours: 18:00 without quotes is a number in YAML"):
         parsed(**yaml.safe_load("hours: 18:00"))
+
+
+def test_no_zone_changes_its_clock_twice_within_two_days():
+    """What hours are worked out by, in all zones of this machine, from 2020 on."""
+    for name in zoneinfo.available_timezones():
+        zone = _zoneinfo.ZoneInfo.no_cache(name)
+        listed = [moment for moment in zone._trans_utc if moment >= EARLIEST]
+        # Behind the listed ones there may be a rule for all years; these are its two of any year.
+        yearly = getattr(zone._tz_after, "transitions", lambda year: ())
+        ruled = sorted(moment for year in (2098, 2099) for moment in yearly(year))
+        for moments in (listed, ruled):
+            assert all(later - earlier > 2 * DAY for earlier, later in zip(moments, moments[1:])), name
