@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from spicegrants import decide, moments, names
 from spicegrants.access import Access, Drain, Term, Times
@@ -62,6 +63,7 @@ class Wanted:
 
     # Many accesses share their times, and each layer asks for all.
     _times: dict[tuple, Times] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _made: dict[Callable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def times(self, access: Access) -> Times:
         """Return when an access is open, as far as that is worked out."""
@@ -75,6 +77,12 @@ class Wanted:
         """Tell whether sessions of an access may be open at the moment."""
         found = self.times(access)
         return contains(found.opened, self.now) or contains(found.lasting, self.now)
+
+    def once(self, make: Callable[[Wanted], Any]) -> Any:
+        """Return what a function makes of this; several ask for the same, and it is not to be altered."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
 
     @property
     def timed(self) -> bool:

@@ -58,11 +58,15 @@ class FirewallPlan:
     commands: Any
 
 
-def wanted_elements(wanted: Wanted) -> dict[Key, Element]:
+def wanted_elements(wanted: Wanted) -> Mapping[Key, Element]:
     """Return the elements that the grants stand for; none as long as the viewer's group does not exist.
 
     The verdict of one that is open at some times only is the name of one of :func:`wanted_chains`.
     """
+    return wanted.once(_elements)
+
+
+def _elements(wanted: Wanted) -> Mapping[Key, Element]:
     if wanted.gid is None:
         return {}
     drained = {
@@ -78,8 +82,12 @@ def wanted_elements(wanted: Wanted) -> dict[Key, Element]:
     return {**drained, **granted}
 
 
-def wanted_chains(wanted: Wanted) -> dict[str, Times]:
+def wanted_chains(wanted: Wanted) -> Mapping[str, Times]:
     """Return by name what elements lead to that are not open for good; sorted by name."""
+    return wanted.once(_chains)
+
+
+def _chains(wanted: Wanted) -> Mapping[str, Times]:
     if wanted.gid is None:
         return {}
     chains = {_drain_chain(drain): Times(NEVER, ((EARLIEST, drain.until),)) for drain in wanted.draining if drain.until}
