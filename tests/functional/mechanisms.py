@@ -138,7 +138,7 @@ class Iptables:
     def forget(self, office):
         """Take all grants out of the guard for IPv4."""
         rules = self.run(office, "-S", "SPICE-GRANT", programs=("iptables",)).splitlines()
-        for _ in [rule for rule in rules if "--uid-owner" in rule]:
+        for _ in [rule for rule in rules if "--gid-owner" in rule]:
             self.run(office, "-D", "SPICE-GRANT", "1", programs=("iptables",))
 
     def delete(self, office):
