@@ -5,6 +5,7 @@ the office before the first run.
 """
 
 import compileall
+import fcntl
 import pathlib
 import random
 import subprocess
@@ -17,6 +18,7 @@ from scene import SceneError, need
 from scene.machine import CHECKOUT
 from scene.requirements import unavailable
 
+LOG_LOCK = pathlib.Path("/run/spice-grant-tests.lock")
 LOG_SWITCH = pathlib.Path("/proc/sys/net/netfilter/nf_log_all_netns")
 FIREWALLS = ("nft", "iptables-nft", "iptables-legacy")
 PROGRAMS = (*FIREWALLS, "sudo", "visudo", "cvtsudoers", "remote-viewer", "ip", "useradd", "groupadd")
@@ -140,12 +142,14 @@ class KernelLog:
 @pytest.fixture
 def kernel_log():
     """The kernel's log, with what machines of a test log in it; the switch for that is put back afterwards."""
-    try:
-        before = LOG_SWITCH.read_text(encoding="ascii")
-        LOG_SWITCH.write_text("1", encoding="ascii")
-    except OSError as error:
-        unavailable(f"the kernel's log of machines cannot be switched on: {error}")
-    try:
-        yield KernelLog()
-    finally:
-        LOG_SWITCH.write_text(before, encoding="ascii")
+    with open(LOG_LOCK, "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the same tests may run with another Salt beside these
+        try:
+            before = LOG_SWITCH.read_text(encoding="ascii")
+            LOG_SWITCH.write_text("1", encoding="ascii")
+        except OSError as error:
+            unavailable(f"the kernel's log of machines cannot be switched on: {error}")
+        try:
+            yield KernelLog()
+        finally:
+            LOG_SWITCH.write_text(before, encoding="ascii")
