@@ -10,7 +10,7 @@ from typing import Any
 from spicegrants import declared
 from spicegrants.compile import Wanted
 from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.host import clock, current, lock
+from spicegrants.host import clock, current, heap, lock
 from spicegrants.notes import notes
 from spicegrants.plan import as_dict, merge
 from spicegrants.store import Stored
@@ -33,6 +33,7 @@ class Layers:
     salt: Mapping[str, Callable[..., Any]]
     failure: type[Exception]
 
+    @heap.unsearched()
     def enforce(self, decided: Callable[[Stored], Stored | None], test: bool) -> dict[str, Any]:
         """Plan all layers, then apply them; what cannot be read stops everything before the first change.
 
