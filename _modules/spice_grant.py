@@ -297,7 +297,7 @@ def lock(user=None, vm=None, all=False, reason=None):
         salt '*' spice_grant.lock all=True
     """
     about = _about(user, vm, all)
-    made = replace(about, reason=reason)
+    made = about._replace(reason=reason)
     return _temporarily(
         lambda held, policy, now: temporary.lock(held, policy, accounts.names(user), now, made),
         f"{about.words} is locked.",

@@ -160,7 +160,7 @@ def compile_policy(
         findings.append(Finding("clock", message))
     gid = group.gid if group else None
     places = tuple(
-        replace(drain, until=now + drain.grace) if drain.until is None and drain.grace is not None else drain
+        drain._replace(until=now + drain.grace) if drain.until is None and drain.grace is not None else drain
         for drain in leaving
         if temporary.lock_on(drain.user, drain.vm) is None
     )
@@ -199,8 +199,7 @@ def _merged(one: Access | None, other: Access) -> Access:
         return other
     names, terms = zip(*sorted(zip((*one.grants, *other.grants), (*one.terms, *other.terms))))
     graces = [access.grace for access in (one, other) if access.grace is not None]
-    return replace(
-        one,
+    return one._replace(
         grants=names,
         terms=terms,
         nopasswd=one.nopasswd or other.nopasswd,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from spicegrants import pillar
@@ -71,10 +71,11 @@ def dump(stored: Stored) -> bytes:
         "format": _FORMAT,
         "policy": to_pillar(stored.policy) if stored.policy else None,
         "addresses": {name: list(found) for name, found in stored.addresses.items()},
-        "accesses": [_values(access) for access in stored.accesses],
-        "draining": [_values(drain) for drain in stored.draining],
-        "loans": [_values(loan) for loan in stored.temporary.loans],
-        "locks": [_values(lock) for lock in stored.temporary.locks],
+        # Records are lists of their fields, in order.
+        "accesses": stored.accesses,
+        "draining": stored.draining,
+        "loans": stored.temporary.loans,
+        "locks": stored.temporary.locks,
         "day": stored.day,
         "group": stored.group,
         "made_group": stored.made_group,
@@ -82,15 +83,6 @@ def dump(stored: Stored) -> bytes:
         "left": list(stored.left),
     }
     return (json.dumps(document, sort_keys=True) + "\n").encode()
-
-
-def _values(record: Any) -> list[Any]:
-    """Return the fields of a record, in order, and those of records within it."""
-    values = [getattr(record, each.name) for each in fields(record)]
-    return [
-        [_values(part) if is_dataclass(part) else part for part in value] if isinstance(value, tuple) else value
-        for value in values
-    ]
 
 
 # One run asks several times, and most runs find what the last one left.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from spicegrants import moments, names
 from spicegrants.errors import Finding, PolicyError
@@ -21,8 +22,7 @@ def is_loan(name: str) -> bool:
     return name.startswith(_LOAN)
 
 
-@dataclass(frozen=True, order=True)
-class Loan:
+class Loan(NamedTuple):
     """A user may open the console of a vm until ``end``, whatever pillar says; both moments in seconds since 1970."""
 
     user: str
@@ -38,8 +38,7 @@ class Loan:
         return f"{_LOAN}{self.user}:{self.vm}"
 
 
-@dataclass(frozen=True, order=True)
-class Lock:
+class Lock(NamedTuple):
     """Nobody gets through whom it is about, whatever grants and loans say, until it is taken away.
 
     ``about`` is ``user``, ``vm`` or ``all``; ``name`` is that of the user or vm.
@@ -141,10 +140,10 @@ def lock(held: Temporary, policy: Policy, known: Collection[str], now: int, new:
         findings += _vm_complaints(policy, new.name)
     if findings:
         raise PolicyError(findings)
-    if any(replace(lock, since=0) == new for lock in held.locks):
+    if any(lock._replace(since=0) == new for lock in held.locks):
         return held
     others = unlock(held, new)
-    return replace(others, locks=tuple(sorted((*others.locks, replace(new, since=now)))))
+    return replace(others, locks=tuple(sorted((*others.locks, new._replace(since=now)))))
 
 
 def unended(held: Temporary, moment: int) -> Temporary:

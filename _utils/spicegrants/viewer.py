@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from spicegrants.compile import Wanted, by_user
 from spicegrants.files import Directory, Entry, File, difference
@@ -116,8 +116,7 @@ def wanted_entries(wanted: Wanted, launcher: bytes) -> dict[str, Entry]:
     return entries
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """A viewer's owner, group and mode."""
 
     uid: int
@@ -125,8 +124,7 @@ class Program:
     mode: int
 
 
-@dataclass(frozen=True)
-class ViewerLive:
+class ViewerLive(NamedTuple):
     """What the system holds of this layer.
 
     members
@@ -149,8 +147,7 @@ class ViewerLive:
     overrides: Mapping[str, tuple[str, str, int] | None] | None = None
 
 
-@dataclass(frozen=True)
-class ViewerPlan:
+class ViewerPlan(NamedTuple):
     """Changes in words, and what to do."""
 
     changes: tuple[Change, ...]
