@@ -68,10 +68,11 @@ class Wanted:
     def times(self, access: Access) -> Times:
         """Return when an access is open, as far as that is worked out."""
         key = access.terms, access.on_end, access.grace
-        if key not in self._times:
+        found = self._times.get(key)
+        if found is None:
             stretch = None if self.day is None else decide.span(self.policy, self.day)
-            self._times[key] = decide.times(self.policy, access, stretch)
-        return self._times[key]
+            found = self._times[key] = decide.times(self.policy, access, stretch)
+        return found
 
     def open_now(self, access: Access) -> bool:
         """Tell whether sessions of an access may be open at the moment."""
@@ -211,6 +212,8 @@ def _merged(one: Access | None, other: Access) -> Access:
 
 def _draining(wanted: Wanted) -> tuple[Drain, ...]:
     """Return the places where something of the same account is open that nobody may open anew."""
+    if not wanted.leaving:
+        return ()
     granted = {
         (access.uid, address, wanted.port(access))
         for access in wanted.accesses

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
@@ -11,7 +12,7 @@ from spicegrants.compile import Wanted, by_user
 from spicegrants.files import Directory, Entry, File, difference
 from spicegrants.plan import Change
 from spicegrants.sudoers import CONNECTIONS, connection_file
-from spicegrants.times import ALWAYS
+from spicegrants.times import ALWAYS, Windows
 
 CONFIG = "/etc/spice-grant"
 MENUS = "/etc/spice-grant/menu"
@@ -81,11 +82,18 @@ def menu_text(wanted: Wanted, accesses) -> str:
             "file": connection_file(access.vm),
             "password": not access.nopasswd,
             "grants": access.grants,
-            "windows": None if windows == ALWAYS else windows,
+            "windows": None if windows == ALWAYS else _spelled(windows),
         }
     policy = wanted.policy
     menu = {"group": policy.viewer.group, "viewer": policy.viewer.paths[0], "consoles": consoles}
     return json.dumps(menu, sort_keys=True) + "\n"
+
+
+# They are most of a menu, and many consoles share theirs.
+@functools.lru_cache(maxsize=4096)
+def _spelled(windows: Windows) -> str:
+    """Spell windows in seconds since 1970: ``1795456800-1795471200 1795543200-1795557600``."""
+    return " ".join(f"{start}-{end}" for start, end in windows)
 
 
 def paths(wanted: Wanted) -> list[str]:
