@@ -146,12 +146,13 @@ def windows(schedule: Schedule, start: int, end: int) -> Windows:
 
 
 def _applies(schedule: Schedule, date: datetime.date) -> bool:
-    text = date.isoformat()
-    if any(first <= text <= last for first, last in map(_ends, schedule.additions)):
+    if _within(schedule.additions, date):
         return True
-    if any(first <= text <= last for first, last in map(_ends, schedule.exceptions)):
-        return False
-    return DAYS[date.weekday()] in schedule.days
+    return DAYS[date.weekday()] in schedule.days and not _within(schedule.exceptions, date)
+
+
+def _within(ranges: tuple[str, ...], date: datetime.date) -> bool:
+    return any(first <= date.isoformat() <= last for first, last in map(_ends, ranges)) if ranges else False
 
 
 def _spans(schedule: Schedule, date: datetime.date) -> list[tuple[int, int]]:

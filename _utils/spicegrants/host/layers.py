@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from spicegrants import declared
 from spicegrants.compile import Wanted
@@ -19,8 +19,7 @@ from spicegrants.store import Stored
 ORDER = ("firewall", "viewer", "sudoers")
 
 
-@dataclass(frozen=True)
-class Layers:
+class Layers(NamedTuple):
     """The execution modules of the layers.
 
     salt
