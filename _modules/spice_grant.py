@@ -10,9 +10,11 @@ all but :func:`plan` and :func:`apply` need neither pillar nor master.
 What asks and proves is in a file of its own, which Salt makes one module with this one: a run does without it.
 """
 
+import contextlib
 import sys as _sys
 import time
 from dataclasses import replace
+from functools import partial
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
 if getattr(_sys.modules.get("spicegrants"), "stale", object)():
@@ -87,12 +89,11 @@ def apply(grants=None, exclusive=True, test=False):
 
         salt '*' spice_grant.apply
     """
-    return _enforce(
-        lambda stored: replace(
-            stored, policy=declared.combine(__pillar__.get("spice"), grants, exclusive, stored.policy)
-        ),
-        test,
-    )
+    wished = partial(declared.combine, __pillar__.get("spice"), grants, exclusive)
+    with _said_as_salt_does():
+        # Read first, where what is stored has no say: mostly that is the same, and then not read again.
+        alone = wished(None) if exclusive else None
+    return _enforce(lambda stored: replace(stored, policy=alone or wished(stored.policy)), test, alone)
 
 
 def absent(name, test=False):
@@ -141,10 +142,8 @@ def remove(test=False):
 
         salt '*' spice_grant.remove
     """
-    try:
+    with _said_as_salt_does():
         return _layers().remove(test)
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
 
 
 def grant(user, vm, nopasswd=False, reason=None):
@@ -331,14 +330,21 @@ def unlock(user=None, vm=None, all=False):
     )
 
 
-def _enforce(decided, test):
-    """Enforce what ``decided`` makes of what is stored; an error says so in the exit code as well."""
+@contextlib.contextmanager
+def _said_as_salt_does():
+    """Raise what is wrong with a policy, or with the system, as the errors that Salt has for it."""
     try:
-        report = _layers().enforce(decided, test)
+        yield
     except PolicyError as error:
         raise SaltInvocationError(str(error)) from error
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
+
+
+def _enforce(decided, test, known=None):
+    """Enforce what ``decided`` makes of what is stored; an error says so in the exit code as well."""
+    with _said_as_salt_does():
+        report = _layers().enforce(decided, test, known)
     if report["errors"]:
         __context__["retcode"] = 1
     return report

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -85,21 +84,34 @@ def dump(stored: Stored) -> bytes:
     return (json.dumps(document, sort_keys=True) + "\n").encode()
 
 
-# One run asks several times, and most runs find what the last one left.
-@functools.lru_cache(maxsize=1)
-def load(content: bytes | None) -> Stored:
+# The content that was read last, and what it says: one run asks several times.
+_last: dict[bytes, Stored] = {}
+
+
+def load(content: bytes | None, known: Policy | None = None) -> Stored:
     """Read the file's content back; ``None`` says that there is no file.
+
+    known
+        A policy that was read already. Mostly it is the one that is stored, which is then not read again.
 
     Raises :class:`~spicegrants.errors.LiveStateUnreadable` if it is not what :func:`dump` wrote.
     """
     if content is None:
         return Stored()
+    if content not in _last:
+        found = _read(content, known)
+        _last.clear()
+        _last[content] = found
+    return _last[content]
+
+
+def _read(content: bytes, known: Policy | None) -> Stored:
     try:
         document = json.loads(content)
         if document["format"] != _FORMAT:
             raise LiveStateUnreadable(f"{PATH} has format {document['format']!r}, this version reads {_FORMAT}")
         return Stored(
-            pillar.parse(document["policy"], "policy") if document["policy"] else None,
+            _policy(document["policy"], known) if document["policy"] else None,
             {name: tuple(found) for name, found in document["addresses"].items()},
             tuple(_access(*values) for values in document["accesses"]),
             document["group"],
@@ -117,6 +129,10 @@ def load(content: bytes | None) -> Stored:
         raise
     except (SpiceGrantError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LiveStateUnreadable(f"{PATH} is damaged ({error}); remove it, and the next run writes it anew") from error
+
+
+def _policy(data: Any, known: Policy | None) -> Policy:
+    return known if known is not None and to_pillar(known) == data else pillar.parse(data, "policy")
 
 
 def _access(user, uid, vm, grants, nopasswd=False, on_end="cut", grace=None, warn=WARN, terms=None) -> Access:
