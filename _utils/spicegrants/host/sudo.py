@@ -55,8 +55,8 @@ def check(text: str) -> None:
 def _staged(text: str, command: list[str]) -> str:
     """Run a program that sees the tree with this text as our file; return what it printed.
 
-    The mount namespace is that of a thread, which starts the program and ends with it. To fork for that, a process as
-    large as Salt's would be copied, with its other threads' locks as they are at that moment.
+    The mount namespace is that of a thread, which starts the program and ends then. A fork would copy all of Salt's
+    process, and the locks of its other threads as they are at that moment.
     """
     directory = os.path.dirname(sudoers.PATH)
     if not isinstance(disk.read(directory), Directory):
