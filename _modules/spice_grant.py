@@ -25,7 +25,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 from spicegrants import declared, temporary
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
-from spicegrants.host import accounts, current
+from spicegrants.host import accounts, current, run
 from spicegrants.host.layers import Layers
 
 __virtualname__ = "spice_grant"
@@ -91,6 +91,7 @@ def apply(grants=None, exclusive=True, test=False):
     """
     wished = partial(declared.combine, __pillar__.get("spice"), grants, exclusive)
     with _said_as_salt_does():
+        run.as_root()
         # Read first, where what is stored has no say: mostly that is the same, and then not read again.
         alone = wished(None) if exclusive else None
     return _enforce(lambda stored: replace(stored, policy=alone or wished(stored.policy)), test, alone)
