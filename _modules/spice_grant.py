@@ -6,11 +6,15 @@ Who may open which SPICE console: declare, query, change and prove grants on thi
 A grant lets a user, or the members of a group, open the console of one vm. This module brings the three layers
 together: ``spice_firewall``, ``spice_sudoers`` and ``spice_viewer``. What is enforced is kept on the minion, so that
 all but :func:`plan` and :func:`apply` need neither pillar nor master.
+
+What asks and proves is in a file of its own, which Salt makes one module with this one: a run does without it.
 """
 
+import contextlib
 import sys as _sys
 import time
 from dataclasses import replace
+from functools import partial
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
 if getattr(_sys.modules.get("spicegrants"), "stale", object)():
@@ -19,15 +23,12 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
-from spicegrants import decide, declared, moments, report, spoken, sudoers, temporary, verdict
-from spicegrants import explain as reasons
+from spicegrants import declared, temporary
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
-from spicegrants.host import accounts, backends, current, ruleset, sudo, trial
+from spicegrants.host import accounts, current, run
 from spicegrants.host.layers import Layers
-from spicegrants.reader import did_you_mean, shown
 
 __virtualname__ = "spice_grant"
-__func_alias__ = {"list_": "list"}
 
 _UNTIL_NEXT = (
     "kept over reboots; the next spice_grant.present with exclusive: True (as in state.apply spice) brings back "
@@ -37,85 +38,6 @@ _UNTIL_NEXT = (
 
 def __virtual__():
     return __virtualname__
-
-
-def list_(at=None):
-    """
-    Return who may open what on this machine, as a list of dicts.
-
-    at
-        The moment that is asked about, ISO 8601; without an offset it is in the policy's zone, and a date is its start.
-        Defaults to now.
-
-    The keys are ``user``, ``uid``, ``vm``, ``server``, ``addresses``, ``port``, ``nopasswd``, ``open`` (whether it is
-    at that moment), ``state`` (in words, with the next change), ``grants`` (by name of the grants and loans behind it:
-    when each is open, and its owner, reason and ticket) and ``groups`` (through which of them, if any).
-
-    Reads the stored policy and accounts. Raises CommandExecutionError if no policy has been applied yet,
-    SaltInvocationError if ``at`` is no moment.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' spice_grant.list
-        salt '*' spice_grant.list at=2026-11-24T18:00
-    """
-    wanted = _compiled()
-    return report.listed(wanted, _moment(wanted, at))
-
-
-def who(vm, at=None):
-    """
-    Return who may open a console, as :func:`list_` does.
-
-    vm
-        Name of the vm.
-
-    at
-        The moment that is asked about, as in :func:`list_`. Defaults to now.
-
-    Reads the stored policy and accounts. Raises SaltInvocationError if the policy has no such vm.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' spice_grant.who debianx
-    """
-    wanted = _compiled()
-    _known_vm(wanted, vm)
-    return [entry for entry in report.listed(wanted, _moment(wanted, at)) if entry["vm"] == vm]
-
-
-def timeline(user=None, days=7, at=None):
-    """
-    Return when a user may open what, as a list of dicts in the order of time.
-
-    user
-        Name of the user. Defaults to everybody.
-
-    days
-        How many days, 1 to 366. Defaults to 7.
-
-    at
-        Where it starts, as in :func:`list_`. Defaults to now.
-
-    The keys are ``user``, ``vm``, ``from`` and ``until`` (both in the policy's zone) and ``grants`` (the names of the
-    grants and loans that open it then). What is locked is not in it.
-
-    Reads the stored policy and accounts. Raises SaltInvocationError if ``days`` or ``at`` is wrong.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt 'client1' spice_grant.timeline anne days=14
-    """
-    wanted = _compiled()
-    if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 366:
-        raise SaltInvocationError(f"days: must be a number from 1 to 366, not {shown(days)}")
-    return report.timeline(wanted, user, _moment(wanted, at), days)
 
 
 def plan(grants=None, exclusive=True):
@@ -167,12 +89,12 @@ def apply(grants=None, exclusive=True, test=False):
 
         salt '*' spice_grant.apply
     """
-    return _enforce(
-        lambda stored: replace(
-            stored, policy=declared.combine(__pillar__.get("spice"), grants, exclusive, stored.policy)
-        ),
-        test,
-    )
+    wished = partial(declared.combine, __pillar__.get("spice"), grants, exclusive)
+    with _said_as_salt_does():
+        run.as_root()
+        # Read first, where what is stored has no say: mostly that is the same, and then not read again.
+        alone = wished(None) if exclusive else None
+    return _enforce(lambda stored: replace(stored, policy=alone or wished(stored.policy)), test, alone)
 
 
 def absent(name, test=False):
@@ -221,10 +143,8 @@ def remove(test=False):
 
         salt '*' spice_grant.remove
     """
-    try:
+    with _said_as_salt_does():
         return _layers().remove(test)
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
 
 
 def grant(user, vm, nopasswd=False, reason=None):
@@ -349,23 +269,6 @@ def end_loan(user, vm):
     )
 
 
-def loans():
-    """
-    Return the loans that have not ended, as a list of dicts.
-
-    The keys are ``user``, ``vm``, ``from``, ``until``, ``left``, ``locked`` (whether a lock denies it) and ``reason``.
-    Reads the stored policy, loans and accounts.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' spice_grant.loans
-    """
-    wanted = _compiled()
-    return report.loans(wanted, wanted.now)
-
-
 def lock(user=None, vm=None, all=False, reason=None):
     """
     Deny consoles at once and in all layers, whatever grants and loans say, until :func:`unlock`.
@@ -394,7 +297,7 @@ def lock(user=None, vm=None, all=False, reason=None):
         salt '*' spice_grant.lock all=True
     """
     about = _about(user, vm, all)
-    made = replace(about, reason=reason)
+    made = about._replace(reason=reason)
     return _temporarily(
         lambda held, policy, now: temporary.lock(held, policy, accounts.names(user), now, made),
         f"{about.words} is locked.",
@@ -428,125 +331,21 @@ def unlock(user=None, vm=None, all=False):
     )
 
 
-def locks():
-    """
-    Return the locks, as a list of dicts.
-
-    The keys are ``about``, ``since`` and ``reason``. Reads the stored policy, locks and accounts.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' spice_grant.locks
-    """
-    return report.locks(_compiled())
-
-
-def explain(user, vm, at=None):
-    """
-    Say why a user may, or may not, open a console: each layer's own answer, from what it really holds.
-
-    user
-        Name of the user.
-
-    vm
-        Name of the vm.
-
-    at
-        The moment that is asked about, as in :func:`list_`. Defaults to now. For another moment sudo's answer is read
-        from the rules in our file: sudo itself only knows now.
-
-    Returns a dict with ``answer`` (``may open``, ``may not open``, ``blocked`` where a chain that is not ours drops
-    what the guard lets through, or ``in doubt`` where the layers disagree or that cannot be told), ``state`` (what the
-    policy says of that moment, and what changes next: ``closed; opens Tue 2026-11-24 08:00 Europe/Berlin``) and, for
-    ``policy``, ``firewall``, ``sudo`` and ``viewer``, an answer and why. Reads the stored policy and accounts; runs
-    ``nft list``, ``ip route get``, ``cvtsudoers``, ``sudo -l``, and ``iptables-save`` where nft shows less than all.
-    Raises SaltInvocationError if the policy has no such vm.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' spice_grant.explain mybro debianx
-    """
-    wanted = _compiled()
-    _known_vm(wanted, vm)
-    moment = _moment(wanted, at)
+@contextlib.contextmanager
+def _said_as_salt_does():
+    """Raise what is wrong with a policy, or with the system, as the errors that Salt has for it."""
     try:
-        rules = __salt__["spice_firewall.rules"](foreign=False)
-        known = user in wanted.inventory.users
-        asked = {known and sudo.allows(user, rule.call) for rule in sudoers.calls(wanted.policy, user, vm)}
-        allowed = None if len(asked) > 1 else asked == {True}
-        held = sudoers.parse(sudo.own_tree() or {})
-        met = ruleset.before(wanted, user, vm, ruleset.read())
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    answers = {
-        "policy": reasons.policy(wanted, user, vm, moment),
-        "firewall": reasons.firewall(wanted, user, vm, rules, __salt__["spice_firewall.plan"](wanted), met, moment),
-        "sudo": reasons.sudo(wanted, user, vm, held, allowed, moment),
-        "viewer": reasons.viewer(__salt__["spice_viewer.plan"](wanted)),
-    }
-    state = spoken.decision(wanted.policy, decide.decide(wanted, user, vm, moment))
-    return {"answer": reasons.summary(answers), "state": state, **answers}
-
-
-def verify(user=None, vm=None):
-    """
-    Prove the policy by trying: connect, ask sudo and start the viewer as the users themselves.
-
-    user, vm
-        Names to limit the trial to. Default: every user with a grant and one without any, times every vm.
-
-    For each user and vm: connects to every address of the console with the viewer's group and with the user's own,
-    asks ``sudo -l`` for the granted calls and, where granted, for calls close to them, and tries to start each viewer
-    without sudo. A connection counts as ``denied`` only if the guard says that it refused it, so a server that is down
-    is ``unreachable``. Where that happens to a granted user, chains that are not ours and stop him are a difference.
-
-    Returns ``{"ok": bool, "differences": [...], "matrix": {user: {vm: {...}}}}``; the exit code is not 0 if anything
-    differs from the policy. Changes nothing. Raises CommandExecutionError if a layer cannot be asked.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' spice_grant.verify
-    """
-    wanted = _compiled()
-    if vm is not None:
-        _known_vm(wanted, vm)
-    vms = [vm] if vm else sorted(wanted.policy.vms)
-    try:
-        users = [trial.account(wanted, user)] if user else trial.everybody(wanted)
-        mechanism, _ = backends.choose(wanted.policy.firewall.backend)
-        result = verdict.matrix(
-            (name, tried, _judged(wanted, name, tried, attempt))
-            for name, tried, attempt in trial.attempts(wanted, users, vms, mechanism.witness())
-        )
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    result["differences"] += [f"not enforced: {finding}" for finding in wanted.findings]
-    result["ok"] = not result["differences"]
-    if not result["ok"]:
-        __context__["retcode"] = 1
-    return result
-
-
-def _judged(wanted, user, vm, attempt):
-    """Return the cell of a trial, unless what the policy says has changed since it began."""
-    before, after = (decide.decide(wanted, user, vm, moment).open for moment in (wanted.now, int(time.time())))
-    return verdict.cell(before, attempt) if before == after else verdict.undecided(after)
-
-
-def _enforce(decided, test):
-    """Enforce what ``decided`` makes of what is stored; an error says so in the exit code as well."""
-    try:
-        report = _layers().enforce(decided, test)
+        yield
     except PolicyError as error:
         raise SaltInvocationError(str(error)) from error
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
+
+
+def _enforce(decided, test, known=None):
+    """Enforce what ``decided`` makes of what is stored; an error says so in the exit code as well."""
+    with _said_as_salt_does():
+        report = _layers().enforce(decided, test, known)
     if report["errors"]:
         __context__["retcode"] = 1
     return report
@@ -578,37 +377,11 @@ def _about(user, vm, everything):
     return temporary.Lock(*chosen[0])
 
 
-def _moment(wanted, at):
-    """Return the moment that is asked about."""
-    if at is None:
-        return wanted.now
-    moment = moments.read(at, wanted.policy.time.zone or "UTC")
-    if moment is None:
-        raise SaltInvocationError(f"at: {shown(at)} is no moment, as 2026-11-24 or 2026-11-24T18:00+01:00")
-    return moment
-
-
 def _layers():
     return Layers(__salt__, CommandExecutionError)
-
-
-def _compiled():
-    try:
-        return current.compiled()
-    except PolicyError as error:
-        raise SaltInvocationError(str(error)) from error
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
 
 
 def _some(policy):
     if policy is None:
         raise SystemFault("no policy has been applied on this minion yet: run state.apply spice")
     return policy
-
-
-def _known_vm(wanted, vm):
-    if vm not in wanted.policy.vms:
-        raise SaltInvocationError(
-            f"no vm {vm!r} in the policy of this minion{did_you_mean(str(vm), wanted.policy.vms)}"
-        )

@@ -105,14 +105,16 @@ def review(wanted=None, settled=None):
         for program in ("sudo", "visudo", "cvtsudoers"):
             run.find(program)
         try:
-            ours = sudoers.rules(wanted)
             if settled is None:
                 settled = _plan(wanted).text is None
+            # Made when they are asked for: hardly a site has rules to compare them with.
+            ours = (rule for access in wanted.accesses for rule in sudoers.rules_for(wanted, access))
             if not settled:
                 # What our file holds now differs, and is about to go.
-                ours += sudoers.parse(sudo.own_tree() or {})
-            tree = sudo.tree(sudoers.head(wanted) if settled and wanted.timed else None)
-            if settled and ours and not sudo.included(tree):
+                ours = (*ours, *sudoers.parse(sudo.own_tree() or {}))
+            head = sudoers.head(wanted)
+            tree = sudo.tree(head if settled and wanted.timed else None)
+            if settled and sudoers.ALIAS in head and not sudo.included(tree):
                 errors.append(f"{sudo.MAIN} does not include {sudoers.PATH}: its rules have no effect")
             for other in others.foreign(tree, ours, wanted.policy.viewer.paths):
                 warnings.append(f"another sudo rule: {other.who} {other.what}")

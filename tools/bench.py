@@ -8,6 +8,7 @@ import argparse
 import compileall
 import json
 import platform
+import resource
 import statistics
 import sys
 import time
@@ -21,6 +22,17 @@ from spicegrants.compile import compile_policy
 from spicegrants.inventory import Account, Group, Inventory
 
 GROUP = "spicegrp"
+# What the machines' minions have set to be quick: without it they are as a site's, which sets none of it.
+AS_AT_A_SITE = dict.fromkeys(
+    (
+        "enable_fqdns_grains",
+        "enable_gpu_grains",
+        "fileserver_backend",
+        "fileserver_list_cache_time",
+        "grains_cache",
+    )
+)
+SETTINGS = {"with Salt's default settings": AS_AT_A_SITE, "with Salt's own work cut down": {}}
 BARE = "bare:\n  test.nop\n"
 # The connecting side: one process, so that starting it is not measured. Prints the seconds of each connection.
 CONNECT = """
@@ -49,7 +61,8 @@ def main():
     print(f"{cpu}, Linux {platform.release()}, Python {platform.python_version()}\n")
     with Machine("client") as client, Machine("server") as server:
         connect(client, server, ["192.168.2.22/16", "fd00:2::22/64"], ["192.168.2.2/16", "fd00:2::2/64"])
-        runs(client, chosen.runs)
+        for settings in SETTINGS:
+            runs(client, chosen.runs, settings)
         loading(client, chosen.runs)
         connections(client, server, chosen.connections)
     return 0
@@ -81,14 +94,15 @@ def add_users(client, names):
     client.write("/etc/passwd", known + "".join(f"{line}\n" for line in lines if line not in known))
 
 
-def runs(client, count):
-    """Part one: whole runs of salt-call."""
-    print("Whole runs of salt-call --local state.apply (seconds)")
+def runs(client, count, settings):
+    """Part one: whole runs of salt-call, with some settings."""
+    print(f"Whole runs of salt-call --local state.apply, {settings} (seconds; CPU time behind them)")
     client.run(["mkdir", "-p", "/srv/bench"])
     client.write("/srv/bench/bare.sls", BARE)
     big, names = pillar(100, 10)
     add_users(client, names)
-    minion = Minion(client, big, options={"file_roots": {"base": ["/srv/bench", str(salt_tree())]}})
+    roots = {"base": ["/srv/bench", str(salt_tree())]}
+    minion = Minion(client, big, options={"file_roots": roots, **SETTINGS[settings]})
     kinds = {"1,000 grants": big, "1,000 grants over 50 schedules": pillar(100, 10, schedules=50)[0]}
     taken = {"bare (one no-op state)": []}
     for kind in kinds:
@@ -113,19 +127,27 @@ def runs(client, count):
             core[kind].append(timed(minion, "core"))
         client.run(["iptables", "-F"])
         client.run(["iptables", "-X"])
+    forget(minion)
     minion.stop()
-    bare = statistics.median(taken["bare (one no-op state)"])
-    for kind, seconds in {**taken, **core}.items():
-        median = statistics.median(seconds)
+    bare, bare_work = medians(taken["bare (one no-op state)"])
+    for kind, measured in {**taken, **core}.items():
+        median, work = medians(measured)
         print(
-            f"  {kind:44} {median:7.2f}   ({min(seconds):.2f} to {max(seconds):.2f})"
+            f"  {kind:44} {median:7.2f}   ({min(measured)[0]:.2f} to {max(measured)[0]:.2f})"
             f"   {median / bare:5.2f} x bare, bare {median - bare:+.2f} s"
+            f"   CPU {work:.2f}, {work / bare_work:5.2f} x bare"
         )
+    print()
+
+
+def medians(measured):
+    """Return the median of each part of what was measured."""
+    return [statistics.median(part) for part in zip(*measured)]
 
 
 def loading(client, count):
     """Part two: how long nft takes to load the whole ruleset."""
-    print("\nLoading the ruleset with nft (seconds)")
+    print("Loading the ruleset with nft (seconds)")
     for grants, schedules in ((1000, 0), (1000, 50), (10000, 50)):
         text, seconds = json.dumps(transaction(grants, 995, schedules)), []
         for _ in range(count):
@@ -143,14 +165,20 @@ def salt_tree():
 
 
 def timed(minion, sls):
-    """Return how long a whole salt-call took."""
-    started = time.perf_counter()
+    """Return how long a whole salt-call took, and how much CPU time it and what it started."""
+    worked, started = cpu_time(), time.perf_counter()
     done = minion.salt_call("state.apply", sls, "--out=json", "--out-indent=-1")
-    seconds = time.perf_counter() - started
+    seconds, worked = time.perf_counter() - started, cpu_time() - worked
     states = json.loads(done.stdout)["local"].values()
     if not all(state["result"] for state in states):
         raise SystemExit(f"{sls} failed: {[state['comment'] for state in states if not state['result']][:3]}")
-    return seconds
+    return seconds, worked
+
+
+def cpu_time():
+    """Return the CPU time of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def forget(minion):

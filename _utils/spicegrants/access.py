@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from spicegrants.model import WARN
 from spicegrants.times import ALWAYS, FIRST, LAST, NEVER, Windows
 
 
-@dataclass(frozen=True, order=True)
-class Term:
+class Term(NamedTuple):
     """When one grant or loan is open: by one of its schedules, if it has some, and within its limits."""
 
     schedules: tuple[str, ...] = ()
@@ -17,16 +16,14 @@ class Term:
     end: int = LAST
 
 
-@dataclass(frozen=True)
-class Times:
+class Times(NamedTuple):
     """When something may be opened, and when what is open already may go on beyond that."""
 
     opened: Windows = ALWAYS
     lasting: Windows = NEVER
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """One user may open the console of one vm, by one grant or loan or several.
 
     ``terms`` are in the order of ``grants``. A session belongs to none of them: where they differ in ``on_end``,
@@ -44,8 +41,7 @@ class Access:
     terms: tuple[Term, ...] = (Term(),)
 
 
-@dataclass(frozen=True)
-class Drain:
+class Drain(NamedTuple):
     """A place that a user may not open any more, but where what he has open may go on.
 
     ``until`` says how long, if not as long as he likes; ``grace`` for how many seconds from when he lost his right;

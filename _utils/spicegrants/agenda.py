@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from spicegrants.access import Drain, Times
 from spicegrants.compile import Wanted
@@ -15,8 +15,7 @@ from spicegrants.times import FIRST, LAST, union
 Door = tuple[int, str, int]
 
 
-@dataclass(frozen=True)
-class Deadline:
+class Deadline(NamedTuple):
     """A moment at which a console closes, or at which what is open there ends, or both.
 
     since
@@ -51,8 +50,7 @@ class Deadline:
         return [self.moment - seconds for seconds in warn if self.since <= self.moment - seconds]
 
 
-@dataclass(frozen=True)
-class Notice:
+class Notice(NamedTuple):
     """A deadline that the user of a console is to be told of."""
 
     uid: int

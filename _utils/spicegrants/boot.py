@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from spicegrants import iptables, nftables
 from spicegrants.compile import Wanted
@@ -87,8 +87,7 @@ WantedBy=sysinit.target
 """
 
 
-@dataclass(frozen=True)
-class Loading:
+class Loading(NamedTuple):
     """The stored rules by path, and the shell commands that load them."""
 
     files: Mapping[str, bytes]

@@ -68,10 +68,11 @@ class Wanted:
     def times(self, access: Access) -> Times:
         """Return when an access is open, as far as that is worked out."""
         key = access.terms, access.on_end, access.grace
-        if key not in self._times:
+        found = self._times.get(key)
+        if found is None:
             stretch = None if self.day is None else decide.span(self.policy, self.day)
-            self._times[key] = decide.times(self.policy, access, stretch)
-        return self._times[key]
+            found = self._times[key] = decide.times(self.policy, access, stretch)
+        return found
 
     def open_now(self, access: Access) -> bool:
         """Tell whether sessions of an access may be open at the moment."""
@@ -160,7 +161,7 @@ def compile_policy(
         findings.append(Finding("clock", message))
     gid = group.gid if group else None
     places = tuple(
-        replace(drain, until=now + drain.grace) if drain.until is None and drain.grace is not None else drain
+        drain._replace(until=now + drain.grace) if drain.until is None and drain.grace is not None else drain
         for drain in leaving
         if temporary.lock_on(drain.user, drain.vm) is None
     )
@@ -199,8 +200,7 @@ def _merged(one: Access | None, other: Access) -> Access:
         return other
     names, terms = zip(*sorted(zip((*one.grants, *other.grants), (*one.terms, *other.terms))))
     graces = [access.grace for access in (one, other) if access.grace is not None]
-    return replace(
-        one,
+    return one._replace(
         grants=names,
         terms=terms,
         nopasswd=one.nopasswd or other.nopasswd,
@@ -212,6 +212,8 @@ def _merged(one: Access | None, other: Access) -> Access:
 
 def _draining(wanted: Wanted) -> tuple[Drain, ...]:
     """Return the places where something of the same account is open that nobody may open anew."""
+    if not wanted.leaving:
+        return ()
     granted = {
         (access.uid, address, wanted.port(access))
         for access in wanted.accesses

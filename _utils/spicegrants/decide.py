@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from spicegrants import schedule
 from spicegrants.access import Access, Term, Times
@@ -80,8 +80,7 @@ def opened(schedules: Mapping[str, Schedule], term: Term, stretch: Range | None)
     return clip(by_schedule, term.start, term.end)
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """Whether a user may open a console at a moment.
 
     open

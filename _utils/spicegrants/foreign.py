@@ -6,15 +6,13 @@ import fnmatch
 import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from spicegrants.sudoers import Rule, groups_of, joined, rules_in, specs, words
 from spicegrants.times import NEVER, Windows
 
 
-@dataclass(frozen=True)
-class Foreign:
+class Foreign(NamedTuple):
     """A rule outside our file that lets somebody start a viewer, or weakens our own."""
 
     who: str

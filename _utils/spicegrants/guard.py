@@ -6,8 +6,7 @@ import functools
 import hashlib
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from spicegrants import spoken
 from spicegrants.access import Access, Drain, Term, Times
@@ -25,8 +24,7 @@ PASS, DRAIN = "accept", "drain"
 _TIMED = ("schedule_", "times_", "draining_")
 
 
-@dataclass(frozen=True, order=True)
-class Key:
+class Key(NamedTuple):
     """What decides a connection: UID and GID of the socket's creator, destination address and TCP port."""
 
     uid: int
@@ -40,8 +38,7 @@ class Key:
         return 6 if ":" in self.address else 4
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(NamedTuple):
     """What the kernel holds for a key."""
 
     verdict: str = PASS
@@ -50,8 +47,7 @@ class Element:
     bytes: int = 0
 
 
-@dataclass(frozen=True)
-class FirewallPlan:
+class FirewallPlan(NamedTuple):
     """Changes in words, and what a mechanism must be told to make them."""
 
     changes: tuple[Change, ...]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from spicegrants.errors import Finding
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(NamedTuple):
     """A user account: name, UID, and the GID of its primary group."""
 
     name: str
@@ -17,8 +17,7 @@ class Account:
     gid: int
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """A group: name, GID, and the names of its members, those by primary group included."""
 
     name: str

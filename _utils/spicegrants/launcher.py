@@ -13,6 +13,7 @@ Exit codes: 0 opened or listed; 1 not allowed, closed now, or not possible, with
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -76,12 +77,11 @@ def open_any(menu, states, names, now):
 
 def windows_of(console):
     """Return when a console is open, as pairs of seconds since 1970; None if always, or if the menu does not say."""
-    windows = console.get("windows")
-    known = isinstance(windows, list) and all(
-        isinstance(span, list) and [type(moment) for moment in span] == [int, int] and 0 <= span[0] < span[1] <= NO_END
-        for span in windows
-    )
-    return sorted(windows) if known else None
+    spelled = console.get("windows")
+    if not isinstance(spelled, str) or not re.fullmatch(r"([0-9]{1,10}-[0-9]{1,10}( |$))*", spelled):
+        return None
+    windows = sorted(tuple(map(int, span.split("-"))) for span in spelled.split())
+    return windows if all(start < end <= NO_END for start, end in windows) else None
 
 
 def state(windows, now):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from spicegrants import moments
 
 PortRange = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(NamedTuple):
     """A KVM host: its name in URI and certificate, its addresses, the ports that are guarded towards it."""
 
     name: str
@@ -26,8 +25,7 @@ class Server:
         return any(low <= port <= high for low, high in self.ports)
 
 
-@dataclass(frozen=True)
-class Vm:
+class Vm(NamedTuple):
     """A virtual machine whose SPICE console listens on a TLS port of a server."""
 
     name: str
@@ -36,8 +34,7 @@ class Vm:
     host_subject: str | None = None
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(NamedTuple):
     """A weekly schedule in a time zone, all in the pillar's spelling but validated.
 
     ``exceptions`` and ``additions`` are dates, or ranges ``FIRST/LAST`` of them.
@@ -55,8 +52,7 @@ class Schedule:
 WARN = (900, 120)
 
 
-@dataclass(frozen=True)
-class Grant:
+class Grant(NamedTuple):
     """A user, or the members of a group, may open the console of a vm.
 
     schedules

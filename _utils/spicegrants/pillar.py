@@ -166,44 +166,45 @@ def _unshared_ports(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Ser
 def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ...], zone: str | None) -> Grant | None:
     if not node.keys(("vm",), ("user", "group", "nopasswd", *_LIMITS, "owner", "reason", "ticket")):
         return None
-    user = node.child("user").text(names.account_name)
-    group = node.child("group").text(names.account_name)
-    if ("user" in node.value) == ("group" in node.value):
+    # Most grants have little of what they could have, and a pillar may have thousands.
+    whom = {key: child.text(names.account_name) for key, child in node.given("user", "group")}
+    if len(whom) != 1:
         node.wrong("needs either 'user' or 'group'")
-    if user == "root":
+    if whom.get("user") == "root":
         node.child("user").wrong("root needs no grant: no client can hold root back")
     vm = node.child("vm").reference(vms, "vm")
-    # Most grants have none; a pillar may have thousands.
     limits = _limits(node, schedules, zone) if not node.value.keys().isdisjoint(_LIMITS) else {}
     nopasswd = node.child("nopasswd").flag(False)
-    owner, reason, ticket = (node.child(key).text(names.line) for key in ("owner", "reason", "ticket"))
+    said = {key: child.text(names.line) for key, child in node.given("owner", "reason", "ticket")}
     if vm is None or limits is None:
         return None
-    return Grant(name, vm, user, group, nopasswd, reason, owner=owner, ticket=ticket, **limits)
+    return Grant(name, vm, nopasswd=nopasswd, **whom, **said, **limits)
 
 
 def _limits(node: Node, schedules: tuple[str, ...], zone: str | None) -> dict[str, Any] | None:
     """Return the fields of a grant that limit it in time; ``None`` if it names a schedule that there is not."""
-    chosen = [child.reference(schedules, "schedule") for child in node.child("schedule").elements(scalar=True)]
-    if node.child("schedule").value == []:
-        node.child("schedule").wrong("is empty: leave it out for a grant that is always open")
-    start, end = (_moment(node.child(key), zone, last=key == "valid_until") for key in ("valid_from", "valid_until"))
-    if start is not None and end is not None and end <= start:
+    by = node.child("schedule")
+    chosen = [child.reference(schedules, "schedule") for child in by.elements(scalar=True)]
+    if by.value == []:
+        by.wrong("is empty: leave it out for a grant that is always open")
+    ends = node.given("valid_from", "valid_until")
+    valid = {key: _moment(child, zone, last=key == "valid_until") for key, child in ends}
+    if len(valid) == 2 and None not in valid.values() and valid["valid_until"] <= valid["valid_from"]:
         node.child("valid_until").wrong("is not after 'valid_from'")
     on_end = node.child("on_end").choice(("cut", "drain"), "cut")
     grace = _duration(node.child("grace"), _DAY)
     if grace is not None and on_end != "drain":
         node.child("grace").wrong("is for 'on_end: drain' only")
-    warn = [_duration(child, _DAY) for child in node.child("warn").elements(scalar=True)]
+    ahead = node.child("warn")
+    warn = [_duration(child, _DAY) for child in ahead.elements(scalar=True)]
     if None in chosen:
         return None
     return {
+        **valid,
         "schedules": tuple(dict.fromkeys(chosen)),
-        "valid_from": start,
-        "valid_until": end,
         "on_end": on_end,
         "grace": grace,
-        "warn": WARN if node.child("warn").absent else tuple(sorted(filter(None, set(warn)), reverse=True)),
+        "warn": WARN if ahead.absent else tuple(sorted(filter(None, set(warn)), reverse=True)),
     }
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 LAYERS = ("policy", "firewall", "sudo", "viewer")
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """One thing that applying would change.
 
     layer

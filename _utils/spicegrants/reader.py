@@ -31,6 +31,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 class Node:
     """A value at a path. Its readers return the value, or note a finding and return ``None``."""
 
+    __slots__ = ("_findings", "_place", "value")
+
     def __init__(self, value: Any, place: str | tuple[Node, Any], findings: list[Finding]) -> None:
         self.value = value
         self._place = place
@@ -52,6 +54,10 @@ class Node:
         """Return the node below a key; its value is ``None`` where the key is absent."""
         value = self.value.get(key) if isinstance(self.value, dict) else None
         return Node(value, (self, key), self._findings)
+
+    def given(self, *keys: str) -> list[tuple[str, Node]]:
+        """Return the children of a mapping that are there, of some keys."""
+        return [(key, self.child(key)) for key in keys if key in self.value]
 
     def items(self) -> list[tuple[str, Node]]:
         """Return the named children of a mapping whose keys are free."""

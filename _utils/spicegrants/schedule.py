@@ -130,38 +130,43 @@ def _ends(dates: str) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=256)
 def windows(schedule: Schedule, start: int, end: int) -> Windows:
-    """Return when a schedule is open between two moments.
+    """Return when a schedule is open between two moments, both in seconds since 1970.
 
-    Both are seconds since 1970. ISO dates compare as text.
+    Its dates are local ones, counted in days since 1970-01-01.
     """
     # A local date is at most a day off that in UTC, and a range that runs over midnight starts a day earlier.
-    date = _EPOCH + datetime.timedelta(days=start // DAY - 2)
-    last = _EPOCH + datetime.timedelta(days=end // DAY + 2)
-    found = []
-    while date <= last:
-        if _applies(schedule, date):
-            found += [span for span in _spans(schedule, date) if span[0] < span[1]]
-        date += _ONE_DAY
+    days = range(start // DAY - 2, end // DAY + 3)
+    found = [span for day in days if _applies(schedule, day) for span in _spans(schedule, day) if span[0] < span[1]]
     return clip(union(tuple(found)), start, end)
 
 
-def _applies(schedule: Schedule, date: datetime.date) -> bool:
-    text = date.isoformat()
-    if any(first <= text <= last for first, last in map(_ends, schedule.additions)):
+def _applies(schedule: Schedule, day: int) -> bool:
+    if schedule.additions and _within(schedule.additions, day):
         return True
-    if any(first <= text <= last for first, last in map(_ends, schedule.exceptions)):
+    # It began with a Thursday.
+    if DAYS[(day + 3) % 7] not in schedule.days:
         return False
-    return DAYS[date.weekday()] in schedule.days
+    return not (schedule.exceptions and _within(schedule.exceptions, day))
 
 
-def _spans(schedule: Schedule, date: datetime.date) -> list[tuple[int, int]]:
+def _within(ranges: tuple[str, ...], day: int) -> bool:
+    text = _date(day).isoformat()
+    # ISO dates compare as text.
+    return any(first <= text <= last for first, last in map(_ends, ranges))
+
+
+def _date(day: int) -> datetime.date:
+    return _EPOCH + day * _ONE_DAY
+
+
+def _spans(schedule: Schedule, day: int) -> list[tuple[int, int]]:
     """Return what the ranges of hours are on a date, over midnight into the next."""
-    offset = _offset(schedule.zone, date)
-    if offset == _offset(schedule.zone, date + 2 * _ONE_DAY):
+    offset = _offset(schedule.zone, day)
+    if offset == _offset(schedule.zone, day + 2):
         # No zone changes its clock, and back, within two days.
-        midnight = (date - _EPOCH).days * DAY - offset
+        midnight = day * DAY - offset
         return [(midnight + first, midnight + last) for first, last in map(_seconds, schedule.hours)]
-    zone = zoneinfo.ZoneInfo(schedule.zone)
+    date, zone = _date(day), zoneinfo.ZoneInfo(schedule.zone)
     return [
         tuple(
             _moment(date + second // DAY * _ONE_DAY, second % DAY, zone, latest=latest)
@@ -172,9 +177,9 @@ def _spans(schedule: Schedule, date: datetime.date) -> list[tuple[int, int]]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _offset(zone: str, date: datetime.date) -> int:
+def _offset(zone: str, day: int) -> int:
     """Return by how much a zone is ahead of UTC when a date begins there."""
-    local = datetime.datetime.combine(date, datetime.time(), zoneinfo.ZoneInfo(zone))
+    local = datetime.datetime.combine(_date(day), datetime.time(), zoneinfo.ZoneInfo(zone))
     return local.utcoffset() // datetime.timedelta(seconds=1)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from spicegrants import pillar
@@ -71,10 +70,11 @@ def dump(stored: Stored) -> bytes:
         "format": _FORMAT,
         "policy": to_pillar(stored.policy) if stored.policy else None,
         "addresses": {name: list(found) for name, found in stored.addresses.items()},
-        "accesses": [_values(access) for access in stored.accesses],
-        "draining": [_values(drain) for drain in stored.draining],
-        "loans": [_values(loan) for loan in stored.temporary.loans],
-        "locks": [_values(lock) for lock in stored.temporary.locks],
+        # Records are lists of their fields, in order.
+        "accesses": stored.accesses,
+        "draining": stored.draining,
+        "loans": stored.temporary.loans,
+        "locks": stored.temporary.locks,
         "day": stored.day,
         "group": stored.group,
         "made_group": stored.made_group,
@@ -84,30 +84,34 @@ def dump(stored: Stored) -> bytes:
     return (json.dumps(document, sort_keys=True) + "\n").encode()
 
 
-def _values(record: Any) -> list[Any]:
-    """Return the fields of a record, in order, and those of records within it."""
-    values = [getattr(record, each.name) for each in fields(record)]
-    return [
-        [_values(part) if is_dataclass(part) else part for part in value] if isinstance(value, tuple) else value
-        for value in values
-    ]
+# The content that was read last, and what it says: one run asks several times.
+_last: dict[bytes, Stored] = {}
 
 
-# One run asks several times, and most runs find what the last one left.
-@functools.lru_cache(maxsize=1)
-def load(content: bytes | None) -> Stored:
+def load(content: bytes | None, known: Policy | None = None) -> Stored:
     """Read the file's content back; ``None`` says that there is no file.
+
+    known
+        A policy that was read already. Mostly it is the one that is stored, which is then not read again.
 
     Raises :class:`~spicegrants.errors.LiveStateUnreadable` if it is not what :func:`dump` wrote.
     """
     if content is None:
         return Stored()
+    if content not in _last:
+        found = _read(content, known)
+        _last.clear()
+        _last[content] = found
+    return _last[content]
+
+
+def _read(content: bytes, known: Policy | None) -> Stored:
     try:
         document = json.loads(content)
         if document["format"] != _FORMAT:
             raise LiveStateUnreadable(f"{PATH} has format {document['format']!r}, this version reads {_FORMAT}")
         return Stored(
-            pillar.parse(document["policy"], "policy") if document["policy"] else None,
+            _policy(document["policy"], known) if document["policy"] else None,
             {name: tuple(found) for name, found in document["addresses"].items()},
             tuple(_access(*values) for values in document["accesses"]),
             document["group"],
@@ -125,6 +129,10 @@ def load(content: bytes | None) -> Stored:
         raise
     except (SpiceGrantError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LiveStateUnreadable(f"{PATH} is damaged ({error}); remove it, and the next run writes it anew") from error
+
+
+def _policy(data: Any, known: Policy | None) -> Policy:
+    return known if known is not None and to_pillar(known) == data else pillar.parse(data, "policy")
 
 
 def _access(user, uid, vm, grants, nopasswd=False, on_end="cut", grace=None, warn=WARN, terms=None) -> Access:

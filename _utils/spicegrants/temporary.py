@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from spicegrants import moments, names
 from spicegrants.errors import Finding, PolicyError
@@ -21,8 +21,7 @@ def is_loan(name: str) -> bool:
     return name.startswith(_LOAN)
 
 
-@dataclass(frozen=True, order=True)
-class Loan:
+class Loan(NamedTuple):
     """A user may open the console of a vm until ``end``, whatever pillar says; both moments in seconds since 1970."""
 
     user: str
@@ -38,8 +37,7 @@ class Loan:
         return f"{_LOAN}{self.user}:{self.vm}"
 
 
-@dataclass(frozen=True, order=True)
-class Lock:
+class Lock(NamedTuple):
     """Nobody gets through whom it is about, whatever grants and loans say, until it is taken away.
 
     ``about`` is ``user``, ``vm`` or ``all``; ``name`` is that of the user or vm.
@@ -60,8 +58,7 @@ class Lock:
         return "everything" if self.about == ALL else f"{self.about} {self.name}"
 
 
-@dataclass(frozen=True)
-class Temporary:
+class Temporary(NamedTuple):
     """All loans and locks of this machine."""
 
     loans: tuple[Loan, ...] = ()
@@ -118,12 +115,12 @@ def lend(
         raise PolicyError(findings)
     others = without_loan(held, user, vm)
     loan = Loan(user, vm, now, now + seconds, reason, nopasswd)
-    return replace(others, loans=tuple(sorted((*others.loans, loan))))
+    return others._replace(loans=tuple(sorted((*others.loans, loan))))
 
 
 def without_loan(held: Temporary, user: object, vm: object) -> Temporary:
     """Return them less a loan."""
-    return replace(held, loans=tuple(loan for loan in held.loans if (loan.user, loan.vm) != (user, vm)))
+    return held._replace(loans=tuple(loan for loan in held.loans if (loan.user, loan.vm) != (user, vm)))
 
 
 def lock(held: Temporary, policy: Policy, known: Collection[str], now: int, new: Lock) -> Temporary:
@@ -141,21 +138,21 @@ def lock(held: Temporary, policy: Policy, known: Collection[str], now: int, new:
         findings += _vm_complaints(policy, new.name)
     if findings:
         raise PolicyError(findings)
-    if any(replace(lock, since=0) == new for lock in held.locks):
+    if any(lock._replace(since=0) == new for lock in held.locks):
         return held
     others = unlock(held, new)
-    return replace(others, locks=tuple(sorted((*others.locks, replace(new, since=now)))))
+    return others._replace(locks=tuple(sorted((*others.locks, new._replace(since=now)))))
 
 
 def unended(held: Temporary, moment: int) -> Temporary:
     """Return them less the loans that have ended by a moment."""
-    return replace(held, loans=tuple(loan for loan in held.loans if loan.end > moment))
+    return held._replace(loans=tuple(loan for loan in held.loans if loan.end > moment))
 
 
 def unlock(held: Temporary, gone: Lock) -> Temporary:
     """Return them less the lock about the same."""
     rest = tuple(lock for lock in held.locks if (lock.about, lock.name) != (gone.about, gone.name))
-    return replace(held, locks=rest)
+    return held._replace(locks=rest)
 
 
 def _user_complaints(user: object, known: Collection[str]) -> list[Finding]:

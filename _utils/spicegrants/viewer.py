@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from spicegrants.compile import Wanted, by_user
 from spicegrants.files import Directory, Entry, File, difference
 from spicegrants.plan import Change
 from spicegrants.sudoers import CONNECTIONS, connection_file
-from spicegrants.times import ALWAYS
+from spicegrants.times import ALWAYS, Windows
 
 CONFIG = "/etc/spice-grant"
 MENUS = "/etc/spice-grant/menu"
@@ -81,11 +82,18 @@ def menu_text(wanted: Wanted, accesses) -> str:
             "file": connection_file(access.vm),
             "password": not access.nopasswd,
             "grants": access.grants,
-            "windows": None if windows == ALWAYS else windows,
+            "windows": None if windows == ALWAYS else _spelled(windows),
         }
     policy = wanted.policy
     menu = {"group": policy.viewer.group, "viewer": policy.viewer.paths[0], "consoles": consoles}
     return json.dumps(menu, sort_keys=True) + "\n"
+
+
+# They are most of a menu, and many consoles share theirs.
+@functools.lru_cache(maxsize=4096)
+def _spelled(windows: Windows) -> str:
+    """Spell windows in seconds since 1970: ``1795456800-1795471200 1795543200-1795557600``."""
+    return " ".join(f"{start}-{end}" for start, end in windows)
 
 
 def paths(wanted: Wanted) -> list[str]:
@@ -116,8 +124,7 @@ def wanted_entries(wanted: Wanted, launcher: bytes) -> dict[str, Entry]:
     return entries
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """A viewer's owner, group and mode."""
 
     uid: int
@@ -125,8 +132,7 @@ class Program:
     mode: int
 
 
-@dataclass(frozen=True)
-class ViewerLive:
+class ViewerLive(NamedTuple):
     """What the system holds of this layer.
 
     members
@@ -149,8 +155,7 @@ class ViewerLive:
     overrides: Mapping[str, tuple[str, str, int] | None] | None = None
 
 
-@dataclass(frozen=True)
-class ViewerPlan:
+class ViewerPlan(NamedTuple):
     """Changes in words, and what to do."""
 
     changes: tuple[Change, ...]

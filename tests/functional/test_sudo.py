@@ -1,10 +1,12 @@
 """The sudo rules by the real sudo: each user calls it himself and types his password."""
 
 import json
+import sys
 
 import pytest
 
 from functional.office import FILES, GROUP, URIS, VIEWER, article, changed, started
+from scene.machine import CHECKOUT
 
 # Instead of a viewer, a program of root's that says what it was started with.
 WITNESS = "/usr/local/bin/witness"
@@ -14,6 +16,22 @@ import json, os, sys
 umask = os.umask(0)
 ids = [os.getresuid(), os.getresgid()]
 print(json.dumps({"env": dict(os.environ), "argv": sys.argv, "ids": ids, "umask": umask, "cwd": os.getcwd()}))
+"""
+# Looks at the tree as it would be, and at what is seen before, meanwhile, and afterwards.
+STAGE = """
+import json, os, sys, threading
+sys.path.insert(0, sys.argv[1])
+from spicegrants.host import run, sudo
+seen = []
+def look(*_, **__):
+    names = {name: open(f"/etc/sudoers.d/{name}").read() for name in os.listdir("/etc/sudoers.d")}
+    seen.append([os.readlink("/proc/thread-self/ns/mnt"), names, open("/proc/thread-self/mounts").read()])
+    return ""
+look()
+run.run = look
+getattr(sudo, sys.argv[2])("# staged")
+look()
+print(json.dumps([seen, threading.active_count()]))
 """
 PILLAR = changed(article(), viewer={"path": [VIEWER, WITNESS]})
 URI, FILE = URIS["debianx"], FILES["debianx"]
@@ -275,3 +293,16 @@ def test_a_site_that_asks_for_everything_still_lets_nopasswd_through(looked_at):
         assert looked_at.opens("mybro", FILES["leaptest"], password=None)
     finally:
         looked_at.client.write("/etc/sudoers", before, mode=0o440)
+
+
+# The tree as it would be
+
+
+@pytest.mark.parametrize("function", ["check", "tree"])
+def test_the_staged_tree_is_seen_by_what_looks_at_it_only(looked_at, function):
+    """Neither sudo nor the process that stages it sees it, then or later."""
+    done = looked_at.client.run([sys.executable, "-I", "-S", "-c", STAGE, str(CHECKOUT / "_utils"), function])
+    (before, *looks, after), threads = json.loads(done.stdout)
+    staged = looks[-1]
+    assert staged[0] != before[0] and staged[1] == {**before[1], "spice-grant": "# staged"} != before[1]
+    assert after == before and threads == 1

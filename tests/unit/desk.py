@@ -44,13 +44,17 @@ class Desk:
         self.patch.setattr(sys, "stdin", Stream(there))
 
     def grants(self, windows=None, **consoles):
-        """Write the menu; a console by name and whether its password is asked; windows by name, where there are any."""
+        """Write the menu; a console by name and whether its password is asked; windows by name, where there are any.
+
+        Lists of windows are spelled as in menus, anything else is written as it is.
+        """
         entries = {
             name: {"file": f"/etc/spice-grant/vms/{name}.vv", "password": password, "grants": [name]}
             for name, password in consoles.items()
         }
         for name, spans in (windows or {}).items():
-            entries[name]["windows"] = spans
+            spelled = " ".join(f"{start}-{end}" for start, end in spans) if isinstance(spans, list) else spans
+            entries[name]["windows"] = spelled
         self.menu.write_text(json.dumps({"group": "spicegrp", "viewer": VIEWER, "consoles": entries}), encoding="utf-8")
 
     def execv(self, program, arguments):

@@ -218,7 +218,7 @@ def test_it_needs_the_systems_python_only():
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for alias in node.names
     }
-    assert imported <= {"json", "os", "shutil", "subprocess", "sys", "time"}
+    assert imported <= {"json", "os", "re", "shutil", "subprocess", "sys", "time"}
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--nonsense"], 2)])

@@ -190,3 +190,27 @@ def test_junk_in_a_part_is_noticed_or_read(part, value):
         assert isinstance(store.load(content), Stored)
     except LiveStateUnreadable as error:
         assert store.PATH in str(error)
+
+
+def test_a_policy_that_is_known_is_not_read_again():
+    """It is the very same; what else is stored is read all the same."""
+    known, content = policy(), store.dump(Stored(policy(), group="spicegrp"))
+    found = store.load(content, known)
+    assert found.policy is known and found.group == "spicegrp"
+    assert store.load(content) == found
+
+
+@pytest.mark.parametrize("place", [("vms", "debianx", "tls_port"), ("grants", "myself-debianx", "user")])
+def test_a_policy_that_differs_from_the_known_one_is_read(place):
+    kind, name, key = place
+    document = json.loads(store.dump(Stored(policy())))
+    document["policy"][kind][name][key] = {"tls_port": 20003, "user": "mybro"}[key]
+    found = store.load(json.dumps(document).encode(), policy())
+    assert found.policy != policy() and found.policy == store.load(store.dump(found)).policy
+
+
+def test_a_damaged_policy_is_not_taken_for_the_known_one():
+    document = json.loads(store.dump(Stored(policy())))
+    document["policy"]["grants"]["myself-debianx"]["user"] = "root"
+    with pytest.raises(LiveStateUnreadable, match="is damaged"):
+        store.load(json.dumps(document).encode(), policy())

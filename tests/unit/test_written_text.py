@@ -77,7 +77,7 @@ def check_files(compiled):
             "file": f"/etc/spice-grant/vms/{access.vm}.vv",
             "password": not access.nopasswd,
             "grants": list(access.grants),
-            "windows": None if windows == ALWAYS else [list(span) for span in windows],
+            "windows": None if windows == ALWAYS else " ".join(f"{start}-{end}" for start, end in windows),
         }
     assert consoles == may
     assert {path for path in entries if "/.." in path or "//" in path} == set()

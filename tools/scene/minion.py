@@ -31,7 +31,10 @@ class SaltError(SceneError):
 
 
 class Minion:
-    """Salt in a machine, with a pillar of its own. ``file_root`` is a directory that the machine sees."""
+    """Salt in a machine, with a pillar of its own. ``file_root`` is a directory that the machine sees.
+
+    ``options`` are settings of Salt; with ``None`` for a value, its own default holds instead of what is set here.
+    """
 
     timeout = 120
 
@@ -56,7 +59,7 @@ class Minion:
     def _config(self, file_root, options):
         state_dir = f"/var/lib{self.conf.replace('/etc', '', 1)}"
         dirs = {option: [str(CHECKOUT / name)] for option, name in LOADER_DIRS.items() if (CHECKOUT / name).is_dir()}
-        return {
+        config = {
             "id": self.id,
             "file_client": "local",
             "master_type": "disable",
@@ -76,6 +79,7 @@ class Minion:
             "pillar_roots": {"base": [self.pillar_root]},
             **options,
         }
+        return {option: value for option, value in config.items() if value is not None}
 
     def set_pillar(self, data):
         """Make this the minion's whole pillar; a string is taken as the text of an SLS file."""

@@ -19,10 +19,14 @@ _WRITTEN = (store.PATH, sudoers.PATH, viewer.LAUNCHER, viewer.DESKTOP, *boot.PAT
 _SHARED = {parent for path in _WRITTEN for parent in (os.path.dirname(path), os.path.dirname(os.path.dirname(path)))}
 
 
-def stored() -> store.Stored:
-    """Return what the last run stored on this minion. Needs root."""
+def stored(known: Policy | None = None) -> store.Stored:
+    """Return what the last run stored on this minion. Needs root.
+
+    known
+        As for :func:`spicegrants.store.load`.
+    """
     run.as_root()
-    return store.load(disk.read_text(store.PATH))
+    return store.load(disk.read_text(store.PATH), known)
 
 
 def exposed() -> list[Change]:

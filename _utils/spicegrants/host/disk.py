@@ -66,7 +66,9 @@ def read(path: str) -> Entry | None:
         if not stat.S_ISREG(status.st_mode):
             return Other("special file")
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as stream:
-            return File(stream.read(_LARGEST), mode, status.st_gid, status.st_uid, _reader(stream.fileno()))
+            # No more memory than it needs, and one byte to notice that it grew.
+            content = stream.read(min(status.st_size, _LARGEST) + 1)
+            return File(content, mode, status.st_gid, status.st_uid, _reader(stream.fileno()))
     except OSError as error:
         raise SystemFault(f"{path} cannot be read: {error}") from error
 

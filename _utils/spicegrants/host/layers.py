@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from spicegrants import declared
 from spicegrants.compile import Wanted
 from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.host import clock, current, lock
+from spicegrants.host import clock, current, heap, lock
+from spicegrants.model import Policy
 from spicegrants.notes import notes
 from spicegrants.plan import as_dict, merge
 from spicegrants.store import Stored
@@ -19,8 +20,7 @@ from spicegrants.store import Stored
 ORDER = ("firewall", "viewer", "sudoers")
 
 
-@dataclass(frozen=True)
-class Layers:
+class Layers(NamedTuple):
     """The execution modules of the layers.
 
     salt
@@ -33,18 +33,24 @@ class Layers:
     salt: Mapping[str, Callable[..., Any]]
     failure: type[Exception]
 
-    def enforce(self, decided: Callable[[Stored], Stored | None], test: bool) -> dict[str, Any]:
+    @heap.unsearched()
+    def enforce(
+        self, decided: Callable[[Stored], Stored | None], test: bool, known: Policy | None = None
+    ) -> dict[str, Any]:
         """Plan all layers, then apply them; what cannot be read stops everything before the first change.
 
         decided
             Takes what is stored and returns it with the policy, loans and locks that are to hold; ``None`` if there is
             nothing to do.
 
+        known
+            A policy that was read already, which may be the stored one.
+
         The plan is made for the day that the layers were last made for, so that only what means something else is a
         change. If that day is over, all layers are then made for today.
         """
         with contextlib.nullcontext() if test else lock.held():
-            stored = current.stored()
+            stored = current.stored(known)
             asked = decided(stored)
             if asked is None:
                 return {"changes": {}, "errors": [], "warnings": []}

@@ -16,7 +16,7 @@ def connections() -> list[Connection]:
     found = []
     for name in ("tcp", "tcp6"):
         try:
-            with open(f"/proc/net/{name}", encoding="ascii") as stream:
+            with open(f"/proc/net/{name}", encoding="utf-8") as stream:
                 found += sessions.parse(stream.read())
         except FileNotFoundError:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from spicegrants import sudoers
@@ -25,8 +25,8 @@ def tree(ours: str | None = None) -> dict[str, Any]:
     ours
         What our file is taken to say. Defaults to what it does say; with many windows that takes long to read.
     """
-    staged = {} if ours is None else {"preexec_fn": _staged(ours)}
-    return _parsed(run.run(["cvtsudoers", "-f", "json", MAIN], **staged))
+    command = ["cvtsudoers", "-f", "json", MAIN]
+    return _parsed(run.run(command) if ours is None else _staged(ours, command))
 
 
 def own_tree() -> dict[str, Any] | None:
@@ -49,11 +49,15 @@ def check(text: str) -> None:
     Nothing is written where sudo could read it, and nothing is left behind, however this ends.
     """
     run.run(["visudo", "-c", "-f", "-"], text=text)
-    run.run(["visudo", "-c", "-f", MAIN], preexec_fn=_staged(text))
+    _staged(text, ["visudo", "-c", "-f", MAIN])
 
 
-def _staged(text: str) -> Callable[[], None]:
-    """Return what a process must do to see the tree with this text as our file, in a mount namespace of its own."""
+def _staged(text: str, command: list[str]) -> str:
+    """Run a program that sees the tree with this text as our file; return what it printed.
+
+    The mount namespace is that of a thread, which starts the program and ends then. A fork would copy all of Salt's
+    process, and the locks of its other threads as they are at that moment.
+    """
     directory = os.path.dirname(sudoers.PATH)
     if not isinstance(disk.read(directory), Directory):
         raise SystemFault(f"there is no directory {directory}: is sudo installed?")
@@ -61,18 +65,26 @@ def _staged(text: str) -> Callable[[], None]:
     copies[os.path.basename(sudoers.PATH)] = (text.encode(), 0o440, 0, 0)
     libc = ctypes.CDLL(None, use_errno=True)
 
-    def staged() -> None:
-        _system_call(libc.unshare(_NEW_MOUNTS))
-        _system_call(libc.mount(b"none", b"/", None, _RECURSIVE_PRIVATE, None))
-        _system_call(libc.mount(b"tmpfs", directory.encode(), b"tmpfs", _NOSUID_NODEV_NOEXEC, b"mode=0755"))
-        for name, (content, mode, uid, gid) in copies.items():
-            descriptor = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(descriptor, "wb") as stream:
-                stream.write(content)
-                os.fchown(descriptor, uid, gid)
-                os.fchmod(descriptor, mode)
+    def staged() -> str:
+        try:
+            _system_call(libc.unshare(_NEW_MOUNTS))
+            _system_call(libc.mount(b"none", b"/", None, _RECURSIVE_PRIVATE, None))
+            _system_call(libc.mount(b"tmpfs", directory.encode(), b"tmpfs", _NOSUID_NODEV_NOEXEC, b"mode=0755"))
+            for name, (content, mode, uid, gid) in copies.items():
+                descriptor = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with open(descriptor, "wb") as stream:
+                    stream.write(content)
+                    os.fchown(descriptor, uid, gid)
+                    os.fchmod(descriptor, mode)
+        except OSError as error:
+            raise CommandFailed(f"{command[0]} cannot be run in a mount namespace of its own: {error}") from error
+        return run.run(command)
 
-    return staged
+    try:
+        with ThreadPoolExecutor(max_workers=1) as alone:
+            return alone.submit(staged).result()
+    except RuntimeError as error:
+        raise CommandFailed(f"{command[0]} cannot be run: {error}") from error
 
 
 def _copies(directory: str) -> dict[str, tuple[bytes, int, int, int]]:
