@@ -1,22 +1,17 @@
 """A fleet: a master, two clients of it, and a server with consoles, each a machine of its own in one network."""
 
 import contextlib
-import json
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import yaml
 
 from checkout import ROOT, copy_checkout
+from fleet.people import AUTHORITY, CONSOLES, GROUP, HOST, attempts
 from scene import Console, Machine, connect, tls
 from scene.daemons import QUICK, Daemon, Master
 
-HOST, ADDRESS = "kvm.office.example", "192.168.2.2"
-AUTHORITY = "/etc/pki/spice/ca-cert.pem"
-CONSOLES = {"books": 20002, "web": 20004, "analysis": 20006}
-GROUP = "spicegrp"
+ADDRESS = "192.168.2.2"
 # The office of the example, and somebody to whom nothing is ever granted.
 PEOPLE = ("charlie", "boss", "maggie", "anne", "ralph")
 STRANGER = "visitor"
@@ -28,55 +23,6 @@ CLIENTS = {
 }
 EXAMPLE = ROOT / "pillar" / "examples" / "fleet"
 MASTER_FILES = [ROOT / "etc" / "master.d" / f"spice-grant-{name}.conf" for name in ("gitfs", "pillar-git")]
-
-# Opens consoles, as each of some users and groups: root becomes them one after the other.
-_TRY = """
-import json, os, socket, ssl, sys
-
-everybody, ports, host, authority = json.loads(sys.argv[1])
-context = ssl.create_default_context(cafile=authority)
-
-def word(port):
-    try:
-        with socket.create_connection((host, port), 10) as sock, context.wrap_socket(sock, server_hostname=host):
-            return "open"
-    except ConnectionRefusedError:
-        return "refused"
-    except OSError as error:
-        return str(error)
-
-answers = []
-for uid, gid in everybody:
-    reading, writing = os.pipe()
-    if os.fork() == 0:
-        os.setgroups([gid])
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-        with open(writing, "w") as stream:
-            json.dump([word(port) for port in ports], stream)
-        os._exit(0)
-    os.close(writing)
-    with open(reading) as stream:
-        answers.append(json.load(stream))
-    os.wait()
-print(json.dumps(answers))
-"""
-
-# Holds a connection over TLS, and says when it ended.
-_HOLD = """
-import socket, ssl, sys, time
-
-host, port, authority = sys.argv[1:]
-context = ssl.create_default_context(cafile=authority)
-with socket.create_connection((host, int(port)), 10) as sock, context.wrap_socket(sock, server_hostname=host) as held:
-    held.settimeout(None)
-    print("open", flush=True)
-    try:
-        why = "the server closed it" if not held.recv(1) else "the server spoke"
-    except OSError as error:
-        why = str(error)
-    print(time.time(), why, flush=True)
-"""
 
 
 class Repository:
@@ -103,31 +49,16 @@ class Repository:
         self.git("commit", "--quiet", "-m", why)
         self.git("push", "--quiet", "origin", "main")
 
+    def head(self):
+        """The commit that was pushed last."""
+        return self.git("rev-parse", "HEAD")
 
-class Session:
-    """A connection to a console that a process of a user, with the viewer's group, holds open."""
-
-    def __init__(self, client, user, vm):
-        command = [sys.executable, "-I", "-S", "-c", _HOLD, HOST, CONSOLES[vm], AUTHORITY]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        self._process = client.popen([str(word) for word in command], user=user, group=GROUP, **pipes)
-        said = self._process.stdout.readline().strip()
-        assert said == "open", f"{user} has no session at {vm}: {said}{self._process.stdout.read()}"
-
-    def holds(self):
-        """Whether it is still open."""
-        return self._process.poll() is None
-
-    def ended(self, seconds):
-        """Wait for its end; return when that was, and why."""
-        self._process.wait(seconds)
-        moment, _, why = self._process.stdout.read().strip().partition(" ")
-        return float(moment), why
-
-    def stop(self):
-        """Close it."""
-        self._process.kill_tree()
-        self._process.stdout.close()
+    def go_back(self):
+        """Push what the first commit has, if the last one has something else."""
+        first = self.git("rev-list", "--max-parents=0", "HEAD")
+        self.git("checkout", "--quiet", "--force", first, "--", ".")
+        if self.git("status", "--porcelain"):
+            self.push("As it was")
 
 
 class Client:
@@ -136,32 +67,17 @@ class Client:
     def __init__(self, name, machine):
         self.name, self.machine, self.minion = name, machine, None
 
-    def words(self, users=EVERYBODY, vms=CONSOLES):
-        """What becomes of a connection, by user, group (``None`` is his own) and vm: ``open``, ``refused``, an error."""
-        asked = [(user, group) for user in users for group in (None, GROUP)]
-        ids = []
-        for user, group in asked:
-            account = self.machine.account(user)
-            ids.append([account["uid"], account["gid"] if group is None else self.machine.group_id(group)])
-        told = json.dumps([ids, [CONSOLES[vm] for vm in vms], HOST, AUTHORITY])
-        rows = json.loads(self.machine.run([sys.executable, "-I", "-S", "-c", _TRY, told]).stdout)
-        return {(*who, vm): word for who, row in zip(asked, rows) for vm, word in zip(vms, row)}
-
     def openings(self):
         """Whoever opens what with the viewer's group, by trying all; nobody else may get anything but a refusal."""
-        words = self.words()
+        words = attempts(self.machine, EVERYBODY, CONSOLES)
         opened = {(user, vm) for (user, group, vm), word in words.items() if group == GROUP and word == "open"}
         others = {key: word for key, word in words.items() if (key[0], key[2]) not in opened or key[1] is None}
         assert set(others.values()) == {"refused"}, others
         return opened
 
-    def opens(self, user, vm):
-        """Whether a user opens a console with the viewer's group."""
-        return self.words([user], [vm])[user, GROUP, vm] == "open"
-
     def held(self):
         """What a run may change, to be compared: the grants in the kernel, sudoers, and what is stored."""
-        rules = ["nft", "--stateless", "-nn", "-a", "list", "table", "inet", "spice_grant"]
+        rules = ["nft", "--stateless", "--numeric", "list", "map", "inet", "spice_grant", "grants4"]
         files = ("/etc/sudoers.d/spice-grant", "/var/lib/spice-grant/state.json")
         return {
             "rules": self.machine.run(rules).stdout,
@@ -170,10 +86,10 @@ class Client:
 
 
 class Fleet:
-    """All of it, with the example's grants pushed and nothing applied; ``seconds`` by name are what things took."""
+    """All of it, with the example's grants pushed and nothing applied."""
 
     def __init__(self):
-        self.clients = {}
+        self.clients, self._followed = {}, None
         with contextlib.ExitStack() as stack:
             server, hub = (stack.enter_context(Machine(name)) for name in ("kvm", "salt"))
             machines = {name: stack.enter_context(Machine(name)) for name in CLIENTS}
@@ -218,27 +134,35 @@ class Fleet:
     # Grants
 
     def grant(self, user, **grants):
-        """Put into a user's file of the pillar's clone: by vm, further keys of his grant."""
-        data = {
-            "include": [f"spice.vms.{vm}" for vm in grants],
-            "spice": {"grants": {f"{user}-{vm}": {"user": user, "vm": vm, **more} for vm, more in grants.items()}},
-        }
-        path = self.pillar.path(f"spice/grants/{user}.sls")
-        path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+        """Write a user's file in the clone of the pillar: by vm what else his grant has; without one he has none."""
+        told = {f"{user}-{vm}": {"user": user, "vm": vm, "nopasswd": True, **more} for vm, more in grants.items()}
+        data = {"include": [f"spice.vms.{vm}" for vm in grants], "spice": {"grants": told}}
+        self.write(f"spice/grants/{user}.sls", yaml.safe_dump(data, sort_keys=False))
+
+    def write(self, name, text):
+        """Write a file in the clone of the pillar."""
+        self.pillar.path(name).write_text(text, encoding="utf-8")
 
     def follow(self, check=True):
-        """What follows a push: the master fetches the pillar, and the minions apply it; return the states' results."""
+        """What follows a push: the master fetches the pillar, and the minions apply it; return what they say."""
         self.master.salt_run("git_pillar.update")
-        return self.apply(check)
-
-    def apply(self, check=True, **options):
-        """Run ``salt '*' state.apply spice``; return the one state's result by minion."""
-        data, _ = self.master.salt("state.apply", "spice", check=check, **options)
+        data, code = self.master.salt("state.apply", "spice", check=check)
         assert set(data) == set(self.clients), data
-        return {name: next(iter(states.values())) for name, states in data.items()}
+        self._followed = self.pillar.head() if code == 0 else None
+        return data
+
+    def as_first_pushed(self):
+        """Have the example's grants in force again, if they are not."""
+        self.pillar.go_back()
+        if self._followed != self.pillar.head():
+            self.follow()
+
+    def openings(self):
+        """Whoever opens what, by client, by trying all."""
+        return {name: client.openings() for name, client in self.clients.items()}
 
     def verify(self):
-        """Have every client prove by trying that what is granted holds, and nothing else."""
+        """Have every client prove by trying that what is granted holds, and nothing else; return the proofs."""
         data, code = self.master.salt("spice_grant.verify", check=False)
         assert set(data) == set(self.clients), data
         assert code == 0 and all(proof["ok"] for proof in data.values()), data

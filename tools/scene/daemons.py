@@ -8,7 +8,7 @@ import sys
 from scene.machine import SceneError
 
 ETC = "/etc/salt"
-QUICK = {"enable_fqdns_grains": False, "enable_gpu_grains": False}
+QUICK = {"enable_fqdns_grains": False, "enable_gpu_grains": False, "log_granular_levels": {"asyncio": "critical"}}
 
 
 class Daemon:

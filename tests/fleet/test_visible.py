@@ -1,0 +1,38 @@
+"""What a minion sees: of the pillar what concerns it, of the file server the modules and the state."""
+
+import json
+
+from checkout import ROOT
+from fleet.fleet import CLIENTS, PEOPLE
+from fleet.people import CONSOLES
+
+LINKS = sorted(path.name for path in (ROOT / "salt").iterdir() if path.is_symlink())
+HIDDEN = (".git/config", "../pillar/spice.sls", "pillar/spice.sls", "tests/conftest.py", "setup.cfg")
+OF_THE_PILLAR = ("top.sls", "spice/office.sls", "spice/grants/ralph.sls")
+
+
+def test_a_minions_pillar_holds_only_what_concerns_it(office):
+    """Grants and vms of its own people; at the desk no word of the laptop's, nor of why they are granted."""
+    pillars, _ = office.master.salt("pillar.items", "unmask=True")
+    for name, opened in CLIENTS.items():
+        declared = pillars[name]["spice"]
+        assert {(grant["user"], grant["vm"]) for grant in declared["grants"].values()} == opened
+        assert set(declared["vms"]) == {vm for _, vm in opened}
+        text = json.dumps(pillars[name])
+        strangers = {user for user in PEOPLE if user not in {user for user, _ in opened}}
+        other_vms = set(CONSOLES) - set(declared["vms"])
+        assert not [word for word in strangers | other_vms if word in text]
+        assert ("confidential" in text) is (("ralph", "analysis") in opened)
+
+
+def test_a_minion_sees_the_state_tree_and_the_modules_and_nothing_else(office):
+    """Nor of the repository of the pillar, which the master has fetched as well."""
+    seen, _ = office.master.salt("cp.list_master")
+    expected = {"top.sls", *(f"spice/{path.name}" for path in (ROOT / "salt" / "spice").iterdir())}
+    for name in LINKS:
+        expected |= {f"{name}/{path.relative_to(ROOT / name)}" for path in (ROOT / name).rglob("*.py")}
+    for name in CLIENTS:
+        assert {path for path in seen[name] if path not in LINKS} == expected
+    for path in (*HIDDEN, *(set(OF_THE_PILLAR) - expected)):
+        answers, _ = office.master.salt("cp.get_file_str", f"salt://{path}", check=False)
+        assert not any(answers.values()), (path, answers)
