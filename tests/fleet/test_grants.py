@@ -1,12 +1,14 @@
 """``salt '*' state.apply spice``, and what follows when somebody pushes a commit with other grants."""
 
 import contextlib
+import sys
 import time
 from types import SimpleNamespace
 
 import pytest
 from article.viewers import Viewer
 
+from checkout import ROOT
 from fleet.fleet import CLIENTS
 from fleet.people import Session, Watch
 
@@ -21,7 +23,7 @@ def state(data):
 
 
 def test_exactly_the_granted_users_connect(fleet):
-    """On each client, every user at every console, with and without the viewer's group; a second run changes nothing."""
+    """Each client, every user at every console, with and without the viewer's group; a second run changes nothing."""
     for result in map(state, fleet.follow().values()):
         assert result["result"] is True, result
     assert fleet.openings() == CLIENTS
@@ -70,10 +72,9 @@ def test_a_pushed_commit_is_followed_by_both_clients(office, at_work, say):
     ended = session.when("ended") - start
     assert viewer.ends(SOON), "the viewer still runs"
     assert viewer.connections() == set()
-    say(
-        f"push to enforcement: {', '.join(f'{took:.1f} s on {name}' for name, took in sorted(opened.items()))} until the "
-        f"new grant opens, {ended:.1f} s until the session of the old one is cut; the whole chain {chain:.1f} s"
-    )
+    new = ", ".join(f"{took:.1f} s on {name}" for name, took in sorted(opened.items()))
+    say(f"push to enforcement: the new grant opens after {new}; the old one's session is cut after {ended:.1f} s")
+    say(f"push to the end of the last minion's job: {chain:.1f} s")
     assert others_session.holds()
     assert others_viewer.connections() == before and others_viewer.shows()
     expected = {name: opened - {("charlie", "books")} | {("boss", "web")} for name, opened in CLIENTS.items()}
@@ -81,34 +82,43 @@ def test_a_pushed_commit_is_followed_by_both_clients(office, at_work, say):
     office.verify()
 
 
+# An error in a file that both clients have, and what is said about it: by the job, and by what checks a commit. The job
+# has the file where it could not be rendered; otherwise the path, as minions see no files. The check has both.
+FILE = "spice/grants/boss.sls"
+GRANT = "include: [spice.vms.books]\nspice:\n  grants:\n    boss-books: {user: boss, vm: "
+UNKNOWN = "spice:grants:boss-books:vm: no vm 'boks', did you mean 'books'?"
+UNREADABLE = "Rendering SLS 'spice.grants.boss' failed"
 BROKEN = {
-    "unknown vm": "include: [spice.vms.books]\nspice:\n  grants:\n    boss-books: {user: boss, vm: boks}\n",
-    "no YAML": "include: [spice.vms.books]\nspice:\n  grants:\n    boss-books: {user: boss, vm: books\n",
+    "unknown vm": (GRANT + "boks}\n", (UNKNOWN, f"{FILE}: {UNKNOWN}")),
+    "no YAML": (GRANT + "books\n", (UNREADABLE, f"{FILE}: {UNREADABLE}, render error: while parsing a flow mapping")),
 }
 
 
-@pytest.mark.parametrize("error", BROKEN)
-def test_a_commit_with_an_error_changes_nothing_and_is_red(office, error):
-    """The file is one that both clients have. Not a rule, file or session is touched, and the job says why."""
+def checked(office):
+    """What the command says that judges a pillar repository, of the clone from which was pushed."""
+    command = [sys.executable, ROOT / "tools" / "check.py", "--pillar-root", ".", *CLIENTS]
+    done = office.pillar.machine.run(command, cwd=office.pillar.work, check=False)
+    assert done.returncode == 1
+    return done.stdout
+
+
+@pytest.mark.parametrize(("text", "said"), BROKEN.values(), ids=BROKEN)
+def test_a_commit_with_an_error_changes_nothing_and_is_red(office, text, said):
+    """Not a rule, file or session is touched on either client; the job says why, in the job cache as well."""
     before = {name: client.held() for name, client in office.clients.items()}
     with contextlib.ExitStack() as stack:
         sessions = [
             stack.enter_context(Session(client.machine, "charlie", "books")) for client in office.clients.values()
         ]
-        office.write("spice/grants/boss.sls", BROKEN[error])
+        office.write(FILE, text)
         office.pillar.push("A slip")
-        data = office.follow(check=False)
-        print(data)
+        office.follow(check=False)
         assert {name: client.held() for name, client in office.clients.items()} == before
         assert all(session.holds() for session in sessions)
         assert office.openings() == CLIENTS
-    for said in data.values():
-        if error == "unknown vm":
-            result = state(said)
-            assert (result["result"], result["changes"]) == (False, {})
-            assert "spice:grants:boss-books:vm: no vm 'boks', did you mean 'books'?" in result["comment"]
-        else:
-            assert "Rendering SLS 'spice.grants.boss' failed" in " ".join(said)
     jobs, _ = office.master.salt_run("jobs.list_jobs", "search_function=state.apply")
     job, _ = office.master.salt_run("jobs.list_job", max(jobs))
-    assert {name: result["retcode"] != 0 for name, result in job["Result"].items()} == dict.fromkeys(CLIENTS, True)
+    assert set(job["Result"]) == set(CLIENTS)
+    for result in job["Result"].values():
+        assert result["retcode"] != 0 and said[0] in str(result["return"])
+    assert said[1] in checked(office)
