@@ -10,11 +10,10 @@ PROGRAMS = ("git", "ip", "nft", "openssl", "qemu-system-x86_64", "remote-viewer"
 
 @pytest.fixture(scope="session")
 def fleet():
-    """The fleet, synced as the README says; nothing was applied yet."""
+    """The fleet with everything synced; nothing was applied yet."""
     need(*PROGRAMS, "sudo", "visudo", "cvtsudoers")
     with Fleet() as made:
-        made.master.salt_run("fileserver.update")
-        made.master.salt("saltutil.sync_all")
+        made.sync()
         yield made
 
 

@@ -21,10 +21,23 @@ CLIENTS = {
     "desk-books": {("charlie", "books"), ("boss", "books")},
     "laptop-1": {("charlie", "books"), ("boss", "books"), ("maggie", "web"), ("anne", "web"), ("ralph", "analysis")},
 }
+LINKS = sorted(path.name for path in (ROOT / "salt").iterdir() if path.is_symlink())
 EXAMPLE = ROOT / "pillar" / "examples" / "fleet"
 # Where the master is. And not to wait ten seconds before each new attempt to reach it, as a fleet of thousands should.
 MINION = {**QUICK, "master": "192.168.2.1", "acceptance_wait_time": 1, "random_reauth_delay": 1, "recon_max": 1000}
 MASTER_FILES = [ROOT / "etc" / "master.d" / f"spice-grant-{name}.conf" for name in ("gitfs", "git-pillar")]
+
+
+# The master fetches what was pushed when it is told to, and not just then by itself.
+MASTER = {"gitfs_update_interval": 3600, "git_pillar_update_interval": 3600}
+
+
+def served():
+    """Paths of all files that minions need, and no others may be served."""
+    found = {"top.sls", *(f"spice/{path.name}" for path in (ROOT / "salt" / "spice").iterdir())}
+    for name in LINKS:
+        found |= {f"{name}/{path.relative_to(ROOT / name)}" for path in (ROOT / name).rglob("*.py")}
+    return found
 
 
 class Repository:
@@ -102,7 +115,7 @@ class Fleet:
                 for vm, port in CONSOLES.items()
             }
             self.code, self.pillar = _code(hub), _pillar(hub)
-            self.master = stack.enter_context(Master(hub, included=MASTER_FILES))
+            self.master = stack.enter_context(Master(hub, MASTER, MASTER_FILES))
             for number, (name, machine) in enumerate(machines.items()):
                 client = self.clients[name] = Client(name, machine)
                 _people(client, server, first_uid=1100 + 100 * number)
@@ -132,6 +145,16 @@ class Fleet:
         daemons = {"master": self.master, **{name: client.minion for name, client in self.clients.items()}}
         return "\n".join(f"--- {name}\n{daemon.log()[-4000:]}" for name, daemon in daemons.items())
 
+    def sync(self):
+        """What follows a push of the extension: the master fetches it, and the minions sync it."""
+
+        def fetched():
+            self.master.salt_run("fileserver.update")
+            return served() <= set(self.master.salt_run("fileserver.file_list")[0])
+
+        _until(fetched)
+        self.master.salt("saltutil.sync_all")
+
     # Grants
 
     def grant(self, user, **grants):
@@ -146,7 +169,7 @@ class Fleet:
 
     def follow(self, check=True):
         """What follows a push: the master fetches the pillar, and the minions apply it; return what they say."""
-        self.master.salt_run("git_pillar.update")
+        _until(lambda: False not in self.master.salt_run("git_pillar.update")[0].values())
         data, code = self.master.salt("state.apply", "spice", check=check)
         assert set(data) == set(self.clients), data
         self._followed = self.pillar.head() if code == 0 else None
@@ -168,6 +191,13 @@ class Fleet:
         assert set(data) == set(self.clients), data
         assert code == 0 and all(proof["ok"] for proof in data.values()), data
         return data
+
+
+def _until(fetched, seconds=60):
+    """Have the master fetch; it refuses while it does so by itself, as after its start, and is asked again."""
+    deadline = time.monotonic() + seconds
+    while not fetched():
+        assert time.monotonic() < deadline, "the master does not fetch"
 
 
 def _cable(server, others):

@@ -19,8 +19,7 @@ def test_the_next_job_of_every_minion_runs_the_version_that_was_synced(office):
     names.write_text(f"{names.read_text()}\nMARKER = 'N+1'\n")
     module.write_text(module.read_text() + MARKER)
     office.code.push("Version N+1")
-    office.master.salt_run("fileserver.update")
-    office.master.salt("saltutil.sync_all")
+    office.sync()
     assert office.master.salt("spice_grant.marker")[0] == dict.fromkeys(office.clients, "N+1")
     for data in office.follow().values():
         (result,) = data.values()

@@ -2,11 +2,9 @@
 
 import json
 
-from checkout import ROOT
-from fleet.fleet import CLIENTS, PEOPLE
+from fleet.fleet import CLIENTS, LINKS, PEOPLE, served
 from fleet.people import CONSOLES
 
-LINKS = sorted(path.name for path in (ROOT / "salt").iterdir() if path.is_symlink())
 HIDDEN = (".git/config", "../pillar/spice.sls", "pillar/spice.sls", "tests/conftest.py", "setup.cfg")
 OF_THE_PILLAR = ("spice/office.sls", "spice/grants/ralph.sls")
 
@@ -28,11 +26,8 @@ def test_a_minions_pillar_holds_only_what_concerns_it(office):
 def test_a_minion_sees_the_state_tree_and_the_modules_and_nothing_else(office):
     """Nor of the repository of the pillar, which the master has fetched as well."""
     seen, _ = office.master.salt("cp.list_master")
-    expected = {"top.sls", *(f"spice/{path.name}" for path in (ROOT / "salt" / "spice").iterdir())}
-    for name in LINKS:
-        expected |= {f"{name}/{path.relative_to(ROOT / name)}" for path in (ROOT / name).rglob("*.py")}
     for name in CLIENTS:
-        assert {path for path in seen[name] if path not in LINKS} == expected
+        assert {path for path in seen[name] if path not in LINKS} == served()
     hidden = [f"salt://{path}" for path in (*HIDDEN, *OF_THE_PILLAR)]
     answers, _ = office.master.salt("cp.cache_files", json.dumps(["salt://spice/init.sls", *hidden]))
     for name in CLIENTS:
