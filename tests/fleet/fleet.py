@@ -25,11 +25,9 @@ LINKS = sorted(path.name for path in (ROOT / "salt").iterdir() if path.is_symlin
 EXAMPLE = ROOT / "pillar" / "examples" / "fleet"
 # Where the master is. And not to wait ten seconds before each new attempt to reach it, as a fleet of thousands should.
 MINION = {**QUICK, "master": "192.168.2.1", "acceptance_wait_time": 1, "random_reauth_delay": 1, "recon_max": 1000}
-MASTER_FILES = [ROOT / "etc" / "master.d" / f"spice-grant-{name}.conf" for name in ("gitfs", "git-pillar")]
-
-
 # The master fetches what was pushed when it is told to, and not just then by itself.
 MASTER = {"gitfs_update_interval": 3600, "git_pillar_update_interval": 3600}
+MASTER_FILES = [ROOT / "etc" / "master.d" / f"spice-grant-{name}.conf" for name in ("gitfs", "git-pillar")]
 
 
 def served():
