@@ -49,7 +49,7 @@ def test_good_pillars_of_all_minions_are_good(tree, check):
     assert check("--pillar-root", tree({}), "desk-1", "desk-2", "desk-1") == (0, said)
 
 
-def test_all_that_is_wrong_is_said_of_each_minion_with_path_and_reason(tree, check):
+def test_all_that_is_wrong_is_said_of_each_minion_with_file_path_and_reason(tree, check):
     bad = "spice: {grants: {myself-debianx: {vm: debain, usr: x}}, viewer: {group: root}}\n"
     root = tree({"top.sls": TWO_TOPS, "bad.sls": bad})
     code, lines = check("--pillar-root", root, "bad-1", "desk-1", "bad-2")
@@ -58,7 +58,7 @@ def test_all_that_is_wrong_is_said_of_each_minion_with_path_and_reason(tree, che
         "spice:grants:myself-debianx:usr: unknown key, did you mean 'user'?",
         "spice:grants:myself-debianx:vm: no vm 'debain', did you mean 'debianx'?",
     ]
-    said = [f"{name}: {text}" for name in ("bad-1", "bad-2") for text in findings]
+    said = [f"{name}: pillar/bad.sls: {text}" for name in ("bad-1", "bad-2") for text in findings]
     assert (code, lines) == (1, [*said[:3], "desk-1: good, grants: 2", *said[3:]])
 
 
@@ -69,6 +69,28 @@ def test_grants_of_several_files_and_roots_merge_by_name(tree, check):
     second = tree({"top.sls": "{}"}, "second")
     roots = ("--pillar-root", first, "--pillar-root", second)
     assert check(*roots, "desk-1") == (0, ["desk-1: good, grants: 3"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ("own: {user: anne, vm: nosuch}", "other: {user: anne, vm: debianx}", "first.sls: spice:grants:own:vm"),
+        ("own: {user: anne, vm: debianx}", "own: {vm: nosuch}", "second.sls: spice:grants:own:vm"),
+        ("own: {vm: nosuch}", "own: {user: anne}", "first.sls: spice:grants:own:vm"),
+        ("own: {user: anne}", "own: {nopasswd: true}", "second.sls: spice:grants:own: 'vm' is missing"),
+        ("own: {user: anne, vm: debianx, warn: [1h, 5]}", "own: {reason: x}", "first.sls: spice:grants:own:warn:1"),
+        ("'a:b': {user: anne, vm: debianx}", "own: {user: anne, vm: debianx}", "first.sls: spice:grants:a:b: 'a:b'"),
+    ],
+)
+def test_the_file_that_declares_what_is_wrong_is_named(tree, check, first, second, said):
+    """Of files that come together in one grant it is the one that has the value; the first is included here."""
+    files = {
+        "spice.sls": f"include: [second]\n{OFFICE}",
+        "first.sls": f"spice: {{grants: {{{first}}}}}\n",
+        "second.sls": f"include: [first]\nspice: {{grants: {{{second}}}}}\n",
+    }
+    code, lines = check("--pillar-root", tree(files), "desk-1")
+    assert code == 1 and len(lines) == 1 and lines[0].startswith(f"desk-1: pillar/{said}")
 
 
 def test_templates_and_the_top_file_see_id_and_grains(tree, check):
@@ -83,7 +105,7 @@ def test_templates_and_the_top_file_see_id_and_grains(tree, check):
         "grains": "role: desk\nowner: anne",
     }.items():
         pathlib.Path(name).write_text(content, encoding="utf-8")
-        said = ["desk-1: spice:grants:own:vm: no vm 'desk-1'", "lab-1: no spice"]
+        said = ["desk-1: pillar/mine.sls: spice:grants:own:vm: no vm 'desk-1'", "lab-1: no spice"]
         assert check("--pillar-root", root, "--grains", name, "desk-1", "lab-1") == (1, said)
     assert check("--pillar-root", root, "desk-1") == (0, ["desk-1: no spice"])
 
@@ -162,7 +184,7 @@ def test_programs_get_data(tree, check):
                     },
                     {
                         "path": "spice:grants:myself-debianx:vm",
-                        "file": None,
+                        "file": "pillar/bad.sls",
                         "reason": "no vm 'debain', did you mean 'debianx'?",
                     },
                 ],
@@ -192,7 +214,7 @@ def test_a_branch_as_git_pillar_has_it_is_checked_in_its_own_environment(tree, c
     assert check(*words) == (0, ["desk-1: good, grants: 2"])
     pathlib.Path("clone/pillar/spice.sls").write_text(OFFICE.replace("vm: debianx", "vm: debain"), encoding="utf-8")
     git("-C", "clone", "commit", "--all", "--quiet", "--message=two")
-    said = "desk-1: spice:grants:myself-debianx:vm: no vm 'debain', did you mean 'debianx'?"
+    said = "desk-1: clone/pillar/spice.sls: spice:grants:myself-debianx:vm: no vm 'debain', did you mean 'debianx'?"
     assert check(*words) == (1, [said])
 
 

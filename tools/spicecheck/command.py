@@ -28,14 +28,14 @@ _CODES = "Exit codes: 0 nothing is wrong, 1 something is, 2 the command cannot b
 
 
 class Error(NamedTuple):
-    """One thing that is wrong: at a path of the pillar, or in a file."""
+    """One thing that is wrong: at a path of the pillar, in a file, or both where it is known which file declares it."""
 
     path: str | None
     file: str | None
     reason: str
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.path or self.file, self.reason) if part)
+        return ": ".join(part for part in (self.file, self.path, self.reason) if part)
 
 
 class Judged(NamedTuple):
@@ -48,7 +48,7 @@ class Judged(NamedTuple):
 
 def judge(found: compiled.Compiled, *, require: bool) -> Judged:
     """Judge a compiled pillar; with ``require`` one that declares nothing is wrong."""
-    errors = [Error(None, err.file and _shown(err.file), err.reason) for err in found.errors]
+    errors = [Error(None, _shown(err.file), err.reason) for err in found.errors]
     if "spice" not in found.data:
         # Where a file is broken, what it would have declared is not known.
         if require and not errors:
@@ -58,12 +58,14 @@ def judge(found: compiled.Compiled, *, require: bool) -> Judged:
         grants = len(pillar.parse(plain(found.data["spice"])).grants)
     except PolicyError as err:
         grants = None
-        errors += [Error(finding.path, None, finding.message) for finding in err.findings]
+        errors += [Error(path, _shown(found.declaring(path)), message) for path, message in err.findings]
     return Judged(True, grants, tuple(errors))
 
 
-def _shown(path: str) -> str:
+def _shown(path: str | None) -> str | None:
     """Spell a path from here on, where it is below."""
+    if path is None:
+        return None
     relative = os.path.relpath(path)
     return path if relative.split(os.sep)[0] == os.pardir else relative
 

@@ -9,6 +9,7 @@ import warnings
 from typing import Any, NamedTuple
 
 from spicecheck.errors import RenderingError, one_line
+from spicegrants.reader import Node
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # about Salt's own code
@@ -22,10 +23,52 @@ _ODD_SHAPES = (AttributeError, KeyError, TypeError, ValueError)
 
 
 class Compiled(NamedTuple):
-    """The pillar of one minion, as far as it could be compiled."""
+    """The pillar of one minion, as far as it could be compiled; ``files`` is what each file holds by itself."""
 
     data: dict[str, Any]
     errors: tuple[RenderingError, ...]
+    files: tuple[tuple[str, dict[str, Any]], ...] = ()
+
+    def declaring(self, path: str) -> str | None:
+        """Return the file that declares what a finding is about, or leads furthest to it; of several the one read last.
+
+        path
+            A path below ``spice``, as findings have it.
+        """
+        reach = [(_steps(Node(held.get("spice"), "spice", []), path), file) for file, held in self.files]
+        furthest = max((steps for steps, _ in reach), default=0)
+        return [file for steps, file in reach if steps == furthest][-1] if furthest else None
+
+
+def _steps(node: Node, path: str) -> int:
+    """Return how many steps data leads along a path."""
+    if isinstance(node.value, dict):
+        children = [node.child(key) for key in node.value]
+    else:
+        children = node.elements() if isinstance(node.value, list) else []
+    return next((1 + _steps(child, path) for child in children if f"{path}:".startswith(f"{child.path}:")), 0)
+
+
+class _Compiler(salt.pillar.Pillar):
+    """Salt's own compiler, which keeps what each file holds: the pillar that comes of them does not tell."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.held: dict[tuple[str, str], Any] = {}
+
+    def render_pstate(self, sls: str, saltenv: str, mods: dict[str, Any], defaults: Any = None) -> Any:
+        """Render a file and those that it includes, which are read before it."""
+        rendered = super().render_pstate(sls, saltenv, mods, defaults)
+        self.held[sls, saltenv] = mods.get(sls)
+        return rendered
+
+    def files(self) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """Return the paths of all files that hold something, with what they hold, in the order of reading."""
+        return tuple((self.path(*name), held) for name, held in self.held.items() if isinstance(held, dict))
+
+    def path(self, sls: str, env: str) -> str:
+        """Return the path of a file; empty if there is none."""
+        return self.client.get_state(sls, env).get("dest", "")
 
 
 def options(config: str | None, scratch: str, roots: list[str], env: str | None) -> dict[str, Any]:
@@ -80,25 +123,26 @@ def compile_pillar(opts: dict[str, Any], minion_id: str, grains: dict[str, Any])
     As on a master, templates are programs: they run with the rights of whoever calls this.
     """
     try:
-        compiler = salt.pillar.Pillar(copy.deepcopy(opts), {**grains, "id": minion_id}, minion_id, None)
+        compiler = _Compiler(copy.deepcopy(opts), {**grains, "id": minion_id}, minion_id, None)
         try:
             data = compiler.compile_pillar()
             errors = [RenderingError(_file(compiler, text), one_line(text)) for text in data.pop("_errors", ())]
+            files = compiler.files()
         finally:
             compiler.destroy()
     except (SaltException, *_ODD_SHAPES) as err:
         return Compiled(
             {}, (RenderingError(None, f"Salt cannot compile it: {type(err).__name__}: {one_line(str(err))}"),)
         )
-    return Compiled(data, tuple(dict.fromkeys(errors)))
+    return Compiled(data, tuple(dict.fromkeys(errors)), files)
 
 
-def _file(compiler: salt.pillar.Pillar, text: str) -> str | None:
+def _file(compiler: _Compiler, text: str) -> str | None:
     """Return the file that an error is about."""
     named = _SLS.search(text)
     for env in compiler.opts["pillar_roots"]:
         if named:
-            path = compiler.client.get_state(named[1], env).get("dest")
+            path = compiler.path(named[1], env)
         else:
             path = compiler.client.cache_file(compiler.opts["state_top"], env) if " top file" in text.lower() else None
         if path:

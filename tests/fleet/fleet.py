@@ -1,0 +1,243 @@
+"""A fleet: a master, two clients of it, and a server with consoles, each a machine of its own in one network."""
+
+import contextlib
+import time
+from pathlib import Path
+
+import yaml
+
+from checkout import ROOT, copy_checkout
+from fleet.people import AUTHORITY, CONSOLES, GROUP, HOST, attempts
+from scene import Console, Machine, connect, tls
+from scene.daemons import QUICK, Daemon, Master
+
+ADDRESS = "192.168.2.2"
+# The office of the example, and somebody to whom nothing is ever granted.
+PEOPLE = ("charlie", "boss", "maggie", "anne", "ralph")
+STRANGER = "visitor"
+EVERYBODY = (*PEOPLE, STRANGER)
+# By name of a client, as the example's top file has it: what its people may open.
+CLIENTS = {
+    "desk-books": {("charlie", "books"), ("boss", "books")},
+    "laptop-1": {("charlie", "books"), ("boss", "books"), ("maggie", "web"), ("anne", "web"), ("ralph", "analysis")},
+}
+LINKS = sorted(path.name for path in (ROOT / "salt").iterdir() if path.is_symlink())
+EXAMPLE = ROOT / "pillar" / "examples" / "fleet"
+# Where the master is. And not to wait ten seconds before each new attempt to reach it, as a fleet of thousands should.
+MINION = {**QUICK, "master": "192.168.2.1", "acceptance_wait_time": 1, "random_reauth_delay": 1, "recon_max": 1000}
+# The master fetches what was pushed when it is told to, and not just then by itself.
+MASTER = {"gitfs_update_interval": 3600, "git_pillar_update_interval": 3600}
+MASTER_FILES = [ROOT / "etc" / "master.d" / f"spice-grant-{name}.conf" for name in ("gitfs", "git-pillar")]
+
+
+def served():
+    """Paths of all files that minions need, and no others may be served."""
+    found = {"top.sls", *(f"spice/{path.name}" for path in (ROOT / "salt" / "spice").iterdir())}
+    for name in LINKS:
+        found |= {f"{name}/{path.relative_to(ROOT / name)}" for path in (ROOT / name).rglob("*.py")}
+    return found
+
+
+class Repository:
+    """A bare repository on the master, and an admin's clone of it from which he pushes."""
+
+    def __init__(self, machine, name):
+        self.machine, self.bare, self.work = machine, f"/srv/git/{name}.git", f"/root/{name}"
+        for where, bare in ((self.bare, ["--bare"]), (self.work, [])):
+            machine.run(["git", "init", "--quiet", "--initial-branch=main", *bare, where])
+        self.git("remote", "add", "origin", self.bare)
+
+    def git(self, *words):
+        """Run git in the clone; return what it prints."""
+        identity = ["-c", "user.name=admin", "-c", "user.email=admin@example.com"]
+        return self.machine.run(["git", "-C", self.work, *identity, *words]).stdout.strip()
+
+    def path(self, name=""):
+        """Where the host sees a file of the clone."""
+        return self.machine.path(f"{self.work}/{name}")
+
+    def push(self, why):
+        """Commit all that is different in the clone, and push it."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "-m", why)
+        self.git("push", "--quiet", "origin", "main")
+
+    def head(self):
+        """The commit that was pushed last."""
+        return self.git("rev-parse", "HEAD")
+
+    def go_back(self):
+        """Push what the first commit has, if the last one has something else."""
+        first = self.git("rev-list", "--max-parents=0", "HEAD")
+        self.git("checkout", "--quiet", "--force", first, "--", ".")
+        if self.git("status", "--porcelain"):
+            self.push("As it was")
+
+
+class Client:
+    """A workstation with the office's users and a minion."""
+
+    def __init__(self, name, machine):
+        self.name, self.machine, self.minion = name, machine, None
+
+    def openings(self):
+        """Whoever opens what with the viewer's group, by trying all; nobody else may get anything but a refusal."""
+        words = attempts(self.machine, EVERYBODY, CONSOLES)
+        opened = {(user, vm) for (user, group, vm), word in words.items() if group == GROUP and word == "open"}
+        others = {key: word for key, word in words.items() if (key[0], key[2]) not in opened or key[1] is None}
+        assert set(others.values()) == {"refused"}, others
+        return opened
+
+    def held(self):
+        """What a run may change, to be compared: the grants in the kernel, sudoers, and what is stored."""
+        rules = ["nft", "--stateless", "--numeric", "list", "map", "inet", "spice_grant", "grants4"]
+        files = ("/etc/sudoers.d/spice-grant", "/var/lib/spice-grant/state.json")
+        return {
+            "rules": self.machine.run(rules).stdout,
+            **{path: (self.machine.read(path), self.machine.stat(path).st_mtime_ns) for path in files},
+        }
+
+
+class Fleet:
+    """All of it, with the example's grants pushed and nothing applied."""
+
+    def __init__(self):
+        self.clients, self._followed = {}, None
+        with contextlib.ExitStack() as stack:
+            server, hub = (stack.enter_context(Machine(name)) for name in ("kvm", "salt"))
+            machines = {name: stack.enter_context(Machine(name)) for name in CLIENTS}
+            _cable(server, [hub, *machines.values()])
+            tls.create(server.path("/etc/pki/spice"), HOST)
+            self.consoles = {
+                vm: stack.enter_context(Console(server, vm, port, "/etc/pki/spice", wait=False))
+                for vm, port in CONSOLES.items()
+            }
+            self.code, self.pillar = _code(hub), _pillar(hub)
+            self.master = stack.enter_context(Master(hub, MASTER, MASTER_FILES))
+            for number, (name, machine) in enumerate(machines.items()):
+                client = self.clients[name] = Client(name, machine)
+                _people(client, server, first_uid=1100 + 100 * number)
+                client.minion = stack.enter_context(Daemon(machine, "minion", {**MINION, "id": name}))
+            for console in self.consoles.values():
+                console.wait(60)
+            self.wait_for_answers()
+            self._stack = stack.pop_all()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self._stack.close()
+
+    def wait_for_answers(self, seconds=180):
+        """Wait until every minion answers the master; return how long that took."""
+        start = time.monotonic()
+        while True:
+            answers, _ = self.master.salt("test.ping", timeout=2, check=False)
+            if isinstance(answers, dict) and all(answers.get(name) is True for name in self.clients):
+                return time.monotonic() - start
+            assert time.monotonic() - start < seconds, f"{answers}\n{self.logs()}"
+
+    def logs(self):
+        """What all daemons have logged, for whoever looks into a failure."""
+        daemons = {"master": self.master, **{name: client.minion for name, client in self.clients.items()}}
+        return "\n".join(f"--- {name}\n{daemon.log()[-4000:]}" for name, daemon in daemons.items())
+
+    def sync(self):
+        """What follows a push of the extension: the master fetches it, and the minions sync it."""
+
+        def fetched():
+            self.master.salt_run("fileserver.update")
+            return served() <= set(self.master.salt_run("fileserver.file_list")[0])
+
+        _until(fetched)
+        self.master.salt("saltutil.sync_all")
+
+    # Grants
+
+    def grant(self, user, **grants):
+        """Write a user's file in the clone of the pillar: by vm what else his grant has; without one he has none."""
+        told = {f"{user}-{vm}": {"user": user, "vm": vm, "nopasswd": True, **more} for vm, more in grants.items()}
+        data = {"include": [f"spice.vms.{vm}" for vm in grants], "spice": {"grants": told}}
+        self.write(f"spice/grants/{user}.sls", yaml.safe_dump(data, sort_keys=False))
+
+    def write(self, name, text):
+        """Write a file in the clone of the pillar."""
+        self.pillar.path(name).write_text(text, encoding="utf-8")
+
+    def follow(self, check=True):
+        """What follows a push: the master fetches the pillar, and the minions apply it; return what they say."""
+        _until(lambda: False not in self.master.salt_run("git_pillar.update")[0].values())
+        data, code = self.master.salt("state.apply", "spice", check=check)
+        assert set(data) == set(self.clients), data
+        self._followed = self.pillar.head() if code == 0 else None
+        return data
+
+    def as_first_pushed(self):
+        """Have the example's grants in force again, if they are not."""
+        self.pillar.go_back()
+        if self._followed != self.pillar.head():
+            self.follow()
+
+    def openings(self):
+        """Whoever opens what, by client, by trying all."""
+        return {name: client.openings() for name, client in self.clients.items()}
+
+    def verify(self):
+        """Have every client prove by trying that what is granted holds, and nothing else; return the proofs."""
+        data, code = self.master.salt("spice_grant.verify", check=False)
+        assert set(data) == set(self.clients), data
+        assert code == 0 and all(proof["ok"] for proof in data.values()), data
+        return data
+
+
+def _until(fetched, seconds=60):
+    """Have the master fetch; it refuses while it does so by itself, as after its start, and is asked again."""
+    deadline = time.monotonic() + seconds
+    while not fetched():
+        assert time.monotonic() < deadline, "the master does not fetch"
+
+
+def _cable(server, others):
+    """Join all machines to a bridge of the server, which has the address that the example's pillar gives it."""
+    server.run(["ip", "link", "add", "lan", "type", "bridge"])
+    for machine, last in zip(others, (1, *range(21, 30))):
+        link = connect(machine, server, [f"192.168.2.{last}/24"], [])
+        server.run(["ip", "link", "set", link.b_dev, "master", "lan"])
+    server.run(["ip", "addr", "add", f"{ADDRESS}/24", "dev", "lan"])
+    server.run(["ip", "link", "set", "lan", "up"])
+
+
+def _code(hub):
+    """The repository of the extension, where the ready-made file for gitfs expects it."""
+    repository = Repository(hub, "spice-grant")
+    copy_checkout(repository.path())
+    repository.push("All of it")
+    return repository
+
+
+def _pillar(hub):
+    """The repository of the pillar: the example for fleets, open at all times and without sudo's question."""
+    repository = Repository(hub, "spice-pillar")
+    for source in sorted(EXAMPLE.rglob("*.sls")):
+        target = repository.path(source.relative_to(EXAMPLE))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        data = yaml.safe_load(source.read_text(encoding="utf-8"))
+        if source.parent.name == "grants":
+            data["spice"].pop("schedules", None)
+            grants = data["spice"]["grants"]
+            for name, grant in grants.items():
+                kept = {key: grant[key] for key in ("user", "vm", "reason") if key in grant}
+                grants[name] = {**kept, "nopasswd": True}
+        target.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    repository.push("The office")
+    return repository
+
+
+def _people(client, server, first_uid):
+    """Users, whose numbers are other ones on each client, the server's name, and its authority."""
+    machine = client.machine
+    for number, name in enumerate(EVERYBODY):
+        machine.add_user(name, first_uid + number)
+    machine.write("/etc/hosts", machine.read("/etc/hosts") + f"{ADDRESS} {HOST}\n")
+    machine.write(AUTHORITY, Path(server.path(AUTHORITY)).read_text(encoding="utf-8"))

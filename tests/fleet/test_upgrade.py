@@ -1,0 +1,29 @@
+"""A newer version of the extension, pushed to the repository from which all minions have it."""
+
+MARKER = """
+
+from spicegrants.names import MARKER as _MARKER
+
+
+def marker():
+    return _MARKER
+"""
+
+
+def test_the_next_job_of_every_minion_runs_the_version_that_was_synced(office):
+    """Without a restart; grants stay as they are, and only what holds the code itself is written anew."""
+    pids = {name: client.minion.pid for name, client in office.clients.items()}
+    before = {name: client.held() for name, client in office.clients.items()}
+    assert "is not available" in str(office.master.salt("spice_grant.marker", check=False))
+    names, module = (office.code.path(name) for name in ("_utils/spicegrants/names.py", "_modules/spice_grant.py"))
+    names.write_text(f"{names.read_text()}\nMARKER = 'N+1'\n")
+    module.write_text(module.read_text() + MARKER)
+    office.code.push("Version N+1")
+    office.sync()
+    assert office.master.salt("spice_grant.marker")[0] == dict.fromkeys(office.clients, "N+1")
+    for data in office.follow().values():
+        (result,) = data.values()
+        assert result["result"] is True
+        assert result["changes"] == {"layers": {"firewall": ["rewrites /usr/local/lib/spice-grant/clock"]}}
+    assert {name: client.minion.pid for name, client in office.clients.items()} == pids
+    assert {name: client.held() for name, client in office.clients.items()} == before

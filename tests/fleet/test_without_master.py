@@ -1,0 +1,65 @@
+"""The master is down: what was enforced stays enforced, and what has times begins and ends at them."""
+
+import datetime
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from fleet.fleet import CLIENTS
+from fleet.people import Watch
+
+# Seconds from the push until the window opens, until then both clients must have followed: at first as it should be,
+# then for a machine that has much else to do. And how long it is open.
+LEADS, LENGTH = (12, 40, 120), 3
+ON_TIME = 2
+
+
+def iso(moment):
+    return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.fixture(scope="module")
+def alone(fleet):
+    """Both clients without the master, soon before a window of the boss at the analysis opens."""
+    fleet.as_first_pushed()
+    for lead in LEADS:
+        start = int(time.time()) + lead
+        fleet.grant("boss", books={}, analysis={"valid_from": iso(start), "valid_until": iso(start + LENGTH)})
+        fleet.pillar.push("A moment for the boss")
+        fleet.follow()
+        if time.time() < start - 2:
+            break
+    fleet.master.stop()
+    yield SimpleNamespace(fleet=fleet, start=start, end=start + LENGTH)
+    if not fleet.master.runs:
+        fleet.master.start()
+        fleet.wait_for_answers()
+
+
+def test_a_window_opens_and_closes_on_time(alone, say):
+    """The kernel of each client does it by its own clock."""
+    assert not alone.fleet.master.runs
+    watches = {name: Watch(client.machine, "boss", "analysis") for name, client in alone.fleet.clients.items()}
+    for name, watch in watches.items():
+        with watch:
+            watch.when("refused")
+            opened = watch.when("open") - alone.start
+            closed = watch.when("refused", after=alone.start) - alone.end
+            assert len(watch.said()) == 3
+        say(f"without a master, {name}: opened {opened:.2f} s after the start, closed {closed:.2f} s after the end")
+        assert 0 <= opened < ON_TIME and 0 <= closed < ON_TIME
+
+
+def test_clients_keep_enforcing(alone):
+    """Every user at every console: as the last run left it, with the window over."""
+    assert not alone.fleet.master.runs
+    assert alone.fleet.openings() == CLIENTS
+
+
+def test_minions_answer_again_when_the_master_is_back(alone, say):
+    """By themselves, and a run of the state finds nothing to do but what time has done."""
+    alone.fleet.master.start()
+    say(f"minions answer {alone.fleet.wait_for_answers():.1f} s after the start of the master")
+    for data in alone.fleet.follow().values():
+        assert [(result["result"], result["changes"]) for result in data.values()] == [(True, {})]
