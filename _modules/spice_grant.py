@@ -19,7 +19,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
-from spicegrants import decide, declared, moments, report, spoken, sudoers, temporary, verdict
+from spicegrants import calls, decide, declared, moments, report, spoken, sudoers, temporary, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
 from spicegrants.host import accounts, backends, current, ruleset, sudo, trial
@@ -476,7 +476,7 @@ def explain(user, vm, at=None):
     try:
         rules = __salt__["spice_firewall.rules"](foreign=False)
         known = user in wanted.inventory.users
-        asked = {known and sudo.allows(user, rule.call) for rule in sudoers.calls(wanted.policy, user, vm)}
+        asked = {known and sudo.allows(user, rule.call) for rule in calls.calls(wanted, user, vm)}
         allowed = None if len(asked) > 1 else asked == {True}
         held = sudoers.parse(sudo.own_tree() or {})
         met = ruleset.before(wanted, user, vm, ruleset.read())

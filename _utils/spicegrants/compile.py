@@ -85,6 +85,11 @@ class Wanted:
         return self._made[make]
 
     @property
+    def confined(self) -> bool:
+        """Tell whether viewers run confined: the policy wishes it, or leaves it open, and this machine can."""
+        return self.policy.viewer.confine is not False and not self.inventory.unconfinable
+
+    @property
     def timed(self) -> bool:
         """Tell whether anything is open at some times only."""
         return any(access.terms != (Term(),) * len(access.terms) for access in self.accesses)
@@ -259,6 +264,10 @@ def _usable_vms(policy: Policy, inventory: Inventory, findings: list[Finding]) -
 
     The inventory itself reports a server without address or certificate.
     """
+    if policy.viewer.confine and inventory.unconfinable:
+        message = f"viewers cannot be confined: {inventory.unconfinable}; nothing is opened"
+        findings.append(Finding("spice:viewer:confine", message))
+        return {}
     ready = {
         vm.name: vm
         for vm in policy.vms.values()

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spicegrants.sudoers import Rule, groups_of, joined, rules_in, specs, words
+from spicegrants.calls import Rule
+from spicegrants.sudoers import groups_of, joined, rules_in, specs, words
 from spicegrants.times import NEVER, Windows
 
 

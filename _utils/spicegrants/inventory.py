@@ -46,6 +46,9 @@ class Inventory:
     sessions
         UID, remote address and remote port of TCP connections, as far as somebody asked for them.
 
+    unconfinable
+        Why viewers cannot be confined on this machine; nothing if they can.
+
     findings
         What could not be found out, and for what pillar path.
     """
@@ -56,4 +59,5 @@ class Inventory:
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     authorities: Mapping[str, str] = field(default_factory=dict)
     sessions: frozenset[tuple[int, str, int]] = frozenset()
+    unconfinable: str = "nobody has looked whether they can be"
     findings: tuple[Finding, ...] = ()

@@ -140,7 +140,10 @@ def open_console(menu, name):
             )
         os.environ["SUDO_ASKPASS"] = askpass
         command.append("-A")
-    command += ["-g", menu["group"], "--", menu["viewer"], "--", menu["consoles"][name]["file"]]
+    if "opener" in menu:
+        command += ["-u", "root", "--", menu["opener"], name]
+    else:
+        command += ["-g", menu["group"], "--", menu["viewer"], "--", menu["consoles"][name]["file"]]
     try:
         os.execv(SUDO, command)
     except OSError as error:

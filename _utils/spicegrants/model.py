@@ -94,10 +94,14 @@ class Grant:
 
 @dataclass(frozen=True)
 class Viewer:
-    """The programs that open consoles, and the group that only sudo lends."""
+    """The programs that open consoles, the group that only sudo lends, and whether they are confined.
+
+    ``confine`` is ``None`` where they are wherever that is possible.
+    """
 
     paths: tuple[str, ...] = ("/usr/bin/remote-viewer",)
     group: str = "spicegrp"
+    confine: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -197,7 +201,11 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
             for schedule in policy.schedules.values()
         },
         "grants": {grant.name: grant_to_pillar(grant) for grant in policy.grants.values()},
-        "viewer": {"path": list(policy.viewer.paths), "group": policy.viewer.group, "confine": False},
+        "viewer": {
+            "path": list(policy.viewer.paths),
+            "group": policy.viewer.group,
+            "confine": "auto" if policy.viewer.confine is None else policy.viewer.confine,
+        },
         "firewall": {"backend": policy.firewall.backend, "guard": policy.firewall.guard},
         "time": {
             **plain(zone=policy.time.zone),

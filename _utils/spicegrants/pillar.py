@@ -264,9 +264,16 @@ def _viewer(node: Node) -> Viewer:
     group = node.child("group").text(names.account_name)
     if group == "root":
         node.child("group").wrong("must be a group of its own")
-    if node.child("confine").flag(False):
-        node.child("confine").wrong("is not possible in this version: it has the direct form only (false)")
-    return Viewer(tuple(dict.fromkeys(paths)) or Viewer.paths, group or Viewer.group)
+    return Viewer(tuple(dict.fromkeys(paths)) or Viewer.paths, group or Viewer.group, _confine(node.child("confine")))
+
+
+def _confine(node: Node) -> bool | None:
+    if node.absent or node.value == "auto":
+        return None
+    if isinstance(node.value, bool):
+        return node.value
+    node.wrong(f"must be auto, true or false, not {shown(node.value)}")
+    return None
 
 
 def _firewall(node: Node) -> Firewall:

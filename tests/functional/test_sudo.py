@@ -15,7 +15,7 @@ umask = os.umask(0)
 ids = [os.getresuid(), os.getresgid()]
 print(json.dumps({"env": dict(os.environ), "argv": sys.argv, "ids": ids, "umask": umask, "cwd": os.getcwd()}))
 """
-PILLAR = changed(article(), viewer={"path": [VIEWER, WITNESS]})
+PILLAR = changed(article(), viewer={"path": [VIEWER, WITNESS], "confine": False})
 URI, FILE = URIS["debianx"], FILES["debianx"]
 ROOTS = "Rt-0"  # password
 

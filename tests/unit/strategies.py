@@ -114,7 +114,11 @@ def pillars(draw):
         grants[name] = grant
     data = {"servers": found, "vms": vms, "grants": grants}
     if some(draw):
-        data["viewer"] = {"path": draw(st.lists(paths, min_size=1, max_size=2)), "group": "spicegrp", "confine": False}
+        data["viewer"] = {
+            "path": draw(st.lists(paths, min_size=1, max_size=2)),
+            "group": "spicegrp",
+            "confine": draw(st.sampled_from(["auto", True, False])),
+        }
     if some(draw):
         data["firewall"] = {"guard": draw(st.sampled_from(["everywhere", "servers"])), "backend": "auto"}
     if some(draw):
@@ -150,6 +154,7 @@ def systems(draw, policy):
         frozenset(map(str, draw(st.sets(st.sampled_from([*uids, 12345]), max_size=1)))),
         {name: server.addresses or draw(resolved) for name, server in policy.servers.items()},
         {name: PEM for name, server in policy.servers.items() if server.ca and not some(draw, 4)},
+        unconfinable="no means" if some(draw) else "",
     )
 
 

@@ -32,6 +32,12 @@ def test_the_menu_that_a_run_writes(desk):
     assert f"{viewer.MENUS}/" == "/etc/spice-grant/menu/"
 
 
+def test_a_confined_viewer_is_opened_by_the_opener(desk):
+    """As root, by the name of the vm alone, where the run that wrote the menu says so."""
+    desk.menu.write_bytes(viewer.wanted_entries(wanted(unconfinable=""), b"")[f"{viewer.MENUS}/1021"].content)
+    assert desk.opened() == ["-u", "root", "--", "/usr/local/lib/spice-grant/open", "debianx"]
+
+
 def test_several_are_listed_in_a_terminal(desk, capsys):
     desk.grants(**TWO)
     assert launcher.main([]) == 0

@@ -188,7 +188,7 @@ def test_nobody_loses_a_grant_silently(data):
         server = policy.vms[grant.vm].server
         if not inventory.addresses[server] or (policy.servers[server].ca and server not in inventory.authorities):
             continue  # whoever read the system has reported it
-        places = [["grants", grant.name], ["vms", grant.vm]]
+        places = [["grants", grant.name], ["vms", grant.vm], ["viewer", "confine"]]
         for name in members:
             assert (name, grant.vm) in opened or any(place in hindered for place in places)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from spicegrants import sudoers, viewer
+from spicegrants import calls, viewer
 from spicegrants.compile import compile_policy
 from spicegrants.files import Directory, File, Link, Other, difference
 from spicegrants.inventory import Account
@@ -139,7 +139,7 @@ def test_entries_let_nobody_read_what_is_not_his():
 
 
 def test_parents_come_first():
-    paths = list(viewer.wanted_entries(wanted(), LAUNCHER))
+    paths = list(viewer.wanted_entries(wanted(unconfinable=""), LAUNCHER))
     assert paths == viewer.paths(wanted())
     for place, path in enumerate(paths):
         assert not [later for later in paths[place:] if path.startswith(f"{later}/")]
@@ -294,4 +294,4 @@ def test_a_user_with_another_uid_has_another_menu():
 
 
 def test_paths_of_connection_files():
-    assert sudoers.connection_file("debianx") == f"{VMS}/debianx.vv"
+    assert calls.connection_file("debianx") == f"{VMS}/debianx.vv"

@@ -1,0 +1,107 @@
+"""Looks at a user's desktop, for the opener: sockets and cookie, by a process of the user's own.
+
+Whatever lies at paths that a user chose is opened with the user's rights and nobody else's, within some seconds. What
+comes back is not trusted: a descriptor must be that of a socket, a cookie is read as what it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import stat
+from collections.abc import Mapping
+
+from spicegrants.errors import SystemFault
+from spicegrants.inventory import Account
+
+# Seconds that the user's file systems may take.
+PATIENCE = 10
+_LARGEST = 65536
+
+
+def look(account: Account, sockets: Mapping[str, str], cookie: str) -> tuple[dict[str, int], bytes]:
+    """Return descriptors of those of some sockets that there are, and what is in the user's file of cookies.
+
+    sockets
+        Paths by what they are called.
+
+    cookie
+        Path of the file; where there is none nothing is returned.
+
+    Raises :class:`~spicegrants.errors.SystemFault` if that takes too long, or the file is none.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            ours.close()
+            _become(account)
+            names, descriptors = _sockets(sockets)
+            answer = {"sockets": names, **_cookie(cookie)}
+            socket.send_fds(theirs, [json.dumps(answer).encode()], descriptors)
+            code = 0
+        finally:
+            os._exit(code)
+    theirs.close()
+    try:
+        return _received(ours, set(sockets))
+    finally:
+        ours.close()
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _become(account: Account) -> None:
+    os.initgroups(account.name, account.gid)
+    os.setresgid(account.gid, account.gid, account.gid)
+    os.setresuid(account.uid, account.uid, account.uid)
+
+
+def _sockets(paths: Mapping[str, str]) -> tuple[list[str], list[int]]:
+    names, descriptors = [], []
+    for name, path in paths.items():
+        with contextlib.suppress(OSError):
+            descriptors.append(os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC))
+            names.append(name)
+    return names, descriptors
+
+
+def _cookie(path: str) -> dict[str, str]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return {"problem": "is no regular file"}
+        with open(descriptor, "rb") as stream:
+            content = stream.read(_LARGEST + 1)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        return {"problem": f"cannot be read: {error.strerror}"}
+    if len(content) > _LARGEST:
+        return {"problem": f"is larger than {_LARGEST} bytes"}
+    return {"cookie": base64.b64encode(content).decode()}
+
+
+def _received(channel: socket.socket, asked: set[str]) -> tuple[dict[str, int], bytes]:
+    if not select.select([channel], [], [], PATIENCE)[0]:
+        raise SystemFault(f"your desktop could not be looked at within {PATIENCE} seconds")
+    message, descriptors, _, _ = socket.recv_fds(channel, 4 * _LARGEST, len(asked))
+    if not message:
+        raise SystemFault("your desktop could not be looked at")
+    answer = json.loads(message)
+    if "problem" in answer:
+        raise SystemFault(f"the file with your display's cookies {answer['problem']}")
+    found = dict(zip(answer["sockets"], descriptors))
+    return {name: fd for name, fd in found.items() if name in asked and _is_socket(fd)}, base64.b64decode(
+        answer.get("cookie", "")
+    )
+
+
+def _is_socket(descriptor: int) -> bool:
+    return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
