@@ -107,23 +107,38 @@ def opened(**minion):
         yield Office(client, server, Minion(client, **minion), consoles)
 
 
+def shipped(**changes):
+    """The pillar of this repository; ``changes`` are further parts of it."""
+    data = yaml.safe_load((CHECKOUT / "pillar" / "spice.sls").read_text())
+    data["spice"].update(changes)
+    return data
+
+
+@contextlib.contextmanager
+def asking_nobody(**changes):
+    """Open the office with the article's grants in force, except that sudo asks nobody for his password."""
+    pillar = shipped(**changes)
+    for grant in pillar["spice"]["grants"].values():
+        grant["nopasswd"] = True
+    with opened() as office:
+        office.pillar = pillar
+        office.apply()
+        yield office
+
+
 @pytest.fixture(scope="module")
 def office():
-    """The office after ``salt-call --local state.apply spice`` with the pillar of this repository."""
-    with opened(options={"pillar_roots": {"base": [str(CHECKOUT / "pillar")]}}) as office:
+    """The office after ``salt-call --local state.apply spice``, in the recipe's own, direct form."""
+    with opened() as office:
+        office.minion.set_pillar(shipped(viewer={"confine": False}))
         office.minion.salt_call("state.apply", "spice", "--retcode-passthrough")
         yield office
 
 
 @pytest.fixture
 def unasked():
-    """The article's grants in force, except that sudo asks nobody for his password; ``pillar`` is what holds."""
-    pillar = yaml.safe_load((CHECKOUT / "pillar" / "spice.sls").read_text())
-    for grant in pillar["spice"]["grants"].values():
-        grant["nopasswd"] = True
-    with opened(pillar=pillar) as office:
-        office.pillar = pillar
-        office.apply()
+    """The article's grants in force as the repository ships them; ``pillar`` is what holds."""
+    with asking_nobody() as office:
         yield office
 
 
