@@ -168,9 +168,7 @@ def apply(grants=None, exclusive=True, test=False):
         salt '*' spice_grant.apply
     """
     return _enforce(
-        lambda stored: replace(
-            stored, policy=declared.combine(__pillar__.get("spice"), grants, exclusive, stored.policy)
-        ),
+        lambda stored: replace(stored, policy=declared.combine(_declared(), grants, exclusive, stored.policy)),
         test,
     )
 
@@ -531,6 +529,11 @@ def verify(user=None, vm=None):
     if not result["ok"]:
         __context__["retcode"] = 1
     return result
+
+
+def _declared():
+    """Return what pillar declares, with the passwords that Salt's storage for secrets holds."""
+    return declared.with_secrets(declared.plain(__pillar__.get("spice")), lambda uri: __salt__["sdb.get"](uri))
 
 
 def _judged(wanted, user, vm, attempt):

@@ -262,7 +262,7 @@ def _insiders(group: Group | None, inventory: Inventory) -> list[Finding]:
 def _usable_vms(policy: Policy, inventory: Inventory, findings: list[Finding]) -> dict[str, Vm]:
     """Return the vms whose server has an address, and its certificate if it declares one, not shared with another vm.
 
-    The inventory itself reports a server without address or certificate.
+    The inventory itself reports a server without address or certificate, and a password that cannot be read.
     """
     if policy.viewer.confine and inventory.unconfinable:
         message = f"viewers cannot be confined: {inventory.unconfinable}; nothing is opened"
@@ -273,7 +273,13 @@ def _usable_vms(policy: Policy, inventory: Inventory, findings: list[Finding]) -
         for vm in policy.vms.values()
         if inventory.addresses.get(vm.server)
         and (policy.servers[vm.server].ca is None or vm.server in inventory.authorities)
+        and (vm.password_file is None or vm.name in inventory.passwords)
     }
+    for vm in list(ready.values()):
+        if vm.secret and inventory.unconfinable:
+            message = f"it would not be kept from users, as viewers cannot be confined: {inventory.unconfinable}"
+            findings.append(Finding(f"spice:vms:{vm.name}:password", f"{message}; its console stays closed"))
+            del ready[vm.name]
     owner: dict[tuple[str, int], str] = {}
     shared: set[str] = set()
     for vm in ready.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,12 +29,22 @@ class Server:
 
 @dataclass(frozen=True)
 class Vm:
-    """A virtual machine whose SPICE console listens on a TLS port of a server."""
+    """A virtual machine whose SPICE console listens on a TLS port of a server.
+
+    The console's password, if it has one that users are not to know, is given or stands in a file on the minion.
+    """
 
     name: str
     server: str
     tls_port: int
     host_subject: str | None = None
+    password: str | None = dataclasses.field(default=None, repr=False)
+    password_file: str | None = None
+
+    @property
+    def secret(self) -> bool:
+        """Tell whether there is a password."""
+        return self.password is not None or self.password_file is not None
 
 
 @dataclass(frozen=True)
@@ -190,7 +201,12 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
             for server in policy.servers.values()
         },
         "vms": {
-            vm.name: plain(server=vm.server, tls_port=vm.tls_port, host_subject=vm.host_subject)
+            vm.name: plain(
+                server=vm.server,
+                tls_port=vm.tls_port,
+                host_subject=vm.host_subject,
+                password={"file": vm.password_file} if vm.password_file else vm.password,
+            )
             for vm in policy.vms.values()
         },
         "schedules": {

@@ -49,8 +49,8 @@ Categories=System;RemoteAccess;
 def connection_text(wanted: Wanted, name: str) -> str:
     """Return the connection file of a vm, in the key file form that remote-viewer(1) reads.
 
-    It pins host, port and, where declared, certificate authority and subject. No password: in the direct form the
-    user's own plug-ins could read it.
+    It pins host, port and, where declared, certificate authority and subject. A password is in it in the confined form
+    only: otherwise the user's own plug-ins could read it.
     """
     vm = wanted.policy.vms[name]
     server = wanted.policy.servers[vm.server]
@@ -62,6 +62,7 @@ def connection_text(wanted: Wanted, name: str) -> str:
         "secure-channels": "all",
         "ca": wanted.inventory.authorities.get(server.name),
         "host-subject": vm.host_subject,
+        "password": (vm.password or wanted.inventory.passwords.get(name)) if wanted.confined else None,
     }
     lines = [f"{key}={_key_file_value(value)}" for key, value in fields.items() if value]
     return "\n".join(("[virt-viewer]", *lines, ""))

@@ -42,6 +42,7 @@ def inventory(system, policy):
         frozenset(system.get("numeric_names", ())),
         {name: tuple(found) for name, found in system["addresses"].items()},
         {**authorities, **system.get("authorities", {})},
+        passwords=system.get("passwords", {}),
         unconfinable=system.get("unconfinable", "there is no sandbox"),
         findings=tuple(Finding(path, message) for path, message in system.get("findings", {}).items()),
     )

@@ -21,7 +21,7 @@ from unit.strategies import accounts, dotted, hostile, hosts, lines, names, path
 
 pytestmark = pytest.mark.usefixtures("sudo_tools")
 
-KEYS = ["type", "host", "tls-port", "title", "secure-channels", "ca", "host-subject"]
+KEYS = ["type", "host", "tls-port", "title", "secure-channels", "ca", "host-subject", "password"]
 
 
 def check_sudoers(compiled):
@@ -63,6 +63,8 @@ def check_files(compiled):
             assert (fields["title"], fields["host"]) == (vm.name, policy.servers[vm.server].host)
             assert (fields["tls-port"], fields["type"], fields["secure-channels"]) == (str(vm.tls_port), "spice", "all")
             assert fields.get("host-subject") == vm.host_subject
+            secret = vm.password or compiled.inventory.passwords.get(vm.name)
+            assert fields.get("password") == (secret if compiled.confined else None)
             assert fields.get("ca") == compiled.inventory.authorities.get(vm.server)
             assert (entry.mode, entry.gid, entry.uid) == (0o640, compiled.gid, 0)
         elif path.startswith(viewer.MENUS + "/"):

@@ -105,9 +105,11 @@ def compiled(policy: Policy | None = None, kept: store.Stored | None = None, day
     authorities, unread = resolve.authorities(policy)
     leaving = store.leaving(kept)
     sessions = frozenset(connection.door for connection in sockets.connections()) if leaving else frozenset()
-    findings = (*unresolved, *unread)
+    passwords, unusable = resolve.passwords(policy)
+    findings = (*unresolved, *unread, *unusable)
     # Not tried where it does not matter.
     unconfinable = "" if policy.viewer.confine is False else confinement.hindrance()
-    inventory = Inventory(found_users, found_groups, numeric, addresses, authorities, sessions, unconfinable, findings)
+    known = (found_users, found_groups, numeric, addresses, authorities, passwords)
+    inventory = Inventory(*known, sessions, unconfinable, findings)
     day = day or kept.day or today()
     return compile_policy(policy, inventory, kept.accesses, leaving, kept.temporary, int(time.time()), day)
