@@ -88,16 +88,20 @@ class Office:
 
 
 @contextlib.contextmanager
-def opened(**minion):
-    """Open the office; nothing was applied yet. ``minion`` goes to :class:`scene.Minion`."""
+def opened(secrets=None, **minion):
+    """Open the office; nothing was applied yet.
+
+    ``secrets`` are the consoles' passwords, by vm, where they have some; ``minion`` goes to :class:`scene.Minion`.
+    """
+    secrets = secrets or {}
     need("qemu-system-x86_64", "remote-viewer", "Xvfb", "import", "openssl", "nft", "sudo", "visudo", "cvtsudoers")
     ARTEFACTS.mkdir(exist_ok=True)
     with Machine("client") as client, Machine("server") as server:
         connect(client, server, ["192.168.2.22/24", "fd00:2::22/64"], ["192.168.2.2/24", "fd00:2::2/64"])
         tls.create(server.path("/etc/pki/spice"), HOST)
         consoles = {
-            "debianx": Console(server, "debianx", 20002, "/etc/pki/spice"),
-            "leaptest": Console(server, "leaptest", 20004, "/etc/pki/spice"),
+            name: Console(server, name, port, "/etc/pki/spice", secrets.get(name))
+            for name, port in (("debianx", 20002), ("leaptest", 20004))
         }
         for name, uid in (("myself", 1021), ("mybro", 1022)):
             client.add_user(name, uid, PASSWORDS[name])

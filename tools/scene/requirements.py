@@ -6,6 +6,7 @@ import shutil
 from scene.machine import ROOT_PATH
 
 PACKAGES = {
+    "bwrap": "bubblewrap",
     "debootstrap": "debootstrap",
     "systemd-nspawn": "systemd-container",
     "Xvfb": "xvfb",
