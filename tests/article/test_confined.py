@@ -6,6 +6,7 @@ import time
 
 import pytest
 from article.conftest import opened, shipped
+from article.wayland import Wayland
 
 from scene.desktop import Desktop
 from scene.requirements import need
@@ -95,6 +96,17 @@ def test_the_console_shows_and_nobody_was_asked_for_its_password(secret, artefac
     for reader in ("myself", "mybro", "visitor"):
         assert secret.client.run(["cat", CONNECTION.format(vm)], user=reader, check=False).returncode == 1
     assert secret.client.mode("/var/lib/spice-grant/state.json") == 0o600
+
+
+def test_on_wayland(secret, artefacts):
+    """There it has the Wayland socket, and no X display."""
+    need("weston", "weston-screenshooter", "convert")
+    with Wayland(secret.client, "myself") as desktop:
+        process = desktop.popen(["rviewer"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        shown = desktop.shows(secret.consoles["debianx"].rgb)
+        artefacts.joinpath("confined-wayland.png").write_bytes(secret.client.path(desktop.picture()).read_bytes())
+        process.kill_tree()
+    assert shown
 
 
 def test_without_the_password_the_server_lets_nobody_in(secret):

@@ -10,6 +10,8 @@ PACKAGES = {
     "debootstrap": "debootstrap",
     "systemd-nspawn": "systemd-container",
     "Xvfb": "xvfb",
+    "convert": "imagemagick",
+    "gcc": "gcc",
     "import": "imagemagick",
     "ip": "iproute2",
     "nft": "nftables",
@@ -24,9 +26,12 @@ PACKAGES = {
     "ss": "iproute2",
     "useradd": "passwd",
     "visudo": "sudo",
+    "weston": "weston",
+    "weston-screenshooter": "weston",
     "xauth": "xauth",
     "xdotool": "xdotool",
     "xmessage": "x11-utils",
+    "xsettingsd": "xsettingsd",
     "xwininfo": "x11-utils",
 }
 
