@@ -25,7 +25,8 @@ PROGRAMS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # What would be started for a link or a file: nothing is.
 HANDLERS = ("/usr/share/applications", "/usr/local/share/applications", "/usr/share/dbus-1", "/usr/local/share/dbus-1")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
-_NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+# Not the host name: window managers would say that the viewer runs elsewhere.
+_NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try")
 # The first process in it is bubblewrap's, root's: it needs only what the drop to the user needs.
 _NEEDED = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
 _HOME = "/home"
@@ -136,8 +137,6 @@ def command(system: System, session: Session, uid: int, gid: int, program: Itera
         *_NAMESPACES,
         "--die-with-parent",
         "--new-session",
-        "--hostname",
-        "viewer",
         "--cap-drop",
         "ALL",
     ]

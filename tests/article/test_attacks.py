@@ -186,6 +186,19 @@ def test_the_viewers_memory_is_not_the_users_to_read(scene):
         assert office.client.run([*command, stage.viewer()], user="myself").stdout.split() == []
 
 
+def test_its_user_does_not_own_a_namespace_that_it_runs_in(scene):
+    """Who owns a user namespace may do anything to what is in it: there is none but the machine's own."""
+    office, form = scene
+    with staged(office) as stage:
+        stage.view()
+        kinds = {
+            kind: office.client.run(["sh", "-c", f"readlink /proc/{stage.viewer()}/ns/{kind} /proc/1/ns/{kind}"]).stdout
+            for kind in ("user", "net", "mnt", "pid", "ipc")
+        }
+    shared = {kind for kind, said in kinds.items() if len(set(said.split())) == 1}
+    assert shared == ({"user", "net"} if form == "confined" else set(kinds))
+
+
 def test_nothing_that_the_viewer_makes_gets_the_group(scene):
     """In the direct form it leaves files with the viewer's group in the user's home; confined it cannot write there."""
     office, form = scene

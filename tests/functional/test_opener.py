@@ -56,7 +56,7 @@ def test_a_granted_viewer_runs_in_a_sandbox(desk, looked_at):
     assert sorted(seen["writable"]) == [f"/dev/{name}" for name in ("full", "null", "random", "urandom", "zero")]
     assert seen["users"] == [SOCKET]
     assert (seen["consoles"], seen["displays"], seen["runtime"]) == (["debianx.vv"], [f"X{DISPLAY}"], [])
-    assert (seen["proc"], seen["handlers"], seen["node"]) == (False, [], "viewer")
+    assert (seen["proc"], seen["handlers"], seen["node"]) == (False, [], "client")
     assert seen["env"]["LANG"] == "de_DE.UTF-8"
 
 
