@@ -27,11 +27,16 @@ class Server:
         return any(low <= port <= high for low, high in self.ports)
 
 
+# What a confined viewer may do only if pillar says so: reach one directory of its user's.
+ALLOWED = ("files",)
+
+
 @dataclass(frozen=True)
 class Vm:
     """A virtual machine whose SPICE console listens on a TLS port of a server.
 
     The console's password, if it has one that users are not to know, is given or stands in a file on the minion.
+    ``allow`` names those of :data:`ALLOWED` that its confined viewer may do.
     """
 
     name: str
@@ -40,6 +45,7 @@ class Vm:
     host_subject: str | None = None
     password: str | None = dataclasses.field(default=None, repr=False)
     password_file: str | None = None
+    allow: tuple[str, ...] = ()
 
     @property
     def secret(self) -> bool:
@@ -205,6 +211,7 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
                 server=vm.server,
                 tls_port=vm.tls_port,
                 host_subject=vm.host_subject,
+                allow=list(vm.allow),
                 password={"file": vm.password_file} if vm.password_file else vm.password,
             )
             for vm in policy.vms.values()

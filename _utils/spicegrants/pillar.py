@@ -8,7 +8,7 @@ from typing import Any
 
 from spicegrants import moments, names, schedule
 from spicegrants.errors import Finding, PolicyError
-from spicegrants.model import WARN, Firewall, Grant, Policy, PortRange, Server, Time, Viewer, Vm, join_ranges
+from spicegrants.model import ALLOWED, WARN, Firewall, Grant, Policy, PortRange, Server, Time, Viewer, Vm, join_ranges
 from spicegrants.reader import Node, shown
 
 _DAY = 86400
@@ -57,6 +57,8 @@ def _policy(node: Node) -> Policy:
             node.child("vms").child(vm.name).child("password").wrong(
                 "cannot be kept from the user where viewers are not confined; leave it out, the viewer asks for it"
             )
+        if vm.allow and viewer.confine is False:
+            node.child("vms").child(vm.name).child("allow").wrong("is for confined viewers: others can do all of it")
     for grant in grants.values():
         if grant.group == viewer.group:
             node.child("grants").child(grant.name).child("group").wrong("is the viewer's group, which has no members")
@@ -139,15 +141,20 @@ def _ports(node: Node) -> tuple[PortRange, ...]:
 
 
 def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: tuple[str, ...]) -> Vm | None:
-    if not node.keys(("server", "tls_port"), ("host_subject", "password")):
+    if not node.keys(("server", "tls_port"), ("host_subject", "password", "allow")):
         return None
     server = node.child("server").reference(declared, "server")
     port = node.child("tls_port").port()
     subject = node.child("host_subject").text(names.line)
     password, file = _password(node.child("password"))
+    allow = [child.choice(ALLOWED, "") for child in node.child("allow").elements(scalar=True)]
     if port is not None and server in servers and not servers[server].guards(port):
         node.child("tls_port").wrong(f"{port} is outside the guarded ports of server {server!r}")
-    return None if server is None or port is None else Vm(name, server, port, subject, password, file)
+    return (
+        None
+        if server is None or port is None
+        else Vm(name, server, port, subject, password, file, tuple(dict.fromkeys(filter(None, allow))))
+    )
 
 
 def _password(node: Node) -> tuple[str | None, str | None]:

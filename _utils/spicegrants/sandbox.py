@@ -2,7 +2,8 @@
 
 Made by root, without a user namespace: the owner of one may ptrace what runs in it. There is no /proc: by way of
 /proc/self/fd a display server could make the viewer load code from a descriptor that it sends. Nothing can be written
-anywhere. Network, and so the firewall's view of the process, stay the machine's own.
+anywhere; where pillar allows files, one directory of the user's can, in which nothing can be executed or loaded.
+Network, and so the firewall's view of the process, stay the machine's own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ BUBBLEWRAP, SETPRIV = "/usr/bin/bwrap", "/usr/bin/setpriv"
 # Where, outside, what is made for one viewer lies; and where that is in sight of it.
 STAGE = "/var/lib/spice-grant"
 COOKIE = "cookie"
+# The one directory of a user's, in his home, that a viewer may be allowed.
+FILES, SHARED = "files", "Console"
 # A session's sockets by what they are staged as, and their names below /run/user/UID.
 WAYLAND, DISPLAY = "wayland", "display"
 SOUND = {"pipewire": "pipewire-0", "pulse": "pulse/native"}
@@ -67,6 +70,9 @@ class Session:
     sounds
         Those of :data:`SOUND` that there are.
 
+    shared
+        Where the user's directory for files is in sight, if it is.
+
     locale
         Variables that say in which language people are spoken to.
     """
@@ -75,6 +81,7 @@ class Session:
     wayland: str | None = None
     cookie: bool = False
     sounds: tuple[str, ...] = ()
+    shared: str | None = None
     locale: Mapping[str, str] = ()
 
 
@@ -132,14 +139,7 @@ def command(system: System, session: Session, uid: int, gid: int, program: Itera
         Whose connection file is in sight, if one is.
     """
     program = list(program)
-    words = [
-        BUBBLEWRAP,
-        *_NAMESPACES,
-        "--die-with-parent",
-        "--new-session",
-        "--cap-drop",
-        "ALL",
-    ]
+    words = [BUBBLEWRAP, *_NAMESPACES, "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     words += [word for name in _NEEDED for word in ("--cap-add", name)]
     words += _read_only("/usr", "/etc")
     for name, target in system.programs.items():
@@ -165,9 +165,17 @@ def command(system: System, session: Session, uid: int, gid: int, program: Itera
     return [*words, "--chdir", "/", "--", *drop(uid, gid), *program]
 
 
+def shared_directory(user: str) -> str:
+    """Return where a user's directory for files is in sight: where homes are, at its own place."""
+    return f"{_HOME}/{user}/{SHARED}"
+
+
 def _desktop(session: Session, uid: int) -> list[str]:
     runtime = f"/run/user/{uid}"
     words = _directories("/run/user", runtime)
+    if session.shared is not None:
+        words += _directories(session.shared.rpartition("/")[0])
+        words += ["--bind", f"{STAGE}/{FILES}", session.shared]
     if session.display is not None:
         words += _directories("/tmp/.X11-unix")  # noqa: S108
         words += ["--ro-bind", f"{STAGE}/{DISPLAY}", f"/tmp/.X11-unix/X{session.display}"]  # noqa: S108

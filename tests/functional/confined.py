@@ -18,6 +18,21 @@ WITNESS_TEXT = f"""\
 #!/usr/bin/python3 -IS
 import ctypes, json, os, resource, signal, socket, stat, sys
 
+def refused(attempt, *arguments):
+    try:
+        attempt(*arguments)
+    except OSError as error:
+        return str(error)
+
+SHARED = f"/home/{{os.environ['USER']}}/Console"
+def shared():
+    if not os.path.isdir(SHARED):
+        return None
+    with open(SHARED + "/written", "w") as stream:
+        stream.write("x")
+    return [sorted(os.listdir(SHARED)), refused(ctypes.CDLL, SHARED + "/evil.so"),
+            refused(os.posix_spawn, SHARED + "/evil.sh", ["x"], {{}})]
+
 def there(descriptor):
     try:
         held = os.fstat(descriptor)
@@ -38,7 +53,7 @@ for top, directories, files in os.walk("/"):
             writable.append(path)
         if held.st_uid == os.getuid():
             users.append(path)
-umask = os.umask(0)
+umask, files = os.umask(0), shared()
 seen = {{
     "env": dict(os.environ), "argv": sys.argv, "umask": umask, "cwd": os.getcwd(), "descriptors": descriptors,
     "ids": [os.getresuid(), os.getresgid(), os.getgroups()], "writable": writable, "users": users,
@@ -52,6 +67,7 @@ seen = {{
     "cookie": open(os.environ["XAUTHORITY"], "rb").read().hex() if "XAUTHORITY" in os.environ else None,
     "runtime": sorted(os.path.relpath(os.path.join(top, name), os.environ["XDG_RUNTIME_DIR"])
                       for top, _, files in os.walk(os.environ["XDG_RUNTIME_DIR"]) for name in files),
+    "shared": files,
     "handlers": [name for path in ("/usr/share/applications", "/usr/local/share/applications", "/usr/share/dbus-1")
                  if os.path.isdir(path) for name in os.listdir(path)],
 }}

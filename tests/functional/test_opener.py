@@ -350,6 +350,33 @@ def test_a_desktop_on_wayland_with_sound(desk, looked_at):
         assert seen["env"]["GDK_BACKEND"] == "x11" and "wayland-3" not in seen["runtime"]
 
 
+def test_a_directory_for_files_where_pillar_allows_it(desk, looked_at):
+    """The one in the user's home, in which nothing can be executed or loaded; a link in its place is none."""
+    evil = looked_at.client.path("/usr/lib/x86_64-linux-gnu/libz.so.1").read_bytes()
+    looked_at.client.run(["mkdir", "/home/myself/Console"], user="myself")
+    looked_at.client.write("/home/myself/Console/evil.so", evil, mode=0o755, owner="myself")
+    looked_at.client.write("/home/myself/Console/evil.sh", "#!/bin/sh\n", mode=0o755, owner="myself")
+    assert desk.open("myself")[1]["shared"] is None
+    data = pillar()
+    data["spice"]["vms"]["debianx"]["allow"] = ["files"]
+    assert set(looked_at.applied(data)["changes"]) == {"layers"}
+    try:
+        _, seen = desk.open("myself")
+        names, loaded, started = seen["shared"]
+        assert names == ["evil.sh", "evil.so", "written"]
+        assert "failed to map segment" in loaded and "Permission denied" in started
+        assert seen["argv"] == [WITNESS, "--spice-shared-dir=/home/myself/Console", "--", seen["argv"][-1]]
+        assert {path for path in seen["writable"] if not path.startswith(("/dev/", "/home/myself/Console"))} == set()
+        assert looked_at.client.read("/home/myself/Console/written") == "x"
+        looked_at.client.run(["mv", "/home/myself/Console", "/home/myself/Elsewhere"])
+        for target in ("/home/myself/Elsewhere", "/", "/home/mybro"):
+            looked_at.client.run(["ln", "-sfn", target, "/home/myself/Console"], user="myself")
+            assert desk.open("myself")[1]["shared"] is None
+    finally:
+        looked_at.client.run(["rm", "-rf", "/home/myself/Console", "/home/myself/Elsewhere"])
+        looked_at.applied(PILLAR)
+
+
 def test_the_viewers_end(desk, looked_at):
     """A viewer that fails is told from what was refused; so is one that cannot be started."""
     text = looked_at.client.read(WITNESS)

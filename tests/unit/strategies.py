@@ -103,6 +103,8 @@ def pillars(draw):
             if some(draw):
                 vms[name]["host_subject"] = draw(lines)
             if some(draw):
+                vms[name]["allow"] = ["files"]
+            if some(draw):
                 vms[name]["password"] = draw(st.one_of(passwords, st.just({"file": "/etc/spice/password"})))
     people = draw(st.lists(accounts, min_size=1, max_size=4, unique=True))
     grants = {}
@@ -116,7 +118,7 @@ def pillars(draw):
             grant["reason"] = draw(lines)
         grants[name] = grant
     data = {"servers": found, "vms": vms, "grants": grants}
-    secret = any("password" in vm for vm in vms.values())
+    secret = any({"password", "allow"} & set(vm) for vm in vms.values())
     if some(draw):
         data["viewer"] = {
             "path": draw(st.lists(paths, min_size=1, max_size=2)),

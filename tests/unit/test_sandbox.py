@@ -54,6 +54,13 @@ def test_wayland_instead():
     assert shown["/run/user/1021/pipewire-0"] == f"{sandbox.STAGE}/pipewire"
 
 
+def test_a_directory_of_the_users_where_that_is_allowed():
+    words = command(session=Session(display="0", shared=sandbox.shared_directory("myself")))
+    place = words.index("--bind")
+    assert words[place : place + 3] == ["--bind", f"{sandbox.STAGE}/files", "/home/myself/Console"]
+    assert words[place - 4 : place] == ["--perms", "0755", "--dir", "/home/myself"]
+
+
 def test_a_viewer_elsewhere_and_a_system_with_its_programs_elsewhere():
     words = command(System({"bin": None}, resolver="/run/systemd/resolve/stub-resolv.conf"), program=["/opt/v/viewer"])
     shown = binds(words)

@@ -7,6 +7,7 @@ import os
 
 _NEW_MOUNTS = 0x00020000
 _BIND = 4096
+_REMOUNT = 32
 _RECURSIVE_PRIVATE = 16384 | 262144
 _NOSUID_NODEV_NOEXEC = 2 | 4 | 8
 
@@ -25,6 +26,12 @@ def in_memory(directory: str) -> None:
 def bind(descriptor: int, path: str) -> None:
     """Show at a path what a descriptor stands for, whatever has become of the path by which that was opened."""
     _system_call(_libc().mount(f"/proc/self/fd/{descriptor}".encode(), path.encode(), None, _BIND, None))
+
+
+def bind_data(descriptor: int, path: str) -> None:
+    """Do so with a directory in which nothing can be executed, nor mapped as code, whoever owns it."""
+    bind(descriptor, path)
+    _system_call(_libc().mount(None, path.encode(), None, _BIND | _REMOUNT | _NOSUID_NODEV_NOEXEC, None))
 
 
 def _libc() -> ctypes.CDLL:

@@ -14,6 +14,7 @@ import pwd
 import resource
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -106,9 +107,10 @@ def _asked(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Polic
 
 def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapping[str, str]) -> int:
     mounts.own_namespace()
-    desktop = _staged(account, gid, environment)
+    desktop = _staged(account, gid, environment, policy.vms[vm].allow)
     layout = confinement.layout()
-    program = [policy.viewer.paths[0], "--", f"{sandbox.CONNECTIONS}/{vm}.vv"]
+    options = [f"--spice-shared-dir={desktop.shared}"] if desktop.shared else []
+    program = [policy.viewer.paths[0], *options, "--", f"{sandbox.CONNECTIONS}/{vm}.vv"]
     made = sandbox.command(layout, desktop, account.uid, gid, program, vm)
     code = _run(made, sandbox.environment(account.uid, account.name, desktop))
     if code is None:
@@ -117,17 +119,19 @@ def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapp
     return ENDED if code == 0 else _said(FAILED, f"the viewer ended with {code}")
 
 
-def _staged(account: Account, gid: int, environment: Mapping[str, str]) -> sandbox.Session:
+def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: Sequence[str]) -> sandbox.Session:
     """Put what the viewer gets of the user's desktop where only root, and then the viewer, can see it."""
-    runtime = f"/run/user/{account.uid}"
-    wanted = {name: f"{runtime}/{path}" for name, path in sandbox.SOUND.items()}
+    runtime, home = f"/run/user/{account.uid}", pwd.getpwuid(account.uid).pw_dir
+    sockets = {name: f"{runtime}/{path}" for name, path in sandbox.SOUND.items()}
     wayland = sandbox.wayland_socket(environment.get("WAYLAND_DISPLAY", ""))
     if wayland is not None:
-        wanted[sandbox.WAYLAND] = f"{runtime}/{wayland}"
+        sockets[sandbox.WAYLAND] = f"{runtime}/{wayland}"
     display = xauth.display_number(environment.get("DISPLAY", ""))
     if display is not None:
-        wanted[sandbox.DISPLAY] = f"/tmp/.X11-unix/X{display}"  # noqa: S108 - where X servers have them
-    home = pwd.getpwuid(account.uid).pw_dir
+        sockets[sandbox.DISPLAY] = f"/tmp/.X11-unix/X{display}"  # noqa: S108 - where X servers have them
+    wanted = {name: (path, stat.S_IFSOCK) for name, path in sockets.items()}
+    if sandbox.FILES in allow:
+        wanted[sandbox.FILES] = (f"{home}/{sandbox.SHARED}", stat.S_IFDIR)
     found, content = session.look(account, wanted, environment.get("XAUTHORITY") or f"{home}/.Xauthority")
     wayland = wayland if sandbox.WAYLAND in found else None
     display = display if sandbox.DISPLAY in found and wayland is None else None
@@ -135,14 +139,19 @@ def _staged(account: Account, gid: int, environment: Mapping[str, str]) -> sandb
         raise SystemFault("there is no desktop of this machine: neither DISPLAY nor WAYLAND_DISPLAY names one")
     mounts.in_memory(sandbox.STAGE)
     for name, descriptor in found.items():
-        _put(name, b"", gid)
-        mounts.bind(descriptor, f"{sandbox.STAGE}/{name}")
+        if name == sandbox.FILES:
+            os.mkdir(f"{sandbox.STAGE}/{name}")
+            mounts.bind_data(descriptor, f"{sandbox.STAGE}/{name}")
+        else:
+            _put(name, b"", gid)
+            mounts.bind(descriptor, f"{sandbox.STAGE}/{name}")
         os.close(descriptor)
     cookie = xauth.cookie(content, display, socket.gethostname()) if display is not None else None
     if cookie is not None:
         _put(sandbox.COOKIE, cookie, gid)
     sounds = tuple(name for name in sandbox.SOUND if name in found)
-    return sandbox.Session(display, wayland, cookie is not None, sounds, sandbox.locale(environment))
+    shared = sandbox.shared_directory(account.name) if sandbox.FILES in found else None
+    return sandbox.Session(display, wayland, cookie is not None, sounds, shared, sandbox.locale(environment))
 
 
 def _put(name: str, content: bytes, gid: int) -> None:

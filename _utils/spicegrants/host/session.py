@@ -1,7 +1,7 @@
 """Looks at a user's desktop, for the opener: sockets and cookie, by a process of the user's own.
 
 Whatever lies at paths that a user chose is opened with the user's rights and nobody else's, within some seconds. What
-comes back is not trusted: a descriptor must be that of a socket, a cookie is read as what it is.
+comes back is not trusted: a descriptor must be that of a socket or directory, a cookie is read as what it is.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ PATIENCE = 10
 _LARGEST = 65536
 
 
-def look(account: Account, sockets: Mapping[str, str], cookie: str) -> tuple[dict[str, int], bytes]:
-    """Return descriptors of those of some sockets that there are, and what is in the user's file of cookies.
+def look(account: Account, paths: Mapping[str, tuple[str, int]], cookie: str) -> tuple[dict[str, int], bytes]:
+    """Return descriptors of sockets and directories, of those that there are, and what is in the file of cookies.
 
-    sockets
-        Paths by what they are called.
+    paths
+        By what they are called: each path, and of which kind it must be (``stat.S_IFSOCK``, or ``stat.S_IFDIR`` for a
+        directory of the user's).
 
     cookie
         Path of the file; where there is none nothing is returned.
@@ -42,15 +43,15 @@ def look(account: Account, sockets: Mapping[str, str], cookie: str) -> tuple[dic
         try:
             ours.close()
             _become(account)
-            names, descriptors = _sockets(sockets)
-            answer = {"sockets": names, **_cookie(cookie)}
+            names, descriptors = _opened(paths)
+            answer = {"names": names, **_cookie(cookie)}
             socket.send_fds(theirs, [json.dumps(answer).encode()], descriptors)
             code = 0
         finally:
             os._exit(code)
     theirs.close()
     try:
-        return _received(ours, set(sockets))
+        return _received(ours, account, {name: kind for name, (_, kind) in paths.items()})
     finally:
         ours.close()
         os.kill(child, signal.SIGKILL)
@@ -63,9 +64,9 @@ def _become(account: Account) -> None:
     os.setresuid(account.uid, account.uid, account.uid)
 
 
-def _sockets(paths: Mapping[str, str]) -> tuple[list[str], list[int]]:
+def _opened(paths: Mapping[str, tuple[str, int]]) -> tuple[list[str], list[int]]:
     names, descriptors = [], []
-    for name, path in paths.items():
+    for name, (path, _) in paths.items():
         with contextlib.suppress(OSError):
             descriptors.append(os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC))
             names.append(name)
@@ -88,7 +89,7 @@ def _cookie(path: str) -> dict[str, str]:
     return {"cookie": base64.b64encode(content).decode()}
 
 
-def _received(channel: socket.socket, asked: set[str]) -> tuple[dict[str, int], bytes]:
+def _received(channel: socket.socket, account: Account, asked: Mapping[str, int]) -> tuple[dict[str, int], bytes]:
     if not select.select([channel], [], [], PATIENCE)[0]:
         raise SystemFault(f"your desktop could not be looked at within {PATIENCE} seconds")
     message, descriptors, _, _ = socket.recv_fds(channel, 4 * _LARGEST, len(asked))
@@ -97,11 +98,11 @@ def _received(channel: socket.socket, asked: set[str]) -> tuple[dict[str, int], 
     answer = json.loads(message)
     if "problem" in answer:
         raise SystemFault(f"the file with your display's cookies {answer['problem']}")
-    found = dict(zip(answer["sockets"], descriptors))
-    return {name: fd for name, fd in found.items() if name in asked and _is_socket(fd)}, base64.b64decode(
-        answer.get("cookie", "")
-    )
+    found = dict(zip(answer["names"], descriptors))
+    known = {name: fd for name, fd in found.items() if name in asked and _usable(fd, asked[name], account.uid)}
+    return known, base64.b64decode(answer.get("cookie", ""))
 
 
-def _is_socket(descriptor: int) -> bool:
-    return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+def _usable(descriptor: int, kind: int, uid: int) -> bool:
+    held = os.fstat(descriptor)
+    return stat.S_IFMT(held.st_mode) == kind and (kind == stat.S_IFSOCK or held.st_uid == uid)
