@@ -36,7 +36,6 @@ _LIMITS = {
     resource.RLIMIT_CPU: _UNLIMITED,
     resource.RLIMIT_DATA: _UNLIMITED,
     resource.RLIMIT_FSIZE: _UNLIMITED,
-    resource.RLIMIT_NPROC: _UNLIMITED,
     resource.RLIMIT_STACK: (8 * 2**20, resource.RLIM_INFINITY),
     resource.RLIMIT_NOFILE: (1024, 4096),
     resource.RLIMIT_CORE: (1, 1),
