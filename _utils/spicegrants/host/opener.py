@@ -120,18 +120,13 @@ def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapp
 
 def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: Sequence[str]) -> sandbox.Session:
     """Put what the viewer gets of the user's desktop where only root, and then the viewer, can see it."""
-    runtime, home = f"/run/user/{account.uid}", pwd.getpwuid(account.uid).pw_dir
-    sockets = {name: f"{runtime}/{path}" for name, path in sandbox.SOUND.items()}
-    wayland = sandbox.wayland_socket(environment.get("WAYLAND_DISPLAY", ""))
-    if wayland is not None:
-        sockets[sandbox.WAYLAND] = f"{runtime}/{wayland}"
+    home = pwd.getpwuid(account.uid).pw_dir
     display = xauth.display_number(environment.get("DISPLAY", ""))
-    if display is not None:
-        sockets[sandbox.DISPLAY] = f"/tmp/.X11-unix/X{display}"  # noqa: S108 - where X servers have them
-    wanted = {name: (path, stat.S_IFSOCK) for name, path in sockets.items()}
+    wayland = sandbox.wayland_socket(environment.get("WAYLAND_DISPLAY", ""))
+    paths = {name: (path, stat.S_IFSOCK) for name, path in _sockets(account.uid, display, wayland).items()}
     if sandbox.FILES in allow:
-        wanted[sandbox.FILES] = (f"{home}/{sandbox.SHARED}", stat.S_IFDIR)
-    found, content = session.look(account, wanted, environment.get("XAUTHORITY") or f"{home}/.Xauthority")
+        paths[sandbox.FILES] = (f"{home}/{sandbox.SHARED}", stat.S_IFDIR)
+    found, content = session.look(account, paths, environment.get("XAUTHORITY") or f"{home}/.Xauthority")
     wayland = wayland if sandbox.WAYLAND in found else None
     display = display if sandbox.DISPLAY in found and wayland is None else None
     if (display, wayland) == (None, None):
@@ -153,6 +148,17 @@ def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: S
     return sandbox.Session(display, wayland, cookie is not None, sounds, shared, sandbox.locale(environment))
 
 
+def _sockets(uid: int, display: str | None, wayland: str | None) -> dict[str, str]:
+    """Return where the sockets of a desktop lie, if there are any, by what they are staged as."""
+    runtime = f"/run/user/{uid}"
+    found = {name: f"{runtime}/{path}" for name, path in sandbox.SOUND.items()}
+    if wayland is not None:
+        found[sandbox.WAYLAND] = f"{runtime}/{wayland}"
+    if display is not None:
+        found[sandbox.DISPLAY] = f"/tmp/.X11-unix/X{display}"  # noqa: S108 - where X servers have them
+    return found
+
+
 def _put(name: str, content: bytes, gid: int) -> None:
     """Write a file that the viewer can read and nobody else."""
     descriptor = os.open(f"{sandbox.STAGE}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -165,9 +171,8 @@ def _put(name: str, content: bytes, gid: int) -> None:
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int | None:
     """Run a sandbox in a session of its own until it ends; return its program's exit code, ``None`` if none ran."""
     reading, writing = os.pipe()
-    with (
-        open(reading, "rb") as status,
-        subprocess.Popen(
+    with open(reading, "rb") as status:
+        process = subprocess.Popen(
             [command[0], "--json-status-fd", str(writing), *command[1:]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -176,8 +181,8 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> int | None:
             cwd="/",
             pass_fds=(writing,),
             start_new_session=True,
-        ),
-    ):
+        )
         os.close(writing)
         said = [json.loads(line) for line in status]
+        process.wait()
     return next((entry["exit-code"] for entry in said if "exit-code" in entry), None)
