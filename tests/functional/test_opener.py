@@ -5,6 +5,7 @@ import pytest
 from functional.confined import (
     ANYTHING,
     DISPLAY,
+    EVERYWHERE,
     ON_X,
     OPENER,
     SOCKET,
@@ -46,7 +47,7 @@ def anything(looked_at):
 def test_a_granted_viewer_runs_in_a_sandbox(desk, looked_at):
     """As the user with the viewer's group and nothing else: no privileges, no descriptors, nothing to write or run."""
     looked_at.client.write("/home/myself/.config/gtk-3.0/settings.ini", "[Settings]\n", owner="myself")
-    done, seen = desk.open("myself", env={**ON_X, "LANG": "de_DE.UTF-8"})
+    done, seen = desk.open("myself", env={**ON_X, "LANG": EVERYWHERE})
     assert (done.returncode, done.stderr.count("rviewer:")) == (0, 0)
     gid = looked_at.gid()
     assert seen["ids"] == [[1021] * 3, [gid] * 3, []]
@@ -57,7 +58,7 @@ def test_a_granted_viewer_runs_in_a_sandbox(desk, looked_at):
     assert seen["users"] == [SOCKET]
     assert (seen["consoles"], seen["displays"], seen["runtime"]) == (["debianx.vv"], [f"X{DISPLAY}"], [])
     assert (seen["proc"], seen["handlers"], seen["node"]) == (False, [], "client")
-    assert seen["env"]["LANG"] == "de_DE.UTF-8"
+    assert seen["env"]["LANG"] == EVERYWHERE
 
 
 def test_what_the_user_offers_of_his_environment_does_not_arrive(desk):
