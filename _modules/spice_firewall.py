@@ -282,7 +282,7 @@ def _users(found):
 
 def _file_plan(loading):
     """Return in words what of the files for boot and clock must change, and by path what is to be written."""
-    program = package.program()
+    program = package.program("clock")
     live = {path: disk.read(path) for path in (*boot.PATHS, *alarm.PATHS, *loading.files)}
     changes, write = (first + then for first, then in zip(boot.plan(loading, live), alarm.plan(program, live)))
     entries = {**boot.wanted_entries(loading), **alarm.wanted_entries(program)}

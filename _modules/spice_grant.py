@@ -89,9 +89,9 @@ def apply(grants=None, exclusive=True, test=False):
 
         salt '*' spice_grant.apply
     """
-    wished = partial(declared.combine, __pillar__.get("spice"), grants, exclusive)
     with _said_as_salt_does():
         run.as_root()
+        wished = partial(declared.combine, _declared(), grants, exclusive)
         # Read first, where what is stored has no say: mostly that is the same, and then not read again.
         alone = wished(None) if exclusive else None
     return _enforce(lambda stored: replace(stored, policy=alone or wished(stored.policy)), test, alone)
@@ -340,6 +340,11 @@ def _said_as_salt_does():
         raise SaltInvocationError(str(error)) from error
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
+
+
+def _declared():
+    """Return what pillar declares, with the passwords that Salt's storage for secrets holds."""
+    return declared.with_secrets(declared.plain(__pillar__.get("spice")), lambda uri: __salt__["sdb.get"](uri))
 
 
 def _enforce(decided, test, known=None):

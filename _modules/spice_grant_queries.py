@@ -16,7 +16,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
-from spicegrants import decide, moments, report, spoken, sudoers, verdict
+from spicegrants import calls, decide, moments, report, spoken, sudoers, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError
 from spicegrants.host import backends, current, ruleset, sudo, trial
@@ -143,7 +143,7 @@ def explain(user, vm, at=None):
     try:
         rules = __salt__["spice_firewall.rules"](foreign=False)
         known = user in wanted.inventory.users
-        asked = {known and sudo.allows(user, rule.call) for rule in sudoers.calls(wanted.policy, user, vm)}
+        asked = {known and sudo.allows(user, rule.call) for rule in calls.calls(wanted, user, vm)}
         allowed = None if len(asked) > 1 else asked == {True}
         held = sudoers.parse(sudo.own_tree() or {})
         met = ruleset.before(wanted, user, vm, ruleset.read())

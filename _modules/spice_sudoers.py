@@ -18,8 +18,8 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
+from spicegrants import calls, moments, sudoers
 from spicegrants import foreign as others
-from spicegrants import moments, sudoers
 from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
 from spicegrants.files import File
 from spicegrants.host import current, disk, run, sudo
@@ -39,6 +39,7 @@ def rules(foreign=True):
     Return the sudo rules that start a viewer, as a list of dicts.
 
     Ours have the keys ``user``, ``group``, ``viewer``, ``argument``, ``nopasswd``, ``windows`` and ``foreign: False``.
+    In the confined form ``group`` is empty, ``viewer`` is our opener, and ``argument`` is the name of the vm.
     Windows are when the rule holds: None for always, or a list of ``[start, end]``, the end being outside, ISO 8601 in
     UTC. Other rules of the tree that let somebody start the viewer otherwise, and ``targetpw``, have ``who``, ``what``
     and ``foreign: True``; they are never changed.
@@ -71,8 +72,8 @@ def rules(foreign=True):
         ]
         if foreign:
             policy = current.stored().policy
-            paths = policy.viewer.paths if policy else Viewer.paths
-            for other in others.foreign(sudo.tree(), sudoers.parse(own or {}), paths):
+            programs = _programs(policy.viewer if policy else Viewer())
+            for other in others.foreign(sudo.tree(), sudoers.parse(own or {}), programs):
                 found.append({"who": other.who, "what": other.what, "foreign": True})
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -116,7 +117,7 @@ def review(wanted=None, settled=None):
             tree = sudo.tree(head if settled and wanted.timed else None)
             if settled and sudoers.ALIAS in head and not sudo.included(tree):
                 errors.append(f"{sudo.MAIN} does not include {sudoers.PATH}: its rules have no effect")
-            for other in others.foreign(tree, ours, wanted.policy.viewer.paths):
+            for other in others.foreign(tree, ours, _programs(wanted.policy.viewer)):
                 warnings.append(f"another sudo rule: {other.who} {other.what}")
         except CommandFailed as error:
             warnings.append(f"other files' sudo rules cannot be read: {error}")
@@ -254,12 +255,17 @@ def allowed(user, vm):
     answer = {"allowed": [], "refused": []}
     try:
         wanted = current.compiled()
-        for rule in sudoers.calls(wanted.policy, user, vm):
+        for rule in calls.calls(wanted, user, vm):
             verdict = "allowed" if sudo.allows(user, rule.call) else "refused"
             answer[verdict].append(" ".join(rule.call))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     return answer
+
+
+def _programs(settings):
+    """Return what opens consoles."""
+    return settings.paths if settings.confine is False else (*settings.paths, calls.OPENER)
 
 
 def _plan(wanted):

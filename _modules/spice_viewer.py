@@ -24,10 +24,10 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import declared, launcher, viewer
+from spicegrants import calls, declared, launcher, viewer
 from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.files import Directory, Link, Other
-from spicegrants.host import current, disk, overrides, run
+from spicegrants.host import current, disk, overrides, package, run
 from spicegrants.plan import Change, as_dict
 
 __virtualname__ = "spice_viewer"
@@ -159,9 +159,9 @@ def apply(wanted=None):
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
     A viewer or group that the policy names no more is given back or, if we made it, removed. Writes below
-    ``/etc/spice-grant``, the launcher and its desktop file below ``/usr/local``, owner and mode of the
-    viewers, and their lines in ``/etc/permissions.local`` where the system has ``permctl`` or ``chkstat``; runs
-    ``groupadd``, ``gpasswd`` and ``dpkg-statoverride``. Raises CommandExecutionError if something cannot be written.
+    ``/etc/spice-grant``, launcher, its desktop file and the opener below ``/usr/local``, owner and mode of the viewers,
+    and their lines in ``/etc/permissions.local`` where the system has ``permctl`` or ``chkstat``; runs ``groupadd``,
+    ``gpasswd`` and ``dpkg-statoverride``. Raises CommandExecutionError if something cannot be written.
 
     CLI Example:
 
@@ -180,7 +180,7 @@ def apply(wanted=None):
             _restrict(path, wanted.gid)
         for path in planned.overrides:
             overrides.mechanism().write(path, "root", wanted.policy.viewer.group, viewer.VIEWER_MODE)
-        entries = viewer.wanted_entries(wanted, _launcher())
+        entries = viewer.wanted_entries(wanted, _launcher(), _opener(wanted))
         for path in planned.write:
             if isinstance(entries[path], Directory):
                 disk.make_parents(path)
@@ -226,7 +226,7 @@ def remove(test=False):
 def _removal(kept):
     """Return what is to be removed: words, and what does it, in order."""
     steps = _given_back(kept, kept.originals)
-    for path in (*sorted(_held(), reverse=True), viewer.LAUNCHER, viewer.DESKTOP):
+    for path in (*sorted(_held(), reverse=True), viewer.LAUNCHER, viewer.DESKTOP, calls.OPENER):
         if disk.read(path) is not None:
             steps.append((f"removes {path}", partial(disk.remove, path)))
     return steps + _without(declared.made_groups(kept))
@@ -269,7 +269,8 @@ def _plan(wanted):
     programs = {path: _program(path) for path in wanted.policy.viewer.paths}
     keeper = overrides.mechanism()
     kept = {path: keeper.read(path) for path in programs} if keeper else None
-    return viewer.plan(wanted, viewer.ViewerLive(members, programs, entries, kept), _launcher())
+    live = viewer.ViewerLive(members, programs, entries, kept)
+    return viewer.plan(wanted, live, _launcher(), _opener(wanted))
 
 
 def _places(wanted):
@@ -291,6 +292,11 @@ def _held():
 
 def _launcher():
     return Path(launcher.__file__).read_bytes()
+
+
+def _opener(wanted):
+    """Return the program that starts confined viewers, where they are confined."""
+    return package.program("opener") if wanted.confined else b""
 
 
 def _members(group):

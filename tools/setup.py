@@ -20,6 +20,7 @@ BUILD_PACKAGES = ("gcc", "libc6-dev", "python3-dev", "python3-venv")  # timelib,
 PACKAGES = {
     "base": (
         *BUILD_PACKAGES,
+        "bubblewrap",
         "ca-certificates",
         "imagemagick",
         "iproute2",
@@ -43,7 +44,9 @@ PACKAGES = {
         "libnotify-bin",
         "python3-gi",
         "systemd-container",
+        "weston",
         "xdotool",
+        "xsettingsd",
     ),
 }
 

@@ -6,8 +6,6 @@ would be warned: that is all that is done here.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Mapping
 
 from spicegrants.boot import STORE, UNITS
@@ -23,7 +21,6 @@ NET = "spice-grant-hourly.timer"
 _SERVICE, _NET = f"{UNITS}/{SERVICE}", f"{UNITS}/{NET}"
 _ENABLED = f"{UNITS}/timers.target.wants/{NET}"
 PATHS = (PROGRAM, _SERVICE, _NET, _ENABLED)
-_MAIN = b"import sys\n\nfrom spicegrants.host import clock\n\nsys.exit(clock.main())\n"
 # Messages outlive the run that sends them, as processes of their users: so only the main process is ever killed,
 # nothing is private that leads to a desktop, and users write where users do. It runs as often as it is asked to.
 _SERVICE_TEXT = f"""\
@@ -78,28 +75,11 @@ WantedBy=timers.target
 """
 
 
-def archive(sources: Mapping[str, bytes]) -> bytes:
-    """Return the program: a zip application of this package. The same sources give the same bytes.
-
-    sources
-        Text of each of its files, by its path below the directory that holds the package.
-    """
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as packed:
-        for path, text in sorted({**sources, "__main__.py": _MAIN}.items()):
-            # The date is that of 1980.
-            member = zipfile.ZipInfo(path)
-            member.create_system = 3
-            member.external_attr = 0o644 << 16
-            packed.writestr(member, text)
-    return stream.getvalue()
-
-
 def wanted_entries(program: bytes) -> dict[str, Entry]:
     """Return the files that there must be, by path.
 
     program
-        What :func:`archive` returns.
+        The clock's own text, see :func:`spicegrants.application.archive`.
     """
     return {
         PROGRAM: File(program, 0o644),

@@ -86,6 +86,11 @@ class Wanted:
         return self._made[make]
 
     @property
+    def confined(self) -> bool:
+        """Tell whether viewers run confined: the policy wishes it, or leaves it open, and this machine can."""
+        return self.policy.viewer.confine is not False and not self.inventory.unconfinable
+
+    @property
     def timed(self) -> bool:
         """Tell whether anything is open at some times only."""
         return any(access.terms != (Term(),) * len(access.terms) for access in self.accesses)
@@ -259,14 +264,24 @@ def _insiders(group: Group | None, inventory: Inventory) -> list[Finding]:
 def _usable_vms(policy: Policy, inventory: Inventory, findings: list[Finding]) -> dict[str, Vm]:
     """Return the vms whose server has an address, and its certificate if it declares one, not shared with another vm.
 
-    The inventory itself reports a server without address or certificate.
+    The inventory itself reports a server without address or certificate, and a password that cannot be read.
     """
+    if policy.viewer.confine and inventory.unconfinable:
+        message = f"viewers cannot be confined: {inventory.unconfinable}; nothing is opened"
+        findings.append(Finding("spice:viewer:confine", message))
+        return {}
     ready = {
         vm.name: vm
         for vm in policy.vms.values()
         if inventory.addresses.get(vm.server)
         and (policy.servers[vm.server].ca is None or vm.server in inventory.authorities)
+        and (vm.password_file is None or vm.name in inventory.passwords)
     }
+    for vm in list(ready.values()):
+        if vm.secret and inventory.unconfinable:
+            message = f"it would not be kept from users, as viewers cannot be confined: {inventory.unconfinable}"
+            findings.append(Finding(f"spice:vms:{vm.name}:password", f"{message}; its console stays closed"))
+            del ready[vm.name]
     owner: dict[tuple[str, int], str] = {}
     shared: set[str] = set()
     for vm in ready.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -61,6 +61,30 @@ def combine(data: Any, grants: Any, exclusive: bool, held: Policy | None) -> Pol
         }
         data = {**data, "grants": {**kept, **data["grants"]}}
     return pillar.parse(data)
+
+
+def with_secrets(data: Any, get: Callable[[str], Any]) -> Any:
+    """Return what pillar declares, with passwords in the place of what they are to be asked for by.
+
+    get
+        Takes an ``sdb://`` URI and returns what it stands for, the URI itself if nothing does.
+
+    Raises :class:`~spicegrants.errors.PolicyError` if there is no such password.
+    """
+    vms = data.get("vms") if isinstance(data, dict) else None
+    found, findings = {}, []
+    for name, vm in vms.items() if isinstance(vms, dict) else ():
+        uri = vm.get("password") if isinstance(vm, dict) else None
+        if isinstance(uri, str) and uri.startswith(pillar.SDB):
+            secret = get(uri)
+            if isinstance(secret, str) and secret != uri:
+                found[name] = {**vm, "password": secret}
+            else:
+                path = f"spice:vms:{name}:password"
+                findings.append(Finding(path, "sdb has no text under this URI; is the profile in the configuration?"))
+    if findings:
+        raise PolicyError(findings)
+    return {**data, "vms": {**vms, **found}} if found else data
 
 
 def without(policy: Policy, names: Iterable[str]) -> Policy:

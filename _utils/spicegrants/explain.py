@@ -8,10 +8,10 @@ from typing import Any
 from spicegrants import moments, spoken
 from spicegrants.access import Access, Term
 from spicegrants.bystanders import Obstacle
+from spicegrants.calls import Rule, calls
 from spicegrants.compile import Wanted
 from spicegrants.decide import decide
 from spicegrants.guard import DRAIN, PASS
-from spicegrants.sudoers import Rule, calls
 from spicegrants.times import LAST, contains, next_edge
 
 _UNBOUNDED = moments.iso(LAST)
@@ -51,6 +51,8 @@ def _about(wanted: Wanted, path: str, user: str, vm: str) -> bool:
         return path in ("clock", f"loan:{user}:{vm}")
     kind, _, rest = path.removeprefix("spice:").partition(":")
     name = rest.partition(":")[0]
+    if path == "spice:viewer:confine":
+        return True
     if kind == "grants":
         grant = wanted.policy.grants[name]
         return grant.vm == vm and (grant.user == user or grant.group is not None)
@@ -158,7 +160,7 @@ def sudo(
         ``allowed`` does not count, and the answer is what our file says.
     """
     moment = wanted.now if moment is None else moment
-    chosen = {(rule.viewer, rule.argument) for rule in calls(wanted.policy, user, vm)}
+    chosen = {(rule.viewer, rule.argument) for rule in calls(wanted, user, vm)}
     ours = [rule for rule in held if rule.user == user and (rule.viewer, rule.argument) in chosen]
     open_then = [rule for rule in ours if contains(rule.windows, moment)]
     who = "sudo"

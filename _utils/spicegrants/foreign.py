@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from spicegrants.sudoers import Rule, groups_of, joined, rules_in, specs, words
+from spicegrants.calls import Rule
+from spicegrants.sudoers import groups_of, joined, rules_in, specs, words
 from spicegrants.times import NEVER, Windows
 
 

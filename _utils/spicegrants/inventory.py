@@ -42,8 +42,14 @@ class Inventory:
     authorities
         By server: the PEM text that its consoles are verified with. Servers that declare no ``ca`` are not in it.
 
+    passwords
+        By vm: those that stand in files on the minion.
+
     sessions
         UID, remote address and remote port of TCP connections, as far as somebody asked for them.
+
+    unconfinable
+        Why viewers cannot be confined on this machine; nothing if they can.
 
     findings
         What could not be found out, and for what pillar path.
@@ -54,5 +60,7 @@ class Inventory:
     numeric_names: frozenset[str] = frozenset()
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     authorities: Mapping[str, str] = field(default_factory=dict)
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     sessions: frozenset[tuple[int, str, int]] = frozenset()
+    unconfinable: str = "nobody has looked whether they can be"
     findings: tuple[Finding, ...] = ()

@@ -5,7 +5,8 @@ usage: rviewer [--list] [NAME]
 
 Without a name: opens your console if just one is open now; otherwise lists them or, without a terminal, lets you
 choose. --list prints a name a line and, behind a tab, until when it is open or when it opens, if it is not always.
-Exit codes: 0 opened or listed; 1 not allowed, closed now, or not possible, with the reason; 2 wrong usage.
+Exit codes: 0 opened or listed; 1 not allowed, closed now, or not possible, with the reason; 2 wrong usage; 3 the viewer
+could not be started; 4 it ended with an error.
 """
 
 # Installed as it is and started with the system's Python by users: it decides nothing. It reads the menu that root
@@ -21,6 +22,8 @@ import time
 
 MENUS = "/etc/spice-grant/menu"
 SUDO = "/usr/bin/sudo"
+# The opener's code where the viewer ended with an error.
+FAILED = 4
 # A window that ends here does not end.
 NO_END = 2**32
 ASKPASS = (
@@ -129,7 +132,7 @@ def open_by_name(menu, states, name):
 
 
 def open_console(menu, name):
-    """Start the viewer through sudo; returns only if that is not possible."""
+    """Start the viewer through sudo, in this process's place where somebody reads what sudo says; return the code."""
     command = [SUDO]
     if menu["consoles"][name]["password"] and not terminal():
         askpass = os.environ.get("SUDO_ASKPASS") or next(filter(None, map(shutil.which, ASKPASS)), None)
@@ -140,11 +143,23 @@ def open_console(menu, name):
             )
         os.environ["SUDO_ASKPASS"] = askpass
         command.append("-A")
-    command += ["-g", menu["group"], "--", menu["viewer"], "--", menu["consoles"][name]["file"]]
+    if "opener" in menu:
+        command += ["-u", "root", "--", menu["opener"], name]
+    else:
+        command += ["-g", menu["group"], "--", menu["viewer"], "--", menu["consoles"][name]["file"]]
     try:
-        os.execv(SUDO, command)
+        if terminal() or "opener" not in menu:
+            os.execv(SUDO, command)
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     except OSError as error:
         return refuse(f"{SUDO} cannot be started: {error}")
+    # A viewer that fails says so itself.
+    said = (
+        [line for line in done.stderr.splitlines() if line.startswith("rviewer: ")] if done.returncode != FAILED else []
+    )
+    if said:
+        refuse(said[-1].partition(" ")[2])
+    return done.returncode
 
 
 def choose(names):

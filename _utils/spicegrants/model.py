@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -25,13 +26,30 @@ class Server(NamedTuple):
         return any(low <= port <= high for low, high in self.ports)
 
 
-class Vm(NamedTuple):
-    """A virtual machine whose SPICE console listens on a TLS port of a server."""
+# What a confined viewer may do only if pillar says so: reach one directory of its user's.
+ALLOWED = ("files",)
+
+
+@dataclass(frozen=True)
+class Vm:
+    """A virtual machine whose SPICE console listens on a TLS port of a server.
+
+    The console's password, if it has one that users are not to know, is given or stands in a file on the minion.
+    ``allow`` names those of :data:`ALLOWED` that its confined viewer may do.
+    """
 
     name: str
     server: str
     tls_port: int
     host_subject: str | None = None
+    password: str | None = dataclasses.field(default=None, repr=False)
+    password_file: str | None = None
+    allow: tuple[str, ...] = ()
+
+    @property
+    def secret(self) -> bool:
+        """Tell whether there is a password."""
+        return self.password is not None or self.password_file is not None
 
 
 class Schedule(NamedTuple):
@@ -90,10 +108,14 @@ class Grant(NamedTuple):
 
 @dataclass(frozen=True)
 class Viewer:
-    """The programs that open consoles, and the group that only sudo lends."""
+    """The programs that open consoles, the group that only sudo lends, and whether they are confined.
+
+    ``confine`` is ``None`` where they are wherever that is possible.
+    """
 
     paths: tuple[str, ...] = ("/usr/bin/remote-viewer",)
     group: str = "spicegrp"
+    confine: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +204,13 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
             for server in policy.servers.values()
         },
         "vms": {
-            vm.name: plain(server=vm.server, tls_port=vm.tls_port, host_subject=vm.host_subject)
+            vm.name: plain(
+                server=vm.server,
+                tls_port=vm.tls_port,
+                host_subject=vm.host_subject,
+                allow=list(vm.allow),
+                password={"file": vm.password_file} if vm.password_file else vm.password,
+            )
             for vm in policy.vms.values()
         },
         "schedules": {
@@ -193,7 +221,11 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
             for schedule in policy.schedules.values()
         },
         "grants": {grant.name: grant_to_pillar(grant) for grant in policy.grants.values()},
-        "viewer": {"path": list(policy.viewer.paths), "group": policy.viewer.group, "confine": False},
+        "viewer": {
+            "path": list(policy.viewer.paths),
+            "group": policy.viewer.group,
+            "confine": "auto" if policy.viewer.confine is None else policy.viewer.confine,
+        },
         "firewall": {"backend": policy.firewall.backend, "guard": policy.firewall.guard},
         "time": {
             **plain(zone=policy.time.zone),

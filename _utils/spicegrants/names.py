@@ -91,6 +91,13 @@ def path(text: str) -> str | None:
     return "is not a usable path: absolute, of letters, digits, '.', '_', '+', '-' and '/', without '.' or '..' parts"
 
 
+def password(text: str) -> str | None:
+    """Say what is wrong with the password of a console; ``None`` if nothing is. Never says what it is."""
+    if text.isprintable() and text == text.strip() and 0 < len(text.encode()) <= 60:
+        return None
+    return "is no usable password: one line of 1 to 60 printable characters, without blanks around it"
+
+
 def pem(text: str) -> str | None:
     """Return the PEM certificates in a text with plain line ends and nothing else; ``None`` if there are none."""
     plain = "".join(f"{line.strip()}\n" for line in text.splitlines())

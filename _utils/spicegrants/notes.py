@@ -1,4 +1,4 @@
-"""What is worth knowing of times, though nothing is wrong: declared, but open to nobody."""
+"""What is worth knowing though nothing is wrong: what is declared but open to nobody, and how viewers run."""
 
 from __future__ import annotations
 
@@ -27,6 +27,15 @@ def notes(wanted: Wanted) -> list[str]:
         if not clip(schedule.windows(policy.schedules[name], *stretch), now, LAST)
     ]
     return closed + [_ended(policy, policy.grants[name]) for name in sorted(ended)]
+
+
+def confinement(wanted: Wanted) -> list[str]:
+    """Say how viewers run where the policy leaves that open, and why, as :func:`notes` does."""
+    if wanted.policy.viewer.confine is not None:
+        return []
+    if wanted.confined:
+        return ["viewers run confined: this machine has what that needs"]
+    return [f"viewers run unconfined: {wanted.inventory.unconfinable}"]
 
 
 def _ended(policy: Policy, grant: Grant) -> str:

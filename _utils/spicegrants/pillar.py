@@ -8,10 +8,12 @@ from typing import Any
 
 from spicegrants import moments, names, schedule
 from spicegrants.errors import Finding, PolicyError
-from spicegrants.model import WARN, Firewall, Grant, Policy, PortRange, Server, Time, Viewer, Vm, join_ranges
+from spicegrants.model import ALLOWED, WARN, Firewall, Grant, Policy, PortRange, Server, Time, Viewer, Vm, join_ranges
 from spicegrants.reader import Node, shown
 
 _DAY = 86400
+# What a password starts with that Salt's own storage for secrets is to be asked for.
+SDB = "sdb://"
 _LIMITS = ("schedule", "valid_from", "valid_until", "on_end", "grace", "warn")
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
@@ -50,6 +52,13 @@ def _policy(node: Node) -> Policy:
         node.child("grants"),
         lambda name, child: _grant(name, child, known["vms"], known["schedules"], time.zone),
     )
+    for vm in vms.values():
+        if vm.secret and viewer.confine is False:
+            node.child("vms").child(vm.name).child("password").wrong(
+                "cannot be kept from the user where viewers are not confined; leave it out, the viewer asks for it"
+            )
+        if vm.allow and viewer.confine is False:
+            node.child("vms").child(vm.name).child("allow").wrong("is for confined viewers: others can do all of it")
     for grant in grants.values():
         if grant.group == viewer.group:
             node.child("grants").child(grant.name).child("group").wrong("is the viewer's group, which has no members")
@@ -132,18 +141,38 @@ def _ports(node: Node) -> tuple[PortRange, ...]:
 
 
 def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: tuple[str, ...]) -> Vm | None:
-    if not node.keys(("server", "tls_port"), ("host_subject", "password")):
+    if not node.keys(("server", "tls_port"), ("host_subject", "password", "allow")):
         return None
     server = node.child("server").reference(declared, "server")
     port = node.child("tls_port").port()
     subject = node.child("host_subject").text(names.line)
-    if not node.child("password").absent:
-        node.child("password").wrong(
-            "cannot be kept from the user as long as the viewer runs unconfined; leave it out, the viewer asks for it"
-        )
+    password, file = _password(node.child("password"))
+    allow = [child.choice(ALLOWED, "") for child in node.child("allow").elements(scalar=True)]
     if port is not None and server in servers and not servers[server].guards(port):
         node.child("tls_port").wrong(f"{port} is outside the guarded ports of server {server!r}")
-    return None if server is None or port is None else Vm(name, server, port, subject)
+    return (
+        None
+        if server is None or port is None
+        else Vm(name, server, port, subject, password, file, tuple(dict.fromkeys(filter(None, allow))))
+    )
+
+
+def _password(node: Node) -> tuple[str | None, str | None]:
+    """Return a password, or the path of a file with it. No finding says what was given."""
+    if node.absent:
+        return None, None
+    if isinstance(node.value, dict):
+        return None, node.child("file").text(names.path) if node.keys(("file",)) else None
+    # What sdb.get is to be asked for is longer.
+    if isinstance(node.value, str) and node.value.startswith(SDB):
+        return node.value, None
+    if not isinstance(node.value, str):
+        node.wrong("must be text (in quotes, if it reads as a number), or a mapping with file")
+        return None, None
+    complaint = names.password(node.value)
+    if complaint:
+        node.wrong(complaint)
+    return (None if complaint else node.value), None
 
 
 def _names_in(node: Node) -> tuple[str, ...]:
@@ -265,9 +294,16 @@ def _viewer(node: Node) -> Viewer:
     group = node.child("group").text(names.account_name)
     if group == "root":
         node.child("group").wrong("must be a group of its own")
-    if node.child("confine").flag(False):
-        node.child("confine").wrong("is not possible in this version: it has the direct form only (false)")
-    return Viewer(tuple(dict.fromkeys(paths)) or Viewer.paths, group or Viewer.group)
+    return Viewer(tuple(dict.fromkeys(paths)) or Viewer.paths, group or Viewer.group, _confine(node.child("confine")))
+
+
+def _confine(node: Node) -> bool | None:
+    if node.absent or node.value == "auto":
+        return None
+    if isinstance(node.value, bool):
+        return node.value
+    node.wrong(f"must be auto, true or false, not {shown(node.value)}")
+    return None
 
 
 def _firewall(node: Node) -> Firewall:

@@ -15,18 +15,15 @@ from typing import Any
 
 from spicegrants import spoken
 from spicegrants.access import Access
+from spicegrants.calls import OPENER, Rule, calls, connection_file
 from spicegrants.compile import Wanted
-from spicegrants.errors import Finding, PolicyError
 from spicegrants.files import Entry, File
-from spicegrants.model import Policy
 from spicegrants.plan import Change
-from spicegrants.reader import did_you_mean
 from spicegrants.times import ALWAYS, DAY, FIRST, LAST, NEVER, Windows, clip, union
 
 PATH = "/etc/sudoers.d/spice-grant"
 MODE = 0o440
 ALIAS = "SPICE_GRANT"
-CONNECTIONS = "/etc/spice-grant/vms"
 KEPT = (
     "LANG LANGUAGE LINGUAS LC_ADDRESS LC_ALL LC_COLLATE LC_CTYPE LC_IDENTIFICATION LC_MEASUREMENT LC_MESSAGES "
     "LC_MONETARY LC_NAME LC_NUMERIC LC_PAPER LC_TELEPHONE LC_TIME XDG_SESSION_COOKIE "
@@ -57,63 +54,10 @@ _UTC = datetime.timezone.utc
 _OPTIONS = {"authenticate", "setenv", "notbefore", "notafter"}
 
 
-@dataclass(frozen=True, order=True)
-class Rule:
-    """A user may start a viewer with exactly one argument, as himself with the viewer's group.
-
-    The rule names the group only, ``(:GROUP)``: sudo then runs the command as the caller himself and as nobody else,
-    and refuses it without the group. With ``(USER:GROUP)`` it would allow the call without the group as well.
-
-    windows
-        When he may.
-    """
-
-    user: str
-    group: str
-    viewer: str
-    argument: str
-    nopasswd: bool = False
-    windows: Windows = ALWAYS
-
-    @property
-    def timeless(self) -> Rule:
-        """The rule as if it held always."""
-        return Rule(self.user, self.group, self.viewer, self.argument, self.nopasswd)
-
-    @property
-    def command(self) -> list[str]:
-        """The viewer and its arguments."""
-        return [self.viewer, "--", self.argument]
-
-    @property
-    def call(self) -> list[str]:
-        """What is typed behind ``sudo``."""
-        return ["-g", self.group, *self.command]
-
-
-def connection_file(vm: str) -> str:
-    """Return the path of a vm's connection file."""
-    return f"{CONNECTIONS}/{vm}.vv"
-
-
-def calls(policy: Policy, user: str, vm: str, nopasswd: bool = False, windows: Windows = ALWAYS) -> list[Rule]:
-    """Return the rules that let a user open a vm: per viewer one with the URI, one with the connection file.
-
-    Raises :class:`~spicegrants.errors.PolicyError` if the policy has no such vm.
-    """
-    if vm not in policy.vms:
-        raise PolicyError([Finding("vm", f"no vm {vm!r}{did_you_mean(vm, policy.vms)}")])
-    return [
-        Rule(user, policy.viewer.group, path, argument, nopasswd, windows)
-        for path in policy.viewer.paths
-        for argument in (policy.uri(policy.vms[vm]), connection_file(vm))
-    ]
-
-
 def rules_for(wanted: Wanted, access: Access) -> list[Rule]:
     """Return the rules of one access; none if it is not open at any time that is worked out."""
     windows = wanted.times(access).opened
-    return calls(wanted.policy, access.user, access.vm, access.nopasswd, windows) if windows else []
+    return calls(wanted, access.user, access.vm, access.nopasswd, windows) if windows else []
 
 
 def rules(wanted: Wanted) -> list[Rule]:
@@ -140,9 +84,9 @@ def escape(word: str) -> str:
     return _SPECIAL.sub(r"\\\1", word)
 
 
-def _commands(policy: Policy, vm: str) -> list[str]:
+def _commands(wanted: Wanted, vm: str) -> list[str]:
     """Return the commands that open a vm, as sudoers spells them."""
-    return [" ".join(map(escape, rule.command)) for rule in calls(policy, "", vm)]
+    return [" ".join(map(escape, rule.command)) for rule in calls(wanted, "", vm)]
 
 
 def _name(account: str) -> str:
@@ -179,9 +123,9 @@ def _date(day: int) -> str:
 
 def head(wanted: Wanted) -> str:
     """Return what stands before the rules of the sudoers file: aliases and what sudo must heed for them."""
-    policy, lines = wanted.policy, [_HEADER]
+    lines = [_HEADER]
     opened = [(access.vm, wanted.times(access).opened) for access in wanted.accesses]
-    spelled = {vm: _commands(policy, vm) for vm in dict.fromkeys(vm for vm, windows in opened if windows)}
+    spelled = {vm: _commands(wanted, vm) for vm in dict.fromkeys(vm for vm, windows in opened if windows)}
     if spelled:
         unique = ", \\\n    ".join(dict.fromkeys(command for commands in spelled.values() for command in commands))
         lines.append(f"Cmnd_Alias {ALIAS} = {unique}\n")
@@ -202,57 +146,20 @@ def render(wanted: Wanted) -> str:
         alone = access.user if windows == ALWAYS else None
         if windows:
             shared.setdefault((alone, access.vm, access.nopasswd, windows), []).append(access)
-    return "\n".join((head(wanted), *(_rule_text(wanted.policy, *key[1:], members) for key, members in shared.items())))
+    return "\n".join((head(wanted), *(_rule_text(wanted, *key[1:], members) for key, members in shared.items())))
 
 
-def _rule_text(policy: Policy, vm: str, nopasswd: bool, windows: Windows, members: Iterable[Access]) -> str:
+def _rule_text(wanted: Wanted, vm: str, nopasswd: bool, windows: Windows, members: Iterable[Access]) -> str:
     grants = " ".join(dict.fromkeys(name for access in members for name in access.grants))
     users = ", ".join(_name(access.user) for access in members)
-    whom = f"ALL=(:{_name(policy.viewer.group)})"
+    whom = "ALL=(root)" if wanted.confined else f"ALL=(:{_name(wanted.policy.viewer.group)})"
     how = f"{'NOPASSWD' if nopasswd else 'PASSWD'}: NOSETENV:"
     if windows == ALWAYS:
-        return f"# {grants}\n{users} {whom} {how} {', '.join(_commands(policy, vm))}\n"
+        return f"# {grants}\n{users} {whom} {how} {', '.join(_commands(wanted, vm))}\n"
     # Not as one list of commands: see rules_in.
     last = f"{how} {_alias(vm)}"
     times = f" {last} : \\\n    {whom} ".join(_stamps(windows))
     return f"# {grants}\n{users} \\\n    {whom} {times} {last}\n"
-
-
-def mutants(rule: Rule, other_port: int) -> list[tuple[str, list[str]]]:
-    """Return calls close to an allowed one that must all be refused, each with what is different.
-
-    Each call is what follows ``sudo``: options and command. Calls as root with the group are not among them: ``sudo -l
-    -U`` answers those for the user who asks, which is root.
-    """
-    group = ["-g", rule.group]
-    viewer, argument = rule.viewer, rule.argument
-    port = re.search(r"tls-port=([0-9]+)$", argument)
-    calls = [
-        ("argument added", [*group, viewer, "--", argument, "--debug"]),
-        ("option first", [*group, viewer, "--debug", "--", argument]),
-        ("without --", [*group, viewer, argument]),
-        ("without argument", [*group, viewer]),
-        ("empty argument", [*group, viewer, "--", ""]),
-        ("as root", ["-u", "root", viewer, "--", argument]),
-        ("as another user", ["-u", "nobody", *group, viewer, "--", argument]),
-        ("without the group", ["-u", rule.user, viewer, "--", argument]),
-        ("another program", [*group, "/bin/sh", "--", argument]),
-        ("end cut off", [*group, viewer, "--", argument[:-1]]),
-        ("end added", [*group, viewer, "--", argument + "0"]),
-    ]
-    if port:
-        calls += [
-            ("? replaced", [*group, viewer, "--", argument.replace("?", "X")]),
-            ("argument split", [*group, viewer, "--", *argument.split("?")]),
-            ("another port", [*group, viewer, "--", argument.replace(port[1], str(other_port))]),
-            ("plain port", [*group, viewer, "--", argument.replace("tls-port", "port")]),
-        ]
-    else:
-        calls += [
-            ("another file", [*group, viewer, "--", "/root/x.vv"]),
-            ("path around", [*group, viewer, "--", argument.replace("/vms/", "/vms/../vms/")]),
-        ]
-    return calls
 
 
 def specs(tree: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -266,21 +173,30 @@ def rules_in(spec: dict[str, Any], commands: dict[str, Any], tree: dict[str, Any
     """Return what one entry of a parsed tree says, as far as it can be said as our rules; anything else as a rule
     that no policy has."""
     options = {key: value for option in commands.get("Options", []) for key, value in option.items()}
-    groups = groups_of(commands)
+    group = _group_of_form(commands)
     windows = _window(options)
-    plain = len(groups) == 1 and "runasusers" not in commands and options.get("setenv") is False
+    plain = group is not None and options.get("setenv") is False
     plain = plain and windows is not None and set(options) <= _OPTIONS
     # Commands of one list may have times of their own, of which cvtsudoers prints the first only.
     plain = plain and (windows == ALWAYS or len(commands["Commands"]) == 1)
     aliases = tree.get("Command_Aliases", {})
     for user in spec["User_List"]:
         for command in _expanded(commands["Commands"], aliases):
-            viewer, _, argument = _unescaped(command.get("command", "")).partition(" -- ")
-            if plain and set(user) == {"username"} and set(command) == {"command"}:
+            viewer, _, argument = _unescaped(command.get("command", "")).partition(" " if group == "" else " -- ")
+            ours = group or viewer == OPENER
+            if plain and ours and set(user) == {"username"} and set(command) == {"command"}:
                 free = options.get("authenticate") is False
-                yield Rule(user["username"], groups[0], viewer, argument, free, windows)
+                yield Rule(user["username"], group, viewer, argument, free, windows)
             else:
                 yield Rule("", "", viewer, argument)
+
+
+def _group_of_form(commands: dict[str, Any]) -> str | None:
+    """Return the group that a rule of the direct form names, nothing for the confined form; ``None`` for neither."""
+    groups, users = groups_of(commands), commands.get("runasusers")
+    if users is None and len(groups) == 1:
+        return groups[0]
+    return "" if users == [{"username": "root"}] and not groups else None
 
 
 def _expanded(commands: Iterable[dict[str, Any]], aliases: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -356,7 +272,7 @@ def _differences(wanted: Wanted, parsed: Iterable[Rule]) -> set[tuple[str, str, 
     have = set(parsed)
     calls_held = {rule.timeless for rule in have}
     for rule in want.keys() - have:
-        said = f"start the viewer on {rule.argument}"
+        said = _said(rule)
         when = "always" if rule.windows == ALWAYS else spoken.terms(wanted.policy, want[rule].terms)
         if rule.timeless in calls_held:
             what = f"sets when {rule.user} may {said}: {when}"
@@ -365,13 +281,18 @@ def _differences(wanted: Wanted, parsed: Iterable[Rule]) -> set[tuple[str, str, 
             what = f"lets {rule.user} {said} {asked}" + (f", {when}" if rule.windows != ALWAYS else "")
         found.add((rule.user, rule.argument, what, want[rule].grants))
     wished = {(rule.user, rule.argument) for rule in want}
-    vms = {connection_file(vm): vm for vm in wanted.policy.vms}
+    vms = {vm: vm for vm in wanted.policy.vms}
+    vms.update({connection_file(vm): vm for vm in wanted.policy.vms})
     vms.update({wanted.policy.uri(vm): vm.name for vm in wanted.policy.vms.values()})
     for rule in have - want.keys():
         if (rule.user, rule.argument) not in wished:
-            what = f"no longer lets {rule.user} start the viewer on {rule.argument}"
+            what = f"no longer lets {rule.user} {_said(rule)}"
             found.add((rule.user, rule.argument, what, wanted.grants_of(rule.user, vms.get(rule.argument))))
     return found
+
+
+def _said(rule: Rule) -> str:
+    return f"open {rule.argument} confined" if rule.confined else f"start the viewer on {rule.argument}"
 
 
 def words(members: Iterable[dict[str, Any]]) -> list[str]:

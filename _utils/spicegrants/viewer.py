@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from spicegrants.calls import CONNECTIONS, OPENER, connection_file
 from spicegrants.compile import Wanted, by_user
 from spicegrants.files import Directory, Entry, File, difference
 from spicegrants.plan import Change
-from spicegrants.sudoers import CONNECTIONS, connection_file
 from spicegrants.times import ALWAYS, Windows
 
 CONFIG = "/etc/spice-grant"
@@ -50,8 +50,8 @@ Categories=System;RemoteAccess;
 def connection_text(wanted: Wanted, name: str) -> str:
     """Return the connection file of a vm, in the key file form that remote-viewer(1) reads.
 
-    It pins host, port and, where declared, certificate authority and subject. No password: in the direct form the
-    user's own plug-ins could read it.
+    It pins host, port and, where declared, certificate authority and subject. A password is in it in the confined form
+    only: otherwise the user's own plug-ins could read it.
     """
     vm = wanted.policy.vms[name]
     server = wanted.policy.servers[vm.server]
@@ -63,6 +63,7 @@ def connection_text(wanted: Wanted, name: str) -> str:
         "secure-channels": "all",
         "ca": wanted.inventory.authorities.get(server.name),
         "host-subject": vm.host_subject,
+        "password": (vm.password or wanted.inventory.passwords.get(name)) if wanted.confined else None,
     }
     lines = [f"{key}={_key_file_value(value)}" for key, value in fields.items() if value]
     return "\n".join(("[virt-viewer]", *lines, ""))
@@ -75,17 +76,18 @@ def _key_file_value(value: str) -> str:
 
 def menu_text(wanted: Wanted, accesses) -> str:
     """Return what the launcher reads for one user: his consoles, when they are open, and what to start for them."""
-    consoles = {}
+    policy, consoles = wanted.policy, {}
     for access in accesses:
         windows = wanted.times(access).opened
         consoles[access.vm] = {
-            "file": connection_file(access.vm),
             "password": not access.nopasswd,
             "grants": access.grants,
             "windows": None if windows == ALWAYS else _spelled(windows),
         }
-    policy = wanted.policy
-    menu = {"group": policy.viewer.group, "viewer": policy.viewer.paths[0], "consoles": consoles}
+        if not wanted.confined:
+            consoles[access.vm]["file"] = connection_file(access.vm)
+    start = {"opener": OPENER} if wanted.confined else {"group": policy.viewer.group, "viewer": policy.viewer.paths[0]}
+    menu = {**start, "consoles": consoles}
     return json.dumps(menu, sort_keys=True) + "\n"
 
 
@@ -100,14 +102,17 @@ def paths(wanted: Wanted) -> list[str]:
     """Return where :func:`wanted_entries` has something, in its order."""
     vms = sorted({access.vm for access in wanted.accesses})
     menus = (f"{MENUS}/{uid}" for uid in by_user(wanted.accesses))
-    return [*DIRECTORIES, LAUNCHER, DESKTOP, *map(connection_file, vms), *menus]
+    return [*DIRECTORIES, LAUNCHER, DESKTOP, OPENER, *map(connection_file, vms), *menus]
 
 
-def wanted_entries(wanted: Wanted, launcher: bytes) -> dict[str, Entry]:
+def wanted_entries(wanted: Wanted, launcher: bytes, opener: bytes = b"") -> dict[str, Entry]:
     """Return the files and directories that there must be, by path, parents first.
 
     launcher
         The launcher's own text.
+
+    opener
+        The program that starts confined viewers.
     """
     gid = wanted.gid
     entries: dict[str, Entry] = {
@@ -117,6 +122,8 @@ def wanted_entries(wanted: Wanted, launcher: bytes) -> dict[str, Entry]:
         LAUNCHER: File(launcher, 0o755),
         DESKTOP: File(_DESKTOP_TEXT.encode(), 0o644),
     }
+    if wanted.confined:
+        entries[OPENER] = File(opener, 0o755)
     for name in sorted({access.vm for access in wanted.accesses}):
         entries[connection_file(name)] = File(connection_text(wanted, name).encode(), 0o640, gid)
     for uid, accesses in by_user(wanted.accesses).items():
@@ -167,7 +174,7 @@ class ViewerPlan(NamedTuple):
     remove: tuple[str, ...] = ()
 
 
-def plan(wanted: Wanted, live: ViewerLive, launcher: bytes) -> ViewerPlan:
+def plan(wanted: Wanted, live: ViewerLive, launcher: bytes, opener: bytes = b"") -> ViewerPlan:
     """Compare what is wanted with what the system holds."""
     group = wanted.policy.viewer.group
     create = wanted.gid is None
@@ -182,7 +189,7 @@ def plan(wanted: Wanted, live: ViewerLive, launcher: bytes) -> ViewerPlan:
     overrides = tuple(path for path, held in (live.overrides or {}).items() if held != kept)
     for path in overrides:
         changes.append(Change("viewer", f"keeps owner and mode of {path} over package upgrades"))
-    entries = wanted_entries(wanted, launcher)
+    entries = wanted_entries(wanted, launcher, opener)
     write = []
     for path, entry in entries.items():
         what = difference(entry, live.entries.get(path))

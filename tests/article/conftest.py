@@ -88,16 +88,20 @@ class Office:
 
 
 @contextlib.contextmanager
-def opened(**minion):
-    """Open the office; nothing was applied yet. ``minion`` goes to :class:`scene.Minion`."""
+def opened(secrets=None, **minion):
+    """Open the office; nothing was applied yet.
+
+    ``secrets`` are the consoles' passwords, by vm, where they have some; ``minion`` goes to :class:`scene.Minion`.
+    """
+    secrets = secrets or {}
     need("qemu-system-x86_64", "remote-viewer", "Xvfb", "import", "openssl", "nft", "sudo", "visudo", "cvtsudoers")
     ARTEFACTS.mkdir(exist_ok=True)
     with Machine("client") as client, Machine("server") as server:
         connect(client, server, ["192.168.2.22/24", "fd00:2::22/64"], ["192.168.2.2/24", "fd00:2::2/64"])
         tls.create(server.path("/etc/pki/spice"), HOST)
         consoles = {
-            "debianx": Console(server, "debianx", 20002, "/etc/pki/spice"),
-            "leaptest": Console(server, "leaptest", 20004, "/etc/pki/spice"),
+            name: Console(server, name, port, "/etc/pki/spice", secrets.get(name))
+            for name, port in (("debianx", 20002), ("leaptest", 20004))
         }
         for name, uid in (("myself", 1021), ("mybro", 1022)):
             client.add_user(name, uid, PASSWORDS[name])
@@ -107,23 +111,38 @@ def opened(**minion):
         yield Office(client, server, Minion(client, **minion), consoles)
 
 
+def shipped(**changes):
+    """The pillar of this repository; ``changes`` are further parts of it."""
+    data = yaml.safe_load((CHECKOUT / "pillar" / "spice.sls").read_text())
+    data["spice"].update(changes)
+    return data
+
+
+@contextlib.contextmanager
+def asking_nobody(**changes):
+    """Open the office with the article's grants in force, except that sudo asks nobody for his password."""
+    pillar = shipped(**changes)
+    for grant in pillar["spice"]["grants"].values():
+        grant["nopasswd"] = True
+    with opened() as office:
+        office.pillar = pillar
+        office.apply()
+        yield office
+
+
 @pytest.fixture(scope="module")
 def office():
-    """The office after ``salt-call --local state.apply spice`` with the pillar of this repository."""
-    with opened(options={"pillar_roots": {"base": [str(CHECKOUT / "pillar")]}}) as office:
+    """The office after ``salt-call --local state.apply spice``, in the recipe's own, direct form."""
+    with opened() as office:
+        office.minion.set_pillar(shipped(viewer={"confine": False}))
         office.minion.salt_call("state.apply", "spice", "--retcode-passthrough")
         yield office
 
 
 @pytest.fixture
 def unasked():
-    """The article's grants in force, except that sudo asks nobody for his password; ``pillar`` is what holds."""
-    pillar = yaml.safe_load((CHECKOUT / "pillar" / "spice.sls").read_text())
-    for grant in pillar["spice"]["grants"].values():
-        grant["nopasswd"] = True
-    with opened(pillar=pillar) as office:
-        office.pillar = pillar
-        office.apply()
+    """The article's grants in force as the repository ships them; ``pillar`` is what holds."""
+    with asking_nobody() as office:
         yield office
 
 

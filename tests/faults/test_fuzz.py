@@ -38,7 +38,13 @@ def worlds(draw, data):
         for name, group in inventory.groups.items()
     }
     return Inventory(
-        {**users, **inventory.users}, groups, inventory.numeric_names, inventory.addresses, inventory.authorities
+        {**users, **inventory.users},
+        groups,
+        inventory.numeric_names,
+        inventory.addresses,
+        inventory.authorities,
+        inventory.passwords,
+        unconfinable=inventory.unconfinable,
     )
 
 
@@ -93,6 +99,7 @@ def said(made, inventory):
         for low, _, high in (str(entry).partition("-") for entry in several(server["ports"])):
             guarded |= set(range(int(low), int(high or low) + 1))
     viewer = made.get("viewer") or {}
+    confined = viewer.get("confine", "auto") in ("auto", True) and not inventory.unconfinable
     for grant in made["grants"].values():
         vm = made["vms"][grant["vm"]]
         server, port = made["servers"][vm["server"]], vm["tls_port"]
@@ -103,31 +110,39 @@ def said(made, inventory):
             key = user, grant["vm"]
             opened[key] = {(*place, port) for place in addresses(server, vm["server"], inventory)}
             quiet = grant.get("nopasswd", False) or any(line[2] for line in lines.get(key, ()))
-            lines[key] = {
-                (user, viewer.get("group") or "spicegrp", quiet, path, argument)
-                for path in several(viewer.get("path") or "/usr/bin/remote-viewer")
-                for argument in (uri, f"/etc/spice-grant/vms/{grant['vm']}.vv")
-            }
+            lines[key] = {(user, "root", quiet, "/usr/local/lib/spice-grant/open", grant["vm"])}
+            lines[key] = (
+                lines[key]
+                if confined
+                else {
+                    (user, viewer.get("group") or "spicegrp", quiet, path, argument)
+                    for path in several(viewer.get("path") or "/usr/bin/remote-viewer")
+                    for argument in (uri, f"/etc/spice-grant/vms/{grant['vm']}.vv")
+                }
+            )
     return opened, lines, guarded
 
 
 def read_back(text):
-    """What sudo makes of a file: user, group, whether without password, viewer and its one argument of each rule."""
+    """What sudo makes of a file: user, group or root, whether without password, program and argument."""
     tree, found = cvtsudoers(text), []
     assert set(tree) <= {"Defaults", "Command_Aliases", "User_Specs"}
     for spec in tree.get("User_Specs", []):
         ((user,),) = [list(spec["User_List"])]
         assert set(user) == {"username"} and user["username"] != "ALL" and spec["Host_List"] == [{"hostname": "ALL"}]
         for entry in spec["Cmnd_Specs"]:
-            ((group,),) = [entry["runasgroups"]]
-            assert set(group) == {"usergroup"} and set(entry) == {"runasgroups", "Options", "Commands"}
+            (whom,) = set(entry) - {"Options", "Commands"}
+            ((runas,),) = [entry[whom]]
+            assert set(runas) == {{"runasgroups": "usergroup", "runasusers": "username"}[whom]}
+            (as_whom,) = runas.values()
+            assert whom == "runasgroups" or as_whom == "root"
             options = {name: value for option in entry["Options"] for name, value in option.items()}
             assert set(options) == {"authenticate", "setenv"} and options["setenv"] is False
             for command in entry["Commands"]:
                 assert set(command) == {"command"} and not re.search(r"(?<!\\)[*?\[\]]", command["command"])
-                viewer, dashes, argument = re.sub(r"\\(.)", r"\1", command["command"]).split(" ")
-                assert dashes == "--"
-                found.append((user["username"], group["usergroup"], not options["authenticate"], viewer, argument))
+                viewer, *dashes, argument = re.sub(r"\\(.)", r"\1", command["command"]).split(" ")
+                assert dashes == (["--"] if whom == "runasgroups" else [])
+                found.append((user["username"], as_whom, not options["authenticate"], viewer, argument))
     return found
 
 

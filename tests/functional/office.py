@@ -82,7 +82,7 @@ print(json.dumps(answers))
 
 
 def article(addresses=None):
-    """The pillar of the article's scenario, as the repository ships it, without the certificate.
+    """The pillar of the article's scenario in its own, direct form: as the repository ships it, without certificate.
 
     addresses
         Where its server is instead.
@@ -90,6 +90,7 @@ def article(addresses=None):
     data = yaml.safe_load(PILLAR.read_text(encoding="utf-8"))
     server = data["spice"]["servers"]["mysrv"]
     del server["ca"]
+    data["spice"]["viewer"] = {"confine": False}
     if addresses is not None:
         server["addresses"] = list(addresses)
     return data

@@ -69,7 +69,7 @@ MISTAKES = {
         (_set("spice:servers:f", {"host": "f", "ports": 1, "addresses": []}), "f:addresses"),
         (_set("spice:servers:g", {"host": "g", "ports": 1, "ca": "ca.pem"}), "spice:servers:g:ca"),
         (
-            _set("spice:viewer", {"path": ["viewer", "/usr/../x"], "group": "root", "confine": True}),
+            _set("spice:viewer", {"path": ["viewer", "/usr/../x"], "group": "root", "confine": "yes"}),
             "spice:viewer:path:0",
         ),
         (lambda data: None, "spice:viewer:path:1"),

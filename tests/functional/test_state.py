@@ -163,8 +163,8 @@ EDITS = {
         None,
         None,
     ),
-    "viewer: another group": ({"viewer": {"group": "consoles"}}, None, None),
-    "viewer: a second one": ({"viewer": {"path": [VIEWER, "/usr/bin/virt-viewer"]}}, None, None),
+    "viewer: another group": ({"viewer": {"group": "consoles", "confine": False}}, None, None),
+    "viewer: a second one": ({"viewer": {"path": [VIEWER, "/usr/bin/virt-viewer"], "confine": False}}, None, None),
     "guard: servers": ({"firewall": {"guard": "servers"}}, None, None),
 }
 
@@ -194,7 +194,7 @@ def test_grants_come_back_after_none(shared):
 def test_a_group_left_for_another_opens_nothing(shared):
     """After another viewer group was declared, the former one opens no port and starts no viewer."""
     old = shared.gid()
-    shared.applied(changed(article(), viewer={"group": "consoles"}))
+    shared.applied(changed(article(), viewer={"group": "consoles", "confine": False}))
     places = [(ADDRESS, port) for port in (20002, 20004)]
     for user in ("myself", "mybro"):
         assert set(shared.connect(user, old, places).values()) == {"refused"}

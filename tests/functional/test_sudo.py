@@ -33,7 +33,7 @@ getattr(sudo, sys.argv[2])("# staged")
 look()
 print(json.dumps([seen, threading.active_count()]))
 """
-PILLAR = changed(article(), viewer={"path": [VIEWER, WITNESS]})
+PILLAR = changed(article(), viewer={"path": [VIEWER, WITNESS], "confine": False})
 URI, FILE = URIS["debianx"], FILES["debianx"]
 ROOTS = "Rt-0"  # password
 

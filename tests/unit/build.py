@@ -223,6 +223,10 @@ def visudo(text):
     return "" if done.returncode == 0 else done.stderr + done.stdout
 
 
+def _as_whom(rule):
+    return {"runasusers": [{"username": "root"}]} if rule.confined else {"runasgroups": [{"usergroup": rule.group}]}
+
+
 def parsed(rules):
     """Return what cvtsudoers makes of our own file with these rules, without asking it."""
     return {
@@ -232,7 +236,7 @@ def parsed(rules):
                 "Host_List": [{"hostname": "ALL"}],
                 "Cmnd_Specs": [
                     {
-                        "runasgroups": [{"usergroup": rule.group}],
+                        **_as_whom(rule),
                         "Options": [*_times(window), {"authenticate": not rule.nopasswd}, {"setenv": False}],
                         "Commands": [{"command": " ".join(map(sudoers.escape, rule.command))}],
                     }

@@ -40,6 +40,7 @@ hosts = st.lists(labels, min_size=1, max_size=3).map(".".join).filter(lambda tex
 # Text of one line, as a reason or a certificate's subject: any letters, digits, punctuation and symbols, blanks inside.
 _visible = st.characters(categories=("L", "N", "P", "S"))
 lines = st.lists(st.text(_visible, min_size=1, max_size=10), min_size=1, max_size=4).map(" ".join)
+passwords = lines.filter(lambda text: len(text.encode()) <= 60)
 addresses = st.one_of(
     st.integers(1 << 24, (224 << 24) - 1).map(ipaddress.IPv4Address),
     st.integers(0x2000 << 112, (0x4000 << 112) - 1).map(ipaddress.IPv6Address),
@@ -101,6 +102,10 @@ def pillars(draw):
             taken.add((server, vms[name]["tls_port"]))
             if some(draw):
                 vms[name]["host_subject"] = draw(lines)
+            if some(draw):
+                vms[name]["allow"] = ["files"]
+            if some(draw):
+                vms[name]["password"] = draw(st.one_of(passwords, st.just({"file": "/etc/spice/password"})))
     people = draw(st.lists(accounts, min_size=1, max_size=4, unique=True))
     grants = {}
     fewest = draw(st.sampled_from([5, 3, 2, 0]))
@@ -113,8 +118,13 @@ def pillars(draw):
             grant["reason"] = draw(lines)
         grants[name] = grant
     data = {"servers": found, "vms": vms, "grants": grants}
+    secret = any({"password", "allow"} & set(vm) for vm in vms.values())
     if some(draw):
-        data["viewer"] = {"path": draw(st.lists(paths, min_size=1, max_size=2)), "group": "spicegrp", "confine": False}
+        data["viewer"] = {
+            "path": draw(st.lists(paths, min_size=1, max_size=2)),
+            "group": "spicegrp",
+            "confine": draw(st.sampled_from(["auto", True, *([] if secret else [False])])),
+        }
     if some(draw):
         data["firewall"] = {"guard": draw(st.sampled_from(["everywhere", "servers"])), "backend": "auto"}
     if some(draw):
@@ -150,6 +160,8 @@ def systems(draw, policy):
         frozenset(map(str, draw(st.sets(st.sampled_from([*uids, 12345]), max_size=1)))),
         {name: server.addresses or draw(resolved) for name, server in policy.servers.items()},
         {name: PEM for name, server in policy.servers.items() if server.ca and not some(draw, 4)},
+        {vm.name: "from a file" for vm in policy.vms.values() if vm.password_file and not some(draw, 4)},
+        unconfinable="no means" if some(draw) else "",
     )
 
 

@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from spicegrants import alarm
+from spicegrants import alarm, application
 from spicegrants.files import File, Link
 from spicegrants.host import package
 
@@ -17,8 +17,8 @@ SOURCES = {"spicegrants/__init__.py": b"", "spicegrants/host/clock.py": b"def ma
 def test_the_same_sources_give_the_same_bytes():
     """Whatever the order, and whenever it is made."""
     backwards = dict(reversed(SOURCES.items()))
-    assert alarm.archive(SOURCES) == alarm.archive(backwards)
-    with zipfile.ZipFile(io.BytesIO(alarm.archive(SOURCES))) as packed:
+    assert application.archive(SOURCES, "clock") == application.archive(backwards, "clock")
+    with zipfile.ZipFile(io.BytesIO(application.archive(SOURCES, "clock"))) as packed:
         members = packed.infolist()
     assert [member.filename for member in members] == sorted([*SOURCES, "__main__.py"])
     assert {member.date_time for member in members} == {(1980, 1, 1, 0, 0, 0)}
@@ -27,18 +27,18 @@ def test_the_same_sources_give_the_same_bytes():
 
 def test_any_change_of_a_source_is_one_of_the_program():
     changed = {**SOURCES, "spicegrants/__init__.py": b"# newer\n"}
-    assert alarm.archive(changed) != alarm.archive(SOURCES)
+    assert application.archive(changed, "clock") != application.archive(SOURCES, "clock")
 
 
 def test_the_exit_code_is_that_of_the_clock(tmp_path):
     path = tmp_path / "clock"
-    path.write_bytes(alarm.archive({**SOURCES, "spicegrants/host/__init__.py": b""}))
+    path.write_bytes(application.archive({**SOURCES, "spicegrants/host/__init__.py": b""}, "clock"))
     assert subprocess.run([sys.executable, "-I", path], check=False).returncode == 3
 
 
 def test_this_package_is_what_it_is_made_of():
     """All of it, and nothing that needs Salt."""
-    with zipfile.ZipFile(io.BytesIO(package.program())) as packed:
+    with zipfile.ZipFile(io.BytesIO(package.program("clock"))) as packed:
         names = packed.namelist()
         assert packed.read("spicegrants/host/say.py") == package.Path(package.__file__).with_name("say.py").read_bytes()
     assert {"__main__.py", "spicegrants/__init__.py", "spicegrants/host/clock.py"} <= set(names)
@@ -48,7 +48,7 @@ def test_this_package_is_what_it_is_made_of():
 def test_it_runs_with_the_systems_own_python_and_nothing_else(tmp_path):
     """Isolated, no Salt, no checkout: every module that it needs is in it."""
     path = tmp_path / "clock"
-    path.write_bytes(package.program())
+    path.write_bytes(package.program("clock"))
     code = "import sys; sys.path.insert(0, sys.argv[1]); import spicegrants.host.clock as c; print(c.__file__)"
     done = subprocess.run(
         ["/usr/bin/python3", "-I", "-S", "-c", code, path], capture_output=True, text=True, check=False, cwd="/"

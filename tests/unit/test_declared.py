@@ -360,3 +360,33 @@ def test_sentences():
     report = {"layers": {"viewer": ["a", "b"]}, "grants": {"g": {"sudo": ["c"], "firewall": ["d"]}}}
     assert declared.sentences(report) == ["viewer: a", "viewer: b", "g: sudo: c", "g: firewall: d"]
     assert declared.sentences({}) == []
+
+
+# Passwords that Salt's storage for secrets holds
+
+
+def with_secrets(password, get):
+    data = changed(article(), vms__debianx__password=password)
+    return declared.with_secrets(data, get)["vms"]["debianx"]["password"]
+
+
+def test_a_password_is_asked_for_by_its_uri():
+    assert with_secrets("sdb://vault/spice?debianx", {"sdb://vault/spice?debianx": "s3cret"}.get) == "s3cret"
+
+
+@pytest.mark.parametrize("password", ["s3cret", {"file": "/root/x"}, 7, None])
+def test_nothing_else_is_asked_for(password):
+    assert with_secrets(password, lambda uri: pytest.fail("asked")) == password
+
+
+@pytest.mark.parametrize("answer", [None, 7, ["x"], "sdb://vault/x"])
+def test_a_password_that_is_not_there(answer):
+    """sdb.get gives back what it knows nothing of; that is no password."""
+    with pytest.raises(PolicyError, match="spice:vms:debianx:password: sdb has no text under this URI") as caught:
+        with_secrets("sdb://vault/x", lambda uri: answer)
+    assert "vault" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [None, [], "x", {"vms": None}, {"vms": ["x"]}, {"vms": {"a": None, "b": 1}}])
+def test_what_is_wrong_is_left_to_the_parser(data):
+    assert declared.with_secrets(data, lambda uri: pytest.fail("asked")) == data

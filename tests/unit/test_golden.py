@@ -12,7 +12,7 @@ import shutil
 import pytest
 import yaml
 
-from spicegrants import nftables, pillar, sudoers, viewer
+from spicegrants import calls, nftables, pillar, sudoers, viewer
 from spicegrants.compile import compile_policy
 from spicegrants.errors import Finding
 from spicegrants.files import File
@@ -23,6 +23,7 @@ from unit.build import Kernel, cvtsudoers, parsed, visudo
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 INPUTS = {"policy.yaml", "system.yaml", "previous.yaml"}
 LAUNCHER = b"#!/usr/bin/python3 -I\n"
+OPENER = b"#!/usr/bin/python3 -I\nPK"
 
 
 def cases():
@@ -41,6 +42,8 @@ def inventory(system, policy):
         frozenset(system.get("numeric_names", ())),
         {name: tuple(found) for name, found in system["addresses"].items()},
         {**authorities, **system.get("authorities", {})},
+        passwords=system.get("passwords", {}),
+        unconfinable=system.get("unconfinable", "there is no sandbox"),
         findings=tuple(Finding(path, message) for path, message in system.get("findings", {}).items()),
     )
 
@@ -56,12 +59,12 @@ def changes(wanted, before):
     programs = {path: viewer.Program(0, 0, 0o755) for path in wanted.policy.viewer.paths}
     if before is not None:
         kernel.load(nftables.plan(before, None).commands)
-        held = viewer.wanted_entries(before, LAUNCHER)
+        held = viewer.wanted_entries(before, LAUNCHER, OPENER)
         file = File(sudoers.render(before).encode(), sudoers.MODE)
         programs = {path: viewer.Program(0, before.gid, 0o750) for path in before.policy.viewer.paths}
     planned = [
         *nftables.plan(wanted, kernel.listing()).changes,
-        *viewer.plan(wanted, viewer.ViewerLive((), programs, held), LAUNCHER).changes,
+        *viewer.plan(wanted, viewer.ViewerLive((), programs, held), LAUNCHER, OPENER).changes,
         *sudoers.plan(wanted, file, lambda: parsed(sudoers.rules(before))).changes,
     ]
     return as_dict(planned)
@@ -78,9 +81,9 @@ def produced(case):
     }
     if wanted.findings:
         made["findings.txt"] = "".join(f"{finding}\n" for finding in wanted.findings)
-    for path, entry in viewer.wanted_entries(wanted, LAUNCHER).items():
+    for path, entry in viewer.wanted_entries(wanted, LAUNCHER, OPENER).items():
         parent, name = path.rsplit("/", 1)
-        if parent == sudoers.CONNECTIONS:
+        if parent == calls.CONNECTIONS:
             made[f"vms/{name}"] = entry.content.decode()
         elif parent == viewer.MENUS:
             made[f"menu/{name}.json"] = entry.content.decode()

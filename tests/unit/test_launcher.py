@@ -32,6 +32,12 @@ def test_the_menu_that_a_run_writes(desk):
     assert f"{viewer.MENUS}/" == "/etc/spice-grant/menu/"
 
 
+def test_a_confined_viewer_is_opened_by_the_opener(desk):
+    """As root, by the name of the vm alone, where the run that wrote the menu says so."""
+    desk.menu.write_bytes(viewer.wanted_entries(wanted(unconfinable=""), b"")[f"{viewer.MENUS}/1021"].content)
+    assert desk.opened() == ["-u", "root", "--", "/usr/local/lib/spice-grant/open", "debianx"]
+
+
 def test_several_are_listed_in_a_terminal(desk, capsys):
     desk.grants(**TWO)
     assert launcher.main([]) == 0
@@ -140,6 +146,33 @@ def test_without_such_a_program_it_is_said_what_to_do(icon, capsys):
     icon.grants(debianx=True)
     assert launcher.main([]) == 1
     assert "Run 'rviewer debianx' in a terminal" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "shown"),
+    [
+        (0, "", None),
+        (1, "rviewer: debianx cannot be opened: it is locked\n", "debianx cannot be opened: it is locked"),
+        (3, "lecture\nrviewer: the console cannot be opened: why\n", "the console cannot be opened: why"),
+        (1, "sudo: 3 incorrect password attempts\n", None),
+        (4, "rviewer: the viewer ended with 1\n", None),
+    ],
+)
+def test_what_the_opener_says_is_shown_on_the_desktop(icon, monkeypatch, code, stderr, shown):
+    """There is no terminal in which sudo could say it."""
+    icon.programs.update({"zenity": "/usr/bin/zenity", "ssh-askpass": "/usr/bin/ssh-askpass"})
+    icon.menu.write_bytes(viewer.wanted_entries(wanted(unconfinable=""), b"")[f"{viewer.MENUS}/1021"].content)
+    run = icon.run
+
+    def answered(command, **options):
+        done = run(command, **options)
+        return subprocess.CompletedProcess(command, code, "", stderr) if command[0] == launcher.SUDO else done
+
+    monkeypatch.setattr(launcher.subprocess, "run", answered)
+    assert launcher.main([]) == code
+    sudo, *dialogs = icon.dialogs
+    assert sudo == [launcher.SUDO, "-A", "-u", "root", "--", "/usr/local/lib/spice-grant/open", "debianx"]
+    assert [dialog[-1] for dialog in dialogs] == ([] if shown is None else [f"--text={shown}"])
 
 
 def test_a_console_without_password_needs_no_such_program(icon):

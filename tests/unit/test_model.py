@@ -83,7 +83,7 @@ def test_the_pillar_of_a_policy_is_plain():
             "myself-debianx": {"user": "myself", "vm": "debianx"},
             "mybro-leaptest": {"user": "mybro", "vm": "leaptest", "nopasswd": True},
         },
-        "viewer": {"path": ["/usr/bin/remote-viewer"], "group": "spicegrp", "confine": False},
+        "viewer": {"path": ["/usr/bin/remote-viewer"], "group": "spicegrp", "confine": "auto"},
         "firewall": {"backend": "auto", "guard": "everywhere"},
         "time": {"horizon": "30d", "longest_loan": "8h"},
     }

@@ -52,6 +52,9 @@ UNSEEN = {
     "port of two vms, the host of one server is the address of the other",
     "port that is a fraction",  # 20002.0, an integer to JSON
     "group that is the viewer's",
+    "allowed where viewers are not confined",
+    "password of a vm where viewers are not confined",
+    "password in a file where viewers are not confined",
     "schedule without a zone anywhere",
     "date that is both in except and in also",
     "range of dates that overlaps one in except",

@@ -2,13 +2,14 @@
 
 import pytest
 
-from spicegrants import sudoers
+from spicegrants import calls, sudoers
 from spicegrants.access import Access
+from spicegrants.calls import Rule
 from spicegrants.errors import PolicyError
 from spicegrants.files import Directory, File, Other
+from spicegrants.foreign import foreign
 from spicegrants.inventory import Account
-from spicegrants.sudoers import Rule
-from unit.build import VIEWER, inventory, parsed, policy, wanted
+from unit.build import VIEWER, cvtsudoers, inventory, parsed, wanted
 
 URI = "spice://mysrv.anraconc.de?tls-port=20002"
 FILE = "/etc/spice-grant/vms/debianx.vv"
@@ -33,7 +34,7 @@ def words(planned):
 
 
 def test_two_exact_rules_for_each_viewer():
-    found = sudoers.calls(policy(viewer={"path": [VIEWER, "/opt/bin/remote-viewer"]}), "myself", "debianx", True)
+    found = calls.calls(wanted({"viewer": {"path": [VIEWER, "/opt/bin/remote-viewer"]}}), "myself", "debianx", True)
     assert found == [
         Rule("myself", "spicegrp", viewer, argument, True)
         for viewer in (VIEWER, "/opt/bin/remote-viewer")
@@ -46,7 +47,7 @@ def test_two_exact_rules_for_each_viewer():
 @pytest.mark.parametrize("vm", ["debainx", "", "mysrv"])
 def test_rules_for_an_unknown_vm(vm):
     with pytest.raises(PolicyError, match="no vm"):
-        sudoers.calls(policy(), "myself", vm)
+        calls.calls(wanted(), "myself", vm)
 
 
 def test_the_file_asks_for_a_password_where_the_grant_does():
@@ -205,3 +206,69 @@ def test_accesses_name_the_user_and_not_his_group():
     assert {rule.user for rule in sudoers.rules(compiled)} == {"myself", "mybro"}
     assert "%family" not in sudoers.render(compiled)
     assert Access("myself", 1021, "debianx", ("everyone",)) in compiled.accesses
+
+
+# Confined
+
+
+def confined(changes=None, previous=()):
+    return wanted(changes, previous, unconfinable="")
+
+
+def test_one_exact_rule_as_root():
+    (rule,) = calls.calls(confined(), "myself", "debianx")
+    assert rule == Rule("myself", "", calls.OPENER, "debianx") and rule.confined
+    assert rule.call == ["-u", "root", calls.OPENER, "debianx"]
+    assert f"myself ALL=(root) PASSWD: NOSETENV: {calls.OPENER} debianx" in sudoers.render(confined()).splitlines()
+
+
+@pytest.mark.parametrize("setting", ["auto", True, False])
+@pytest.mark.parametrize("unconfinable", ["", "there is no /usr/bin/bwrap"])
+def test_what_is_chosen(setting, unconfinable):
+    """Confined wherever that is not refused and possible; insisted on where it is not, nothing is opened."""
+    made = wanted({"viewer": {"confine": setting}}, unconfinable=unconfinable)
+    assert made.confined is (setting is not False and not unconfinable)
+    if setting is True and unconfinable:
+        assert made.accesses == () and [finding.path for finding in made.findings] == ["spice:viewer:confine"]
+    else:
+        assert made.accesses and made.findings == ()
+        assert {rule.confined for rule in sudoers.rules(made)} == {made.confined}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_from_one_form_to_the_other(there):
+    before, after = (confined(), wanted()) if there else (wanted(), confined())
+    said = [what for what, _ in words(plan(after, before))]
+    assert any(what.startswith("lets myself open debianx confined") for what in said) is not there
+    assert ("no longer lets myself open debianx confined" in said) is there
+    assert plan(after, after) == sudoers.SudoPlan((), None)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "myself ALL=(ALL) NOSETENV: /usr/local/lib/spice-grant/open debianx",
+        "myself ALL=(root:spicegrp) NOSETENV: /usr/local/lib/spice-grant/open debianx",
+        "myself ALL=(root, mybro) NOSETENV: /usr/local/lib/spice-grant/open debianx",
+        "myself ALL=(root) NOSETENV: /usr/local/lib/spice-grant/open",
+        "myself ALL=(root) /usr/local/lib/spice-grant/open debianx",
+        "myself ALL=(root) NOSETENV: /usr/local/lib/spice-grant/open *",
+        "myself ALL=(root) NOSETENV: /usr/local/lib/spice-grant/open debianx leaptest",
+        "myself ALL=(root) NOSETENV: /usr/bin/remote-viewer -- /etc/spice-grant/vms/debianx.vv",
+        "%myself ALL=(root) NOSETENV: /usr/local/lib/spice-grant/open debianx",
+    ],
+)
+def test_what_is_close_to_it_is_none_of_ours(rule, sudo_tools):
+    granted = sudoers.rules(confined())
+    assert not set(sudoers.parse(cvtsudoers(rule + "\n"))) & set(granted)
+    found = foreign(cvtsudoers(rule + "\n"), granted, [VIEWER, calls.OPENER])
+    assert len(found) == 1
+
+
+def test_mutants_of_the_openers_call_are_not_granted():
+    granted = [rule.call for rule in sudoers.rules(confined())]
+    for rule in sudoers.rules(confined()):
+        mutants = calls.mutants(rule, 1)
+        assert len({what for what, _ in mutants}) == len(mutants) >= 12
+        assert len({tuple(call) for _, call in mutants}) == len(mutants)
+        assert not [call for _, call in mutants if call in granted]

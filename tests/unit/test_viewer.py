@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from spicegrants import sudoers, viewer
+from spicegrants import calls, viewer
 from spicegrants.compile import compile_policy
 from spicegrants.files import Directory, File, Link, Other, difference
 from spicegrants.inventory import Account
@@ -84,6 +84,32 @@ def test_connection_file_without_certificate_and_subject():
     assert {"ca", "host-subject", "password", "port"}.isdisjoint(key_file(viewer.connection_text(wanted(), "debianx")))
 
 
+SECRET = {"vms__debianx__password": "s3cret"}
+
+
+def test_a_password_is_in_a_confined_viewers_connection_file_only():
+    assert "password=s3cret" in viewer.connection_text(wanted(SECRET, unconfinable=""), "debianx")
+    assert "s3cret" not in repr(wanted(SECRET, unconfinable=""))
+    open_anyway = wanted(SECRET)
+    assert [access.vm for access in open_anyway.accesses] == ["leaptest"]
+    assert [finding.path for finding in open_anyway.findings] == ["spice:vms:debianx:password"]
+    assert "password" not in viewer.connection_text(open_anyway, "debianx")
+
+
+def test_a_password_in_a_file_that_cannot_be_read():
+    """Whoever read the files has reported it; nobody is asked for a password that users do not know."""
+    named = {"vms__debianx__password": {"file": "/root/secret"}}
+    assert [access.vm for access in wanted(named, unconfinable="").accesses] == ["leaptest"]
+    found = wanted(named, unconfinable="", passwords={"debianx": "s3cret"})
+    assert "password=s3cret" in viewer.connection_text(found, "debianx") and "s3cret" not in repr(found)
+
+
+def test_another_password_is_no_word_of_the_plan():
+    before, after = (wanted({"vms__debianx__password": text}, unconfinable="") for text in ("s3cret", "0ther"))
+    planned = viewer.plan(after, viewer.ViewerLive((), {}, viewer.wanted_entries(before, LAUNCHER)), LAUNCHER)
+    assert words(planned) == [(f"rewrites {VMS}/debianx.vv", ("myself-debianx",))]
+
+
 def test_menu():
     compiled = wanted({"grants__more": {"user": "myself", "vm": "leaptest", "nopasswd": True}})
     mine = [access for access in compiled.accesses if access.uid == 1021]
@@ -139,7 +165,7 @@ def test_entries_let_nobody_read_what_is_not_his():
 
 
 def test_parents_come_first():
-    paths = list(viewer.wanted_entries(wanted(), LAUNCHER))
+    paths = list(viewer.wanted_entries(wanted(unconfinable=""), LAUNCHER))
     assert paths == viewer.paths(wanted())
     for place, path in enumerate(paths):
         assert not [later for later in paths[place:] if path.startswith(f"{later}/")]
@@ -294,4 +320,4 @@ def test_a_user_with_another_uid_has_another_menu():
 
 
 def test_paths_of_connection_files():
-    assert sudoers.connection_file("debianx") == f"{VMS}/debianx.vv"
+    assert calls.connection_file("debianx") == f"{VMS}/debianx.vv"

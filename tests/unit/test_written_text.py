@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spicegrants import pillar, sudoers, viewer
+from spicegrants import calls, pillar, sudoers, viewer
 from spicegrants.compile import compile_policy
 from spicegrants.errors import PolicyError
 from spicegrants.host import sudo
@@ -21,7 +21,7 @@ from unit.strategies import accounts, dotted, hostile, hosts, lines, names, path
 
 pytestmark = pytest.mark.usefixtures("sudo_tools")
 
-KEYS = ["type", "host", "tls-port", "title", "secure-channels", "ca", "host-subject"]
+KEYS = ["type", "host", "tls-port", "title", "secure-channels", "ca", "host-subject", "password"]
 
 
 def check_sudoers(compiled):
@@ -56,25 +56,29 @@ def check_files(compiled):
     entries = viewer.wanted_entries(compiled, b"")
     consoles = {}
     for path, entry in entries.items():
-        if path.startswith(sudoers.CONNECTIONS + "/"):
+        if path.startswith(calls.CONNECTIONS + "/"):
             fields = key_file(entry.content.decode())
-            vm = policy.vms[path[len(sudoers.CONNECTIONS) + 1 : -len(".vv")]]
+            vm = policy.vms[path[len(calls.CONNECTIONS) + 1 : -len(".vv")]]
             assert [key for key in KEYS if key in fields] == list(fields)
             assert (fields["title"], fields["host"]) == (vm.name, policy.servers[vm.server].host)
             assert (fields["tls-port"], fields["type"], fields["secure-channels"]) == (str(vm.tls_port), "spice", "all")
             assert fields.get("host-subject") == vm.host_subject
+            secret = vm.password or compiled.inventory.passwords.get(vm.name)
+            assert fields.get("password") == (secret if compiled.confined else None)
             assert fields.get("ca") == compiled.inventory.authorities.get(vm.server)
             assert (entry.mode, entry.gid, entry.uid) == (0o640, compiled.gid, 0)
         elif path.startswith(viewer.MENUS + "/"):
             menu = json.loads(entry.content)
-            assert (menu["group"], menu["viewer"]) == (policy.viewer.group, policy.viewer.paths[0])
+            direct = {"group": policy.viewer.group, "viewer": policy.viewer.paths[0]}
+            start = {key: value for key, value in menu.items() if key != "consoles"}
+            assert start == ({"opener": calls.OPENER} if compiled.confined else direct)
             consoles[int(path.rpartition("/")[2])] = menu["consoles"]
             assert (entry.mode, entry.gid, entry.reader) == (0o640, 0, int(path.rpartition("/")[2]))
     may = {}
     for access in compiled.accesses:
         windows = compiled.times(access).opened
         may.setdefault(access.uid, {})[access.vm] = {
-            "file": f"/etc/spice-grant/vms/{access.vm}.vv",
+            **({} if compiled.confined else {"file": f"/etc/spice-grant/vms/{access.vm}.vv"}),
             "password": not access.nopasswd,
             "grants": list(access.grants),
             "windows": None if windows == ALWAYS else " ".join(f"{start}-{end}" for start, end in windows),
@@ -211,7 +215,7 @@ def test_mutants_are_not_granted():
     compiled = wanted({"viewer": {"path": ["/usr/bin/remote-viewer", "/opt/bin/remote-viewer"]}})
     granted = [rule.call for rule in sudoers.rules(compiled)]
     for rule in sudoers.rules(compiled):
-        mutants = sudoers.mutants(rule, 65535)
+        mutants = calls.mutants(rule, 65535)
         assert len(mutants) >= 12
         assert len({what for what, _ in mutants}) == len(mutants)
         for _, call in mutants:

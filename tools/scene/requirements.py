@@ -6,9 +6,12 @@ import shutil
 from scene.machine import ROOT_PATH
 
 PACKAGES = {
+    "bwrap": "bubblewrap",
     "debootstrap": "debootstrap",
     "systemd-nspawn": "systemd-container",
     "Xvfb": "xvfb",
+    "convert": "imagemagick",
+    "gcc": "gcc",
     "import": "imagemagick",
     "ip": "iproute2",
     "nft": "nftables",
@@ -23,9 +26,12 @@ PACKAGES = {
     "ss": "iproute2",
     "useradd": "passwd",
     "visudo": "sudo",
+    "weston": "weston",
+    "weston-screenshooter": "weston",
     "xauth": "xauth",
     "xdotool": "xdotool",
     "xmessage": "x11-utils",
+    "xsettingsd": "xsettingsd",
     "xwininfo": "x11-utils",
 }
 

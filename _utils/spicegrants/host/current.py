@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import time
 
-from spicegrants import alarm, boot, decide, moments, store, sudoers, viewer
+from spicegrants import alarm, boot, calls, decide, moments, store, sudoers, viewer
 from spicegrants.compile import Wanted, compile_policy
 from spicegrants.errors import SystemFault
 from spicegrants.files import Directory, File, Link, Other
-from spicegrants.host import accounts, disk, resolve, run, sockets
+from spicegrants.host import accounts, confinement, disk, resolve, run, sockets
 from spicegrants.inventory import Inventory
 from spicegrants.model import Policy
 from spicegrants.plan import Change
 
 # Where runs write beside what is not theirs; from directories that are theirs alone, all that does not belong goes.
-_WRITTEN = (store.PATH, sudoers.PATH, viewer.LAUNCHER, viewer.DESKTOP, *boot.PATHS, *alarm.PATHS)
+_WRITTEN = (store.PATH, sudoers.PATH, viewer.LAUNCHER, viewer.DESKTOP, calls.OPENER, *boot.PATHS, *alarm.PATHS)
 _SHARED = {parent for path in _WRITTEN for parent in (os.path.dirname(path), os.path.dirname(os.path.dirname(path)))}
 
 
@@ -109,7 +109,11 @@ def compiled(policy: Policy | None = None, kept: store.Stored | None = None, day
     authorities, unread = resolve.authorities(policy)
     leaving = store.leaving(kept)
     sessions = frozenset(connection.door for connection in sockets.connections()) if leaving else frozenset()
-    findings = (*unresolved, *unread)
-    inventory = Inventory(found_users, found_groups, numeric, addresses, authorities, sessions, findings)
+    passwords, unusable = resolve.passwords(policy)
+    findings = (*unresolved, *unread, *unusable)
+    # Not tried where it does not matter.
+    unconfinable = "" if policy.viewer.confine is False else confinement.hindrance()
+    known = (found_users, found_groups, numeric, addresses, authorities, passwords)
+    inventory = Inventory(*known, sessions, unconfinable, findings)
     day = day or kept.day or today()
     return compile_policy(policy, inventory, kept.accesses, leaving, kept.temporary, int(time.time()), day)

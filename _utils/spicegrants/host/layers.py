@@ -12,7 +12,7 @@ from spicegrants.compile import Wanted
 from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.host import clock, current, heap, lock
 from spicegrants.model import Policy
-from spicegrants.notes import notes
+from spicegrants.notes import confinement, notes
 from spicegrants.plan import as_dict, merge
 from spicegrants.store import Stored
 
@@ -70,7 +70,7 @@ class Layers(NamedTuple):
                 applied, failed = self._apply(wanted, chosen)
                 changes = merge([policy_changes, *(plans[layer] for layer in applied)])
                 errors += [*failed, *_afterwards()]
-        return {"changes": changes, "errors": errors, "warnings": [*warnings, *notes(wanted)]}
+        return {"changes": changes, "errors": errors, "warnings": [*warnings, *notes(wanted), *confinement(wanted)]}
 
     def remove(self, test: bool) -> dict[str, Any]:
         """Take all layers away, the guard last, and then forget what is stored."""

@@ -1,16 +1,19 @@
-"""Reads the files of this package itself, for the program that is made of them."""
+"""Reads the files of this package itself, for the programs that are made of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import spicegrants
-from spicegrants import alarm
+from spicegrants import application
 from spicegrants.errors import SystemFault
 
 
-def program() -> bytes:
-    """Return the clock's program, made of the package as it is on this machine.
+def program(module: str) -> bytes:
+    """Return a program made of the package as it is on this machine.
+
+    module
+        The one of ``spicegrants.host`` that it runs.
 
     Raises :class:`~spicegrants.errors.SystemFault` if a file cannot be read.
     """
@@ -24,4 +27,4 @@ def program() -> bytes:
         }
     except OSError as error:
         raise SystemFault(f"the files of this package cannot be read: {error}") from error
-    return alarm.archive(sources)
+    return application.archive(sources, module)

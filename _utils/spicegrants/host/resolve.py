@@ -1,4 +1,4 @@
-"""Resolves the names of servers, and reads the certificates that consoles are verified with."""
+"""Resolves the names of servers, and reads the certificates that consoles are verified with, and their passwords."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from spicegrants import names
 from spicegrants.errors import Finding, SystemFault
+from spicegrants.files import File
 from spicegrants.host import disk
 from spicegrants.model import Policy
 
@@ -66,3 +67,35 @@ def authorities(policy: Policy) -> tuple[dict[str, str], list[Finding]]:
                 continue
         found[server.name] = text
     return found, findings
+
+
+def passwords(policy: Policy) -> tuple[dict[str, str], list[Finding]]:
+    """Return by vm the passwords that stand in files of root's which nobody else can read."""
+    found: dict[str, str] = {}
+    findings = []
+    for vm in policy.vms.values():
+        if vm.password_file is None:
+            continue
+        try:
+            entry = disk.read(vm.password_file)
+            complaint = _file_complaint(entry)
+            text = "" if complaint else entry.content.decode("utf-8", "replace").rstrip("\n")
+            complaint = complaint or names.password(text)
+        except SystemFault as error:
+            complaint = str(error)
+        if complaint:
+            message = f"{vm.password_file} {complaint}: the console stays closed"
+            findings.append(Finding(f"spice:vms:{vm.name}:password", message))
+        else:
+            found[vm.name] = text
+    return found, findings
+
+
+def _file_complaint(entry) -> str | None:
+    if entry is None:
+        return "is not on this machine"
+    if not isinstance(entry, File):
+        return "is no regular file"
+    if entry.uid != 0 or entry.mode & 0o077 or entry.reader is not None:
+        return "can be read by others than root"
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +10,9 @@ from typing import Any
 from spicegrants import sudoers
 from spicegrants.errors import CommandFailed, SystemFault
 from spicegrants.files import Directory, File
-from spicegrants.host import disk, run
+from spicegrants.host import disk, mounts, run
 
 MAIN = "/etc/sudoers"
-_NEW_MOUNTS = 0x00020000
-_RECURSIVE_PRIVATE = 16384 | 262144
-_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
 
 
 def tree(ours: str | None = None) -> dict[str, Any]:
@@ -63,13 +59,11 @@ def _staged(text: str, command: list[str]) -> str:
         raise SystemFault(f"there is no directory {directory}: is sudo installed?")
     copies = _copies(directory)
     copies[os.path.basename(sudoers.PATH)] = (text.encode(), 0o440, 0, 0)
-    libc = ctypes.CDLL(None, use_errno=True)
 
     def staged() -> str:
         try:
-            _system_call(libc.unshare(_NEW_MOUNTS))
-            _system_call(libc.mount(b"none", b"/", None, _RECURSIVE_PRIVATE, None))
-            _system_call(libc.mount(b"tmpfs", directory.encode(), b"tmpfs", _NOSUID_NODEV_NOEXEC, b"mode=0755"))
+            mounts.own_namespace()
+            mounts.in_memory(directory)
             for name, (content, mode, uid, gid) in copies.items():
                 descriptor = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with open(descriptor, "wb") as stream:
@@ -106,12 +100,6 @@ def _copies(directory: str) -> dict[str, tuple[bytes, int, int, int]]:
         except OSError as error:
             raise SystemFault(f"{path} cannot be read: {error}") from error
     return copies
-
-
-def _system_call(result: int) -> None:
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
 
 
 def included(whole: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ import functools
 import pwd
 from collections.abc import Callable, Iterable, Mapping
 
-from spicegrants import sudoers
+from spicegrants import calls
 from spicegrants.bystanders import Obstacle
 from spicegrants.compile import Wanted
 from spicegrants.decide import decide
@@ -75,20 +75,20 @@ def attempts(wanted: Wanted, users: Iterable[Account], vms: Iterable[str], refus
     for user in users:
         starts = tuple(path for path in policy.viewer.paths if probe.starts(user, path))
         for vm in vms:
-            calls, mutants = _asked(wanted, user.name, vm)
+            asked, refusable = _asked(wanted, user.name, vm)
             with_group, own = outcomes(user, wanted.gid, vm), outcomes(user, user.gid, vm)
             met = obstacles(user, vm, with_group)
-            yield user.name, vm, Attempt(with_group, own, calls, mutants, starts, met)
+            yield user.name, vm, Attempt(with_group, own, asked, refusable, starts, met)
 
 
 def _asked(wanted: Wanted, user: str, vm: str) -> tuple[dict[str, bool], dict[str, bool]]:
     """Ask sudo for the calls that a grant means and, where there is one, for calls close to them."""
-    rules = sudoers.calls(wanted.policy, user, vm)
-    calls = {" ".join(rule.call): sudo.allows(user, rule.call) for rule in rules}
-    mutants = {}
+    rules = calls.calls(wanted, user, vm)
+    asked = {" ".join(rule.call): sudo.allows(user, rule.call) for rule in rules}
+    refusable = {}
     if decide(wanted, user, vm, wanted.now).open:
         other_port = 1 if wanted.policy.vms[vm].tls_port != 1 else 2
         for rule in rules:
-            for what, call in sudoers.mutants(rule, other_port):
-                mutants[f"{what}: {' '.join(call)}"] = sudo.allows(user, call)
-    return calls, mutants
+            for what, call in calls.mutants(rule, other_port):
+                refusable[f"{what}: {' '.join(call)}"] = sudo.allows(user, call)
+    return asked, refusable

@@ -1,0 +1,188 @@
+"""The opener: started by sudo for a user, it starts the viewer on one console, confined, if he may open that now.
+
+Nothing that the user says is believed: of his environment only the name of a display and of a language are used, and
+what they name is looked at with his own rights. Whatever cannot be told opens nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import json
+import os
+import pwd
+import resource
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from spicegrants import names, opening, sandbox, store, xauth
+from spicegrants.errors import SpiceGrantError, SystemFault
+from spicegrants.host import confinement, disk, mounts, run, session
+from spicegrants.inventory import Account
+from spicegrants.model import Policy
+
+# Exit codes. That of a viewer that ended by itself with an error is not passed on.
+ENDED, REFUSED, WRONG_USAGE, IMPOSSIBLE, FAILED = range(5)
+_UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+# What a user may have set to hinder root's work; and no core file: there may be a password in it. One byte is a limit
+# that the kernel heeds also where it hands cores to a program.
+_LIMITS = {
+    resource.RLIMIT_AS: _UNLIMITED,
+    resource.RLIMIT_CPU: _UNLIMITED,
+    resource.RLIMIT_DATA: _UNLIMITED,
+    resource.RLIMIT_FSIZE: _UNLIMITED,
+    resource.RLIMIT_STACK: (8 * 2**20, resource.RLIM_INFINITY),
+    resource.RLIMIT_NOFILE: (1024, 4096),
+    resource.RLIMIT_CORE: (1, 1),
+}
+
+
+def main() -> int:
+    """Do it; return the exit code. What hinders it is said in one line on standard error."""
+    try:
+        if os.getresuid() != (0, 0, 0):
+            raise SystemFault("this is for sudo to start")
+        _clean()
+        arguments = sys.argv[1:]
+        if len(arguments) != 1 or names.object_name(arguments[0]):
+            return _said(WRONG_USAGE, "usage: open NAME, through sudo")
+        account, gid, policy, complaint = _asked(arguments[0], dict(os.environ))
+        if complaint:
+            return _said(REFUSED, f"{arguments[0]} cannot be opened: {complaint}")
+        return _open(arguments[0], account, gid, policy, dict(os.environ))
+    except (SpiceGrantError, OSError, ValueError) as error:
+        return _said(IMPOSSIBLE, f"the console cannot be opened: {error}")
+
+
+def _said(code: int, message: str) -> int:
+    line = "".join(character if character.isprintable() else " " for character in message)
+    # Standard error may be closed, or full.
+    with contextlib.suppress(OSError):
+        os.write(2, f"rviewer: {line}\n".encode())
+    return code
+
+
+def _clean() -> None:
+    """Give up what came from the user's processes: descriptors, limits, signals, timers, mask, directory."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+    for limit, values in _LIMITS.items():
+        # In a container root may lack the right to raise what somebody had limited.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(limit, values)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0o022)
+    os.chdir("/")
+
+
+def _asked(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Policy, str | None]:
+    """Return who asks, the viewer's GID, the policy, and why he may not open it, if he may not."""
+    uid = environment.get("SUDO_UID", "")
+    if not (uid.isascii() and uid.isdigit() and int(uid) > 0):
+        raise SystemFault("it is not sudo that started this for a user")
+    stored = store.load(disk.read_text(store.PATH))
+    if stored.policy is None:
+        raise SystemFault(f"there is no {store.PATH}: run state.apply spice")
+    try:
+        entry = pwd.getpwuid(int(uid))
+        gid = grp.getgrnam(stored.policy.viewer.group).gr_gid
+    except (KeyError, OverflowError) as error:
+        raise SystemFault(f"account or group is not known: {error}") from error
+    account = Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    return account, gid, stored.policy, opening.refusal(stored, gid, account, vm, int(time.time()))
+
+
+def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapping[str, str]) -> int:
+    mounts.own_namespace()
+    desktop = _staged(account, gid, environment, policy.vms[vm].allow)
+    layout = confinement.layout()
+    options = [f"--spice-shared-dir={desktop.shared}"] if desktop.shared else []
+    program = [policy.viewer.paths[0], *options, "--", f"{sandbox.CONNECTIONS}/{vm}.vv"]
+    made = sandbox.command(layout, desktop, account.uid, gid, program, vm)
+    code = _run(made, sandbox.environment(account.uid, account.name, desktop))
+    if code is None:
+        trial = sandbox.command(layout, desktop, account.uid, gid, [sandbox.SETPRIV, "--version"], vm)
+        raise SystemFault(f"no sandbox can be made: {' '.join(run.attempt(trial).stderr.split())[:200]}")
+    return ENDED if code == 0 else _said(FAILED, f"the viewer ended with {code}")
+
+
+def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: Sequence[str]) -> sandbox.Session:
+    """Put what the viewer gets of the user's desktop where only root, and then the viewer, can see it."""
+    home = pwd.getpwuid(account.uid).pw_dir
+    display = xauth.display_number(environment.get("DISPLAY", ""))
+    wayland = sandbox.wayland_socket(environment.get("WAYLAND_DISPLAY", ""))
+    paths = {name: (path, stat.S_IFSOCK) for name, path in _sockets(account.uid, display, wayland).items()}
+    if sandbox.FILES in allow:
+        paths[sandbox.FILES] = (f"{home}/{sandbox.SHARED}", stat.S_IFDIR)
+    found, content = session.look(account, paths, environment.get("XAUTHORITY") or f"{home}/.Xauthority")
+    wayland = wayland if sandbox.WAYLAND in found else None
+    display = display if sandbox.DISPLAY in found and wayland is None else None
+    if (display, wayland) == (None, None):
+        raise SystemFault("there is no desktop of this machine: neither DISPLAY nor WAYLAND_DISPLAY names one")
+    mounts.in_memory(sandbox.STAGE)
+    for name, descriptor in found.items():
+        if name == sandbox.FILES:
+            os.mkdir(f"{sandbox.STAGE}/{name}")
+            mounts.bind_data(descriptor, f"{sandbox.STAGE}/{name}")
+        else:
+            _put(name, b"", gid)
+            mounts.bind(descriptor, f"{sandbox.STAGE}/{name}")
+        os.close(descriptor)
+    cookie = xauth.cookie(content, display, socket.gethostname()) if display is not None else None
+    if cookie is not None:
+        _put(sandbox.COOKIE, cookie, gid)
+    sounds = tuple(name for name in sandbox.SOUND if name in found)
+    shared = sandbox.shared_directory(account.name) if sandbox.FILES in found else None
+    return sandbox.Session(display, wayland, cookie is not None, sounds, shared, sandbox.locale(environment))
+
+
+def _sockets(uid: int, display: str | None, wayland: str | None) -> dict[str, str]:
+    """Return where the sockets of a desktop lie, if there are any, by what they are staged as."""
+    runtime = f"/run/user/{uid}"
+    found = {name: f"{runtime}/{path}" for name, path in sandbox.SOUND.items()}
+    if wayland is not None:
+        found[sandbox.WAYLAND] = f"{runtime}/{wayland}"
+    if display is not None:
+        found[sandbox.DISPLAY] = f"/tmp/.X11-unix/X{display}"  # noqa: S108 - where X servers have them
+    return found
+
+
+def _put(name: str, content: bytes, gid: int) -> None:
+    """Write a file that the viewer can read and nobody else."""
+    descriptor = os.open(f"{sandbox.STAGE}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb") as stream:
+        os.fchown(descriptor, 0, gid)
+        os.fchmod(descriptor, 0o640)
+        stream.write(content)
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> int | None:
+    """Run a sandbox in a session of its own until it ends; return its program's exit code, ``None`` if none ran."""
+    reading, writing = os.pipe()
+    with open(reading, "rb") as status:
+        process = subprocess.Popen(
+            [command[0], "--json-status-fd", str(writing), *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=dict(environment),
+            cwd="/",
+            pass_fds=(writing,),
+            start_new_session=True,
+        )
+        os.close(writing)
+        said = [json.loads(line) for line in status]
+        process.wait()
+    return next((entry["exit-code"] for entry in said if "exit-code" in entry), None)

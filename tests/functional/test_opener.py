@@ -1,0 +1,388 @@
+"""The opener, called by users through the real sudo; in the viewer's place is a witness that tells what it sees."""
+
+import pytest
+
+from functional.confined import (
+    ANYTHING,
+    DISPLAY,
+    EVERYWHERE,
+    ON_X,
+    OPENER,
+    SOCKET,
+    WITNESS,
+    Witnesses,
+    pillar,
+    prepare,
+    serve,
+    site_rule,
+)
+from functional.office import STATE
+from functional.test_sudo import DANGEROUS, SITES
+from scene import need
+
+need("bwrap", "xauth")
+PILLAR = pillar()
+__all__ = ["prepare"]
+REFUSED, WRONG_USAGE, IMPOSSIBLE, FAILED = 1, 2, 3, 4
+
+
+@pytest.fixture
+def desk(looked_at):
+    """Users who open consoles, and what the viewers of those tell."""
+    heard = Witnesses(looked_at)
+    yield heard
+    heard.stop()
+
+
+@pytest.fixture
+def anything(looked_at):
+    """A site whose own rule lets everybody call the opener with anything: only the opener can refuse."""
+    with site_rule(looked_at, ANYTHING):
+        yield
+
+
+# What a viewer is
+
+
+def test_a_granted_viewer_runs_in_a_sandbox(desk, looked_at):
+    """As the user with the viewer's group and nothing else: no privileges, no descriptors, nothing to write or run."""
+    looked_at.client.write("/home/myself/.config/gtk-3.0/settings.ini", "[Settings]\n", owner="myself")
+    done, seen = desk.open("myself", env={**ON_X, "LANG": EVERYWHERE})
+    assert (done.returncode, done.stderr.count("rviewer:")) == (0, 0)
+    gid = looked_at.gid()
+    assert seen["ids"] == [[1021] * 3, [gid] * 3, []]
+    assert (seen["bounding"], seen["no new privileges"], seen["umask"], seen["cwd"]) == ([], 1, 0o022, "/")
+    assert seen["argv"] == [WITNESS, "--", "/etc/spice-grant/vms/debianx.vv"]
+    assert seen["descriptors"] == {"0": "null", "1": "null", "2": "null"}
+    assert sorted(seen["writable"]) == [f"/dev/{name}" for name in ("full", "null", "random", "urandom", "zero")]
+    assert seen["users"] == [SOCKET]
+    assert (seen["consoles"], seen["displays"], seen["runtime"]) == (["debianx.vv"], [f"X{DISPLAY}"], [])
+    assert (seen["proc"], seen["handlers"], seen["node"]) == (False, [], "client")
+    assert seen["env"]["LANG"] == EVERYWHERE
+
+
+def test_what_the_user_offers_of_his_environment_does_not_arrive(desk):
+    """sudo drops it, and the opener makes a new one."""
+    _, plain = desk.open("myself")
+    offered = {**DANGEROUS, **ON_X, "XDG_RUNTIME_DIR": "/home/myself", "LC_ALL": "../../home/myself"}
+    _, seen = desk.open("myself", env=offered)
+    assert seen["env"] == plain["env"]
+    assert set(seen["env"]) - {"XAUTHORITY", "PWD"} == {
+        *("PATH", "HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "DISPLAY", "GDK_BACKEND", "LANG"),
+        *("DBUS_SESSION_BUS_ADDRESS", "DBUS_SYSTEM_BUS_ADDRESS", "NO_AT_BRIDGE", "GSETTINGS_BACKEND"),
+        *("GIO_USE_VFS", "GIO_USE_VOLUME_MONITOR", "GTK_USE_PORTAL"),
+    }
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_the_sites_own_defaults_change_nothing(desk, looked_at, site):
+    """Whose password is asked for, and what the viewer is given, stays; nobody can add a variable."""
+    with site_rule(looked_at, SITES[site]):
+        done, seen = desk.open("myself", env={**DANGEROUS, **ON_X})
+        assert seen is not None, done
+        assert not set(seen["env"]) & (set(DANGEROUS) - {"DBUS_SESSION_BUS_ADDRESS"})
+        assert seen["env"]["DBUS_SESSION_BUS_ADDRESS"] == "disabled:" and seen["ids"][0] == [1021] * 3
+        assert desk.open("myself", password=None)[1] is None
+        assert "not allowed" in desk.call("myself", "LD_PRELOAD=/home/myself/x.so", OPENER, "debianx").stderr
+
+
+_ODD = """
+import os, resource, signal, sys
+os.mkdir("/tmp/odd-%d" % os.getpid()); os.chdir("/tmp/odd-%d" % os.getpid()); os.rmdir(os.getcwd())
+for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    try:
+        signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError):
+        pass
+signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM, signal.SIGUSR1, signal.SIGALRM})
+resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_NOFILE, (512, 1024))
+os.umask(0)
+evil = os.open("/home/mybro/evil.so", os.O_RDONLY)
+for number in (1, 2, 3, 5, 200) if "standard" in sys.argv[1] else (3, 5, 200):
+    os.dup2(evil, number)
+if "closed" in sys.argv[1]:
+    os.closerange(1, 3)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("how", ["more", "standard", "closed"])
+def test_what_a_process_of_the_user_was_like_does_not_matter(desk, looked_at, how):
+    """Signals ignored and blocked, limits, umask, a directory that is gone, descriptors open, odd or closed."""
+    looked_at.client.write("/home/mybro/evil.so", "x", mode=0o666, owner="mybro")
+    wrapper = ["/usr/bin/python3", "-IS", "-c", _ODD, how]
+    done, seen = desk.open("mybro", "leaptest", wrapper=wrapper, password=None)
+    assert seen is not None, done
+    assert seen["descriptors"] == {"0": "null", "1": "null", "2": "null"}
+    assert (seen["blocked"], seen["cwd"], seen["umask"]) == ([], "/", 0o022)
+    # One byte, unless sudo has set none and root may not raise it, as in some containers.
+    assert seen["core"] in ([1, 1], [0, 0])
+    # Python itself ignores SIGPIPE and SIGXFSZ.
+    assert set(seen["ignored"]) <= {13, 25}
+
+
+# Whom it serves
+
+
+@pytest.mark.usefixtures("anything")
+@pytest.mark.parametrize(("user", "vm"), [("myself", "leaptest"), ("mybro", "debianx"), ("nogrant", "debianx")])
+def test_what_is_not_granted_the_opener_refuses_itself(desk, user, vm):
+    """Also where sudo would let the call pass."""
+    done, seen = desk.open(user, vm, password=None)
+    assert (done.returncode, seen) == (REFUSED, None)
+    assert done.stderr == f"rviewer: {vm} cannot be opened: it is not granted to you\n"
+
+
+@pytest.mark.usefixtures("anything")
+@pytest.mark.parametrize(
+    "arguments",
+    [[], [""], ["debianx", "debianx"], ["debianx", ""], ["--", "debianx"], ["-h"], ["../debianx"], ["debianx\n"],
+     ["debianx/../leaptest"], ["/etc/spice-grant/vms/debianx.vv"], ["debi anx"], ["%n%s%x"], ["a" * 64], ["ä"]],
+)  # fmt: skip
+def test_arguments_that_are_no_name(desk, arguments):
+    done = desk.call("myself", "-u", "root", OPENER, *arguments, env=ON_X, password=None)
+    assert (done.returncode, done.stderr) == (WRONG_USAGE, "rviewer: usage: open NAME, through sudo\n")
+
+
+@pytest.mark.usefixtures("anything")
+def test_a_lock_and_times_hold_in_the_opener(desk, looked_at):
+    """Whatever sudo says: locked, before its window, after it, in a window."""
+    said = {}
+    looked_at.minion.call("spice_grant.lock", user="myself")
+    said["locked"] = desk.open("myself", password=None)
+    looked_at.minion.call("spice_grant.unlock", user="myself")
+    for what, limits in {
+        "before": {"valid_from": "2035-01-01"},
+        "after": {"valid_until": "2020-01-01"},
+        "within": {"valid_from": "2020-01-01", "valid_until": "2035-01-01"},
+    }.items():
+        data = pillar()
+        data["spice"]["time"] = {"zone": "UTC"}
+        data["spice"]["grants"]["myself-debianx"].update(limits)
+        looked_at.applied(data)
+        said[what] = desk.open("myself", password=None)
+    looked_at.applied(PILLAR)
+    codes = {what: done.returncode for what, (done, _) in said.items()}
+    assert codes == {"locked": REFUSED, "before": REFUSED, "after": REFUSED, "within": 0}
+    assert "opens Mon 2035-01-01 00:00 UTC" in said["before"][0].stderr
+
+
+@pytest.mark.usefixtures("anything")
+@pytest.mark.parametrize("content", [None, "", "{", '{"format": 1}', '{"format": 99}', "[]"])
+def test_what_is_stored_cannot_be_read(desk, looked_at, content):
+    """It opens nothing, and says why."""
+    before = looked_at.client.read(STATE)
+    if content is None:
+        looked_at.client.run(["rm", STATE])
+    else:
+        looked_at.client.write(STATE, content, mode=0o600)
+    done, seen = desk.open("myself", password=None)
+    looked_at.client.write(STATE, before, mode=0o600)
+    assert (done.returncode, seen) == (IMPOSSIBLE, None)
+    assert done.stderr.startswith("rviewer: the console cannot be opened: ") and done.stderr.count("\n") == 1
+
+
+def test_nobody_else_starts_it(desk):
+    """By itself it is of no use to a user, and root without sudo is no user."""
+    done = desk.office.client.run([OPENER, "debianx"], user="myself", env={"SUDO_UID": "0"}, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (IMPOSSIBLE, 1)
+    for uid in ("", "0", "-1", "1021x", "99999999999999999999", "4242"):
+        done = desk.office.client.run([OPENER, "debianx"], env={"SUDO_UID": uid, **ON_X}, check=False)
+        assert (done.returncode, done.stderr.count("\n")) == (IMPOSSIBLE, 1), uid
+
+
+G = ("-u", "root")
+MUTANTS = {
+    "no argument": [*G, OPENER],
+    "empty argument": [*G, OPENER, ""],
+    "empty argument behind": [*G, OPENER, "debianx", ""],
+    "argument added behind": [*G, OPENER, "debianx", "--debug"],
+    "argument before": [*G, OPENER, "--", "debianx"],
+    "twice": [*G, OPENER, "debianx", "debianx"],
+    "blank behind": [*G, OPENER, "debianx "],
+    "newline behind": [*G, OPENER, "debianx\n"],
+    "another console": [*G, OPENER, "leaptest"],
+    "wildcard": [*G, OPENER, "*"],
+    "a letter for any": [*G, OPENER, "debian?"],
+    "capitals": [*G, OPENER, "DEBIANX"],
+    "longer": [*G, OPENER, "debianxx"],
+    "shorter": [*G, OPENER, "debian"],
+    "path around": [*G, OPENER.replace("/lib/", "/lib/../lib/../lib/"), "leaptest"],
+    "as himself": ["-u", "myself", OPENER, "debianx"],
+    "as another": ["-u", "mybro", OPENER, "debianx"],
+    "as nobody": ["-u", "nobody", OPENER, "debianx"],
+    "with the viewer's group": ["-g", "spicegrp", OPENER, "debianx"],
+    "as root with the viewer's group": [*G, "-g", "spicegrp", OPENER, "debianx"],
+    "as root with another group": [*G, "-g", "accounting", OPENER, "debianx"],
+    "the viewer as root": [*G, "/usr/bin/remote-viewer", "debianx"],
+    "the viewer with its group": ["-g", "spicegrp", "/usr/bin/remote-viewer", "--", "/etc/spice-grant/vms/debianx.vv"],
+    "Python": [*G, "/usr/bin/python3", "-I", OPENER, "debianx"],
+    "a shell": [*G, "-s"],
+    "a login shell": [*G, "-i"],
+    "an editor": [*G, "-e", OPENER],
+    "a variable": ["SUDO_UID=1022", *G, OPENER, "leaptest"],
+    "a variable for the granted one": ["PYTHONPATH=/home/myself", *G, OPENER, "debianx"],
+    "environment kept": ["-E", *G, OPENER, "debianx"],
+    "another directory": ["-D", "/home/myself", *G, OPENER, "debianx"],
+    "another root": ["-R", "/home/myself", *G, OPENER, "debianx"],
+    "descriptors kept": ["-C", "9", *G, OPENER, "debianx"],
+    "another machine": ["-h", "other", *G, OPENER, "debianx"],
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_call_close_to_the_granted_one_is_refused(desk, mutant):
+    """With the right password, by sudo itself."""
+    done = desk.call("myself", *MUTANTS[mutant])
+    assert done.returncode == 1
+    assert any(words in done.stderr for words in ("not allowed", "not permitted", "a remote host")), done
+
+
+# The desktop
+
+
+@pytest.mark.parametrize(
+    "display",
+    ["", ":8", "localhost:7", "192.168.2.2:7", ":7:0", ":../X7", ":7 ", SOCKET, ":07", ":99999999", ":7.0.0"],
+)
+def test_a_display_that_is_none_of_this_machine(desk, display):
+    done, seen = desk.open("myself", env={"DISPLAY": display})
+    assert (done.returncode, seen) == (IMPOSSIBLE, None)
+    assert "there is no desktop of this machine" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "made", [["touch"], ["mkfifo"], ["mkdir"], ["ln", "-s", SOCKET], ["ln", "-s", "/home/myself"], ["ln", "-s", "/"]]
+)
+def test_a_display_that_is_no_socket(desk, looked_at, made):
+    """A file, a pipe, a directory, a link to a socket or elsewhere: none of it is shown to the viewer."""
+    path = f"{SOCKET}1"
+    looked_at.client.run([*made, path], user="myself")
+    try:
+        done, seen = desk.open("myself", env={"DISPLAY": f":{DISPLAY}1"})
+    finally:
+        looked_at.client.run(["rm", "-rf", path])
+    assert (done.returncode, seen) == (IMPOSSIBLE, None)
+
+
+_SWAP = """
+import os, sys
+path, target, other = sys.argv[1:]
+while True:
+    os.symlink(target, path + ".link")
+    os.rename(path + ".link", path)
+    os.link(other, path + ".sock", follow_symlinks=False)
+    os.rename(path + ".sock", path)
+"""
+
+
+def test_a_display_that_becomes_something_else_meanwhile(desk, looked_at):
+    """Socket and link to the user's home in turn, thousands of times a second: the home is never in sight."""
+    looked_at.client.write("/home/myself/evil.so", "x", mode=0o755, owner="myself")
+    path = f"{SOCKET}2"
+    swapping = looked_at.client.popen(
+        ["/usr/bin/python3", "-IS", "-c", _SWAP, path, "/home/myself", SOCKET], user="myself"
+    )
+    outcomes = set()
+    try:
+        for _ in range(12):
+            done, seen = desk.open("myself", env={"DISPLAY": f":{DISPLAY}2"})
+            outcomes.add(done.returncode)
+            assert seen is None or seen["users"] == [path]
+    finally:
+        swapping.kill_tree()
+        looked_at.client.run(["rm", "-f", path, f"{path}.link", f"{path}.sock"])
+    assert outcomes <= {0, IMPOSSIBLE}
+
+
+def test_the_one_cookie_of_the_display_arrives_and_no_other(desk, looked_at):
+    """From the file that XAUTHORITY names, or the one in the user's home."""
+    for number, file in ((DISPLAY, "/home/myself/.Xauthority"), (9, "/home/myself/.Xauthority")):
+        add = f"add :{number} . {str(number) * 32}\n"
+        looked_at.client.run(["xauth", "-q", "-f", file, "source", "-"], user="myself", input=add)
+    for env in (ON_X, {**ON_X, "XAUTHORITY": "/home/myself/.Xauthority"}):
+        _, seen = desk.open("myself", env=env)
+        assert seen["cookie"].endswith("77" * 16) and "99" * 16 not in seen["cookie"]
+        assert seen["env"]["XAUTHORITY"] == "/home/.cookie"
+    looked_at.client.run(["rm", "/home/myself/.Xauthority"])
+    assert desk.open("myself")[1]["cookie"] is None
+
+
+ODD_FILES = {
+    "a pipe": "mkfifo {path}",
+    "a directory": "mkdir {path}",
+    "a device": "ln -s /dev/zero {path}",
+    "a terminal": "ln -s /dev/tty {path}",
+    "root's": "ln -s /root/cookie {path}",
+    "another user's": "ln -s /home/mybro/cookie {path}",
+    "what is stored": "ln -s /var/lib/spice-grant/state.json {path}",
+    "a loop": "ln -s {path} {path}",
+    "a gigabyte": "truncate --size=1G {path}",
+}
+
+
+@pytest.mark.parametrize("odd", ODD_FILES)
+def test_odd_files_in_place_of_cookies(desk, looked_at, odd):
+    """Looked at with the user's own rights, not waited for, and nothing of them is told."""
+    path = "/home/myself/odd"
+    looked_at.client.write("/root/cookie", "root's secret", mode=0o600)
+    looked_at.client.write("/home/mybro/cookie", "a secret", mode=0o600, owner="mybro")
+    looked_at.client.run(["sh", "-c", ODD_FILES[odd].format(path=path)], user="myself")
+    try:
+        done, seen = desk.open("myself", env={**ON_X, "XAUTHORITY": path})
+    finally:
+        looked_at.client.run(["rm", "-rf", path])
+    assert (done.returncode, seen) == (IMPOSSIBLE, None)
+    assert done.stderr.count("\n") == 1 and "the file with your display's cookies" in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_a_desktop_on_wayland_with_sound(desk, looked_at):
+    """Its sockets, and no display of X beside them; a name that leads elsewhere is none."""
+    runtime = "/run/user/1021"
+    serve(looked_at, "myself", *(f"{runtime}/{name}" for name in ("wayland-3", "pulse/native", "pipewire-0", "other")))
+    _, seen = desk.open("myself", env={**ON_X, "WAYLAND_DISPLAY": "wayland-3"})
+    assert (seen["env"]["WAYLAND_DISPLAY"], seen["env"]["GDK_BACKEND"]) == ("wayland-3", "wayland")
+    assert "DISPLAY" not in seen["env"] and seen["displays"] == []
+    assert seen["runtime"] == ["pipewire-0", "pulse/native", "wayland-3"]
+    for name in ("../1021/wayland-3", f"{runtime}/wayland-3", "nothing"):
+        _, seen = desk.open("myself", env={**ON_X, "WAYLAND_DISPLAY": name})
+        assert seen["env"]["GDK_BACKEND"] == "x11" and "wayland-3" not in seen["runtime"]
+
+
+def test_a_directory_for_files_where_pillar_allows_it(desk, looked_at):
+    """The one in the user's home, in which nothing can be executed or loaded; a link in its place is none."""
+    evil = looked_at.client.path("/usr/lib/x86_64-linux-gnu/libz.so.1").read_bytes()
+    looked_at.client.run(["mkdir", "/home/myself/Console"], user="myself")
+    looked_at.client.write("/home/myself/Console/evil.so", evil, mode=0o755, owner="myself")
+    looked_at.client.write("/home/myself/Console/evil.sh", "#!/bin/sh\n", mode=0o755, owner="myself")
+    assert desk.open("myself")[1]["shared"] is None
+    data = pillar()
+    data["spice"]["vms"]["debianx"]["allow"] = ["files"]
+    assert set(looked_at.applied(data)["changes"]) == {"layers"}
+    try:
+        _, seen = desk.open("myself")
+        names, loaded, started = seen["shared"]
+        assert names == ["evil.sh", "evil.so", "written"]
+        assert "failed to map segment" in loaded and "Permission denied" in started
+        assert seen["argv"] == [WITNESS, "--spice-shared-dir=/home/myself/Console", "--", seen["argv"][-1]]
+        assert {path for path in seen["writable"] if not path.startswith(("/dev/", "/home/myself/Console"))} == set()
+        assert looked_at.client.read("/home/myself/Console/written") == "x"
+        looked_at.client.run(["mv", "/home/myself/Console", "/home/myself/Elsewhere"])
+        for target in ("/home/myself/Elsewhere", "/", "/home/mybro"):
+            looked_at.client.run(["ln", "-sfn", target, "/home/myself/Console"], user="myself")
+            assert desk.open("myself")[1]["shared"] is None
+    finally:
+        looked_at.client.run(["rm", "-rf", "/home/myself/Console", "/home/myself/Elsewhere"])
+        looked_at.applied(PILLAR)
+
+
+def test_the_viewers_end(desk, looked_at):
+    """A viewer that fails is told from what was refused; so is one that cannot be started."""
+    text = looked_at.client.read(WITNESS)
+    for program in ("#!/bin/false\n", "#!/nowhere\n"):
+        looked_at.client.run(["tee", WITNESS], input=program)
+        done, _ = desk.open("myself")
+        looked_at.client.run(["tee", WITNESS], input=text)
+        assert done.returncode == FAILED and "the viewer ended with" in done.stderr
