@@ -41,9 +41,9 @@ def test_a_granted_console_opens():
     [
         (MYSELF, "leaptest"),
         (GUEST, "debianx"),
-        (replace(MYSELF, name="other"), "debianx"),
-        (replace(MYSELF, uid=1999), "debianx"),
-        (replace(GUEST, name="myself"), "debianx"),
+        (MYSELF._replace(name="other"), "debianx"),
+        (MYSELF._replace(uid=1999), "debianx"),
+        (GUEST._replace(name="myself"), "debianx"),
         (MYSELF, "nosuch"),
         (MYSELF, "*"),
         (MYSELF, ""),
@@ -90,7 +90,7 @@ def test_not_where_viewers_are_not_confined():
 
 
 def test_not_with_the_viewers_group_as_the_users_own():
-    assert "primary group" in refusal(stored(), replace(MYSELF, gid=GID))
+    assert "primary group" in refusal(stored(), MYSELF._replace(gid=GID))
 
 
 @given(
