@@ -22,7 +22,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 from spicegrants import decide, declared, moments, report, spoken, sudoers, temporary, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
-from spicegrants.host import accounts, backends, current, ruleset, sudo, trial
+from spicegrants.host import accounts, backends, current, lastrun, ruleset, sudo, trial
 from spicegrants.host.layers import Layers
 from spicegrants.reader import did_you_mean, shown
 
@@ -167,12 +167,13 @@ def apply(grants=None, exclusive=True, test=False):
 
         salt '*' spice_grant.apply
     """
-    return _enforce(
-        lambda stored: replace(
-            stored, policy=declared.combine(__pillar__.get("spice"), grants, exclusive, stored.policy)
-        ),
-        test,
-    )
+    def decided(stored):
+        data = __pillar__.get("spice")
+        return replace(stored, policy=declared.combine(data, grants, exclusive, stored.policy))
+
+    with lastrun.noted(test, (CommandExecutionError, SaltInvocationError)) as reports:
+        reports.append(_enforce(decided, test))
+    return reports[0]
 
 
 def absent(name, test=False):

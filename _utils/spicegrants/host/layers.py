@@ -10,7 +10,7 @@ from typing import Any
 from spicegrants import declared
 from spicegrants.compile import Wanted
 from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.host import clock, current, lock
+from spicegrants.host import clock, current, lastrun, lock
 from spicegrants.notes import notes
 from spicegrants.plan import as_dict, merge
 from spicegrants.store import Stored
@@ -80,6 +80,7 @@ class Layers:
                 errors = [f"left: {what}" for what in declared.sentences(self._removals(True))]
                 if not errors:
                     current.forget()
+                    lastrun.forget()
         return {"changes": changes, "errors": errors, "warnings": []}
 
     def _removals(self, test: bool) -> dict[str, Any]:
