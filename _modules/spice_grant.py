@@ -167,6 +167,7 @@ def apply(grants=None, exclusive=True, test=False):
 
         salt '*' spice_grant.apply
     """
+
     def decided(stored):
         data = __pillar__.get("spice")
         return replace(stored, policy=declared.combine(data, grants, exclusive, stored.policy))

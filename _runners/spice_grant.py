@@ -167,9 +167,9 @@ def lock(user=None, vm=None, all=False, reason=None, tgt="*", tgt_type="glob", b
     tgt, tgt_type, batch, timeout, quiet
         As the module's documentation says.
 
-    Returns ``confirmed`` (names of minions on which it holds), ``failed`` (by name: why) and ``not confirmed`` (names of
-    minions that did not answer: it does not hold there as far as is known; run it again when they are back). The exit
-    code is not 0 unless all have confirmed.
+    Returns ``confirmed`` (names of minions on which it holds), ``failed`` (by name: why) and ``not confirmed`` (names
+    of minions that did not answer: it does not hold there as far as is known; run it again when they are back). The
+    exit code is not 0 unless all have confirmed.
 
     CLI Example:
 

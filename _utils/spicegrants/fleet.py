@@ -147,8 +147,11 @@ def _ran(answer: Answer, sentences: Any) -> Row:
     red = [state.get("comment", "") for state in states if state["result"] is False]
     if red or answer.retcode:
         return {"result": "red", "changes": _lines(changes), "why": _lines(red or [f"exit code {answer.retcode}"])}
-    return {"result": "would change" if any(state["result"] is None for state in states) else "green",
-            "changes": _lines(changes), "why": ""}
+    return {
+        "result": "would change" if any(state["result"] is None for state in states) else "green",
+        "changes": _lines(changes),
+        "why": "",
+    }
 
 
 def confirmations(expected: Iterable[str], answers: Answers) -> dict[str, Any]:

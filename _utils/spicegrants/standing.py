@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -68,7 +67,9 @@ def load(content: bytes | None) -> Run | None:
         if not isinstance(run.policy, (str, type(None))):
             raise TypeError("a fingerprint is text")
     except (ValueError, KeyError, TypeError) as error:
-        raise LiveStateUnreadable(f"what the last run left is damaged ({error}): the next one writes it anew") from error
+        raise LiveStateUnreadable(
+            f"what the last run left is damaged ({error}): the next one writes it anew"
+        ) from error
     return run
 
 

@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from unit.build import changed
 
 from functional.office import STATE, article
-from unit.build import changed
 
 LAST_RUN = "/run/spice-grant/last-run"
 WRONG = changed(article(), **{"spice__grants__mybro-leaptest__vm": "leaptset"})

@@ -71,4 +71,3 @@ def _note(changed: bool, errors: tuple[str, ...]) -> None:
 def forget() -> None:
     """Remove it."""
     disk.remove(PATH)
-
