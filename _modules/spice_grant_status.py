@@ -31,10 +31,10 @@ def status():
 
     ``state`` is ``in step``, ``drifted`` (the layers do not hold what is stored), ``failed`` (the last run was red,
     also one that changed nothing because of a wrong pillar; or something cannot be enforced or read now), or ``no
-    policy``. ``policy`` is the fingerprint of the enforced policy: the same on all machines with the same policy. ``since`` says
-    from when on state and policy are known to hold so, ISO 8601, UTC; ``None`` after a boot, until the next run.
-    ``last_run`` holds ``at`` and ``errors`` of the last ``spice_grant.apply`` or state; ``None`` after a boot.
-    ``drift`` is a list of sentences, ``errors`` as well.
+    policy``. ``policy`` is the fingerprint of the enforced policy: the same on all machines with the same policy.
+    ``since`` says from when on state and policy are known to hold so, ISO 8601, UTC; ``None`` after a boot, until the
+    next run. ``last_run`` holds ``at`` and ``errors`` of the last ``spice_grant.apply`` or state; ``None`` after a
+    boot. ``drift`` is a list of sentences, ``errors`` as well.
 
     It compares with what is stored, not with pillar. Waits for a run that is at work. Reads the stored policy,
     accounts, addresses, what the layers hold, and ``/run/spice-grant/last-run``.
