@@ -25,7 +25,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 from spicegrants import declared, temporary
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
-from spicegrants.host import accounts, current, run
+from spicegrants.host import accounts, current, lastrun, run
 from spicegrants.host.layers import Layers
 
 __virtualname__ = "spice_grant"
@@ -89,12 +89,14 @@ def apply(grants=None, exclusive=True, test=False):
 
         salt '*' spice_grant.apply
     """
-    with _said_as_salt_does():
-        run.as_root()
-        wished = partial(declared.combine, _declared(), grants, exclusive)
-        # Read first, where what is stored has no say: mostly that is the same, and then not read again.
-        alone = wished(None) if exclusive else None
-    return _enforce(lambda stored: replace(stored, policy=alone or wished(stored.policy)), test, alone)
+    with lastrun.noted(test, (CommandExecutionError, SaltInvocationError)) as reports:
+        with _said_as_salt_does():
+            run.as_root()
+            wished = partial(declared.combine, _declared(), grants, exclusive)
+            # Read first, where what is stored has no say: mostly that is the same, and then not read again.
+            alone = wished(None) if exclusive else None
+        reports.append(_enforce(lambda stored: replace(stored, policy=alone or wished(stored.policy)), test, alone))
+    return reports[0]
 
 
 def absent(name, test=False):

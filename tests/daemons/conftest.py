@@ -94,6 +94,12 @@ def make_master(salt_factories, name, ready_made):
 
 
 @pytest.fixture(scope="session")
+def new_master(salt_factories, served, pillar_root):
+    """Makes further masters, by name and ready-made file; they are not started."""
+    return lambda name, ready_made: make_master(salt_factories, name, ready_made)
+
+
+@pytest.fixture(scope="session")
 def master(salt_factories, served, pillar_root):
     """A master that serves a checkout."""
     daemon = make_master(salt_factories, "master", "spice-grant.conf")

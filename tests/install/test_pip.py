@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -92,9 +93,10 @@ def installed(request, source, tmp_path_factory):
 
 def test_all_modules_are_found(installed):
     """Execution and state modules load, and what they import."""
-    names = [path.stem for path in (ROOT / "_modules").glob("*.py")]
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "_modules").glob("*.py")]
+    names = {re.search(r'^__virtualname__ = "(\w+)"$', text, re.MULTILINE)[1] for text in texts}
     found = {name.partition(".")[0] for name in installed.salt_call("sys.list_functions", *names)}
-    assert found == set(names)
+    assert found == names
     states = [f"spice_grant.{name}" for name in ("absent", "present", "removed")]
     assert installed.salt_call("sys.list_state_functions", "spice_grant") == states
 
@@ -127,7 +129,7 @@ def test_every_function_documents_itself(installed):
 
 def test_the_wheel_holds_all_code_and_the_sdist_all_of_the_checkout(source, wheel, sdist):
     code = {f"spicegrants/{path.relative_to(source / '_utils' / 'spicegrants')}" for path in package(source)}
-    for kind in ("modules", "states"):
+    for kind in ("modules", "states", "runners"):
         code |= {f"spicegrants/ext_{kind}/{path.name}" for path in (source / f"_{kind}").glob("*.py")}
     code |= {f"spicecheck/{path.name}" for path in (source / "tools" / "spicecheck").glob("*.py")}
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}

@@ -13,15 +13,9 @@ import pytest
 import yaml
 
 ROOT = pathlib.Path(__file__).parents[2]
-FILES = sorted([*(ROOT / "_modules").glob("*.py"), *(ROOT / "_states").glob("*.py")])
-# By file; Salt makes one module of all that have the same name.
-NAMES = {
-    "spice_firewall": "spice_firewall",
-    "spice_grant": "spice_grant",
-    "spice_grant_queries": "spice_grant",
-    "spice_sudoers": "spice_sudoers",
-    "spice_viewer": "spice_viewer",
-}
+FILES = sorted(path for kind in ("_modules", "_runners", "_states") for path in (ROOT / kind).glob("*.py"))
+# Salt makes one module of all files that have the same name.
+NAMES = {"spice_firewall", "spice_grant", "spice_sudoers", "spice_viewer"}
 
 
 def load(path):
@@ -60,10 +54,11 @@ def examples(function):
 
 
 def test_the_modules():
-    assert {path.stem for path in FILES} == NAMES.keys()
+    assert {load(path).__virtualname__ for path in FILES} == NAMES
     for path in FILES:
         module = load(path)
-        assert module.__virtual__() == module.__virtualname__ == NAMES[path.stem]
+        assert module.__virtual__() == module.__virtualname__
+        assert path.stem.startswith(module.__virtualname__)
         assert ".. versionadded::" in module.__doc__
 
 
@@ -78,6 +73,9 @@ def test_what_is_offered():
     assert {"rules", "backend"} <= offered["_modules", "spice_firewall"]
     assert {"rules", "allowed"} <= offered["_modules", "spice_sudoers"]
     assert "status" in offered["_modules", "spice_viewer"]
+    assert "status" in offered["_modules", "spice_grant_status"]
+    asked = {"status", "who", "what", "plan", "follow", "lock", "unlock"}
+    assert offered["_runners", "spice_grant"] == asked
     assert offered["_states", "spice_grant"] == {"present", "absent", "removed"}
 
 
@@ -104,15 +102,16 @@ def test_docstring(path, name):
     assert declared <= described, "each parameter has its paragraph"
 
 
-@pytest.mark.parametrize(("path", "name"), [entry for entry in FUNCTIONS if entry.values[0].parent.name == "_modules"])
+@pytest.mark.parametrize(("path", "name"), [entry for entry in FUNCTIONS if entry.values[0].parent.name != "_states"])
 def test_cli_example(path, name):
     """It names this function of this module, and its arguments fit."""
     function = public(load(path))[name]
     lines = examples(function)
     assert lines
     for line in lines:
-        program, target, called, *arguments = shlex.split(line)
-        assert program == "salt" and target
+        program, *rest = shlex.split(line)
+        called, *arguments = rest if path.parent.name == "_runners" else rest[1:]
+        assert program == {"_runners": "salt-run", "_modules": "salt"}[path.parent.name]
         assert called == f"{load(path).__virtualname__}.{name}"
         positional = [word for word in arguments if "=" not in word]
         named = dict(word.split("=", 1) for word in arguments if "=" in word)

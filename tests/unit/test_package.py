@@ -106,7 +106,7 @@ def test_a_file_that_is_gone(copied, name):
 def test_the_directories_for_salts_loader():
     """Of an editable install these are the checkout's."""
     root = HERE.parents[1]
-    assert _entry.loader_dirs() == {"modules": [str(root / "_modules")], "states": [str(root / "_states")]}
+    assert _entry.loader_dirs() == {kind: [str(root / f"_{kind}")] for kind in ("modules", "states", "runners")}
 
 
 def test_it_imports_without_salt():

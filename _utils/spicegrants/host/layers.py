@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from spicegrants import declared
 from spicegrants.compile import Wanted
 from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.host import clock, current, heap, lock
+from spicegrants.host import clock, current, heap, lastrun, lock
 from spicegrants.model import Policy
 from spicegrants.notes import confinement, notes
 from spicegrants.plan import as_dict, merge
@@ -86,6 +86,7 @@ class Layers(NamedTuple):
                 errors = [f"left: {what}" for what in declared.sentences(self._removals(True))]
                 if not errors:
                     current.forget()
+                    lastrun.forget()
         return {"changes": changes, "errors": errors, "warnings": []}
 
     def _removals(self, test: bool) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""What the last run that was told what is declared left behind; gone with the next boot."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from spicegrants import standing
+from spicegrants.errors import LiveStateUnreadable, SpiceGrantError, SystemFault
+from spicegrants.files import Directory, File
+from spicegrants.host import current, disk
+
+PATH = "/run/spice-grant/last-run"
+
+
+def read() -> standing.Run | None:
+    """Return what it left; ``None`` if there was none since the boot."""
+    return standing.load(disk.read_text(PATH))
+
+
+@contextlib.contextmanager
+def noted(test: bool, failures: tuple[type[Exception], ...]) -> Iterator[list[dict[str, Any]]]:
+    """Note how the run within ends, also one that changes nothing because of what is wrong.
+
+    test
+        Whether the run only says what would change: then nothing is noted.
+
+    failures
+        The exceptions by which it says that it changed nothing.
+
+    Yields a list that takes the run's report. What hinders the note is added to the report's errors.
+    """
+    reports: list[dict[str, Any]] = []
+    try:
+        yield reports
+    except failures as error:
+        if not test:
+            # What is wrong is raised; that it cannot be noted as well is not more important.
+            with contextlib.suppress(SystemFault):
+                _note(False, tuple(str(error).splitlines()))
+        raise
+    for report in reports if not test else ():
+        try:
+            _note(bool(report["changes"]), tuple(report["errors"]))
+        except SystemFault as error:
+            report["errors"].append(f"status: {error}")
+
+
+def policy() -> str | None:
+    """Return the fingerprint of the policy that is stored; ``None`` without one."""
+    stored = current.stored().policy
+    return standing.fingerprint(stored) if stored else None
+
+
+def _note(changed: bool, errors: tuple[str, ...]) -> None:
+    before = enforced = None
+    with contextlib.suppress(LiveStateUnreadable):
+        before = read()
+    with contextlib.suppress(SpiceGrantError):
+        enforced = policy()
+    directory, wanted = os.path.dirname(PATH), Directory(0o700)
+    if disk.read(directory) != wanted:
+        disk.make_directory(directory, wanted)
+    run = standing.after(before, int(time.time()), changed, errors, enforced)
+    disk.write(PATH, File(standing.dump(run), 0o600))
+
+
+def forget() -> None:
+    """Remove it."""
+    disk.remove(PATH)

@@ -1,0 +1,90 @@
+"""What a minion says of itself: after runs, drift, red runs, and with nothing at all."""
+
+import json
+
+import pytest
+from unit.build import changed
+
+from functional.office import STATE, article
+
+LAST_RUN = "/run/spice-grant/last-run"
+WRONG = changed(article(), **{"spice__grants__mybro-leaptest__vm": "leaptset"})
+GONE = changed(article(), **{"spice__grants__ghost": {"user": "ghost", "vm": "debianx"}})
+
+
+def status(office):
+    return office.minion.call("spice_grant.status")
+
+
+def test_without_a_policy(office):
+    found = status(office)
+    assert (found["state"], found["policy"], found["since"], found["last_run"]) == ("no policy", None, None, None)
+
+
+def test_in_step_since_the_run_that_made_it_so(granted):
+    first = status(granted)
+    assert (first["state"], first["drift"], first["errors"]) == ("in step", [], [])
+    assert first["since"] and len(first["policy"]) == 12
+    assert granted.client.mode(LAST_RUN) == 0o600
+    # As if that run had been a while ago.
+    noted = json.loads(granted.client.read(LAST_RUN))
+    granted.client.write(LAST_RUN, json.dumps({**noted, "at": noted["at"] - 60, "since": noted["since"] - 60}), 0o600)
+    before = status(granted)
+    assert granted.apply(test=True)["changes"] == {}
+    assert status(granted) == before, "a run that is none leaves nothing"
+    assert granted.apply()["changes"] == {}
+    again = status(granted)
+    assert (again["since"], again["policy"]) == (before["since"], first["policy"])
+    assert again["last_run"]["at"] > before["last_run"]["at"]
+
+
+def test_drifted_until_a_run_repairs_it(granted):
+    granted.nft("flush", "map", "inet", "spice_grant", "grants4")
+    found = status(granted)
+    assert (found["state"], found["since"], found["errors"]) == ("drifted", None, [])
+    assert any("192.168.2.2 port 20002 to myself" in sentence for sentence in found["drift"])
+    granted.applied()
+    assert status(granted)["state"] == "in step"
+
+
+def test_failed_by_a_wrong_pillar_though_all_is_as_it_was(granted):
+    """Nothing changed, nothing drifted; and still somebody has to know."""
+    policy = status(granted)["policy"]
+    assert granted.apply(WRONG)["result"] is False
+    found = status(granted)
+    assert (found["state"], found["policy"], found["drift"]) == ("failed", policy, [])
+    assert "did you mean 'leaptest'?" in found["errors"][0] and found["since"]
+    assert found["last_run"]["errors"] == found["errors"]
+    granted.applied(article())
+    assert (status(granted)["state"], status(granted)["errors"]) == ("in step", [])
+
+
+def test_failed_by_a_red_run_that_enforced_the_rest(granted):
+    assert granted.apply(GONE)["result"] is False
+    found = status(granted)
+    assert found["state"] == "failed" and "ghost" in found["errors"][0]
+
+
+def test_failed_on_a_minion_that_never_had_a_good_pillar(office):
+    assert office.apply(WRONG)["result"] is False
+    found = status(office)
+    assert (found["state"], found["policy"]) == ("failed", None)
+
+
+@pytest.mark.parametrize("path", [STATE, LAST_RUN])
+def test_failed_where_something_cannot_be_read(granted, path):
+    granted.client.write(path, "{", 0o600)
+    found = status(granted)
+    assert found["state"] == "failed" and "damaged" in found["errors"][0]
+
+
+def test_after_a_boot_nobody_knows_since_when(granted):
+    granted.client.run(["rm", LAST_RUN])
+    found = status(granted)
+    assert (found["state"], found["since"], found["last_run"]) == ("in step", None, None)
+
+
+def test_nothing_is_left_once_all_is_removed(granted):
+    assert granted.single("removed", name="spice")["result"] is True
+    assert status(granted)["state"] == "no policy"
+    assert not granted.client.path(LAST_RUN).exists()

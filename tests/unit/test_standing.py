@@ -1,0 +1,58 @@
+"""How a minion stands: fingerprints, what a run leaves behind, and what is said of it."""
+
+import pytest
+
+from spicegrants import pillar, standing
+from spicegrants.errors import LiveStateUnreadable
+from unit.build import article, changed
+
+
+def test_a_fingerprint_is_of_the_meaning():
+    """Order and spelling do not matter, anything else does."""
+    plain = pillar.parse(article())
+    turned = {key: dict(reversed(value.items())) for key, value in reversed(article().items())}
+    spelled = changed(turned, servers__mysrv__ports=["20001-20010"], viewer={"group": "spicegrp"})
+    assert standing.fingerprint(pillar.parse(spelled)) == standing.fingerprint(plain)
+    other = pillar.parse(changed(article(), **{"grants__myself-debianx__nopasswd": True}))
+    assert standing.fingerprint(other) != standing.fingerprint(plain)
+
+
+def test_since_is_kept_by_runs_that_end_alike_and_change_nothing():
+    first = standing.after(None, 100, True, (), "a")
+    assert (first.at, first.since) == (100, 100)
+    assert standing.after(first, 200, False, (), "a").since == 100
+    assert standing.after(first, 200, True, (), "a").since == 200, "it was not so until now"
+    assert standing.after(first, 200, False, (), "b").since == 200
+    red = standing.after(first, 200, False, ("wrong",), "a")
+    assert red.since == 200
+    assert standing.after(red, 300, False, ("still wrong",), "a").since == 200
+
+
+def test_what_is_left_behind_is_read_back():
+    run = standing.Run(1, ("one", "two"), None, 0)
+    assert standing.load(standing.dump(run)) == run
+    assert standing.load(None) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"at": 1}', b'{"at":1,"errors":[],"policy":[],"since":1}'])
+def test_damage_is_not_taken_for_nothing(content):
+    with pytest.raises(LiveStateUnreadable):
+        standing.load(content)
+
+
+@pytest.mark.parametrize(
+    ("policy", "errors", "drift", "wrong", "state", "since"),
+    [
+        ("a", (), [], [], "in step", "1970-01-01T00:00:05Z"),
+        ("b", (), [], [], "in step", None),
+        ("a", (), ["d"], [], "drifted", None),
+        ("a", ("e",), ["d"], [], "failed", "1970-01-01T00:00:05Z"),
+        ("a", (), [], ["now"], "failed", None),
+        (None, (), [], [], "no policy", None),
+        (None, ("e",), [], [], "failed", None),
+    ],
+)
+def test_status(policy, errors, drift, wrong, state, since):
+    found = standing.status(policy, standing.Run(9, errors, "a", 5), drift, wrong)
+    assert (found["state"], found["since"]) == (state, since)
+    assert found["errors"] == [*errors, *wrong]
