@@ -17,6 +17,15 @@ def test_a_fingerprint_is_of_the_meaning():
     assert standing.fingerprint(other) != standing.fingerprint(plain)
 
 
+def test_a_fingerprint_is_no_way_to_try_passwords():
+    """It goes to the master and into its job cache; it tells that there is a password, not which."""
+    without, one, other = (
+        standing.fingerprint(pillar.parse(changed(article(), vms__debianx__password=password)))
+        for password in (None, "first-secret", "other-secret")
+    )
+    assert one == other != without
+
+
 def test_since_is_kept_by_runs_that_end_alike_and_change_nothing():
     first = standing.after(None, 100, True, (), "a")
     assert (first.at, first.since) == (100, 100)
