@@ -9,7 +9,7 @@ import yaml
 from checkout import ROOT, copy_checkout
 from fleet.people import AUTHORITY, CONSOLES, GROUP, HOST, attempts
 from scene import Console, Machine, connect, tls
-from scene.daemons import QUICK, Daemon, Master
+from scene.daemons import QUICK, Daemon, Master, script
 
 ADDRESS = "192.168.2.2"
 # The office of the example, and somebody to whom nothing is ever granted.
@@ -50,14 +50,15 @@ class Repository:
     def git(self, *words):
         """Run git in the clone; return what it prints."""
         identity = ["-c", "user.name=admin", "-c", "user.email=admin@example.com"]
-        return self.machine.run(["git", "-C", self.work, *identity, *words]).stdout.strip()
+        env = {"SPICE_GRANT_RUN": " ".join(script("salt-run"))}
+        return self.machine.run(["git", "-C", self.work, *identity, *words], env=env).stdout.strip()
 
     def path(self, name=""):
         """Where the host sees a file of the clone."""
         return self.machine.path(f"{self.work}/{name}")
 
     def push(self, why):
-        """Commit all that is different in the clone, and push it."""
+        """Commit all that is different in the clone, and push it; a hook has done its work when this returns."""
         self.git("add", "--all")
         self.git("commit", "--quiet", "-m", why)
         self.git("push", "--quiet", "origin", "main")
@@ -72,6 +73,10 @@ class Repository:
         self.git("checkout", "--quiet", "--force", first, "--", ".")
         if self.git("status", "--porcelain"):
             self.push("As it was")
+
+    def hook(self, path):
+        """Install a hook."""
+        self.machine.write(f"{self.bare}/hooks/{path.name}", path.read_bytes(), mode=0o755)
 
 
 class Client:
@@ -102,7 +107,7 @@ class Fleet:
     """All of it, with the example's grants pushed and nothing applied."""
 
     def __init__(self):
-        self.clients, self._followed = {}, None
+        self.clients, self._applied = {}, False
         with contextlib.ExitStack() as stack:
             server, hub = (stack.enter_context(Machine(name)) for name in ("kvm", "salt"))
             machines = {name: stack.enter_context(Machine(name)) for name in CLIENTS}
@@ -152,6 +157,7 @@ class Fleet:
 
         _until(fetched)
         self.master.salt("saltutil.sync_all")
+        self.master.salt_run("saltutil.sync_all")
 
     # Grants
 
@@ -165,19 +171,18 @@ class Fleet:
         """Write a file in the clone of the pillar."""
         self.pillar.path(name).write_text(text, encoding="utf-8")
 
-    def follow(self, check=True):
-        """What follows a push: the master fetches the pillar, and the minions apply it; return what they say."""
-        _until(lambda: False not in self.master.salt_run("git_pillar.update")[0].values())
-        data, code = self.master.salt("state.apply", "spice", check=check)
+    def apply(self):
+        """Run ``salt '*' state.apply spice``; return the one state's result by minion."""
+        data, _ = self.master.salt("state.apply", "spice")
         assert set(data) == set(self.clients), data
-        self._followed = self.pillar.head() if code == 0 else None
-        return data
+        self._applied = True
+        return {name: next(iter(states.values())) for name, states in data.items()}
 
     def as_first_pushed(self):
-        """Have the example's grants in force again, if they are not."""
+        """Have the example's grants in force, again or for the first time."""
         self.pillar.go_back()
-        if self._followed != self.pillar.head():
-            self.follow()
+        if not self._applied:
+            self.apply()
 
     def openings(self):
         """Whoever opens what, by client, by trying all."""
@@ -231,6 +236,7 @@ def _pillar(hub):
                 grants[name] = {**kept, "nopasswd": True}
         target.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     repository.push("The office")
+    repository.hook(ROOT / "etc" / "git" / "post-receive")
     return repository
 
 

@@ -21,8 +21,7 @@ def test_the_next_job_of_every_minion_runs_the_version_that_was_synced(office):
     office.code.push("Version N+1")
     office.sync()
     assert office.master.salt("spice_grant.marker")[0] == dict.fromkeys(office.clients, "N+1")
-    for data in office.follow().values():
-        (result,) = data.values()
+    for result in office.apply().values():
         assert result["result"] is True
         assert result["changes"] == {"layers": {"firewall": ["rewrites /usr/local/lib/spice-grant/clock"]}}
     assert {name: client.minion.pid for name, client in office.clients.items()} == pids

@@ -27,7 +27,6 @@ def alone(fleet):
         start = int(time.time()) + lead
         fleet.grant("boss", books={}, analysis={"valid_from": iso(start), "valid_until": iso(start + LENGTH)})
         fleet.pillar.push("A moment for the boss")
-        fleet.follow()
         if time.time() < start - 2:
             break
     fleet.master.stop()
@@ -61,5 +60,5 @@ def test_minions_answer_again_when_the_master_is_back(alone, say):
     """By themselves, and a run of the state finds nothing to do but what time has done."""
     alone.fleet.master.start()
     say(f"minions answer {alone.fleet.wait_for_answers():.1f} s after the start of the master")
-    for data in alone.fleet.follow().values():
-        assert [(result["result"], result["changes"]) for result in data.values()] == [(True, {})]
+    for result in alone.fleet.apply().values():
+        assert (result["result"], result["changes"]) == (True, {})
