@@ -28,10 +28,14 @@ class Layers:
 
     failure
         The exception by which they say that something did not work.
+
+    asking
+        Whether servers' names are resolved, or keep the addresses of the last run.
     """
 
     salt: Mapping[str, Callable[..., Any]]
     failure: type[Exception]
+    asking: bool = True
 
     def enforce(self, decided: Callable[[Stored], Stored | None], test: bool) -> dict[str, Any]:
         """Plan all layers, then apply them; what cannot be read stops everything before the first change.
@@ -49,7 +53,7 @@ class Layers:
             if asked is None:
                 return {"changes": {}, "errors": [], "warnings": []}
             kept = replace(stored, temporary=asked.temporary)
-            wanted = current.compiled(asked.policy, kept)
+            wanted = current.compiled(asked.policy, kept, asking=self.asking)
             originals = self.salt["spice_viewer.originals"](wanted)
             policy_changes = _policy_changes(stored, declared.remember(kept, wanted, originals))
             plans = self._plans(wanted)
@@ -58,7 +62,7 @@ class Layers:
             outdated = wanted.timed and current.today() not in (None, wanted.day)
             if (changes or outdated) and not test:
                 if outdated:
-                    wanted = current.compiled(asked.policy, kept, current.today())
+                    wanted = current.compiled(asked.policy, kept, current.today(), self.asking)
                 current.keep(declared.remember(kept, wanted, originals))
                 chosen = [layer for layer in ORDER if plans[layer] or (outdated and layer not in refused)]
                 applied, failed = self._apply(wanted, chosen)
@@ -110,7 +114,7 @@ class Layers:
         errors: list[str] = []
         try:
             if self.salt["spice_viewer.ensure_group"](wanted):
-                wanted = current.compiled(wanted.policy)
+                wanted = current.compiled(wanted.policy, asking=self.asking)
         except (self.failure, SpiceGrantError) as error:
             return [], [f"viewer: {error}: all else was left as it was"]
         for layer in chosen:
@@ -122,7 +126,7 @@ class Layers:
                 if layer == "firewall":
                     return [], [f"{errors[0]}: all else was left as it was"]
         try:
-            left = self._plans(current.compiled(wanted.policy))
+            left = self._plans(current.compiled(wanted.policy, asking=self.asking))
         except (self.failure, SpiceGrantError) as error:
             return applied, [*errors, f"what was applied cannot be read back: {error}"]
         for layer in applied:
