@@ -28,7 +28,8 @@ def events(report: Mapping[str, Any], look: Look, records: Mapping[str, Record])
     about = {"layers": layers(changes), "what": declared.sentences(changes), "changes": changes}
     found = []
     if changes:
-        found.append({"tag": "drift", **about, "who": people(look.who), "noticed": report["noticed"][:_SHOWN]})
+        told = {"who": people(look.who), "noticed": report["noticed"][:_SHOWN], "repairing": report["acted"]}
+        found.append({"tag": "drift", **about, **told})
     if look.left and report["acted"]:
         found.append(
             {"tag": "failed", "layers": about["layers"], "what": sorted(look.left), "errors": report["errors"]}

@@ -68,12 +68,12 @@ class Transactions:
         return ended
 
 
-def generation(received: bytes) -> int | None:
-    """Return the number of the ruleset in an answer of the kernel; ``None`` if it holds none."""
+def generation(received: bytes) -> int:
+    """Return the number of the ruleset in an answer of the kernel; 0 if it holds none."""
     for kind, body in netlink.messages(received):
         if kind == NEW_GENERATION:
             return _number(netlink.attributes(body[4:]).get(_ID, b""))
-    return None
+    return 0
 
 
 def _first(body: bytes, wanted: int) -> bytes:

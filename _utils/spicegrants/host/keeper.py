@@ -113,12 +113,14 @@ class Keeper:
         """Take a report in; return the events that tell of it."""
         report = {**_EMPTY, **report}
         before, after = report["generations"]
-        who = [(heard.pid, heard.comm) for heard in self._heard if before is not None and heard.generation <= before]
-        self._heard = [heard for heard in self._heard if after is None or heard.generation > after]
+        in_firewall = "firewall" in tidings.layers(report["changes"])
+        who = tuple((heard.pid, heard.comm) for heard in self._heard if heard.generation <= before and in_firewall)
+        # What came while we changed rules ourselves cannot be told from that: it is looked at again, but blames nobody.
+        known = after if in_firewall and report["acted"] else before
+        self._heard = [heard for heard in self._heard if heard.generation > known]
         left = frozenset(report["left"])
         found = left | set(declared.sentences(report["changes"]))
-        blamed = tuple(who) if "firewall" in tidings.layers(report["changes"]) else ()
-        seen = fights.Look(found, left, frozenset(report["held"]), blamed)
+        seen = fights.Look(found, left, frozenset(report["held"]), who)
         records = fights.after(look.noted(), seen, now)
         self._due = fights.due(records)
         self._pace = pace.after(self._pace, bool(found - seen.held), now)
@@ -137,5 +139,5 @@ _EMPTY = {
     "held": [],
     "acted": True,
     "noticed": [],
-    "generations": [None, None],
+    "generations": [0, 0],
 }

@@ -53,8 +53,8 @@ class RuleChanges:
         self._socket.close()
 
 
-def generation() -> int | None:
-    """Return the number of the kernel's ruleset, which each transaction raises; ``None`` without nftables."""
+def generation() -> int:
+    """Return the number of the kernel's ruleset, which each transaction raises; 0 without nftables."""
     request = struct.pack("=IHHIIBBH", 20, transactions.GET_GENERATION, _REQUEST, 0, 0, socket.AF_UNSPEC, 0, 0)
     try:
         with _connected(0) as connection:
@@ -62,7 +62,7 @@ def generation() -> int | None:
             connection.send(request)
             return transactions.generation(connection.recv(_RECEIVED))
     except OSError:
-        return None
+        return 0
 
 
 def _connected(groups: int) -> socket.socket:

@@ -1,0 +1,356 @@
+"""Drift on minions that run: noticed by the beacon, repaired in seconds, and told on Salt's bus."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import salt.config
+import salt.utils.event
+import yaml
+
+from checkout import ROOT
+
+GROUP, VIEWER, SUDOERS = "spicegrp", Path("/usr/bin/remote-viewer"), Path("/etc/sudoers.d/spice-grant")
+FIGHTS = Path("/run/spice-grant/fights")
+CLOCK = Path("/usr/local/lib/spice-grant/clock")
+TABLE = ["nft", "--stateless", "list", "table", "inet", "spice_grant"]
+# By kind: what somebody does, the layer, and words of what is then changed.
+KINDS = {
+    "element deleted": (
+        ["nft", "delete element inet spice_grant grants4 { 1021 . %(gid)s . 192.168.2.2 . 20002 }"],
+        "firewall",
+        "myself-debianx: firewall: opens 192.168.2.2 port 20002 to myself",
+    ),
+    "rule added": (
+        ["nft", "insert rule inet spice_grant output accept"],
+        "firewall",
+        "firewall: restores chain output: 1 rule(s) that do not belong there",
+    ),
+    "sudoers edited": (
+        ["sh", "-c", f"echo 'visitor ALL=(ALL) ALL' >>{SUDOERS}"],
+        "sudo",
+        f"sudo: restores {SUDOERS}, which was edited",
+    ),
+    "viewer's mode changed": (
+        ["chmod", "0755", str(VIEWER)],
+        "viewer",
+        f"viewer: restricts {VIEWER} to root:{GROUP} 0750",
+    ),
+    "user put into the group": (
+        ["usermod", "--append", "--groups", GROUP, "visitor"],
+        "viewer",
+        f"viewer: takes visitor out of group {GROUP}",
+    ),
+}
+
+
+def until(condition, seconds=90):
+    """Wait until a condition holds; return what it returned."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+    return found
+
+
+def output(*command):
+    """What a command prints."""
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def group_line():
+    """The viewer's group as the system knows it."""
+    return output("getent", "group", GROUP).strip()
+
+
+class Workstation:
+    """What must not be different for long."""
+
+    def __init__(self):
+        self.good = self.held()
+
+    @staticmethod
+    def held():
+        """What is enforced now; nothing while a table is not there."""
+        table = subprocess.run(TABLE, capture_output=True, text=True, check=False).stdout
+        return table, SUDOERS.read_text(), VIEWER.stat().st_mode & 0o7777, group_line()
+
+    def intact(self):
+        """Whether all is as it was."""
+        return self.held() == self.good
+
+    def tamper(self, kind):
+        """Do what somebody might do, and not for the third time."""
+        FIGHTS.unlink(missing_ok=True)
+        self.again(kind)
+
+    @staticmethod
+    def again(kind):
+        """Do it, however often it was done before."""
+        subprocess.run([word % {"gid": group_line().split(":")[2]} for word in KINDS[kind][0]], check=True)
+
+
+def listens():
+    """Whether a process has joined the netlink group of nftables: the beacon runs."""
+    rows = [line.split() for line in Path("/proc/net/netlink").read_text().splitlines()[1:]]
+    return any(row[1] == "12" and int(row[3], 16) & 1 << 6 for row in rows)
+
+
+# With a master
+
+
+class Office:
+    """The minion with the ready-made pillar, through its master."""
+
+    def __init__(self, master, minion, pillar_root, listener):
+        self.master, self.minion, self.root, self.listener = master, minion, pillar_root, listener
+
+    def salt(self, *words, **options):
+        """Run a function on the minion; its data and the exit code."""
+        done = self.master.salt_cli().run(*words, minion_tgt=self.minion.id, _timeout=120, **options)
+        return done.data, done.returncode
+
+    def declare(self, change=lambda data: None):
+        """Give the minion the ready-made pillar with a change."""
+        data = yaml.safe_load((ROOT / "pillar" / "examples" / "continuous.sls").read_text())
+        # Run by the tests themselves, when they want it.
+        data["schedule"]["spice"]["run_on_start"] = False
+        change(data)
+        (self.root / "continuous.sls").write_text(yaml.safe_dump(data))
+        (self.root / "top.sls").write_text("base: {'*': [spice, continuous]}\n")
+        self.refresh()
+
+    def withdraw(self):
+        """Take it away again."""
+        shutil.copy2(ROOT / "pillar" / "top.sls", self.root)
+        (self.root / "continuous.sls").unlink()
+        self.refresh()
+
+    def refresh(self):
+        """Have the minion read its pillar."""
+        assert self.salt("saltutil.refresh_pillar", wait=True) == (True, 0)
+
+    def heard(self, tag, since, minion=None):
+        """Wait for an event of the beacon at the master; return its data."""
+        pattern = f"salt/beacon/{self.minion.id}/spice_grant/{tag}"
+        found = self.listener.wait_for_events([(self.master.id, pattern)], after_time=since, timeout=90)
+        assert not found.missed, tag
+        (event,) = found.matches
+        return event.data
+
+
+@pytest.fixture(scope="module")
+def declared(master, minion, pillar_root, event_listener):
+    """The ready-made pillar is in force, and the beacon listens."""
+    office = Office(master, minion, pillar_root, event_listener)
+    assert office.salt("state.apply", "spice")[1] == 0
+    office.declare()
+    until(listens)
+    yield office
+    office.withdraw()
+    until(lambda: not listens())
+
+
+@pytest.fixture
+def office(declared):
+    """Nothing is different, and nothing was fought about."""
+    FIGHTS.unlink(missing_ok=True)
+    assert declared.salt("state.apply", "spice")[1] == 0
+    until(listens)
+    return declared
+
+
+@pytest.fixture
+def workstation(office):
+    """What is in force on it."""
+    return Workstation()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_drift_is_repaired_and_told(office, workstation, kind):
+    """Who did it is told where the kernel knows: of rules, and not of files."""
+    _, layer, words = KINDS[kind]
+    since = time.time()
+    workstation.tamper(kind)
+    drift = office.heard("drift", since)
+    assert (drift["id"], drift["layers"], drift["what"]) == (office.minion.id, [layer], [words])
+    assert words.rpartition(": ")[2] in json.dumps(drift["changes"])
+    assert [each["comm"] for each in drift["who"]] == (["nft"] if layer == "firewall" else [])
+    assert all(each["pid"] > 1 for each in drift["who"])
+    assert drift["noticed"]
+    repaired = office.heard("repaired", since)
+    assert (repaired["layers"], repaired["what"], repaired["errors"]) == ([layer], [words], [])
+    assert workstation.intact()
+
+
+def test_what_belongs_to_others_is_no_drift(office, workstation, event_listener):
+    """Another firewall's rules, and runs of our own, are followed by no event."""
+    since = time.time()
+    subprocess.run(["nft", "add table inet site; add chain inet site c"], check=True)
+    Path("/etc/sudoers.d/site").write_text("root ALL=(ALL) ALL\n")
+    assert office.salt("state.apply", "spice")[1] == 0
+    assert office.salt("spice_grant.lend", "visitor", "debianx", "1h")[1] == 0
+    assert office.salt("spice_grant.end_loan", "visitor", "debianx")[1] == 0
+    workstation.tamper("sudoers edited")
+    office.heard("repaired", since)
+    subprocess.run(["nft", "delete table inet site"], check=True)
+    Path("/etc/sudoers.d/site").unlink()
+    found = event_listener.get_events([(office.master.id, "salt/beacon/*/spice_grant/*")], after_time=since)
+    assert sorted(event.tag.rpartition("/")[2] for event in found) == ["drift", "repaired"]
+
+
+def test_the_beacon_goes_on_with_newer_code(office, workstation, served):
+    """After a sync it is the newer code that looks: it makes the clock's program of itself."""
+    path = served / "_utils" / "spicegrants" / "names.py"
+    before = path.read_text()
+    path.write_text(before + "\n# the second version\n")
+    since = time.time()
+    try:
+        assert b"the second version" not in CLOCK.read_bytes()
+        assert office.salt("saltutil.sync_all")[1] == 0
+        assert office.heard("repaired", since)["what"] == [f"firewall: rewrites {CLOCK}"]
+        assert b"the second version" in CLOCK.read_bytes()
+        workstation.tamper("rule added")
+        until(workstation.intact)
+    finally:
+        path.write_text(before)
+        office.salt("saltutil.sync_all")
+
+
+def test_a_fight_is_told_and_not_looped_on(office, workstation):
+    """Who undoes the same thing three times is named; it is counted over a refresh of the minion's modules."""
+    since = time.time()
+    for _ in range(2):
+        workstation.again("element deleted")
+        until(workstation.intact)
+        until(lambda: FIGHTS.exists() and not json.loads(FIGHTS.read_text())[KINDS["element deleted"][2]]["standing"])
+        office.salt("saltutil.refresh_modules")
+        # The look that follows is over.
+        noted = FIGHTS.stat().st_mtime_ns
+        until(lambda noted=noted: FIGHTS.stat().st_mtime_ns != noted)
+    workstation.again("element deleted")
+    fight = office.heard("fight", since)
+    assert (fight["what"], fight["times"], fight["pause"]) == ([KINDS["element deleted"][2]], 3, 30)
+    assert {each["comm"] for each in fight["who"]} == {"nft"}
+    assert workstation.intact()
+    # Now it is left alone for a while: a run of the state, by schedule or by hand, does not wait for that.
+    workstation.again("element deleted")
+    until(lambda: json.loads(FIGHTS.read_text())[KINDS["element deleted"][2]]["standing"])
+    assert not workstation.intact()
+    assert office.salt("state.apply", "spice")[1] == 0
+    assert workstation.intact()
+
+
+def test_without_the_master_drift_is_repaired(office, workstation):
+    """All that is needed is stored on the minion."""
+    with office.master.stopped():
+        for kind in KINDS:
+            workstation.tamper(kind)
+            until(workstation.intact)
+    until(lambda: office.salt("test.ping") == (True, 0))
+
+
+def test_where_the_master_decides(office, workstation):
+    """The minion only tells; the master's reactor has the state applied. A sign that tells nothing changes nothing."""
+    office.declare(lambda data: data["beacons"].update(spice_grant=[{"repair": False}]))
+    until(listens)
+    try:
+        since = time.time()
+        workstation.tamper("sudoers edited")
+        drift = office.heard("drift", since)
+        assert drift["what"] == [KINDS["sudoers edited"][2]]
+        until(workstation.intact)
+        jobs = office.master.salt_run_cli().run("jobs.list_jobs", search_function="state.apply").data
+        assert any(
+            job["Function"] == "state.apply" and job["Arguments"] == [{"mods": "spice"}] for job in jobs.values()
+        )
+    finally:
+        office.declare()
+        until(listens)
+
+
+def test_a_scheduled_run_that_fails_is_red_in_the_masters_job_cache(office):
+    """A user of a grant is gone: the run says so, and the master's cache of jobs as well."""
+    path = office.root / "spice.sls"
+    before = path.read_text()
+    path.write_text(before.replace("user: mybro", "user: nobodyhere"))
+    since = time.time()
+    try:
+        office.declare(lambda data: data["schedule"]["spice"].update(seconds=2, minutes=0, splay=0))
+        pattern = f"salt/job/*/ret/{office.minion.id}"
+        red = until(
+            lambda: [
+                event.data
+                for event in office.listener.get_events([(office.master.id, pattern)], after_time=since)
+                if event.data.get("schedule") == "spice" and event.data["retcode"]
+            ]
+        )[0]
+        (state,) = red["return"].values()
+        assert state["result"] is False and "nobodyhere" in state["comment"]
+        kept = office.master.salt_run_cli().run("jobs.print_job", red["jid"]).data[red["jid"]]["Result"]
+        assert kept[office.minion.id]["retcode"] != 0
+    finally:
+        path.write_text(before)
+        office.declare()
+
+
+# Without a master
+
+
+class Heard(threading.Thread):
+    """Collects what the beacon hands to the minion's own bus."""
+
+    def __init__(self, config):
+        super().__init__(daemon=True)
+        self.config, self.events, self.done = config, [], False
+
+    def run(self):
+        with salt.utils.event.get_event("minion", opts=self.config, listen=True) as bus:
+            while not self.done:
+                found = bus.get_event(wait=1, tag="__beacons_return")
+                self.events += found["beacons"] if found else []
+
+    def tell(self, tag):
+        """What was told of one kind."""
+        return [event["data"] for event in self.events if event["tag"].endswith(f"/spice_grant/{tag}")]
+
+
+@pytest.fixture
+def alone(served, pillar_root, people):
+    """A minion without a master that runs, with the ready-made files as they are; and what its bus tells."""
+    directory = Path("/etc/salt")
+    (directory / "minion.d").mkdir(parents=True)
+    for name in ("spice-grant.conf", "spice-grant-continuous.conf"):
+        shutil.copy2(ROOT / "etc" / "minion.d" / name, directory / "minion.d")
+    own = {"id": "alone", "master_type": "disable", "enable_fqdns_grains": False}
+    (directory / "minion").write_text(json.dumps(own))
+    program = Path(sys.executable).with_name("salt-call")
+    subprocess.run([program, "--local", "saltutil.sync_all"], check=True, capture_output=True)
+    daemon = subprocess.Popen([program.with_name("salt-minion")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    heard = Heard(salt.config.minion_config(str(directory / "minion")))
+    heard.start()
+    yield heard
+    heard.done = True
+    daemon.terminate()
+    daemon.wait()
+    shutil.rmtree(directory)
+
+
+def test_a_minion_without_a_master_keeps_itself(alone):
+    """Its schedule applies the state when it starts; its beacon has all kinds of drift repaired."""
+    returned = Path("/var/log/salt/spice-grant.json")
+    until(lambda: returned.exists() and returned.read_text().endswith("\n"))
+    assert json.loads(returned.read_text().splitlines()[0])["retcode"] == 0
+    until(listens)
+    workstation = Workstation()
+    for kind, (_, layer, words) in KINDS.items():
+        workstation.tamper(kind)
+        until(lambda words=words: any(words in event["what"] for event in alone.tell("repaired")))
+        assert workstation.intact(), kind
+        (drift,) = (event for event in alone.tell("drift") if words in event["what"])
+        assert drift["layers"] == [layer], kind
