@@ -86,7 +86,7 @@ def repaired(client, tries):
     for _ in range(tries):
         for kind, command in kinds.items():
             # At any moment between two polls; and what is done again and again here is no fight.
-            time.sleep(3 + random.random())
+            time.sleep(3 + random.random())  # noqa: S311 - nothing secret
             client.run(["rm", "-f", "/run/spice-grant/fights"])
             client.run(command)
             taken[kind].append(waited(intact))

@@ -93,8 +93,9 @@ def _found(record: Record, left: bool, who: tuple[tuple[int, str], ...], now: fl
     fight = record.fight or len(times) >= TIMES
     # Neither what is undone again and again nor what cannot be repaired is tried again at once.
     pause = min(max(FIRST, 2 * record.pause), LONGEST) if fight or record.standing or left else 0.0
+    until = now + pause if pause else 0.0
     members = tuple(dict.fromkeys((*record.who, *who)))[-_MEMBERS:]
-    return replace(record, times=times, fight=fight, pause=pause, until=now + pause, who=members)
+    return replace(record, times=times, fight=fight, pause=pause, until=until, who=members)
 
 
 def _gone(record: Record, now: float) -> Record:

@@ -135,7 +135,17 @@ class Office:
         """Have the minion read its pillar."""
         assert self.salt("saltutil.refresh_pillar", wait=True) == (True, 0)
 
-    def heard(self, tag, since, minion=None):
+    def returned(self, since, wanted):
+        """Wait for what a job on the minion returned, by its event at the master."""
+        pattern = f"salt/job/*/ret/{self.minion.id}"
+
+        def found():
+            events = self.listener.get_events([(self.master.id, pattern)], after_time=since)
+            return [event.data for event in events if wanted(event.data)]
+
+        return until(found)[0]
+
+    def heard(self, tag, since):
         """Wait for an event of the beacon at the master; return its data."""
         pattern = f"salt/beacon/{self.minion.id}/spice_grant/{tag}"
         found = self.listener.wait_for_events([(self.master.id, pattern)], after_time=since, timeout=90)
@@ -252,7 +262,7 @@ def test_without_the_master_drift_is_repaired(office, workstation):
         for kind in KINDS:
             workstation.tamper(kind)
             until(workstation.intact)
-    until(lambda: office.salt("test.ping") == (True, 0))
+    until(lambda: office.master.salt_cli().run("test.ping", minion_tgt=office.minion.id).data is True, 180)
 
 
 def test_where_the_master_decides(office, workstation):
@@ -265,10 +275,8 @@ def test_where_the_master_decides(office, workstation):
         drift = office.heard("drift", since)
         assert drift["what"] == [KINDS["sudoers edited"][2]]
         until(workstation.intact)
-        jobs = office.master.salt_run_cli().run("jobs.list_jobs", search_function="state.apply").data
-        assert any(
-            job["Function"] == "state.apply" and job["Arguments"] == [{"mods": "spice"}] for job in jobs.values()
-        )
+        done = office.returned(since, lambda job: job["fun"] == "state.apply")
+        assert done["retcode"] == 0 and KINDS["sudoers edited"][2].partition(": ")[2] in json.dumps(done["return"])
     finally:
         office.declare()
         until(listens)
@@ -282,14 +290,8 @@ def test_a_scheduled_run_that_fails_is_red_in_the_masters_job_cache(office):
     since = time.time()
     try:
         office.declare(lambda data: data["schedule"]["spice"].update(seconds=2, minutes=0, splay=0))
-        pattern = f"salt/job/*/ret/{office.minion.id}"
-        red = until(
-            lambda: [
-                event.data
-                for event in office.listener.get_events([(office.master.id, pattern)], after_time=since)
-                if event.data.get("schedule") == "spice" and event.data["retcode"]
-            ]
-        )[0]
+        red = office.returned(since, lambda job: job.get("schedule") == "spice")
+        assert red["retcode"] != 0
         (state,) = red["return"].values()
         assert state["result"] is False and "nobodyhere" in state["comment"]
         kept = office.master.salt_run_cli().run("jobs.print_job", red["jid"]).data[red["jid"]]["Result"]
