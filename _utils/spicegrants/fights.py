@@ -64,12 +64,16 @@ class Look:
 
     who
         Whom the kernel named for it.
+
+    acted
+        Whether it was to be repaired.
     """
 
     found: frozenset[str]
     left: frozenset[str] = frozenset()
     held: frozenset[str] = frozenset()
     who: tuple[tuple[int, str], ...] = ()
+    acted: bool = True
 
 
 def after(records: Mapping[str, Record], look: Look, now: float) -> dict[str, Record]:
@@ -81,20 +85,21 @@ def after(records: Mapping[str, Record], look: Look, now: float) -> dict[str, Re
         if what not in look.found:
             record = _gone(record, now)
         elif what not in look.held:
-            record = _found(record, what in look.left, look.who, now)
+            record = _found(record, look, now)
         record = replace(record, standing=what in look.left)
         if record.times or record.standing or record.fight:
             kept[what] = record
     return kept
 
 
-def _found(record: Record, left: bool, who: tuple[tuple[int, str], ...], now: float) -> Record:
+def _found(record: Record, look: Look, now: float) -> Record:
     times = record.times if record.standing else (*record.times, now)
     fight = record.fight or len(times) >= TIMES
-    # Neither what is undone again and again nor what cannot be repaired is tried again at once.
-    pause = min(max(FIRST, 2 * record.pause), LONGEST) if fight or record.standing or left else 0.0
+    # What is left for the first time came while the rest was repaired, or is for others to repair.
+    waits = fight or record.standing or not look.acted
+    pause = min(max(FIRST, 2 * record.pause), LONGEST) if waits else 0.0
     until = now + pause if pause else 0.0
-    members = tuple(dict.fromkeys((*record.who, *who)))[-_MEMBERS:]
+    members = tuple(dict.fromkeys((*record.who, *look.who)))[-_MEMBERS:]
     return replace(record, times=times, fight=fight, pause=pause, until=until, who=members)
 
 

@@ -1,107 +1,16 @@
-"""Drift on minions that run: noticed by the beacon, repaired in seconds, and told on Salt's bus."""
+"""Drift on a minion with a master: noticed by the beacon, repaired in seconds, and told on Salt's bus."""
 
 import json
 import shutil
 import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
-import salt.config
-import salt.utils.event
 import yaml
 
 from checkout import ROOT
-
-GROUP, VIEWER, SUDOERS = "spicegrp", Path("/usr/bin/remote-viewer"), Path("/etc/sudoers.d/spice-grant")
-FIGHTS = Path("/run/spice-grant/fights")
-CLOCK = Path("/usr/local/lib/spice-grant/clock")
-TABLE = ["nft", "--stateless", "list", "table", "inet", "spice_grant"]
-# By kind: what somebody does, the layer, and words of what is then changed.
-KINDS = {
-    "element deleted": (
-        ["nft", "delete element inet spice_grant grants4 { 1021 . %(gid)s . 192.168.2.2 . 20002 }"],
-        "firewall",
-        "myself-debianx: firewall: opens 192.168.2.2 port 20002 to myself",
-    ),
-    "rule added": (
-        ["nft", "insert rule inet spice_grant output accept"],
-        "firewall",
-        "firewall: restores chain output: 1 rule(s) that do not belong there",
-    ),
-    "sudoers edited": (
-        ["sh", "-c", f"echo 'visitor ALL=(ALL) ALL' >>{SUDOERS}"],
-        "sudo",
-        f"sudo: restores {SUDOERS}, which was edited",
-    ),
-    "viewer's mode changed": (
-        ["chmod", "0755", str(VIEWER)],
-        "viewer",
-        f"viewer: restricts {VIEWER} to root:{GROUP} 0750",
-    ),
-    "user put into the group": (
-        ["usermod", "--append", "--groups", GROUP, "visitor"],
-        "viewer",
-        f"viewer: takes visitor out of group {GROUP}",
-    ),
-}
-
-
-def until(condition, seconds=90):
-    """Wait until a condition holds; return what it returned."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)
-    return found
-
-
-def output(*command):
-    """What a command prints."""
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def group_line():
-    """The viewer's group as the system knows it."""
-    return output("getent", "group", GROUP).strip()
-
-
-class Workstation:
-    """What must not be different for long."""
-
-    def __init__(self):
-        self.good = self.held()
-
-    @staticmethod
-    def held():
-        """What is enforced now; nothing while a table is not there."""
-        table = subprocess.run(TABLE, capture_output=True, text=True, check=False).stdout
-        return table, SUDOERS.read_text(), VIEWER.stat().st_mode & 0o7777, group_line()
-
-    def intact(self):
-        """Whether all is as it was."""
-        return self.held() == self.good
-
-    def tamper(self, kind):
-        """Do what somebody might do, and not for the third time."""
-        FIGHTS.unlink(missing_ok=True)
-        self.again(kind)
-
-    @staticmethod
-    def again(kind):
-        """Do it, however often it was done before."""
-        subprocess.run([word % {"gid": group_line().split(":")[2]} for word in KINDS[kind][0]], check=True)
-
-
-def listens():
-    """Whether a process has joined the netlink group of nftables: the beacon runs."""
-    rows = [line.split() for line in Path("/proc/net/netlink").read_text().splitlines()[1:]]
-    return any(row[1] == "12" and int(row[3], 16) & 1 << 6 for row in rows)
-
-
-# With a master
+from drift import CLOCK, FIGHTS, KINDS, Workstation, listens, until
 
 
 class Office:
@@ -299,60 +208,3 @@ def test_a_scheduled_run_that_fails_is_red_in_the_masters_job_cache(office):
     finally:
         path.write_text(before)
         office.declare()
-
-
-# Without a master
-
-
-class Heard(threading.Thread):
-    """Collects what the beacon hands to the minion's own bus."""
-
-    def __init__(self, config):
-        super().__init__(daemon=True)
-        self.config, self.events, self.done = config, [], False
-
-    def run(self):
-        with salt.utils.event.get_event("minion", opts=self.config, listen=True) as bus:
-            while not self.done:
-                found = bus.get_event(wait=1, tag="__beacons_return")
-                self.events += found["beacons"] if found else []
-
-    def tell(self, tag):
-        """What was told of one kind."""
-        return [event["data"] for event in self.events if event["tag"].endswith(f"/spice_grant/{tag}")]
-
-
-@pytest.fixture
-def alone(served, pillar_root, people):
-    """A minion without a master that runs, with the ready-made files as they are; and what its bus tells."""
-    directory = Path("/etc/salt")
-    (directory / "minion.d").mkdir(parents=True)
-    for name in ("spice-grant.conf", "spice-grant-continuous.conf"):
-        shutil.copy2(ROOT / "etc" / "minion.d" / name, directory / "minion.d")
-    own = {"id": "alone", "master_type": "disable", "enable_fqdns_grains": False}
-    (directory / "minion").write_text(json.dumps(own))
-    program = Path(sys.executable).with_name("salt-call")
-    subprocess.run([program, "--local", "saltutil.sync_all"], check=True, capture_output=True)
-    daemon = subprocess.Popen([program.with_name("salt-minion")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    heard = Heard(salt.config.minion_config(str(directory / "minion")))
-    heard.start()
-    yield heard
-    heard.done = True
-    daemon.terminate()
-    daemon.wait()
-    shutil.rmtree(directory)
-
-
-def test_a_minion_without_a_master_keeps_itself(alone):
-    """Its schedule applies the state when it starts; its beacon has all kinds of drift repaired."""
-    returned = Path("/var/log/salt/spice-grant.json")
-    until(lambda: returned.exists() and returned.read_text().endswith("\n"))
-    assert json.loads(returned.read_text().splitlines()[0])["retcode"] == 0
-    until(listens)
-    workstation = Workstation()
-    for kind, (_, layer, words) in KINDS.items():
-        workstation.tamper(kind)
-        until(lambda words=words: any(words in event["what"] for event in alone.tell("repaired")))
-        assert workstation.intact(), kind
-        (drift,) = (event for event in alone.tell("drift") if words in event["what"])
-        assert drift["layers"] == [layer], kind

@@ -53,10 +53,11 @@ def examples(function):
 
 
 def test_the_modules():
-    assert {path.stem for path in FILES} == NAMES
+    assert {load(path).__virtualname__ for path in FILES} == NAMES
     for path in FILES:
         module = load(path)
-        assert module.__virtual__() == module.__virtualname__ == path.stem
+        assert module.__virtual__() == module.__virtualname__
+        assert path.stem.startswith(module.__virtualname__)
         assert ".. versionadded::" in module.__doc__
 
 
@@ -70,6 +71,7 @@ def test_what_is_offered():
     assert {"rules", "backend"} <= offered["_modules", "spice_firewall"]
     assert {"rules", "allowed"} <= offered["_modules", "spice_sudoers"]
     assert "status" in offered["_modules", "spice_viewer"]
+    assert offered["_modules", "spice_grant_repair"] == {"repair"}
     assert offered["_states", "spice_grant"] == {"present", "absent", "removed"}
 
 

@@ -76,13 +76,22 @@ def test_what_is_left_alone_is_looked_at_again_when_that_is_over():
 def test_what_cannot_be_repaired_is_no_fight_but_waits_longer_and_longer():
     records, pauses, now = {}, [], 0.0
     for _ in range(7):
+        assert fights.held(records, now) == {}
         records = fights.after(records, standing(ONE), now)
         assert not records[ONE].fight and records[ONE].times in ((0.0,), ())
         pauses.append(records[ONE].pause)
-        now = fights.due(records)
-    assert pauses == [30, 60, 120, 240, 480, 900, 900]
+        now = max(now, fights.due(records))
+    assert pauses == [0, 30, 60, 120, 240, 480, 900], "the first time it may have come in between"
     records = fights.after(records, NOTHING, now)
     assert fights.held(records, now) == {} and fights.due(records) is None
+
+
+def test_what_others_are_to_repair_is_told_again_only_after_a_pause():
+    look = Look(frozenset([ONE]), frozenset([ONE]), acted=False)
+    records = played((5, look))
+    assert fights.held(records, 6) == {ONE: 5 + FIRST} and fights.due(records) == 5 + FIRST
+    records = fights.after(records, NOTHING, 8)
+    assert fights.held(records, 9) == {}, "it was repaired: if it comes back, that is told at once"
 
 
 def test_a_fight_ends_when_nothing_comes_back_for_long_enough():

@@ -42,15 +42,14 @@ class Ears:
             missed += ["files were not watched before"] if fresh else []
         except SystemFault as error:
             self.hindrances.append(str(error))
-        self._used = [name for name in boot.GUARDS if backends.used(name)]
-        self._tables = frozenset().union(*(WATCHED[name] for name in self._used))
         try:
-            if self._rules is None:
+            self._used = [name for name in boot.GUARDS if backends.used(name)]
+            self._tables = frozenset().union(*(WATCHED[name] for name in self._used))
+            if self._tables and self._rules is None:
                 self._rules = RuleChanges()
                 missed.append("rules were not watched before")
         except SystemFault as error:
-            if self._tables:
-                self.hindrances.append(str(error))
+            self.hindrances.append(str(error))
         return missed
 
     def hear(self) -> tuple[list[str], list[Transaction]]:

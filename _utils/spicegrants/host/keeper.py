@@ -120,7 +120,7 @@ class Keeper:
         self._heard = [heard for heard in self._heard if heard.generation > known]
         left = frozenset(report["left"])
         found = left | set(declared.sentences(report["changes"]))
-        seen = fights.Look(found, left, frozenset(report["held"]), who)
+        seen = fights.Look(found, left, frozenset(report["held"]), who, report["acted"])
         records = fights.after(look.noted(), seen, now)
         self._due = fights.due(records)
         self._pace = pace.after(self._pace, bool(found - seen.held), now)
