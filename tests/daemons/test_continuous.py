@@ -208,3 +208,18 @@ def test_a_scheduled_run_that_fails_is_red_in_the_masters_job_cache(office):
     finally:
         path.write_text(before)
         office.declare()
+
+
+def test_when_all_is_taken_away_nothing_is_told(office, workstation):
+    """The beacon goes on, finds nothing to keep, and keeps again what is then applied."""
+    since = time.time()
+    assert office.salt("state.apply", "spice.absent")[1] == 0
+    until(lambda: not FIGHTS.parent.exists())
+    assert office.salt("state.apply", "spice")[1] == 0
+    again = Workstation()
+    until(listens)
+    again.tamper("rule added")
+    office.heard("repaired", since)
+    assert again.intact()
+    told = office.listener.get_events([(office.master.id, "salt/beacon/*/spice_grant/*")], after_time=since)
+    assert sorted(event.tag.rpartition("/")[2] for event in told) == ["drift", "repaired"]

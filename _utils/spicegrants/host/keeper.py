@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from spicegrants import boot, declared, fights, pace, store, tidings
+from spicegrants import declared, fights, pace, tidings
 from spicegrants.errors import SystemFault
 from spicegrants.host import look
 from spicegrants.host.ears import Ears
@@ -101,13 +100,12 @@ class Keeper:
         return bool(self._noticed and now >= pace.next_look(self._pace)) or (self._due is not None and now >= self._due)
 
     def _look(self, settings: Settings) -> None:
-        noticed, self._noticed, self._due = list(self._noticed), {}, None
-        if not os.path.lexists(store.PATH) and not os.path.lexists(boot.SCRIPT):
-            # Nothing was ever applied, or all was taken away.
+        if look.needed():
+            self._start(settings.repair, list(self._noticed) or ["it is time to look again"])
+            self._looking = True
+        else:
             look.forget()
-            return
-        self._looking = True
-        self._start(settings.repair, noticed or ["it is time to look again"])
+        self._noticed, self._due = {}, None
 
     def _told(self, report: dict[str, Any], now: float) -> list[Event]:
         """Take a report in; return the events that tell of it."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from spicegrants import declared, fights
+from spicegrants import boot, declared, fights, store
 from spicegrants.errors import LiveStateUnreadable, SystemFault
 from spicegrants.files import Directory, File
 from spicegrants.host import disk, lock, rulechanges
@@ -46,7 +46,9 @@ def take(repair: Repair, failure: type[Exception], repairing: bool, noticed: lis
     try:
         report.update(_looked(repair, repairing, set(held)))
     except (failure, SystemFault) as error:
-        report.update(errors=[str(error)], left=[str(error)])
+        # Where all was taken away while we waited, there is nothing to be said.
+        if needed():
+            report.update(errors=[str(error)], left=[str(error)])
     report["generations"] = [before, rulechanges.generation()]
     make_directory(REPORTS)
     disk.write(f"{REPORTS}/{os.getpid()}", File(json.dumps(report).encode(), 0o600))
@@ -63,6 +65,11 @@ def _looked(repair: Repair, repairing: bool, held: set[str]) -> dict[str, Any]:
     # Errors are those of the run as a whole; where there is any, only another look tells what is left.
     left = declared.sentences(repair(test=True)["changes"]) if done["errors"] else []
     return {"changes": done["changes"], "errors": done["errors"], "left": left}
+
+
+def needed() -> bool:
+    """Tell whether there is anything to look at: something is stored, or of ours all the same."""
+    return os.path.lexists(store.PATH) or os.path.lexists(boot.SCRIPT)
 
 
 def noted() -> dict[str, fights.Record]:
