@@ -223,7 +223,7 @@ def test_when_all_is_taken_away_nothing_is_told(office, workstation):
 
 
 def test_without_the_master_drift_is_repaired(office, workstation):
-    """All that is needed is stored on the minion. The last test: Salt 3008.3 follows no edit of a schedule afterwards."""
+    """All that is needed is stored on the minion. It comes last: Salt 3008.3 follows no edit of a schedule after it."""
     with office.master.stopped():
         for kind in KINDS:
             workstation.tamper(kind)
