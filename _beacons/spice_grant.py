@@ -23,6 +23,7 @@ for _name in ("utils", "_utils"):
     if os.path.isdir(os.path.join(_libraries, "spicegrants")) and _libraries not in _sys.path:
         _sys.path.append(_libraries)
 
+import salt.loader
 import salt.utils.process
 from salt.exceptions import CommandExecutionError
 
@@ -95,7 +96,7 @@ def beacon(config):
     try:
         if _KEEPER not in __context__:
             run.as_root()
-            __context__[_KEEPER] = Keeper(_starter(__salt__), _busy)
+            __context__[_KEEPER] = Keeper(_start, _busy)
         events = __context__[_KEEPER].poll(settings)
     except SpiceGrantError as error:
         close(config)
@@ -124,16 +125,18 @@ def _merged(config):
     return {key: value for each in config for key, value in each.items()}
 
 
-def _starter(functions):
-    """Return what starts a look: a process of the minion's, forked, as its jobs are."""
+def _start(repairing, noticed):
+    """Start a look: a process of the minion's, forked, as its jobs are."""
+    # The minion's own handlers of signals are not for the child.
+    with salt.utils.process.default_signals(signal.SIGINT, signal.SIGTERM):
+        arguments = (__opts__, repairing, noticed)
+        salt.utils.process.SignalHandlingProcess(target=_look, args=arguments, name=_LOOK).start()
 
-    def start(repairing, noticed):
-        arguments = (functions["spice_grant.repair"], CommandExecutionError, repairing, noticed)
-        # The minion's own handlers of signals are not for the child.
-        with salt.utils.process.default_signals(signal.SIGINT, signal.SIGTERM):
-            salt.utils.process.SignalHandlingProcess(target=look.take, args=arguments, name=_LOOK).start()
 
-    return start
+def _look(opts, repairing, noticed):
+    """Look, by modules that are loaded from their files anew: what the minion's own process has loaded may be older."""
+    functions = salt.loader.minion_mods(opts)
+    look.take(functions["spice_grant.repair"], CommandExecutionError, repairing, noticed)
 
 
 def _busy():
