@@ -142,15 +142,16 @@ def test_the_beacon_goes_on_with_newer_code(office, workstation, served):
 
 
 def test_code_that_is_newer_than_that_of_the_minions_own_process(office, workstation, served):
-    """salt-call syncs for the next jobs, and the daemon does not load it: no look is taken by half of each."""
+    """It was synced, and the minion was not told: no look is taken by half of each."""
     path = served / "_utils" / "spicegrants" / "names.py"
     before = path.read_text()
     path.write_text(before + "\n# synced, and not loaded\n")
     since = time.time()
     try:
-        assert office.minion.salt_call_cli().run("saltutil.sync_utils").returncode == 0
+        assert office.minion.salt_call_cli().run("saltutil.sync_utils", refresh=False).returncode == 0
         workstation.tamper("element deleted")
-        office.heard("repaired", since)
+        repaired = office.heard("repaired", since)
+        assert set(repaired["what"]) == {KINDS["element deleted"][2], f"firewall: rewrites {CLOCK}"}
         assert b"synced, and not loaded" in CLOCK.read_bytes()
         assert workstation.intact()
         tag = "salt/beacon/*/spice_grant/failed"
