@@ -9,7 +9,7 @@ TESTS ?= tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-current test-versions lint format bench bench-fleet golden clean base
+.PHONY: help setup demo test test-fast test-current test-versions lint format bench bench-drift bench-fleet golden clean base
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -60,6 +60,9 @@ bench: setup ## measure
 
 bench-fleet: setup ## measure a master: runs through it, and the rendering of pillar
 	@PYTHONPATH=_utils $(PY) tools/bench_fleet.py $(ARGS)
+
+bench-drift: setup ## measure how long drift lasts under the beacon, and what an idle minion costs with it
+	@PYTHONPATH=_utils $(PY) tools/bench_drift.py $(ARGS)
 
 golden: setup ## write the golden files of the tests anew; look at the difference before you commit it
 	$(PYTEST) tests/unit --update-golden $(ARGS)

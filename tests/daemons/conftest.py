@@ -79,8 +79,8 @@ def pillar_root(served):
     return PILLAR
 
 
-def make_master(salt_factories, name, ready_made):
-    """A master with one of the ready-made files, which Salt reads last, as it is."""
+def make_master(salt_factories, name, *ready_made):
+    """A master with some of the ready-made files, which Salt reads last, as they are."""
     overrides = {
         "open_mode": True,
         "pillar_roots": {"base": [str(PILLAR)]},
@@ -89,7 +89,8 @@ def make_master(salt_factories, name, ready_made):
     daemon = salt_factories.salt_master_daemon(name, overrides=overrides)
     included = Path(daemon.config_dir) / "master.d"
     included.mkdir(exist_ok=True)
-    shutil.copy2(ROOT / "etc" / "master.d" / ready_made, included)
+    for file in ready_made:
+        shutil.copy2(ROOT / "etc" / "master.d" / file, included)
     return daemon
 
 
@@ -102,7 +103,7 @@ def new_master(salt_factories, served, pillar_root):
 @pytest.fixture(scope="session")
 def master(salt_factories, served, pillar_root):
     """A master that serves a checkout."""
-    daemon = make_master(salt_factories, "master", "spice-grant.conf")
+    daemon = make_master(salt_factories, "master", "spice-grant.conf", "spice-grant-reactor.conf")
     with daemon.started():
         yield daemon
 

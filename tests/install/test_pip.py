@@ -94,11 +94,24 @@ def installed(request, source, tmp_path_factory):
 def test_all_modules_are_found(installed):
     """Execution and state modules load, and what they import."""
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "_modules").glob("*.py")]
-    names = {re.search(r'^__virtualname__ = "(\w+)"$', text, re.MULTILINE)[1] for text in texts}
-    found = {name.partition(".")[0] for name in installed.salt_call("sys.list_functions", *names)}
+    names = {re.search(r'^__virtualname__ = "(.+)"', text, re.MULTILINE)[1] for text in texts}
+    found = {name.partition(".")[0] for name in installed.salt_call("sys.list_functions", *sorted(names))}
     assert found == names
+    assert {"spice_grant.repair", "spice_grant.status"} <= set(installed.salt_call("sys.list_functions", "spice_grant"))
     states = [f"spice_grant.{name}" for name in ("absent", "present", "removed")]
     assert installed.salt_call("sys.list_state_functions", "spice_grant") == states
+
+
+def test_the_beacon_is_found(installed):
+    """It loads, with what it imports."""
+    code = (
+        "import salt.config, salt.loader, sys; opts = salt.config.minion_config(sys.argv[1]); "
+        "print(salt.loader.beacons(opts, {})['spice_grant.validate']([]))"
+    )
+    command = [installed.python, "-c", code, installed.config / "minion"]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=True)
+    assert done.stdout == "(True, 'valid')\n"
 
 
 def test_the_distribution_has_its_name_and_brings_nothing_but_the_package(installed):
@@ -129,7 +142,7 @@ def test_every_function_documents_itself(installed):
 
 def test_the_wheel_holds_all_code_and_the_sdist_all_of_the_checkout(source, wheel, sdist):
     code = {f"spicegrants/{path.relative_to(source / '_utils' / 'spicegrants')}" for path in package(source)}
-    for kind in ("modules", "states", "runners"):
+    for kind in ("modules", "states", "beacons", "runners"):
         code |= {f"spicegrants/ext_{kind}/{path.name}" for path in (source / f"_{kind}").glob("*.py")}
     code |= {f"spicecheck/{path.name}" for path in (source / "tools" / "spicecheck").glob("*.py")}
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}

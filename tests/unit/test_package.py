@@ -106,7 +106,8 @@ def test_a_file_that_is_gone(copied, name):
 def test_the_directories_for_salts_loader():
     """Of an editable install these are the checkout's."""
     root = HERE.parents[1]
-    assert _entry.loader_dirs() == {kind: [str(root / f"_{kind}")] for kind in ("modules", "states", "runners")}
+    kinds = ("modules", "states", "beacons", "runners")
+    assert _entry.loader_dirs() == {kind: [str(root / f"_{kind}")] for kind in kinds}
 
 
 def test_it_imports_without_salt():

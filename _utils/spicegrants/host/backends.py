@@ -30,7 +30,7 @@ def choose(backend: str) -> tuple[Mechanism, str]:
     if backend == "iptables":
         return Iptables(variant()), "pillar names it"
     # Where it is in use, reading its table is the better trial; if that fails, another mechanism is no remedy.
-    if shutil.which("nft", path=run.SEARCH) and _used("nftables"):
+    if shutil.which("nft", path=run.SEARCH) and used("nftables"):
         return Nftables(), "nft is installed, and in use already"
     hindrance = _hindrance()
     if hindrance is None:
@@ -60,10 +60,11 @@ def _named(name: str) -> Mechanism:
 
 def left_over(active: Mechanism) -> list[Mechanism]:
     """Return the mechanisms that an earlier run used: their stored rules are still there."""
-    return [_named(name) for name in boot.GUARDS if name != active.name and _used(name)]
+    return [_named(name) for name in boot.GUARDS if name != active.name and used(name)]
 
 
-def _used(name: str) -> bool:
+def used(name: str) -> bool:
+    """Tell whether a run used a mechanism: its stored rules are there."""
     return any(disk.read(path) is not None for path in boot.GUARDS[name])
 
 

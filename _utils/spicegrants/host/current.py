@@ -18,6 +18,8 @@ from spicegrants.plan import Change
 _WRITTEN = (store.PATH, sudoers.PATH, viewer.LAUNCHER, viewer.DESKTOP, calls.OPENER, *boot.PATHS, *alarm.PATHS)
 _SHARED = {parent for path in _WRITTEN for parent in (os.path.dirname(path), os.path.dirname(os.path.dirname(path)))}
 
+NOTHING = "no policy has been applied on this minion yet: run state.apply spice"
+
 
 def stored(known: Policy | None = None) -> store.Stored:
     """Return what the last run stored on this minion. Needs root.
@@ -85,7 +87,9 @@ def today() -> int | None:
     return decide.day_of(now) if now >= moments.EARLIEST else None
 
 
-def compiled(policy: Policy | None = None, kept: store.Stored | None = None, day: int | None = None) -> Wanted:
+def compiled(
+    policy: Policy | None = None, kept: store.Stored | None = None, day: int | None = None, asking: bool = True
+) -> Wanted:
     """Compile a policy against the accounts and addresses of now.
 
     policy
@@ -96,16 +100,19 @@ def compiled(policy: Policy | None = None, kept: store.Stored | None = None, day
 
     day
         The day for which times are worked out. Defaults to that of the last run: what the layers hold comes from there.
+
+    asking
+        Whether servers' names are resolved; otherwise those that are known keep the addresses of the last run.
     """
     kept = kept or stored()
     policy = policy or kept.policy
     if policy is None:
-        raise SystemFault("no policy has been applied on this minion yet: run state.apply spice")
+        raise SystemFault(NOTHING)
     users = [grant.user for grant in policy.grants.values() if grant.user]
     users += [loan.user for loan in kept.temporary.loans]
     groups = {grant.group for grant in policy.grants.values() if grant.group} | {policy.viewer.group}
     found_users, found_groups, numeric = accounts.read(users, sorted(groups))
-    addresses, unresolved = resolve.addresses(policy, kept.addresses)
+    addresses, unresolved = resolve.addresses(policy, kept.addresses, asking)
     authorities, unread = resolve.authorities(policy)
     leaving = store.leaving(kept)
     sessions = frozenset(connection.door for connection in sockets.connections()) if leaving else frozenset()

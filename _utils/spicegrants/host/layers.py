@@ -28,10 +28,14 @@ class Layers(NamedTuple):
 
     failure
         The exception by which they say that something did not work.
+
+    asking
+        Whether servers' names are resolved, or keep the addresses of the last run.
     """
 
     salt: Mapping[str, Callable[..., Any]]
     failure: type[Exception]
+    asking: bool = True
 
     @heap.unsearched()
     def enforce(
@@ -55,7 +59,7 @@ class Layers(NamedTuple):
             if asked is None:
                 return {"changes": {}, "errors": [], "warnings": []}
             kept = replace(stored, temporary=asked.temporary)
-            wanted = current.compiled(asked.policy, kept)
+            wanted = current.compiled(asked.policy, kept, asking=self.asking)
             originals = self.salt["spice_viewer.originals"](wanted)
             policy_changes = _policy_changes(stored, declared.remember(kept, wanted, originals))
             plans = self._plans(wanted)
@@ -64,7 +68,7 @@ class Layers(NamedTuple):
             outdated = wanted.timed and current.today() not in (None, wanted.day)
             if (changes or outdated) and not test:
                 if outdated:
-                    wanted = current.compiled(asked.policy, kept, current.today())
+                    wanted = current.compiled(asked.policy, kept, current.today(), self.asking)
                 current.keep(declared.remember(kept, wanted, originals))
                 chosen = [layer for layer in ORDER if plans[layer] or (outdated and layer not in refused)]
                 applied, failed = self._apply(wanted, chosen)
@@ -117,7 +121,7 @@ class Layers(NamedTuple):
         errors: list[str] = []
         try:
             if self.salt["spice_viewer.ensure_group"](wanted):
-                wanted = current.compiled(wanted.policy)
+                wanted = current.compiled(wanted.policy, asking=self.asking)
         except (self.failure, SpiceGrantError) as error:
             return [], [f"viewer: {error}: all else was left as it was"]
         for layer in chosen:
@@ -129,7 +133,7 @@ class Layers(NamedTuple):
                 if layer == "firewall":
                     return [], [f"{errors[0]}: all else was left as it was"]
         try:
-            left = self._plans(current.compiled(wanted.policy))
+            left = self._plans(current.compiled(wanted.policy, asking=self.asking))
         except (self.failure, SpiceGrantError) as error:
             return applied, [*errors, f"what was applied cannot be read back: {error}"]
         for layer in applied:

@@ -13,6 +13,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from spicegrants import netlink
 from spicegrants.errors import SystemFault
 from spicegrants.guard import Key
 
@@ -75,7 +76,7 @@ def _listening(group: int) -> socket.socket:
 def _acknowledged(connection: socket.socket) -> None:
     """Wait for the answer to a request; packets that come first are of no interest yet."""
     while True:
-        for kind, body in _messages(connection.recv(65536)):
+        for kind, body in netlink.messages(connection.recv(65536)):
             if kind == _ERROR:
                 (code,) = struct.unpack_from("=i", body)
                 if code:
@@ -94,27 +95,15 @@ def _refused(connection: socket.socket) -> Iterator[Key]:
             if error.errno != errno.ENOBUFS:
                 raise
             continue
-        for kind, body in _messages(received):
+        for kind, body in netlink.messages(received):
             if kind == _PACKET:
                 with contextlib.suppress(KeyError, struct.error):
                     yield _key(body)
 
 
-def _messages(received: bytes) -> Iterator[tuple[int, bytes]]:
-    while len(received) >= 16:
-        length, kind = struct.unpack_from("=IH", received)
-        yield kind, received[16:length]
-        received = received[(max(length, 16) + 3) & ~3 :]
-
-
 def _key(body: bytes) -> Key:
     """Return whose packet it is, and where it was going; raise KeyError for a packet without an owner."""
-    fields = {}
-    rest = body[4:]
-    while len(rest) >= 4:
-        length, kind = struct.unpack_from("=HH", rest)
-        fields[kind & 0x3FFF] = rest[4:length]
-        rest = rest[(max(length, 4) + 3) & ~3 :]
+    fields = netlink.attributes(body[4:])
     (uid,), (gid,) = struct.unpack("!I", fields[_UID]), struct.unpack("!I", fields[_GID])
     packet = fields[_PAYLOAD]
     if body[0] == socket.AF_INET:

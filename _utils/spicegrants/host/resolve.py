@@ -12,17 +12,25 @@ from spicegrants.host import disk
 from spicegrants.model import Policy
 
 
-def addresses(policy: Policy, known: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, tuple[str, ...]], list[Finding]]:
+def addresses(
+    policy: Policy, known: Mapping[str, tuple[str, ...]], asking: bool = True
+) -> tuple[dict[str, tuple[str, ...]], list[Finding]]:
     """Return each server's addresses: the declared ones, or all that its name resolves to now.
 
     known
         Addresses of the run before; a server whose name does not resolve keeps them, and is reported all the same.
+
+    asking
+        Whether names that are known already are resolved again.
     """
     found: dict[str, tuple[str, ...]] = {}
     findings = []
     for server in policy.servers.values():
         if server.addresses:
             found[server.name] = server.addresses
+            continue
+        if not asking and known.get(server.name):
+            found[server.name] = known[server.name]
             continue
         path = f"spice:servers:{server.name}:host"
         try:

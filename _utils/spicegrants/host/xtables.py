@@ -21,6 +21,8 @@ from spicegrants.host import nflog, run
 _PROGRAMS = {4: "iptables", 6: "ip6tables"}
 # What the kernel shows once the old implementation has been used.
 _LEGACY_TABLES = {4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names"}
+# Counters, and comments with the time.
+_PASSING = re.compile(r"^#.*\n|\[[0-9]+:[0-9]+\]", re.MULTILINE)
 
 
 class Iptables:
@@ -62,6 +64,11 @@ class Iptables:
         for version, table in tables if foreign else ():
             found += owners.foreign_rules(table, {4: "ip", 6: "ip6"}[version])
         return found
+
+    def printed(self) -> str:
+        """Return the rules as they are printed, without what packets and time change in that."""
+        texts = (run.run([f"{tool}-save", "--table", "filter"]) for tool in self._tools().values())
+        return _PASSING.sub("", "".join(texts))
 
     def denied(self) -> Mapping[Key, int]:
         """Raise: iptables keeps no list of refusals."""

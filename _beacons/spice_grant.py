@@ -1,0 +1,144 @@
+"""
+Notice drift by what the kernel tells, have it repaired within seconds, and report both.
+
+.. versionadded:: 0.1.0
+
+Drift is whatever makes ``spice_grant.repair test=True`` find something to do: rules, sudoers, viewers, accounts or our
+own files were changed. See docs/continuous.md for the events, and what they hold.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys as _sys
+
+# A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
+if getattr(_sys.modules.get("spicegrants"), "stale", object)():
+    for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
+        del _sys.modules[_name]
+# Salt puts libraries on the path while it loads execution modules, and at its start if they are there; for beacons not.
+for _name in ("utils", "_utils"):
+    _libraries = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), _name)
+    if os.path.isdir(os.path.join(_libraries, "spicegrants")) and _libraries not in _sys.path:
+        _sys.path.append(_libraries)
+
+import salt.loader
+import salt.utils.process
+from salt.exceptions import CommandExecutionError
+
+from spicegrants.errors import SpiceGrantError
+from spicegrants.host import look, run
+from spicegrants.host.keeper import Keeper, Settings
+
+__virtualname__ = "spice_grant"
+
+log = logging.getLogger(__name__)
+
+_KEEPER = "spice_grant.keeper"
+_LOOK = "spice_grant: a look at the layers"
+_LOGGED = {"drift": log.warning, "failed": log.error, "fight": log.error, "unwatched": log.error}
+# What Salt itself reads of a beacon's settings, or leaves in them.
+_SALTS = {"_beacon_name", "beacon_module", "disable_during_state_run", "enabled", "interval", "run_once"}
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def validate(config):
+    """
+    Check the beacon's settings.
+
+    config
+        As for :func:`beacon`.
+
+    .. code-block:: yaml
+
+        beacons:
+          spice_grant: [{repair: True}, {look_every: 60}]
+    """
+    if not isinstance(config, list) or not all(isinstance(each, dict) for each in config):
+        return False, "spice_grant: must be a list of settings, as [{repair: True}]"
+    settings = _merged(config)
+    unknown = sorted(map(str, settings.keys() - {"repair", "look_every"} - _SALTS))
+    if unknown:
+        return False, f"spice_grant: no setting {', '.join(unknown)}; there are repair and look_every"
+    if not isinstance(settings.get("repair", True), bool):
+        return False, "spice_grant: repair: must be True or False"
+    every = settings.get("look_every", 60)
+    if isinstance(every, bool) or not isinstance(every, (int, float)) or not every >= 1:
+        return False, "spice_grant: look_every: must be a number of seconds, 1 or more"
+    return True, "valid"
+
+
+def beacon(config):
+    """
+    Listen, and have a look taken where something changed; return events.
+
+    repair
+        Whether drift is repaired on the minion, by ``spice_grant.repair`` in a process of its own. With ``False`` it is
+        only reported, and whoever reacts to the event decides. Defaults to ``True``.
+
+    look_every
+        Seconds between looks at what the kernel does not tell of: rules of iptables-legacy, and what cannot be watched.
+        Defaults to 60.
+
+    .. code-block:: yaml
+
+        beacons:
+          spice_grant:
+            - repair: True
+            - look_every: 60
+    """
+    settings = _merged(config)
+    settings = Settings(settings.get("repair", True), settings.get("look_every", 60))
+    try:
+        if _KEEPER not in __context__:
+            run.as_root()
+            __context__[_KEEPER] = Keeper(_start, _busy)
+        events = __context__[_KEEPER].poll(settings)
+    except SpiceGrantError as error:
+        close(config)
+        raise CommandExecutionError(str(error)) from error
+    for event in events:
+        said = event.get("errors") or event["what"]
+        _LOGGED.get(event["tag"], log.info)("spice_grant: %s: %s", event["tag"], "; ".join(map(str, said)))
+    return events
+
+
+def close(config):
+    """
+    Stop listening; Salt calls it before it loads modules anew.
+
+    .. code-block:: yaml
+
+        beacons:
+          spice_grant: []
+    """
+    keeper = __context__.pop(_KEEPER, None)
+    if keeper is not None:
+        keeper.close()
+
+
+def _merged(config):
+    return {key: value for each in config for key, value in each.items()}
+
+
+def _start(repairing, noticed):
+    """Start a look: a process of the minion's, forked, as its jobs are."""
+    # The minion's own handlers of signals are not for the child.
+    with salt.utils.process.default_signals(signal.SIGINT, signal.SIGTERM):
+        arguments = (__opts__, repairing, noticed)
+        salt.utils.process.SignalHandlingProcess(target=_look, args=arguments, name=_LOOK).start()
+
+
+def _look(opts, repairing, noticed):
+    """Look, by modules that are loaded from their files anew: what the minion's own process has loaded may be older."""
+    functions = salt.loader.minion_mods(opts)
+    look.take(functions["spice_grant.repair"], CommandExecutionError, repairing, noticed)
+
+
+def _busy():
+    """Tell whether a look is being taken. This also reaps those that have ended."""
+    return any(process.name == _LOOK for process in multiprocessing.active_children())

@@ -1,0 +1,58 @@
+"""
+Repair what the layers hold, from what is stored on this minion alone.
+
+.. versionadded:: 0.1.0
+"""
+
+import sys as _sys
+
+# A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
+if getattr(_sys.modules.get("spicegrants"), "stale", object)():
+    for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
+        del _sys.modules[_name]
+
+from salt.exceptions import CommandExecutionError
+
+from spicegrants.errors import SpiceGrantError, SystemFault
+from spicegrants.host import current
+from spicegrants.host.layers import Layers
+
+__virtualname__ = "spice_grant"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def repair(test=False):
+    """
+    Make all layers hold what is stored on this minion: the policy that was applied last, loans and locks.
+
+    test
+        Whether only to say what would change. Defaults to ``False``.
+
+    It needs neither pillar nor master, and resolves no name of a server: each keeps the addresses of the last run. This
+    is what the beacon ``spice_grant`` does at each sign of drift. Returns what ``spice_grant.plan`` returns. Reads and
+    writes what ``spice_grant.apply`` does. Raises CommandExecutionError if nothing is stored, or something cannot be
+    read: then nothing was changed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.repair
+        salt '*' spice_grant.repair test=True
+    """
+    try:
+        report = Layers(__salt__, CommandExecutionError, asking=False).enforce(_stored, test)
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    if report["errors"]:
+        __context__["retcode"] = 1
+    return report
+
+
+def _stored(stored):
+    if stored.policy is None:
+        raise SystemFault(current.NOTHING)
+    return stored

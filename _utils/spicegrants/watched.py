@@ -1,0 +1,46 @@
+"""Which files say what the layers hold: where a change may be drift."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+
+from spicegrants import alarm, boot, viewer
+from spicegrants.store import Stored
+
+# What others may write as well: by directory the names that matter.
+_SHARED = (
+    "/etc/sudoers",
+    "/etc/sudoers.d",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/permissions.local",
+    "/var/lib/dpkg/statoverride",
+    viewer.LAUNCHER,
+    viewer.DESKTOP,
+    *boot.PATHS,
+    *alarm.PATHS,
+)
+# Whatever changes in them matters.
+_WHOLE = ("/etc/sudoers.d", boot.STORE, posixpath.dirname(boot.SCRIPT), *viewer.DIRECTORIES)
+# By directory: names, or None for all of them.
+Places = Mapping[str, "frozenset[str] | None"]
+
+
+def places(stored: Stored) -> dict[str, frozenset[str] | None]:
+    """Return the directories to watch, and in each the names that matter; ``None`` for all."""
+    policy = stored.policy
+    files = [*_SHARED, *_WHOLE]
+    if policy is not None:
+        files += policy.viewer.paths
+        files += [server.ca for server in policy.servers.values() if server.ca and server.ca.startswith("/")]
+    found: dict[str, set[str]] = {}
+    for path in files:
+        directory, name = posixpath.split(path)
+        found.setdefault(directory, set()).add(name)
+    return {**{directory: frozenset(names) for directory, names in found.items()}, **dict.fromkeys(_WHOLE)}
+
+
+def joined(one: Iterable[str] | None, other: Iterable[str] | None) -> frozenset[str] | None:
+    """Return the names of both; ``None`` is all names."""
+    return None if one is None or other is None else frozenset((*one, *other))

@@ -1,0 +1,109 @@
+"""What tells of changes, on a machine: of rules by each mechanism, and where the kernel cannot help."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from functional.office import Office, article
+from scene.machine import CHECKOUT
+
+# Listens, and answers a line of input with a line of output: what changed, who changed rules, and what is in the way.
+LISTEN = """
+import json, resource, sys
+sys.path.insert(0, sys.argv[1])
+from spicegrants.host import rulechanges
+from spicegrants.host.ears import Ears
+
+options = json.loads(sys.argv[2])
+rulechanges._BUFFER = options.get("buffer", rulechanges._BUFFER)
+if "files" in options:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (options["files"], options["files"]))
+ears = Ears()
+print(json.dumps(ears.attend()), flush=True)
+for line in sys.stdin:
+    changed, transactions = ears.hear()
+    around = ears.look_around() if line.strip() == "around" else []
+    who = [transaction.comm for transaction in transactions]
+    print(json.dumps({"changed": changed, "who": who, "around": around, "hindrances": ears.hindrances}), flush=True)
+"""
+
+
+class Listener:
+    """The process that listens on the client."""
+
+    def __init__(self, office, **options):
+        command = [sys.executable, "-c", LISTEN, CHECKOUT / "_utils", json.dumps(options)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = office.client.popen(command, **pipes)
+        self.missed = json.loads(self.process.stdout.readline())
+
+    def ask(self, line=""):
+        """Have it listen, and look around as well."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+
+def listening(office, **options):
+    """A listener on an office's client; it ends with the machine."""
+    made = Listener(office, **options)
+    assert made.ask("around")["changed"] == []
+    return made
+
+
+def test_nftables(granted):
+    """Our table, by whom; nothing of other tables; files of ours."""
+    ears = listening(granted)
+    assert ears.missed == ["files were not watched before", "rules were not watched before"]
+    granted.nft("add table inet site; add table ip filter")
+    assert ears.ask("around") == {"changed": [], "who": [], "around": [], "hindrances": []}
+    granted.nft("insert rule inet spice_grant output accept")
+    granted.client.run(["touch", "/etc/sudoers.d/site"])
+    said = ears.ask()
+    assert said["changed"] == ["/etc/sudoers.d/site", "table inet spice_grant"] and said["who"] == ["nft"]
+    granted.nft("flush ruleset")
+    assert ears.ask()["changed"] == ["table inet spice_grant"]
+
+
+@pytest.fixture(params=["iptables-nft", "iptables-legacy"])
+def by_iptables(request):
+    """An office whose guard is in iptables."""
+    with Office(article(), request.param) as made:
+        made.applied()
+        yield request.param, made
+
+
+def test_iptables(by_iptables):
+    """iptables-nft changes rules by transactions that the kernel tells of; of iptables-legacy it tells nothing."""
+    mechanism, office = by_iptables
+    ears = listening(office)
+    office.client.run([mechanism, "-I", "OUTPUT", "-j", "ACCEPT"])
+    said = ears.ask("around")
+    if mechanism == "iptables-nft":
+        assert (said["changed"], said["who"], said["around"]) == (["table ip filter"], [mechanism], [])
+    else:
+        assert (said["changed"], said["around"]) == ([], ["rules of iptables-legacy"])
+    # Packets that are counted are no change.
+    office.openings()
+    assert ears.ask("around") == {"changed": [], "who": [], "around": [], "hindrances": []}
+
+
+def test_what_the_kernel_had_to_drop_counts_as_changed(granted):
+    ears = listening(granted, buffer=2048)
+    granted.nft("add table inet site")
+    granted.nft("\n".join(f"add chain inet site c{number}" for number in range(500)))
+    assert ears.ask()["changed"] == ["more rules changed than the kernel could tell"]
+    granted.nft("insert rule inet spice_grant output accept")
+    assert ears.ask()["changed"] == ["table inet spice_grant"], "it goes on"
+
+
+def test_what_cannot_be_watched_is_said_and_counts_as_changed(granted):
+    """No descriptor is left: nothing is noticed, and each look around says so."""
+    ears = Listener(granted, files=3)
+    said = ears.ask("around")
+    files, rules = said["hindrances"]
+    assert files == "changes of files cannot be noticed: Too many open files"
+    assert rules.startswith("/var/lib/spice-grant/guard.json cannot be read: [Errno 24]")
+    assert said["around"] == said["hindrances"]
