@@ -17,6 +17,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
         del _sys.modules[_name]
 
 import copy
+import time
 
 import salt.client
 import salt.pillar
@@ -294,8 +295,24 @@ def _declared(minion):
         return fleet.Declared(None, tuple(map(str, error.findings)))
 
 
+# How often, and seconds apart, to fetch again what cannot be fetched just now: the master does so by itself too.
+_TRIES, _PAUSE = 10, 1
+
+
 def _fetch():
     """Fetch what the master has from git; return what could not be."""
+    wrong = []
+    for attempt in range(_TRIES):
+        if attempt:
+            time.sleep(_PAUSE)
+        wrong = _not_fetched()
+        if not wrong:
+            break
+    return wrong
+
+
+def _not_fetched():
+    """Fetch once; return what could not be."""
     wrong = []
     if any("git" in source for source in __opts__.get("ext_pillar", [])):
         fetched = __salt__["git_pillar.update"]()

@@ -97,17 +97,15 @@ def push(path, before, after):
     return git("push", "--quiet", "origin", "main").stderr
 
 
-def in_step(salt_run):
-    """Every minion is as declared; the runs of the test before are over."""
+def follow(salt_run):
+    """Have every minion be as is declared, as each test finds and leaves them."""
     found, code = salt_run("spice_grant.follow")
     assert code == 0, found
+
+
+def test_all_follow(salt_run):
     found, code = salt_run("spice_grant.status")
     assert (states(found), code) == ({"one": "in step", "two": "in step"}, 0), found
-    return found
-
-
-def test_all_in_step(salt_run):
-    found = in_step(salt_run)
     first, second = found["minions"]
     assert first["policy"] == second["policy"] and len(first["policy"]) == 12 and first["since"]
     assert "2 of 2" in run.progress, "on standard error, while it goes on"
@@ -168,14 +166,13 @@ def test_who_and_what(salt_run):
 
 
 def test_drift_and_a_pillar_that_is_ahead(salt_run, grants):
-    in_step(salt_run)
     subprocess.run(["nft", "flush", "map", "inet", "spice_grant", "grants4"], check=True)
     found, code = salt_run("spice_grant.status", "declared=False")
     assert (set(states(found).values()), code) == ({"drifted"}, 1)
     found, code = salt_run("spice_grant.plan")
     assert code == 1 and set(states(found, "result").values()) == {"would change"}
     assert "opens 192.168.2.2 port 20002 to myself" in found["minions"][0]["changes"]
-    in_step(salt_run)
+    follow(salt_run)
     push(grants, "user: mybro", "user: visitor")
     try:
         assert salt_run("git_pillar.update")[1] == 0
@@ -183,11 +180,10 @@ def test_drift_and_a_pillar_that_is_ahead(salt_run, grants):
         assert (set(states(found).values()), code) == ({"behind"}, 1), found
     finally:
         push(grants, "user: visitor", "user: mybro")
-        in_step(salt_run)
+        follow(salt_run)
 
 
 def test_a_wrong_pillar_is_red_everywhere_and_changes_nothing(salt_run, grants):
-    in_step(salt_run)
     push(grants, "vm: leaptest", "vm: leaptset")
     try:
         found, code = salt_run("spice_grant.follow")
@@ -197,7 +193,7 @@ def test_a_wrong_pillar_is_red_everywhere_and_changes_nothing(salt_run, grants):
         assert (set(states(found).values()), code) == ({"failed"}, 1)
     finally:
         push(grants, "vm: leaptset", "vm: leaptest")
-        in_step(salt_run)
+        follow(salt_run)
 
 
 def open_to():
@@ -233,7 +229,6 @@ def test_a_push_is_enforced_by_the_hook(salt_run, grants, hook):
 
 def test_a_push_is_enforced_by_the_reactor(office, salt_run, grants):
     """An event is all it takes."""
-    in_step(salt_run)
     for before, after, expected in (("mybro", "visitor", "visitor"), ("visitor", "mybro", "mybro")):
         push(grants, f"user: {before}", f"user: {after}")
         started = time.monotonic()
@@ -242,5 +237,4 @@ def test_a_push_is_enforced_by_the_reactor(office, salt_run, grants):
             assert time.monotonic() - started < 60
             time.sleep(0.1)
         print(f"from event to rule: {time.monotonic() - started:.1f} s")
-    time.sleep(1)
-    in_step(salt_run)
+    follow(salt_run)

@@ -11,7 +11,7 @@ from fleet.people import AUTHORITY, CONSOLES, GROUP, HOST, attempts
 from scene import Console, Machine, connect, tls
 from scene.daemons import QUICK, Daemon, Master, script
 
-ADDRESS = "192.168.2.2"
+ADDRESS, SUDOERS = "192.168.2.2", "/etc/sudoers.d/spice-grant"
 # The office of the example, and somebody to whom nothing is ever granted.
 PEOPLE = ("charlie", "boss", "maggie", "anne", "ralph")
 STRANGER = "visitor"
@@ -93,12 +93,20 @@ class Client:
         assert set(others.values()) == {"refused"}, others
         return opened
 
+    def grants(self):
+        """The grants in the kernel."""
+        rules = ["nft", "--stateless", "--numeric", "list", "map", "inet", "spice_grant", "grants4"]
+        return self.machine.run(rules).stdout
+
+    def enforced(self):
+        """What users run into: the grants in the kernel, the sudo rules, and who may execute the viewer."""
+        return self.grants(), self.machine.read(SUDOERS), self.machine.stat("/usr/bin/remote-viewer").st_mode
+
     def held(self):
         """What a run may change, to be compared: the grants in the kernel, sudoers, and what is stored."""
-        rules = ["nft", "--stateless", "--numeric", "list", "map", "inet", "spice_grant", "grants4"]
-        files = ("/etc/sudoers.d/spice-grant", "/var/lib/spice-grant/state.json")
+        files = (SUDOERS, "/var/lib/spice-grant/state.json")
         return {
-            "rules": self.machine.run(rules).stdout,
+            "rules": self.grants(),
             **{path: (self.machine.read(path), self.machine.stat(path).st_mtime_ns) for path in files},
         }
 

@@ -29,11 +29,13 @@ def alone(fleet):
         fleet.pillar.push("A moment for the boss")
         if time.time() < start - 2:
             break
+    fleet.master.salt("beacons.add", "spice_grant", '[{"repair": true}]')
     fleet.master.stop()
     yield SimpleNamespace(fleet=fleet, start=start, end=start + LENGTH)
     if not fleet.master.runs:
         fleet.master.start()
         fleet.wait_for_answers()
+    fleet.master.salt("beacons.delete", "spice_grant")
 
 
 def test_a_window_opens_and_closes_on_time(alone, say):
@@ -54,6 +56,28 @@ def test_clients_keep_enforcing(alone):
     """Every user at every console: as the last run left it, with the window over."""
     assert not alone.fleet.master.runs
     assert alone.fleet.openings() == CLIENTS
+
+
+TAMPERED = {
+    "grants taken out of the guard": ["nft", "flush", "map", "inet", "spice_grant", "grants4"],
+    "a line added for sudo": ["sed", "-i", "$ a visitor ALL=(ALL) ALL", "/etc/sudoers.d/spice-grant"],
+    "the viewer opened to all": ["chmod", "0755", "/usr/bin/remote-viewer"],
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_drift_is_repaired(alone, say, what):
+    """By the beacon of each client, from what is stored there."""
+    assert not alone.fleet.master.runs
+    for name, client in alone.fleet.clients.items():
+        before = client.enforced()
+        client.machine.run(TAMPERED[what])
+        start = time.monotonic()
+        assert client.enforced() != before
+        while client.enforced() != before:
+            assert time.monotonic() - start < 60, client.minion.log()[-4000:]
+            time.sleep(0.05)
+        say(f"without a master, {name}: {what}, repaired after {time.monotonic() - start:.2f} s")
 
 
 def test_minions_answer_again_when_the_master_is_back(alone, say):
