@@ -23,6 +23,11 @@ def test_the_next_job_of_every_minion_runs_the_version_that_was_synced(office):
     assert office.master.salt("spice_grant.marker")[0] == dict.fromkeys(office.clients, "N+1")
     for result in office.apply().values():
         assert result["result"] is True
-        assert result["changes"] == {"layers": {"firewall": ["rewrites /usr/local/lib/spice-grant/clock"]}}
+        assert result["changes"] == {
+            "layers": {
+                "firewall": ["rewrites /usr/local/lib/spice-grant/clock"],
+                "viewer": ["rewrites /usr/local/lib/spice-grant/open"],
+            }
+        }
     assert {name: client.minion.pid for name, client in office.clients.items()} == pids
     assert {name: client.held() for name, client in office.clients.items()} == before
