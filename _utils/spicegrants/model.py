@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -26,6 +25,15 @@ class Server(NamedTuple):
         return any(low <= port <= high for low, high in self.ports)
 
 
+class Secret(str):
+    """Text that is not shown where a value is, as in a traceback."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret()"
+
+
 # What a confined viewer may do only if pillar says so: reach one directory of its user's.
 ALLOWED = ("files",)
 
@@ -42,7 +50,7 @@ class Vm:
     server: str
     tls_port: int
     host_subject: str | None = None
-    password: str | None = dataclasses.field(default=None, repr=False)
+    password: Secret | None = None
     password_file: str | None = None
     allow: tuple[str, ...] = ()
 

@@ -8,7 +8,20 @@ from typing import Any
 
 from spicegrants import moments, names, schedule
 from spicegrants.errors import Finding, PolicyError
-from spicegrants.model import ALLOWED, WARN, Firewall, Grant, Policy, PortRange, Server, Time, Viewer, Vm, join_ranges
+from spicegrants.model import (
+    ALLOWED,
+    WARN,
+    Firewall,
+    Grant,
+    Policy,
+    PortRange,
+    Secret,
+    Server,
+    Time,
+    Viewer,
+    Vm,
+    join_ranges,
+)
 from spicegrants.reader import Node, shown
 
 _DAY = 86400
@@ -157,7 +170,7 @@ def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: tuple[st
     )
 
 
-def _password(node: Node) -> tuple[str | None, str | None]:
+def _password(node: Node) -> tuple[Secret | None, str | None]:
     """Return a password, or the path of a file with it. No finding says what was given."""
     if node.absent:
         return None, None
@@ -165,14 +178,14 @@ def _password(node: Node) -> tuple[str | None, str | None]:
         return None, node.child("file").text(names.path) if node.keys(("file",)) else None
     # What sdb.get is to be asked for is longer.
     if isinstance(node.value, str) and node.value.startswith(SDB):
-        return node.value, None
+        return Secret(node.value), None
     if not isinstance(node.value, str):
         node.wrong("must be text (in quotes, if it reads as a number), or a mapping with file")
         return None, None
     complaint = names.password(node.value)
     if complaint:
         node.wrong(complaint)
-    return (None if complaint else node.value), None
+    return (None if complaint else Secret(node.value)), None
 
 
 def _names_in(node: Node) -> tuple[str, ...]:

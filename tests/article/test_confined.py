@@ -1,6 +1,7 @@
 """The real viewer in its sandbox, before real consoles: on X and on Wayland, with a password that nobody types."""
 
 import json
+import secrets
 import subprocess
 import time
 
@@ -11,8 +12,9 @@ from article.wayland import Wayland
 from scene.desktop import Desktop
 from scene.requirements import need
 
-SECRETS = {"debianx": "Tr0ub4dor&3-debianx", "leaptest": "c0rrect=h0rse;leaptest"}
-OTHER = "0ther-debianx"
+# Others each time: what is searched for stands in no checkout.
+SECRETS = {vm: f"Tr0ub4dor&3=;{secrets.token_hex(8)}" for vm in ("debianx", "leaptest")}
+OTHER = secrets.token_hex(8)
 SECRET_FILE, SDB_FILE = "/etc/spice-secrets/leaptest", "/etc/spice-secrets/sdb.yaml"
 STAMP = "/root/stamp"
 CONNECTION = "/etc/spice-grant/vms/{}.vv"
@@ -41,8 +43,8 @@ _SEARCH = [
 def secret():
     """An office whose consoles have passwords: one in pillar, asked for with sdb, one in a file on the minion."""
     need("bwrap", "pgrep")
-    profile = {"secrets": {"driver": "yaml", "files": [SDB_FILE]}}
-    with opened(SECRETS, options=profile) as office:
+    profiles = {"secrets": {"driver": "yaml", "files": [SDB_FILE]}, "broken": {"driver": "nosuch"}}
+    with opened(SECRETS, options=profiles) as office:
         office.client.write(STAMP, "")
         time.sleep(0.1)
         office.client.run(["install", "-d", "-m", "0700", "/etc/spice-secrets"])
@@ -153,6 +155,20 @@ def test_no_answer_event_or_log_says_a_password(secret):
     spoken = "\n".join(map(str, said))
     assert not [word for word in (OTHER, *SECRETS.values()) if word in spoken]
     assert secret.minion.state()
+
+
+@pytest.mark.parametrize("uri", ["sdb://secrets/nosuch", "sdb://nowhere/debianx", "sdb://broken/debianx", "sdb://"])
+def test_a_password_that_sdb_does_not_have(secret, uri):
+    """Nothing is changed, and the URI, which may say something, is not repeated."""
+    vm = secret.pillar["spice"]["vms"]["debianx"]
+    before = vm["password"]
+    vm["password"] = uri
+    secret.minion.set_pillar(secret.pillar)
+    vm["password"] = before
+    (result,) = secret.minion.state().values()
+    assert (result["result"], result["changes"]) == (False, {})
+    assert result["comment"].startswith("Nothing was changed. spice:vms:debianx:password: sdb has no text under this")
+    secret.apply()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from spicegrants import names
 from spicegrants.errors import Finding, SystemFault
 from spicegrants.files import File
 from spicegrants.host import disk
-from spicegrants.model import Policy
+from spicegrants.model import Policy, Secret
 
 
 def addresses(
@@ -77,9 +77,9 @@ def authorities(policy: Policy) -> tuple[dict[str, str], list[Finding]]:
     return found, findings
 
 
-def passwords(policy: Policy) -> tuple[dict[str, str], list[Finding]]:
+def passwords(policy: Policy) -> tuple[dict[str, Secret], list[Finding]]:
     """Return by vm the passwords that stand in files of root's which nobody else can read."""
-    found: dict[str, str] = {}
+    found: dict[str, Secret] = {}
     findings = []
     for vm in policy.vms.values():
         if vm.password_file is None:
@@ -95,7 +95,7 @@ def passwords(policy: Policy) -> tuple[dict[str, str], list[Finding]]:
             message = f"{vm.password_file} {complaint}: the console stays closed"
             findings.append(Finding(f"spice:vms:{vm.name}:password", message))
         else:
-            found[vm.name] = text
+            found[vm.name] = Secret(text)
     return found, findings
 
 
