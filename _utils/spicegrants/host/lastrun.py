@@ -69,5 +69,6 @@ def _note(changed: bool, errors: tuple[str, ...]) -> None:
 
 
 def forget() -> None:
-    """Remove it."""
+    """Remove it, and its directory with it if nothing else is there."""
     disk.remove(PATH)
+    disk.prune(os.path.dirname(PATH))
