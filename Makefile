@@ -9,7 +9,7 @@ TESTS ?= tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-current test-versions lint format bench bench-drift bench-fleet golden clean base
+.PHONY: help setup demo test test-fast test-here test-elsewhere test-versions lint format bench bench-drift bench-fleet golden clean base
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -24,22 +24,24 @@ base:
 demo: base ## show the extension at work on two throw-away machines
 	@$(PY) tools/demo.py $(ARGS)
 
+# Two parts at a time, since most tests wait; what a part says is shown when it is over.
+HERE := unit functional coexistence scene
 test: setup ## run all tests; TESTS=tests/unit for a part
 ifeq ($(TESTS),tests)
-	@$(MAKE) --no-print-directory --jobs=2 test-current test-versions
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-here test-elsewhere test-versions
 else
 	$(PYTEST) $(TESTS) $(ARGS)
 endif
 
-test-current: setup
-	$(PYTEST) tests --ignore=tests/daemons $(ARGS)
+test-here: setup
+	$(PYTEST) $(HERE:%=tests/%) $(ARGS)
+
+test-elsewhere: setup
+	$(PYTEST) tests $(HERE:%=--ignore=tests/%) --ignore=tests/daemons $(ARGS)
 	PYTHONPATH=tools $(PY) -m scene run -- $(PYTEST) tests/daemons -p no:cacheprovider $(ARGS)
 
-# What it says is shown when it is over: it runs beside the tests with the current Salt.
 test-versions: setup ## run unit and functional tests with the older Salts; TESTS=tests/unit for a part
-	@mkdir -p build; echo "unit and functional tests with the older Salts: build/versions.log"
-	@$(PY) -m nox --sessions salt-3006 salt-3007 $(if $(filter-out tests,$(TESTS)),-- $(TESTS)) >build/versions.log 2>&1; \
-	code=$$?; cat build/versions.log; exit $$code
+	$(PY) -m nox --sessions salt-3006 salt-3007 $(if $(filter-out tests,$(TESTS)),-- $(TESTS))
 
 # The others take most of the time: real kernels and clocks, machines that boot, faults at every step, a master.
 FAST := unit article install scene
