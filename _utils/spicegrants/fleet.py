@@ -93,14 +93,18 @@ def accesses(expected: Iterable[str], answers: Answers, **wanted: str) -> list[R
             rows.append(_access(minion, state=f"{ODD}: {line(answer.data)}"))
         else:
             rows += [
-                _access(minion, **each)
+                _access(minion, **{key: each[key] for key in _SHOWN if key in each})
                 for each in answer.data
                 if all(each.get(key) == value for key, value in wanted.items())
             ]
     return rows
 
 
-def _access(minion: str, user: Any = "", vm: Any = "", state: Any = "", grants: Any = (), **_: Any) -> Row:
+# What is shown of an access, whatever else a minion says of it.
+_SHOWN = ("user", "vm", "state", "grants")
+
+
+def _access(minion: str, user: Any = "", vm: Any = "", state: Any = "", grants: Any = ()) -> Row:
     return {
         "grants": ", ".join(line(name) for name in grants) if isinstance(grants, (dict, list, tuple)) else line(grants),
         "minion": minion,
@@ -141,10 +145,11 @@ def _ran(answer: Answer, sentences: Any) -> Row:
     for state in states:
         change = state.get("changes")
         try:
-            changes += sentences(change) if change else []
+            # What other states of the same run change is shown as it is.
+            changes += (sentences(change) or [change]) if change else []
         except (AttributeError, TypeError):
             changes.append(change)
-    red = [state.get("comment", "") for state in states if state["result"] is False]
+    red = [state.get("comment", "") for state in states if state["result"] is not True and state["result"] is not None]
     if red or answer.retcode:
         return {"result": "red", "changes": _lines(changes), "why": _lines(red or [f"exit code {answer.retcode}"])}
     return {

@@ -68,6 +68,15 @@ def test_who_may_open_what():
     assert [row["vm"] for row in fleet.accesses(["a"], answers, user="anne")] == ["books", "web"]
 
 
+@pytest.mark.parametrize("more", [{"minion": "other"}, {7: "x"}, {"user": ["anne"]}, {"grants": 5}, {"state": {}}])
+def test_an_access_with_odd_keys_or_values_hinders_no_other(more):
+    """A minion says what it likes, but in its own name only."""
+    entry = {"user": "anne", "vm": "books", "state": "open", "grants": {}}
+    rows = fleet.accesses(["a", "b"], {"a": Answer([{**entry, **more}]), "b": Answer([entry])}, vm="books")
+    assert [row["minion"] for row in rows] == ["a", "b"] and rows[1]["user"] == "anne"
+    assert all(isinstance(value, str) for row in rows for value in row.values())
+
+
 def ran(result, changes=None, comment="said", retcode=0):
     return Answer(
         {"spice_|-x_|-x_|-present": {"result": result, "changes": changes or {}, "comment": comment}}, retcode
@@ -83,6 +92,11 @@ def ran(result, changes=None, comment="said", retcode=0):
         (ran(False), ("red", "", "said")),
         (ran(True, retcode=2), ("red", "", "exit code 2")),
         (ran(True, "odd"), ("green", "odd", "")),
+        (
+            ran(True, {"virt-viewer": {"old": "", "new": "11.0"}}),
+            ("green", "{'virt-viewer': {'old': '', 'new': '11.0'}}", ""),
+        ),
+        *((ran(odd), ("red", "", "said")) for odd in ("no", "True", 0, 1, [], {})),
         (
             Answer(["Data failed to compile:", "Rendering failed"]),
             ("red", "", "Data failed to compile:; Rendering failed"),
