@@ -104,7 +104,7 @@ def test_nothing_temporary_is_left(shared):
     assert held["/etc/spice-grant"] == {*ours, *menus, *files}
     assert held["/etc/sudoers.d"] == {SUDOERS}
     assert held["/var/lib/spice-grant"] == {f"/var/lib/spice-grant/{name}.json" for name in ("state", "guard")}
-    assert held["/run"] == {"/run/spice-grant.lock"}
+    assert held["/run"] == {"/run/spice-grant.lock", "/run/spice-grant", "/run/spice-grant/last-run"}
     assert held["/usr/local/bin"] == held["/tmp"] == set()  # noqa: S108
 
 
