@@ -7,6 +7,8 @@ from pathlib import Path
 GROUP, VIEWER, SUDOERS = "spicegrp", Path("/usr/bin/remote-viewer"), Path("/etc/sudoers.d/spice-grant")
 FIGHTS = Path("/run/spice-grant/fights")
 CLOCK = Path("/usr/local/lib/spice-grant/clock")
+# What a look says that finds programs made of older code.
+REWRITTEN = [f"firewall: rewrites {CLOCK}", "viewer: rewrites /usr/local/lib/spice-grant/open"]
 TABLE = ["nft", "--stateless", "list", "table", "inet", "spice_grant"]
 # By kind: what somebody does, the layer, and words of what is then changed.
 KINDS = {

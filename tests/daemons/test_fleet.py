@@ -24,6 +24,7 @@ def result(data):
 
 def test_apply_enforces_what_pillar_declares(salt):
     """salt '*' state.apply spice, twice; verify on the minion proves it."""
+    salt("state.apply", "spice.absent")
     first, code = salt("state.apply", "spice")
     assert (result(first)["result"], code) == (True, 0), first
     assert set(result(first)["changes"]["grants"]) == {"myself-debianx", "mybro-leaptest"}

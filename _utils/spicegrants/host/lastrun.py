@@ -69,6 +69,8 @@ def _note(changed: bool, errors: tuple[str, ...]) -> None:
 
 
 def forget() -> None:
-    """Remove it, and its directory with it if nothing else is there."""
-    disk.remove(PATH)
-    disk.prune(os.path.dirname(PATH))
+    """Remove it, with what a killed run left of it, and its directory if nothing else is there."""
+    directory = os.path.dirname(PATH)
+    for path in (PATH, *disk.temporaries(directory)):
+        disk.remove(path)
+    disk.prune(directory)
