@@ -1,6 +1,7 @@
 """A fleet: a master, two clients of it, and a server with consoles, each a machine of its own in one network."""
 
 import contextlib
+import sys
 import time
 from pathlib import Path
 
@@ -29,6 +30,9 @@ MINION = {**QUICK, "master": "192.168.2.1", "acceptance_wait_time": 1, "random_r
 MASTER = {"gitfs_update_interval": 3600, "git_pillar_update_interval": 3600}
 MASTER_FILES = [ROOT / "etc" / "master.d" / f"spice-grant-{name}.conf" for name in ("gitfs", "git-pillar")]
 
+# How the hook that checks a push is to do it: as by itself, with the checkout's command.
+CHECK = f"{sys.executable} {ROOT / 'tools' / 'check.py'} --config /etc/salt --pillar-root ."
+
 
 def served():
     """Paths of all files that minions need, and no others may be served."""
@@ -50,7 +54,7 @@ class Repository:
     def git(self, *words):
         """Run git in the clone; return what it prints."""
         identity = ["-c", "user.name=admin", "-c", "user.email=admin@example.com"]
-        env = {"SPICE_GRANT_RUN": " ".join(script("salt-run"))}
+        env = {"SPICE_GRANT_RUN": " ".join(script("salt-run")), "SPICE_GRANT_CHECK": CHECK}
         return self.machine.run(["git", "-C", self.work, *identity, *words], env=env).stdout.strip()
 
     def path(self, name=""):
@@ -67,6 +71,10 @@ class Repository:
         """The commit that was pushed last."""
         return self.git("rev-parse", "HEAD")
 
+    def published(self):
+        """The commit that the repository has."""
+        return self.git("ls-remote", "origin", "main").split()[0]
+
     def go_back(self):
         """Push what the first commit has, if the last one has something else."""
         first = self.git("rev-list", "--max-parents=0", "HEAD")
@@ -74,9 +82,11 @@ class Repository:
         if self.git("status", "--porcelain"):
             self.push("As it was")
 
-    def hook(self, path):
-        """Install a hook."""
-        self.machine.write(f"{self.bare}/hooks/{path.name}", path.read_bytes(), mode=0o755)
+    def hook(self, name):
+        """Install a ready-made hook; return where the host sees it."""
+        path = f"{self.bare}/hooks/{name}"
+        self.machine.write(path, (ROOT / "etc" / "git" / name).read_bytes(), mode=0o755)
+        return self.machine.path(path)
 
 
 class Client:
@@ -244,7 +254,7 @@ def _pillar(hub):
                 grants[name] = {**kept, "nopasswd": True}
         target.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     repository.push("The office")
-    repository.hook(ROOT / "etc" / "git" / "post-receive")
+    repository.hook("post-receive")
     return repository
 
 

@@ -11,6 +11,7 @@ from article.viewers import Viewer
 from checkout import ROOT
 from fleet.fleet import CLIENTS
 from fleet.people import Session, Watch
+from scene import CommandError
 
 # Seconds after the run has ended in which an open viewer may still notice that it is over.
 SOON = 5
@@ -95,6 +96,12 @@ def checked(office):
     return done.stdout
 
 
+def last_run(office):
+    """The job by which the state was applied last."""
+    jobs, _ = office.master.salt_run("jobs.list_jobs", "search_function=state.apply")
+    return max(jobs)
+
+
 @pytest.mark.parametrize(("text", "said"), BROKEN.values(), ids=BROKEN)
 def test_a_commit_with_an_error_changes_nothing_and_is_red(office, text, said):
     """Not a rule, file or session is touched on either client; the job says why, in the job cache as well."""
@@ -108,9 +115,33 @@ def test_a_commit_with_an_error_changes_nothing_and_is_red(office, text, said):
         assert {name: client.held() for name, client in office.clients.items()} == before
         assert all(session.holds() for session in sessions)
         assert office.openings() == CLIENTS
-    jobs, _ = office.master.salt_run("jobs.list_jobs", "search_function=state.apply")
-    job, _ = office.master.salt_run("jobs.list_job", max(jobs))
+    job, _ = office.master.salt_run("jobs.list_job", last_run(office))
     assert set(job["Result"]) == set(CLIENTS)
     for result in job["Result"].values():
         assert result["retcode"] != 0 and said[0] in str(result["return"])
     assert said[1] in checked(office)
+
+
+@pytest.fixture
+def checking(office):
+    """The office, where the ready-made hook checks what is pushed before it is taken."""
+    hook = office.pillar.hook("pre-receive")
+    yield office
+    hook.unlink()
+
+
+@pytest.mark.parametrize(("text", "said"), BROKEN.values(), ids=BROKEN)
+def test_a_commit_with_an_error_is_refused_where_the_hook_checks(checking, text, said):
+    """Whoever pushes reads file, path and reason; no minion hears of it. What is right then is taken and followed."""
+    before = {name: client.held() for name, client in checking.clients.items()}
+    head, job = checking.pillar.published(), last_run(checking)
+    checking.write(FILE, text)
+    with pytest.raises(CommandError) as refused:
+        checking.pillar.push("A slip")
+    assert all(f"{name}: {said[1]}" in refused.value.stderr for name in CLIENTS)
+    assert (checking.pillar.published(), last_run(checking)) == (head, job)
+    assert {name: client.held() for name, client in checking.clients.items()} == before
+    checking.grant("boss", books={}, web={})
+    checking.pillar.push("As it was meant")
+    assert checking.pillar.published() == checking.pillar.head() != head
+    assert checking.openings() == {name: opened | {("boss", "web")} for name, opened in CLIENTS.items()}
