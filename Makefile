@@ -44,7 +44,7 @@ test-versions: setup ## run unit and functional tests with the older Salts; TEST
 	$(PY) -m nox --sessions salt-3006 salt-3007 $(if $(filter-out tests,$(TESTS)),-- $(TESTS))
 
 # The others take most of the time: real kernels and clocks, machines that boot, faults at every step, a master.
-FAST := unit article install scene
+FAST := unit install scene article/test_article.py article/test_confined.py
 test-fast: setup ## run the tests that together take less than five minutes
 	$(PYTEST) $(FAST:%=tests/%) $(ARGS)
 
