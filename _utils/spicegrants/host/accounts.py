@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import pwd
 from collections.abc import Iterable
@@ -57,6 +58,15 @@ def names(also: object) -> frozenset[str]:
     if isinstance(also, str) and "\0" not in also:
         _look_up(found, pwd.getpwnam, also)
     return frozenset(found)
+
+
+def by_uid(uids: Iterable[int]) -> dict[int, str]:
+    """Return the names of users by UID, of those that there are."""
+    found: dict[int, str] = {}
+    for uid in uids:
+        with contextlib.suppress(KeyError):
+            found[uid] = pwd.getpwuid(uid).pw_name
+    return found
 
 
 def _look_up(entries: dict, function, name: str) -> None:

@@ -1,0 +1,115 @@
+"""
+What the guard of ``spice_grant`` refused and logged, read back as data.
+
+.. versionadded:: 0.1.0
+"""
+
+import sys as _sys
+import time
+
+# A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
+if getattr(_sys.modules.get("spicegrants"), "stale", object)():
+    for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
+        del _sys.modules[_name]
+
+from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+from spicegrants import denials as logged
+from spicegrants import moments
+from spicegrants.errors import PolicyError, SpiceGrantError
+from spicegrants.host import accounts, current, kernellog
+from spicegrants.reader import did_you_mean, shown
+
+__virtualname__ = "spice_grant"
+
+# Entries, the newest: more than that is no answer of a minion any more.
+_MOST = 1000
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def denials(since=None, user=None, vm=None):
+    """
+    Return what the guard refused and logged, newest first, as a list of dicts.
+
+    since
+        How far back: a duration as ``2h`` or ``1d``, or a moment, ISO 8601; without an offset it is in the policy's
+        zone, and a date is its start. Defaults to ``24h``.
+
+    user
+        Name of the user. Defaults to everybody, and to packets without an owner.
+
+    vm
+        Name of the vm. Defaults to all, and to guarded ports where no vm is.
+
+    The keys are ``at`` (ISO 8601, UTC), ``user`` (by UID; ``None`` without an account or owner), ``uid`` and ``gid``
+    (of the socket's creator; ``None`` where the kernel knew no owner: forwarded packets), ``vm`` and ``server`` (by
+    address and port; ``None`` where only a range of ports is guarded), ``address``, ``port``, ``count`` and ``why``.
+    The same owner, address and port within a minute is one entry with a ``count``; ``at`` is the last of them. Names
+    and ``why`` come from the accounts, grants, times and locks of now, asked about the moment of the denial.
+
+    The guard logs at most 30 packets a minute, all users together: what was not logged is not listed.
+    :func:`spice_firewall.denied <spice_firewall.denied>` has the kernel's own counters, of the last hour.
+
+    It lists the 1000 newest entries, out of the 100000 newest lines of the journal. If more were left out, or lines
+    with the guard's prefix cannot be read, entries at the end say so: only ``why``, and perhaps ``count``, is in them.
+
+    Reads the stored policy and accounts, runs ``journalctl``. Without a journal, or if it holds nothing of the
+    kernel's, it reads /dev/kmsg: only what was logged since boot and still is there; what is older than the last sleep
+    of the machine then seems later by as long as that took. Raises CommandExecutionError if no policy has been applied
+    yet or the log cannot be read, SaltInvocationError if ``since`` is neither duration nor moment, or if there is no
+    such user or vm.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.denials
+        salt '*' spice_grant.denials since=2h user=mybro
+        salt '*' spice_grant.denials since=2026-11-24T18:00 vm=debianx
+    """
+    try:
+        wanted = current.compiled(asking=False)
+        start = _start(wanted, since)
+        _known(wanted, user, vm)
+        lines, cut = kernellog.lines(start)
+    except PolicyError as error:
+        raise SaltInvocationError(str(error)) from error
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    found, unread = logged.parse(lines)
+    named = accounts.by_uid({denial.uid for denial in found} - {None})
+    entries = [logged.entry(wanted, denial, count, named.get(denial.uid)) for denial, count in logged.folded(found)]
+    entries = [entry for entry in entries if user in (None, entry["user"]) and vm in (None, entry["vm"])]
+    notes = []
+    if len(entries) > _MOST:
+        notes.append(logged.note("older entries that are left out", len(entries) - _MOST))
+    if cut:
+        notes.append(logged.note(f"what is older than the {kernellog.MOST} newest lines of the journal is left out"))
+    if unread:
+        notes.append(logged.note("lines with the guard's prefix that cannot be read", unread))
+    return entries[:_MOST] + notes
+
+
+def _start(wanted, since):
+    """Return the moment from which on denials are wanted."""
+    seconds = moments.duration("24h" if since is None else since)
+    if seconds is not None:
+        return max(0, int(time.time()) - seconds)
+    moment = moments.read(since, wanted.policy.time.zone or "UTC")
+    if moment is None:
+        raise SaltInvocationError(f"since: {shown(since)} is neither a duration, as 2h, nor a moment, as 2026-11-24")
+    return moment
+
+
+def _known(wanted, user, vm):
+    """Refuse names that mean nothing: with a slip in it, the list would be empty."""
+    if vm is not None and vm not in wanted.policy.vms:
+        hint = did_you_mean(str(vm), wanted.policy.vms)
+        raise SaltInvocationError(f"no vm {shown(vm)} in the policy of this minion{hint}")
+    if user is not None:
+        known = accounts.names(user)
+        if user not in known:
+            raise SaltInvocationError(f"no user {shown(user)}{did_you_mean(str(user), known)}")

@@ -1,0 +1,104 @@
+"""What the guard logged, read back: from the real log of the kernel, by real refusals of real users."""
+
+import datetime
+import secrets
+import time
+
+import pytest
+from unit.build import changed
+
+from functional.office import ADDRESS, ADDRESS6, BOTH, GROUP, article
+from scene.minion import SaltError
+
+# Other machines' denials are in the same log: nobody else's consoles are here.
+FIRST = 30000 + 10 * secrets.randbelow(3000)
+OWN = range(FIRST, FIRST + 10)
+GRANTED, OTHER, UNUSED = OWN[2], OWN[4], OWN[9]
+
+MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
+PILLAR = changed(
+    article(BOTH),
+    spice__servers__mysrv__ports=f"{OWN[0]}-{OWN[-1]}",
+    spice__vms__debianx__tls_port=GRANTED,
+    spice__vms__leaptest__tls_port=OTHER,
+)
+KMSG = "/dev/kmsg"
+
+
+def prepare(office):
+    """The kernel's log, for root only to read: machines have none."""
+    office.client.run(["mknod", "-m", "0400", KMSG, "c", "1", "11"])
+
+
+def now():
+    """The next full second, once it has come: nothing older is from then on."""
+    moment = int(time.time()) + 1
+    time.sleep(moment - time.time() + 0.01)
+    return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def denials(office, **kw):
+    found = office.minion.call("spice_grant.denials", **kw)
+    return [entry for entry in found if entry["port"] in OWN]
+
+
+def test_who_was_refused_what_and_why(shared, kernel_log):
+    shared.applied()
+    start = now()
+    for _ in range(3):
+        shared.connect("nogrant", None, [(ADDRESS, GRANTED)])
+    shared.connect("myself", GROUP, [(ADDRESS, GRANTED)])
+    shared.connect("myself", None, [(ADDRESS, GRANTED), (ADDRESS6, OTHER)])
+    shared.connect("mybro", GROUP, [(ADDRESS, UNUSED)])
+    found = denials(shared, since=start)
+    end = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert all(start <= entry["at"] <= end for entry in found)
+    assert [entry["at"] for entry in found] == sorted((entry["at"] for entry in found), reverse=True)
+    told = ("user", "uid", "gid", "vm", "server", "address", "port", "count", "why")
+    unused = "no console of the policy is there, only a guarded port"
+    wanted = [
+        ("nogrant", 1023, 1023, "debianx", "mysrv", ADDRESS, GRANTED, 3, "no grant of debianx means nogrant"),
+        ("myself", 1021, 1021, "debianx", "mysrv", ADDRESS, GRANTED, 1, f"not with the viewer's group {GROUP}"),
+        ("myself", 1021, 1021, "leaptest", "mysrv", ADDRESS6, OTHER, 1, "no grant of leaptest means myself"),
+        ("mybro", 1022, shared.gid(), None, "mysrv", ADDRESS, UNUSED, 1, unused),
+    ]
+    assert {tuple(entry[key] for key in told) for entry in found} == set(wanted)
+    assert len(found) == len(wanted)
+    assert {entry["user"] for entry in denials(shared, since=start, user="myself")} == {"myself"}
+    assert {entry["user"] for entry in denials(shared, since=start, vm="debianx")} == {"nogrant", "myself"}
+    assert denials(shared, since="2099-01-01") == []
+
+
+def test_what_a_program_writes_into_the_kernels_log_is_none(shared, kernel_log):
+    """Even root's programs, which may pass on what users say, cannot speak as the kernel."""
+    shared.applied()
+    start = now()
+    (port,) = kernel_log.ports(1)
+    shared.connect("nogrant", None, [(ADDRESS, GRANTED, port)])
+    (line,) = kernel_log.lines(port)
+    forged = line[line.index("spice-grant deny: ") :].replace("UID=1023 GID=1023", "UID=1022 GID=1022")
+    shared.client.run(["dd", "bs=4096", "conv=notrunc", f"of={KMSG}"], input=f"{forged}\n")
+    assert len(kernel_log.lines(port)) == 2
+    assert [entry["user"] for entry in denials(shared, since=start)] == ["nogrant"]
+
+
+def test_an_unreadable_log_is_an_error(shared):
+    shared.client.run(["mv", KMSG, f"{KMSG}.away"])
+    try:
+        with pytest.raises(SaltError, match="/dev/kmsg cannot be read"):
+            denials(shared)
+    finally:
+        shared.client.run(["mv", f"{KMSG}.away", KMSG])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"since": "yesterday"}, "neither a duration"),
+        ({"user": "mybor"}, "did you mean 'mybro'"),
+        ({"vm": "debianz"}, "did you mean 'debianx'"),
+    ],
+)
+def test_what_means_nothing_is_refused(looked_at, wrong, words):
+    with pytest.raises(SaltError, match=words):
+        denials(looked_at, **wrong)
