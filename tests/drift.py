@@ -87,6 +87,24 @@ class Workstation:
 
 
 def listens():
-    """Whether a process has joined the netlink group of nftables: the beacon runs."""
+    """The sockets of processes that have joined the netlink group of nftables: one, if the beacon runs."""
     rows = [line.split() for line in Path("/proc/net/netlink").read_text().splitlines()[1:]]
-    return any(row[1] == "12" and int(row[3], 16) & 1 << 6 for row in rows)
+    return [row[-1] for row in rows if row[1] == "12" and int(row[3], 16) & 1 << 6]
+
+
+def settled(seconds=5):
+    """Wait until the beacon has neither begun anew nor looked for so long.
+
+    Salt loads its modules anew some time after it was asked to, and more than once; a new beacon begins with a look.
+    """
+
+    def state():
+        return listens(), FIGHTS.stat().st_mtime_ns if FIGHTS.exists() else None
+
+    end = time.monotonic() + 90
+    seen, since = state(), time.monotonic()
+    while time.monotonic() - since < seconds or not seen[0]:
+        assert time.monotonic() < end, "the beacon does not come to rest"
+        time.sleep(0.1)
+        if (found := state()) != seen:
+            seen, since = found, time.monotonic()

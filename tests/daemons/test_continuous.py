@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from checkout import ROOT
-from drift import CLOCK, FIGHTS, KINDS, REWRITTEN, Workstation, listens, until
+from drift import CLOCK, FIGHTS, KINDS, REWRITTEN, Workstation, listens, settled, until
 
 
 class Office:
@@ -43,6 +43,13 @@ class Office:
     def refresh(self):
         """Have the minion read its pillar."""
         assert self.salt("saltutil.refresh_pillar", wait=True) == (True, 0)
+
+    def load_anew(self, function):
+        """Have the minion load its modules anew, the beacon as well, and wait for that."""
+        before = listens()
+        assert self.salt(function)[1] == 0
+        until(lambda: listens() not in ([], before))
+        settled()
 
     def returned(self, since, wanted):
         """Wait for what a job on the minion returned, by its event at the master."""
@@ -138,7 +145,7 @@ def test_the_beacon_goes_on_with_newer_code(office, workstation, served):
         until(workstation.intact)
     finally:
         path.write_text(before)
-        office.salt("saltutil.sync_all")
+        office.load_anew("saltutil.sync_all")
 
 
 def test_code_that_is_newer_than_that_of_the_minions_own_process(office, workstation, served):
@@ -158,7 +165,7 @@ def test_code_that_is_newer_than_that_of_the_minions_own_process(office, worksta
         assert not office.listener.get_events([(office.master.id, tag)], after_time=since)
     finally:
         path.write_text(before)
-        office.salt("saltutil.sync_all")
+        office.load_anew("saltutil.sync_all")
 
 
 def noted():
@@ -174,10 +181,7 @@ def test_a_fight_is_told_and_not_looped_on(office, workstation):
         workstation.again("element deleted")
         until(workstation.intact)
         until(lambda: noted().get("standing") is False)
-        office.salt("saltutil.refresh_modules")
-        # The look that follows is over.
-        stamp = FIGHTS.stat().st_mtime_ns
-        until(lambda stamp=stamp: FIGHTS.stat().st_mtime_ns != stamp)
+        office.load_anew("saltutil.refresh_modules")
     workstation.again("element deleted")
     fight = office.heard("fight", since)
     assert (fight["what"], fight["times"], fight["pause"]) == ([KINDS["element deleted"][2]], 3, 30)
