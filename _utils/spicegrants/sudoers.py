@@ -43,6 +43,9 @@ _DEFAULTS = (
     "umask = 0077",
     "umask_override",
     'secure_path = "/usr/local/bin:/usr/bin:/bin"',
+    # With a site's runchroot=* the program of the rule would be one that the user put under a root of his own.
+    "!runchroot",
+    "!runcwd",
 )
 _HEADER = """\
 # Written by saltext-spice-grant from the pillar of this minion; the next run undoes any edit.
