@@ -38,9 +38,9 @@ def others(user=None):
 
     Returns a dict with the users for whom there is something. ``lets`` is what sudo says that it lets him do, of a
     fixed list of calls: any program, a shell, a viewer, our opener, ``nft``, ``iptables``, ``ip``, ``systemctl stop``
-    of our unit and an edit of our file as root; any program, a shell and a viewer with the viewer's group. ``rules``
-    are the rules that let him, each with ``what``, ``where`` (``FILE:LINE``, or what sudo calls an entry of another
-    source) and ``listed`` (such an entry as sudo printed it). They are judged by more calls than that fixed list has.
+    of our unit as root; any program, a shell and a viewer with the viewer's group. ``rules`` are the rules that let
+    him, each with ``what``, ``where`` (``FILE:LINE``, or what sudo calls an entry of another source) and ``listed``
+    (such an entry as sudo printed it). They are judged by more calls than that fixed list has.
 
     Reads the stored policy and accounts; runs ``sudo -l`` 12 times or more for each user, ``cvtsudoers`` and
     ``visudo -c``. Raises SaltInvocationError if there is no such user, CommandExecutionError if sudo cannot be asked or

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from spicegrants import matching
+
 _FIELD = re.compile(r"    ([A-Za-z]+): (.*)")
 _NOTHING = re.compile(r"User \S.* is not allowed to run sudo on ", re.MULTILINE)
 _STARTS = re.compile(r"^User \S.* may run the following commands on .*:\n", re.MULTILINE)
@@ -36,9 +38,9 @@ class Entry(NamedTuple):
         return None if first.startswith(_FILES) else first
 
     @property
-    def commands(self) -> list[dict[str, Any]]:
-        """The commands that it lists, aliases resolved."""
-        return self.spec["Cmnd_Specs"][0]["Commands"]
+    def said(self) -> tuple[list[str], list[str], list[str]]:
+        """What it lists: users and groups as whom, and commands."""
+        return matching.said(self.spec["Cmnd_Specs"][0], {}, self.spec["User_List"][0]["username"])
 
 
 def parse(printed: str, user: str) -> list[Entry] | None:
@@ -48,7 +50,7 @@ def parse(printed: str, user: str) -> list[Entry] | None:
     start = _STARTS.search(printed)
     blocks = printed[start.end() :].strip("\n").split("\n\n") if start else []
     entries = [Entry(block, _spec(block, user)) for block in blocks if block]
-    return entries if entries and all(entry.commands for entry in entries) else None
+    return entries if entries and all(entry.said[2] for entry in entries) else None
 
 
 def _spec(block: str, user: str) -> dict[str, Any]:

@@ -166,13 +166,19 @@ def members(users: Members, tree: Tree) -> Iterator[Mapping[str, Any]]:
             yield member
 
 
-def expanded(commands: Members, tree: Tree) -> list[str]:
-    """Spell commands as sudo lists them, with what aliases stand for."""
+def said(commands: Mapping[str, Any], tree: Tree, user: str) -> tuple[list[str], list[str], list[str]]:
+    """Spell an entry as sudo lists it for a user, with what aliases stand for: users and groups as whom, and commands."""
+    groups = [word.replace("%", "") for word in _expanded(commands.get("runasgroups", []), "Runas_Aliases", tree)]
+    users = _expanded(commands.get("runasusers", []), "Runas_Aliases", tree) or ([user] if groups else ["root"])
+    return [word or user for word in users], groups, _expanded(commands["Commands"], "Command_Aliases", tree)
+
+
+def _expanded(members: Members, kind: str, tree: Tree) -> list[str]:
     found = []
-    for command in commands:
-        alias = _alias(tree, "Command_Aliases", command.get("cmndalias", ""))
-        inner = expanded(alias, tree) if alias else words([command])
-        if alias and command.get("negated"):
+    for member in members:
+        alias = _alias(tree, kind, member.get("cmndalias", member.get("runasalias", "")))
+        inner = _expanded(alias, kind, tree) if alias else words([member])
+        if alias and member.get("negated"):
             inner = [word[1:] if word.startswith("!") else f"!{word}" for word in inner]
         found += inner
     return found

@@ -48,7 +48,10 @@ def shells() -> list[Call]:
 
 
 def asked(viewer: Viewer) -> list[Call]:
-    """Return the calls that sudo itself is asked about: one of each kind, made by root."""
+    """Return the calls that sudo itself is asked about: one of each kind, made by root.
+
+    Not whether somebody may edit a file: ``sudo -l`` takes sudoedit for a program like any other.
+    """
     table, unit = _paths("iptables"), _UNITS[0]
     return [
         Call("any program", _paths("true"), "spice-grant"),
@@ -59,7 +62,6 @@ def asked(viewer: Viewer) -> list[Call]:
         Call("iptables -F", table, "-F"),
         Call("ip netns exec", _paths("ip"), "netns exec x sh"),
         Call(f"systemctl stop {unit}", _paths("systemctl"), f"stop {unit}"),
-        Call(f"editing {sudoers.PATH}", ("sudoedit",), sudoers.PATH),
     ]
 
 
@@ -83,8 +85,7 @@ def as_root(viewer: Viewer) -> list[Call]:
         found += [Call(f"{name}-restore", _paths(f"{name}-restore"))]
     found += [Call("ip", _paths("ip"), words) for words in ("netns exec x sh", "rule flush", "route flush table 0")]
     for verb in ("stop", "disable", "mask", "edit", "kill"):
-        for unit in _UNITS:
-            found += [Call(f"systemctl {verb} {unit}", _paths("systemctl"), f"{verb} {unit}")]
+        found += [Call(f"systemctl {verb} of our units", _paths("systemctl"), f"{verb} {unit}") for unit in _UNITS]
     found += [Call("visudo", _paths("visudo")), Call("salt-call", _paths("salt-call"), "state.apply spice.absent")]
     found += [Call("changing root's password", _paths("passwd"), words) for words in ("", "root")]
     group = viewer.group

@@ -140,7 +140,7 @@ class TestForeign:
             ("/usr/sbin/ip6tables-restore", "ip6tables-restore"),
             ("/bin/ip", "ip"),
             ("/sbin/ip netns exec *", "ip"),
-            ("/bin/systemctl stop spice-grant.service", "systemctl stop spice-grant.service"),
+            ("/bin/systemctl stop spice-grant.service", "systemctl stop of our units"),
             ("sudoedit /etc/sudoers.d/spice-grant", "editing /etc/sudoers.d/spice-grant"),
             ("sudoedit /usr/local/lib/spice-grant/open", "editing /usr/local/lib/spice-grant/open"),
             ("/usr/bin/tee /etc/sudoers", "tee /etc/sudoers"),
@@ -158,7 +158,7 @@ class TestForeign:
 
     def test_wildcards_of_arguments(self):
         (found,) = foreign("ann ALL=(root) /bin/systemctl stop *, sudoedit /etc/sudoers.d/*\n")
-        assert "systemctl stop spice-grant-clock.timer" in found.what
+        assert "systemctl stop of our units" in found.what
         assert found.what.endswith("editing /etc/sudoers.d/spice-grant")
 
     @pytest.mark.parametrize(

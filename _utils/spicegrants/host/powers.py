@@ -7,7 +7,7 @@ import grp
 import os
 import pwd
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from spicegrants import foreign, listing, matching, sudoers, undoing
@@ -101,7 +101,7 @@ def _statements(text: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
     for number, line in enumerate(text.splitlines(), 1):
         included = not continued and _INCLUDE.match(line)
         if not (continued or included or _COMMENT.match(line)):
-            marked += [f"{_MARK}{number} ALL = /", f"Defaults:{_MARK}{number} lecture"]
+            marked += [f"{_MARK}{number} ALL = /bin/true", f"Defaults:{_MARK}{number} lecture"]
         marked.append("" if included else line)
         continued = line.endswith("\\")
     done = run.attempt(["cvtsudoers", "-f", "json", "-"], text="\n".join([*marked, ""]))
@@ -166,14 +166,17 @@ def _account(name: str) -> pwd.struct_passwd | None:
 def accepted(user: str, site: Site) -> bool:
     """Tell whether a user is root, or one of those who may do anything, by name, UID or group."""
     account = _account(user)
-    if account is None or not site.admins:
-        return account is not None and account.pw_uid == 0
-    spelled = {"ALL", user, f"#{account.pw_uid}"}
-    for gid in os.getgrouplist(user, account.pw_gid):
+    return account is not None and (account.pw_uid == 0 or not _spelled(account).isdisjoint(site.admins))
+
+
+def _spelled(account: pwd.struct_passwd) -> set[str]:
+    """Return all by which sudoers may mean a user, less what only the name service knows."""
+    spelled = {"ALL", account.pw_name, f"#{account.pw_uid}"}
+    for gid in os.getgrouplist(account.pw_name, account.pw_gid):
         spelled.add(f"%#{gid}")
         with contextlib.suppress(KeyError):
             spelled.add(f"%{grp.getgrgid(gid).gr_name}")
-    return account.pw_uid == 0 or not spelled.isdisjoint(site.admins)
+    return spelled
 
 
 def said(user: str, granted: Collection[Rule], site: Site, tree: Mapping[str, Any]) -> list[Said] | None:
@@ -191,13 +194,24 @@ def said(user: str, granted: Collection[Rule], site: Site, tree: Mapping[str, An
             found.append((rule, entry))
     if not found:
         return []
-    known = [(spec, matching.expanded(commands["Commands"], tree)) for spec, commands in sudoers.specs(tree)]
-    held = [[spec for spec, spelled in known if spelled == words(entry.commands)][:1] for _, entry in found]
-    where = places([spec for specs in held for spec in specs])
+    known = list(_of(user, tree))
+    where = places([spec for spec, _ in known])
     return [
-        Said(rule, entry.origin or (where.pop(0) if specs else ""), entry.text if entry.origin else "")
-        for (rule, entry), specs in zip(found, held)
+        Said(rule, entry.origin, entry.text)
+        if entry.origin
+        else Said(rule, " and ".join(at for at, (_, said) in zip(where, known) if at and said == entry.said))
+        for rule, entry in found
     ]
+
+
+def _of(user: str, tree: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], tuple[list[str], ...]]]:
+    """Return the entries of a tree that may be about a user, each with what it says."""
+    account = _account(user)
+    spelled = _spelled(account) if account else set()
+    for spec, commands in sudoers.specs(tree):
+        members = words(matching.members(spec["User_List"], tree))
+        if any(member in spelled or member.startswith(("+", "%:")) for member in members):
+            yield spec, matching.said(commands, tree, user)
 
 
 def answers(user: str, site: Site) -> list[str]:
