@@ -22,8 +22,7 @@ from spicegrants import calls, moments, sudoers
 from spicegrants import foreign as others
 from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
 from spicegrants.files import File
-from spicegrants.host import current, disk, run, sudo
-from spicegrants.model import Viewer
+from spicegrants.host import current, disk, powers, run, sudo
 from spicegrants.plan import as_dict
 from spicegrants.times import ALWAYS
 
@@ -41,13 +40,15 @@ def rules(foreign=True):
     Ours have the keys ``user``, ``group``, ``viewer``, ``argument``, ``nopasswd``, ``windows`` and ``foreign: False``.
     In the confined form ``group`` is empty, ``viewer`` is our opener, and ``argument`` is the name of the vm.
     Windows are when the rule holds: None for always, or a list of ``[start, end]``, the end being outside, ISO 8601 in
-    UTC. Other rules of the tree that let somebody start the viewer otherwise, and ``targetpw``, have ``who``, ``what``
+    UTC. Other rules of the tree that let somebody start the viewer otherwise, or undo what is enforced, defaults that
+    weaken our rules, and ``targetpw``, have ``who``, ``what``, ``where`` (``FILE:LINE``, empty if that cannot be told)
     and ``foreign: True``; they are never changed.
 
     foreign
         Whether to list other files' rules. Defaults to ``True``.
 
-    Reads the stored policy; runs ``cvtsudoers``. Raises CommandExecutionError if a file cannot be read.
+    Reads the stored policy and accounts; runs ``cvtsudoers`` and ``visudo -c``. Raises CommandExecutionError if a file
+    cannot be read.
 
     CLI Example:
 
@@ -71,10 +72,11 @@ def rules(foreign=True):
             for rule in (sudoers.parse(own) if own else [])
         ]
         if foreign:
-            policy = current.stored().policy
-            programs = _programs(policy.viewer if policy else Viewer())
-            for other in others.foreign(sudo.tree(), sudoers.parse(own or {}), programs):
-                found.append({"who": other.who, "what": other.what, "foreign": True})
+            stored = current.stored()
+            site = powers.site(current.compiled(kept=stored)) if stored.policy else others.Site()
+            held = others.foreign(sudo.tree(), sudoers.parse(own or {}), site)
+            for other, where in zip(held, powers.places([other.entry for other in held])):
+                found.append({"who": other.who, "what": other.what, "where": where, "foreign": True})
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     return found
@@ -82,7 +84,7 @@ def rules(foreign=True):
 
 def review(wanted=None, settled=None):
     """
-    Look at the sudoers tree as it is: does our file count in it, and who may start the viewer by another rule.
+    Look at the sudoers tree as it is: does our file count, and who may open or undo something by another rule.
 
     wanted
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
@@ -90,8 +92,13 @@ def review(wanted=None, settled=None):
     settled
         Whether our file is as it must be, for callers that know. Defaults to finding it out.
 
-    Returns ``errors`` and ``warnings``, lists of sentences. If the tree cannot be parsed, because another file is
-    broken, a warning says so. Runs ``cvtsudoers``. Raises CommandExecutionError if a part of sudo is missing.
+    Returns ``errors`` and ``warnings``, lists of sentences. Such rules are warnings or, where pillar says
+    ``sudo: {strict: true}``, errors; those of its ``admins`` are left out. If the tree cannot be parsed, because
+    another file is broken, that is said likewise. Where sudo has other sources than files as well, a strict policy has
+    sudo asked about each user, as :func:`others` does; else a warning says that nobody has looked there.
+
+    Runs ``cvtsudoers``; to name the line of what it found also ``visudo -c``. Raises CommandExecutionError if a part of
+    sudo is missing.
 
     CLI Example:
 
@@ -103,6 +110,7 @@ def review(wanted=None, settled=None):
     try:
         run.as_root()
         wanted = wanted or current.compiled()
+        strict = wanted.policy.sudo.strict
         for program in ("sudo", "visudo", "cvtsudoers"):
             run.find(program)
         try:
@@ -117,10 +125,15 @@ def review(wanted=None, settled=None):
             tree = sudo.tree(head if settled and wanted.timed else None)
             if settled and sudoers.ALIAS in head and not sudo.included(tree):
                 errors.append(f"{sudo.MAIN} does not include {sudoers.PATH}: its rules have no effect")
-            for other in others.foreign(tree, ours, _programs(wanted.policy.viewer)):
-                warnings.append(f"another sudo rule: {other.who} {other.what}")
+            ours = tuple(ours) if strict else ours
+            site = powers.site(wanted)
+            for kind, said in powers.sentences(others.foreign(tree, ours, site), strict):
+                (errors if strict and kind != others.NOTE else warnings).append(f"another sudo rule: {said}")
+            harm, unseen = powers.beyond_files(wanted, site, ours, tree, strict)
+            errors += harm
+            warnings += unseen
         except CommandFailed as error:
-            warnings.append(f"other files' sudo rules cannot be read: {error}")
+            (errors if strict else warnings).append(f"other files' sudo rules cannot be read: {error}")
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     return {"errors": errors, "warnings": warnings}
@@ -261,11 +274,6 @@ def allowed(user, vm):
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     return answer
-
-
-def _programs(settings):
-    """Return what opens consoles."""
-    return settings.paths if settings.confine is False else (*settings.paths, calls.OPENER)
 
 
 def _plan(wanted):

@@ -139,6 +139,21 @@ class Firewall:
 
 
 @dataclass(frozen=True)
+class Sudo:
+    """What becomes of sudo rules of other files that open the viewer, or undo what is enforced.
+
+    strict
+        Whether they are errors.
+
+    admins
+        Users and groups, as sudoers(5) spells them, whose rules are not minded.
+    """
+
+    strict: bool = False
+    admins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Time:
     """What holds for all times.
 
@@ -168,6 +183,7 @@ class Policy:
     viewer: Viewer = Viewer()
     firewall: Firewall = Firewall()
     time: Time = Time()
+    sudo: Sudo = Sudo()
 
     def guarded_ports(self) -> tuple[PortRange, ...]:
         """Return the guarded ports of all servers, sorted, neighbours joined."""
@@ -240,6 +256,8 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
             "horizon": f"{policy.time.horizon}d",
             "longest_loan": moments.spelled(policy.time.longest_loan),
         },
+        # Left out where nothing is said: so it was before there was such a key.
+        **plain(sudo=plain(strict=policy.sudo.strict, admins=list(policy.sudo.admins)) or None),
     }
 
 

@@ -14,6 +14,7 @@ _ACCOUNT = re.compile(r"[A-Za-z_](?:[A-Za-z0-9_@-]|\.(?!\.)){0,62}")
 # sudoers reads such a word as the name of an alias, ALL among them.
 _SUDOERS_WORD = re.compile(r"[A-Z][A-Z0-9_]*")
 _SUDOERS_KEYWORDS = ("Defaults", "Cmd_Alias", "Cmnd_Alias", "Host_Alias", "Runas_Alias", "User_Alias", "sudoedit")
+_SUDO_SUBJECT = re.compile(r"ALL|%?#[0-9]{1,10}|(?:%:?|\+)?" + _ACCOUNT.pattern)
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 # The resolver takes what ends so for an address in an old spelling: 192.168.2 is 192.168.0.2 to it.
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
@@ -49,6 +50,13 @@ def account_name(text: str) -> str | None:
         "is not a usable account name: 1 to 63 letters, digits, '.', '_', '@' or '-', "
         "the first a letter or '_', no two dots in a row"
     )
+
+
+def sudo_subject(text: str) -> str | None:
+    """Say what is wrong with whom a sudo rule is about, as sudoers(5) spells it; ``None`` if nothing is."""
+    if _SUDO_SUBJECT.fullmatch(text):
+        return None
+    return "is nobody whom a sudo rule could be about, as anne, %sudo, #1021, %#27, +netgroup or ALL"
 
 
 def host_name(text: str) -> str | None:

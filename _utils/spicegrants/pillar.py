@@ -17,6 +17,7 @@ from spicegrants.model import (
     PortRange,
     Secret,
     Server,
+    Sudo,
     Time,
     Viewer,
     Vm,
@@ -46,7 +47,7 @@ def parse(data: Any, root: str = "spice") -> Policy:
     node = Node(data, root, findings)
     if data is None or data == {}:
         node.wrong("the pillar of this minion declares nothing here; nothing was assumed")
-    elif node.keys(("servers", "vms", "grants"), ("schedules", "time", "viewer", "firewall")):
+    elif node.keys(("servers", "vms", "grants"), ("schedules", "time", "viewer", "firewall", "sudo")):
         policy = _policy(node)
         if not findings:
             return policy
@@ -75,7 +76,8 @@ def _policy(node: Node) -> Policy:
     for grant in grants.values():
         if grant.group == viewer.group:
             node.child("grants").child(grant.name).child("group").wrong("is the viewer's group, which has no members")
-    return Policy(servers, vms, schedules, grants, viewer, _firewall(node.child("firewall")), time)
+    firewall, sudo = _firewall(node.child("firewall")), _sudo(node.child("sudo"))
+    return Policy(servers, vms, schedules, grants, viewer, firewall, time, sudo)
 
 
 def _named(node: Node, read) -> Mapping[str, Any]:
@@ -324,3 +326,10 @@ def _firewall(node: Node) -> Firewall:
         return Firewall()
     backend = node.child("backend").choice(("auto", "nftables", "iptables"), "auto")
     return Firewall(node.child("guard").choice(("everywhere", "servers"), "everywhere"), backend)
+
+
+def _sudo(node: Node) -> Sudo:
+    if node.absent or not node.keys((), ("strict", "admins")):
+        return Sudo()
+    admins = (child.text(names.sudo_subject) for child in node.child("admins").elements(scalar=True))
+    return Sudo(node.child("strict").flag(False), tuple(dict.fromkeys(admin for admin in admins if admin)))

@@ -18,6 +18,7 @@ from spicegrants.access import Access
 from spicegrants.calls import OPENER, Rule, calls, connection_file
 from spicegrants.compile import Wanted
 from spicegrants.files import Entry, File
+from spicegrants.matching import groups_of
 from spicegrants.plan import Change
 from spicegrants.times import ALWAYS, DAY, FIRST, LAST, NEVER, Windows, clip, union
 
@@ -32,6 +33,8 @@ KEPT = (
 _DEFAULTS = (
     "env_reset",
     f'env_keep = "{KEPT}"',
+    # As sudo has it built in: a site may have added to it, and what passes the check is kept.
+    'env_check = "COLORTERM LANG LANGUAGE LC_* LINGUAS TERM TZ"',
     # The user's own password, whatever the site asks elsewhere (targetpw is openSUSE's default).
     "!targetpw",
     "!rootpw",
@@ -43,7 +46,12 @@ _DEFAULTS = (
     "umask = 0077",
     "umask_override",
     'secure_path = "/usr/local/bin:/usr/bin:/bin"',
+    # With a site's runchroot=* the program of the rule would be one that the user put under a root of his own.
+    "!runchroot",
+    "!runcwd",
 )
+# The names of what they set.
+DEFAULTS = frozenset(re.match("!?([a-z_]+)", option)[1] for option in _DEFAULTS)
 _HEADER = """\
 # Written by saltext-spice-grant from the pillar of this minion; the next run undoes any edit.
 """
@@ -293,18 +301,3 @@ def _differences(wanted: Wanted, parsed: Iterable[Rule]) -> set[tuple[str, str, 
 
 def _said(rule: Rule) -> str:
     return f"open {rule.argument} confined" if rule.confined else f"start the viewer on {rule.argument}"
-
-
-def words(members: Iterable[dict[str, Any]]) -> list[str]:
-    """Spell users, groups or commands of a parsed tree as sudoers does."""
-    prefix = {"usergroup": "%", "userid": "#", "nonunixgroup": "%:", "netgroup": "+", "usergid": "%#"}
-    spelled = []
-    for member in members:
-        kind, value = next((key, value) for key, value in member.items() if key != "negated" and key[:3] != "sha")
-        spelled.append(f"{'!' if member.get('negated') else ''}{prefix.get(kind, '')}{value}")
-    return spelled
-
-
-def groups_of(commands: dict[str, Any]) -> list[str]:
-    """Return the groups as which an entry of a parsed tree lets commands run."""
-    return [word.replace("%", "") for word in words(commands.get("runasgroups", []))]

@@ -295,6 +295,32 @@ def test_a_site_that_asks_for_everything_still_lets_nopasswd_through(looked_at):
         looked_at.client.write("/etc/sudoers", before, mode=0o440)
 
 
+ROOT_OF_HIS_OWN = f"""
+set -e
+cd /home/myself
+for file in $(ldd /bin/sh | grep -o "/[^ ]*"); do mkdir -p ".$(dirname $file)"; cp $file .$file; done
+mkdir -p ".$(dirname {VIEWER})" "./$(dirname {FILE})"
+cp /bin/sh .{VIEWER}
+echo "echo mine" > .{FILE}
+chown -R myself /home/myself
+"""
+
+
+def test_a_program_under_a_root_of_the_users_own_does_not_start(looked_at):
+    """Where a site lets everybody choose sudo's root or directory, for our commands nobody may."""
+    before = looked_at.client.read("/etc/sudoers")
+    looked_at.client.run(["sh", "-c", ROOT_OF_HIS_OWN])
+    looked_at.client.write("/etc/sudoers", f"{before}\nDefaults runchroot=*, runcwd=*\n", mode=0o440)
+    try:
+        for option in ("-R", "-D"):
+            done = looked_at.sudo("myself", option, "/home/myself", *G, VIEWER, "--", FILE)
+            assert done.returncode == 1 and not done.stdout and not started(done), done
+            assert "not allowed" in done.stderr or "not permitted" in done.stderr, done
+        assert started(looked_at.sudo("myself", *G, VIEWER, "--", FILE))
+    finally:
+        looked_at.client.write("/etc/sudoers", before, mode=0o440)
+
+
 # The tree as it would be
 
 

@@ -128,6 +128,8 @@ def pillars(draw):
     if some(draw):
         data["firewall"] = {"guard": draw(st.sampled_from(["everywhere", "servers"])), "backend": "auto"}
     if some(draw):
+        data["sudo"] = {"strict": draw(st.booleans()), "admins": draw(st.sampled_from([[], ["%sudo", "ann"]]))}
+    if some(draw):
         data["schedules"] = {
             "evenings": {
                 "days": draw(st.lists(st.sampled_from(["mon", "tue", "sun"]), min_size=1, max_size=3)),
@@ -170,7 +172,7 @@ _VOCABULARY = """
     servers vms grants schedules viewer firewall host addresses ports ca server tls_port host_subject password user
     group vm nopasswd reason schedule valid_from valid_until days hours zone except path confine backend guard mysrv
     debianx myself root ALL Defaults 20001-20010 20002 192.168.2.2 ::1 mon 18:00-22:00 Europe/Berlin 2026-12-24
-    everywhere auto /usr/bin/remote-viewer spicegrp -----BEGIN
+    sudo strict admins everywhere auto /usr/bin/remote-viewer spicegrp -----BEGIN
 """
 # What means something to one of the readers: sudo, nft, a key file, a shell, Jinja, a terminal, a path.
 _MARKS = r"""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from spicegrants import pillar, sudoers
 from spicegrants.compile import compile_policy
 from spicegrants.decide import day_of
-from spicegrants.foreign import foreign
+from spicegrants.foreign import Site, foreign
 from spicegrants.moments import EARLIEST, iso
 from spicegrants.times import ALWAYS, FIRST, LAST
 from unit.build import EVENING_WINDOWS, TIMED, VIEWER, cvtsudoers, visudo, wanted
@@ -62,7 +62,7 @@ class TestReadBack:
         tree = cvtsudoers(f"ann ALL=(:spicegrp) {commands}\n")
         granted = [sudoers.Rule("ann", "spicegrp", VIEWER, argument) for argument in "xy"]
         assert sudoers.parse(tree) == []
-        assert [found.who for found in foreign(tree, granted, [VIEWER])] == ["ann"]
+        assert [found.who for found in foreign(tree, granted, Site())] == ["ann"]
 
     @pytest.mark.parametrize(
         ("times", "more"),
@@ -81,7 +81,7 @@ class TestReadBack:
         compiled = wanted(TIMED)
         rule = " ".join(map(sudoers.escape, [VIEWER, "--", URI]))
         text = f"{sudoers.render(compiled)}myself ALL=(:spicegrp) {times} PASSWD: NOSETENV: {rule}\n"
-        found = foreign(cvtsudoers(text), sudoers.rules(compiled), [VIEWER])
+        found = foreign(cvtsudoers(text), sudoers.rules(compiled), Site())
         assert [entry.who for entry in found] == ["myself"] * more
 
     def test_the_head_alone_parses_and_names_no_user(self):

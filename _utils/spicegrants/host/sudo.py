@@ -22,7 +22,7 @@ def tree(ours: str | None = None) -> dict[str, Any]:
         What our file is taken to say. Defaults to what it does say; with many windows that takes long to read.
     """
     command = ["cvtsudoers", "-f", "json", MAIN]
-    return _parsed(run.run(command) if ours is None else _staged(ours, command))
+    return parsed(run.run(command) if ours is None else _staged(ours, command))
 
 
 def own_tree() -> dict[str, Any] | None:
@@ -30,10 +30,10 @@ def own_tree() -> dict[str, Any] | None:
     if not isinstance(disk.read(sudoers.PATH), File):
         return None
     done = run.attempt(["cvtsudoers", "-f", "json", sudoers.PATH])
-    return _parsed(done.stdout) if done.returncode == 0 else None
+    return parsed(done.stdout) if done.returncode == 0 else None
 
 
-def _parsed(printed: str) -> dict[str, Any]:
+def parsed(printed: str) -> dict[str, Any]:
     """Read what cvtsudoers printed: of a file without any rule, nothing at all."""
     return run.as_json(printed, "cvtsudoers") if printed.strip() else {}
 

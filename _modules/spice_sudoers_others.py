@@ -1,0 +1,73 @@
+"""
+What sudo itself lets users do besides what is granted: all sources, as ``sudo -l`` sees them.
+
+.. versionadded:: 0.1.0
+
+Nothing here changes anything, and nothing here needs pillar or master.
+"""
+
+import sys as _sys
+
+# A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
+if getattr(_sys.modules.get("spicegrants"), "stale", object)():
+    for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
+        del _sys.modules[_name]
+
+from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+from spicegrants import sudoers
+from spicegrants.errors import SpiceGrantError
+from spicegrants.host import current, powers, run, sudo
+
+# Salt makes one module of all files with the same name.
+__virtualname__ = "spice_sudoers"
+
+
+def __virtual__():
+    return __virtualname__
+
+
+def others(user=None):
+    """
+    Ask sudo what it lets users do that undoes what is enforced, by whatever rule, from files, LDAP or SSSD.
+
+    user
+        Name of a user. Defaults to those with a grant, the accounts of people (UID 1000 to 64999), the users that
+        sudo's files name, and the members of groups that they name or that are called sudo, wheel, admin or adm. Left
+        out are root, and whom pillar's ``spice:sudo:admins`` names.
+
+    Returns a dict with the users for whom there is something. ``lets`` is what sudo says that it lets him do, of a
+    fixed list of calls: any program, a shell, a viewer, our opener, ``nft``, ``iptables``, ``ip``, ``systemctl stop``
+    of our unit as root; any program, a shell and a viewer with the viewer's group. ``rules`` are the rules that let
+    him, each with ``what``, ``where`` (``FILE:LINE``, or what sudo calls an entry of another source) and ``listed``
+    (such an entry as sudo printed it). They are judged by more calls than that fixed list has.
+
+    Reads the stored policy and accounts; runs ``sudo -l`` 12 times or more for each user, ``cvtsudoers`` and
+    ``visudo -c``. Raises SaltInvocationError if there is no such user, CommandExecutionError if sudo cannot be asked or
+    what it lists for somebody cannot be read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_sudoers.others
+        salt 'client1' spice_sudoers.others anne
+    """
+    answer = {}
+    try:
+        run.as_root()
+        wanted = current.compiled()
+        site, tree, granted = powers.site(wanted), sudo.tree(), sudoers.rules(wanted)
+        if user is not None and not powers.exists(user):
+            raise SaltInvocationError(f"no user {user!r} on this machine")
+        asked = powers.users(site, {access.user for access in wanted.accesses}, tree) if user is None else [user]
+        for name in asked:
+            lets, rules = powers.answers(name, site), powers.said(name, granted, site, tree)
+            if rules is None:
+                raise CommandExecutionError(f"what sudo -ll -U {name} prints cannot be read")
+            if lets or rules:
+                held = [{"what": rule.what, "where": where, "listed": listed} for rule, where, listed in rules]
+                answer[name] = {"lets": lets, "rules": held}
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return answer

@@ -1,0 +1,207 @@
+"""What an entry of a parsed sudoers tree lets through: on which hosts, as whom, and which calls.
+
+sudo itself decides in the order in which things are written, the last that matches counts. What cannot be told here
+(who is in a netgroup, what POSIX class a letter belongs to) is taken to match, so that it is reported.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+Members = Sequence[Mapping[str, Any]]
+Tree = Mapping[str, Any]
+
+ALL = "ALL"
+# Who belongs to them is not in the tree.
+_OF_MANY = {"usergroup", "netgroup", "nonunixgroup", "usergid", "nonunixgid", "networkaddr"}
+
+
+def everything(commands: Members, tree: Tree) -> bool:
+    """Tell whether a list of commands has ALL: what is taken out of it again is still there under another name."""
+    verdict = False
+    for command in commands:
+        if command.get("command") == ALL:
+            verdict = not command.get("negated")
+        elif "cmndalias" in command and not command.get("negated"):
+            verdict = everything(_alias(tree, "Command_Aliases", command["cmndalias"]), tree) or verdict
+    return verdict
+
+
+def anything(commands: Members, tree: Tree) -> bool:
+    """Tell whether a list of commands lets anything be run at all."""
+    return any(
+        anything(_alias(tree, "Command_Aliases", command["cmndalias"]), tree) if "cmndalias" in command else True
+        for command in commands
+        if not command.get("negated") and command.get("command") != "list"
+    )
+
+
+def starts(commands: Members, program: str, tree: Tree) -> bool:
+    """Tell whether a list of commands lets a program be started with any arguments: what is refused with some of them
+    can still be started with others."""
+    return everything(commands, tree) or _last(
+        commands, tree, lambda pattern, whole: _path(pattern, program) and not (whole and _parts(pattern)[1])
+    )
+
+
+def calls(commands: Members, program: str, arguments: str, tree: Tree) -> bool:
+    """Tell whether a list of commands lets a program be started with just these arguments, joined by blanks."""
+    return everything(commands, tree) or _last(
+        commands, tree, lambda pattern, whole: _path(pattern, program) and _arguments(pattern, arguments)
+    )
+
+
+def _last(commands: Members, tree: Tree, matches: Callable[[str, bool], bool], whole: bool = False) -> bool:
+    """Return what the last command says that matches.
+
+    whole
+        Whether the list is part of one that refuses, so that what matches must do so entirely.
+    """
+    verdict = False
+    for command in commands:
+        refused = bool(command.get("negated"))
+        if "cmndalias" in command:
+            inner = _alias(tree, "Command_Aliases", command["cmndalias"])
+            met = _last(inner, tree, matches, whole or refused)
+        else:
+            met = matches(command.get("command", ""), whole or refused)
+        if met:
+            verdict = not refused
+    return verdict
+
+
+def _path(pattern: str, program: str) -> bool:
+    path = _parts(pattern)[0]
+    if path.startswith("^"):
+        return _expression(path, program)
+    if path.endswith("/"):
+        return program.rpartition("/")[0] + "/" == path
+    # A wildcard stands for no slash.
+    parts, known = path.split("/"), program.split("/")
+    return pattern == ALL or (len(parts) == len(known) and all(map(fnmatch.fnmatchcase, known, parts)))
+
+
+def _arguments(pattern: str, arguments: str) -> bool:
+    spelled = _parts(pattern)[1]
+    if spelled is None or spelled == '""':
+        return spelled is None or not arguments
+    if spelled.startswith("^"):
+        return _expression(spelled, arguments)
+    return fnmatch.fnmatchcase(arguments, re.sub(r"\\(.)", r"\1", spelled))
+
+
+def _parts(pattern: str) -> tuple[str, str | None]:
+    """Return path and arguments of a command; a regular expression ends with the dollar sign, and may have blanks."""
+    end = pattern.find("$ ") + 1 if pattern.startswith("^") else pattern.find(" ")
+    return (pattern[:end], pattern[end + 1 :]) if end > 0 else (pattern, None)
+
+
+def _expression(pattern: str, text: str) -> bool:
+    try:
+        # POSIX classes mean something else to Python.
+        return "[:" in pattern or bool(re.match(pattern, text))
+    except re.error:
+        return True
+
+
+def includes(members: Members, names: Collection[str], tree: Tree, groups: bool = False, sure: bool = False) -> bool:
+    """Tell whether a list of users or groups, as whom something may be run, has one of some.
+
+    names
+        All spellings of the one: its name, and ``#`` with its number.
+
+    groups
+        Whether it is a list of groups. In one of users a group stands for its members.
+
+    sure
+        Whether to count only what is certain. Of what is refused only that counts.
+    """
+    verdict = False
+    for member in members:
+        refused = bool(member.get("negated"))
+        kind, value = _named(member)
+        if kind == "runasalias":
+            met = includes(_alias(tree, "Runas_Aliases", value), names, tree, groups, sure or refused)
+        elif kind in _OF_MANY and not (groups and kind == "usergroup"):
+            met = not (sure or refused)
+        else:
+            met = value == ALL or (f"#{value}" if kind == "userid" else value) in names
+        if met:
+            verdict = not refused
+    return verdict
+
+
+def here(hosts: Members, tree: Tree, host: str, sure: bool = False) -> bool:
+    """Tell whether a list of hosts has this one.
+
+    host
+        Its name. Only what stands before the first dot is compared: the rest is what the name service says.
+    """
+    verdict = False
+    for member in hosts:
+        refused = bool(member.get("negated"))
+        kind, value = _named(member)
+        if kind == "hostalias":
+            met = here(_alias(tree, "Host_Aliases", value), tree, host, sure or refused)
+        elif kind in _OF_MANY:
+            met = not (sure or refused)
+        else:
+            first, pattern = (name.partition(".")[0].lower() for name in (host, value))
+            met = value == ALL or fnmatch.fnmatchcase(first, pattern)
+        if met:
+            verdict = not refused
+    return verdict
+
+
+def members(users: Members, tree: Tree) -> Iterator[Mapping[str, Any]]:
+    """Return users and groups of a list, with what aliases stand for."""
+    for member in users:
+        alias = _alias(tree, "User_Aliases", member.get("useralias", ""))
+        if alias and not member.get("negated"):
+            yield from members(alias, tree)
+        else:
+            yield member
+
+
+def said(commands: Mapping[str, Any], tree: Tree, user: str) -> tuple[list[str], list[str], list[str]]:
+    """Spell an entry as sudo lists it for a user, with what aliases stand for: users and groups as whom, and commands."""
+    groups = [word.replace("%", "") for word in _expanded(commands.get("runasgroups", []), "Runas_Aliases", tree)]
+    users = _expanded(commands.get("runasusers", []), "Runas_Aliases", tree) or ([user] if groups else ["root"])
+    return [word or user for word in users], groups, _expanded(commands["Commands"], "Command_Aliases", tree)
+
+
+def _expanded(members: Members, kind: str, tree: Tree) -> list[str]:
+    found = []
+    for member in members:
+        alias = _alias(tree, kind, member.get("cmndalias", member.get("runasalias", "")))
+        inner = _expanded(alias, kind, tree) if alias else words([member])
+        if alias and member.get("negated"):
+            inner = [word[1:] if word.startswith("!") else f"!{word}" for word in inner]
+        found += inner
+    return found
+
+
+def _alias(tree: Tree, kind: str, name: str) -> Members:
+    return tree.get(kind, {}).get(name, [])
+
+
+def _named(member: Mapping[str, Any]) -> tuple[str, str]:
+    return next((kind, str(value)) for kind, value in member.items() if kind != "negated")
+
+
+def words(members: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Spell users, groups or commands of a parsed tree as sudoers does."""
+    prefix = {"usergroup": "%", "userid": "#", "nonunixgroup": "%:", "netgroup": "+", "usergid": "%#"}
+    spelled = []
+    for member in members:
+        kind, value = next((key, value) for key, value in member.items() if key != "negated" and key[:3] != "sha")
+        spelled.append(f"{'!' if member.get('negated') else ''}{prefix.get(kind, '')}{value}")
+    return spelled
+
+
+def groups_of(commands: Mapping[str, Any]) -> list[str]:
+    """Return the groups as which an entry of a parsed tree lets commands run."""
+    return [word.replace("%", "") for word in words(commands.get("runasgroups", []))]
