@@ -42,6 +42,9 @@ class Unasked(NamedTuple):
     holders: Mapping[int, str] = MappingProxyType({})
 
 
+NOTHING_UNASKED = Unasked()
+
+
 @dataclass(frozen=True)
 class Inventory:
     """What the system says at the time of compiling.
@@ -84,4 +87,4 @@ class Inventory:
     sessions: frozenset[tuple[int, str, int]] = frozenset()
     unconfinable: str = "nobody has looked whether they can be"
     findings: tuple[Finding, ...] = ()
-    unasked: Unasked = Unasked()
+    unasked: Unasked = NOTHING_UNASKED

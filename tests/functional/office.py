@@ -187,7 +187,7 @@ class Office:
         return self.attempts(ids, places)
 
     def attempts(self, ids, places):
-        """Connect as pairs of UID and GID, whether there are accounts of these or not; return words by pair, in order."""
+        """Connect as pairs of UID and GID, whether there are such accounts or not; return their words, in order."""
         asked = json.dumps([ids, [[*place, None][:3] for place in places]])
         return json.loads(self.client.run([sys.executable, "-I", "-S", "-c", _CONNECT, asked]).stdout)
 

@@ -126,7 +126,7 @@ def test_what_somebody_had_who_cannot_be_asked_for_stays():
     ],
 )
 def test_what_does_not_stay(grants, changes):
-    """What was not had by that very grant, a UID that is another's now, a grant that means something else, or is gone."""
+    """What was not had by that very grant; a UID that is another's now; a grant of something else, or that is gone."""
     compiled = asked(grants, **{"previous": [ANNE], "users": ["anne"], **changes})
     assert opened(compiled) == []
     assert len(said(compiled)) == len(grants)
