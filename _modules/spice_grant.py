@@ -239,7 +239,7 @@ def lend(user, vm, duration, reason=None, nopasswd=False):
     """
     return _temporarily(
         lambda held, policy, now: temporary.lend(
-            held, policy, accounts.names(user), now, user, vm, duration, reason, nopasswd
+            held, policy, accounts.uids(user), now, user, vm, duration, reason, nopasswd
         ),
         f"{vm} is lent to {user} for {duration}.",
         "spice_grant/loan",
@@ -301,7 +301,7 @@ def lock(user=None, vm=None, all=False, reason=None):
     about = _about(user, vm, all)
     made = about._replace(reason=reason)
     return _temporarily(
-        lambda held, policy, now: temporary.lock(held, policy, accounts.names(user), now, made),
+        lambda held, policy, now: temporary.lock(held, policy, _lockable(user), now, made),
         f"{about.words} is locked.",
         "spice_grant/lock",
         {"action": "lock", "about": about.words, "reason": reason},
@@ -380,6 +380,11 @@ def _temporarily(changed, comment, tag, event):
     found = _enforce(decided, False)
     sent = bool(found["changes"]) and __salt__["event.send"](tag, event)
     return {**found, "comment": comment, "event": sent}
+
+
+def _lockable(user):
+    """Return the names of users who may be locked: also of one who has something, if nobody can be asked for him."""
+    return {*accounts.uids(user), *(access.user for access in current.stored().accesses)}
 
 
 def _about(user, vm, everything):

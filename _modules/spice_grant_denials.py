@@ -110,6 +110,6 @@ def _known(wanted, user, vm):
         hint = did_you_mean(str(vm), wanted.policy.vms)
         raise SaltInvocationError(f"no vm {shown(vm)} in the policy of this minion{hint}")
     if user is not None:
-        known = accounts.names(user)
+        known = accounts.uids(user)
         if user not in known:
             raise SaltInvocationError(f"no user {shown(user)}{did_you_mean(str(user), known)}")

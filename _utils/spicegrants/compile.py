@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
-from spicegrants import decide, moments, names
+from spicegrants import decide, identity, moments
 from spicegrants.access import Access, Drain, Term, Times
-from spicegrants.errors import Finding, PolicyError
-from spicegrants.inventory import Account, Group, Inventory
+from spicegrants.errors import Finding
+from spicegrants.inventory import Account, Inventory
 from spicegrants.model import Grant, Policy, Vm
-from spicegrants.reader import shown
 from spicegrants.temporary import NOTHING, Loan, Lock, Temporary, unended
 from spicegrants.times import FIRST, LAST, NEVER, contains
 
@@ -126,6 +126,7 @@ def compile_policy(
     temporary: Temporary = NOTHING,
     now: int = moments.EARLIEST,
     day: int | None = moments.EARLIEST,
+    before: Mapping[str, Grant] = MappingProxyType({}),
 ) -> Wanted:
     """Work out who may open what, and when. Pure: the same input gives the same result.
 
@@ -141,22 +142,26 @@ def compile_policy(
     now, day
         The moment, and the day for which times are worked out: ``None`` as long as the clock was never set.
 
+    before
+        Grants of the run before. Where the name service cannot be asked, what stood by one that is declared as it was
+        stays; nothing new is opened.
+
     A grant of an account that is unknown, is root's or could pass with any program is left out and reported in
     ``findings``, as are all grants of a server without an address or certificate: they cost nobody else anything.
 
     Raises :class:`~spicegrants.errors.PolicyError` when the viewer's group itself cannot be told from another.
     """
     group = inventory.groups.get(policy.viewer.group)
-    if group is not None:
-        _usable_group(group.name, group.gid, inventory)
-    findings = [*inventory.findings, *_insiders(group, inventory)]
+    identity.viewer_group(policy.viewer.group, inventory)
+    findings = [*inventory.findings, *identity.insiders(group, inventory.users)]
+    people = identity.People(inventory, group, identity.standing(policy.grants, before, previous))
     usable = _usable_vms(policy, inventory, findings)
     merged: dict[tuple[str, str], Access] = {}
     temporary = unended(temporary, day or 0)
     for grant in (*policy.grants.values(), *temporary.loans):
         if grant.vm not in usable:
             continue
-        for account in _accounts(grant, inventory, group.gid if group else None, findings):
+        for account in people.meant(grant, findings):
             merged[account.name, grant.vm] = _merged(merged.get((account.name, grant.vm)), _access(account, grant))
     denied = {key: temporary.lock_on(*key) for key in merged}
     accesses = tuple(merged[key] for key in sorted(merged) if denied[key] is None)
@@ -242,25 +247,6 @@ def _order(drain: Drain) -> tuple[str, str, int]:
     return drain.user, drain.address, drain.port
 
 
-def _usable_group(name: str, gid: int, inventory: Inventory) -> None:
-    path = "spice:viewer:group"
-    if gid == 0:
-        raise PolicyError([Finding(path, f"group {name!r} has GID 0: it must be a group of its own")])
-    if str(gid) in inventory.numeric_names:
-        message = f"an account is named {str(gid)!r}, like the GID of {name!r}: tools would take one for the other"
-        raise PolicyError([Finding(path, message)])
-
-
-def _insiders(group: Group | None, inventory: Inventory) -> list[Finding]:
-    """Report users whose primary group is the viewer's: unlike other members they cannot be taken out of it."""
-    names = group.members if group else ()
-    return [
-        Finding("spice:viewer:group", f"{group.name!r} is the primary group of user {name!r}: he can start the viewer")
-        for name in names
-        if name in inventory.users and inventory.users[name].gid == group.gid
-    ]
-
-
 def _usable_vms(policy: Policy, inventory: Inventory, findings: list[Finding]) -> dict[str, Vm]:
     """Return the vms whose server has an address, and its certificate if it declares one, not shared with another vm.
 
@@ -293,45 +279,6 @@ def _usable_vms(policy: Policy, inventory: Inventory, findings: list[Finding]) -
                     findings.append(Finding(f"spice:vms:{name}", message))
                 shared |= {vm.name, other}
     return {name: vm for name, vm in ready.items() if name not in shared}
-
-
-def _accounts(grant: Grant | Loan, inventory: Inventory, gid: int | None, findings: list[Finding]) -> list[Account]:
-    """Return the accounts that a grant means; note why one is left out."""
-    if isinstance(grant, Loan):
-        path, members = grant.name, (grant.user,)
-    elif grant.user is not None:
-        path, members = f"spice:grants:{grant.name}:user", (grant.user,)
-    else:
-        path = f"spice:grants:{grant.name}:group"
-        group = inventory.groups.get(grant.group)
-        if group is None:
-            findings.append(Finding(path, f"no group {grant.group!r} on this machine"))
-            return []
-        members = group.members
-    accounts = []
-    for name in members:
-        account = inventory.users.get(name)
-        complaint = _complaint(name, account, inventory, gid)
-        if complaint:
-            findings.append(Finding(path, complaint))
-        else:
-            accounts.append(account)
-    return accounts
-
-
-def _complaint(name: str, account: Account | None, inventory: Inventory, gid: int | None) -> str | None:
-    if account is None:
-        return f"no user {name!r} on this machine"
-    unusable = names.account_name(name)
-    if unusable:
-        return f"user {shown(name)} {unusable}"
-    if account.uid == 0:
-        return f"user {name!r} has UID 0: no client can hold root back"
-    if account.gid == gid:
-        return f"the viewer's group is the primary group of user {name!r}: any program of his would pass"
-    if str(account.uid) in inventory.numeric_names:
-        return f"an account is named {str(account.uid)!r}, like the UID of {name!r}: tools would take one for the other"
-    return None
 
 
 def by_user(accesses: Iterable[Access]) -> Mapping[int, tuple[Access, ...]]:

@@ -192,7 +192,19 @@ def changes(before: Stored, after: Stored) -> list[Change]:
     for name in sorted(after.addresses):
         if old is not None and before.addresses.get(name) not in (None, after.addresses[name]):
             found.append(Change("policy", f"server {name} is now at {', '.join(after.addresses[name])}"))
+    found += _moved(before, after)
     return found or [Change("policy", "records who may open what now")]
+
+
+def _moved(before: Stored, after: Stored) -> list[Change]:
+    """Name users whose account is another than before."""
+    was = {access.user: access.uid for access in before.accesses}
+    becomes = {access.user: access.uid for access in after.accesses}
+    return [
+        Change("policy", f"user {name} has UID {becomes[name]} now, not {was[name]}")
+        for name in sorted({*was} & {*becomes})
+        if was[name] != becomes[name]
+    ]
 
 
 def _temporary_changes(before: Stored, after: Stored) -> list[Change]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from spicegrants.errors import Finding
@@ -18,11 +19,30 @@ class Account(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group: name, GID, and the names of its members, those by primary group included."""
+    """A group: name, GID, and the names of its members, those by primary group included.
+
+    ``twins`` are other groups with the same GID, and so the same group to the kernel.
+    """
 
     name: str
     gid: int
     members: tuple[str, ...] = ()
+    twins: tuple[Group, ...] = ()
+
+
+class Unasked(NamedTuple):
+    """What the name service could not be asked for: names of users and of groups, and why.
+
+    ``holders`` are the names of users by UID, of those UIDs that users whom nobody can be asked for had before.
+    """
+
+    users: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    why: str = ""
+    holders: Mapping[int, str] = MappingProxyType({})
+
+
+NOTHING_UNASKED = Unasked()
 
 
 @dataclass(frozen=True)
@@ -30,7 +50,10 @@ class Inventory:
     """What the system says at the time of compiling.
 
     users, groups
-        By name; a name that the system does not know is not in it.
+        By name; a name that the system does not know is not in it, nor one that nobody could be asked for.
+
+    unasked
+        Those names, and why.
 
     numeric_names
         Names of users and groups that consist of digits: nft, sudo and chown take such a name for the ID of
@@ -64,3 +87,4 @@ class Inventory:
     sessions: frozenset[tuple[int, str, int]] = frozenset()
     unconfinable: str = "nobody has looked whether they can be"
     findings: tuple[Finding, ...] = ()
+    unasked: Unasked = NOTHING_UNASKED

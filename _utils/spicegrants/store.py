@@ -144,11 +144,11 @@ def _drain(user, uid, address, port, vm, grants=(), until=None, grace=None, warn
     return Drain(user, uid, address, port, vm, tuple(grants), until, grace, tuple(warn))
 
 
-def _loan(user, vm, start, end, reason=None, nopasswd=False) -> Loan:
+def _loan(user, vm, start, end, reason=None, nopasswd=False, uid=None) -> Loan:
     _typed(reason, str, type(None))
-    return Loan(
-        _typed(user, str), _typed(vm, str), _typed(start, int), _typed(end, int), reason, _typed(nopasswd, bool)
-    )
+    _typed(uid, int, type(None))
+    limits = _typed(start, int), _typed(end, int)
+    return Loan(_typed(user, str), _typed(vm, str), *limits, reason, _typed(nopasswd, bool), uid)
 
 
 def _lock(about, name="", reason=None, since=0) -> Lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from spicegrants import moments, names
@@ -22,7 +22,10 @@ def is_loan(name: str) -> bool:
 
 
 class Loan(NamedTuple):
-    """A user may open the console of a vm until ``end``, whatever pillar says; both moments in seconds since 1970."""
+    """A user may open the console of a vm until ``end``, whatever pillar says; both moments in seconds since 1970.
+
+    ``uid`` is that of the account that it was made to: another of the same name does not get it.
+    """
 
     user: str
     vm: str
@@ -30,6 +33,7 @@ class Loan(NamedTuple):
     end: int
     reason: str | None = None
     nopasswd: bool = False
+    uid: int | None = None
 
     @property
     def name(self) -> str:
@@ -75,7 +79,7 @@ NOTHING = Temporary()
 def lend(
     held: Temporary,
     policy: Policy,
-    known: Collection[str],
+    known: Mapping[str, int],
     now: int,
     user: object,
     vm: object,
@@ -86,7 +90,7 @@ def lend(
     """Return them with one more loan, which replaces one of the same user and vm.
 
     known
-        Names of all users.
+        UIDs of all users by name.
 
     duration
         As ``2h`` or ``1h30m``, not longer than the policy's longest loan.
@@ -114,7 +118,7 @@ def lend(
     if findings:
         raise PolicyError(findings)
     others = without_loan(held, user, vm)
-    loan = Loan(user, vm, now, now + seconds, reason, nopasswd)
+    loan = Loan(user, vm, now, now + seconds, reason, nopasswd, known[user])
     return others._replace(loans=tuple(sorted((*others.loans, loan))))
 
 

@@ -184,6 +184,10 @@ class Office:
         for user, group in everybody:
             account = self.client.account(user)
             ids.append([account["uid"], account["gid"] if group is None else self.client.group_id(group)])
+        return self.attempts(ids, places)
+
+    def attempts(self, ids, places):
+        """Connect as pairs of UID and GID, whether there are such accounts or not; return their words, in order."""
         asked = json.dumps([ids, [[*place, None][:3] for place in places]])
         return json.loads(self.client.run([sys.executable, "-I", "-S", "-c", _CONNECT, asked]).stdout)
 

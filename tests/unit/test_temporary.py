@@ -13,7 +13,7 @@ from unit.build import inventory, policy
 
 NOW = 1795482000  # Tue 2026-11-24 01:00 UTC
 HOUR = 3600
-KNOWN = ("myself", "mybro", "guest", "root")
+KNOWN = {"myself": 1021, "mybro": 1022, "guest": 1023, "root": 0}
 
 
 def lend(
@@ -40,7 +40,7 @@ def compiled(held, declared=None, now=NOW, **changes):
 
 
 def test_a_loan_lasts_as_long_as_was_said():
-    assert lend(reason="year-end").loans == (Loan("guest", "debianx", NOW, NOW + 2 * HOUR, "year-end"),)
+    assert lend(reason="year-end").loans == (Loan("guest", "debianx", NOW, NOW + 2 * HOUR, "year-end", uid=1023),)
 
 
 @pytest.mark.parametrize(("duration", "seconds"), [("8h", 8 * HOUR), ("1s", 1), ("1h30m", 5400), ("480m", 8 * HOUR)])
@@ -107,7 +107,7 @@ def test_a_reason_is_one_printable_line(reason):
 
 @pytest.mark.parametrize("user", ["ALL", "%wheel", "#0", "a b", "guest\n", "", "-x", "Defaults"])
 def test_a_user_whose_name_means_something_else_to_sudo(user):
-    (finding,) = refusals(lend, user=user, known=(*KNOWN, user))
+    (finding,) = refusals(lend, user=user, known={**KNOWN, user: 4242})
     assert finding.startswith("user: ")
 
 
@@ -118,8 +118,8 @@ def test_all_that_is_wrong_is_said_at_once():
 def test_a_loan_replaces_one_of_the_same_user_and_vm():
     held = lend(held=lend(user="mybro", held=lend(duration="1h")), duration="3h", now=NOW + 60)
     assert held.loans == (
-        Loan("guest", "debianx", NOW + 60, NOW + 60 + 3 * HOUR),
-        Loan("mybro", "debianx", NOW, NOW + 2 * HOUR),
+        Loan("guest", "debianx", NOW + 60, NOW + 60 + 3 * HOUR, uid=1023),
+        Loan("mybro", "debianx", NOW, NOW + 2 * HOUR, uid=1022),
     )
     assert temporary.without_loan(held, "guest", "debianx").loans == held.loans[1:]
     assert temporary.without_loan(held, "guest", "leaptest") == held
@@ -158,7 +158,7 @@ def test_a_loan_that_has_ended_is_compiled_to_nothing():
 
 
 def test_a_loan_for_an_account_that_is_gone_costs_nobody_else_anything():
-    held = lend(user="leaver", known=(*KNOWN, "leaver"))
+    held = lend(user="leaver", known={**KNOWN, "leaver": 4242})
     wanted = compiled(held)
     assert [str(finding) for finding in wanted.findings] == ["loan:leaver:debianx: no user 'leaver' on this machine"]
     assert wanted.accesses == compiled(NOTHING).accesses

@@ -5,72 +5,116 @@ from __future__ import annotations
 import contextlib
 import grp
 import pwd
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-from spicegrants.inventory import Account, Group
+from spicegrants.host import nss
+from spicegrants.inventory import Account, Group, Unasked
 
 
-def read(users: Iterable[str], groups: Iterable[str]) -> tuple[dict[str, Account], dict[str, Group], frozenset[str]]:
+class Accounts(NamedTuple):
+    """What the name service says: users and groups by name, names that read as numbers, and what it could not say."""
+
+    users: Mapping[str, Account]
+    groups: Mapping[str, Group]
+    numeric_names: frozenset[str]
+    unasked: Unasked = Unasked()
+
+
+def read(users: Iterable[str], groups: Iterable[str], stood: Mapping[str, int]) -> Accounts:
     """Look up users and groups.
 
     users, groups
         Names to look up one by one where enumerating does not show them, as with SSSD.
 
-    Returns users by name, groups by name (members by primary group included, as far as the name service enumerates
-    them), and the names that read as numbers.
+    stood
+        UIDs by name of users who had something before; they are looked up as well.
+
+    Members by primary group are those that the name service enumerates. Where enumerating shows a name twice, the first
+    counts, as it does where one asks for it.
     """
-    found = {entry.pw_name: Account(entry.pw_name, entry.pw_uid, entry.pw_gid) for entry in pwd.getpwall()}
-    entries = {entry.gr_name: entry for entry in grp.getgrall()}
-    for name in groups:
-        if name not in entries:
-            _look_up(entries, grp.getgrnam, name)
-    wanted = set(users)
-    for name in groups:
-        if name in entries:
-            wanted.update(entries[name].gr_mem)
+    found: dict[str, Account] = {}
+    for entry in pwd.getpwall():
+        found.setdefault(entry.pw_name, _account(entry))
+    everything = grp.getgrall()
+    entries, silent = _groups(groups)
+    wanted = {*users, *stood}
+    for entry in entries.values():
+        wanted.update(entry.gr_mem)
+    missing: set[str] = set()
     for name in wanted - set(found):
-        single: dict[str, pwd.struct_passwd] = {}
-        _look_up(single, pwd.getpwnam, name)
-        found.update({key: Account(entry.pw_name, entry.pw_uid, entry.pw_gid) for key, entry in single.items()})
-    known = {
-        name: Group(
-            name,
-            entries[name].gr_gid,
-            tuple(
-                sorted(
-                    {*entries[name].gr_mem, *(user.name for user in found.values() if user.gid == entries[name].gr_gid)}
-                )
-            ),
-        )
-        for name in groups
-        if name in entries
+        entry = _look_up(pwd.getpwnam, name)
+        if entry is None:
+            missing.add(name)
+            continue
+        found[name] = _account(entry)
+        # Somebody else may be found by its UID.
+        holder = _look_up(pwd.getpwuid, entry.pw_uid)
+        if holder is not None:
+            found.setdefault(holder.pw_name, _account(holder))
+    asking = nss.Sources("passwd")
+    unasked = {name: why for name in sorted(missing) if (why := asking.hindrance(name))}
+    known = {name: _group(name, entry, found, everything) for name, entry in entries.items()}
+    numeric = frozenset(name for name in (*found, *entries, *(entry.gr_name for entry in everything)) if name.isdigit())
+    why = next(iter((*unasked.values(), *silent.values())), "")
+    holders = by_uid(stood[name] for name in unasked if name in stood)
+    return Accounts(found, known, numeric, Unasked(frozenset(unasked), frozenset(silent), why, holders))
+
+
+def _account(entry: pwd.struct_passwd) -> Account:
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _groups(names: Iterable[str]) -> tuple[dict[str, grp.struct_group], dict[str, str]]:
+    """Return groups by name, and why some cannot be known, or not all of their members."""
+    sources = nss.Sources("group")
+    found: dict[str, grp.struct_group] = {}
+    silent: dict[str, str] = {}
+    for name in names:
+        entry = _look_up(grp.getgrnam, name)
+        if entry is not None:
+            found[name] = entry
+        why = sources.hindrance(name) if entry is None or sources.merging else None
+        if why:
+            silent[name] = why
+    return found, silent
+
+
+def _group(
+    name: str, entry: grp.struct_group, users: Mapping[str, Account], everything: Iterable[grp.struct_group]
+) -> Group:
+    """Return a group with all who have its GID."""
+    gid = entry.gr_gid
+    primary = (user.name for user in users.values() if user.gid == gid)
+    twins = {
+        other.gr_name: Group(other.gr_name, gid, tuple(other.gr_mem))
+        for other in everything
+        if other.gr_gid == gid and other.gr_name not in (name, entry.gr_name)
     }
-    return found, known, frozenset(name for name in (*found, *entries) if name.isdigit())
+    return Group(name, gid, tuple(sorted({*entry.gr_mem, *primary})), tuple(sorted(twins.values())))
 
 
-def names(also: object) -> frozenset[str]:
-    """Return the names of all users.
+def uids(also: object) -> dict[str, int]:
+    """Return the UIDs of all users by name.
 
     also
         A name to look up by itself, where enumerating does not show it; anything but text is none.
     """
-    found: dict[str, pwd.struct_passwd] = {entry.pw_name: entry for entry in pwd.getpwall()}
-    if isinstance(also, str) and "\0" not in also:
-        _look_up(found, pwd.getpwnam, also)
-    return frozenset(found)
+    found: dict[str, int] = {}
+    for entry in pwd.getpwall():
+        found.setdefault(entry.pw_name, entry.pw_uid)
+    single = _look_up(pwd.getpwnam, also) if isinstance(also, str) and "\0" not in also else None
+    return found if single is None else {**found, also: single.pw_uid}
 
 
 def by_uid(uids: Iterable[int]) -> dict[int, str]:
     """Return the names of users by UID, of those that there are."""
-    found: dict[int, str] = {}
-    for uid in uids:
-        with contextlib.suppress(KeyError):
-            found[uid] = pwd.getpwuid(uid).pw_name
-    return found
+    found = {uid: _look_up(pwd.getpwuid, uid) for uid in uids}
+    return {uid: entry.pw_name for uid, entry in found.items() if entry is not None}
 
 
-def _look_up(entries: dict, function, name: str) -> None:
-    try:
-        entries[name] = function(name)
-    except KeyError:
-        return
+def _look_up(function, what):
+    """Return what a function of pwd or grp finds; ``None`` if it finds nothing, for whatever reason."""
+    with contextlib.suppress(KeyError):
+        return function(what)
+    return None

@@ -111,7 +111,10 @@ def compiled(
     users = [grant.user for grant in policy.grants.values() if grant.user]
     users += [loan.user for loan in kept.temporary.loans]
     groups = {grant.group for grant in policy.grants.values() if grant.group} | {policy.viewer.group}
-    found_users, found_groups, numeric = accounts.read(users, sorted(groups))
+    known = accounts.read(users, sorted(groups), {access.user: access.uid for access in kept.accesses})
+    if policy.viewer.group in known.unasked.groups and kept.group == policy.viewer.group and not kept.made_group:
+        # One that we did not make may be the name service's own: we make no other in its place.
+        raise SystemFault(f"nobody can tell whether there is a group {kept.group!r}: {known.unasked.why}")
     addresses, unresolved = resolve.addresses(policy, kept.addresses, asking)
     authorities, unread = resolve.authorities(policy)
     leaving = store.leaving(kept)
@@ -120,7 +123,18 @@ def compiled(
     findings = (*unresolved, *unread, *unusable)
     # Not tried where it does not matter.
     unconfinable = "" if policy.viewer.confine is False else confinement.hindrance()
-    known = (found_users, found_groups, numeric, addresses, authorities, passwords)
-    inventory = Inventory(*known, sessions, unconfinable, findings)
+    inventory = Inventory(
+        known.users,
+        known.groups,
+        known.numeric_names,
+        addresses,
+        authorities,
+        passwords,
+        sessions,
+        unconfinable,
+        findings,
+        known.unasked,
+    )
     day = day or kept.day or today()
-    return compile_policy(policy, inventory, kept.accesses, leaving, kept.temporary, int(time.time()), day)
+    before = kept.policy.grants if kept.policy else {}
+    return compile_policy(policy, inventory, kept.accesses, leaving, kept.temporary, int(time.time()), day, before)

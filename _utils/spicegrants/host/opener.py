@@ -97,6 +97,8 @@ def _asked(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Polic
         raise SystemFault(f"there is no {store.PATH}: run state.apply spice")
     try:
         entry = pwd.getpwuid(int(uid))
+        if pwd.getpwnam(entry.pw_name).pw_uid != entry.pw_uid or environment.get("SUDO_USER") != entry.pw_name:
+            raise SystemFault(f"UID {uid} and {entry.pw_name!r} are not the same account to all who were asked")
         gid = grp.getgrnam(stored.policy.viewer.group).gr_gid
     except (KeyError, OverflowError) as error:
         raise SystemFault(f"account or group is not known: {error}") from error

@@ -1,0 +1,74 @@
+"""Tells whether the sources of the name service could be asked, where libc only says that it found nothing.
+
+libc joins the answers of all sources in /etc/nsswitch.conf: one that is away, with another behind it that knows no such
+name, is "not found" to it, and Python takes each failure for that. So each source is asked by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import re
+
+from spicegrants.host import disk
+
+CONFIGURATION = "/etc/nsswitch.conf"
+# By database: the function of a source that looks up a name; nss(5), nsswitch.conf(5).
+_FUNCTIONS = {"passwd": "getpwnam_r", "group": "getgrnam_r"}
+# enum nss_status; what is below is no answer.
+_TRYAGAIN, _NOTFOUND = -2, 0
+_ROOM = 1 << 20
+# Larger than a struct passwd or group.
+_RECORD = 256
+_MERGE = re.compile(r"\[[^]]*success\s*=\s*merge[^]]*\]", re.IGNORECASE)
+
+
+def sources(text: str, database: str) -> tuple[list[str], bool]:
+    """Return which sources a text like that of nsswitch.conf names for a database, and whether it joins what they say.
+
+    Without a line there is only ``files``, as libc has it.
+    """
+    found = ["files"], False
+    for line in text.splitlines():
+        name, colon, rest = line.partition("#")[0].partition(":")
+        if colon and name.strip() == database:
+            found = re.sub(r"\[[^]]*\]", " ", rest).split(), bool(_MERGE.search(rest))
+    return found
+
+
+class Sources:
+    """The sources of one database; one that was found to be away is not asked again."""
+
+    def __init__(self, database: str):
+        text = (disk.read_text(CONFIGURATION) or b"").decode(errors="replace")
+        self._function = _FUNCTIONS[database]
+        self._names, self.merging = sources(text, database)
+        self._away: str | None = None
+
+    def hindrance(self, name: str) -> str | None:
+        """Say why nobody can tell whether there is an account of a name; ``None`` if all sources have answered."""
+        for source in self._names if self._away is None else ():
+            if not self._answers(source, name):
+                self._away = f"source {source!r} of {CONFIGURATION} cannot be asked"
+                break
+        return self._away
+
+    def _answers(self, source: str, name: str) -> bool:
+        try:
+            function = _function(source, f"_nss_{source}_{self._function}")
+        except (OSError, AttributeError, ValueError):
+            return False
+        record, room = ctypes.create_string_buffer(_RECORD), ctypes.create_string_buffer(_ROOM)
+        error = ctypes.c_int(0)
+        status = function(os.fsencode(name), record, room, ctypes.c_size_t(_ROOM), ctypes.byref(error))
+        return status >= _NOTFOUND or (status == _TRYAGAIN and error.value == errno.ERANGE)
+
+
+def _function(source: str, name: str):
+    """Return a source's function; raise OSError or AttributeError where there is none."""
+    # Newer versions of libc have "files" in themselves.
+    with contextlib.suppress(AttributeError):
+        return getattr(ctypes.CDLL(None), name)
+    return getattr(ctypes.CDLL(f"libnss_{source}.so.2"), name)
