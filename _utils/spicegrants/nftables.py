@@ -59,9 +59,8 @@ def skeleton(wanted: Wanted) -> list[Object]:
         objects.append({"set": {**own, "name": denied, "type": key, **evidence}})
         if guard_servers:
             known = guard.server_addresses(wanted, version)
-            objects.append({"set": {**own, "name": servers, "type": kind, **_filled(known)}})
-    ports = [low if low == high else {"range": [low, high]} for low, high in wanted.policy.guarded_ports()]
-    objects.append({"set": {**own, "name": "guarded", "type": "inet_service", "flags": ["interval"], **_filled(ports)}})
+            objects.append({"set": {**own, "name": servers, "type": kind, **filled(known)}})
+    objects.append({"set": {**own, **guarded(wanted)}})
     objects.append({"set": {**own, **nftdeny.LIMITED}})
     hook = {"type": "filter", "prio": PRIORITY, "policy": "accept"}
     objects += [
@@ -76,7 +75,13 @@ def skeleton(wanted: Wanted) -> list[Object]:
     return objects
 
 
-def _filled(elements: list[Any]) -> Object:
+def guarded(wanted: Wanted) -> Object:
+    """Return the set of guarded ports, without the table that it is in."""
+    ports = [low if low == high else {"range": [low, high]} for low, high in wanted.policy.guarded_ports()]
+    return {"name": "guarded", "type": "inet_service", "flags": ["interval"], **filled(ports)}
+
+
+def filled(elements: list[Any]) -> Object:
     """Return what a set is filled with; nft refuses an empty list."""
     return {"elem": elements} if elements else {}
 
@@ -99,14 +104,14 @@ def _rules(guard_servers: bool) -> list[tuple[str, list[Object]]]:
         {"set": {"op": "update", "elem": _key(ip), "set": f"@{denied}"}} for _, denied, _, ip, _ in _IPS.values()
     ]
     rules += nftdeny.rules(evidence)
-    guarded = match({"payload": {"protocol": "tcp", "field": "dport"}}, "@guarded")
+    to_port = match({"payload": {"protocol": "tcp", "field": "dport"}}, "@guarded")
     for chain, target in (("output", "guard"), ("forward", nftdeny.FORWARDED)):
         if guard_servers:
             for _, _, servers, ip, _ in _IPS.values():
                 to_server = match({"payload": {"protocol": ip, "field": "daddr"}}, f"@{servers}")
-                rules.append((chain, [to_server, guarded, _goto(target)]))
+                rules.append((chain, [to_server, to_port, _goto(target)]))
         else:
-            rules.append((chain, [guarded, _goto(target)]))
+            rules.append((chain, [to_port, _goto(target)]))
     return rules
 
 
@@ -230,7 +235,7 @@ def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
     have_elements = elements(live)
     have_built, have_chains = _without_times(structure(live))
     want_built = structure(want_objects)
-    wrong = _structural(want_built, have_built)
+    wrong = structural(want_built, have_built)
     changes = (
         *wrong,
         *guard.chain_changes(wanted, want_chains, have_chains, have_elements),
@@ -328,7 +333,7 @@ def _concat(key: Key) -> Object:
     return {"concat": [key.uid, key.gid, key.address, key.port]}
 
 
-def _structural(want: Mapping, have: Mapping) -> list[Change]:
+def structural(want: Mapping, have: Mapping) -> list[Change]:
     """Say in words how a table is built differently."""
     changes = []
     for kind, name in sorted({*want, *have}):
