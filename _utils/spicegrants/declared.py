@@ -18,7 +18,7 @@ from spicegrants.store import Stored
 from spicegrants.temporary import unended
 
 # How a change of settings is said.
-_SETTINGS = {"viewer": "the viewer", "firewall": "the firewall", "time": "time"}
+_SETTINGS = {"viewer": "the viewer", "firewall": "the firewall", "routing": "routing", "time": "time"}
 # What the name of a grant cannot hold.
 _UNUSABLE = re.compile(r"[^A-Za-z0-9._-]+|\.{2,}")
 
@@ -186,7 +186,7 @@ def changes(before: Stored, after: Stored) -> list[Change]:
                 verb = "adds" if name not in was else "removes" if name not in becomes else "changes"
                 found.append(Change("policy", f"{verb} {what[:-1]} {name}"))
     found += _temporary_changes(before, after)
-    for what in ("viewer", "firewall", "time"):
+    for what in ("viewer", "firewall", "routing", "time"):
         if old is not None and getattr(old, what) != getattr(new, what):
             found.append(Change("policy", f"changes the settings of {_SETTINGS[what]}"))
     for name in sorted(after.addresses):

@@ -139,6 +139,13 @@ class Firewall:
 
 
 @dataclass(frozen=True)
+class Routing:
+    """Whether routes guard as well; ``enabled`` is ``None`` where they do wherever that is possible."""
+
+    enabled: bool | None = None
+
+
+@dataclass(frozen=True)
 class Time:
     """What holds for all times.
 
@@ -168,6 +175,7 @@ class Policy:
     viewer: Viewer = Viewer()
     firewall: Firewall = Firewall()
     time: Time = Time()
+    routing: Routing = Routing()
 
     def guarded_ports(self) -> tuple[PortRange, ...]:
         """Return the guarded ports of all servers, sorted, neighbours joined."""
@@ -235,6 +243,7 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
             "confine": "auto" if policy.viewer.confine is None else policy.viewer.confine,
         },
         "firewall": {"backend": policy.firewall.backend, "guard": policy.firewall.guard},
+        "routing": {"enabled": "auto" if policy.routing.enabled is None else policy.routing.enabled},
         "time": {
             **plain(zone=policy.time.zone),
             "horizon": f"{policy.time.horizon}d",

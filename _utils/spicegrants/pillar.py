@@ -15,6 +15,7 @@ from spicegrants.model import (
     Grant,
     Policy,
     PortRange,
+    Routing,
     Secret,
     Server,
     Time,
@@ -46,7 +47,7 @@ def parse(data: Any, root: str = "spice") -> Policy:
     node = Node(data, root, findings)
     if data is None or data == {}:
         node.wrong("the pillar of this minion declares nothing here; nothing was assumed")
-    elif node.keys(("servers", "vms", "grants"), ("schedules", "time", "viewer", "firewall")):
+    elif node.keys(("servers", "vms", "grants"), ("schedules", "time", "viewer", "firewall", "routing")):
         policy = _policy(node)
         if not findings:
             return policy
@@ -75,7 +76,16 @@ def _policy(node: Node) -> Policy:
     for grant in grants.values():
         if grant.group == viewer.group:
             node.child("grants").child(grant.name).child("group").wrong("is the viewer's group, which has no members")
-    return Policy(servers, vms, schedules, grants, viewer, _firewall(node.child("firewall")), time)
+    return Policy(
+        servers,
+        vms,
+        schedules,
+        grants,
+        viewer,
+        _firewall(node.child("firewall")),
+        time,
+        _routing(node.child("routing")),
+    )
 
 
 def _named(node: Node, read) -> Mapping[str, Any]:
@@ -307,10 +317,10 @@ def _viewer(node: Node) -> Viewer:
     group = node.child("group").text(names.account_name)
     if group == "root":
         node.child("group").wrong("must be a group of its own")
-    return Viewer(tuple(dict.fromkeys(paths)) or Viewer.paths, group or Viewer.group, _confine(node.child("confine")))
+    return Viewer(tuple(dict.fromkeys(paths)) or Viewer.paths, group or Viewer.group, _switch(node.child("confine")))
 
 
-def _confine(node: Node) -> bool | None:
+def _switch(node: Node) -> bool | None:
     if node.absent or node.value == "auto":
         return None
     if isinstance(node.value, bool):
@@ -324,3 +334,9 @@ def _firewall(node: Node) -> Firewall:
         return Firewall()
     backend = node.child("backend").choice(("auto", "nftables", "iptables"), "auto")
     return Firewall(node.child("guard").choice(("everywhere", "servers"), "everywhere"), backend)
+
+
+def _routing(node: Node) -> Routing:
+    if node.absent or not node.keys((), ("enabled",)):
+        return Routing()
+    return Routing(_switch(node.child("enabled")))
