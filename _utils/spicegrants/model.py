@@ -156,6 +156,13 @@ class Sudo:
 
 
 @dataclass(frozen=True)
+class Routing:
+    """Whether routes guard as well; ``enabled`` is ``None`` where they do wherever that is possible."""
+
+    enabled: bool | None = None
+
+
+@dataclass(frozen=True)
 class Time:
     """What holds for all times.
 
@@ -186,6 +193,7 @@ class Policy:
     firewall: Firewall = Firewall()
     time: Time = Time()
     sudo: Sudo = Sudo()
+    routing: Routing = Routing()
 
     def guarded_ports(self) -> tuple[PortRange, ...]:
         """Return the guarded ports of all servers, sorted, neighbours joined."""
@@ -257,6 +265,7 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
             "guard": policy.firewall.guard,
             "uplinks": "auto" if policy.firewall.uplinks is None else list(policy.firewall.uplinks) or False,
         },
+        "routing": {"enabled": "auto" if policy.routing.enabled is None else policy.routing.enabled},
         "time": {
             **plain(zone=policy.time.zone),
             "horizon": f"{policy.time.horizon}d",

@@ -15,6 +15,7 @@ from spicegrants.model import (
     Grant,
     Policy,
     PortRange,
+    Routing,
     Secret,
     Server,
     Sudo,
@@ -47,7 +48,7 @@ def parse(data: Any, root: str = "spice") -> Policy:
     node = Node(data, root, findings)
     if data is None or data == {}:
         node.wrong("the pillar of this minion declares nothing here; nothing was assumed")
-    elif node.keys(("servers", "vms", "grants"), ("schedules", "time", "viewer", "firewall", "sudo")):
+    elif node.keys(("servers", "vms", "grants"), ("schedules", "time", "viewer", "firewall", "routing", "sudo")):
         policy = _policy(node)
         if not findings:
             return policy
@@ -76,8 +77,8 @@ def _policy(node: Node) -> Policy:
     for grant in grants.values():
         if grant.group == viewer.group:
             node.child("grants").child(grant.name).child("group").wrong("is the viewer's group, which has no members")
-    firewall, sudo = _firewall(node.child("firewall")), _sudo(node.child("sudo"))
-    return Policy(servers, vms, schedules, grants, viewer, firewall, time, sudo)
+    rest = _firewall(node.child("firewall")), time, _sudo(node.child("sudo")), _routing(node.child("routing"))
+    return Policy(servers, vms, schedules, grants, viewer, *rest)
 
 
 def _named(node: Node, read) -> Mapping[str, Any]:
@@ -309,10 +310,10 @@ def _viewer(node: Node) -> Viewer:
     group = node.child("group").text(names.account_name)
     if group == "root":
         node.child("group").wrong("must be a group of its own")
-    return Viewer(tuple(dict.fromkeys(paths)) or Viewer.paths, group or Viewer.group, _confine(node.child("confine")))
+    return Viewer(tuple(dict.fromkeys(paths)) or Viewer.paths, group or Viewer.group, _switch(node.child("confine")))
 
 
-def _confine(node: Node) -> bool | None:
+def _switch(node: Node) -> bool | None:
     if node.absent or node.value == "auto":
         return None
     if isinstance(node.value, bool):
@@ -348,3 +349,9 @@ def _sudo(node: Node) -> Sudo:
         return Sudo()
     admins = (child.text(names.sudo_subject) for child in node.child("admins").elements(scalar=True))
     return Sudo(node.child("strict").flag(False), tuple(dict.fromkeys(admin for admin in admins if admin)))
+
+
+def _routing(node: Node) -> Routing:
+    if node.absent or not node.keys((), ("enabled",)):
+        return Routing()
+    return Routing(_switch(node.child("enabled")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-LAYERS = ("policy", "firewall", "sudo", "viewer")
+LAYERS = ("policy", "firewall", "routing", "sudo", "viewer")
 
 
 class Change(NamedTuple):

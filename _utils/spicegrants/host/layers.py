@@ -17,7 +17,7 @@ from spicegrants.plan import as_dict, merge
 from spicegrants.store import Stored
 
 # The guard first.
-ORDER = ("firewall", "viewer", "sudoers")
+ORDER = ("firewall", "routing", "viewer", "sudoers")
 
 
 class Layers(NamedTuple):
@@ -102,15 +102,16 @@ class Layers(NamedTuple):
 
     def _reviewed(self, wanted: Wanted, plans: dict[str, dict[str, Any]]) -> tuple[list[str], list[str], set[str]]:
         """Return errors, warnings, and layers that cannot be applied; what these plan is taken out of the plans."""
+        routes = self.salt["spice_routing.review"](wanted)
         settled = not plans["sudoers"]
         refusal = None if settled else self.salt["spice_sudoers.refusal"](wanted)
-        errors = [str(finding) for finding in wanted.findings]
+        errors = [*map(str, wanted.findings), *routes["errors"]]
         if refusal:
             plans["sudoers"] = {}
             errors.append(f"sudo: {refusal}")
         review = self.salt["spice_sudoers.review"](wanted, settled)
         errors += [f"sudo: {fault}" for fault in review["errors"]]
-        return errors, review["warnings"], {"sudoers"} if refusal else set()
+        return errors, [*routes["warnings"], *review["warnings"]], {"sudoers"} if refusal else set()
 
     def _apply(self, wanted: Wanted, chosen: Iterable[str]) -> tuple[list[str], list[str]]:
         """Apply layers, in their order; return which succeeded, and what went wrong.

@@ -1,0 +1,127 @@
+"""Reads and changes rules and routes by ip(8), and finds out whether this machine can do what they are for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from spicegrants import routing
+from spicegrants.errors import CommandFailed, LiveStateUnreadable
+from spicegrants.host import run
+from spicegrants.model import Policy
+from spicegrants.routing import DEVICE, KINDS, TABLE, Live
+
+_IPV6 = "/proc/sys/net/ipv6/conf"
+_NETWORKD = ("/lib/systemd/systemd-networkd", "/usr/lib/systemd/systemd-networkd")
+# What a machine must be able to do, tried where it leaves nothing behind.
+_TRIAL = (
+    f"rule add pref {routing.END} protocol {routing.PROTOCOL} nop",
+    f"rule add pref {routing.GRANTED} uidrange 1-1 ipproto tcp dport 1-2 goto {routing.END}",
+    f"link add {DEVICE} type ",
+)
+
+
+def versions() -> tuple[int, ...]:
+    """Return the IP versions that the kernel has."""
+    return routing.VERSIONS if os.path.isdir(_IPV6) else (4,)
+
+
+def installed() -> bool:
+    """Tell whether there is ip(8) at all: without it nothing can be of ours."""
+    return shutil.which("ip", path=run.SEARCH) is not None
+
+
+def read() -> Live:
+    """Return what the kernel holds; raise if it cannot be read."""
+    rules: dict[int, Any] = {}
+    routes: dict[int, Any] = {}
+    links: list[dict[str, Any]] = []
+    for version in versions():
+        asked = ["rule show", f"route show table {TABLE}", *(["link show"] if version == 4 else [])]
+        printed = run.run(["ip", "-N", "-j", "-d", f"-{version}", "-batch", "-"], text="\n".join([*asked, ""]))
+        lists = _lists(printed)
+        if len(lists) != len(asked):
+            raise LiveStateUnreadable(f"ip -{version} answered {len(lists)} of {len(asked)} questions")
+        rules[version], routes[version], *rest = lists
+        links = rest[0] if rest else links
+    return Live(rules, routes, links)
+
+
+def _lists(printed: str) -> list[Any]:
+    """Read the lists that a batch prints one behind the other."""
+    decoder, found, at = json.JSONDecoder(), [], 0
+    printed = printed.strip()
+    try:
+        while at < len(printed):
+            each, end = decoder.raw_decode(printed, at)
+            found.append(each)
+            at = end + len(printed[end:]) - len(printed[end:].lstrip())
+    except ValueError as error:
+        raise LiveStateUnreadable(f"ip printed what is no JSON: {error}") from error
+    return found
+
+
+def hindrance() -> str | None:
+    """Return why this machine cannot route by user and port, ``None`` if it can. Tried in a namespace of its own."""
+    for program in ("ip", "unshare"):
+        if shutil.which(program, path=run.SEARCH) is None:
+            return f"{program} is not installed"
+    why = ""
+    for kind in KINDS:
+        done = run.attempt(["unshare", "--net", "ip", "-batch", "-"], text="\n".join(_TRIAL) + f"{kind}\n")
+        if done.returncode == 0:
+            return None
+        why = " ".join(done.stderr.split())[:200]
+    return f"rules by user and port, and a device that swallows packets, cannot be made here: {why}"
+
+
+def chosen(policy: Policy | None, live: Live | None) -> tuple[bool, str | None]:
+    """Return whether the layer is on, and what hinders it where pillar wants it or leaves it open.
+
+    live
+        What the kernel holds, where it could be asked. Where all of it is there, nothing needs to be tried.
+    """
+    wish = policy.routing.enabled if policy else None
+    if wish is False:
+        return False, None
+    standing = live is not None and any(routing.ours(entry) for found in live.rules.values() for entry in found)
+    hindered = None if standing else hindrance()
+    return hindered is None, hindered
+
+
+def networkd() -> bool:
+    """Tell whether the machine has systemd-networkd."""
+    return any(os.path.exists(path) for path in _NETWORKD)
+
+
+def device(what: str) -> None:
+    """Make our device, set it up, or remove it, as a plan says."""
+    if what == "remove":
+        run.run(["ip", "link", "delete", "dev", DEVICE])
+        return
+    if what == "make":
+        run.attempt(["ip", "link", "delete", "dev", DEVICE])
+        for kind in KINDS:
+            done = run.attempt(["ip", "link", "add", DEVICE, "type", kind])
+            if done.returncode == 0:
+                break
+        else:
+            raise CommandFailed(f"device {DEVICE} cannot be made: {done.stderr.strip()}")
+        # No address of its own in IPv6; a kernel without that knows no such mode.
+        run.attempt(["ip", "link", "set", "dev", DEVICE, "addrgenmode", "none"])
+    run.run(["ip", "link", "set", "dev", DEVICE, "up"])
+    switch = f"{_IPV6}/{DEVICE}/disable_ipv6"
+    if os.path.exists(switch):
+        with open(switch, "w", encoding="ascii") as stream:
+            stream.write("0")
+
+
+def send(commands: Mapping[int, Iterable[str]]) -> None:
+    """Change rules and routes, line by line, in the order given; raise at the first that is refused."""
+    for version, lines in commands.items():
+        text = "".join(f"{line}\n" for line in lines)
+        if text:
+            run.run(["ip", f"-{version}", "-batch", "-"], text=text)

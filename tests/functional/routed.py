@@ -1,0 +1,68 @@
+"""Tries of many connections at once: what routes hold gets no answer, and all of them are waited for together."""
+
+import json
+import sys
+
+from functional.office import GROUP
+
+# Connects to all places at once, as each of some users and groups, and prints which were reached.
+_REACH = """
+import json, os, select, socket, sys
+
+def begun(address, port, device, direct):
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    if device:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+    if direct:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
+    sock.setblocking(False)
+    sock.connect_ex((address, port))
+    return sock
+
+everybody, places, device, direct, patience = json.loads(sys.argv[1])
+found = []
+for uid, gid in everybody:
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.setgroups([gid])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+        waiting = {}
+        poll = select.poll()
+        for place in places:
+            sock = begun(*place, device, direct)
+            waiting[sock.fileno()] = (place, sock)
+            poll.register(sock, select.POLLOUT)
+        reached = []
+        while waiting and (ready := poll.poll(patience * 1000)):
+            for number, _ in ready:
+                place, sock = waiting.pop(number)
+                poll.unregister(sock)
+                if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+                    reached.append(place)
+        with open(writing, "w") as stream:
+            json.dump(reached, stream)
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as stream:
+        found.append(json.load(stream))
+    os.wait()
+print(json.dumps(found))
+"""
+
+
+def reached(machine, users, places, *, groups=(None,), device=None, direct=False, patience=1.0):
+    """Who reaches what: tuples of user, group, address and port."""
+    everybody = [(user, group) for user in users for group in groups]
+    ids = []
+    for user, group in everybody:
+        account = machine.account(user)
+        ids.append([account["uid"], account["gid"] if group is None else machine.group_id(group)])
+    asked = json.dumps([ids, [list(place) for place in places], device, direct, patience])
+    answers = json.loads(machine.run([sys.executable, "-I", "-S", "-c", _REACH, asked]).stdout)
+    return {(*who, *place) for who, found in zip(everybody, answers) for place in found}
+
+
+def granted(*doors, groups=(None, GROUP)):
+    """What routes let through: they know no group. Doors are tuples of user, address and port."""
+    return {(user, group, address, port) for user, address, port in doors for group in groups}
