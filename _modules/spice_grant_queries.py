@@ -19,7 +19,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 from spicegrants import calls, decide, moments, report, spoken, sudoers, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError
-from spicegrants.host import backends, current, ruleset, sudo, trial
+from spicegrants.host import backends, current, powers, ruleset, sudo, trial
 from spicegrants.reader import did_you_mean, shown
 
 # Salt makes one module of all files with the same name.
@@ -170,6 +170,8 @@ def verify(user=None, vm=None):
     asks ``sudo -l`` for the granted calls and, where granted, for calls close to them, and tries to start each viewer
     without sudo. A connection counts as ``denied`` only if the guard says that it refused it, so a server that is down
     is ``unreachable``. Where that happens to a granted user, chains that are not ours and stop him are a difference.
+    With a strict policy (pillar's ``spice:sudo:strict``) so is what sudo lets one of these users do besides, as
+    ``spice_sudoers.others`` says it.
 
     Returns ``{"ok": bool, "differences": [...], "matrix": {user: {vm: {...}}}}``; the exit code is not 0 if anything
     differs from the policy. Changes nothing. Raises CommandExecutionError if a layer cannot be asked.
@@ -191,6 +193,8 @@ def verify(user=None, vm=None):
             (name, tried, _judged(wanted, name, tried, attempt))
             for name, tried, attempt in trial.attempts(wanted, users, vms, mechanism.witness())
         )
+        if wanted.policy.sudo.strict:
+            result["differences"] += powers.differences(wanted, [tried.name for tried in users])
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     result["differences"] += [f"not enforced: {finding}" for finding in wanted.findings]

@@ -116,18 +116,20 @@ def review(wanted=None, settled=None):
         try:
             if settled is None:
                 settled = _plan(wanted).text is None
-            # Made when they are asked for: hardly a site has rules to compare them with.
-            ours = (rule for access in wanted.accesses for rule in sudoers.rules_for(wanted, access))
-            if not settled:
-                # What our file holds now differs, and is about to go.
-                ours = (*ours, *sudoers.parse(sudo.own_tree() or {}))
+            # What our file holds now may differ, and is about to go.
+            leaving = [] if settled else sudoers.parse(sudo.own_tree() or {})
+
+            def ours():
+                """Made when they are asked for: hardly a site has rules to compare them with."""
+                yield from (rule for access in wanted.accesses for rule in sudoers.rules_for(wanted, access))
+                yield from leaving
+
             head = sudoers.head(wanted)
             tree = sudo.tree(head if settled and wanted.timed else None)
             if settled and sudoers.ALIAS in head and not sudo.included(tree):
                 errors.append(f"{sudo.MAIN} does not include {sudoers.PATH}: its rules have no effect")
-            ours = tuple(ours) if strict else ours
             site = powers.site(wanted)
-            for kind, said in powers.sentences(others.foreign(tree, ours, site), strict):
+            for kind, said in powers.sentences(others.foreign(tree, ours(), site), strict):
                 (errors if strict and kind != others.NOTE else warnings).append(f"another sudo rule: {said}")
             harm, unseen = powers.beyond_files(wanted, site, ours, tree, strict)
             errors += harm

@@ -18,13 +18,7 @@ from spicegrants.store import Stored
 from spicegrants.temporary import unended
 
 # How a change of settings is said.
-_SETTINGS = {
-    "viewer": "the viewer",
-    "firewall": "the firewall",
-    "routing": "routing",
-    "time": "time",
-    "sudo": "other sudo rules",
-}
+_SETTINGS = {"viewer": "the viewer", "firewall": "the firewall", "routing": "routing", "time": "time", "sudo": "sudo"}
 # What the name of a grant cannot hold.
 _UNUSABLE = re.compile(r"[^A-Za-z0-9._-]+|\.{2,}")
 

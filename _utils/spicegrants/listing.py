@@ -38,6 +38,11 @@ class Entry(NamedTuple):
         return None if first.startswith(_FILES) else first
 
     @property
+    def file(self) -> str:
+        """The file in which it stands, where sudo says that."""
+        return self.text.partition("\n")[0].partition(f"{_FILES} ")[2]
+
+    @property
     def said(self) -> tuple[list[str], list[str], list[str]]:
         """What it lists: users and groups as whom, and commands."""
         return matching.said(self.spec["Cmnd_Specs"][0], {}, self.spec["User_List"][0]["username"])

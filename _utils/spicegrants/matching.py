@@ -167,7 +167,7 @@ def members(users: Members, tree: Tree) -> Iterator[Mapping[str, Any]]:
 
 
 def said(commands: Mapping[str, Any], tree: Tree, user: str) -> tuple[list[str], list[str], list[str]]:
-    """Spell an entry as sudo lists it for a user, without aliases: users and groups as whom, and commands."""
+    """Spell an entry as sudo lists it for a user, aliases resolved: users and groups as whom, and commands."""
     groups = [word.replace("%", "") for word in _expanded(commands.get("runasgroups", []), "Runas_Aliases", tree)]
     users = _expanded(commands.get("runasusers", []), "Runas_Aliases", tree) or ([user] if groups else ["root"])
     return [word or user for word in users], groups, _expanded(commands["Commands"], "Command_Aliases", tree)

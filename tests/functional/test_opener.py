@@ -83,7 +83,9 @@ def test_the_sites_own_defaults_change_nothing(desk, looked_at, site):
         assert not set(seen["env"]) & (set(DANGEROUS) - {"DBUS_SESSION_BUS_ADDRESS"})
         assert seen["env"]["DBUS_SESSION_BUS_ADDRESS"] == "disabled:" and seen["ids"][0] == [1021] * 3
         assert desk.open("myself", password=None)[1] is None
-        assert "not allowed" in desk.call("myself", "LD_PRELOAD=/home/myself/x.so", OPENER, "debianx").stderr
+        for given in (["LD_PRELOAD=/home/myself/x.so"], ["-R", "/home/myself"], ["-D", "/home/myself"]):
+            said = desk.call("myself", *given, OPENER, "debianx").stderr
+            assert "not allowed" in said or "not permitted" in said, given
 
 
 _ODD = """

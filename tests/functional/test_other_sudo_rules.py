@@ -250,6 +250,20 @@ def test_strict_makes_the_run_red_and_enforces_all_the_same(shared):
     assert red["result"] is False and f"sudo: {DEBIANS} (/etc/sudoers:" in red["comment"]
 
 
+def test_strict_makes_verify_differ(shared):
+    """sudo's own answers are part of the proof, and the line of the rule."""
+    shared.applied(strict())
+    assert shared.verify()["ok"]
+    with site(shared, f"myself ALL=(:{GROUP}) /bin/sh\n"):
+        answer = shared.verify(user="myself")
+    assert answer["differences"] == [
+        f"sudo lets myself: a shell with group {GROUP}",
+        f"another sudo rule: myself may run /bin/sh as himself with group {GROUP}, which includes a program with group "
+        f"{GROUP} ({SITE}:1)",
+    ]
+    assert shared.verify(user="myself")["ok"]
+
+
 def test_without_strict_nothing_is_red(shared):
     result = shared.apply(changed(article(), sudo={"admins": ["%sudo"]}))
     assert result["result"] is True and notes(result) == []
@@ -327,7 +341,20 @@ def test_a_rule_of_a_directory_in_a_run(directory):
     assert directory.apply(strict(admins=["%sudo", "nogrant"]))["result"] is True
 
 
-def test_another_policy_than_sudoers(shared, call):
+def test_a_main_file_elsewhere(shared):
+    """What sudo lists and is in no line that we know is reported all the same."""
+    before = shared.client.read("/etc/sudo.conf")
+    shared.client.write("/etc/elsewhere", "nogrant ALL=(root) /usr/sbin/nft\n", mode=0o440)
+    shared.client.write("/etc/sudo.conf", "Plugin sudoers_policy sudoers.so sudoers_file=/etc/elsewhere\n")
+    try:
+        comment = shared.apply(strict())["comment"]
+        assert "sudo: another sudo rule: nogrant may run /usr/sbin/nft as root, which includes nft" in comment
+    finally:
+        shared.client.write("/etc/sudo.conf", before)
+        shared.client.run(["rm", "/etc/elsewhere"])
+
+
+def test_another_policy_than_sudoers(shared):
     """What sudo prints then means nothing to us: unreadable is not harmless."""
     before = shared.client.read("/etc/sudo.conf")
     shared.client.write("/etc/sudo.conf", "Plugin approve /nowhere/approve.so\n")

@@ -223,14 +223,17 @@ NAMES = """
     VDPAU_DRIVER_PATH ALSA_CONFIG_PATH PULSE_SERVER DBUS_SESSION_BUS_ADDRESS SSL_CERT_FILE SSL_CERT_DIR OPENSSL_CONF
     OPENSSL_MODULES G_MESSAGES_DEBUG SSLKEYLOGFILE SPICE_DEBUG SUDO_EDITOR TMPDIR FOO
 """
-DANGEROUS = dict.fromkeys(NAMES.split(), "/home/myself/x.so")
+# Without a slash: with one, no check of sudo's lets it pass.
+DANGEROUS = dict.fromkeys(NAMES.split(), "x.so")
 # What sudo sets itself, or lets through after a check of its own (TERM, TZ, COLORTERM).
 OF_SUDO = {"HOME", "LOGNAME", "MAIL", "PATH", "SHELL", "USER", "TERM"}
 SITES = {
     "as Debian ships it": "",
     "env_keep": f'Defaults env_keep += "{" ".join(DANGEROUS)}"',
     "env_keep for the user": 'Defaults:myself env_keep += "LD_PRELOAD GTK_MODULES SPICE_PROXY"',
+    "env_keep for whom it runs as": "Defaults>myself,root env_keep += FOO, !targetpw, runchroot=*",
     "env_check": 'Defaults env_check += "LD_PRELOAD GTK_MODULES SPICE_PROXY PYTHONPATH"',
+    "env_check of all": f'Defaults env_check += "{" ".join(DANGEROUS)}"',
     "env_delete emptied": "Defaults !env_delete, !env_check",
     "setenv": "Defaults setenv",
     "setenv for the user": "Defaults:myself setenv",
@@ -244,6 +247,7 @@ SITES = {
     "requiretty": "Defaults requiretty",
     "umask": "Defaults umask=0002, !umask_override",
     "closefrom": "Defaults closefrom_override",
+    "any root and directory": "Defaults runchroot=*, runcwd=*",
 }
 
 

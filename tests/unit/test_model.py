@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spicegrants.model import Server, grant_to_pillar, join_ranges, port_words, to_pillar
+from spicegrants.pillar import parse
 from unit.build import policy
 
 
@@ -87,6 +88,15 @@ def test_the_pillar_of_a_policy_is_plain():
         "firewall": {"backend": "auto", "guard": "everywhere"},
         "time": {"horizon": "30d", "longest_loan": "8h"},
     }
+
+
+def test_what_becomes_of_other_sudo_rules():
+    assert (policy().sudo.strict, policy().sudo.admins) == (False, ())
+    for declared in ({"strict": True}, {"admins": ["%sudo"]}, {"strict": True, "admins": ["%sudo", "ann"]}):
+        found = policy(sudo=declared)
+        assert to_pillar(found)["sudo"] == declared and parse(to_pillar(found)) == found
+    assert policy(sudo={"admins": "%sudo"}).sudo.admins == ("%sudo",)
+    assert "sudo" not in to_pillar(policy(sudo={"strict": False, "admins": []}))
 
 
 def test_a_grant_in_the_form_of_pillar():

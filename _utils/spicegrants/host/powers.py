@@ -7,7 +7,7 @@ import grp
 import os
 import pwd
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from spicegrants import foreign, listing, matching, sudoers, undoing
@@ -199,7 +199,9 @@ def said(user: str, granted: Collection[Rule], site: Site, tree: Mapping[str, An
     return [
         Said(rule, entry.origin, entry.text)
         if entry.origin
-        else Said(rule, " and ".join(at for at, (_, said) in zip(where, known) if at and said == entry.said))
+        else Said(
+            rule, " and ".join(at for at, (_, said) in zip(where, known) if at and said == entry.said) or entry.file
+        )
         for rule, entry in found
     ]
 
@@ -250,7 +252,7 @@ def sentences(found: Sequence[Foreign], everywhere: bool) -> list[tuple[str, str
 
 
 def beyond_files(
-    wanted: Wanted, site: Site, granted: Collection[Rule], tree: Mapping[str, Any], strict: bool
+    wanted: Wanted, site: Site, granted: Callable[[], Iterable[Rule]], tree: Mapping[str, Any], strict: bool
 ) -> tuple[list[str], list[str]]:
     """Say what is amiss in sources of sudo's other than files; return errors and warnings.
 
@@ -262,10 +264,28 @@ def beyond_files(
     if not strict:
         named = ", ".join(sources)
         return [], [f"sudo takes rules from {named} as well: nobody has looked there but by spice_sudoers.others"]
-    errors = []
+    errors, rules = [], tuple(granted())
     for user in users(site, {access.user for access in wanted.accesses}, tree):
-        found = said(user, granted, site, tree)
-        if found is None:
-            errors.append(f"what sudo lets {user} do cannot be read from sudo -ll -U {user}")
-        errors += [f"another sudo rule: {rule} ({where})" for rule, where, listed in found or () if listed]
+        found = said(user, rules, site, tree)
+        # What stands in a known line has been found there.
+        errors += _told(
+            user, None if found is None else [rule for rule in found if rule.listed or ":" not in rule.where]
+        )
     return errors, []
+
+
+def differences(wanted: Wanted, names: Iterable[str]) -> list[str]:
+    """Say what sudo lets users do besides what is granted, by its answers and its list; nothing of admins."""
+    place, tree, rules = site(wanted), sudo.tree(), sudoers.rules(wanted)
+    found = []
+    for user in names:
+        if not accepted(user, place):
+            found += [f"sudo lets {user}: {what}" for what in answers(user, place)]
+            found += _told(user, said(user, rules, place, tree))
+    return found
+
+
+def _told(user: str, found: list[Said] | None) -> list[str]:
+    if found is None:
+        return [f"what sudo lets {user} do cannot be read from sudo -ll -U {user}"]
+    return [f"another sudo rule: {rule}{f' ({where})' if where else ''}" for rule, where, _ in found]
