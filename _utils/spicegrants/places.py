@@ -96,7 +96,7 @@ def twice(mount: Mount, others: Iterable[Mount]) -> Iterator[bytes]:
         inside = mount.root if other.root == b"/" else mount.root[len(other.root) :]
         below = other.root == b"/" or mount.root == other.root or mount.root.startswith(other.root + b"/")
         if other != mount and other.device == mount.device and below:
-            yield os.path.normpath(other.point + inside)
+            yield (other.point.rstrip(b"/") + inside).rstrip(b"/") or b"/"
 
 
 def expression(mount: Mount, known: Iterable[Mount], gid: int, sizes: Iterable[int]) -> list[bytes]:
