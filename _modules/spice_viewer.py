@@ -27,7 +27,8 @@ from salt.exceptions import CommandExecutionError
 from spicegrants import calls, declared, launcher, viewer
 from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.files import Directory, Link, Other
-from spicegrants.host import current, disk, overrides, package, run
+from spicegrants.host import current, disk, overrides, package, processes, run
+from spicegrants.host.search import everywhere
 from spicegrants.plan import Change, as_dict
 
 __virtualname__ = "spice_viewer"
@@ -37,35 +38,57 @@ def __virtual__():
     return __virtualname__
 
 
-def status():
+def status(search=False, seconds=600):
     """
     Return what this layer holds, as a dict.
 
-    ``group``, ``gid`` (None if there is no such group) and ``members`` of the viewer's group, ``programs`` with owner
-    and mode of each viewer, and ``others``: further programs on this machine that open SPICE or VNC consoles. The
-    firewall stops those as well; they are listed because their users will ask.
+    search
+        Whether to search all local file systems as well. Defaults to ``False``: it reads every directory there is.
 
-    Reads the stored policy, accounts and the files themselves. Raises CommandExecutionError if something cannot be
-    read.
+    seconds
+        How long that may take. Defaults to ``600``.
+
+    ``group``, ``gid`` (None if there is no such group) and ``members`` of the viewer's group, ``primary`` (those whose
+    primary group it is), ``twins`` (other groups with the same GID, with their members), ``programs`` with owner and
+    mode of each viewer, ``processes`` of users that have the group and are no viewer (``pid``, ``uid``, ``name``), and
+    ``others``: further programs on this machine that open SPICE or VNC consoles. The firewall stops those as well; they
+    are listed because their users will ask.
+
+    With ``search``: ``setgid``, the files that lend the group to whoever starts them (``path``, ``uid``, ``mode``, and
+    ``nosuid`` where they do not, because their file system is mounted so), ``copies`` of the viewers under other names
+    or in other places, hard links too (``path``, ``uid``, ``mode``, ``of``), ``unsearched``, the mounts of the network
+    and of FUSE, and ``incomplete``, why not everything was seen. In paths what is not printable, and a backslash, is
+    written as ``\\x0a``. Links are not followed; other mount namespaces, those of containers, are not searched.
+
+    Reads the stored policy, accounts, /proc, and the files themselves; with ``search`` runs ``find``, behind all other
+    work. Raises CommandExecutionError if something cannot be read.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt '*' spice_viewer.status
+        salt -t 660 '*' spice_viewer.status search=True
     """
     try:
         wanted = current.compiled()
         group = wanted.inventory.groups.get(wanted.policy.viewer.group)
         programs = {path: _program(path) for path in wanted.policy.viewer.paths}
-    except SpiceGrantError as error:
+        strange = processes.strange(wanted.gid, programs) if group else []
+        searched = everywhere(wanted.gid, programs, seconds) if search and group else {}
+    except (SpiceGrantError, OSError) as error:
         raise CommandExecutionError(str(error)) from error
+    users = wanted.inventory.users
     return {
         "group": wanted.policy.viewer.group,
         "gid": wanted.gid,
         "members": list(group.members) if group else [],
+        "primary": [name for name in group.members if name in users and users[name].gid == group.gid] if group else [],
+        "twins": {twin.name: list(twin.members) for twin in group.twins} if group else {},
         "programs": {path: {"owner": _owner(held), "mode": f"{held.mode:04o}"} for path, held in programs.items()},
+        "processes": strange,
         "others": [path for path in viewer.OTHERS if os.path.lexists(path) and path not in programs],
+        **searched,
     }
 
 

@@ -80,6 +80,9 @@ def firewall(
     if altered:
         return {"answer": "in doubt", "why": f"the guard is not as it must be; a run {'; '.join(altered)}"}
     account = wanted.inventory.users.get(user)
+    unasked = wanted.inventory.unasked
+    if user in unasked.users:
+        return {"answer": "in doubt", "why": f"nobody can tell whether there is a user {user}: {unasked.why}"}
     if account is None:
         return {"answer": "closed", "why": f"no user {user} on this machine"}
     server = wanted.policy.vms[vm].server

@@ -217,7 +217,7 @@ def stay(office, uid, port=20002):
 @pytest.mark.parametrize("on_end", ["cut", "drain"])
 @pytest.mark.parametrize("how", ["member", "primary"])
 def test_a_group_that_loses_and_gets_members_during_a_session(office, how, on_end):
-    """Who leaves loses the grant: his session ends, or goes on, as the grant says. Who joins has it by the next look."""
+    """Who leaves loses the grant: his session ends, or goes on, as the grant says. Who joins has it by the next."""
     grants = {"books": {"group": "accounting", "vm": "debianx", "on_end": on_end}}
     office.client.run(["usermod", "--append", "--groups", "accounting", "mybro"])
     if how == "primary":

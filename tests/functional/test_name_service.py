@@ -124,6 +124,11 @@ def test_nothing_new_is_opened(remote):
         assert f"spice:grants:{name}:user: nobody can tell whether there is a user '{name}'" in result["comment"]
     assert reached(remote) == {(ANNE, BOOKS), (ANNE, WEB), (BEN, WEB)}
     assert remote.openings((ADDRESS,)) == OPEN | {("nogrant", GROUP, ADDRESS, BOOKS)}
+    proof = remote.verify()
+    assert set(proof["matrix"]) >= {"myself", "mybro", "nogrant"} and not {"anne", "ben"} & set(proof["matrix"])
+    assert all(difference.startswith("not enforced: ") for difference in proof["differences"])
+    firewall = remote.minion.call("spice_grant.explain", "anne", "debianx")["firewall"]
+    assert firewall["answer"] == "in doubt" and "nobody can tell whether there is a user anne" in firewall["why"]
 
 
 @pytest.mark.parametrize(

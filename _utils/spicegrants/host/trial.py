@@ -21,15 +21,21 @@ Refusals = Callable[[], Mapping[Key, int]]
 
 def account(wanted: Wanted, name: str) -> Account:
     """Return a user's account; raise :class:`~spicegrants.errors.SystemFault` if there is none."""
-    found = wanted.inventory.users.get(name)
+    found, unasked = wanted.inventory.users.get(name), wanted.inventory.unasked
+    if name in unasked.users:
+        raise SystemFault(f"nobody can tell whether there is a user {name!r}: {unasked.why}")
     if found is None:
         raise SystemFault(f"no user {name!r} on this machine")
     return found
 
 
 def everybody(wanted: Wanted) -> list[Account]:
-    """Return the accounts with a grant, and one without any: the first that looks like a person's, else nobody."""
+    """Return the accounts with a grant, and one without any: the first that looks like a person's, else nobody.
+
+    As one whom nobody can be asked for nothing can be tried; the policy's findings name him.
+    """
     granted = {access.user for access in (*wanted.accesses, *(access for access, _ in wanted.locked))}
+    granted -= wanted.inventory.unasked.users
     others = [entry for entry in pwd.getpwall() if entry.pw_name not in granted and entry.pw_uid != 0]
     others.sort(key=lambda entry: (not 1000 <= entry.pw_uid < 65000, entry.pw_name != "nobody", entry.pw_uid))
     return [account(wanted, name) for name in (*sorted(granted), *(entry.pw_name for entry in others[:1]))]

@@ -1,0 +1,36 @@
+"""Looks for processes of users that have the viewer's group, and are no viewer."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from spicegrants import places
+
+_IDS = re.compile(rb"^(Name|Uid|Gid|Groups):[\t ]*(.*)$", re.MULTILINE)
+
+
+def strange(gid: int, viewers: Iterable[str]) -> list[dict[str, Any]]:
+    """Return ``pid``, ``uid`` and ``name`` of each such process; those that end meanwhile are left out.
+
+    gid
+        Of the viewer's group, real, effective, saved or supplementary.
+
+    viewers
+        Paths of the programs that may have it. A program that is not there any more is none of them.
+    """
+    allowed = [os.stat(path) for path in viewers]
+    found = []
+    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            said = dict(_IDS.findall(Path(f"/proc/{pid}/status").read_bytes()))
+            uid = int(said[b"Uid"].split()[0])
+            has_it = str(gid).encode() in (*said[b"Gid"].split(), *said[b"Groups"].split())
+            if uid and has_it and not any(os.path.samestat(os.stat(f"/proc/{pid}/exe"), each) for each in allowed):
+                found.append({"pid": pid, "uid": uid, "name": places.quoted(said[b"Name"])})
+        except (OSError, KeyError, IndexError):
+            continue
+    return found
