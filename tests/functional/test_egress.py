@@ -8,6 +8,11 @@ import pytest
 from functional.office import ADDRESS, ADDRESS6, BOTH, OPEN_BOTH, article, changed, sentences
 
 MECHANISMS = ["nftables", "iptables-legacy"]
+# A kernel that is too old, as nft says it.
+OLD_KERNEL = """#!/bin/sh
+case "$*" in *--check*) echo "Error: Could not process rule: Operation not supported" >&2; exit 1;; esac
+exec /srv/nft "$@"
+"""
 PILLAR = article(BOTH)
 GUARDED, OUTSIDE = 20002, 20011
 # Connects to each of some addresses and a port; says what became of it.
@@ -233,7 +238,47 @@ def test_the_program_covers_what_has_come(shared, undo):
     shared.client.run(["/usr/bin/python3", "-I", "/usr/local/lib/spice-grant/uplinks"])
     assert guest.reaches(GUARDED, ADDRESS) == set()
     assert shared.apply()["changes"] == {}
-    shared.client.run(["ip", "link", "add", "late0", "type", "dummy"])
+    shared.client.run(["ip", "link", "add", "late0", "type", "veth", "peer", "late1"])
     undo.callback(shared.client.run, ["ip", "link", "delete", "late0"])
     shared.client.run(["/usr/bin/python3", "-I", "/usr/local/lib/spice-grant/uplinks"])
     assert shared.apply()["changes"] == {}
+
+
+@pytest.mark.parametrize(("there", "why"), [(False, "nft is not installed"), (True, "Operation not supported")])
+def test_where_it_cannot_be(office, there, why):
+    """All else holds, and the run says so; where pillar names interfaces, it is an error and nothing is changed."""
+    office.client.run(["mv", "/usr/sbin/nft", "/srv/nft"])
+    if there:
+        office.client.write("/usr/sbin/nft", OLD_KERNEL, 0o755)
+    result = office.applied(PILLAR)
+    assert "share a network card with this machine are not held back: " in result["comment"]
+    assert why in result["comment"]
+    assert office.openings() == OPEN_BOTH
+    assert office.apply()["changes"] == {}
+    result = office.apply(changed(PILLAR, firewall={"uplinks": ["eth0"]}))
+    assert (result["result"], result["changes"]) == (False, {})
+    assert "spice:firewall:uplinks names interfaces that cannot be guarded" in result["comment"]
+    assert office.openings() == OPEN_BOTH
+
+
+def test_all_of_it_goes(granted):
+    assert granted.minion.call("spice_firewall.backend")["uplinks"] == ["eth0"]
+    granted.minion.state("spice.absent")
+    assert "spice_grant" not in granted.nft("list", "tables")
+    assert not granted.client.path("/usr/local/lib/spice-grant").exists()
+    assert not granted.client.path("/etc/systemd/system/spice-grant-uplinks.service").exists()
+
+
+def test_a_refused_guest_is_in_the_log(shared, undo, kernel_log):
+    """By a rule of its own, which no user's tries use up."""
+    guest = Guest(shared.client, undo)
+    macvlan("bridge")(shared, guest, undo)
+    shared.applied()
+    (port,) = kernel_log.ports(1)
+    code = (
+        f"import socket; s = socket.socket(); s.settimeout(1); s.bind(('', {port})); s.connect_ex(('{ADDRESS}', 20002))"
+    )
+    guest.run(sys.executable, "-I", "-S", "-c", code)
+    lines = kernel_log.lines(port)
+    assert lines and all("spice-grant deny egress: " in line and f"DST={ADDRESS} " in line for line in lines)
+    assert not any("UID=" in line for line in lines)
