@@ -85,6 +85,7 @@ def test_the_pillar_of_a_policy_is_plain():
         },
         "viewer": {"path": ["/usr/bin/remote-viewer"], "group": "spicegrp", "confine": "auto"},
         "firewall": {"backend": "auto", "guard": "everywhere"},
+        "routing": {"enabled": "auto"},
         "time": {"horizon": "30d", "longest_loan": "8h"},
     }
 

@@ -35,6 +35,7 @@ PLACES = {
     "time": "time",
     "viewer": "viewer",
     "firewall": "firewall",
+    "routing": "routing",
 }
 # What a schema cannot see: names of other things, comparisons, and what only a calendar or this machine knows.
 UNSEEN = {
@@ -83,7 +84,7 @@ def errors(data, schema=SCHEMA):
 
 def whole():
     """The article's pillar with an empty mapping where it has none."""
-    return changed(article(), schedules={"evenings": EVENINGS}, time={}, viewer={}, firewall={})
+    return changed(article(), schedules={"evenings": EVENINGS}, time={}, viewer={}, firewall={}, routing={})
 
 
 def said(place, value):
@@ -124,7 +125,7 @@ def test_the_schema_requires_what_the_parser_requires(kind):
     assert [match[1] for match in found if match] == required
 
 
-@pytest.mark.parametrize("kind", ["time", "viewer", "firewall"])
+@pytest.mark.parametrize("kind", ["time", "viewer", "firewall", "routing"])
 def test_what_may_be_empty_requires_nothing(kind):
     assert "required" not in KINDS[kind] and pillar.parse(whole())
 
