@@ -23,7 +23,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import routeboot, routing
+from spicegrants import routeboot, routeplan, routing
 from spicegrants.errors import SpiceGrantError
 from spicegrants.host import current, disk, routes, run
 from spicegrants.plan import as_dict, merge
@@ -180,7 +180,7 @@ def remove(test=False):
     try:
         run.as_root()
         stored = [path for path in routeboot.PATHS if disk.read(path) is not None]
-        planned = routing.plan(None, _live()) if routes.installed() else None
+        planned = routeplan.plan(None, _live()) if routes.installed() else None
         if not test:
             for path in stored:
                 disk.remove(path)
@@ -203,7 +203,7 @@ def _kernel_plan(wanted):
     """Return whether the layer is on, and the plan for the kernel; ``None`` where nothing can be there, nor need be."""
     live = _live()
     on, _ = routes.chosen(wanted.policy, live)
-    return on, None if live is None else routing.plan(wanted if on else None, live)
+    return on, None if live is None else routeplan.plan(wanted if on else None, live)
 
 
 def _planned(wanted):

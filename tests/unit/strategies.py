@@ -173,8 +173,9 @@ def systems(draw, policy):
 
 # Words of the pillar and of what is written from it, so that junk looks like pillar.
 _VOCABULARY = """
-    servers vms grants schedules viewer firewall host addresses ports ca server tls_port host_subject password user
-    group vm nopasswd reason schedule valid_from valid_until days hours zone except path confine backend guard mysrv
+    servers vms grants schedules viewer firewall routing host addresses ports ca server tls_port host_subject password
+    enabled user group vm nopasswd reason schedule valid_from valid_until days hours zone except path confine backend
+    guard mysrv
     debianx myself root ALL Defaults 20001-20010 20002 192.168.2.2 ::1 mon 18:00-22:00 Europe/Berlin 2026-12-24
     sudo strict admins everywhere auto /usr/bin/remote-viewer spicegrp -----BEGIN
 """

@@ -15,7 +15,7 @@ import yaml
 ROOT = pathlib.Path(__file__).parents[2]
 FILES = sorted(path for kind in ("_modules", "_runners", "_states") for path in (ROOT / kind).glob("*.py"))
 # Salt makes one module of all files that have the same name.
-NAMES = {"spice_firewall", "spice_grant", "spice_sudoers", "spice_viewer"}
+NAMES = {"spice_firewall", "spice_grant", "spice_routing", "spice_sudoers", "spice_viewer"}
 
 
 def load(path):
@@ -68,7 +68,7 @@ def test_what_is_offered():
     assert {"plan", "apply", "absent", "grant", "revoke"} <= changing
     assert {"list", "who", "explain", "verify"} <= asking
     assert not changing & asking, "which of them is called would depend on the order in which Salt finds files"
-    for layer in ("firewall", "sudoers", "viewer"):
+    for layer in ("firewall", "routing", "sudoers", "viewer"):
         assert {"plan", "apply", "remove"} <= offered["_modules", f"spice_{layer}"]
     assert {"rules", "backend"} <= offered["_modules", "spice_firewall"]
     assert {"rules", "allowed"} <= offered["_modules", "spice_sudoers"]

@@ -12,7 +12,7 @@ import shutil
 import pytest
 import yaml
 
-from spicegrants import calls, nftables, pillar, sudoers, viewer
+from spicegrants import calls, nftables, pillar, routing, sudoers, viewer
 from spicegrants.compile import compile_policy
 from spicegrants.errors import Finding
 from spicegrants.files import File
@@ -76,6 +76,7 @@ def produced(case):
     wanted = compiled(case, "policy.yaml", before.accesses if before else ())
     made = {
         "nft.json": json.dumps(nftables.plan(wanted, None).commands, indent=1) + "\n",
+        "routes": "".join(f"{rule.words}\n" for version in (4, 6) for rule in routing.wanted_rules(wanted, version)),
         "sudoers": sudoers.render(wanted),
         "changes.json": json.dumps(changes(wanted, before), indent=1, ensure_ascii=False) + "\n",
     }

@@ -38,4 +38,4 @@ def test_merge_keeps_all_sentences_of_a_layer():
 
 
 def test_layers():
-    assert LAYERS == ("policy", "firewall", "sudo", "viewer")
+    assert LAYERS == ("policy", "firewall", "routing", "sudo", "viewer")

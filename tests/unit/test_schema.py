@@ -35,6 +35,7 @@ PLACES = {
     "time": "time",
     "viewer": "viewer",
     "firewall": "firewall",
+    "routing": "routing",
     "sudo": "sudo",
 }
 # What a schema cannot see: names of other things, comparisons, and what only a calendar or this machine knows.
@@ -84,7 +85,7 @@ def errors(data, schema=SCHEMA):
 
 def whole():
     """The article's pillar with an empty mapping where it has none."""
-    return changed(article(), schedules={"evenings": EVENINGS}, time={}, viewer={}, firewall={}, sudo={})
+    return changed(article(), schedules={"evenings": EVENINGS}, time={}, viewer={}, firewall={}, routing={}, sudo={})
 
 
 def said(place, value):
@@ -125,7 +126,7 @@ def test_the_schema_requires_what_the_parser_requires(kind):
     assert [match[1] for match in found if match] == required
 
 
-@pytest.mark.parametrize("kind", ["time", "viewer", "firewall", "sudo"])
+@pytest.mark.parametrize("kind", ["time", "viewer", "firewall", "routing", "sudo"])
 def test_what_may_be_empty_requires_nothing(kind):
     assert "required" not in KINDS[kind] and pillar.parse(whole())
 
