@@ -52,7 +52,7 @@ def _lines(path: str) -> list[str]:
 def _text(path: str) -> str:
     """Return what a file of the site's says, which may be a link; nothing if there is none."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+        with open(path, encoding="utf-8", errors="backslashreplace") as stream:
             return stream.read()
     except FileNotFoundError:
         return ""
@@ -75,7 +75,7 @@ def lets(user: str, runas: Sequence[str], call: undoing.Call) -> bool | None:
         The options that say as whom. ``-g GROUP`` alone means the user himself: sudo takes who asks for that one, here
         root.
     """
-    path = next((path for path in call.programs if path == "sudoedit" or os.access(path, os.X_OK)), None)
+    path = next((path for path in call.programs if os.access(path, os.X_OK)), None)
     return None if path is None else sudo.allows(user, [*runas, path, *call.arguments.split()])
 
 
