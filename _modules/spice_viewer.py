@@ -69,7 +69,7 @@ def status(search=False, seconds=600):
     .. code-block:: bash
 
         salt '*' spice_viewer.status
-        salt -t 660 '*' spice_viewer.status search=True
+        salt '*' spice_viewer.status search=True
     """
     try:
         wanted = current.compiled()
