@@ -27,7 +27,7 @@ from salt.exceptions import CommandExecutionError
 from spicegrants import calls, declared, launcher, viewer
 from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.files import Directory, Link, Other
-from spicegrants.host import current, disk, overrides, package, processes, run
+from spicegrants.host import current, disk, gshadow, overrides, package, processes, run
 from spicegrants.host.search import everywhere
 from spicegrants.plan import Change, as_dict
 
@@ -49,10 +49,11 @@ def status(search=False, seconds=600):
         How long that may take. Defaults to ``600``.
 
     ``group``, ``gid`` (None if there is no such group) and ``members`` of the viewer's group, ``primary`` (those whose
-    primary group it is), ``twins`` (other groups with the same GID, with their members), ``programs`` with owner and
-    mode of each viewer, ``processes`` of users that have the group and are no viewer (``pid``, ``uid``, ``name``), and
-    ``others``: further programs on this machine that open SPICE or VNC consoles. The firewall stops those as well; they
-    are listed because their users will ask.
+    primary group it is), ``twins`` (other groups with the same GID, with their members), ``administrators`` and
+    ``password`` (who may give the group to himself by gpasswd(1), and whether it has a password for newgrp(1)),
+    ``programs`` with owner and mode of each viewer, ``processes`` of users that have the group and are no viewer
+    (``pid``, ``uid``, ``name``), and ``others``: further programs on this machine that open SPICE or VNC consoles. The
+    firewall stops those as well; they are listed because their users will ask.
 
     With ``search``: ``setgid``, the files that lend the group to whoever starts them (``path``, ``uid``, ``mode``, and
     ``nosuid`` where they do not, because their file system is mounted so), ``copies`` of the viewers under other names
@@ -68,12 +69,13 @@ def status(search=False, seconds=600):
     .. code-block:: bash
 
         salt '*' spice_viewer.status
-        salt -t 660 '*' spice_viewer.status search=True
+        salt '*' spice_viewer.status search=True
     """
     try:
         wanted = current.compiled()
         group = wanted.inventory.groups.get(wanted.policy.viewer.group)
         programs = {path: _program(path) for path in wanted.policy.viewer.paths}
+        shadow = gshadow.read(wanted.policy.viewer.group)
         strange = processes.strange(wanted.gid, programs) if group else []
         searched = everywhere(wanted.gid, programs, seconds) if search and group else {}
     except (SpiceGrantError, OSError) as error:
@@ -82,7 +84,9 @@ def status(search=False, seconds=600):
     return {
         "group": wanted.policy.viewer.group,
         "gid": wanted.gid,
-        "members": list(group.members) if group else [],
+        "members": list(dict.fromkeys((*group.members, *shadow.members))) if group else [],
+        "administrators": list(shadow.administrators),
+        "password": shadow.password,
         "primary": [name for name in group.members if name in users and users[name].gid == group.gid] if group else [],
         "twins": {twin.name: list(twin.members) for twin in group.twins} if group else {},
         "programs": {path: {"owner": _owner(held), "mode": f"{held.mode:04o}"} for path, held in programs.items()},
@@ -146,7 +150,7 @@ def originals(wanted=None):
 
 def ensure_group(wanted=None):
     """
-    Make the viewer's group if it is missing, and take its members out of it.
+    Make the viewer's group if it is missing; take its members, administrators and password from it.
 
     wanted
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
@@ -164,14 +168,17 @@ def ensure_group(wanted=None):
         run.as_root()
         wanted = wanted or current.compiled()
         group = wanted.policy.viewer.group
-        members = _members(group)
+        members, lent = _members(group)
         if wanted.gid is None:
             run.run(["groupadd", "--system", group])
         for name in members:
             run.run(["gpasswd", "--delete", name, group])
+        if lent:
+            run.run(["gpasswd", "--administrators", "", group])
+            run.run(["gpasswd", "--restrict", group])
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
-    return wanted.gid is None or bool(members)
+    return wanted.gid is None or bool(members) or lent
 
 
 def apply(wanted=None):
@@ -196,7 +203,7 @@ def apply(wanted=None):
         kept = current.stored()
         wanted = wanted or current.compiled(kept=kept)
         planned, leftovers = _plan(wanted), _leftovers(kept, wanted)
-        if planned.create_group or planned.strip:
+        if planned.create_group or planned.strip or planned.seal:
             ensure_group(wanted)
             wanted = current.compiled(wanted.policy)
         for path in planned.programs:
@@ -288,11 +295,11 @@ def _words(steps):
 def _plan(wanted):
     run.as_root()
     entries = {path: entry for path in _places(wanted) if (entry := disk.read(path)) is not None}
-    members = _members(wanted.policy.viewer.group)
+    members, lent = _members(wanted.policy.viewer.group)
     programs = {path: _program(path) for path in wanted.policy.viewer.paths}
     keeper = overrides.mechanism()
     kept = {path: keeper.read(path) for path in programs} if keeper else None
-    live = viewer.ViewerLive(members, programs, entries, kept)
+    live = viewer.ViewerLive(members, programs, entries, kept, lent)
     return viewer.plan(wanted, live, _launcher(), _opener(wanted))
 
 
@@ -323,17 +330,24 @@ def _opener(wanted):
 
 
 def _members(group):
-    """Return who is a member of the viewer's group by /etc/group; refuse to empty a group that is not ours."""
+    """Return who is a member of the viewer's group, and whether others may give it to themselves.
+
+    Those are its administrators, and who knows its password. Refuses to take them out of a group that is not ours.
+    """
     try:
-        members = tuple(grp.getgrnam(group).gr_mem)
+        entry = grp.getgrnam(group)
     except KeyError:
-        return ()
-    if members and current.stored().group != group:
+        return (), False
+    shadow = gshadow.read(group)
+    members = tuple(dict.fromkeys((*entry.gr_mem, *shadow.members)))
+    lent = bool(shadow.administrators) or shadow.password or gshadow.usable(entry.gr_passwd)
+    if (members or lent) and current.stored().group != group:
+        whom = ", ".join((*members, *shadow.administrators)) or "who knows its password"
         raise SystemFault(
-            f"spice:viewer:group: group {group!r} exists and has members ({', '.join(members)}), each of whom could "
+            f"spice:viewer:group: group {group!r} exists and has members ({whom}), each of whom could "
             "start the viewer: take them out of it, or name a group of its own"
         )
-    return members
+    return members, lent
 
 
 def _program(path):

@@ -5,7 +5,6 @@ Names of files are whatever a user likes: they are bytes, and are only shown quo
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -134,7 +133,7 @@ def quoted(path: bytes) -> str:
     spelled = "".join(
         character
         if character.isprintable() and character != "\\"
-        else "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
+        else "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
         for character in path.decode("utf-8", "surrogateescape")
     )
     return spelled if len(spelled) <= _LONGEST else f"{spelled[:_LONGEST]}... ({len(path)} bytes)"

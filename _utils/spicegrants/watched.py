@@ -14,6 +14,7 @@ _SHARED = (
     "/etc/sudoers.d",
     "/etc/passwd",
     "/etc/group",
+    "/etc/gshadow",
     "/etc/permissions.local",
     "/var/lib/dpkg/statoverride",
     viewer.LAUNCHER,

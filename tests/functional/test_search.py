@@ -216,6 +216,42 @@ def test_members_by_each_way(granted):
     assert found["twins"] == {"twin": ["mybro"]}
 
 
+_LINE = f"{GROUP}:!::"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (f"{GROUP}:!::nogrant", {"members": ["nogrant"]}),
+        (f"{GROUP}:!:nogrant:", {"administrators": ["nogrant"]}),
+        (f"{GROUP}:$6$abc$jZyYwz::", {"password": True}),
+        (f"{GROUP}:!:nogrant:nogrant,mybro", {"members": ["nogrant", "mybro"], "administrators": ["nogrant"]}),
+    ],
+)
+def test_who_may_give_himself_the_group(granted, line, said):
+    """By the list that newgrp goes by, as one who administers the group, by a password: found, and taken away."""
+    client, before = granted.client, granted.client.read("/etc/gshadow")
+    assert _LINE in before.splitlines()
+    client.write("/etc/gshadow", before.replace(_LINE, line), mode=0o640)
+    found = granted.minion.call("spice_viewer.status")
+    assert {key: found[key] for key in said} == said
+    dry, real = granted.apply(test=True), granted.applied()
+    assert dry["changes"] == real["changes"] and real["changes"]["layers"]["viewer"]
+    assert _LINE in client.read("/etc/gshadow").splitlines()
+    assert granted.applied()["changes"] == {}
+    assert client.run(["newgrp", GROUP], user="nogrant", input="id -g\n", check=False).returncode != 0
+    assert client.run(["gpasswd", "--add", "nogrant", GROUP], user="nogrant", check=False).returncode != 0
+
+
+def test_a_group_with_an_administrator_is_not_taken_over(office):
+    """It is somebody's: nothing is changed, and he is named."""
+    office.client.run(["groupadd", GROUP])
+    office.client.run(["gpasswd", "--administrators", "nogrant", GROUP])
+    result = office.apply()
+    assert (result["result"], result["changes"]) == (False, {})
+    assert "has members (nogrant)" in result["comment"]
+
+
 def test_a_process_that_has_the_group(machine):
     """Also if what it runs is gone: only a viewer's own program may have it."""
     client = machine.client

@@ -1,0 +1,46 @@
+"""Reads who may give himself a group, beside those whom /etc/group lists: gshadow(5)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from spicegrants.host import disk
+
+PATH = "/etc/gshadow"
+
+
+class Shadow(NamedTuple):
+    """What newgrp(1) and gpasswd(1) go by.
+
+    members
+        Those whom newgrp believes to be members.
+
+    administrators
+        Users who may put anybody into the group, themselves too.
+
+    password
+        Whether there is one with which anybody gets the group.
+    """
+
+    members: tuple[str, ...] = ()
+    administrators: tuple[str, ...] = ()
+    password: bool = False
+
+
+def read(group: str) -> Shadow:
+    """Return what there is about a group; nothing where there is no such file, or no line."""
+    for line in (disk.read_text(PATH) or b"").decode(errors="surrogateescape").splitlines():
+        name, *fields = line.split(":")
+        if name == group and len(fields) == 3:
+            password, administrators, members = fields
+            return Shadow(_names(members), _names(administrators), usable(password))
+    return Shadow()
+
+
+def usable(password: str) -> bool:
+    """Tell whether there is a password that somebody may know."""
+    return password not in ("", "x") and password[0] not in "!*"
+
+
+def _names(field: str) -> tuple[str, ...]:
+    return tuple(name for name in field.split(",") if name)
