@@ -82,10 +82,11 @@ def _rules(wanted: Wanted) -> list[tuple[str, list[Object]]]:
     return [
         # A socket of another network namespace has no owner here.
         *viewer,
-        # Flags may stand in the second of two fragments. TCP makes none.
+        # A later fragment could overwrite the flags, where a server lets it. TCP makes no fragments.
         ("guard", [fragment, deny]),
         ("guard", [fragment6, deny]),
-        # Among these are the last packets of this machine's own connections, which have no owner any more.
+        # Among these are the last packets of this machine's own connections, which have no owner any more. Where flags
+        # are not in the packet, because a fragment ends before them, this does not hold.
         ("guard", [_BEGUN, ACCEPT]),
         ("guard", [deny]),
         ("deny", [limit, nftdeny.log(guard.EGRESS)]),
