@@ -23,8 +23,8 @@ _OWN = {"family": FAMILY, "table": TABLE}
 _PREFIX = "on_"
 # Behind a port of a bridge of these kinds is a guest or container of this machine, which sends nothing further.
 _GUESTS = ("veth", "tun")
-# What they send leaves by the interface below them.
-_STACKED = ("macvlan", "macvtap", "ipvlan", "ipvtap")
+# What they send leaves by the interface below them, or by a port.
+_STACKED = ("macvlan", "macvtap", "ipvlan", "ipvtap", "bridge")
 # The flags RST and ACK: all of a connection has one, but its first packet.
 _BEGUN = match({"payload": {"protocol": "tcp", "field": "flags"}}, [4, 16], "in")
 _IPS = (("servers4", "ip", "ipv4_addr", 4), ("servers6", "ip6", "ipv6_addr", 6))
