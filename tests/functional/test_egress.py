@@ -35,6 +35,59 @@ def prepare(office):
         office.client.run(["ip", "netns", verb, "first"])
 
 
+# Asks for a connection by packets of its own making, and says whether the server answers that.
+HANDMADE = """
+import os, socket, struct, sys
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+how, source, address, port = *sys.argv[1:4], int(sys.argv[4])
+six = ":" in address
+family = socket.AF_INET6 if six else socket.AF_INET
+ends = socket.inet_pton(family, source) + socket.inet_pton(family, address)
+own = 20000 + os.getpid() % 9000
+acknowledging = how.startswith("acknowledging")
+parts = [own, port, 1, acknowledging, 5 << 4, 16 if acknowledging else 2, 65535, 0, 0]
+pseudo = ends + (struct.pack("!II", 20, 6) if six else struct.pack("!BBH", 0, 6, 20))
+parts[7] = checksum(pseudo + struct.pack("!HHIIBBHHH", *parts))
+segment = struct.pack("!HHIIBBHHH", *parts)
+
+def v4(payload, place, options=b""):
+    words = 5 + len(options) // 4
+    head = struct.pack("!BBHHHBBH", 64 + words, 0, words * 4 + len(payload), own, place, 64, 6, 0)
+    return head + ends + options + payload
+
+def v6(payload, following):
+    return struct.pack("!IHBB", 6 << 28, len(payload), following, 64) + ends + payload
+
+packets = {
+    "plain": lambda: [v6(segment, 6)] if six else [v4(segment, 0)],
+    "acknowledging": lambda: [v6(segment, 6)] if six else [v4(segment, 0)],
+    "acknowledging in two fragments": lambda: [v4(segment[:16], 0x2000), v4(segment[16:], 2)],
+    "in two fragments": lambda: [v4(segment[:8], 0x2000), v4(segment[8:], 1)],
+    "with options": lambda: [v6(bytes([6, 0, 1, 4, *bytes(4)]) + segment, 60)] if six else [v4(segment, 0, b"\\1" * 4)],
+    "in one fragment": lambda: [v6(struct.pack("!BBHI", 6, 0, 0, own) + segment, 44)],
+}[how]()
+heard = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP)
+heard.settimeout(1)
+with socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as out:
+    for packet in packets:
+        out.sendto(packet, (address, 0))
+try:
+    while True:
+        answer = heard.recv(2048)
+        answer = answer if six else answer[(answer[0] & 15) * 4 :]
+        if answer[:4] == struct.pack("!HH", port, own):
+            print("answered" if answer[13] & 18 == 18 else "reset")
+            break
+except TimeoutError:
+    print("nothing")
+"""
+
+
 class Guest:
     """A network namespace of the client with an interface of its own."""
 
@@ -282,3 +335,35 @@ def test_a_refused_guest_is_in_the_log(shared, undo, kernel_log):
     lines = kernel_log.lines(port)
     assert lines and all("spice-grant deny egress: " in line and f"DST={ADDRESS} " in line for line in lines)
     assert not any("UID=" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("how", "address", "guarded", "unguarded"),
+    [
+        ("plain", ADDRESS, "nothing", "answered"),
+        ("plain", ADDRESS6, "nothing", "answered"),
+        ("in two fragments", ADDRESS, "nothing", "answered"),
+        ("with options", ADDRESS, "nothing", "answered"),
+        ("with options", ADDRESS6, "nothing", "answered"),
+        ("in one fragment", ADDRESS6, "nothing", "answered"),
+        # The server knows no connection to which this belongs. It could also be the end of one of this machine's own.
+        ("acknowledging", ADDRESS, "reset", "reset"),
+        ("acknowledging", ADDRESS6, "reset", "reset"),
+        ("acknowledging in two fragments", ADDRESS, "nothing", "reset"),
+    ],
+)
+def test_packets_of_the_guests_own_making(shared, undo, how, address, guarded, unguarded):
+    """Whatever stands before the flags, or in another fragment, begins no connection."""
+    guest = Guest(shared.client, undo)
+    macvlan("bridge")(shared, guest, undo)
+    source = "fd00:2::31" if ":" in address else "192.168.2.31"
+    # So that its neighbour is known.
+    assert guest.reaches(OUTSIDE, address)
+
+    def said():
+        words = [sys.executable, "-I", "-S", "-c", HANDMADE, how, source, address, str(GUARDED)]
+        return guest.run(*words).stdout.strip()
+
+    assert said() == guarded
+    shared.nft("delete", "table", "netdev", "spice_grant")
+    assert said() == unguarded

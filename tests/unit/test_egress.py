@@ -54,7 +54,7 @@ def rules(chain, compiled=None):
         (ETH0, True),
         ({"ifindex": 1, "ifname": "lo", "flags": ["LOOPBACK", "UP"]}, False),
         (link("wlan0", None), True),
-        (link("br0", "bridge"), True),
+        (link("br0", "bridge"), False),
         (link("eth0.5", "vlan"), True),
         (link("bond0", "bond"), True),
         (link("tun0", "tun"), True),
