@@ -6,7 +6,7 @@ import io
 import zipfile
 from collections.abc import Mapping
 
-_START = b"#!/usr/bin/python3 -I\n"
+_START = b"#!/usr/bin/python3 -IS\n"
 _MAIN = "import sys\n\nfrom spicegrants.host import {module}\n\nsys.exit({module}.main())\n"
 
 

@@ -6,11 +6,9 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import stat
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 from spicegrants.errors import SystemFault
 from spicegrants.files import Directory, Entry, File, Link, Other
@@ -146,7 +144,7 @@ def write(path: str, wanted: File | Link) -> None:
 @contextlib.contextmanager
 def _put(path: str) -> Iterator[str]:
     """Yield a temporary path beside another: what is made there takes the other's place, or goes if that fails."""
-    temporary = f"{os.path.dirname(path)}/.spice-grant.{secrets.token_hex(6)}"
+    temporary = f"{os.path.dirname(path)}/.spice-grant.{os.urandom(6).hex()}"
     try:
         yield temporary
         os.rename(temporary, path)
@@ -198,6 +196,7 @@ def prune(path: str) -> None:
 
 def make_parents(path: str) -> None:
     """Make the missing parents of a path, root's and readable by all."""
-    for parent in reversed(Path(path).parents):
-        if not parent.exists():
-            make_directory(str(parent), Directory(0o755))
+    parent = os.path.dirname(path)
+    if not os.path.exists(parent):
+        make_parents(parent)
+        make_directory(parent, Directory(0o755))

@@ -92,11 +92,11 @@ def _asked(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Polic
     uid = environment.get("SUDO_UID", "")
     if not (uid.isascii() and uid.isdigit() and int(uid) > 0):
         raise SystemFault("it is not sudo that started this for a user")
-    stored = store.load(disk.read_text(store.PATH))
-    if stored.policy is None:
-        raise SystemFault(f"there is no {store.PATH}: run state.apply spice")
     try:
         entry = pwd.getpwuid(int(uid))
+        stored = store.load_one(disk.read_text(store.PATH), entry.pw_name, vm)
+        if stored.policy is None:
+            raise SystemFault(f"there is no {store.PATH}: run state.apply spice")
         gid = grp.getgrnam(stored.policy.viewer.group).gr_gid
     except (KeyError, OverflowError) as error:
         raise SystemFault(f"account or group is not known: {error}") from error
