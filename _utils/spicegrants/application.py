@@ -7,7 +7,17 @@ import zipfile
 from collections.abc import Mapping
 
 _START = b"#!/usr/bin/python3 -IS\n"
-_MAIN = "import sys\n\nfrom spicegrants.host import {module}\n\nsys.exit({module}.main())\n"
+# Who interrupts it while it starts ends it, without a word.
+_MAIN = """\
+import signal
+import sys
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from spicegrants.host import {module}  # noqa: E402
+
+sys.exit({module}.main())
+"""
 
 
 def archive(sources: Mapping[str, bytes], module: str) -> bytes:
