@@ -35,7 +35,7 @@ def called(call):
     if child == 0:
         try:
             become(call, writing, terminal)
-        except BaseException as error:
+        except (OSError, ValueError) as error:
             os.write(writing, f"{error!r}\n".encode())
         finally:
             os._exit(99)
