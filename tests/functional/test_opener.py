@@ -125,19 +125,22 @@ def test_what_a_process_of_the_user_was_like_does_not_matter(desk, looked_at, ho
 
 
 _NOBODY_READS = """
-import os, sys
+import os, resource, sys, tempfile
 reading, writing = os.pipe()
+if sys.argv[1] == "full":
+    writing = tempfile.TemporaryFile().fileno()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 os.dup2(writing, 2)
-for number in (reading, writing):
-    os.close(number)
-os.execv(sys.argv[1], sys.argv[1:])
+os.closerange(3, 100)
+os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
 @pytest.mark.usefixtures("anything")
-def test_what_it_says_may_reach_nobody(desk):
+@pytest.mark.parametrize("where", ["gone", "full"])
+def test_what_it_says_may_reach_nobody(desk, where):
     """The code is the same then."""
-    wrapper = ["/usr/bin/python3", "-IS", "-c", _NOBODY_READS]
+    wrapper = ["/usr/bin/python3", "-IS", "-c", _NOBODY_READS, where]
     assert desk.open("myself", "leaptest", wrapper=wrapper, password=None)[0].returncode == REFUSED
 
 

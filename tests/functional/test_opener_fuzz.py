@@ -5,7 +5,6 @@
 
 import json
 import os
-import pathlib
 import random
 import re
 import signal
@@ -71,7 +70,7 @@ LIMITS = {
     "RLIMIT_SIGPENDING": [0],
     "RLIMIT_STACK": [2**14, 2**17, 2**20],
 }
-# Below these, not even Python starts; it says so in its own words, or the kernel ends it.
+# Below these, not even Python starts.
 TIGHT = {"RLIMIT_AS": 2**27, "RLIMIT_DATA": 2**25, "RLIMIT_NOFILE": 10, "RLIMIT_STACK": 2**18}
 # What the loader says of sudo itself, which as a set-UID program loads nothing by a path.
 OF_THE_LOADER = re.compile(r"ERROR: ld\.so: object '[^/]*' .*\n")
@@ -124,17 +123,19 @@ def judged(call, ended):
     """What is wrong with how a call ended; nothing if nothing is."""
     if "hangs" in ended:
         return "it does not end"
-    # Who sends himself a signal, by timer or key, ends by it; with too little to start it, Python does not.
+    opened = ended["code"] == 0 and not openable(call)
+    # With too little to start it, Python says so in its own words; who sends himself a signal, ends by that.
+    if opened or hampered(call):
+        return "it opened" if opened else ""
+    codes = [*range(4)]
     if call["timers"] or call["keys"] is not None:
-        return "" if ended["code"] in (*range(4), *(-number for number in SIGNALS)) else "a code of its own"
-    if hampered(call):
-        return "it opened" if ended["code"] == 0 and not openable(call) else ""
-    # Nor does the viewer, as its user, where he may have no process more.
-    if ended["code"] not in range(5 if "RLIMIT_NPROC" in call["limits"] else 4):
-        return "a code that means nothing"
-    if "Traceback" in ended["said"] or OF_THE_LOADER.sub("", ended["said"]).count("\n") > 1:
+        codes += [-number for number in SIGNALS]
+    elif "Traceback" in ended["said"] or OF_THE_LOADER.sub("", ended["said"]).count("\n") > 1:
         return "not one line"
-    return "it opened" if ended["code"] == 0 and not openable(call) else ""
+    if "RLIMIT_NPROC" in call["limits"]:
+        # The viewer, as its user, does not start where he may have no process more.
+        codes.append(4)
+    return "" if ended["code"] in codes else "a code that means nothing"
 
 
 def hampered(call):
@@ -158,7 +159,7 @@ def test_whatever_it_is_called_with(looked_at, site):
     client, codes = looked_at.client, {}
     with site_rule(looked_at, site + ANYTHING):
         before = held(looked_at)
-        command = [sys.executable, "-IS", "-c", pathlib.Path(caller.__file__).read_text(encoding="utf-8")]
+        command = [sys.executable, "-IS", caller.__file__]
         calls = client.popen(command, user="myself", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         with calls:
             for number in range(RUNS // 2):
