@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import struct
+import time
 from collections.abc import Iterator
 
 from spicegrants.errors import SystemFault
@@ -91,9 +92,21 @@ def names_in(directory: str) -> list[str]:
         raise SystemFault(f"{directory} cannot be read: {error}") from error
 
 
-def temporaries(directory: str) -> list[str]:
-    """Return what is on its way into place in a directory. While nobody writes, it is what an interrupted run left."""
-    return [f"{directory}/{name}" for name in names_in(directory) if _TEMPORARY.fullmatch(name)]
+def temporaries(directory: str, age: int = 0) -> list[str]:
+    """Return what is on its way into place in a directory. While nobody writes, it is what an interrupted run left.
+
+    age
+        For how many seconds it must have been there, for where somebody may write. Defaults to any time.
+    """
+    found = [f"{directory}/{name}" for name in names_in(directory) if _TEMPORARY.fullmatch(name)]
+    return [path for path in found if _old(path, age)] if age else found
+
+
+def _old(path: str, age: int) -> bool:
+    try:
+        return os.lstat(path).st_mtime <= time.time() - age
+    except FileNotFoundError:
+        return False
 
 
 def make_directory(path: str, wanted: Directory) -> None:
