@@ -115,7 +115,8 @@ def test_the_journal_is_asked_where_there_is_one(shared, kernel_log):
     (line,) = kernel_log.lines(port)
     forged = line[line.index("spice-grant deny: ") :].replace("UID=1023 GID=1023", "UID=1022 GID=1022") + "\n"
     shared.client.run(["dd", "bs=4096", "conv=notrunc", f"of={KMSG}.away"], input=forged)
-    shared.client.run(["systemd-cat", "--identifier=kernel", "--priority=warning"], input=forged, user="mybro")
+    fields = f"MESSAGE={forged}SYSLOG_IDENTIFIER=kernel\nSYSLOG_FACILITY=0\nPRIORITY=4\n"
+    shared.client.run(["logger", "--journald"], input=fields, user="mybro")
     shared.client.run(["journalctl", "--sync"])
     assert shared.client.run(["journalctl", "--quiet", f"--grep=SPT={port} "]).stdout.count("UID=1022") == 2
     found = denials(shared, since=start)
