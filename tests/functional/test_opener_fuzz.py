@@ -167,14 +167,21 @@ def test_whatever_it_is_called_with(looked_at, site):
                 calls.stdin.write(json.dumps(call) + "\n")
                 calls.stdin.flush()
                 ended = json.loads(calls.stdout.readline())
-                wrong = judged(call, ended)
+                # Before it starts anything sudo, with any program, may wait for ever for a terminal that went.
+                lost = "hangs" in ended and call["keys"] is not None and not running(client)
+                wrong = "" if lost else judged(call, ended)
                 assert not wrong, f"{wrong}: seed {seed}, call {number}: {json.dumps([call, ended])}"
-                codes[ended["code"]] = codes.get(ended["code"], 0) + 1
+                codes[ended.get("code")] = codes.get(ended.get("code"), 0) + 1
             calls.kill_tree()
         assert difference(before, held(looked_at)) == {}, seed
-    print(f"seed {seed}: {dict(sorted(codes.items()))}")
+    print(f"seed {seed}: {codes}")
     assert not client.path(RAN).exists(), seed
-    assert OPENER not in client.run(["ps", "-eo", "args"]).stdout
+    assert not running(client)
+
+
+def running(client):
+    """Openers and sandboxes that there are."""
+    return {"open", "bwrap"} & set(client.run(["ps", "-eo", "comm"]).stdout.split())
 
 
 def held(office):
