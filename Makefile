@@ -59,6 +59,7 @@ format: setup ## rewrite the code in the project's style
 
 bench: setup ## measure
 	@PYTHONPATH=_utils $(PY) tools/bench.py $(ARGS)
+	@PYTHONPATH=_utils $(PY) tools/bench_viewer.py
 
 bench-fleet: setup ## measure a master: runs through it, and the rendering of pillar
 	@PYTHONPATH=_utils $(PY) tools/bench_fleet.py $(ARGS)

@@ -6,20 +6,21 @@ pure: no clock, no input or output.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 __version__ = "0.1.0"
 
 
 def _signature() -> tuple[tuple[str, int, int], ...]:
     found = []
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            continue
-        found.append((str(path), status.st_mtime_ns, status.st_size))
-    return tuple(found)
+    for top, _, names in os.walk(os.path.dirname(__file__)):
+        for path in (os.path.join(top, name) for name in names if name.endswith(".py")):
+            try:
+                status = os.stat(path)
+            except FileNotFoundError:
+                continue
+            found.append((path, status.st_mtime_ns, status.st_size))
+    return tuple(sorted(found))
 
 
 _LOADED = _signature()

@@ -32,7 +32,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/python3 -I {PROGRAM}
+ExecStart=/usr/bin/python3 -IS {PROGRAM}
 KillMode=process
 TimeoutStartSec=300
 RuntimeDirectory=spice-grant

@@ -6,8 +6,18 @@ import io
 import zipfile
 from collections.abc import Mapping
 
-_START = b"#!/usr/bin/python3 -I\n"
-_MAIN = "import sys\n\nfrom spicegrants.host import {module}\n\nsys.exit({module}.main())\n"
+_START = b"#!/usr/bin/python3 -IS\n"
+# Who interrupts it while it starts ends it, without a word.
+_MAIN = """\
+import signal
+import sys
+
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+from spicegrants.host import {module}  # noqa: E402
+
+sys.exit({module}.main())
+"""
 
 
 def archive(sources: Mapping[str, bytes], module: str) -> bytes:

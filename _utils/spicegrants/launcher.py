@@ -1,4 +1,4 @@
-#!/usr/bin/python3 -I
+#!/usr/bin/python3 -IS
 """Lists the SPICE consoles that were granted to you, and opens one.
 
 usage: rviewer [--list] [NAME]

@@ -105,11 +105,27 @@ def load(content: bytes | None, known: Policy | None = None) -> Stored:
     return _last[content]
 
 
-def _read(content: bytes, known: Policy | None) -> Stored:
+def load_one(content: bytes | None, user: str, vm: str) -> Stored:
+    """Read of the file what is about one user and the console of one vm: others' accesses are left out, and all grants.
+
+    They are most of it, and a user waits. Raises as :func:`load` does.
+    """
+    return Stored() if content is None else _read(content, None, (user, vm))
+
+
+def _narrowed(document: Mapping[str, Any], user: str, vm: str) -> dict[str, Any]:
+    accesses = [values for values in document["accesses"] if (values[0], values[2]) == (user, vm)]
+    policy = {**document["policy"], "grants": {}} if document["policy"] else None
+    return {**document, "policy": policy, "accesses": accesses, "draining": []}
+
+
+def _read(content: bytes, known: Policy | None, only: tuple[str, str] | None = None) -> Stored:
     try:
         document = json.loads(content)
         if document["format"] != _FORMAT:
             raise LiveStateUnreadable(f"{PATH} has format {document['format']!r}, this version reads {_FORMAT}")
+        if only is not None:
+            document = _narrowed(document, *only)
         return Stored(
             _policy(document["policy"], known) if document["policy"] else None,
             {name: tuple(found) for name, found in document["addresses"].items()},
@@ -127,7 +143,7 @@ def _read(content: bytes, known: Policy | None) -> Stored:
         )
     except LiveStateUnreadable:
         raise
-    except (SpiceGrantError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (SpiceGrantError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise LiveStateUnreadable(f"{PATH} is damaged ({error}); remove it, and the next run writes it anew") from error
 
 

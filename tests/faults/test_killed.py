@@ -53,6 +53,24 @@ def test_a_first_run_and_a_removal(office, driver):
     assert guarded == sorted(guarded) and set(guarded) == {False, True}
 
 
+def test_a_run_that_is_killed_while_it_notes_how_it_ended(office, driver):
+    """What it leaves in /run goes with a later run: only once nobody can be writing it."""
+    driver.done("apply", ONE)
+    driver.done("remove")
+    steps = driver.call("apply", ONE)["steps"]
+    (number,) = [number for number, step in enumerate(steps, 1) if step.startswith("rename /run/spice-grant/")]
+    driver.done("remove")
+    assert killed(driver, "apply", ONE, number)
+    (left,) = office.client.run(["find", "/run/spice-grant", "-name", ".spice-grant.*"]).stdout.split()
+    driver.done("apply", ONE)
+    assert office.client.path(left).exists()
+    office.client.run(["touch", "--date=2 minutes ago", left])
+    assert left in json.dumps(driver.done("plan", ONE)["changes"])
+    driver.done("apply", ONE)
+    assert not office.client.path(left).exists()
+    assert driver.done("plan", ONE)["changes"] == {}
+
+
 def test_a_removal_instead_of_the_next_run(office, driver):
     """What a killed first run leaves half-way, a plan names, and a removal takes away as well."""
     driver.done("apply", ONE)

@@ -1,23 +1,25 @@
 """What the users of a client do: try all consoles, hold one open, try one again and again."""
 
 import itertools
-import json
 import sys
 import time
+
+from everybody import answers
 
 HOST = "kvm.office.example"
 AUTHORITY = "/etc/pki/spice/ca-cert.pem"
 CONSOLES = {"books": 20002, "web": 20004, "analysis": 20006}
 GROUP = "spicegrp"
 
-# Opens consoles over TLS, as each of some users and groups: root becomes them one after the other.
+# Opens consoles over TLS, one after the other.
 _TRY = """
-import json, os, socket, ssl, sys
+import socket, ssl
 
-everybody, ports, host, authority = json.loads(sys.argv[1])
-context = ssl.create_default_context(cafile=authority)
+def answer(host, ports, authority):
+    context = ssl.create_default_context(cafile=authority)
+    return [word(host, port, context) for port in ports]
 
-def word(port):
+def word(host, port, context):
     try:
         with socket.create_connection((host, port), 10) as sock, context.wrap_socket(sock, server_hostname=host):
             return "open"
@@ -25,22 +27,6 @@ def word(port):
         return "refused"
     except OSError as error:
         return str(error)
-
-answers = []
-for uid, gid in everybody:
-    reading, writing = os.pipe()
-    if os.fork() == 0:
-        os.setgroups([gid])
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-        with open(writing, "w") as stream:
-            json.dump([word(port) for port in ports], stream)
-        os._exit(0)
-    os.close(writing)
-    with open(reading) as stream:
-        answers.append(json.load(stream))
-    os.wait()
-print(json.dumps(answers))
 """
 # Holds a connection over TLS open without a word, and says when and why it ended.
 _HOLD = """
@@ -77,12 +63,7 @@ while True:
 def attempts(machine, users, vms):
     """Try consoles as users; by user, group (``None`` is his own) and vm: ``open``, ``refused`` or an error."""
     asked = [(user, group) for user in users for group in (None, GROUP)]
-    ids = []
-    for user, group in asked:
-        account = machine.account(user)
-        ids.append([account["uid"], account["gid"] if group is None else machine.group_id(group)])
-    told = json.dumps([ids, [CONSOLES[vm] for vm in vms], HOST, AUTHORITY])
-    rows = json.loads(machine.run([sys.executable, "-I", "-S", "-c", _TRY, told]).stdout)
+    rows = answers(machine, asked, _TRY, HOST, [CONSOLES[vm] for vm in vms], AUTHORITY)
     return {(*who, vm): word for who, row in zip(asked, rows) for vm, word in zip(vms, row)}
 
 

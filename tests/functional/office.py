@@ -8,9 +8,9 @@ import os
 import pathlib
 import re
 import stat
-import sys
 
 import yaml
+from everybody import answers, answers_of
 
 from functional.mechanisms import MECHANISMS
 from scene import Listener, Machine, Minion, connect
@@ -43,9 +43,9 @@ LARGE = 65536
 # remote-viewer's own words when it starts without a desktop.
 STARTED = "cannot open display"
 
-# Connects to places, as each of some users and groups; started by root, it becomes them one after the other.
+# Connects to places, one after the other.
 _CONNECT = """
-import errno, json, os, socket, sys, time
+import errno, os, socket, time
 
 def connect(address, port, source):
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as sock:
@@ -62,23 +62,13 @@ def connect(address, port, source):
             return "refused" if took < 1 else "refused late"
         return errno.errorcode.get(code, str(code))
 
-everybody, places = json.loads(sys.argv[1])
-answers = []
-for uid, gid in everybody:
-    reading, writing = os.pipe()
-    if os.fork() == 0:
-        os.setgroups([gid])
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-        with open(writing, "w") as stream:
-            json.dump([connect(*place) for place in places], stream)
-        os._exit(0)
-    os.close(writing)
-    with open(reading) as stream:
-        answers.append(json.load(stream))
-    os.wait()
-print(json.dumps(answers))
+def answer(places):
+    return [connect(*place) for place in places]
 """
+
+
+def _described(places):
+    return [[*place, None][:3] for place in places]
 
 
 def article(addresses=None):
@@ -180,16 +170,11 @@ class Office:
         return found
 
     def _attempts(self, everybody, places):
-        ids = []
-        for user, group in everybody:
-            account = self.client.account(user)
-            ids.append([account["uid"], account["gid"] if group is None else self.client.group_id(group)])
-        return self.attempts(ids, places)
+        return answers(self.client, everybody, _CONNECT, _described(places))
 
     def attempts(self, ids, places):
         """Connect as pairs of UID and GID, whether there are such accounts or not; return their words, in order."""
-        asked = json.dumps([ids, [[*place, None][:3] for place in places]])
-        return json.loads(self.client.run([sys.executable, "-I", "-S", "-c", _CONNECT, asked]).stdout)
+        return answers_of(self.client, ids, _CONNECT, _described(places))
 
     def sudo(self, user, *arguments, password=True, env=None, cwd="/"):
         """Run sudo as the user, who types his password (or the one given, or none); return the finished process."""

@@ -4,6 +4,7 @@ import datetime
 import secrets
 import sys
 import time
+from subprocess import DEVNULL
 
 import pytest
 from unit.build import changed
@@ -25,6 +26,7 @@ PILLAR = changed(
     spice__vms__leaptest__tls_port=OTHER,
 )
 KMSG = "/dev/kmsg"
+JOURNALD, JOURNAL = "/lib/systemd/systemd-journald", "/run/systemd/journal"
 
 
 def prepare(office):
@@ -124,6 +126,47 @@ def test_what_a_program_writes_into_the_kernels_log_is_none(shared, kernel_log):
     shared.client.run(["dd", "bs=4096", "conv=notrunc", f"of={KMSG}"], input=f"{forged}\n")
     assert len(kernel_log.lines(port)) == 2
     assert [entry["user"] for entry in denials(shared, since=start)] == ["nogrant"]
+
+
+@pytest.fixture
+def journal(shared):
+    """The real journald, which reads the kernel's log; and nothing else can, once it does."""
+    client = shared.client
+    client.run(["mount", "-t", "cgroup2", "none", "/sys/fs/cgroup"])
+    client.run(["mkdir", "--parents", JOURNAL])
+    # Its own troubles are not for the log of the machine that the tests run on.
+    process = client.popen([JOURNALD], env={"SYSTEMD_LOG_TARGET": "console"}, stdout=DEVNULL, stderr=DEVNULL)
+    deadline = time.monotonic() + 30
+    while client.run(["journalctl", "--sync"], check=False).returncode:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    client.run(["mv", KMSG, f"{KMSG}.away"])
+    yield
+    process.kill_tree()
+    client.run(["mv", f"{KMSG}.away", KMSG])
+    client.run(["rm", "-rf", JOURNAL, "/run/log/journal"])
+    client.run(["umount", "/sys/fs/cgroup"])
+
+
+@pytest.mark.usefixtures("journal")
+def test_the_journal_is_asked_where_there_is_one(shared, kernel_log):
+    """What the kernel said, and nothing that a program did: neither by the kernel's log nor in its name."""
+    shared.applied()
+    start = now()
+    (port,) = kernel_log.ports(1)
+    shared.connect("nogrant", None, [(ADDRESS, GRANTED, port)])
+    shared.connect("myself", None, [(ADDRESS6, OTHER)])
+    (line,) = kernel_log.lines(port)
+    forged = line[line.index("spice-grant deny: ") :].replace("UID=1023 GID=1023", "UID=1022 GID=1022") + "\n"
+    shared.client.run(["dd", "bs=4096", "conv=notrunc", f"of={KMSG}.away"], input=forged)
+    fields = f"MESSAGE={forged}SYSLOG_IDENTIFIER=kernel\nSYSLOG_FACILITY=0\nPRIORITY=4\n"
+    shared.client.run(["logger", "--journald"], input=fields, user="mybro")
+    shared.client.run(["journalctl", "--sync"])
+    assert shared.client.run(["journalctl", "--quiet", f"--grep=SPT={port} "]).stdout.count("UID=1022") == 2
+    found = denials(shared, since=start)
+    told = sorted((entry["user"], entry["address"], entry["port"]) for entry in found)
+    assert told == [("myself", ADDRESS6, OTHER), ("nogrant", ADDRESS, GRANTED)]
+    assert all(start <= entry["at"] for entry in found)
 
 
 def test_an_unreadable_log_is_an_error(shared):

@@ -100,6 +100,8 @@ signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM, signal.SIGUSR1, sign
 resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 resource.setrlimit(resource.RLIMIT_NOFILE, (512, 1024))
 os.umask(0)
+for timer in (signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+    signal.setitimer(timer, 0.01, 0.01)
 evil = os.open("/home/mybro/evil.so", os.O_RDONLY)
 for number in (1, 2, 3, 5, 200) if "standard" in sys.argv[1] else (3, 5, 200):
     os.dup2(evil, number)
@@ -111,7 +113,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 @pytest.mark.parametrize("how", ["more", "standard", "closed"])
 def test_what_a_process_of_the_user_was_like_does_not_matter(desk, looked_at, how):
-    """Signals ignored and blocked, limits, umask, a directory that is gone, descriptors open, odd or closed."""
+    """Signals ignored and blocked, timers, limits, umask, a directory that is gone, descriptors open, odd or closed."""
     looked_at.client.write("/home/mybro/evil.so", "x", mode=0o666, owner="mybro")
     wrapper = ["/usr/bin/python3", "-IS", "-c", _ODD, how]
     done, seen = desk.open("mybro", "leaptest", wrapper=wrapper, password=None)
@@ -122,6 +124,26 @@ def test_what_a_process_of_the_user_was_like_does_not_matter(desk, looked_at, ho
     assert seen["core"] in ([1, 1], [0, 0])
     # Python itself ignores SIGPIPE and SIGXFSZ.
     assert set(seen["ignored"]) <= {13, 25}
+
+
+_NOBODY_READS = """
+import os, resource, sys, tempfile
+reading, writing = os.pipe()
+if sys.argv[1] == "full":
+    writing = tempfile.TemporaryFile().fileno()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+os.dup2(writing, 2)
+os.closerange(3, 100)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@pytest.mark.usefixtures("anything")
+@pytest.mark.parametrize("where", ["gone", "full"])
+def test_what_it_says_may_reach_nobody(desk, where):
+    """The code is the same then."""
+    wrapper = ["/usr/bin/python3", "-IS", "-c", _NOBODY_READS, where]
+    assert desk.open("myself", "leaptest", wrapper=wrapper, password=None)[0].returncode == REFUSED
 
 
 # Whom it serves

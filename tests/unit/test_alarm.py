@@ -1,6 +1,7 @@
 """The clock's program and units: what is installed, that it is always the same, and that it runs without Salt."""
 
 import io
+import signal
 import subprocess
 import sys
 import zipfile
@@ -34,6 +35,15 @@ def test_the_exit_code_is_that_of_the_clock(tmp_path):
     path = tmp_path / "clock"
     path.write_bytes(application.archive({**SOURCES, "spicegrants/host/__init__.py": b""}, "clock"))
     assert subprocess.run([sys.executable, "-I", path], check=False).returncode == 3
+
+
+def test_who_interrupts_it_while_it_starts_ends_it_without_a_word(tmp_path):
+    path = tmp_path / "clock"
+    interrupted = b"import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    sources = {**SOURCES, "spicegrants/host/__init__.py": b"", "spicegrants/host/clock.py": interrupted}
+    path.write_bytes(application.archive(sources, "clock"))
+    done = subprocess.run([sys.executable, "-I", path], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
 def test_this_package_is_what_it_is_made_of():

@@ -244,7 +244,7 @@ def test_it_needs_the_systems_python_only():
     """It is installed as it is, and started by users with ``-I``."""
     with open(launcher.__file__, encoding="utf-8") as stream:
         source = stream.read()
-    assert source.startswith("#!/usr/bin/python3 -I\n")
+    assert source.startswith("#!/usr/bin/python3 -IS\n")
     imported = {
         alias.name if isinstance(node, ast.Import) else node.module
         for node in ast.walk(ast.parse(source))

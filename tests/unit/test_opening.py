@@ -11,7 +11,7 @@ from spicegrants.access import Access, Term
 from spicegrants.compile import compile_policy
 from spicegrants.decide import decide
 from spicegrants.inventory import Account
-from spicegrants.store import Stored, dump, load
+from spicegrants.store import Stored, dump, load, load_one
 from spicegrants.temporary import ALL, NOTHING, USER, VM, Lock, Temporary
 from spicegrants.times import DAY as A_DAY
 from unit.build import GID, inventory, policy
@@ -91,6 +91,20 @@ def test_not_where_viewers_are_not_confined():
 
 def test_not_with_the_viewers_group_as_the_users_own():
     assert "primary group" in refusal(stored(), MYSELF._replace(gid=GID))
+
+
+@pytest.mark.parametrize(
+    "held", [NOTHING, *(Temporary((), (lock,)) for lock in (Lock(USER, "myself"), Lock(VM, "debianx")))]
+)
+@pytest.mark.parametrize("account", [MYSELF, MYSELF._replace(uid=1999), GUEST])
+@pytest.mark.parametrize("vm", ["debianx", "leaptest", "nosuch"])
+def test_what_is_read_for_one_console_decides_as_all_of_it(held, account, vm):
+    """Of others' accesses, which the opener leaves out, nothing depends."""
+    whole = replace(stored(MONDAY, TODAY, **CHANGES), temporary=held)
+    one = load_one(dump(whole), account.name, vm)
+    assert {access.user for access in one.accesses} <= {account.name} and not one.policy.grants
+    for moment in (MONDAY - 1, MONDAY, MONDAY + 4 * 3600):
+        assert refusal(one, account, vm, moment) == refusal(whole, account, vm, moment)
 
 
 @given(

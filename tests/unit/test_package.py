@@ -14,7 +14,8 @@ import spicegrants
 from spicegrants import _entry
 
 HERE = pathlib.Path(spicegrants.__file__).parent
-PURE = sorted(path for path in HERE.glob("*.py") if path.name != "launcher.py")
+# Not the launcher, a program by itself, nor what looks whether the package's own files changed.
+PURE = sorted(path for path in HERE.glob("*.py") if path.name not in ("launcher.py", "__init__.py"))
 
 
 def imported(path):

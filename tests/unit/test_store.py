@@ -87,6 +87,8 @@ def test_every_cut_is_noticed():
 def test_something_else_is_no_store(content):
     with pytest.raises(LiveStateUnreadable):
         store.load(content)
+    with pytest.raises(LiveStateUnreadable):
+        store.load_one(content, "myself", "debianx")
 
 
 @pytest.mark.parametrize("key", ["format", "policy", "addresses", "accesses", "group", "originals"])
@@ -95,6 +97,8 @@ def test_a_missing_part(key):
     del document[key]
     with pytest.raises(LiveStateUnreadable):
         store.load(json.dumps(document).encode())
+    with pytest.raises(LiveStateUnreadable):
+        store.load_one(json.dumps(document).encode(), "myself", "debianx")
 
 
 def test_file_of_before_groups_were_left():

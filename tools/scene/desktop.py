@@ -13,7 +13,10 @@ LOCK = "/tmp/.X{}-lock"  # noqa: S108
 
 
 class Desktop:
-    """Xvfb for one user, with a cookie that only the user can read; ``env`` is what the user's programs need."""
+    """Xvfb for one user, with a cookie that only the user can read; ``env`` is what the user's programs need.
+
+    Its picture lies in a file of the machine, ``frame``, for whoever watches it closely.
+    """
 
     def __init__(self, machine, user, *, size="1024x768", display=0):
         self.machine, self.user = machine, user
@@ -27,7 +30,10 @@ class Desktop:
         machine.run(["xauth", "-q", "-f", self.cookie, "source", "-"], user=user, input=add)
         machine.run(["chmod", "0600", self.cookie])
         command = ["Xvfb", self.env["DISPLAY"], "-screen", "0", f"{size}x24", "-auth", self.cookie]
-        command += ["-nolisten", "tcp", "-noreset", "-displayfd", "1"]
+        frames = f"/tmp/.frames-{display}"  # noqa: S108 - in the machine
+        machine.run(["install", "-d", "-m", "0700", "-o", user, frames])
+        self.frame = f"{frames}/Xvfb_screen0"
+        command += ["-nolisten", "tcp", "-noreset", "-displayfd", "1", "-fbdir", frames]
         self._process = machine.popen(command, user=user, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         said = self._process.stdout.readline()
         if not said.strip().isdigit():

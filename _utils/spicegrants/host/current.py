@@ -18,6 +18,9 @@ from spicegrants.plan import Change
 _WRITTEN = (store.PATH, sudoers.PATH, viewer.LAUNCHER, viewer.DESKTOP, calls.OPENER)
 _WRITTEN += (*boot.PATHS, *arrivals.PATHS, *routeboot.PATHS, *alarm.PATHS)
 _SHARED = {parent for path in _WRITTEN for parent in (os.path.dirname(path), os.path.dirname(os.path.dirname(path)))}
+# Where notes lie that are gone with the next boot. They are also written without the lock, each within a moment.
+PASSING = "/run/spice-grant"
+_UNFINISHED_FOR = 60
 
 NOTHING = "no policy has been applied on this minion yet: run state.apply spice"
 
@@ -65,7 +68,8 @@ def sweep() -> None:
 
 
 def _temporaries() -> list[str]:
-    return [path for directory in sorted(_SHARED) for path in disk.temporaries(directory)]
+    found = [path for directory in sorted(_SHARED) for path in disk.temporaries(directory)]
+    return found + disk.temporaries(PASSING, _UNFINISHED_FOR)
 
 
 def exists() -> bool:

@@ -6,11 +6,10 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import stat
 import struct
+import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from spicegrants.errors import SystemFault
 from spicegrants.files import Directory, Entry, File, Link, Other
@@ -93,9 +92,21 @@ def names_in(directory: str) -> list[str]:
         raise SystemFault(f"{directory} cannot be read: {error}") from error
 
 
-def temporaries(directory: str) -> list[str]:
-    """Return what is on its way into place in a directory. While nobody writes, it is what an interrupted run left."""
-    return [f"{directory}/{name}" for name in names_in(directory) if _TEMPORARY.fullmatch(name)]
+def temporaries(directory: str, age: int = 0) -> list[str]:
+    """Return what is on its way into place in a directory. While nobody writes, it is what an interrupted run left.
+
+    age
+        For how many seconds it must have been there, for where somebody may write. Defaults to any time.
+    """
+    found = [f"{directory}/{name}" for name in names_in(directory) if _TEMPORARY.fullmatch(name)]
+    return [path for path in found if _old(path, age)] if age else found
+
+
+def _old(path: str, age: int) -> bool:
+    try:
+        return os.lstat(path).st_mtime <= time.time() - age
+    except FileNotFoundError:
+        return False
 
 
 def make_directory(path: str, wanted: Directory) -> None:
@@ -146,7 +157,7 @@ def write(path: str, wanted: File | Link) -> None:
 @contextlib.contextmanager
 def _put(path: str) -> Iterator[str]:
     """Yield a temporary path beside another: what is made there takes the other's place, or goes if that fails."""
-    temporary = f"{os.path.dirname(path)}/.spice-grant.{secrets.token_hex(6)}"
+    temporary = f"{os.path.dirname(path)}/.spice-grant.{os.urandom(6).hex()}"
     try:
         yield temporary
         os.rename(temporary, path)
@@ -198,6 +209,7 @@ def prune(path: str) -> None:
 
 def make_parents(path: str) -> None:
     """Make the missing parents of a path, root's and readable by all."""
-    for parent in reversed(Path(path).parents):
-        if not parent.exists():
-            make_directory(str(parent), Directory(0o755))
+    parent = os.path.dirname(path)
+    if not os.path.exists(parent):
+        make_parents(parent)
+        make_directory(parent, Directory(0o755))

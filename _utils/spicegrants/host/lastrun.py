@@ -13,7 +13,7 @@ from spicegrants.errors import LiveStateUnreadable, SpiceGrantError, SystemFault
 from spicegrants.files import Directory, File
 from spicegrants.host import current, disk
 
-PATH = "/run/spice-grant/last-run"
+PATH = f"{current.PASSING}/last-run"
 
 
 def read() -> standing.Run | None:

@@ -77,11 +77,15 @@ def _clean() -> None:
         # In a container root may lack the right to raise what somebody had limited.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(limit, values)
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
         with contextlib.suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Who reads what is said may be gone, or its file be full: that must not decide how this ends.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.umask(0o022)
     os.chdir("/")
@@ -92,13 +96,13 @@ def _asked(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Polic
     uid = environment.get("SUDO_UID", "")
     if not (uid.isascii() and uid.isdigit() and int(uid) > 0):
         raise SystemFault("it is not sudo that started this for a user")
-    stored = store.load(disk.read_text(store.PATH))
-    if stored.policy is None:
-        raise SystemFault(f"there is no {store.PATH}: run state.apply spice")
     try:
         entry = pwd.getpwuid(int(uid))
         if pwd.getpwnam(entry.pw_name).pw_uid != entry.pw_uid or environment.get("SUDO_USER") != entry.pw_name:
             raise SystemFault(f"UID {uid} and {entry.pw_name!r} are not the same account to all who were asked")
+        stored = store.load_one(disk.read_text(store.PATH), entry.pw_name, vm)
+        if stored.policy is None:
+            raise SystemFault(f"there is no {store.PATH}: run state.apply spice")
         gid = grp.getgrnam(stored.policy.viewer.group).gr_gid
     except (KeyError, OverflowError) as error:
         raise SystemFault(f"account or group is not known: {error}") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from typing import Any
 
@@ -18,10 +17,11 @@ TIMEOUT = 120
 
 def find(program: str) -> str:
     """Return the path of a program; raise :class:`~spicegrants.errors.CommandFailed` if there is none."""
-    path = shutil.which(program, path=SEARCH)
-    if path is None:
-        raise CommandFailed(f"{program} is not installed (looked in {SEARCH})")
-    return path
+    for directory in SEARCH.split(":"):
+        path = os.path.join(directory, program)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    raise CommandFailed(f"{program} is not installed (looked in {SEARCH})")
 
 
 def attempt(command: list[str], *, text: str | None = None, **options: Any) -> subprocess.CompletedProcess:
