@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Mapping
 
-from spicegrants import alarm, boot, viewer
+from spicegrants import alarm, boot, routeboot, viewer
 from spicegrants.store import Stored
 
 # What others may write as well: by directory the names that matter.
@@ -19,6 +19,7 @@ _SHARED = (
     viewer.LAUNCHER,
     viewer.DESKTOP,
     *boot.PATHS,
+    *routeboot.PATHS,
     *alarm.PATHS,
 )
 # Whatever changes in them matters.
