@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import struct
 
 from spicegrants import netlink, routing
@@ -14,7 +13,8 @@ _GONE = 17
 _PRIORITY, _RULE_PROTOCOL, _TABLE, _NAME = 6, 21, 15, 3
 _UP = 0x1
 _HEADERS = {**dict.fromkeys(_RULES, 12), **dict.fromkeys(_ROUTES, 12), **dict.fromkeys(_LINKS, 16)}
-_VERSION = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
+# AF_INET, AF_INET6
+_VERSION = {2: "IPv4", 10: "IPv6"}
 
 
 class Signs:

@@ -50,6 +50,11 @@ def read() -> Live:
     return Live(rules, routes, links)
 
 
+def held() -> Live | None:
+    """Return what the kernel holds; ``None`` where there is nothing to ask it by, and so nothing of ours."""
+    return read() if installed() else None
+
+
 def _lists(printed: str) -> list[Any]:
     """Read the lists that a batch prints one behind the other."""
     decoder, found, at = json.JSONDecoder(), [], 0
