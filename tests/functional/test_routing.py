@@ -157,7 +157,7 @@ def test_it_can_be_switched_off_and_goes_without_a_trace(shared):
     assert _traces(shared) == [] != before
     shared.applied(PILLAR)
     assert shared.client.run(["ip", "rule"]).stdout == before
-    assert shared.single("removed")["result"] is True
+    assert shared.single("removed", name="spice")["result"] is True
     assert _traces(shared) == []
     for path in ("/etc/systemd/system/spice-grant-routes.service", "/usr/local/lib/spice-grant"):
         assert not shared.client.path(path).exists(), path
