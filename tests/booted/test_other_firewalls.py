@@ -82,7 +82,7 @@ def test_iptables_by_hand(workstation, program):
 
 
 def test_nft_flush_by_hand(workstation):
-    """This one does take the guard away, and routes hold: nobody answers any more. The next run repairs, and says so."""
+    """This one does take the guard away, and routes hold: nobody answers. The next run repairs, and says so."""
     workstation.forget()
     workstation.booted.run(["nft", "flush", "ruleset"])
     time.sleep(2.5)
