@@ -19,7 +19,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 from spicegrants import calls, decide, moments, report, spoken, sudoers, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError
-from spicegrants.host import backends, current, powers, ruleset, sudo, trial
+from spicegrants.host import backends, current, powers, routes, ruleset, sudo, trial
 from spicegrants.reader import did_you_mean, shown
 
 # Salt makes one module of all files with the same name.
@@ -127,8 +127,9 @@ def explain(user, vm, at=None):
     Returns a dict with ``answer`` (``may open``, ``may not open``, ``blocked`` where a chain that is not ours drops
     what the guard lets through, or ``in doubt`` where the layers disagree or that cannot be told), ``state`` (what the
     policy says of that moment, and what changes next: ``closed; opens Tue 2026-11-24 08:00 Europe/Berlin``) and, for
-    ``policy``, ``firewall``, ``sudo`` and ``viewer``, an answer and why. Reads the stored policy and accounts; runs
-    ``nft list``, ``ip route get``, ``cvtsudoers``, ``sudo -l``, and ``iptables-save`` where nft shows less than all.
+    ``policy``, ``firewall``, ``routing``, ``sudo`` and ``viewer``, an answer and why. Reads the stored policy and
+    accounts; runs ``nft list``, ``ip rule show``, ``ip route get``, ``cvtsudoers``, ``sudo -l``, and ``iptables-save``
+    where nft shows less than all.
     Raises SaltInvocationError if the policy has no such vm.
 
     CLI Example:
@@ -142,6 +143,7 @@ def explain(user, vm, at=None):
     moment = _moment(wanted, at)
     try:
         rules = __salt__["spice_firewall.rules"](foreign=False)
+        on, _ = routes.chosen(wanted.policy, routes.held())
         known = user in wanted.inventory.users
         asked = {known and sudo.allows(user, rule.call) for rule in calls.calls(wanted, user, vm)}
         allowed = None if len(asked) > 1 else asked == {True}
@@ -152,6 +154,9 @@ def explain(user, vm, at=None):
     answers = {
         "policy": reasons.policy(wanted, user, vm, moment),
         "firewall": reasons.firewall(wanted, user, vm, rules, __salt__["spice_firewall.plan"](wanted), met, moment),
+        "routing": reasons.routing(
+            wanted, user, vm, __salt__["spice_routing.rules"]() if on else None, __salt__["spice_routing.plan"](wanted)
+        ),
         "sudo": reasons.sudo(wanted, user, vm, held, allowed, moment),
         "viewer": reasons.viewer(__salt__["spice_viewer.plan"](wanted)),
     }

@@ -84,7 +84,7 @@ def review(wanted=None):
     try:
         run.as_root()
         wanted = wanted or current.compiled()
-        hindered = routes.chosen(wanted.policy, _live())[1]
+        hindered = routes.chosen(wanted.policy, routes.held())[1]
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     insisted = wanted.policy.routing.enabled is True
@@ -180,7 +180,8 @@ def remove(test=False):
     try:
         run.as_root()
         stored = [path for path in routeboot.PATHS if disk.read(path) is not None]
-        planned = routeplan.plan(None, _live()) if routes.installed() else None
+        live = routes.held()
+        planned = None if live is None else routeplan.plan(None, live)
         if not test:
             for path in stored:
                 disk.remove(path)
@@ -195,13 +196,9 @@ def remove(test=False):
     return merge([removals, as_dict(planned.changes if planned else ())])
 
 
-def _live():
-    return routes.read() if routes.installed() else None
-
-
 def _kernel_plan(wanted):
     """Return whether the layer is on, and the plan for the kernel; ``None`` where nothing can be there, nor need be."""
-    live = _live()
+    live = routes.held()
     on, _ = routes.chosen(wanted.policy, live)
     return on, None if live is None else routeplan.plan(wanted if on else None, live)
 

@@ -115,6 +115,32 @@ def firewall(
     return {"answer": answer, "why": f"no element for {who} to {', '.join(missing)} port {port}"}
 
 
+def routing(wanted: Wanted, user: str, vm: str, rules: Iterable[dict[str, Any]] | None, drift: dict[str, Any]):
+    """Return the answer of routing, which knows neither group nor time.
+
+    rules
+        As ``spice_routing.rules`` returns them; ``None`` where the layer is off.
+    """
+    altered = drift.get("layers", {}).get("routing", [])
+    if altered:
+        return {"answer": "in doubt", "why": f"a run {'; '.join(altered)}"}
+    if rules is None:
+        return {"answer": "off", "why": "routing holds nobody on this machine"}
+    account, port = wanted.inventory.users.get(user), wanted.policy.vms[vm].tls_port
+    addresses = wanted.inventory.addresses.get(wanted.policy.vms[vm].server, ())
+    led = {
+        rule["address"]
+        for rule in rules
+        if account and rule["uid"] == account.uid and rule["ports"][0] <= port <= rule["ports"][1]
+    }
+    missing = [address for address in addresses if address not in led]
+    if account is None or not addresses or len(missing) == len(addresses):
+        return {"answer": "closed", "why": f"no rule leads {user} to port {port}"}
+    if missing:
+        return {"answer": "in doubt", "why": f"no rule leads {user} to {', '.join(missing)} port {port}"}
+    return {"answer": "open", "why": f"rule(s) lead UID {account.uid} to {', '.join(addresses)} port {port}"}
+
+
 def _within(ranges: Iterable[list[str]] | None, at: str) -> bool:
     # In one spelling, moments compare as text.
     return any(start <= at < end for start, end in ranges or ())
@@ -207,6 +233,10 @@ def viewer(drift: dict[str, Any]) -> dict[str, Any]:
 def summary(answers: dict[str, dict[str, Any]]) -> str:
     """Return ``may open``, ``may not open``, ``blocked`` by chains of others, or ``in doubt``: the layers disagree."""
     said = tuple(answers[layer]["answer"] for layer in ("policy", "firewall", "sudo", "viewer"))
+    routed = answers["routing"]["answer"]
+    # What leads there, but is not granted, or not now, is for the other layers to refuse.
+    if routed == "in doubt" or (routed == "closed" and said[0] == "granted"):
+        return "in doubt"
     return {
         ("granted", "open", "allowed", "only through sudo"): "may open",
         ("granted", "blocked", "allowed", "only through sudo"): "blocked",

@@ -48,14 +48,31 @@ def covered(workstation, device):
 
 def test_loop_gets_through_without_the_unit(workstation):
     """The trial itself: with the unit taken away, the same loop gets through. So it would be seen."""
-    workstation.booted.run(["systemctl", "mask", "--runtime", "spice-grant.service"])
-    workstation.booted.run(["systemctl", "disable", "spice-grant.service"])
+    units = ["spice-grant.service", "spice-grant-routes.service"]
+    workstation.booted.run(["systemctl", "mask", "--runtime", *units])
+    workstation.booted.run(["systemctl", "disable", *units])
     try:
         workstation.reboot()
         assert "through" in workstation.tried()
     finally:
         report = workstation.salt("state.apply", "spice", "--retcode-passthrough").stdout
     assert "creates /etc/systemd/system/sysinit.target.wants/spice-grant.service" in report
+
+
+def test_routes_are_there_after_a_boot_and_hold_without_the_firewall(workstation):
+    """With the unit of the firewall taken away not one attempt gets through, and there is nothing to repair."""
+    workstation.booted.run(["systemctl", "disable", "spice-grant.service"])
+    try:
+        workstation.reboot()
+        assert workstation.tried() <= {"None"}, "nobody answers"
+        assert workstation.booted.run(["systemctl", "is-active", "spice-grant-routes"]).stdout == "active\n"
+        assert "lookup 7462" in workstation.booted.run(["ip", "-6", "rule"]).stdout
+    finally:
+        report = workstation.salt("state.apply", "spice", "--retcode-passthrough").stdout
+    assert "routing:" not in report, "the boot has made it as it must be"
+    # An attempt that was under way gets no answer.
+    time.sleep(1.5)
+    assert refused(workstation)
 
 
 def test_nothing_gets_through_from_the_first_moment(workstation):

@@ -7,7 +7,7 @@ from functional.office import GROUP
 
 # Connects to all places at once, as each of some users and groups, and prints which were reached.
 _REACH = """
-import json, os, select, socket, sys
+import errno, json, os, select, socket, sys, time
 
 def begun(address, port, device, direct):
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
@@ -16,34 +16,39 @@ def begun(address, port, device, direct):
     if direct:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
     sock.setblocking(False)
-    sock.connect_ex((address, port))
-    return sock
+    return sock, sock.connect_ex((address, port))
 
-everybody, places, device, direct, patience = json.loads(sys.argv[1])
-found = []
+def reached(places, device, direct, patience):
+    waiting, found, poll = {}, [], select.poll()
+    for place in places:
+        sock, code = begun(*place, device, direct)
+        if code in (0, errno.EINPROGRESS):
+            waiting[sock.fileno()] = (place, sock)
+            poll.register(sock, select.POLLOUT)
+    end = time.monotonic() + patience
+    while waiting and (left := end - time.monotonic()) > 0:
+        for number, _ in poll.poll(left * 1000):
+            place, sock = waiting.pop(number)
+            poll.unregister(sock)
+            if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+                found.append(place)
+    return found
+
+everybody, *how = json.loads(sys.argv[1])
+answers = []
 for uid, gid in everybody:
     reading, writing = os.pipe()
+    answers.append(reading)
     if os.fork() == 0:
         os.setgroups([gid])
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
-        waiting = {}
-        poll = select.poll()
-        for place in places:
-            sock = begun(*place, device, direct)
-            waiting[sock.fileno()] = (place, sock)
-            poll.register(sock, select.POLLOUT)
-        reached = []
-        while waiting and (ready := poll.poll(patience * 1000)):
-            for number, _ in ready:
-                place, sock = waiting.pop(number)
-                poll.unregister(sock)
-                if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
-                    reached.append(place)
         with open(writing, "w") as stream:
-            json.dump(reached, stream)
+            json.dump(reached(*how), stream)
         os._exit(0)
     os.close(writing)
+found = []
+for reading in answers:
     with open(reading) as stream:
         found.append(json.load(stream))
     os.wait()
@@ -51,7 +56,7 @@ print(json.dumps(found))
 """
 
 
-def reached(machine, users, places, *, groups=(None,), device=None, direct=False, patience=1.0):
+def reached(machine, users, places, *, groups=(None,), device=None, direct=False, patience=1.5):
     """Who reaches what: tuples of user, group, address and port."""
     everybody = [(user, group) for user in users for group in groups]
     ids = []

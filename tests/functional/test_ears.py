@@ -56,7 +56,7 @@ def listening(office, **options):
 def test_nftables(granted):
     """Our table, by whom; nothing of other tables; files of ours."""
     ears = listening(granted)
-    assert ears.missed == ["files were not watched before", "rules were not watched before"]
+    assert ears.missed == [f"{what} were not watched before" for what in ("files", "rules", "routes")]
     granted.nft("add table inet site; add table ip filter")
     assert ears.ask("around") == {"changed": [], "who": [], "around": [], "hindrances": []}
     granted.nft("insert rule inet spice_grant output accept")
@@ -65,6 +65,25 @@ def test_nftables(granted):
     assert said["changed"] == ["/etc/sudoers.d/site", "table inet spice_grant"] and said["who"] == ["nft"]
     granted.nft("flush ruleset")
     assert ears.ask()["changed"] == ["table inet spice_grant", "table netdev spice_grant"]
+
+
+def test_routes(granted):
+    """Rules and routes of ours, not those of others; links that appear, or go up or down."""
+    ears = listening(granted)
+    granted.client.run(["ip", "rule", "add", "pref", "1000", "lookup", "main"])
+    granted.client.run(["ip", "route", "add", "10.1.0.0/16", "dev", "eth0"])
+    assert ears.ask()["changed"] == []
+    granted.client.run(["ip", "rule", "del", "pref", "165"])
+    granted.client.run(["ip", "-6", "rule", "add", "pref", "163", "lookup", "main"])
+    assert ears.ask()["changed"] == ["rules of routing (IPv4)", "rules of routing (IPv6)"]
+    granted.client.run(["ip", "route", "flush", "table", "7462"])
+    assert ears.ask()["changed"] == ["routes of table 7462"]
+    granted.client.run(["ip", "link", "add", "late0", "type", "veth", "peer", "name", "late1"])
+    assert ears.ask()["changed"] == ["device late1", "device late0"]
+    granted.client.run(["ip", "link", "set", "late0", "mtu", "1400"])
+    assert ears.ask()["changed"] == []
+    granted.client.run(["ip", "link", "set", "late0", "up"])
+    assert ears.ask()["changed"] == ["device late0"]
 
 
 @pytest.fixture(params=["iptables-nft", "iptables-legacy"])

@@ -28,7 +28,13 @@ def test_a_loan_opens_every_layer_and_lasts(shared, call):
     report = call("spice_grant.lend", "nogrant", "debianx", "1h30m", reason="year-end", nopasswd=True)
     assert report["errors"] == []
     assert report["event"] is False  # Nobody to send it to.
-    assert set(report["changes"]["grants"]["loan:nogrant:debianx"]) == {"policy", "firewall", "sudo", "viewer"}
+    assert set(report["changes"]["grants"]["loan:nogrant:debianx"]) == {
+        "policy",
+        "firewall",
+        "routing",
+        "sudo",
+        "viewer",
+    }
     assert "lends debianx to nogrant until " in sentences(report["changes"])
     assert shared.openings() == OPEN | {LENT}
     assert shared.opens("nogrant", FILES["debianx"], password=None)

@@ -284,4 +284,24 @@ def test_summary(policy, firewall_answer, sudo_answer, viewer):
         expected = "blocked"
     if said == ("not granted", "closed", "refused", "only through sudo"):
         expected = "may not open"
-    assert explain.summary({layer: {"answer": answer} for layer, answer in zip(ANSWERS, said)}) == expected
+    answers = {layer: {"answer": answer} for layer, answer in zip(ANSWERS, said)}
+    for routed in ("open", "closed", "off", "in doubt"):
+        # It lets through whom others refuse at this moment; where it hinders, it is no answer.
+        hinders = routed == "in doubt" or (routed == "closed" and policy == "granted")
+        found = explain.summary({**answers, "routing": {"answer": routed}})
+        assert found == ("in doubt" if hinders else expected)
+
+
+def test_routing():
+    compiled, rules = wanted(), [{"uid": 1021, "address": "192.168.2.2", "ports": [20001, 20002]}]
+    assert explain.routing(compiled, "myself", "debianx", rules, {}) == {
+        "answer": "open",
+        "why": "rule(s) lead UID 1021 to 192.168.2.2 port 20002",
+    }
+    for user, vm in (("myself", "leaptest"), ("mybro", "debianx"), ("stranger", "debianx")):
+        assert explain.routing(compiled, user, vm, rules, {})["answer"] == "closed"
+    two = wanted(addresses={"mysrv": ("192.168.2.2", "192.168.2.3")})
+    assert explain.routing(two, "myself", "debianx", rules, {})["why"].startswith("no rule leads myself to 192.168.2.3")
+    assert explain.routing(compiled, "myself", "debianx", None, {})["answer"] == "off"
+    altered = {"layers": {"routing": ["makes spice-dead"]}}
+    assert explain.routing(compiled, "myself", "debianx", rules, altered)["answer"] == "in doubt"

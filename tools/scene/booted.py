@@ -88,6 +88,10 @@ class Booted:
         self._process.wait(timeout)
         self._process = self._leader = None
         self.machine.run(["nft", "flush", "ruleset"])
+        for version in ("-4", "-6"):
+            self.machine.run(["ip", version, "rule", "flush"])
+            self.machine.run(["ip", version, "rule", "add", "pref", "32766", "lookup", "main"])
+        self.machine.run(["ip", "link", "delete", "spice-dead"], check=False)
         for program in ("iptables-legacy", "ip6tables-legacy"):
             for verb in ("-F", "-X"):
                 self.machine.run([program, verb])

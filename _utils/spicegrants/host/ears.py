@@ -1,13 +1,14 @@
-"""All that tells of changes: files, rules, and a slow look where the kernel tells nothing."""
+"""All that tells of changes: files, rules, routes, and a slow look where the kernel tells nothing."""
 
 from __future__ import annotations
 
 import contextlib
 
-from spicegrants import boot, store, watched
+from spicegrants import boot, routeboot, store, watched
 from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.host import backends, disk
 from spicegrants.host.inotify import Inotify
+from spicegrants.host.routechanges import RouteChanges
 from spicegrants.host.rulechanges import RuleChanges
 from spicegrants.host.xtables import Iptables
 from spicegrants.store import Stored
@@ -24,6 +25,7 @@ class Ears:
         self.hindrances: list[str] = []
         self._files: Inotify | None = None
         self._rules: RuleChanges | None = None
+        self._routes: RouteChanges | None = None
         self._tables: frozenset[tuple[str, str]] = frozenset()
         self._printed: str | None = None
         self._used: list[str] = []
@@ -50,6 +52,12 @@ class Ears:
                 missed.append("rules were not watched before")
         except SystemFault as error:
             self.hindrances.append(str(error))
+        try:
+            if self._routes is None and disk.read(routeboot.SCRIPT) is not None:
+                self._routes = RouteChanges()
+                missed.append("routes were not watched before")
+        except SystemFault as error:
+            self.hindrances.append(str(error))
         return missed
 
     def hear(self) -> tuple[list[str], list[Transaction]]:
@@ -66,6 +74,10 @@ class Ears:
             tables = {table for transaction in found for table in transaction.tables & self._tables}
             changed += [f"table {family} {name}" for family, name in sorted(tables)]
             changed += ["more rules changed than the kernel could tell"] if dropped else []
+        if self._routes is not None:
+            signs, dropped = self._routes.heard()
+            changed += signs
+            changed += ["more routes changed than the kernel could tell"] if dropped else []
         return changed, found
 
     def look_around(self) -> list[str]:
@@ -82,10 +94,10 @@ class Ears:
 
     def close(self) -> None:
         """Stop listening."""
-        for source in (self._files, self._rules):
+        for source in (self._files, self._rules, self._routes):
             if source is not None:
                 source.close()
-        self._files = self._rules = None
+        self._files = self._rules = self._routes = None
 
 
 def _stored() -> Stored:

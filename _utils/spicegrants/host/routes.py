@@ -50,6 +50,11 @@ def read() -> Live:
     return Live(rules, routes, links)
 
 
+def held() -> Live | None:
+    """Return what the kernel holds; ``None`` where there is nothing to ask it by, and so nothing of ours."""
+    return read() if installed() else None
+
+
 def _lists(printed: str) -> list[Any]:
     """Read the lists that a batch prints one behind the other."""
     decoder, found, at = json.JSONDecoder(), [], 0
@@ -113,10 +118,23 @@ def device(what: str) -> None:
         # No address of its own in IPv6; a kernel without that knows no such mode.
         run.attempt(["ip", "link", "set", "dev", DEVICE, "addrgenmode", "none"])
     run.run(["ip", "link", "set", "dev", DEVICE, "up"])
+    _allow_ipv6()
+
+
+def _allow_ipv6() -> None:
+    """Have our device take routes of IPv6, also where devices are made without; a container may not change that."""
     switch = f"{_IPV6}/{DEVICE}/disable_ipv6"
-    if os.path.exists(switch):
+    try:
+        with open(switch, encoding="ascii") as stream:
+            if stream.read().strip() == "0":
+                return
         with open(switch, "w", encoding="ascii") as stream:
             stream.write("0")
+    except FileNotFoundError:
+        # A kernel without IPv6.
+        return
+    except OSError as error:
+        raise CommandFailed(f"{DEVICE} cannot take routes of IPv6: {error}") from error
 
 
 def send(commands: Mapping[int, Iterable[str]]) -> None:
