@@ -1,0 +1,293 @@
+"""The workstation under attack, in three forms: bare, with the recipe's protection, with ours.
+
+Each has a server of its own with two real consoles. What of a console an attacker may have is its answer within TLS.
+"""
+
+import contextlib
+import copy
+import subprocess
+
+import yaml
+
+from scene import CommandError, Console, Desktop, Machine, Minion, connect, tls
+from scene.machine import CHECKOUT
+
+HOST = "mysrv.anraconc.de"
+ADDRESS, SECOND_ADDRESS, ADDRESS6 = "192.168.2.2", "192.168.2.3", "fd00:2::2"
+OWN_ADDRESS, OWN_ADDRESS6 = "192.168.2.22", "fd00:2::22"
+VIEWER, GROUP = "/usr/bin/remote-viewer", "spicegrp"
+USERS = {"myself": 1021, "mybro": 1022, "visitor": 1023}  # the last one has no grant
+PORTS = {"debianx": 20002, "leaptest": 20004}
+GRANTED = {"myself": "debianx", "mybro": "leaptest"}
+PYTHON = ["/usr/bin/python3", "-I", "-S", "-c"]
+PKI = "/etc/pki/spice"
+REFUSED = 7  # exit code of a program that could not connect, or was cut off
+
+# What users' own programs start with. REDQ is how a SPICE server's answer begins.
+PRELUDE = f"""
+import array, os, socket, ssl, struct, subprocess, sys, time
+
+def _end(kind, value, trace):
+    sys.__excepthook__(kind, value, trace)
+    sys.stdout.flush()
+    os._exit({REFUSED} if issubclass(kind, OSError) else 1)
+
+sys.excepthook = _end
+
+def secured(sock):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    sock.settimeout(10)
+    return context.wrap_socket(sock)
+
+def ask(secure):
+    secure.sendall(struct.pack("<4sIIIIBBIII", b"REDQ", 2, 2, 18, 0, 1, 0, 0, 0, 18))
+    return secure.recv(4).decode()
+
+def reach(address, port):
+    return ask(secured(socket.create_connection((address, int(port)), 2)))
+"""
+
+
+def uri(vm):
+    """Where a console is, as viewers are told."""
+    return f"spice://{HOST}?tls-port={PORTS[vm]}"
+
+
+class Client:
+    """A workstation without any protection, and its server.
+
+    ``machine`` and ``server`` are the two; ``consoles`` the server's, by vm.
+    """
+
+    form = "bare"
+
+    def __init__(self):
+        self.used = contextlib.ExitStack()
+        with contextlib.ExitStack() as stack:
+            self.machine = stack.enter_context(Machine("client"))
+            self.server = stack.enter_context(Machine("mysrv"))
+            addresses = [f"{ADDRESS}/24", f"{SECOND_ADDRESS}/24", f"{ADDRESS6}/64"]
+            connect(self.machine, self.server, [f"{OWN_ADDRESS}/24", f"{OWN_ADDRESS6}/64"], addresses)
+            tls.create(self.server.path(PKI), HOST)
+            self._prepare_server()
+            self.consoles = {
+                vm: stack.enter_context(Console(self.server, vm, port, PKI, wait=False)) for vm, port in PORTS.items()
+            }
+            self._prepare_users()
+            for console in self.consoles.values():
+                console.wait()
+            self._stack = stack.pop_all()
+
+    def _prepare_server(self):
+        # Fast open for whatever listens, with data before any cookie was handed out.
+        self.server.run(["sysctl", "-qw", f"net.ipv4.tcp_fastopen={0x1 | 0x2 | 0x200 | 0x400}"])
+
+    def _prepare_users(self):
+        machine, authority = self.machine, self.server.read(f"{PKI}/ca-cert.pem")
+        machine.write("/etc/hosts", machine.read("/etc/hosts") + f"{ADDRESS} {HOST}\n")
+        machine.write(f"{PKI}/ca-cert.pem", authority)
+        for user, uid in USERS.items():
+            machine.add_user(user, uid, user)
+            machine.write(f"/home/{user}/.spicec/spice_truststore.pem", authority)
+
+    def stop(self):
+        """End both."""
+        try:
+            self.used.close()
+        finally:
+            self._stack.close()
+
+    # What protects it
+
+    def protect(self):
+        """Have everything in force that this form has against attacks."""
+
+    def expose(self):
+        """Take it away again."""
+
+    def viewer(self, user, vm):
+        """The command by which a user opens a console that is his."""
+        return [VIEWER, "--", uri(vm)]
+
+    def serves(self):
+        """Whether granted users reach their consoles, by whatever way is theirs."""
+        return self.reach("myself", ADDRESS, PORTS["debianx"]) == "REDQ"
+
+    # What attackers do
+
+    def reach(self, user, address, port, *, group=None, machine=None):
+        """Ask a console for its answer by a program of a user's own; return the answer, nothing if there is none."""
+        return self.python("print(reach(*sys.argv[1:]))", address, port, user=user, group=group, machine=machine)
+
+    def python(self, text, *arguments, user=None, group=None, machine=None):
+        """Run a user's own Python program, on this machine or another, and return what it prints.
+
+        It finds :data:`PRELUDE` before it. Where an OSError ends it, it was refused; any other failure is an error.
+        """
+        machine = machine or self.machine
+        command = [*PYTHON, PRELUDE + text, *map(str, arguments)]
+        done = machine.run(command, user=user, group=group, check=False)
+        if done.returncode not in (0, REFUSED):
+            raise CommandError(machine.name, [*PYTHON, "...", *arguments], done.returncode, done.stdout, done.stderr)
+        return done.stdout.strip()
+
+    def start(self, text, *arguments, user=None, group=None, machine=None):
+        """Start such a program, which ends with the attack; return it once it has printed a line."""
+        command = [*PYTHON, PRELUDE + text, *map(str, arguments)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        process = (machine or self.machine).popen(command, user=user, group=group, text=True, **pipes)
+        self.used.callback(_end, process)
+        process.stdout.readline()
+        return process
+
+    def undo(self, *command, machine=None):
+        """Run a command as root when the attack is over."""
+        self.used.callback((machine or self.machine).run, list(command))
+
+    def desktop(self, user, display=0):
+        """A desktop of a user's, which ends with the attack."""
+        return self.used.enter_context(Desktop(self.machine, user, display=display))
+
+    def shows(self, desktop, vm):
+        """Whether a console is, or soon comes, on a desktop."""
+        return desktop.shows(self.consoles[vm].rgb, timeout=8)
+
+    def guest(self, name="guest"):
+        """A further machine, which ends with the attack."""
+        return self.used.enter_context(Machine(name))
+
+    def tidy(self):
+        """Take away what an attack left."""
+        self.used.close()
+
+
+def _end(process):
+    process.kill_tree()
+    process.stdin.close()
+    process.stdout.close()
+    process.wait()
+
+
+class Recipe(Client):
+    """A workstation as the article on which this extension rests protects it: IPv4 rules, sudoers, the viewer's mode.
+
+    What it does not print, as the chains' policies, is as Debian has it.
+    """
+
+    form = "recipe"
+    SUDOERS = "/etc/sudoers.d/recipe"
+
+    def protect(self):
+        """Rules, sudo, viewer."""
+        machine = self.machine
+        machine.run(["groupadd", "--force", "--system", GROUP])
+        machine.run(["chown", f"root:{GROUP}", VIEWER])
+        machine.run(["chmod", "0750", VIEWER])
+        machine.write(self.SUDOERS, self._sudoers(), mode=0o440)
+        machine.run(["iptables-restore"], input=self._rules())
+
+    def expose(self):
+        """Take the rules away."""
+        self.machine.run(["iptables", "-F"])
+
+    def viewer(self, user, vm):
+        """Through sudo, with the viewer's group."""
+        return ["sudo", "-n", "-u", user, "-g", GROUP, *super().viewer(user, vm)]
+
+    @staticmethod
+    def _sudoers():
+        lines = ["Defaults env_reset"]
+        for user, vm in GRANTED.items():
+            argument = uri(vm).replace(":", "\\:")
+            lines.append(f'Defaults:{user} env_keep += "DISPLAY"')
+            lines.append(f"{user} ALL=({user}:{GROUP}) NOPASSWD: {VIEWER} -- {argument}")
+        return "\n".join(lines) + "\n"
+
+    @staticmethod
+    def _rules():
+        known = "-m state --state ESTABLISHED,RELATED -j ACCEPT"
+        lines = [f"-A {chain} {known}" for chain in ("INPUT", "OUTPUT", "FORWARD")]
+        chains = ["Others"]
+        lines += ["-A INPUT -i lo -m state --state NEW -j ACCEPT", "-A OUTPUT -o lo -m state --state NEW -j ACCEPT"]
+        for user, vm in GRANTED.items():
+            place = f"-o eth0 -s {OWN_ADDRESS} -d {ADDRESS} -p tcp -m tcp --dport {PORTS[vm]}"
+            lines.append(f"-A {vm} {place} -m state --state NEW -j ACCEPT")
+            lines.append(f"-A OUTPUT -m owner --uid-owner {USERS[user]} -j {vm}")
+            chains.append(vm)
+        lines.append("-A OUTPUT -p tcp -m tcp --dport 20001:20010 -j Others")
+        lines.append('-A Others -j LOG --log-level info --log-prefix "RULE 6 -- DENY "')
+        lines.append("-A Others -j DROP")
+        heads = [f":{chain} ACCEPT" for chain in ("INPUT", "FORWARD", "OUTPUT")] + [f":{chain} -" for chain in chains]
+        return "\n".join(["*filter", *heads, *lines, "COMMIT"]) + "\n"
+
+
+class Ours(Client):
+    """A workstation with what this repository's pillar declares, except that sudo asks nobody for his password."""
+
+    form = "nftables"
+
+    def __init__(self):
+        super().__init__()
+        self.pillar = yaml.safe_load((CHECKOUT / "pillar" / "spice.sls").read_text(encoding="utf-8"))
+        for grant in self.pillar["spice"]["grants"].values():
+            grant["nopasswd"] = True
+        self.minion = self._stack.enter_context(Minion(self.machine, self.pillar))
+
+    def protect(self, **changes):
+        """Run ``state.apply spice``; ``changes`` are further parts of the pillar, for this attack."""
+        pillar = copy.deepcopy(self.pillar)
+        pillar["spice"].update(changes)
+        self.minion.set_pillar(pillar)
+        (state,) = self.minion.state().values()
+        assert state["result"] is True, state["comment"]
+
+    def expose(self):
+        """Remove everything."""
+        (state,) = self.minion.call("state.single", "spice_grant.removed", name="spice").values()
+        assert state["result"] is True, state["comment"]
+
+    def viewer(self, user, vm):
+        """By its launcher."""
+        return ["rviewer", vm]
+
+    def serves(self):
+        """By the viewer's group."""
+        return self.reach("myself", ADDRESS, PORTS["debianx"], group=GROUP) == "REDQ"
+
+
+class OursInIptables(Ours):
+    """The same on a workstation whose firewall is iptables."""
+
+    form = "iptables"
+
+    def __init__(self):
+        super().__init__()
+        self.pillar["spice"]["firewall"] = {"backend": "iptables"}
+
+
+FORMS = {kind.form: kind for kind in (Client, Recipe, Ours, OursInIptables)}
+
+
+class Clients:
+    """One client of each form, made when it is wanted, and made anew when an attack could not be undone."""
+
+    def __init__(self):
+        self._made = {}
+
+    @contextlib.contextmanager
+    def borrowed(self, form):
+        """A client that is as good as new."""
+        client = self._made.get(form) or FORMS[form]()
+        self._made[form] = client
+        try:
+            yield client
+            client.tidy()
+        except BaseException:
+            self._made.pop(form).stop()
+            raise
+
+    def stop(self):
+        """End all of them."""
+        for client in self._made.values():
+            client.stop()
