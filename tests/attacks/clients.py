@@ -5,12 +5,15 @@ Each has a server of its own with two real consoles. What of a console an attack
 
 import contextlib
 import copy
+import os
+import select
 import subprocess
+import time
 
 import yaml
 
 from scene import CommandError, Console, Desktop, Machine, Minion, connect, tls
-from scene.machine import CHECKOUT
+from scene.machine import CHECKOUT, CommandTimeout, program
 
 HOST = "mysrv.anraconc.de"
 ADDRESS, SECOND_ADDRESS, ADDRESS6 = "192.168.2.2", "192.168.2.3", "fd00:2::2"
@@ -25,7 +28,7 @@ REFUSED = 7  # exit code of a program that could not connect, or was cut off
 
 # What users' own programs start with. REDQ is how a SPICE server's answer begins.
 PRELUDE = f"""
-import array, os, socket, ssl, struct, subprocess, sys, time
+import errno, os, socket, ssl, struct, subprocess, sys, time
 
 def _end(kind, value, trace):
     sys.__excepthook__(kind, value, trace)
@@ -44,8 +47,34 @@ def ask(secure):
     secure.sendall(struct.pack("<4sIIIIBBIII", b"REDQ", 2, 2, 18, 0, 1, 0, 0, 0, 18))
     return secure.recv(4).decode()
 
+def connected(address, port):
+    return socket.create_connection((address, int(port)), 2)
+
 def reach(address, port):
-    return ask(secured(socket.create_connection((address, int(port)), 2)))
+    return ask(secured(connected(address, port)))
+"""
+# A forwarder: what connects to its port of this machine is connected to the place that it is told.
+RELAY = """
+import selectors
+with socket.create_server(("", int(sys.argv[1]))) as listener:
+    print("listening", flush=True)
+    while True:
+        near = listener.accept()[0]
+        try:
+            far = connected(*sys.argv[2:])
+        except OSError:
+            near.close()
+            continue
+        ready, open_ = selectors.DefaultSelector(), True
+        for here, there in ((near, far), (far, near)):
+            ready.register(here, selectors.EVENT_READ, there)
+        while open_:
+            for key, _ in ready.select():
+                data = key.fileobj.recv(65536)
+                key.data.sendall(data)
+                open_ = open_ and bool(data)
+        near.close()
+        far.close()
 """
 
 
@@ -61,6 +90,7 @@ class Client:
     """
 
     form = "bare"
+    device = "eth0"  # by which it reaches the server
 
     def __init__(self):
         self.used = contextlib.ExitStack()
@@ -120,30 +150,42 @@ class Client:
         """Ask a console for its answer by a program of a user's own; return the answer, nothing if there is none."""
         return self.python("print(reach(*sys.argv[1:]))", address, port, user=user, group=group, machine=machine)
 
-    def python(self, text, *arguments, user=None, group=None, machine=None):
+    def python(self, text, *arguments, user=None, group=None, machine=None, by=()):
         """Run a user's own Python program, on this machine or another, and return what it prints.
 
-        It finds :data:`PRELUDE` before it. Where an OSError ends it, it was refused; any other failure is an error.
+        It finds :data:`PRELUDE` before it; ``by`` is a command that starts it. Where an OSError ends it, it was
+        refused; any other failure is an error.
         """
         machine = machine or self.machine
-        command = [*PYTHON, PRELUDE + text, *map(str, arguments)]
+        command = [*by, *PYTHON, PRELUDE + text, *map(str, arguments)]
         done = machine.run(command, user=user, group=group, check=False)
         if done.returncode not in (0, REFUSED):
             raise CommandError(machine.name, [*PYTHON, "...", *arguments], done.returncode, done.stdout, done.stderr)
         return done.stdout.strip()
 
-    def start(self, text, *arguments, user=None, group=None, machine=None):
-        """Start such a program, which ends with the attack; return it once it has printed a line."""
-        command = [*PYTHON, PRELUDE + text, *map(str, arguments)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        process = (machine or self.machine).popen(command, user=user, group=group, text=True, **pipes)
-        self.used.callback(_end, process)
-        process.stdout.readline()
-        return process
+    def start(self, text, *arguments, by=(), **who):
+        """Start such a program, which ends with the attack; return it once it has said something."""
+        return self.started([*by, *PYTHON, PRELUDE + text, *map(str, arguments)], **who)
 
-    def undo(self, *command, machine=None):
-        """Run a command as root when the attack is over."""
-        self.used.callback((machine or self.machine).run, list(command))
+    def started(self, command, *, user=None, group=None, machine=None):
+        """Start a command, which ends with the attack; return it once it has said something."""
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        process = (machine or self.machine).popen(command, user=user, group=group, **pipes)
+        self.used.callback(process.kill_tree)
+        return self.used.enter_context(contextlib.closing(Program(process)))
+
+    def root(self, *command, undo=None, input=None):
+        """Run a command as root, and another one when the attack is over; return what it prints."""
+        done = self.machine.run(command, input=input)
+        if undo is not None:
+            self.used.callback(self.machine.run, undo)
+        return done.stdout
+
+    def nft(self, table, text):
+        """Load a table of the site's own, until the attack is over."""
+        self.root(
+            "nft", "-f", "-", input=f"table {table} {{\n{text}\n}}\n", undo=["nft", "delete", "table", *table.split()]
+        )
 
     def desktop(self, user, display=0):
         """A desktop of a user's, which ends with the attack."""
@@ -157,16 +199,49 @@ class Client:
         """A further machine, which ends with the attack."""
         return self.used.enter_context(Machine(name))
 
+    def lend_device(self, guest, *words):
+        """Give a guest a device that rests on one of this machine's, as ``ip link add WORDS`` makes it."""
+        command = [program("nsenter"), f"--net=/proc/{self.machine.pid}/ns/net", "--", program("ip"), "link", "add"]
+        subprocess.run([*command, *words[:4], "netns", str(guest.pid), *words[4:]], check=True)
+
     def tidy(self):
         """Take away what an attack left."""
         self.used.close()
 
 
-def _end(process):
-    process.kill_tree()
-    process.stdin.close()
-    process.stdout.close()
-    process.wait()
+class Program:
+    """What runs beside an attack; ``said`` is the first line that it has printed."""
+
+    def __init__(self, process):
+        self.process = process
+        self._pending = b""
+        self.said = self.hear()
+
+    def hear(self, timeout=20):
+        """The next line that it prints; nothing if it ends without, and CommandTimeout if it does neither."""
+        deadline, stream = time.monotonic() + timeout, self.process.stdout.fileno()
+        while b"\n" not in self._pending:
+            if not select.select([stream], [], [], max(0, deadline - time.monotonic()))[0]:
+                raise CommandTimeout(f"{self.process.args[-3:]} says nothing within {timeout} s")
+            chunk = os.read(stream, 4096)
+            if not chunk:
+                return ""
+            self._pending += chunk
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line.decode().strip()
+
+    def tell(self, line="go on"):
+        """Send it a line, and return what it says to that."""
+        self.process.stdin.write(f"{line}\n".encode())
+        self.process.stdin.flush()
+        return self.hear()
+
+    def close(self):
+        """End it."""
+        self.process.kill_tree()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
 
 
 class Recipe(Client):
@@ -204,14 +279,13 @@ class Recipe(Client):
             lines.append(f"{user} ALL=({user}:{GROUP}) NOPASSWD: {VIEWER} -- {argument}")
         return "\n".join(lines) + "\n"
 
-    @staticmethod
-    def _rules():
+    def _rules(self):
         known = "-m state --state ESTABLISHED,RELATED -j ACCEPT"
         lines = [f"-A {chain} {known}" for chain in ("INPUT", "OUTPUT", "FORWARD")]
         chains = ["Others"]
         lines += ["-A INPUT -i lo -m state --state NEW -j ACCEPT", "-A OUTPUT -o lo -m state --state NEW -j ACCEPT"]
         for user, vm in GRANTED.items():
-            place = f"-o eth0 -s {OWN_ADDRESS} -d {ADDRESS} -p tcp -m tcp --dport {PORTS[vm]}"
+            place = f"-o {self.device} -s {OWN_ADDRESS} -d {ADDRESS} -p tcp -m tcp --dport {PORTS[vm]}"
             lines.append(f"-A {vm} {place} -m state --state NEW -j ACCEPT")
             lines.append(f"-A OUTPUT -m owner --uid-owner {USERS[user]} -j {vm}")
             chains.append(vm)

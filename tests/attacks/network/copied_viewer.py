@@ -9,9 +9,9 @@ COPY = "/home/myself/viewer"
 
 
 def attack(client):
-    machine = client.machine
-    machine.write(COPY, client.server.path(VIEWER).read_bytes(), mode=0o755, owner="myself")
-    client.undo("rm", COPY)
+    program = client.server.path(VIEWER).read_bytes()
+    client.machine.write(COPY, program, mode=0o755, owner="myself")
+    client.used.callback(client.machine.run, ["rm", COPY])
     desktop = client.desktop("myself")
     client.used.callback(desktop.popen([COPY, "--", uri("debianx")]).kill_tree)
     return client.shows(desktop, "debianx")
