@@ -27,20 +27,22 @@ consoles in three forms:
 HEADING = """
 ## {title}
 
-| | attack | recipe | stopped in ours by |
-|---|---|---|---|
+| | attack | bare | recipe | ours | stopped by |
+|---|---|---|---|---|---|
 """
-ROW = "| [{name}](../tests/attacks/{group}/{name}.py) | {text} | {recipe} | {stopped_by} |\n"
+ROW = "| [{name}](../tests/attacks/{group}/{name}.py) | {text} | {bare} | {recipe} | {ours} | {stopped_by} |\n"
+OUTCOME = {True: "**succeeds**", False: "fails"}
 FOOT = """
-Not played: ipvlan, because the kernel on which this was written has none; what is sent by UDP or by raw sockets, because
-a SPICE console listens to TCP, and raw sockets are root's.
+Not played: ipvlan, because the kernel on which this was written has none; UDP, because a SPICE console listens to TCP;
+raw sockets, because they are root's.
 """
 
 
 def row(attack):
     """An attack's line."""
     values = {"group": attack.group, "name": attack.name, "text": attack.text, "stopped_by": attack.stopped_by}
-    return ROW.format(recipe="**succeeds**" if attack.recipe else "fails", **values)
+    values.update(bare=OUTCOME[True], recipe=OUTCOME[attack.recipe], ours=OUTCOME[False])
+    return ROW.format(**values)
 
 
 def render(found):

@@ -8,7 +8,7 @@ from scene.requirements import need
 PROGRAMS = ("qemu-system-x86_64", "remote-viewer", "openssl", "nft", "iptables-nft", "sudo", "visudo", "cvtsudoers")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def clients():
     """Clients by form."""
     need("bwrap", "ip", "useradd", *PROGRAMS)
