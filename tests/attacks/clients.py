@@ -53,6 +53,13 @@ def connected(address, port):
 def reach(address, port):
     return ask(secured(connected(address, port)))
 """
+# Connects, says so, and asks once it is told to.
+LATER = """
+secure = secured(connected(*sys.argv[1:]))
+print("connected", flush=True)
+sys.stdin.readline()
+print(ask(secure), flush=True)
+"""
 # A forwarder: what connects to its port of this machine is connected to the place that it is told.
 RELAY = """
 import selectors
@@ -91,6 +98,7 @@ class Client:
 
     form = "bare"
     device = "eth0"  # by which it reaches the server
+    group = None  # with which viewers run; None is their users' own
 
     def __init__(self):
         self.used = contextlib.ExitStack()
@@ -136,13 +144,16 @@ class Client:
     def expose(self):
         """Take it away again."""
 
+    def revoke(self, user):
+        """Take a user's grant away."""
+
     def viewer(self, user, vm):
         """The command by which a user opens a console that is his."""
         return [VIEWER, "--", uri(vm)]
 
     def serves(self):
         """Whether granted users reach their consoles, by whatever way is theirs."""
-        return self.reach("myself", ADDRESS, PORTS["debianx"]) == "REDQ"
+        return self.reach("myself", ADDRESS, PORTS["debianx"], group=self.group) == "REDQ"
 
     # What attackers do
 
@@ -253,38 +264,42 @@ class Recipe(Client):
     form = "recipe"
     SUDOERS = "/etc/sudoers.d/recipe"
 
-    def protect(self):
-        """Rules, sudo, viewer."""
+    def protect(self, granted=GRANTED):
+        """Rules, sudo, viewer, for some vms by user."""
         machine = self.machine
         machine.run(["groupadd", "--force", "--system", GROUP])
         machine.run(["chown", f"root:{GROUP}", VIEWER])
         machine.run(["chmod", "0750", VIEWER])
-        machine.write(self.SUDOERS, self._sudoers(), mode=0o440)
-        machine.run(["iptables-restore"], input=self._rules())
+        machine.write(self.SUDOERS, self._sudoers(granted), mode=0o440)
+        machine.run(["iptables-restore"], input=self._rules(granted))
 
     def expose(self):
         """Take the rules away."""
         self.machine.run(["iptables", "-F"])
+
+    def revoke(self, user):
+        """Load rules without him."""
+        self.protect({name: vm for name, vm in GRANTED.items() if name != user})
 
     def viewer(self, user, vm):
         """Through sudo, with the viewer's group."""
         return ["sudo", "-n", "-u", user, "-g", GROUP, *super().viewer(user, vm)]
 
     @staticmethod
-    def _sudoers():
+    def _sudoers(granted):
         lines = ["Defaults env_reset"]
-        for user, vm in GRANTED.items():
+        for user, vm in granted.items():
             argument = uri(vm).replace(":", "\\:")
             lines.append(f'Defaults:{user} env_keep += "DISPLAY"')
             lines.append(f"{user} ALL=({user}:{GROUP}) NOPASSWD: {VIEWER} -- {argument}")
         return "\n".join(lines) + "\n"
 
-    def _rules(self):
+    def _rules(self, granted):
         known = "-m state --state ESTABLISHED,RELATED -j ACCEPT"
         lines = [f"-A {chain} {known}" for chain in ("INPUT", "OUTPUT", "FORWARD")]
         chains = ["Others"]
         lines += ["-A INPUT -i lo -m state --state NEW -j ACCEPT", "-A OUTPUT -o lo -m state --state NEW -j ACCEPT"]
-        for user, vm in GRANTED.items():
+        for user, vm in granted.items():
             place = f"-o {self.device} -s {OWN_ADDRESS} -d {ADDRESS} -p tcp -m tcp --dport {PORTS[vm]}"
             lines.append(f"-A {vm} {place} -m state --state NEW -j ACCEPT")
             lines.append(f"-A OUTPUT -m owner --uid-owner {USERS[user]} -j {vm}")
@@ -300,6 +315,7 @@ class Ours(Client):
     """A workstation with what this repository's pillar declares, except that sudo asks nobody for his password."""
 
     form = "nftables"
+    group = GROUP
 
     def __init__(self):
         super().__init__()
@@ -321,13 +337,13 @@ class Ours(Client):
         (state,) = self.minion.call("state.single", "spice_grant.removed", name="spice").values()
         assert state["result"] is True, state["comment"]
 
+    def revoke(self, user):
+        """At once, until the next run with this pillar."""
+        self.minion.call("spice_grant.revoke", user, GRANTED[user])
+
     def viewer(self, user, vm):
         """By its launcher."""
         return ["rviewer", vm]
-
-    def serves(self):
-        """By the viewer's group."""
-        return self.reach("myself", ADDRESS, PORTS["debianx"], group=GROUP) == "REDQ"
 
 
 class OursInIptables(Ours):

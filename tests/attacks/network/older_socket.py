@@ -1,16 +1,10 @@
 """A user without a grant connects before the protection is there, and uses the connection afterwards."""
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import ADDRESS, LATER, PORTS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: every packet needs a grant, and the run ends what has none"
 BACKENDS = ("nftables", "iptables")
-EARLY = """
-secure = secured(connected(*sys.argv[1:]))
-print("connected", flush=True)
-sys.stdin.readline()
-print(ask(secure), flush=True)
-"""
 
 
 def site(client):
@@ -20,6 +14,6 @@ def site(client):
 
 def attack(client):
     client.expose()
-    early = client.start(EARLY, ADDRESS, PORTS["leaptest"], user="visitor")
+    early = client.start(LATER, ADDRESS, PORTS["leaptest"], user="visitor")
     client.protect()
     return early.tell()
