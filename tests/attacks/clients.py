@@ -7,6 +7,7 @@ import contextlib
 import copy
 import os
 import select
+import shlex
 import subprocess
 import time
 
@@ -144,6 +145,9 @@ class Client:
     def expose(self):
         """Take it away again."""
 
+    def load(self):
+        """Load the rules anew, by what does that at boot."""
+
     def revoke(self, user):
         """Take a user's grant away."""
 
@@ -271,7 +275,12 @@ class Recipe(Client):
         machine.run(["chown", f"root:{GROUP}", VIEWER])
         machine.run(["chmod", "0750", VIEWER])
         machine.write(self.SUDOERS, self._sudoers(granted), mode=0o440)
-        machine.run(["iptables-restore"], input=self._rules(granted))
+        self.load(granted)
+
+    def load(self, granted=GRANTED):
+        """Load the rules, one after the other, as the script does."""
+        for words in ("-F", "-X", *self._rules(granted)):
+            self.machine.run(["iptables", *shlex.split(words)])
 
     def expose(self):
         """Take the rules away."""
@@ -296,19 +305,16 @@ class Recipe(Client):
 
     def _rules(self, granted):
         known = "-m state --state ESTABLISHED,RELATED -j ACCEPT"
-        lines = [f"-A {chain} {known}" for chain in ("INPUT", "OUTPUT", "FORWARD")]
-        chains = ["Others"]
-        lines += ["-A INPUT -i lo -m state --state NEW -j ACCEPT", "-A OUTPUT -o lo -m state --state NEW -j ACCEPT"]
-        for user, vm in granted.items():
+        yield from (f"-A {chain} {known}" for chain in ("INPUT", "OUTPUT", "FORWARD"))
+        for vm in granted.values():
             place = f"-o {self.device} -s {OWN_ADDRESS} -d {ADDRESS} -p tcp -m tcp --dport {PORTS[vm]}"
-            lines.append(f"-A {vm} {place} -m state --state NEW -j ACCEPT")
-            lines.append(f"-A OUTPUT -m owner --uid-owner {USERS[user]} -j {vm}")
-            chains.append(vm)
-        lines.append("-A OUTPUT -p tcp -m tcp --dport 20001:20010 -j Others")
-        lines.append('-A Others -j LOG --log-level info --log-prefix "RULE 6 -- DENY "')
-        lines.append("-A Others -j DROP")
-        heads = [f":{chain} ACCEPT" for chain in ("INPUT", "FORWARD", "OUTPUT")] + [f":{chain} -" for chain in chains]
-        return "\n".join(["*filter", *heads, *lines, "COMMIT"]) + "\n"
+            yield from (f"-N {vm}", f"-A {vm} {place} -m state --state NEW -j ACCEPT")
+        yield "-A INPUT -i lo -m state --state NEW -j ACCEPT"
+        yield "-A OUTPUT -o lo -m state --state NEW -j ACCEPT"
+        yield from (f"-A OUTPUT -m owner --uid-owner {USERS[user]} -j {vm}" for user, vm in granted.items())
+        yield from ("-N Others", "-A OUTPUT -p tcp -m tcp --dport 20001:20010 -j Others")
+        yield "-A Others -j LOG --log-level info --log-prefix 'RULE 6 -- DENY '"
+        yield "-A Others -j DROP"
 
 
 class Ours(Client):
@@ -336,6 +342,10 @@ class Ours(Client):
         """Remove everything."""
         (state,) = self.minion.call("state.single", "spice_grant.removed", name="spice").values()
         assert state["result"] is True, state["comment"]
+
+    def load(self):
+        """By the unit's program."""
+        self.machine.run(["/usr/local/lib/spice-grant/load-guard"])
 
     def revoke(self, user):
         """At once, until the next run with this pillar."""

@@ -1,5 +1,7 @@
 """A user without a grant opens a console from a rootless container, whose network is slirp4netns."""
 
+import subprocess
+
 from attacks.clients import ADDRESS, PORTS
 
 RECIPE = "fails"
@@ -24,5 +26,6 @@ def attack(client):
     container = ["unshare", "--user", "--map-root-user", "--net"]
     inside = client.start(INSIDE, ADDRESS, PORTS["leaptest"], user="visitor", by=container)
     network = ["slirp4netns", "--configure", inside.said, "tap0"]
-    client.used.callback(client.machine.popen(network, user="visitor").kill_tree)
+    process = client.machine.popen(network, user="visitor", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    client.used.callback(process.kill_tree)
     return inside.hear()
