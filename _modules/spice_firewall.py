@@ -23,9 +23,9 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import alarm, boot, notices, sessions
+from spicegrants import alarm, arrivals, boot, notices, sessions
 from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
-from spicegrants.host import backends, clock, current, desktop, disk, package, run, sockets
+from spicegrants.host import backends, clock, current, desktop, disk, package, run, sockets, uplinks
 from spicegrants.model import Firewall
 from spicegrants.plan import Change, as_dict
 
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 __virtualname__ = "spice_firewall"
 # Directories that go once nothing is in them.
 _OWN = sorted({os.path.dirname(path) for path in (boot.SCRIPT, *boot.DROP_INS)})
+_FILES = (*boot.PATHS, *alarm.PATHS, *arrivals.PATHS, arrivals.RULES)
 __outputter__ = {"rules": "nested"}
 
 
@@ -142,8 +143,8 @@ def plan(wanted=None):
         wanted = wanted or current.compiled()
         run.as_root()
         mechanism, reason = _mechanism(wanted)
-        stored, _ = _file_plan(mechanism.loading(wanted))
-        left = (*stored, *_left_over(mechanism), *_stray(wanted)[1])
+        stored, _, _ = _file_plan(wanted, mechanism.loading(wanted))
+        left = (*uplinks.planned(wanted)[0].changes, *stored, *_left_over(mechanism), *_stray(wanted)[1])
         return as_dict((*_newly(mechanism, reason), *mechanism.plan(wanted).changes, *left))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -175,21 +176,24 @@ def apply(wanted=None):
         wanted = wanted or current.compiled()
         run.as_root()
         mechanism, reason = _mechanism(wanted)
-        planned, loading = mechanism.plan(wanted), mechanism.loading(wanted)
-        stored, entries = _file_plan(loading)
-        left = (*stored, *_left_over(mechanism), *_stray(wanted)[1])
+        planned, leaving = mechanism.plan(wanted), uplinks.plan(wanted)[0]
+        stored, entries, gone = _file_plan(wanted, mechanism.loading(wanted))
+        left = (*leaving.changes, *stored, *_left_over(mechanism), *_stray(wanted)[1])
         # Stored first: whenever this ends, a boot loads nothing that is revoked.
         for path, entry in entries.items():
             disk.make_parents(path)
             disk.write(path, entry)
+        for path in gone:
+            disk.remove(path)
         # As long as rules must change, a run that was killed may have written units as well.
-        units = planned.commands or any(path.startswith(boot.UNITS) for path in entries)
+        units = planned.commands or any(path.startswith(boot.UNITS) for path in (*entries, *gone))
         try:
             if units:
                 _reload_units()
         finally:
             # What systemd does not know is no reason to leave a port open.
             mechanism.send(planned.commands)
+            uplinks.send(leaving)
             _end_sessions(wanted)
         if units:
             _start_clock()
@@ -222,25 +226,27 @@ def remove(test=False):
     try:
         run.as_root()
         guards = [path for paths in boot.GUARDS.values() for path in paths]
-        stored = [path for path in (*boot.PATHS, *alarm.PATHS, *guards) if disk.read(path) is not None]
+        stored = [path for path in (*boot.PATHS, *alarm.PATHS, *arrivals.PATHS, *guards) if disk.read(path) is not None]
         hollow = [directory for directory in _OWN if disk.read(directory) and not disk.names_in(directory)]
-        holding = backends.holding()
+        holding, watching = backends.holding(), uplinks.present()
         if not test:
             clock.stop()
             for path in stored:
                 disk.remove(path)
             for directory in _OWN:
                 disk.prune(directory)
-            if stored or holding:
+            if stored or holding or watching:
                 # Also where a run that was killed had removed the units.
                 _reload_units()
             for mechanism in holding:
                 mechanism.delete()
+            if watching:
+                uplinks.delete()
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
-    done = [f"removes {path}" for path in (*stored, *hollow)] + [
-        f"removes the guard from {entry.name}" for entry in holding
-    ]
+    done = [f"removes {path}" for path in (*stored, *hollow)]
+    done += [f"removes the guard from {entry.name}" for entry in holding]
+    done += ["removes the guard from uplinks"] * watching
     return {"layers": {"firewall": done}} if done else {}
 
 
@@ -280,13 +286,15 @@ def _users(found):
     return {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()} if found else {}
 
 
-def _file_plan(loading):
-    """Return in words what of the files for boot and clock must change, and by path what is to be written."""
+def _file_plan(wanted, loading):
+    """Return in words what of our files must change, by path what is to be written, and the paths to remove."""
     program = package.program("clock")
-    live = {path: disk.read(path) for path in (*boot.PATHS, *alarm.PATHS, *loading.files)}
-    changes, write = (first + then for first, then in zip(boot.plan(loading, live), alarm.plan(program, live)))
-    entries = {**boot.wanted_entries(loading), **alarm.wanted_entries(program)}
-    return changes, {path: entries[path] for path in write}
+    live = {path: disk.read(path) for path in (*_FILES, *loading.files)}
+    plans = boot.plan(loading, live), alarm.plan(program, live), arrivals.plan(wanted, live)
+    changes, paths = (sum(parts, ()) for parts in zip(*plans))
+    entries = {**boot.wanted_entries(loading), **alarm.wanted_entries(program), **arrivals.wanted_entries(wanted, live)}
+    written = {path: entries[path] for path in paths if path in entries}
+    return changes, written, [path for path in paths if path not in entries]
 
 
 def _newly(mechanism, reason):

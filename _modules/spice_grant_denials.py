@@ -46,11 +46,15 @@ def denials(since=None, user=None, vm=None):
 
     The keys are ``at`` (ISO 8601, UTC), ``user`` (by UID; ``None`` without an account or owner), ``uid`` and ``gid``
     (of the socket's creator; ``None`` where the kernel knew no owner: forwarded packets), ``vm`` and ``server`` (by
-    address and port; ``None`` where only a range of ports is guarded), ``address``, ``port``, ``count`` and ``why``.
-    The same owner, address and port within a minute is one entry with a ``count``; ``at`` is the last of them. Names
-    and ``why`` come from the accounts, grants, times and locks of now, asked about the moment of the denial.
+    address and port; ``None`` where only a range of ports is guarded), ``address``, ``port``, ``rule``, ``count`` and
+    ``why``. The ``rule`` is the one that refused it: ``output`` (sent from here), ``forward`` (routed or bridged
+    here), ``egress`` (from a guest that shares a network card), or ``None`` in lines of former versions. The same
+    owner, address, port and rule within a minute is one entry with a ``count``; ``at`` is the last of them. Names and
+    ``why`` come from the accounts, grants, times and locks of now, asked about the moment of the denial.
 
-    The guard logs at most 30 packets a minute, all users together: what was not logged is not listed.
+    The guard logs at most 6 packets a minute of each UID, the first 10 at once, 300 of all UIDs together, and 30 a
+    minute without an owner for each rule: what was not logged is not listed. Where iptables holds it, only users with a
+    grant here have a limit of their own, and all others share one.
     :func:`spice_firewall.denied <spice_firewall.denied>` has the kernel's own counters, of the last hour.
 
     It lists the 1000 newest entries, out of the 100000 newest lines of the journal. If more were left out, or lines

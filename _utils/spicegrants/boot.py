@@ -20,6 +20,8 @@ STORE = "/var/lib/spice-grant"
 UNITS = "/etc/systemd/system"
 SCRIPT = "/usr/local/lib/spice-grant/load-guard"
 UNIT = f"{UNITS}/spice-grant.service"
+# What covers interfaces that appear later; see arrivals.py.
+ARRIVALS = "spice-grant-uplinks.service"
 ENABLED = f"{UNITS}/sysinit.target.wants/spice-grant.service"
 # Services that flush rules, ours with them, and whether they do so at a reload as well, before it is over (firewalld
 # does it when it likes). To give a reload to one that has none would change what "reload-or-restart" means for it.
@@ -66,6 +68,8 @@ guard() {{
     {calls}
 }}
 """
+# It waits for nothing, and nothing waits for it.
+_UPLINKS_TEXT = f"systemctl --no-block restart {ARRIVALS} 2>/dev/null"
 _UNIT_TEXT = f"""\
 [Unit]
 Description=Guard before the SPICE consoles
@@ -108,7 +112,7 @@ def for_nftables(wanted: Wanted) -> Loading:
     check = f"nft list chain inet {nftables.TABLE} output >/dev/null"
     document = {"nftables": nftables.fresh(wanted)}
     command = f'nft -j -f {path} && {check} || nft "{closed}"'
-    return Loading({path: (json.dumps(document, sort_keys=True) + "\n").encode()}, (command,))
+    return Loading({path: (json.dumps(document, sort_keys=True) + "\n").encode()}, (*_uplinks(wanted), command))
 
 
 def for_iptables(wanted: Wanted, mechanism: str, tools: Mapping[int, str]) -> Loading:
@@ -132,7 +136,12 @@ def for_iptables(wanted: Wanted, mechanism: str, tools: Mapping[int, str]) -> Lo
         calls=" && ".join(calls),
     )
     guards = [f"guard {tools[version]} {path} || failed=1" for version, path in zip(sorted(tools), files)]
-    return Loading(files, (functions, "failed=0", *guards, "exit $failed"))
+    return Loading(files, (*_uplinks(wanted), functions, "failed=0", *guards, "exit $failed"))
+
+
+def _uplinks(wanted: Wanted) -> tuple[str, ...]:
+    """Return what has interfaces covered as well; whatever flushed the guard may have taken that with it."""
+    return () if wanted.policy.firewall.uplinks == () else (_UPLINKS_TEXT,)
 
 
 def wanted_entries(loading: Loading) -> dict[str, Entry]:

@@ -10,20 +10,24 @@ from typing import Any, NamedTuple
 from spicegrants import moments, spoken
 from spicegrants.compile import Wanted
 from spicegrants.decide import decide
-from spicegrants.guard import LOG_PREFIX
+from spicegrants.guard import EGRESS, FORWARD, LOG_PREFIXES
 
 # Seconds within which the same denial is one entry.
 _FOLDED = 60
 _NUMBER = re.compile(r"[0-9]{1,10}")
 # (uid_t) -1 is nobody's.
 _LARGEST_ID = 2**32 - 2
+# Lines of former versions do not say which rule it was.
+_RULES = {"spice-grant deny: ": None, **{prefix: rule for rule, prefix in LOG_PREFIXES.items()}}
+_PREFIX = re.compile("|".join(map(re.escape, _RULES)))
 _READ = ("SRC", "DST", "PROTO", "SPT", "DPT", "UID", "GID")
 
 
 class Denial(NamedTuple):
     """A packet that the guard refused. ``uid`` and ``gid`` are ``None`` where the kernel knew no owner.
 
-    ``moment`` is in seconds since 1970, ``version`` that of IP, 4 or 6.
+    ``moment`` is in seconds since 1970, ``version`` that of IP, 4 or 6. ``rule`` is the one that refused it:
+    ``output``, ``forward`` or ``egress``, and ``None`` where the line does not say.
     """
 
     moment: int
@@ -33,6 +37,7 @@ class Denial(NamedTuple):
     port: int
     version: int
     source_port: int
+    rule: str | None = None
 
 
 def parse(lines: Iterable[tuple[int, str]]) -> tuple[list[Denial], int]:
@@ -43,15 +48,16 @@ def parse(lines: Iterable[tuple[int, str]]) -> tuple[list[Denial], int]:
     """
     found, unread = [], 0
     for moment, line in lines:
-        if line.startswith(LOG_PREFIX):
+        prefix = _PREFIX.match(line)
+        if prefix:
             try:
-                found.append(_denial(moment, line[len(LOG_PREFIX) :]))
+                found.append(_denial(moment, line[prefix.end() :], _RULES[prefix[0]]))
             except ValueError:
                 unread += 1
     return found, unread
 
 
-def _denial(moment: int, text: str) -> Denial:
+def _denial(moment: int, text: str, rule: str | None) -> Denial:
     """Read the fields of a line as the kernel writes them for TCP; raise ValueError for any other."""
     fields: dict[str, str] = {}
     if not text.rstrip(" \n").isprintable():
@@ -67,7 +73,7 @@ def _denial(moment: int, text: str) -> Denial:
     if (uid is None) is not (gid is None):
         raise ValueError("half an owner")
     port, source_port = (_number(fields.get(name, ""), 65535) for name in ("DPT", "SPT"))
-    return Denial(moment, uid, gid, str(address), port, address.version, source_port)
+    return Denial(moment, uid, gid, str(address), port, address.version, source_port, rule)
 
 
 def _number(text: str, largest: int) -> int:
@@ -77,11 +83,11 @@ def _number(text: str, largest: int) -> int:
 
 
 def folded(found: Iterable[Denial]) -> list[tuple[Denial, int]]:
-    """Return them newest first, and how many each stands for: one for a minute with the same owner and place."""
+    """Return them newest first, and how many each stands for: one for a minute with the same owner, place, rule."""
     entries: list[tuple[Denial, int]] = []
     newest: dict[tuple, int] = {}
     for denial in sorted(found, key=lambda denial: -denial.moment):
-        key = denial.uid, denial.gid, denial.address, denial.port
+        key = denial.uid, denial.gid, denial.address, denial.port, denial.rule
         index = newest.get(key)
         if index is not None and entries[index][0].moment - denial.moment < _FOLDED:
             entries[index] = (entries[index][0], entries[index][1] + 1)
@@ -107,6 +113,7 @@ def entry(wanted: Wanted, denial: Denial, count: int, user: str | None) -> dict[
         "server": _server(wanted, vm, denial.address),
         "address": denial.address,
         "port": denial.port,
+        "rule": denial.rule,
         "count": count,
         "why": _why(wanted, denial, user, vm),
     }
@@ -114,7 +121,7 @@ def entry(wanted: Wanted, denial: Denial, count: int, user: str | None) -> dict[
 
 def note(why: str, count: int | None = None) -> dict[str, Any]:
     """Return what must be said about the list itself, in the form of an entry of it."""
-    names = ("at", "user", "uid", "gid", "vm", "server", "address", "port")
+    names = ("at", "user", "uid", "gid", "vm", "server", "address", "port", "rule")
     return {**dict.fromkeys(names), "count": count, "why": why}
 
 
@@ -128,6 +135,10 @@ def _why(wanted: Wanted, denial: Denial, user: str | None, vm: str | None) -> st
     """Say in words why it was refused, by the policy as it is now."""
     if vm is None:
         return "no console of the policy is there, only a guarded port"
+    if denial.uid is None and denial.rule == EGRESS:
+        return "from a guest or container that shares a network card of this machine"
+    if denial.uid is None and denial.rule == FORWARD:
+        return "forwarded, from a guest, a container or another machine"
     if denial.uid is None:
         return "the kernel knows no owner: forwarded, or from a socket that is gone"
     if user is None:

@@ -16,7 +16,14 @@ from spicegrants.moments import EARLIEST
 from spicegrants.plan import Change
 from spicegrants.times import NEVER
 
-LOG_PREFIX = "spice-grant deny: "
+# What a line of the kernel's log begins with: by the rule that refused a packet.
+OUTPUT, FORWARD, EGRESS = "output", "forward", "egress"
+LOG_PREFIXES = {rule: f"spice-grant deny {rule}: " for rule in (OUTPUT, FORWARD, EGRESS)}
+# Lines a minute: of one owner; of packets that have none, for each rule; and of everybody together, since whoever has
+# subordinate UIDs is many owners.
+OWNER_RATE, OWNER_BURST = 6, 10
+OWNERLESS_RATE, OWNERLESS_BURST = 30, 30
+TOTAL_RATE, TOTAL_BURST = 300, 300
 # What an element does: lets everything pass, or only what belongs to a connection that is open already. Anything else
 # is the name of a chain that says when.
 PASS, DRAIN = "accept", "drain"

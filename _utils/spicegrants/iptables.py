@@ -12,13 +12,12 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from spicegrants import guard, xttimes
+from spicegrants import guard, xtdeny, xttimes
 from spicegrants.access import Times
 from spicegrants.compile import Wanted
 from spicegrants.errors import LiveStateUnreadable
 from spicegrants.guard import (
     DRAIN,
-    LOG_PREFIX,
     PASS,
     Element,
     FirewallPlan,
@@ -28,18 +27,14 @@ from spicegrants.guard import (
     wanted_elements,
 )
 from spicegrants.plan import Change
+from spicegrants.xtdeny import DENY, LOG
 
-GUARD, DENY, OUTPUT, FORWARD = "SPICE-GRANT", "SPICE-GRANT-DENY", "SPICE-GRANT-OUT", "SPICE-GRANT-FWD"
-CHAINS = (OUTPUT, FORWARD, GUARD, DENY)
+GUARD, OUTPUT, FORWARD = "SPICE-GRANT", "SPICE-GRANT-OUT", "SPICE-GRANT-FWD"
+CHAINS = (OUTPUT, FORWARD, GUARD, DENY, xtdeny.FORWARDED, LOG)
 # Built-in chain, and the chain of ours that must be called from its first rule.
 HOOKS = {"OUTPUT": OUTPUT, "FORWARD": FORWARD}
-# Where refusals are told to whoever listens: netlink group of the NFLOG target.
-NFLOG_GROUP = 20002
 # Options that only load what a following one needs, or say what is said by another word.
 _SILENT = {"-m", "--match"}
-# Whatever was opened by a process. "--socket-exists" says more: the kernel's own socket has no owner, and sends resets.
-_OWNED = ("-m", "owner", "--uid-owner", f"0-{2**32 - 2}")
-_LIMIT = ("-m", "limit", "--limit", "30/min", "--limit-burst", "30")
 _QUOTING = set("\"'\\")
 _FAMILIES = {4: "IPv4", 6: "IPv6"}
 
@@ -192,19 +187,15 @@ def _frame(wanted: Wanted, version: int) -> dict[str, list[Rule]]:
         guarded = [("-d", f"{address}/{prefix}", *words) for address in known for words in guarded]
     return {
         OUTPUT: [Rule((*words, "-g", GUARD)) for words in guarded],
-        FORWARD: [Rule((*words, "-g", DENY)) for words in guarded],
+        FORWARD: [Rule((*words, "-g", xtdeny.FORWARDED)) for words in guarded],
         GUARD: [
             # Whatever has an owner and was not let pass above is denied, established or not.
-            Rule((*_OWNED, "-g", DENY)),
+            Rule((*xtdeny.OWNED, "-g", DENY)),
             # What has no owner is the teardown of a socket that is gone already.
             Rule(("-m", "conntrack", "--ctstate", "ESTABLISHED", "-j", "RETURN")),
             Rule(("-g", DENY)),
         ],
-        DENY: [
-            Rule(("-j", "NFLOG", "--nflog-group", f"{NFLOG_GROUP}", "--nflog-size", "64")),
-            Rule((*_LIMIT, "-j", "LOG", "--log-prefix", LOG_PREFIX, "--log-level", "6", "--log-uid")),
-            Rule(("-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset")),
-        ],
+        **{chain: [Rule(words) for words in rules] for chain, rules in xtdeny.chains().items()},
     }
 
 
@@ -235,6 +226,7 @@ def plan(wanted: Wanted, live: Mapping[int, Table]) -> FirewallPlan:
     counters. Otherwise our chains are filled anew.
     """
     want, timed = wanted_elements(wanted), wanted_chains(wanted)
+    limits = [Rule(words) for words in xtdeny.limits(wanted)]
     have: dict[Key, Element] = {}
     wrong: list[Change] = []
     altered: list[Change] = []
@@ -247,18 +239,21 @@ def plan(wanted: Wanted, live: Mapping[int, Table]) -> FirewallPlan:
         found, found_times = elements(table, times), chains(table, times)
         have.update(found)
         frame = _frame(wanted, version)
+        unlimited = [rule.normal for rule in table.get(LOG, ())] != [rule.normal for rule in limits]
         complaints = _complaints(frame, table, names, _FAMILIES[version])
         wrong += complaints
         altered += guard.chain_changes(wanted, times, found_times, found)
         if complaints:
-            commands[version] = _filled(frame, of_version, times, table)
-        elif lines := _changed(of_version, found, times, found_times, table):
+            commands[version] = _filled({**frame, LOG: limits}, of_version, times, table)
+        elif lines := _changed(of_version, found, times, found_times, table) + _flushed(LOG, limits) * unlimited:
             commands[version] = lines
     start = [guard.guarding(wanted)] if fresh else wrong
     texts = {version: "\n".join(("*filter", *lines, "COMMIT", "")) for version, lines in commands.items()}
     # What both versions hold is said once.
     changes = (*start, *dict.fromkeys(altered), *guard.element_changes(wanted, want, have))
-    return FirewallPlan(changes, texts)
+    # Limits come and go with their users' grants; by themselves they change only if somebody altered them.
+    alone = texts and not changes
+    return FirewallPlan((Change("firewall", f"restores chain {LOG}"),) if alone else changes, texts)
 
 
 def _of_version(want: Mapping[Key, Element], version: int) -> dict[Key, Element]:
@@ -327,6 +322,11 @@ def _timed(name: str, times: Times) -> list[str]:
     return [f":{chain} - [0:0]", *(_line("-A", chain, words) for words in xttimes.rules(name, times, DENY))]
 
 
+def _flushed(chain: str, rules: Iterable[Rule]) -> list[str]:
+    """Return the lines that fill a chain anew."""
+    return [f":{chain} - [0:0]", *(_line("-A", chain, rule.words) for rule in rules)]
+
+
 def _deleted(times: Mapping[str, Times], table: Table) -> list[str]:
     """Return the lines that delete the chains that say when and are not wanted: one may lead to another."""
     kept = {xttimes.chain(name) for name in times}
@@ -370,7 +370,8 @@ def _quoted(word: str) -> str:
 def stored(wanted: Wanted, version: int) -> str:
     """Return what iptables-restore must get after a boot, when nothing is there: our chains, not yet called."""
     want = _of_version(wanted_elements(wanted), version)
-    filled = _filled(_frame(wanted, version), want, _times(want, wanted_chains(wanted)), {})
+    frame = {**_frame(wanted, version), LOG: [Rule(words) for words in xtdeny.limits(wanted)]}
+    filled = _filled(frame, want, _times(want, wanted_chains(wanted)), {})
     lines = [line for line in filled if not line.startswith("-I")]
     return "\n".join(("*filter", *lines, "COMMIT", ""))
 

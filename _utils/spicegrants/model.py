@@ -131,11 +131,13 @@ class Firewall:
     """What guards, and where.
 
     ``guard`` is ``everywhere`` (every destination) or ``servers`` (their addresses only); ``backend`` is ``auto``,
-    ``nftables`` or ``iptables``.
+    ``nftables`` or ``iptables``. ``uplinks`` are names, or patterns of names, of the interfaces on which frames are
+    guarded that no other rule sees; ``None`` where those are chosen by what they are, if that is possible at all.
     """
 
     guard: str = "everywhere"
     backend: str = "auto"
+    uplinks: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,11 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
             "group": policy.viewer.group,
             "confine": "auto" if policy.viewer.confine is None else policy.viewer.confine,
         },
-        "firewall": {"backend": policy.firewall.backend, "guard": policy.firewall.guard},
+        "firewall": {
+            "backend": policy.firewall.backend,
+            "guard": policy.firewall.guard,
+            "uplinks": "auto" if policy.firewall.uplinks is None else list(policy.firewall.uplinks) or False,
+        },
         "time": {
             **plain(zone=policy.time.zone),
             "horizon": f"{policy.time.horizon}d",

@@ -18,6 +18,8 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 # The resolver takes what ends so for an address in an old spelling: 192.168.2 is 192.168.0.2 to it.
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _PATH = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._+-]+)+")
+# As the kernel has it; a pattern may be longer.
+_INTERFACE = re.compile(r"[!-.0-9;-~]{1,64}")
 _CERTIFICATE = re.compile(
     r"-----BEGIN CERTIFICATE-----\n(?:[A-Za-z0-9+/=]{1,76}\n)+-----END CERTIFICATE-----\n", re.ASCII
 )
@@ -89,6 +91,13 @@ def path(text: str) -> str | None:
     if _PATH.fullmatch(text):
         return None
     return "is not a usable path: absolute, of letters, digits, '.', '_', '+', '-' and '/', without '.' or '..' parts"
+
+
+def interface(text: str) -> str | None:
+    """Say what is wrong with the name, or pattern of names, of a network interface; ``None`` if nothing is."""
+    if _INTERFACE.fullmatch(text) and text not in (".", ".."):
+        return None
+    return "is no name of an interface, or pattern of names: printable characters without '/' and ':'"
 
 
 def password(text: str) -> str | None:

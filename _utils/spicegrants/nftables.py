@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spicegrants import guard, nfttimes
+from spicegrants import guard, nftdeny, nfttimes
 from spicegrants.access import Times
 from spicegrants.compile import Wanted
 from spicegrants.guard import (
     DRAIN,
-    LOG_PREFIX,
     PASS,
     Element,
     FirewallPlan,
@@ -60,12 +59,12 @@ def skeleton(wanted: Wanted) -> list[Object]:
         objects.append({"set": {**own, "name": denied, "type": key, **evidence}})
         if guard_servers:
             known = guard.server_addresses(wanted, version)
-            objects.append({"set": {**own, "name": servers, "type": kind, **_filled(known)}})
-    ports = [low if low == high else {"range": [low, high]} for low, high in wanted.policy.guarded_ports()]
-    objects.append({"set": {**own, "name": "guarded", "type": "inet_service", "flags": ["interval"], **_filled(ports)}})
+            objects.append({"set": {**own, "name": servers, "type": kind, **filled(known)}})
+    objects.append({"set": {**own, **guarded(wanted)}})
+    objects.append({"set": {**own, **nftdeny.LIMITED}})
     hook = {"type": "filter", "prio": PRIORITY, "policy": "accept"}
     objects += [
-        {"chain": {**own, "name": "deny"}},
+        *({"chain": {**own, "name": name}} for name in nftdeny.CHAINS),
         {"chain": {**own, "name": "draining"}},
         {"chain": {**own, "name": "guard"}},
         {"chain": {**own, "name": "output", **hook, "hook": "output"}},
@@ -76,7 +75,13 @@ def skeleton(wanted: Wanted) -> list[Object]:
     return objects
 
 
-def _filled(elements: list[Any]) -> Object:
+def guarded(wanted: Wanted) -> Object:
+    """Return the set of guarded ports, without the table that it is in."""
+    ports = [low if low == high else {"range": [low, high]} for low, high in wanted.policy.guarded_ports()]
+    return {"name": "guarded", "type": "inet_service", "flags": ["interval"], **filled(ports)}
+
+
+def filled(elements: list[Any]) -> Object:
     """Return what a set is filled with; nft refuses an empty list."""
     return {"elem": elements} if elements else {}
 
@@ -89,33 +94,29 @@ def _rules(guard_servers: bool) -> list[tuple[str, list[Object]]]:
     rules += [
         # Whatever has an owner and was not accepted above is denied, established or not: a removed grant ends a
         # live session.
-        ("guard", [match({"meta": {"key": "skuid"}}, {"range": [0, 4294967295]}), {"goto": {"target": "deny"}}]),
+        ("guard", [match({"meta": {"key": "skuid"}}, {"range": [0, 4294967295]}), _goto(nftdeny.OWNED)]),
         # What has no owner is the teardown of a socket that is gone already. Its connection was let in once;
         # refusing the rest would leave the server's side hanging and log denials that are none.
         ("guard", [ESTABLISHED, ACCEPT]),
-        ("guard", [{"goto": {"target": "deny"}}]),
+        ("guard", [_goto(nftdeny.OWNERLESS)]),
     ]
-    for _, denied, _, ip, _ in _IPS.values():
-        rules.append(("deny", [{"set": {"op": "update", "elem": _key(ip), "set": f"@{denied}"}}]))
-    rules += [
-        (
-            "deny",
-            [
-                {"limit": {"rate": 30, "burst": 30, "per": "minute"}},
-                {"log": {"prefix": LOG_PREFIX, "level": "info", "flags": "skuid"}},
-            ],
-        ),
-        ("deny", [match({"meta": {"key": "l4proto"}}, _TCP), {"reject": {"type": "tcp reset"}}]),
+    evidence = [
+        {"set": {"op": "update", "elem": _key(ip), "set": f"@{denied}"}} for _, denied, _, ip, _ in _IPS.values()
     ]
-    guarded = match({"payload": {"protocol": "tcp", "field": "dport"}}, "@guarded")
-    for chain, target in (("output", "guard"), ("forward", "deny")):
+    rules += nftdeny.rules(evidence)
+    to_port = match({"payload": {"protocol": "tcp", "field": "dport"}}, "@guarded")
+    for chain, target in (("output", "guard"), ("forward", nftdeny.FORWARDED)):
         if guard_servers:
             for _, _, servers, ip, _ in _IPS.values():
                 to_server = match({"payload": {"protocol": ip, "field": "daddr"}}, f"@{servers}")
-                rules.append((chain, [to_server, guarded, {"goto": {"target": target}}]))
+                rules.append((chain, [to_server, to_port, _goto(target)]))
         else:
-            rules.append((chain, [guarded, {"goto": {"target": target}}]))
+            rules.append((chain, [to_port, _goto(target)]))
     return rules
+
+
+def _goto(chain: str) -> Object:
+    return {"goto": {"target": chain}}
 
 
 def _key(ip: str) -> Object:
@@ -234,7 +235,7 @@ def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
     have_elements = elements(live)
     have_built, have_chains = _without_times(structure(live))
     want_built = structure(want_objects)
-    wrong = _structural(want_built, have_built)
+    wrong = structural(want_built, have_built)
     changes = (
         *wrong,
         *guard.chain_changes(wanted, want_chains, have_chains, have_elements),
@@ -332,7 +333,7 @@ def _concat(key: Key) -> Object:
     return {"concat": [key.uid, key.gid, key.address, key.port]}
 
 
-def _structural(want: Mapping, have: Mapping) -> list[Change]:
+def structural(want: Mapping, have: Mapping) -> list[Change]:
     """Say in words how a table is built differently."""
     changes = []
     for kind, name in sorted({*want, *have}):

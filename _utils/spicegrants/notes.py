@@ -38,6 +38,13 @@ def confinement(wanted: Wanted) -> list[str]:
     return [f"viewers run unconfined: {wanted.inventory.unconfinable}"]
 
 
+def unguarded(hindrance: str) -> list[str]:
+    """Say why interfaces are not guarded where the policy leaves that open."""
+    if not hindrance:
+        return []
+    return [f"guests and containers that share a network card with this machine are not held back: {hindrance}"]
+
+
 def _ended(policy: Policy, grant: Grant) -> str:
     zone = policy.time.zone or next((policy.schedules[name].zone for name in grant.schedules), None)
     return f"grant {grant.name} ended {moments.words(grant.valid_until, zone)}"

@@ -320,7 +320,22 @@ def _confine(node: Node) -> bool | None:
 
 
 def _firewall(node: Node) -> Firewall:
-    if node.absent or not node.keys((), ("backend", "guard")):
+    if node.absent or not node.keys((), ("backend", "guard", "uplinks")):
         return Firewall()
     backend = node.child("backend").choice(("auto", "nftables", "iptables"), "auto")
-    return Firewall(node.child("guard").choice(("everywhere", "servers"), "everywhere"), backend)
+    guard = node.child("guard").choice(("everywhere", "servers"), "everywhere")
+    return Firewall(guard, backend, _uplinks(node.child("uplinks")))
+
+
+def _uplinks(node: Node) -> tuple[str, ...] | None:
+    """Return names and patterns of interfaces, none at all for ``false``, and ``None`` for ``auto``."""
+    if node.absent or node.value == "auto":
+        return None
+    if node.value is False:
+        return ()
+    if not isinstance(node.value, list):
+        node.wrong(f"must be auto, false or a list of interfaces, not {shown(node.value)}")
+        return None
+    if not node.value:
+        node.wrong("is empty: false guards no interface")
+    return tuple(dict.fromkeys(filter(None, (child.text(names.interface) for child in node.elements()))))

@@ -8,19 +8,20 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from spicegrants import netlink, nftables
+from spicegrants import egress, netlink, nftables
 
 SUBSYSTEM = 10 << 8
 NEW_GENERATION, GET_GENERATION = SUBSYSTEM | 15, SUBSYSTEM | 16
 # Attributes: the table of whatever changed is its first one; of a generation, its number, and who made it.
 _TABLE = 1
 _ID, _PID, _COMM = 1, 2, 3
-_FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}
-# By mechanism: the tables that hold what is ours. Of iptables-legacy the kernel tells nothing.
+_FAMILIES = {1: "inet", 2: "ip", 5: "netdev", 10: "ip6"}
+_EGRESS = (egress.FAMILY, egress.TABLE)
+# By mechanism: the tables that hold what is ours. Of the rules of iptables-legacy the kernel tells nothing.
 WATCHED = {
-    "nftables": frozenset({(nftables.FAMILY, nftables.TABLE)}),
-    "iptables-nft": frozenset({("ip", "filter"), ("ip6", "filter")}),
-    "iptables-legacy": frozenset(),
+    "nftables": frozenset({(nftables.FAMILY, nftables.TABLE), _EGRESS}),
+    "iptables-nft": frozenset({("ip", "filter"), ("ip6", "filter"), _EGRESS}),
+    "iptables-legacy": frozenset({_EGRESS}),
 }
 
 

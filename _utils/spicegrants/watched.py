@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Mapping
 
-from spicegrants import alarm, boot, viewer
+from spicegrants import alarm, arrivals, boot, viewer
 from spicegrants.store import Stored
 
 # What others may write as well: by directory the names that matter.
@@ -20,6 +20,7 @@ _SHARED = (
     viewer.DESKTOP,
     *boot.PATHS,
     *alarm.PATHS,
+    *arrivals.PATHS,
 )
 # Whatever changes in them matters.
 _WHOLE = ("/etc/sudoers.d", boot.STORE, posixpath.dirname(boot.SCRIPT), *viewer.DIRECTORIES)

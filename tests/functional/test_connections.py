@@ -433,12 +433,12 @@ def test_a_refusal_is_logged_with_the_user(shared, kernel_log):
     shared.connect("myself", GROUP, [(ADDRESS, 20002, granted)])
     shared.connect("myself", None, [(ADDRESS6, 20004, own)])
     (line,) = kernel_log.lines(refused)
-    for part in ("spice-grant deny: ", f"DST={ADDRESS} ", "DPT=20002 ", "UID=1023 GID=1023"):
+    for part in ("spice-grant deny output: ", f"DST={ADDRESS} ", "DPT=20002 ", "UID=1023 GID=1023"):
         assert part in line
     assert kernel_log.lines(granted) == []
     (line,) = kernel_log.lines(own)
     destination = f"DST={ipaddress.ip_address(ADDRESS6).exploded} "
-    for part in ("spice-grant deny: ", destination, "DPT=20004 ", "UID=1021 GID=1021"):
+    for part in ("spice-grant deny output: ", destination, "DPT=20004 ", "UID=1021 GID=1021"):
         assert part in line
 
 

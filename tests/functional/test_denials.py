@@ -2,6 +2,7 @@
 
 import datetime
 import secrets
+import sys
 import time
 
 import pytest
@@ -10,8 +11,9 @@ from unit.build import changed
 from functional.office import ADDRESS, ADDRESS6, BOTH, GROUP, article
 from scene.minion import SaltError
 
-# Other machines' denials are in the same log: nobody else's consoles are here.
-FIRST = 30000 + 10 * secrets.randbelow(3000)
+# Other machines' denials are in the same log: nobody else's consoles are here. Below the ports that connections get by
+# themselves: the reset of a connection from a guarded port is refused as well.
+FIRST = 20100 + 10 * secrets.randbelow(900)
 OWN = range(FIRST, FIRST + 10)
 GRANTED, OTHER, UNUSED = OWN[2], OWN[4], OWN[9]
 
@@ -54,19 +56,61 @@ def test_who_was_refused_what_and_why(shared, kernel_log):
     end = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert all(start <= entry["at"] <= end for entry in found)
     assert [entry["at"] for entry in found] == sorted((entry["at"] for entry in found), reverse=True)
-    told = ("user", "uid", "gid", "vm", "server", "address", "port", "count", "why")
+    told = ("user", "uid", "gid", "vm", "server", "address", "port", "rule", "count", "why")
+    ungranted = "no grant of leaptest means myself"
     unused = "no console of the policy is there, only a guarded port"
     wanted = [
-        ("nogrant", 1023, 1023, "debianx", "mysrv", ADDRESS, GRANTED, 3, "no grant of debianx means nogrant"),
-        ("myself", 1021, 1021, "debianx", "mysrv", ADDRESS, GRANTED, 1, f"not with the viewer's group {GROUP}"),
-        ("myself", 1021, 1021, "leaptest", "mysrv", ADDRESS6, OTHER, 1, "no grant of leaptest means myself"),
-        ("mybro", 1022, shared.gid(), None, "mysrv", ADDRESS, UNUSED, 1, unused),
+        ("nogrant", 1023, 1023, "debianx", "mysrv", ADDRESS, GRANTED, "output", 3, "no grant of debianx means nogrant"),
+        (
+            "myself",
+            1021,
+            1021,
+            "debianx",
+            "mysrv",
+            ADDRESS,
+            GRANTED,
+            "output",
+            1,
+            f"not with the viewer's group {GROUP}",
+        ),
+        ("myself", 1021, 1021, "leaptest", "mysrv", ADDRESS6, OTHER, "output", 1, ungranted),
+        ("mybro", 1022, shared.gid(), None, "mysrv", ADDRESS, UNUSED, "output", 1, unused),
     ]
     assert {tuple(entry[key] for key in told) for entry in found} == set(wanted)
     assert len(found) == len(wanted)
     assert {entry["user"] for entry in denials(shared, since=start, user="myself")} == {"myself"}
     assert {entry["user"] for entry in denials(shared, since=start, vm="debianx")} == {"nogrant", "myself"}
     assert denials(shared, since="2099-01-01") == []
+
+
+# Tries again and again, and says how often.
+FLOOD = """
+import socket, sys
+for _ in range(int(sys.argv[3])):
+    if socket.socket().connect_ex((sys.argv[1], int(sys.argv[2]))) != 111:
+        sys.exit("not refused")
+"""
+
+
+@pytest.mark.parametrize(("one", "other"), [("nogrant", "mybro"), ("myself", "root")])
+def test_a_flood_of_one_user_neither_fills_the_log_nor_hides_another(shared, kernel_log, one, other):
+    """Thousands of tries within seconds are a few lines; the single try of another in the midst of it is there."""
+    shared.applied()
+    start = now()
+    flood = [sys.executable, "-I", "-S", "-c", FLOOD, ADDRESS, f"{UNUSED}"]
+    shared.client.run([*flood, "2000"], user=one)
+    assert shared.reach(other, None, ADDRESS, GRANTED) == "refused"
+    shared.client.run([*flood, "2000"], user=one)
+    found = denials(shared, since=start)
+    logged = {entry["user"]: 0 for entry in found}
+    for entry in found:
+        logged[entry["user"]] += entry["count"]
+    assert logged.keys() == {one, other}
+    assert logged[other] == 1
+    # Where iptables holds it, who has no grant shares the limit of all who have none.
+    shares = shared.mechanism.name != "nftables" and one == "nogrant"
+    assert 1 <= logged[one] <= (60 if shares else 20), logged
+    assert shared.apply()["changes"] == {}
 
 
 def test_what_a_program_writes_into_the_kernels_log_is_none(shared, kernel_log):
@@ -76,7 +120,7 @@ def test_what_a_program_writes_into_the_kernels_log_is_none(shared, kernel_log):
     (port,) = kernel_log.ports(1)
     shared.connect("nogrant", None, [(ADDRESS, GRANTED, port)])
     (line,) = kernel_log.lines(port)
-    forged = line[line.index("spice-grant deny: ") :].replace("UID=1023 GID=1023", "UID=1022 GID=1022")
+    forged = line[line.index("spice-grant deny output: ") :].replace("UID=1023 GID=1023", "UID=1022 GID=1022")
     shared.client.run(["dd", "bs=4096", "conv=notrunc", f"of={KMSG}"], input=f"{forged}\n")
     assert len(kernel_log.lines(port)) == 2
     assert [entry["user"] for entry in denials(shared, since=start)] == ["nogrant"]

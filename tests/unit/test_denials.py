@@ -10,6 +10,7 @@ from spicegrants import denials
 from spicegrants.compile import compile_policy
 from spicegrants.denials import Denial
 from spicegrants.errors import LiveStateUnreadable, SystemFault
+from spicegrants.guard import LOG_PREFIXES
 from spicegrants.host import kernellog
 from spicegrants.moments import EARLIEST
 from spicegrants.temporary import Lock, Temporary
@@ -18,28 +19,29 @@ from unit.test_api import ROOT, load
 
 # By nft and by iptables alike: the kernel's own function writes them.
 V4 = (
-    "spice-grant deny: IN= OUT=eth0 SRC=192.168.2.22 DST=192.168.2.2 LEN=60 TOS=0x00 PREC=0x00 TTL=64 ID=32502 DF "
-    "PROTO=TCP SPT=16145 DPT=20002 WINDOW=64240 RES=0x00 SYN URGP=0 UID=1023 GID=1023 "
+    "spice-grant deny output: IN= OUT=eth0 SRC=192.168.2.22 DST=192.168.2.2 LEN=60 TOS=0x00 PREC=0x00 TTL=64 ID=32502 "
+    "DF PROTO=TCP SPT=16145 DPT=20002 WINDOW=64240 RES=0x00 SYN URGP=0 UID=1023 GID=1023 "
 )
 V6 = (
-    "spice-grant deny: IN= OUT=eth0 SRC=fd00:0002:0000:0000:0000:0000:0000:0022 "
+    "spice-grant deny output: IN= OUT=eth0 SRC=fd00:0002:0000:0000:0000:0000:0000:0022 "
     "DST=fd00:0002:0000:0000:0000:0000:0000:0002 LEN=80 TC=0 HOPLIMIT=64 FLOWLBL=812749 PROTO=TCP SPT=11936 DPT=20004 "
     "WINDOW=64800 RES=0x00 SYN URGP=0 UID=1021 GID=1021 "
 )
 # Forwarded: by a bridge or router, without an owner.
 FORWARDED = (
-    "spice-grant deny: IN=veth0 OUT=eth0 MAC=02:42:ac:11:00:02:02:42:ac:11:00:03:08:00 SRC=10.0.3.2 DST=192.168.2.2 "
-    "LEN=60 TOS=0x00 PREC=0x00 TTL=63 ID=1 DF PROTO=TCP SPT=40000 DPT=20002 WINDOW=64240 RES=0x00 SYN URGP=0 "
+    "spice-grant deny forward: IN=veth0 OUT=eth0 MAC=02:42:ac:11:00:02:02:42:ac:11:00:03:08:00 SRC=10.0.3.2 "
+    "DST=192.168.2.2 LEN=60 TOS=0x00 PREC=0x00 TTL=63 ID=1 DF PROTO=TCP SPT=40000 DPT=20002 WINDOW=64240 RES=0x00 "
+    "SYN URGP=0 "
 )
-READ4 = Denial(100, 1023, 1023, "192.168.2.2", 20002, 4, 16145)
+READ4 = Denial(100, 1023, 1023, "192.168.2.2", 20002, 4, 16145, "output")
 
 
 def test_recorded_lines():
     found, unread = denials.parse([(100, V4), (101, V6), (102, FORWARDED)])
     assert found == [
         READ4,
-        Denial(101, 1021, 1021, "fd00:2::2", 20004, 6, 11936),
-        Denial(102, None, None, "192.168.2.2", 20002, 4, 40000),
+        Denial(101, 1021, 1021, "fd00:2::2", 20004, 6, 11936, "output"),
+        Denial(102, None, None, "192.168.2.2", 20002, 4, 40000, "forward"),
     ]
     assert unread == 0
 
@@ -92,18 +94,25 @@ def test_what_cannot_be_read_is_counted(old, new):
     assert denials.parse([(100, line), (100, V4)]) == ([READ4], 1)
 
 
-@given(st.text(max_size=300))
-def test_any_text_behind_the_prefix_is_read_or_counted(text):
-    found, unread = denials.parse([(1, denials.LOG_PREFIX + text)])
+def test_lines_of_former_versions_do_not_say_which_rule():
+    (found,), unread = denials.parse([(100, V4.replace("deny output", "deny"))])
+    assert (found, unread) == (READ4._replace(rule=None), 0)
+
+
+@given(st.sampled_from(["spice-grant deny: ", *LOG_PREFIXES.values()]), st.text(max_size=300))
+def test_any_text_behind_the_prefix_is_read_or_counted(prefix, text):
+    found, unread = denials.parse([(1, prefix + text)])
     assert len(found) + unread == 1
 
 
 def test_repeated_ones_of_a_minute_are_one_entry():
     again = [READ4._replace(moment=moment, source_port=moment) for moment in (100, 130, 161, 1000)]
     other = [READ4._replace(moment=161, gid=GID), READ4._replace(moment=162, port=20004)]
+    other.append(READ4._replace(moment=163, rule="egress"))
     folded = denials.folded([*again, *other])
     assert [(denial.moment, denial.gid, denial.port, count) for denial, count in folded] == [
         (1000, 1023, 20002, 1),
+        (163, 1023, 20002, 1),
         (162, 1023, 20004, 1),
         (161, 1023, 20002, 2),
         (161, GID, 20002, 1),
@@ -127,6 +136,7 @@ def test_an_entry():
         "server": "mysrv",
         "address": "192.168.2.2",
         "port": 20002,
+        "rule": "output",
         "count": 3,
         "why": "no grant of debianx means guest",
     }
@@ -142,6 +152,8 @@ def test_why():
     assert why(wanted()) == "not with the viewer's group spicegrp"
     assert why(wanted(), gid=GID).startswith("not denied by what holds now")
     assert why(wanted(), uid=None, gid=None, user=None).startswith("the kernel knows no owner")
+    assert why(wanted(), uid=None, gid=None, user=None, rule="forward").startswith("forwarded, from a guest")
+    assert why(wanted(), uid=None, gid=None, user=None, rule="egress").startswith("from a guest or container")
     assert why(wanted(), uid=4711, user=None) == "no account has UID 4711"
 
 

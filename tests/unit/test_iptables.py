@@ -68,7 +68,7 @@ def test_the_guard_is_called_first(host):
     assert host.v4["FORWARD"] == [["-p", "tcp", "-j", "SPICE-GRANT-FWD"]]
     assert list(map(" ".join, host.v4["SPICE-GRANT-OUT"])) == ["-p tcp -m tcp --dport 20001:20010 -g SPICE-GRANT"]
     assert host.v4["SPICE-GRANT-FWD"] == [
-        ["-p", "tcp", "-m", "tcp", "--dport", "20001:20010", "-g", "SPICE-GRANT-DENY"]
+        ["-p", "tcp", "-m", "tcp", "--dport", "20001:20010", "-g", "SPICE-GRANT-DENY-FWD"]
     ]
 
 
@@ -82,8 +82,30 @@ def test_what_has_an_owner_and_no_grant_is_denied_established_or_not(host):
 
 def test_a_denial_is_told_logged_and_reset(host):
     told, logged, reset = host.v4["SPICE-GRANT-DENY"]
-    assert "NFLOG" in told and "spice-grant deny: " in logged and "--log-uid" in logged
+    assert "NFLOG" in told and logged == ["-j", "SPICE-GRANT-LOG"]
     assert reset == ["-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset"]
+    forwarded, reset = host.v4["SPICE-GRANT-DENY-FWD"]
+    assert "spice-grant deny forward: " in forwarded
+    assert reset == ["-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset"]
+
+
+def test_each_granted_user_has_a_limit_of_his_own_in_the_log_and_all_others_share_one(host):
+    rules = host.v4["SPICE-GRANT-LOG"]
+    owners = [rule[rule.index("--uid-owner") + 1] if "--uid-owner" in rule else None for rule in rules]
+    assert owners == ["1021", "1021", "1022", "1022", "0-4294967294", "0-4294967294", None]
+    assert [rule[-1] for rule in rules[1:-1:2]] == ["RETURN"] * 3
+    assert all("spice-grant deny output: " in rule and "--log-uid" in rule for rule in rules[::2])
+
+
+def test_limits_that_somebody_altered_are_drift():
+    host = Host()
+    host.apply(wanted())
+    host.v4["SPICE-GRANT-LOG"].pop(0)
+    plan = host.plan(wanted())
+    assert [change.what for change in plan.changes] == ["restores chain SPICE-GRANT-LOG"]
+    assert "SPICE-GRANT-OUT" not in plan.commands[4] and 6 not in plan.commands
+    host.apply(wanted())
+    assert host.plan(wanted()).changes == ()
 
 
 def test_no_rule_of_ours_accepts(host):
@@ -127,7 +149,10 @@ def test_the_first_run_and_the_second():
 def test_a_grant_that_goes_takes_its_rule_only(host):
     less = wanted({"grants__myself-debianx": ...}, addresses=BOTH)
     planned = host.plan(less)
-    assert [text.count("\n-") for text in planned.commands.values()] == [1, 1]
+    texts = planned.commands.values()
+    lines = [[line for line in text.splitlines() if line[0] == "-" and "SPICE-GRANT-LOG" not in line] for text in texts]
+    assert [line[:2] for (line,) in lines] == ["-D", "-D"]
+    assert [text.count("--uid-owner 1022 -j RETURN") for text in texts] == [1, 1]
     host.apply(less)
     assert not host.plan(less).changes
 

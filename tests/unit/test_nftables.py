@@ -68,7 +68,7 @@ def test_the_guard_decides_by_owner_alone():
             {"payload": {"protocol": "tcp", "field": "dport"}},
         ]
     owned, teardown, rest = rules(objects, "guard")[2:]
-    assert owned[-1] == rest[-1] == {"goto": {"target": "deny"}}
+    assert owned[-1] == {"goto": {"target": "deny"}} and rest[-1] == {"goto": {"target": "deny_ownerless"}}
     assert owned[0]["match"]["left"] == {"meta": {"key": "skuid"}}
     assert owned[0]["match"]["right"] == {"range": [0, 2**32 - 1]}
     assert teardown[0]["match"]["left"] == {"ct": {"key": "state"}} and teardown[-1] == {"accept": None}
@@ -77,14 +77,25 @@ def test_the_guard_decides_by_owner_alone():
 def test_a_denial_is_counted_logged_and_reset():
     deny = rules(nftables.skeleton(wanted()), "deny")
     assert [expression[0]["set"]["set"] for expression in deny[:2]] == ["@denied4", "@denied6"]
-    assert deny[2][0]["limit"] == {"rate": 30, "burst": 30, "per": "minute"}
-    assert deny[2][1]["log"]["flags"] == "skuid" and deny[2][1]["log"]["prefix"] == "spice-grant deny: "
+    by_owner, together, log = (next(iter(expression.values())) for expression in deny[2])
+    assert by_owner["elem"] == {"meta": {"key": "skuid"}} and by_owner["set"] == "@limited"
+    assert by_owner["stmt"] == [{"limit": {"rate": 6, "burst": 10, "per": "minute"}}]
+    assert together == {"rate": 300, "burst": 300, "per": "minute"}
+    assert log["flags"] == "skuid" and log["prefix"] == "spice-grant deny output: "
     assert deny[3][-1] == {"reject": {"type": "tcp reset"}}
+
+
+@pytest.mark.parametrize(("chain", "rule"), [("deny_ownerless", "output"), ("deny_forward", "forward")])
+def test_what_has_no_owner_is_limited_by_its_rule(chain, rule):
+    (limit, log), reset = rules(nftables.skeleton(wanted()), chain)
+    assert limit == {"limit": {"rate": 30, "burst": 30, "per": "minute"}}
+    assert log["log"]["prefix"] == f"spice-grant deny {rule}: "
+    assert reset[-1] == {"reject": {"type": "tcp reset"}}
 
 
 def test_what_others_send_through_this_machine_is_never_let_in():
     forward = rules(nftables.skeleton(wanted()), "forward")
-    assert [expression[-1] for expression in forward] == [{"goto": {"target": "deny"}}]
+    assert [expression[-1] for expression in forward] == [{"goto": {"target": "deny_forward"}}]
 
 
 def test_every_destination_is_guarded():

@@ -66,7 +66,7 @@ def tick(seen: Iterable[Connection] = ()) -> tuple[int | None, list[Connection]]
     stored = store.load(disk.read_text(store.PATH))
     if stored.policy is None:
         raise SystemFault(f"there is no {store.PATH}: run state.apply spice")
-    wanted = agenda.recalled(stored, _gid(stored.policy.viewer.group), now)
+    wanted = agenda.recalled(stored, gid(stored.policy.viewer.group), now)
     connections = sockets.connections()
     strays = sessions.stray(wanted, connections)
     _end(wanted, strays, sessions.stray(wanted, seen))
@@ -77,7 +77,8 @@ def tick(seen: Iterable[Connection] = ()) -> tuple[int | None, list[Connection]]
     return agenda.upcoming(wanted), staying
 
 
-def _gid(group: str) -> int | None:
+def gid(group: str) -> int | None:
+    """Return the number of a group; ``None`` if there is no such group."""
     with contextlib.suppress(KeyError):
         return grp.getgrnam(group).gr_gid
     return None

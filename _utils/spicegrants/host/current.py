@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from spicegrants import alarm, boot, calls, decide, moments, store, sudoers, viewer
+from spicegrants import alarm, arrivals, boot, calls, decide, moments, store, sudoers, viewer
 from spicegrants.compile import Wanted, compile_policy
 from spicegrants.errors import SystemFault
 from spicegrants.files import Directory, File, Link, Other
@@ -16,6 +16,7 @@ from spicegrants.plan import Change
 
 # Where runs write beside what is not theirs; from directories that are theirs alone, all that does not belong goes.
 _WRITTEN = (store.PATH, sudoers.PATH, viewer.LAUNCHER, viewer.DESKTOP, calls.OPENER, *boot.PATHS, *alarm.PATHS)
+_WRITTEN += arrivals.PATHS
 _SHARED = {parent for path in _WRITTEN for parent in (os.path.dirname(path), os.path.dirname(os.path.dirname(path)))}
 
 NOTHING = "no policy has been applied on this minion yet: run state.apply spice"

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from spicegrants import declared
 from spicegrants.compile import Wanted
 from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.host import clock, current, heap, lastrun, lock
+from spicegrants.host import clock, current, heap, lastrun, lock, uplinks
 from spicegrants.model import Policy
-from spicegrants.notes import confinement, notes
+from spicegrants.notes import confinement, notes, unguarded
 from spicegrants.plan import as_dict, merge
 from spicegrants.store import Stored
 
@@ -74,7 +74,8 @@ class Layers(NamedTuple):
                 applied, failed = self._apply(wanted, chosen)
                 changes = merge([policy_changes, *(plans[layer] for layer in applied)])
                 errors += [*failed, *_afterwards()]
-        return {"changes": changes, "errors": errors, "warnings": [*warnings, *notes(wanted), *confinement(wanted)]}
+        warnings += [*notes(wanted), *confinement(wanted), *unguarded(uplinks.planned(wanted)[1])]
+        return {"changes": changes, "errors": errors, "warnings": warnings}
 
     def remove(self, test: bool) -> dict[str, Any]:
         """Take all layers away, the guard last, and then forget what is stored."""

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from spicegrants import boot, iptables, owners
+from spicegrants import boot, iptables, owners, xtdeny
 from spicegrants.compile import Wanted
 from spicegrants.errors import CommandFailed, SystemFault
 from spicegrants.guard import FirewallPlan, Key
@@ -76,7 +76,7 @@ class Iptables:
 
     def witness(self) -> Callable[[], Mapping[Key, int]]:
         """Return what says how often the guard refused whom since it was first asked."""
-        return nflog.Witness(iptables.NFLOG_GROUP)
+        return nflog.Witness(xtdeny.NFLOG_GROUP)
 
     def loading(self, wanted: Wanted) -> boot.Loading:
         """Return what loads the guard without us."""

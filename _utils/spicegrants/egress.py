@@ -1,0 +1,162 @@
+"""Frames that leave the machine past its output and forward hooks: what a guest or container on a network card sends.
+
+A macvlan or ipvlan device and a port of a bridge hand their frames to the network card, and the rules of ``inet`` see
+none of them. So a table of our own of the family ``netdev`` looks at each interface, just before a frame leaves. What
+this machine itself sends was judged before, and has the viewer's group by then. All of it is libnftables JSON.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from spicegrants import guard, nftables, nftdeny
+from spicegrants.compile import Wanted
+from spicegrants.guard import FirewallPlan, guards_servers
+from spicegrants.nfttimes import ACCEPT, Object, match
+from spicegrants.plan import Change
+
+FAMILY, TABLE = "netdev", nftables.TABLE
+_OWN = {"family": FAMILY, "table": TABLE}
+_PREFIX = "on_"
+# Behind a port of a bridge of these kinds is a guest or container of this machine, which sends nothing further.
+_GUESTS = ("veth", "tun")
+# What they send leaves by the interface below them.
+_STACKED = ("macvlan", "macvtap", "ipvlan", "ipvtap")
+# The flags RST and ACK: all of a connection has one, but its first packet.
+_BEGUN = match({"payload": {"protocol": "tcp", "field": "flags"}}, [4, 16], "in")
+_IPS = (("servers4", "ip", "ipv4_addr", 4), ("servers6", "ip6", "ipv6_addr", 6))
+
+
+def uplinks(wanted: Wanted, links: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the interfaces to guard, by the names of their chains.
+
+    links
+        What ``ip -j -d link`` printed.
+
+    Without names in the policy these are all but the loopback and those whose frames reach guests of this machine only,
+    or another interface of it. A chain's name holds the interface's number: another one by the same name is not it.
+    """
+    chosen = wanted.policy.firewall.uplinks
+    found = {}
+    for link in links:
+        name = link["ifname"]
+        if _leads_out(link) if chosen is None else any(fnmatch.fnmatchcase(name, pattern) for pattern in chosen):
+            found[f"{_PREFIX}{re.sub('[^A-Za-z0-9]', '_', name)}_{link['ifindex']}"] = name
+    return found
+
+
+def _leads_out(link: Mapping[str, Any]) -> bool:
+    kind = link.get("linkinfo", {}).get("info_kind")
+    if "LOOPBACK" in link["flags"] or (kind in _GUESTS and "master" in link):
+        return False
+    # In a container the interface below may be another machine's.
+    return kind not in _STACKED or "link_netnsid" in link
+
+
+def skeleton(wanted: Wanted) -> list[Object]:
+    """Return table, sets, chains and rules, without the chains of interfaces."""
+    objects: list[Object] = [{"table": {"family": FAMILY, "name": TABLE}}]
+    if guards_servers(wanted):
+        for name, _, kind, version in _IPS:
+            known = guard.server_addresses(wanted, version)
+            objects.append({"set": {**_OWN, "name": name, "type": kind, **nftables.filled(known)}})
+    objects.append({"set": {**_OWN, **nftables.guarded(wanted)}})
+    objects += [{"chain": {**_OWN, "name": name}} for name in ("deny", "guard")]
+    return objects + [{"rule": {**_OWN, "chain": chain, "expr": rule}} for chain, rule in _rules(wanted)]
+
+
+def _rules(wanted: Wanted) -> list[tuple[str, list[Object]]]:
+    fragment = match({"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 0x3FFF]}, 0, "!=")
+    fragment6 = match({"exthdr": {"name": "frag"}}, True)
+    deny = {"goto": {"target": "deny"}}
+    viewer = [] if wanted.gid is None else [("guard", [match({"meta": {"key": "skgid"}}, wanted.gid), ACCEPT])]
+    limit = nftdeny.limit(guard.OWNERLESS_RATE, guard.OWNERLESS_BURST)
+    return [
+        # A socket of another network namespace has no owner here.
+        *viewer,
+        # Flags may stand in the second of two fragments. TCP makes none.
+        ("guard", [fragment, deny]),
+        ("guard", [fragment6, deny]),
+        # Among these are the last packets of this machine's own connections, which have no owner any more.
+        ("guard", [_BEGUN, ACCEPT]),
+        ("guard", [deny]),
+        ("deny", [limit, nftdeny.log(guard.EGRESS)]),
+        ("deny", [{"drop": None}]),
+    ]
+
+
+def _on(wanted: Wanted, chain: str, device: str) -> list[Object]:
+    """Return the chain of an interface and its rules."""
+    hook = {"type": "filter", "hook": "egress", "dev": device, "prio": 0, "policy": "accept"}
+    rule = [match({"payload": {"protocol": "tcp", "field": "dport"}}, "@guarded"), {"goto": {"target": "guard"}}]
+    rules = [rule]
+    if guards_servers(wanted):
+        towards = [match({"payload": {"protocol": ip, "field": "daddr"}}, f"@{name}") for name, ip, _, _ in _IPS]
+        rules = [[to_server, *rule] for to_server in towards]
+    return [
+        {"chain": {**_OWN, "name": chain, **hook}},
+        *({"rule": {**_OWN, "chain": chain, "expr": rule}} for rule in rules),
+    ]
+
+
+def plan(wanted: Wanted, live: list[Object] | None, devices: Mapping[str, str]) -> FirewallPlan:
+    """Compare what is wanted with a listing of the table; ``None`` says that there is no such table.
+
+    devices
+        Of :func:`uplinks`.
+
+    An interface that came is covered without touching the others. The chain of one that went, or is not to be guarded
+    any more, is no difference; it goes with the next change.
+    """
+    if wanted.policy.firewall.uplinks == ():
+        gone = [Change("firewall", "removes the guard from uplinks")] if live is not None else []
+        return FirewallPlan(tuple(gone), tuple(removal()) if gone else ())
+    covering = {chain: _on(wanted, chain, device) for chain, device in devices.items()}
+    if live is None:
+        return FirewallPlan((_covers(devices.values()),), tuple(_fresh(wanted, covering)))
+    want, have = nftables.structure(skeleton(wanted)), _told(live)
+    stale = [name for kind, name in have if kind == "chain" and name.startswith(_PREFIX) and name not in devices]
+    wanted_chains = {key: body for chain in covering.values() for key, body in _told(chain).items()}
+    missing = [chain for chain in devices if ("chain", chain) not in have]
+    kept = {key: body for key, body in have.items() if key not in {("chain", name) for name in stale}}
+    expected = {**want, **{key: body for key, body in wanted_chains.items() if key[1] not in missing}}
+    changes = [Change("firewall", f"{change.what} (egress)") for change in nftables.structural(expected, kept)]
+    news = [_covers(devices[chain] for chain in missing)] if missing else []
+    if changes:
+        return FirewallPlan((*changes, *news), tuple(_fresh(wanted, covering)))
+    commands = [{"delete": {"chain": {**_OWN, "name": name}}} for name in stale]
+    for chain in missing:
+        new, *rules = ({"add": entry} for entry in covering[chain])
+        # Emptied: two that add it at once leave its rules once.
+        commands += [new, {"flush": {"chain": {**_OWN, "name": chain}}}, *rules]
+    return FirewallPlan(tuple(news), tuple(commands))
+
+
+def _covers(devices: Iterable[str]) -> Change:
+    names = ", ".join(sorted(devices)) or "none yet"
+    return Change("firewall", f"guards what leaves by {names} past the other rules")
+
+
+def _told(objects: Iterable[Object]) -> dict[tuple[str, str], Any]:
+    """Return what a table is built of; some releases of nft do not tell a chain's interface."""
+    built = nftables.structure(objects)
+    return {key: {name: value for name, value in body.items() if name != "dev"} for key, body in built.items()}
+
+
+def covered(objects: Iterable[Object]) -> list[str]:
+    """Return the chains of interfaces that a listing holds."""
+    return [name for kind, name in nftables.structure(objects) if kind == "chain" and name.startswith(_PREFIX)]
+
+
+def removal() -> list[Object]:
+    """Return the transaction that takes all of it away, there or not."""
+    table = {"table": {"family": FAMILY, "name": TABLE}}
+    return [{"add": table}, {"delete": table}]
+
+
+def _fresh(wanted: Wanted, covering: Mapping[str, list[Object]]) -> list[Object]:
+    objects = [*skeleton(wanted), *(entry for chain in covering.values() for entry in chain)]
+    return [*removal(), *({"add": entry} for entry in objects)]

@@ -1,0 +1,121 @@
+"""The guard of uplinks in the kernel: reads interfaces and our table, and covers what has come.
+
+It is also a program of its own, which systemd starts when an interface appears: no Salt and no master is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from typing import Any
+
+from spicegrants import agenda, egress, store
+from spicegrants.compile import Wanted
+from spicegrants.errors import LiveStateUnreadable, SpiceGrantError, SystemFault
+from spicegrants.guard import FirewallPlan
+from spicegrants.host import clock, disk, lock, run
+
+_NOTHING = FirewallPlan((), ())
+# Seconds: the port of a bridge is no port yet at the moment at which it appears.
+_SETTLING = 0.3
+
+
+def main() -> int:
+    """Cover the interfaces that there are now, by what is stored; return the exit code.
+
+    What goes wrong is said on standard error; the next run of the state says so as well.
+    """
+    try:
+        run.as_root()
+        time.sleep(_SETTLING)
+        with lock.held():
+            stored = store.load(disk.read_text(store.PATH))
+            if stored.policy is None:
+                raise SystemFault(f"there is no {store.PATH}: run state.apply spice")
+            wanted = agenda.recalled(stored, clock.gid(stored.policy.viewer.group), int(time.time()))
+            planned, hindrance = plan(wanted)
+            send(planned)
+    except SpiceGrantError as error:
+        print(f"interfaces are not guarded: {error}", file=sys.stderr)
+        return 1
+    if hindrance:
+        print(f"interfaces are not guarded: {hindrance}", file=sys.stderr)
+    return 0
+
+
+def plan(wanted: Wanted) -> tuple[FirewallPlan, str]:
+    """Compare what is wanted with what the kernel holds; return the plan, and what makes the whole of it impossible.
+
+    Runs ``nft list table`` and ``ip link``, and where there is no table yet, has the kernel check whether it could be
+    made. Raises :class:`~spicegrants.errors.SystemFault` if it could not, and the policy names interfaces.
+    """
+    chosen = wanted.policy.firewall.uplinks
+    hindrance = next((f"{tool} is not installed" for tool in ("nft", "ip") if not _installed(tool)), "")
+    planned = _NOTHING
+    if not hindrance:
+        table = _table()
+        planned = egress.plan(wanted, table, egress.uplinks(wanted, _links()) if chosen != () else {})
+        if table is None and planned.commands:
+            done = _transaction(planned, "--check")
+            hindrance = done.stderr.strip().partition("\n")[0] if done.returncode else ""
+    if chosen and hindrance:
+        raise SystemFault(f"spice:firewall:uplinks names interfaces that cannot be guarded: {hindrance}")
+    return (_NOTHING, "" if chosen == () else hindrance) if hindrance else (planned, "")
+
+
+def planned(wanted: Wanted) -> tuple[FirewallPlan, str]:
+    """Return :func:`plan`, made once for what is wanted."""
+    return wanted.once(plan)
+
+
+def send(planned: FirewallPlan) -> None:
+    """Make a plan's changes, in one transaction."""
+    if planned.commands:
+        run.run(["nft", "-j", "-f", "-"], text=_text(planned))
+
+
+def delete() -> None:
+    """Take all of it away, there or not."""
+    send(FirewallPlan((), tuple(egress.removal())))
+
+
+def present() -> bool:
+    """Tell whether the kernel holds any of it."""
+    return _installed("nft") and _table() is not None
+
+
+def covered() -> list[str]:
+    """Return the chains of interfaces that the kernel holds."""
+    objects = _table() if _installed("nft") else None
+    return egress.covered(objects or [])
+
+
+def _transaction(planned: FirewallPlan, *options: str) -> Any:
+    return run.attempt(["nft", *options, "-j", "-f", "-"], text=_text(planned))
+
+
+def _text(planned: FirewallPlan) -> str:
+    return json.dumps({"nftables": planned.commands})
+
+
+def _installed(program: str) -> bool:
+    return shutil.which(program, path=run.SEARCH) is not None
+
+
+def _links() -> list[dict[str, Any]]:
+    return run.as_json(run.run(["ip", "-json", "-details", "link"]), "ip link")
+
+
+def _table() -> list[dict[str, Any]] | None:
+    """Return the objects of our table; ``None`` if there is no such table, which is not the same as unreadable."""
+    done = run.attempt(["nft", "-nj", "list", "table", egress.FAMILY, egress.TABLE])
+    if done.returncode == 0:
+        return run.as_json(done.stdout, "nft list table")["nftables"]
+    listed = run.attempt(["nft", "-nj", "list", "tables", egress.FAMILY])
+    if listed.returncode == 0:
+        tables = [entry["table"]["name"] for entry in run.as_json(listed.stdout, "nft")["nftables"] if "table" in entry]
+        if egress.TABLE in tables:
+            raise LiveStateUnreadable(f"nft list table ended with {done.returncode}: {done.stderr.strip()}")
+    return None
