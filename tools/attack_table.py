@@ -18,8 +18,8 @@ Each attack is a file in [tests/attacks](../tests/attacks), and is played agains
 consoles in three forms:
 
 - **bare**: nothing protects it. Here every attack succeeds, which shows that it is one.
-- **recipe**: the article's rules of iptables and of sudo, and its owner and mode of the viewer, as it prints them. What
-  it does not print, as the chains' policies, is as Debian has it.
+- **recipe**: the article's rules of iptables and of sudo, and its owner and mode of the viewer. The chains' policies,
+  which it does not print, are DROP, with which scripts of its firewall builder begin.
 - **ours**: what `pillar/` declares, applied by `state.apply spice`. Here every attack fails, or the tests do.
 
 {count} attacks: bare {count} succeed, with the recipe {recipe}, with ours none.

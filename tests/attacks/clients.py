@@ -25,6 +25,7 @@ PORTS = {"debianx": 20002, "leaptest": 20004}
 GRANTED = {"myself": "debianx", "mybro": "leaptest"}
 PYTHON = ["/usr/bin/python3", "-I", "-S", "-c"]
 PKI = "/etc/pki/spice"
+BUILT_IN = ("INPUT", "OUTPUT", "FORWARD")
 REFUSED = 7  # exit code of a program that could not connect, or was cut off
 
 # What users' own programs start with. REDQ is how a SPICE server's answer begins.
@@ -196,6 +197,10 @@ class Client:
             self.used.callback(self.machine.run, undo)
         return done.stdout
 
+    def allow(self, *words):
+        """Add a rule of the site's own to those of iptables, until the attack is over."""
+        self.root("iptables", "-A", *words, "-j", "ACCEPT", undo=["iptables", "-D", *words, "-j", "ACCEPT"])
+
     def nft(self, table, text):
         """Load a table of the site's own, until the attack is over."""
         self.root(
@@ -262,7 +267,7 @@ class Program:
 class Recipe(Client):
     """A workstation as the article on which this extension rests protects it: IPv4 rules, sudoers, the viewer's mode.
 
-    What it does not print, as the chains' policies, is as Debian has it.
+    The policies, which it does not print, are those with which scripts of its firewall builder begin.
     """
 
     form = "recipe"
@@ -279,12 +284,15 @@ class Recipe(Client):
 
     def load(self, granted=GRANTED):
         """Load the rules, one after the other, as the script does."""
-        for words in ("-F", "-X", *self._rules(granted)):
+        self._iptables("DROP", *self._rules(granted))
+
+    def _iptables(self, policy, *rules):
+        for words in (*(f"-P {chain} {policy}" for chain in BUILT_IN), "-F", "-X", *rules):
             self.machine.run(["iptables", *shlex.split(words)])
 
     def expose(self):
         """Take the rules away."""
-        self.machine.run(["iptables", "-F"])
+        self._iptables("ACCEPT")
 
     def revoke(self, user):
         """Load rules without him."""
@@ -305,7 +313,7 @@ class Recipe(Client):
 
     def _rules(self, granted):
         known = "-m state --state ESTABLISHED,RELATED -j ACCEPT"
-        yield from (f"-A {chain} {known}" for chain in ("INPUT", "OUTPUT", "FORWARD"))
+        yield from (f"-A {chain} {known}" for chain in BUILT_IN)
         for vm in granted.values():
             place = f"-o {self.device} -s {OWN_ADDRESS} -d {ADDRESS} -p tcp -m tcp --dport {PORTS[vm]}"
             yield from (f"-N {vm}", f"-A {vm} {place} -m state --state NEW -j ACCEPT")

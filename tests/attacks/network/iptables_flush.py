@@ -1,6 +1,6 @@
-"""A user without a grant tries after all chains of iptables were emptied, as scripts begin that load a firewall."""
+"""A user without a grant tries after iptables was flushed, as when the service of a firewall is stopped."""
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import ADDRESS, BUILT_IN, PORTS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: its table is not iptables'; where it is, routing"
@@ -9,6 +9,8 @@ BACKENDS = ("nftables", "iptables")
 
 def attack(client):
     for program in ("iptables", "ip6tables"):
-        for verb in ("-F", "-X"):
-            client.root(program, verb)
+        for chain in BUILT_IN:
+            client.root(program, "-P", chain, "ACCEPT")
+        client.root(program, "-F")
+        client.root(program, "-X")
     return client.reach("visitor", ADDRESS, PORTS["leaptest"])

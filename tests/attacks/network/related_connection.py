@@ -32,5 +32,6 @@ def site(client):
 
 
 def attack(client):
+    client.allow("OUTPUT", "-p", "tcp", "--dport", "21")
     client.start(FTP, ADDRESS, PORTS["leaptest"], machine=client.server)
     return client.python(REACH, ADDRESS, PORTS["leaptest"], user="visitor")

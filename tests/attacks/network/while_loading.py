@@ -2,7 +2,7 @@
 
 from attacks.clients import ADDRESS, PORTS
 
-RECIPE = "succeeds"
+RECIPE = "fails"
 STOPPED_BY = "firewall: new rules take the place of the old ones at one blow"
 BACKENDS = ("nftables", "iptables")
 # Says at the end how often it came through.
