@@ -6,7 +6,8 @@ Query and enforce the firewall layer: who may connect to the consoles' ports, by
 The rules live in a table of their own, ``inet spice_grant``, or, where there is no nftables, in chains of their own,
 ``SPICE-GRANT...`` of iptables; no other rule is ever changed. A connection to a guarded port passes if UID and GID of
 the process that made the socket, the destination address and the port are those of a grant; everything else is logged
-and reset, whether it comes from this machine or is only forwarded by it.
+and reset, whether it comes from this machine or is only forwarded by it. What guests and containers send that share a
+network card with it passes neither: a second table, ``netdev spice_grant``, drops the beginning of a connection there.
 
 :depends: nftables 1.0 or newer, or iptables
 """
@@ -46,9 +47,10 @@ def backend():
     """
     Return which firewall mechanism enforces the rules on this machine, its version, and why it is that one.
 
-    The keys are ``backend`` (``nftables``, ``iptables-nft`` or ``iptables-legacy``), ``version`` and ``reason``. Reads
-    the stored policy, whose ``firewall: {backend: ...}`` decides; without one, or with ``auto``, it is nftables
-    wherever that works. Runs ``nft`` or ``iptables``. Raises CommandExecutionError if neither is installed.
+    The keys are ``backend`` (``nftables``, ``iptables-nft`` or ``iptables-legacy``), ``version``, ``reason``, and
+    ``uplinks``, the interfaces on which frames are guarded that pass no other rule. Reads the stored policy, whose
+    ``firewall: {backend: ...}`` decides; without one, or with ``auto``, it is nftables wherever that works. Runs
+    ``nft`` or ``iptables``, and ``ip``. Raises CommandExecutionError if neither is installed.
 
     CLI Example:
 
@@ -59,7 +61,8 @@ def backend():
     try:
         run.as_root()
         mechanism, reason = _mechanism()
-        return {"backend": mechanism.name, "version": mechanism.version(), "reason": reason}
+        guarded = {"uplinks": uplinks.covered()}
+        return {"backend": mechanism.name, "version": mechanism.version(), "reason": reason, **guarded}
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 
@@ -129,9 +132,9 @@ def plan(wanted=None):
     wanted
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
-    Reads the stored policy, accounts, the servers' addresses, the files for boot and clock; runs ``nft list table`` or
-    ``iptables-save``. Returns an empty dict if everything is as it must be. Raises CommandExecutionError if something
-    cannot be read.
+    Reads the stored policy, accounts, the servers' addresses, the files for boot and clock; runs ``nft list table``,
+    ``ip link`` and, with iptables, ``iptables-save``. Returns an empty dict if everything is as it must be. Raises
+    CommandExecutionError if something cannot be read.
 
     CLI Example:
 
@@ -158,7 +161,8 @@ def apply(wanted=None):
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
     Returns what was changed, as :func:`plan` does. Writes the rules to ``/var/lib/spice-grant``, what loads them to
-    ``/usr/local/lib/spice-grant``, a unit and drop-ins for the services that flush rules to ``/etc/systemd/system``.
+    ``/usr/local/lib/spice-grant``, units and drop-ins for the services that flush rules to ``/etc/systemd/system``, and
+    where udev is, a rule for new interfaces to ``/etc/udev/rules.d``.
     Runs ``nft list table`` or ``iptables-save`` and, if something must change, ``nft -f`` or ``iptables-restore``,
     ``systemctl daemon-reload``, and ``ss --kill`` for live sessions that lost their grant, whose users are told so on
     their desktops, by a process of their own. Has systemd start the clock, which ends and announces what runs out

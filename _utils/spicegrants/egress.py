@@ -44,8 +44,13 @@ def uplinks(wanted: Wanted, links: Iterable[Mapping[str, Any]]) -> dict[str, str
     for link in links:
         name = link["ifname"]
         if _leads_out(link) if chosen is None else any(fnmatch.fnmatchcase(name, pattern) for pattern in chosen):
-            found[f"{_PREFIX}{re.sub('[^A-Za-z0-9]', '_', name)}_{link['ifindex']}"] = name
+            found[_chain(link)] = name
     return found
+
+
+def _chain(link: Mapping[str, Any]) -> str:
+    """Return the name of an interface's chain, of characters that nft can read back from its own text."""
+    return f"{_PREFIX}{re.sub('[^A-Za-z0-9]', '_', link['ifname'])}_{link['ifindex']}"
 
 
 def _leads_out(link: Mapping[str, Any]) -> bool:
@@ -146,9 +151,10 @@ def _told(objects: Iterable[Object]) -> dict[tuple[str, str], Any]:
     return {key: {name: value for name, value in body.items() if name != "dev"} for key, body in built.items()}
 
 
-def covered(objects: Iterable[Object]) -> list[str]:
-    """Return the chains of interfaces that a listing holds."""
-    return [name for kind, name in nftables.structure(objects) if kind == "chain" and name.startswith(_PREFIX)]
+def covered(objects: Iterable[Object], links: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the interfaces whose chains a listing holds."""
+    chains = {entry["chain"]["name"] for entry in objects if "chain" in entry}
+    return sorted(link["ifname"] for link in links if _chain(link) in chains)
 
 
 def removal() -> list[Object]:

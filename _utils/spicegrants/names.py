@@ -19,7 +19,7 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _PATH = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._+-]+)+")
 # As the kernel has it; a pattern may be longer.
-_INTERFACE = re.compile(r"[!-.0-9;-~]{1,64}")
+_INTERFACE = re.compile(r"(?!\.{1,2}$)[!-.0-9;-~]{1,64}")
 _CERTIFICATE = re.compile(
     r"-----BEGIN CERTIFICATE-----\n(?:[A-Za-z0-9+/=]{1,76}\n)+-----END CERTIFICATE-----\n", re.ASCII
 )
@@ -95,7 +95,7 @@ def path(text: str) -> str | None:
 
 def interface(text: str) -> str | None:
     """Say what is wrong with the name, or pattern of names, of a network interface; ``None`` if nothing is."""
-    if _INTERFACE.fullmatch(text) and text not in (".", ".."):
+    if _INTERFACE.fullmatch(text):
         return None
     return "is no name of an interface, or pattern of names: printable characters without '/' and ':'"
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spicegrants import iptables, moments, nftables
+from spicegrants import egress, iptables, moments, nftables
 from spicegrants.access import Times
 from spicegrants.guard import Element, Key
 from spicegrants.times import Windows
 
+_OURS = {(nftables.FAMILY, nftables.TABLE), (egress.FAMILY, egress.TABLE)}
 _FIELDS = {"skuid": "uid", "skgid": "gid", "daddr": "address", "dport": "port"}
 _OPTIONS = {"--uid-owner": "uid", "--gid-owner": "gid", "-d": "address", "--dport": "port"}
 
@@ -71,7 +72,7 @@ def _plain(text: str) -> int | str:
 
 
 def foreign(objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rules outside our table of nftables that match the owner of a socket.
+    """Return rules outside our tables of nftables that match the owner of a socket.
 
     What a rule states beyond a plain comparison stays out; a match of the iptables compatibility layer, of which nft
     shows the name only, appears without UID and GID.
@@ -79,7 +80,7 @@ def foreign(objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for entry in objects:
         rule = entry.get("rule")
-        if rule is None or (rule["family"], rule["table"]) == (nftables.FAMILY, nftables.TABLE):
+        if rule is None or (rule["family"], rule["table"]) in _OURS:
             continue
         stated: dict[str, Any] = {}
         owner = False

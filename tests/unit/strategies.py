@@ -126,7 +126,11 @@ def pillars(draw):
             "confine": draw(st.sampled_from(["auto", True, *([] if secret else [False])])),
         }
     if some(draw):
-        data["firewall"] = {"guard": draw(st.sampled_from(["everywhere", "servers"])), "backend": "auto"}
+        data["firewall"] = {
+            "guard": draw(st.sampled_from(["everywhere", "servers"])),
+            "backend": "auto",
+            "uplinks": draw(st.sampled_from(["auto", False, ["eth0"], ["wl*", "enp[0-9]s*"]])),
+        }
     if some(draw):
         data["schedules"] = {
             "evenings": {

@@ -59,7 +59,8 @@ def plan(wanted: Wanted) -> tuple[FirewallPlan, str]:
         planned = egress.plan(wanted, table, egress.uplinks(wanted, _links()) if chosen != () else {})
         if table is None and planned.commands:
             done = _transaction(planned, "--check")
-            hindrance = done.stderr.strip().partition("\n")[0] if done.returncode else ""
+            said = done.stderr.strip().partition("\n")[0].rpartition("Error: ")[2]
+            hindrance = f"the kernel, or nft, cannot do it ({said})" if done.returncode else ""
     if chosen and hindrance:
         raise SystemFault(f"spice:firewall:uplinks names interfaces that cannot be guarded: {hindrance}")
     return (_NOTHING, "" if chosen == () else hindrance) if hindrance else (planned, "")
@@ -87,9 +88,9 @@ def present() -> bool:
 
 
 def covered() -> list[str]:
-    """Return the chains of interfaces that the kernel holds."""
+    """Return the interfaces that the kernel guards."""
     objects = _table() if _installed("nft") else None
-    return egress.covered(objects or [])
+    return egress.covered(objects, _links()) if objects else []
 
 
 def _transaction(planned: FirewallPlan, *options: str) -> Any:

@@ -1,0 +1,248 @@
+"""Guests and containers that share a network card with the workstation: what they send passes no other rule of ours."""
+
+import contextlib
+import sys
+
+import pytest
+
+from functional.office import ADDRESS, ADDRESS6, BOTH, OPEN_BOTH, article, changed, sentences
+
+MECHANISMS = ["nftables", "iptables-legacy"]
+PILLAR = article(BOTH)
+GUARDED, OUTSIDE = 20002, 20011
+VLAN, VLAN_ADDRESS = "5", "192.168.5.2"
+# Connects to each of some addresses and a port; says what became of it.
+PROBE = """
+import socket, sys
+for address in sys.argv[2:]:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as sock:
+        sock.settimeout(0.7)
+        try:
+            sock.connect((address, int(sys.argv[1])))
+            print("open" if sock.recv(64).startswith(b"scene ") else "strange")
+        except OSError:
+            print("closed")
+"""
+
+
+class Guest:
+    """A network namespace of the client with an interface of its own."""
+
+    def __init__(self, client, undo):
+        self.client = client
+        client.run(["ip", "netns", "add", "guest"])
+        undo.callback(client.run, ["ip", "netns", "delete", "guest"])
+
+    def ip(self, *words):
+        """Run ip in it."""
+        return self.client.run(["ip", "-netns", "guest", *words]).stdout
+
+    def takes(self, device, *addresses):
+        """Give it an interface of the client."""
+        self.client.run(["ip", "link", "set", device, "netns", "guest"])
+        self.up(device, *addresses)
+
+    def up(self, device, *addresses):
+        """Give addresses to an interface of its own."""
+        for address in addresses:
+            self.ip("address", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
+        self.ip("link", "set", device, "up")
+
+    def run(self, *words, check=True):
+        """Run a program in it."""
+        return self.client.run(["ip", "netns", "exec", "guest", *words], check=check)
+
+    def reaches(self, port, *addresses):
+        """Which of some addresses it reaches at a port; how, where it is not just open or closed."""
+        said = self.run(sys.executable, "-I", "-S", "-c", PROBE, str(port), *addresses).stdout.split()
+        assert set(said) <= {"open", "closed"} and len(said) == len(addresses)
+        return {address for address, word in zip(addresses, said) if word == "open"}
+
+
+def macvlan(mode):
+    def make(office, guest, undo):
+        office.client.run(["ip", "link", "add", "guest0", "link", "eth0", "type", "macvlan", "mode", mode])
+        guest.takes("guest0", "192.168.2.31/24", "fd00:2::31/64")
+        if mode == "passthru":
+            address = office.client.read("/sys/class/net/eth0/address")
+            assert guest.run("cat", "/sys/class/net/guest0/address").stdout == address
+        return BOTH
+
+    return make
+
+
+def vlan_on_macvlan(office, guest, undo):
+    """The guest tags its frames itself."""
+    macvlan("bridge")(office, guest, undo)
+    office.server.run(["ip", "link", "add", "tagged", "link", "eth0", "type", "vlan", "id", VLAN])
+    undo.callback(office.server.run, ["ip", "link", "delete", "tagged"])
+    office.server.run(["ip", "address", "add", f"{VLAN_ADDRESS}/24", "dev", "tagged"])
+    office.server.run(["ip", "link", "set", "tagged", "up"])
+    guest.ip("link", "add", "tagged", "link", "guest0", "type", "vlan", "id", VLAN)
+    guest.up("tagged", "192.168.5.31/24")
+    return (VLAN_ADDRESS,)
+
+
+def bridged(office, guest, undo):
+    """The client's network card becomes a port of a bridge; the guest is behind another port.
+
+    Bridged frames pass the forward hook where br_netfilter is loaded and switched on, as Docker does.
+    """
+    run = office.client.run
+    for family in ("iptables", "ip6tables"):
+        run(["sh", "-c", f"echo 0 >/proc/sys/net/bridge/bridge-nf-call-{family}"])
+    run(["ip", "link", "add", "br0", "type", "bridge"])
+    undo.callback(_unbridged, office)
+    for address in ("192.168.2.22/24", "fd00:2::22/64"):
+        run(["ip", "address", "delete", address, "dev", "eth0"])
+        run(["ip", "address", "add", address, "dev", "br0", *(["nodad"] if ":" in address else [])])
+    run(["ip", "link", "set", "eth0", "master", "br0"])
+    run(["ip", "link", "add", "port0", "type", "veth", "peer", "guest0"])
+    for device in ("port0", "br0"):
+        run(["ip", "link", "set", device, *(["master", "br0"] if device == "port0" else []), "up"])
+    guest.takes("guest0", "192.168.2.31/24", "fd00:2::31/64")
+    return BOTH
+
+
+def _unbridged(office):
+    office.client.run(["ip", "link", "delete", "br0"])
+    for address in ("192.168.2.22/24", "fd00:2::22/64"):
+        words = ["nodad"] if ":" in address else []
+        office.client.run(["ip", "address", "add", address, "dev", "eth0", *words])
+
+
+KINDS = {
+    "macvlan": macvlan("bridge"),
+    "macvlan with the machine's own address": macvlan("passthru"),
+    "vlan on macvlan": vlan_on_macvlan,
+    "bridge": bridged,
+}
+
+
+@pytest.fixture
+def undo(shared):
+    """What takes a test's interfaces away, whatever becomes of it."""
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("guard", ["everywhere", "servers"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_guest_on_the_network_card_reaches_no_guarded_port(shared, undo, kind, guard):
+    """It does without this guard, and reaches other ports with it, as before."""
+    guest = Guest(shared.client, undo)
+    addresses = KINDS[kind](shared, guest, undo)
+    server = {**PILLAR["spice"]["servers"]["mysrv"], "addresses": [*BOTH, VLAN_ADDRESS]}
+    # The machine's network card is one that leads to a container, and is taken for that as a port of a bridge.
+    firewall = {"guard": guard, **({"uplinks": ["eth0"]} if kind == "bridge" else {})}
+    shared.nft("delete", "table", "netdev", "spice_grant")
+    assert guest.reaches(GUARDED, *addresses) == set(addresses)
+    shared.applied(changed(PILLAR, firewall=firewall, servers={"mysrv": server}))
+    assert guest.reaches(GUARDED, *addresses) == set()
+    assert guest.reaches(OUTSIDE, *addresses) == set(addresses)
+    assert shared.apply()["changes"] == {}
+
+
+def test_what_this_machine_sends_is_as_before(shared, undo):
+    """The granted viewers get through, beside a guest and by a bridge, and nobody else does."""
+    guest = Guest(shared.client, undo)
+    bridged(shared, guest, undo)
+    said = sentences(shared.applied(changed(PILLAR, firewall={"uplinks": ["eth0", "br*"]}))["changes"])
+    assert "guards what leaves by br0 past the other rules" in said
+    assert shared.openings() == OPEN_BOTH
+    assert guest.reaches(GUARDED, *BOTH) == set()
+
+
+def test_guests_reach_each_other(shared, undo):
+    """What stays among the ports of a bridge of this machine is not ours."""
+    guest = Guest(shared.client, undo)
+    bridged(shared, guest, undo)
+    shared.applied()
+    run = shared.client.run
+    run(["ip", "netns", "add", "other"])
+    undo.callback(run, ["ip", "netns", "delete", "other"])
+    run(["ip", "link", "add", "port1", "type", "veth", "peer", "other0"])
+    run(["ip", "link", "set", "port1", "master", "br0", "up"])
+    run(["ip", "link", "set", "other0", "netns", "other"])
+    for words in (["address", "add", "192.168.2.32/24", "dev", "other0"], ["link", "set", "other0", "up"]):
+        run(["ip", "-netns", "other", *words])
+    serve = (
+        f"import socket; s = socket.create_server(('', {GUARDED})); print(flush=True); s.accept()[0].send(b'scene ')"
+    )
+    listener = shared.client.popen(["ip", "netns", "exec", "other", sys.executable, "-I", "-S", "-c", serve], stdout=-1)
+    undo.callback(listener.kill_tree)
+    listener.stdout.readline()
+    listener.stdout.close()
+    assert guest.reaches(GUARDED, "192.168.2.32") == {"192.168.2.32"}
+    assert shared.apply()["changes"] == {}
+
+
+TAMPERED = {
+    "table": ("delete table netdev spice_grant", "guards what leaves by eth0"),
+    "interface": ("delete chain netdev spice_grant {chain}", "guards what leaves by eth0"),
+    "rules": ("flush chain netdev spice_grant {chain}", "restores chain {chain}: 1 rule(s) missing"),
+    "rule": ("insert rule netdev spice_grant guard accept", "restores chain guard: 1 rule(s) that do not belong there"),
+    "ports": ("flush set netdev spice_grant guarded", "guards ports 20001-20010 instead of none"),
+    "chain": ("add chain netdev spice_grant more", "removes chain more, which does not belong"),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_drift_is_found_and_repaired(shared, undo, what):
+    guest = Guest(shared.client, undo)
+    macvlan("bridge")(shared, guest, undo)
+    index = shared.client.read("/sys/class/net/eth0/ifindex").strip()
+    command, words = (text.format(chain=f"on_eth0_{index}") for text in TAMPERED[what])
+    shared.nft(command)
+    before = shared.ruleset()
+    dry = shared.apply(test=True)
+    assert dry["result"] is None and words in sentences(dry["changes"]), dry
+    assert shared.ruleset() == before
+    assert shared.applied()["changes"] == dry["changes"]
+    assert guest.reaches(GUARDED, ADDRESS, ADDRESS6) == set()
+    assert shared.apply()["changes"] == {}
+
+
+def test_an_interface_that_comes_and_goes(shared, undo):
+    """One that comes is covered without touching the others; one that goes, and the last one, is nothing to repair."""
+    run = shared.client.run
+    run(["ip", "link", "add", "late0", "type", "veth", "peer", "late1"])
+    undo.callback(run, ["ip", "link", "delete", "late0"])
+    assert "guards what leaves by late0, late1 past" in sentences(shared.applied()["changes"])
+    run(["ip", "link", "delete", "late0"])
+    assert shared.apply()["changes"] == {}
+    run(["ip", "link", "add", "late0", "type", "veth", "peer", "late1"])
+    assert "guards what leaves by late0, late1 past" in sentences(shared.applied()["changes"])
+    assert shared.apply()["changes"] == {}
+
+
+def test_named_interfaces_only(shared, undo):
+    """Names and patterns, also of an interface that is not there yet; and none at all."""
+    guest = Guest(shared.client, undo)
+    macvlan("bridge")(shared, guest, undo)
+    shared.applied(changed(PILLAR, firewall={"uplinks": ["wlan*"]}))
+    shared.nft("delete", "table", "netdev", "spice_grant")
+    shared.applied()
+    assert guest.reaches(GUARDED, *BOTH) == set(BOTH)
+    shared.applied(changed(PILLAR, firewall={"uplinks": ["wlan*", "e*0"]}))
+    assert guest.reaches(GUARDED, *BOTH) == set()
+    said = sentences(shared.applied(changed(PILLAR, firewall={"uplinks": False}))["changes"])
+    assert "removes the guard from uplinks" in said
+    assert "netdev" not in shared.nft("list", "tables")
+    assert not shared.client.path("/usr/local/lib/spice-grant/uplinks").exists()
+    assert shared.apply()["changes"] == {}
+
+
+def test_the_program_covers_what_has_come(shared, undo):
+    """What systemd starts when udev tells of an interface: within a second, with no Salt."""
+    guest = Guest(shared.client, undo)
+    macvlan("bridge")(shared, guest, undo)
+    shared.nft("delete", "table", "netdev", "spice_grant")
+    assert guest.reaches(GUARDED, ADDRESS) == {ADDRESS}
+    shared.client.run(["/usr/bin/python3", "-I", "/usr/local/lib/spice-grant/uplinks"])
+    assert guest.reaches(GUARDED, ADDRESS) == set()
+    assert shared.apply()["changes"] == {}
+    shared.client.run(["ip", "link", "add", "late0", "type", "dummy"])
+    undo.callback(shared.client.run, ["ip", "link", "delete", "late0"])
+    shared.client.run(["/usr/bin/python3", "-I", "/usr/local/lib/spice-grant/uplinks"])
+    assert shared.apply()["changes"] == {}
