@@ -95,7 +95,8 @@ def uri(vm):
 class Client:
     """A workstation without any protection, and its server.
 
-    ``machine`` and ``server`` are the two; ``consoles`` the server's, by vm.
+    ``machine`` and ``server`` are the two; ``consoles`` the server's, by vm. In ``site`` an attack may put keys of the
+    pillar that a site like its own has, by part.
     """
 
     form = "bare"
@@ -104,6 +105,8 @@ class Client:
 
     def __init__(self):
         self.used = contextlib.ExitStack()
+        self.site = {}
+        self._guest = None
         with contextlib.ExitStack() as stack:
             self.machine = stack.enter_context(Machine("client"))
             self.server = stack.enter_context(Machine("mysrv"))
@@ -215,18 +218,22 @@ class Client:
         """Whether a console is, or soon comes, on a desktop."""
         return desktop.shows(self.consoles[vm].rgb, timeout=8)
 
-    def guest(self, name="guest"):
-        """A further machine, which ends with the attack."""
-        return self.used.enter_context(Machine(name))
+    def guest(self):
+        """The container or virtual machine on this workstation: made when it is first wanted, gone with the attack."""
+        if self._guest is None:
+            self._guest = self.used.enter_context(Machine("guest"))
+            self.used.callback(setattr, self, "_guest", None)
+        return self._guest
 
-    def lend_device(self, guest, *words):
-        """Give a guest a device that rests on one of this machine's, as ``ip link add WORDS`` makes it."""
+    def lend_device(self, *words):
+        """Give the guest a device that rests on one of this machine's, as ``ip link add WORDS`` makes it."""
         command = [program("nsenter"), f"--net=/proc/{self.machine.pid}/ns/net", "--", program("ip"), "link", "add"]
-        subprocess.run([*command, *words[:4], "netns", str(guest.pid), *words[4:]], check=True)
+        subprocess.run([*command, *words[:4], "netns", str(self.guest().pid), *words[4:]], check=True)
 
     def tidy(self):
         """Take away what an attack left."""
         self.used.close()
+        self.site.clear()
 
 
 class Program:
@@ -338,10 +345,11 @@ class Ours(Client):
             grant["nopasswd"] = True
         self.minion = self._stack.enter_context(Minion(self.machine, self.pillar))
 
-    def protect(self, **changes):
-        """Run ``state.apply spice``; ``changes`` are further parts of the pillar, for this attack."""
+    def protect(self):
+        """Run ``state.apply spice``."""
         pillar = copy.deepcopy(self.pillar)
-        pillar["spice"].update(changes)
+        for part, keys in self.site.items():
+            pillar["spice"].setdefault(part, {}).update(keys)
         self.minion.set_pillar(pillar)
         (state,) = self.minion.state().values()
         assert state["result"] is True, state["comment"]

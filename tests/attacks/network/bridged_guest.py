@@ -5,18 +5,19 @@ from scene import connect
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: what leaves by the network card and is not the workstation's own is guarded at the card"
+BACKENDS = ("nftables", "iptables")
 BRIDGE, CARD = "br0", "eth0"
 
 
 def site(client):
-    client.vm = client.guest()
-    link = connect(client.machine, client.vm, [], ["192.168.2.51/24"])
+    link = connect(client.machine, client.guest(), [], ["192.168.2.51/24"])
     _move(client, CARD, BRIDGE, ["link add br0 type bridge", "link set eth0 master br0", "link set br0 up"])
     client.root("ip", "link", "set", link.a_dev, "master", BRIDGE)
     # As it is where nothing has loaded br_netfilter.
     for switch in ("iptables", "ip6tables"):
         client.root("sysctl", "-qw", f"net.bridge.bridge-nf-call-{switch}=0")
-    client.device = BRIDGE
+    # This card is one end of a cable to another namespace, as those are behind which guests are.
+    client.site["firewall"] = {"uplinks": [CARD]}
     client.used.callback(_move, client, BRIDGE, CARD, ["link delete br0"])
 
 
@@ -28,4 +29,4 @@ def _move(client, source, target, changes):
 
 
 def attack(client):
-    return client.reach("root", ADDRESS, PORTS["leaptest"], machine=client.vm)
+    return client.reach("root", ADDRESS, PORTS["leaptest"], machine=client.guest())
