@@ -35,6 +35,10 @@ OUTCOME = {True: "**succeeds**", False: "fails"}
 FOOT = """
 Not played: ipvlan, because the kernel on which this was written has none; UDP, because a SPICE console listens to TCP;
 raw sockets, because they are root's.
+
+Between a flush of all rules of nftables and the moment at which ours are loaded again, routing alone holds. It knows
+UIDs, addresses and ports, but no groups, no guests and no root: own_client, relay, passed_socket, proxy,
+translated_address, macvlan_guest and bridged_guest then succeed.
 """
 
 
