@@ -180,9 +180,9 @@ def apply(wanted=None):
         wanted = wanted or current.compiled()
         run.as_root()
         mechanism, reason = _mechanism(wanted)
-        planned, leaving = mechanism.plan(wanted), uplinks.plan(wanted)[0]
+        planned, leaving = mechanism.plan(wanted), uplinks.plan(wanted)[0].changes
         stored, entries, gone = _file_plan(wanted, mechanism.loading(wanted))
-        left = (*leaving.changes, *stored, *_left_over(mechanism), *_stray(wanted)[1])
+        left = (*leaving, *stored, *_left_over(mechanism), *_stray(wanted)[1])
         # Stored first: whenever this ends, a boot loads nothing that is revoked.
         for path, entry in entries.items():
             disk.make_parents(path)
@@ -197,7 +197,7 @@ def apply(wanted=None):
         finally:
             # What systemd does not know is no reason to leave a port open.
             mechanism.send(planned.commands)
-            uplinks.send(leaving)
+            uplinks.apply(wanted)
             _end_sessions(wanted)
         if units:
             _start_clock()

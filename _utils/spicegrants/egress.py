@@ -23,8 +23,8 @@ _OWN = {"family": FAMILY, "table": TABLE}
 _PREFIX = "on_"
 # Behind a port of a bridge of these kinds is a guest or container of this machine, which sends nothing further.
 _GUESTS = ("veth", "tun")
-# What they send leaves by the interface below them.
-_STACKED = ("macvlan", "macvtap", "ipvlan", "ipvtap")
+# What they send leaves by the interface below them, or by a port.
+_STACKED = ("macvlan", "macvtap", "ipvlan", "ipvtap", "bridge")
 # The flags RST and ACK: all of a connection has one, but its first packet.
 _BEGUN = match({"payload": {"protocol": "tcp", "field": "flags"}}, [4, 16], "in")
 _IPS = (("servers4", "ip", "ipv4_addr", 4), ("servers6", "ip6", "ipv6_addr", 6))
@@ -82,10 +82,11 @@ def _rules(wanted: Wanted) -> list[tuple[str, list[Object]]]:
     return [
         # A socket of another network namespace has no owner here.
         *viewer,
-        # Flags may stand in the second of two fragments. TCP makes none.
+        # A later fragment could overwrite the flags, where a server lets it. TCP makes no fragments.
         ("guard", [fragment, deny]),
         ("guard", [fragment6, deny]),
-        # Among these are the last packets of this machine's own connections, which have no owner any more.
+        # Among these are the last packets of this machine's own connections, which have no owner any more. Where flags
+        # are not in the packet, because a fragment ends before them, this does not hold.
         ("guard", [_BEGUN, ACCEPT]),
         ("guard", [deny]),
         ("deny", [limit, nftdeny.log(guard.EGRESS)]),

@@ -1,6 +1,7 @@
 """From the first moment of the network on: real boots of a real Debian, with a client that never stops trying."""
 
 import json
+import time
 
 import pytest
 
@@ -35,6 +36,16 @@ def refused(workstation):
     return workstation.tried() == {"Connection refused"}
 
 
+def covered(workstation, device):
+    """Wait until the guard stands on an interface; return how long that took, in seconds."""
+    start = time.monotonic()
+    command = ["nft", "list", "table", "netdev", "spice_grant"]
+    while f'device "{device}"' not in (listed := workstation.booted.run(command, check=False).stdout):
+        assert time.monotonic() - start < 10, listed
+        time.sleep(0.05)
+    return time.monotonic() - start
+
+
 def test_loop_gets_through_without_the_unit(workstation):
     """The trial itself: with the unit taken away, the same loop gets through. So it would be seen."""
     workstation.booted.run(["systemctl", "mask", "--runtime", "spice-grant.service"])
@@ -53,6 +64,7 @@ def test_nothing_gets_through_from_the_first_moment(workstation):
     assert "0 unit files" in units, "a minion could have done it"
     workstation.reboot()
     assert workstation.booted.run(["pgrep", "--full", "salt"], check=False).stdout == ""
+    covered(workstation, "eth0")
     assert workstation.tried() == {"Connection refused"}
     proof = workstation.salt("spice_grant.verify", "--out=json").stdout
     assert json.loads(proof)["local"]["ok"]
@@ -147,3 +159,21 @@ def test_removing_takes_the_units_away(workstation):
     assert left == ""
     assert workstation.booted.run(["ls", "/etc/systemd/system/nftables.service.d"], check=False).returncode != 0
     workstation.salt("state.apply", "spice", "--retcode-passthrough")
+
+
+def test_an_interface_that_appears_is_covered(workstation):
+    """By what the rule of udev has systemd do; udev itself does not run on this machine. No Salt is needed."""
+    workstation.booted.run(["ip", "link", "add", "late0", "type", "veth", "peer", "late1"])
+    try:
+        workstation.booted.run(["systemctl", "--no-block", "restart", "spice-grant-uplinks.service"])
+        covered(workstation, "late0")
+        service = ["systemctl", "show", "--property=Result", "spice-grant-uplinks.service"]
+        assert workstation.booted.run(service).stdout == "Result=success\n"
+    finally:
+        workstation.booted.run(["ip", "link", "delete", "late0"])
+
+
+def test_whatever_flushes_the_rules_has_interfaces_covered_again(workstation):
+    workstation.booted.run(["nft", "flush", "ruleset"])
+    workstation.booted.run(["/bin/sh", SCRIPT])
+    covered(workstation, "eth0")

@@ -64,7 +64,7 @@ def test_nftables(granted):
     said = ears.ask()
     assert said["changed"] == ["/etc/sudoers.d/site", "table inet spice_grant"] and said["who"] == ["nft"]
     granted.nft("flush ruleset")
-    assert ears.ask()["changed"] == ["table inet spice_grant"]
+    assert ears.ask()["changed"] == ["table inet spice_grant", "table netdev spice_grant"]
 
 
 @pytest.fixture(params=["iptables-nft", "iptables-legacy"])

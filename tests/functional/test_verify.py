@@ -2,8 +2,8 @@
 
 import pytest
 
-from functional.office import VIEWER, article, changed, difference
-from functional.test_drift import FIREWALL, SUDO, VIEWER_LAYER
+from functional.office import VIEWER, changed, difference
+from functional.test_drift import FIREWALL, PILLAR, SUDO, VIEWER_LAYER
 
 
 def test_verify(shared):
@@ -88,5 +88,5 @@ def test_verify_finds_holes_in_the_other_layers(shared, tamper, user, words):
 
 def test_verify_is_red_for_a_grant_that_is_not_enforced(shared):
     """A grant whose user left is a difference: what is declared is not what holds."""
-    shared.apply(changed(article(), grants={"x": {"user": "leaver", "vm": "debianx"}}))
+    shared.apply(changed(PILLAR, grants={"x": {"user": "leaver", "vm": "debianx"}}))
     _verify_fails(shared, None, "not enforced: spice:grants:x:user: no user 'leaver' on this machine")

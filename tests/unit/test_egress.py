@@ -2,7 +2,8 @@
 
 import pytest
 
-from spicegrants import egress, nftables
+from spicegrants import arrivals, boot, egress, nftables
+from spicegrants.files import Directory
 from unit.build import GID, wanted
 
 ETH0 = {"ifindex": 2, "ifname": "eth0", "flags": ["BROADCAST", "UP"], "link_type": "ether"}
@@ -53,7 +54,7 @@ def rules(chain, compiled=None):
         (ETH0, True),
         ({"ifindex": 1, "ifname": "lo", "flags": ["LOOPBACK", "UP"]}, False),
         (link("wlan0", None), True),
-        (link("br0", "bridge"), True),
+        (link("br0", "bridge"), False),
         (link("eth0.5", "vlan"), True),
         (link("bond0", "bond"), True),
         (link("tun0", "tun"), True),
@@ -148,3 +149,27 @@ def test_switched_off_it_goes():
     planned = egress.plan(off, listing(egress.plan(wanted(), None, DEVICES)), {})
     assert words(planned) == ["removes the guard from uplinks"]
     assert egress.plan(off, None, {}) == ((), ())
+
+
+# Interfaces that appear
+
+
+def test_what_covers_interfaces_that_appear():
+    """The rule is written only where udev is, and starts the unit that runs the program."""
+    places = {arrivals.RULES: Directory(0o755)}
+    with_udev, without = (arrivals.wanted_entries(wanted(), live) for live in (places, {}))
+    assert set(with_udev) == set(arrivals.PATHS) and set(with_udev) - set(without) == {arrivals.PATHS[-1]}
+    program, unit, rule = (with_udev[path].content.decode() for path in arrivals.PATHS)
+    assert f"--no-block restart {boot.ARRIVALS}" in rule
+    assert f"ExecStart=/usr/bin/python3 -I {arrivals.PROGRAM}\n" in unit
+    compile(program, arrivals.PROGRAM, "exec")
+    assert arrivals.plan(wanted(), {**places, **with_udev}) == ((), ())
+
+
+def test_where_no_interface_is_guarded_nothing_of_it_is_there():
+    off = wanted({"firewall": {"uplinks": False}})
+    live = arrivals.wanted_entries(wanted(), {arrivals.RULES: Directory(0o755)})
+    changes, paths = arrivals.plan(off, live)
+    assert [change.what for change in changes] == [f"removes {path}" for path in arrivals.PATHS]
+    assert paths == arrivals.PATHS and arrivals.plan(off, {}) == ((), ())
+    assert len(boot.for_nftables(off).commands) == 1

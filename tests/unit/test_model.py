@@ -84,7 +84,7 @@ def test_the_pillar_of_a_policy_is_plain():
             "mybro-leaptest": {"user": "mybro", "vm": "leaptest", "nopasswd": True},
         },
         "viewer": {"path": ["/usr/bin/remote-viewer"], "group": "spicegrp", "confine": "auto"},
-        "firewall": {"backend": "auto", "guard": "everywhere"},
+        "firewall": {"backend": "auto", "guard": "everywhere", "uplinks": "auto"},
         "time": {"horizon": "30d", "longest_loan": "8h"},
     }
 

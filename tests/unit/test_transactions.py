@@ -45,7 +45,9 @@ def test_which_tables_matter():
     for mechanism, names in {"nftables": {"table", "element", "flush"}, "iptables-nft": {"iptables", "flush"}}.items():
         watched = transactions.WATCHED[mechanism]
         assert {name for name in TOLD if TOLD[name].tables & watched} == names
-    assert not transactions.WATCHED["iptables-legacy"]
+    # What guards uplinks is nft's with every mechanism.
+    assert set.intersection(*map(set, transactions.WATCHED.values())) == {("netdev", "spice_grant")}
+    assert transactions.WATCHED["iptables-legacy"] == {("netdev", "spice_grant")}
 
 
 def test_the_number_of_the_ruleset():

@@ -9,11 +9,12 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from spicegrants import agenda, egress, store
 from spicegrants.compile import Wanted
-from spicegrants.errors import LiveStateUnreadable, SpiceGrantError, SystemFault
+from spicegrants.errors import CommandFailed, LiveStateUnreadable, SpiceGrantError, SystemFault
 from spicegrants.guard import FirewallPlan
 from spicegrants.host import clock, disk, lock, run
 
@@ -35,8 +36,7 @@ def main() -> int:
             if stored.policy is None:
                 raise SystemFault(f"there is no {store.PATH}: run state.apply spice")
             wanted = agenda.recalled(stored, clock.gid(stored.policy.viewer.group), int(time.time()))
-            planned, hindrance = plan(wanted)
-            send(planned)
+            hindrance = apply(wanted)
     except SpiceGrantError as error:
         print(f"interfaces are not guarded: {error}", file=sys.stderr)
         return 1
@@ -58,7 +58,7 @@ def plan(wanted: Wanted) -> tuple[FirewallPlan, str]:
         table = _table()
         planned = egress.plan(wanted, table, egress.uplinks(wanted, _links()) if chosen != () else {})
         if table is None and planned.commands:
-            done = _transaction(planned, "--check")
+            done = run.attempt(["nft", "--check", "-j", "-f", "-"], text=_text(planned.commands))
             said = done.stderr.strip().partition("\n")[0].rpartition("Error: ")[2]
             hindrance = f"the kernel, or nft, cannot do it ({said})" if done.returncode else ""
     if chosen and hindrance:
@@ -66,20 +66,28 @@ def plan(wanted: Wanted) -> tuple[FirewallPlan, str]:
     return (_NOTHING, "" if chosen == () else hindrance) if hindrance else (planned, "")
 
 
+def apply(wanted: Wanted) -> str:
+    """Make the kernel hold what is wanted; return what makes the whole of it impossible.
+
+    An interface may have gone since it was listed, and with it the transaction fails: then it is listed once more.
+    """
+    made, hindrance = plan(wanted)
+    try:
+        _send(made.commands)
+    except CommandFailed:
+        made, hindrance = plan(wanted)
+        _send(made.commands)
+    return hindrance
+
+
 def planned(wanted: Wanted) -> tuple[FirewallPlan, str]:
     """Return :func:`plan`, made once for what is wanted."""
     return wanted.once(plan)
 
 
-def send(planned: FirewallPlan) -> None:
-    """Make a plan's changes, in one transaction."""
-    if planned.commands:
-        run.run(["nft", "-j", "-f", "-"], text=_text(planned))
-
-
 def delete() -> None:
     """Take all of it away, there or not."""
-    send(FirewallPlan((), tuple(egress.removal())))
+    _send(egress.removal())
 
 
 def present() -> bool:
@@ -93,12 +101,14 @@ def covered() -> list[str]:
     return egress.covered(objects, _links()) if objects else []
 
 
-def _transaction(planned: FirewallPlan, *options: str) -> Any:
-    return run.attempt(["nft", *options, "-j", "-f", "-"], text=_text(planned))
+def _send(commands: Sequence[Any]) -> None:
+    """Change the kernel's rules, in one transaction."""
+    if commands:
+        run.run(["nft", "-j", "-f", "-"], text=_text(commands))
 
 
-def _text(planned: FirewallPlan) -> str:
-    return json.dumps({"nftables": planned.commands})
+def _text(commands: Sequence[Any]) -> str:
+    return json.dumps({"nftables": commands})
 
 
 def _installed(program: str) -> bool:
