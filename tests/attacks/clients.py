@@ -110,6 +110,8 @@ class Client:
         with contextlib.ExitStack() as stack:
             self.machine = stack.enter_context(Machine("client"))
             self.server = stack.enter_context(Machine("mysrv"))
+            for machine in (self.machine, self.server):  # addresses of the link are usable at once
+                machine.run(["sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0"])
             addresses = [f"{ADDRESS}/24", f"{SECOND_ADDRESS}/24", f"{ADDRESS6}/64"]
             connect(self.machine, self.server, [f"{OWN_ADDRESS}/24", f"{OWN_ADDRESS6}/64"], addresses)
             tls.create(self.server.path(PKI), HOST)

@@ -3,7 +3,7 @@
 from attacks.clients import ADDRESS, BUILT_IN, PORTS
 
 RECIPE = "succeeds"
-STOPPED_BY = "firewall: its table is not iptables'; where it is, routing"
+STOPPED_BY = "firewall: its table is not iptables'; where it is, the one at the network card is not"
 BACKENDS = ("nftables", "iptables")
 
 
