@@ -9,7 +9,7 @@ TESTS ?= tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-here test-elsewhere test-versions lint format bench bench-drift bench-fleet golden clean base
+.PHONY: help setup demo test test-fast test-here test-elsewhere test-versions lint format bench bench-drift bench-fleet attacks golden clean base
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -66,6 +66,10 @@ bench-fleet: setup ## measure a master: runs through it, and the rendering of pi
 
 bench-drift: setup ## measure how long drift lasts under the beacon, and what an idle minion costs with it
 	@PYTHONPATH=_utils $(PY) tools/bench_drift.py $(ARGS)
+
+attacks: setup ## play the attacks of tests/attacks; if all went as declared, write docs/attacks.md
+	$(PYTEST) tests/attacks $(ARGS)
+	PYTHONPATH=tests $(PY) tools/attack_table.py
 
 golden: setup ## write the golden files of the tests anew; look at the difference before you commit it
 	$(PYTEST) tests/unit --update-golden $(ARGS)

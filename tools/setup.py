@@ -43,6 +43,7 @@ PACKAGES = {
         "iptables",
         "libnotify-bin",
         "python3-gi",
+        "slirp4netns",
         "systemd-container",
         "weston",
         "xdotool",

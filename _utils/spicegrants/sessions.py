@@ -29,12 +29,14 @@ class Connection(NamedTuple):
 
 
 def parse(text: str) -> list[Connection]:
-    """Read the text of /proc/net/tcp or tcp6: connections that are open, and somebody's."""
+    """Read the text of /proc/net/tcp or tcp6: connections that are open, and somebody's or with something to send."""
     found = []
     for line in text.splitlines()[1:]:
         fields = line.split()
-        # Without an inode it is nobody's any more: the kernel only sees it off.
-        if fields[3] in _OPEN and fields[9] != "0":
+        # Without an inode it is nobody's any more: the kernel only sees it off. But with much left to send, slowly, it
+        # would go on for hours, and no packet of it has an owner.
+        unsent = int(fields[4].partition(":")[0], 16)
+        if fields[3] in _OPEN and (fields[9] != "0" or unsent):
             found.append(Connection(_place(fields[1]), _place(fields[2]), int(fields[7])))
     return found
 

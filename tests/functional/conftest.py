@@ -5,21 +5,15 @@ the office before the first run.
 """
 
 import compileall
-import fcntl
-import pathlib
-import random
-import subprocess
 
 import pytest
 
+import kernellog
 from functional.mechanisms import play_by_each
 from functional.office import Office, article, difference
 from scene import SceneError, need
 from scene.machine import CHECKOUT
-from scene.requirements import unavailable
 
-LOG_LOCK = pathlib.Path("/run/spice-grant-tests.lock")
-LOG_SWITCH = pathlib.Path("/proc/sys/net/netfilter/nf_log_all_netns")
 FIREWALLS = ("nft", "iptables-nft", "iptables-legacy")
 PROGRAMS = (*FIREWALLS, "sudo", "visudo", "cvtsudoers", "remote-viewer", "ip", "useradd", "groupadd")
 
@@ -117,39 +111,8 @@ def looked_at(keeper):
     return keeper.get()
 
 
-class KernelLog:
-    """Lines that the kernel logged about connections, told from all others by their source ports."""
-
-    def __init__(self):
-        # Outside what the kernel gives away by itself, so that no other connection has them.
-        self._unused = random.sample(range(10000, 19000), 200)
-        self._older = set(self._read())
-
-    def ports(self, count):
-        """Source ports that nothing else uses."""
-        return [self._unused.pop() for _ in range(count)]
-
-    def lines(self, *ports):
-        """What was logged about them."""
-        wanted = {f"SPT={port}" for port in ports}
-        return [line for line in self._read() if line not in self._older and wanted & set(line.split())]
-
-    @staticmethod
-    def _read():
-        return subprocess.run(["dmesg"], capture_output=True, text=True, check=True).stdout.splitlines()
-
-
 @pytest.fixture
 def kernel_log():
-    """The kernel's log, with what machines of a test log in it; the switch for that is put back afterwards."""
-    with open(LOG_LOCK, "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the same tests may run with another Salt beside these
-        try:
-            before = LOG_SWITCH.read_text(encoding="ascii")
-            LOG_SWITCH.write_text("1", encoding="ascii")
-        except OSError as error:
-            unavailable(f"the kernel's log of machines cannot be switched on: {error}")
-        try:
-            yield KernelLog()
-        finally:
-            LOG_SWITCH.write_text(before, encoding="ascii")
+    """The kernel's log, with what machines of a test log in it."""
+    with kernellog.followed() as log:
+        yield log

@@ -13,8 +13,8 @@ LOCAL = ("192.168.2.22", 40000)
 MYSELF = Connection(LOCAL, ("192.168.2.2", 20002), 1021)
 
 
-def line(remote, state="01", uid=1021, inode=4711, local="1602A8C0:9C40"):
-    return f"   0: {local} {remote} {state} 00000000:00000000 00:00000000 00000000  {uid}        0 {inode} 1 x\n"
+def line(remote, state="01", uid=1021, inode=4711, local="1602A8C0:9C40", unsent=0):
+    return f"   0: {local} {remote} {state} {unsent:08X}:00000000 00:00000000 00000000  {uid}        0 {inode} 1 x\n"
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,11 @@ def test_what_is_not_open_is_left_out(state):
 
 def test_what_is_nobodys_any_more_is_left_out():
     assert sessions.parse(HEAD + line("0202A8C0:4E22", "04", 0, 0)) == []
+
+
+def test_what_is_nobodys_and_has_something_to_send_is_open():
+    (found,) = sessions.parse(HEAD + line("0202A8C0:4E22", "04", 1023, 0, unsent=4096))
+    assert found.uid == 1023
 
 
 def test_a_granted_session_stays():

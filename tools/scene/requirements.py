@@ -23,6 +23,7 @@ PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
     "remote-viewer": "virt-viewer",
     "setpriv": "util-linux",
+    "slirp4netns": "slirp4netns",
     "ss": "iproute2",
     "useradd": "passwd",
     "visudo": "sudo",

@@ -1,0 +1,12 @@
+"""A user without a grant tries after all rules were flushed, as a reload of nftables.service begins."""
+
+from attacks.clients import ADDRESS, PORTS
+
+RECIPE = "succeeds"
+STOPPED_BY = "routing: the way to a guarded port leads nowhere without a grant"
+BACKENDS = ("nftables", "iptables")
+
+
+def attack(client):
+    client.root("nft", "flush", "ruleset")
+    return client.reach("visitor", ADDRESS, PORTS["leaptest"])

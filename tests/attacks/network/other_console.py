@@ -1,0 +1,11 @@
+"""A granted user opens another user's console, at another port of the same server, with a program of his own."""
+
+from attacks.clients import ADDRESS, PORTS
+
+RECIPE = "fails"
+STOPPED_BY = "firewall: UID, address and port are one key"
+BACKENDS = ("nftables", "iptables")
+
+
+def attack(client):
+    return client.reach("myself", ADDRESS, PORTS["leaptest"])

@@ -1,0 +1,14 @@
+"""A user who is in when his grant is taken away goes on."""
+
+from attacks.clients import ADDRESS, LATER, PORTS
+
+RECIPE = "succeeds"
+STOPPED_BY = "firewall: every packet needs a grant, and the run ends what has none"
+BACKENDS = ("nftables", "iptables")
+
+
+def attack(client):
+    session = client.start(LATER, ADDRESS, PORTS["debianx"], user="myself", group=client.group)
+    assert session.said == "connected"
+    client.revoke("myself")
+    return session.tell()

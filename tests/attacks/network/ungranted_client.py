@@ -1,0 +1,11 @@
+"""A user without a grant opens a console with a program of his own."""
+
+from attacks.clients import ADDRESS, PORTS
+
+RECIPE = "fails"
+STOPPED_BY = "firewall: there is no grant for that UID"
+BACKENDS = ("nftables", "iptables")
+
+
+def attack(client):
+    return client.reach("visitor", ADDRESS, PORTS["leaptest"])
