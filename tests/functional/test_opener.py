@@ -16,7 +16,7 @@ from functional.confined import (
     serve,
     site_rule,
 )
-from functional.office import STATE
+from functional.office import FILES, STATE
 from functional.test_sudo import DANGEROUS, SITES
 from scene import need
 
@@ -120,6 +120,22 @@ def test_what_a_process_of_the_user_was_like_does_not_matter(desk, looked_at, ho
     assert seen["core"] in ([1, 1], [0, 0])
     # Python itself ignores SIGPIPE and SIGXFSZ.
     assert set(seen["ignored"]) <= {13, 25}
+
+
+def test_the_connection_file_can_be_read_once(desk, looked_at):
+    """There may be a password in it, and a viewer sends to its console whatever files its user drops on it."""
+    _, seen = desk.open("myself")
+    assert seen["connection"] == [looked_at.client.read(FILES["debianx"]), ""]
+
+
+@pytest.mark.usefixtures("anything")
+def test_without_a_connection_file_nothing_opens(desk, looked_at):
+    path = FILES["debianx"]
+    for made in (["rm", path], ["ln", "-sf", "/etc/shadow", path]):
+        looked_at.client.run(made)
+        done, seen = desk.open("myself", password=None)
+        assert (done.returncode, seen) == (IMPOSSIBLE, None) and path in done.stderr
+    looked_at.applied()
 
 
 # Whom it serves
