@@ -27,7 +27,7 @@ from salt.exceptions import CommandExecutionError
 from spicegrants import calls, declared, launcher, viewer
 from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.files import Directory, Link, Other
-from spicegrants.host import current, disk, overrides, package, run
+from spicegrants.host import current, disk, joining, overrides, package, run
 from spicegrants.plan import Change, as_dict
 
 __virtualname__ = "spice_viewer"
@@ -123,13 +123,13 @@ def originals(wanted=None):
 
 def ensure_group(wanted=None):
     """
-    Make the viewer's group if it is missing, and take its members out of it.
+    Make the viewer's group if it is missing, and take its members, password and administrators away.
 
     wanted
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
-    Returns True if something was changed. Runs ``groupadd`` and ``gpasswd``. Raises CommandExecutionError if they fail,
-    or if the group has members and was not made by us.
+    Returns True if something was changed. Runs ``groupadd``, ``groupmod`` and ``gpasswd``. Raises CommandExecutionError if
+    they fail, or if the group has members and was not made by us.
 
     CLI Example:
 
@@ -146,9 +146,12 @@ def ensure_group(wanted=None):
             run.run(["groupadd", "--system", group])
         for name in members:
             run.run(["gpasswd", "--delete", name, group])
+        joinable = joining.open_to_others(group)
+        if joinable:
+            joining.shut(group)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
-    return wanted.gid is None or bool(members)
+    return wanted.gid is None or bool(members) or joinable
 
 
 def apply(wanted=None):
@@ -173,7 +176,7 @@ def apply(wanted=None):
         kept = current.stored()
         wanted = wanted or current.compiled(kept=kept)
         planned, leftovers = _plan(wanted), _leftovers(kept, wanted)
-        if planned.create_group or planned.strip:
+        if planned.create_group or planned.strip or planned.shut:
             ensure_group(wanted)
             wanted = current.compiled(wanted.policy)
         for path in planned.programs:
@@ -269,7 +272,8 @@ def _plan(wanted):
     programs = {path: _program(path) for path in wanted.policy.viewer.paths}
     keeper = overrides.mechanism()
     kept = {path: keeper.read(path) for path in programs} if keeper else None
-    live = viewer.ViewerLive(members, programs, entries, kept)
+    joinable = joining.open_to_others(wanted.policy.viewer.group)
+    live = viewer.ViewerLive(members, programs, entries, kept, joinable)
     return viewer.plan(wanted, live, _launcher(), _opener(wanted))
 
 

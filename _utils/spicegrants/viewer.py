@@ -154,12 +154,16 @@ class ViewerLive(NamedTuple):
     overrides
         By path of a viewer: owner, group and mode that package upgrades leave it with, ``None`` where they are the
         package's. ``None`` altogether where the system has no such mechanism.
+
+    joinable
+        Whether the viewer's group has a password or administrators, by which others could join it.
     """
 
     members: tuple[str, ...]
     programs: Mapping[str, Program]
     entries: Mapping[str, Entry]
     overrides: Mapping[str, tuple[str, str, int] | None] | None = None
+    joinable: bool = False
 
 
 class ViewerPlan(NamedTuple):
@@ -172,6 +176,7 @@ class ViewerPlan(NamedTuple):
     overrides: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
+    shut: bool = False
 
 
 def plan(wanted: Wanted, live: ViewerLive, launcher: bytes, opener: bytes = b"") -> ViewerPlan:
@@ -180,6 +185,7 @@ def plan(wanted: Wanted, live: ViewerLive, launcher: bytes, opener: bytes = b"")
     create = wanted.gid is None
     changes = [Change("viewer", f"creates group {group}")] if create else []
     changes += [Change("viewer", f"takes {name} out of group {group}") for name in live.members]
+    changes += [Change("viewer", f"takes password and administrators from group {group}")] if live.joinable else []
     programs = tuple(
         path for path, program in live.programs.items() if create or program != Program(0, wanted.gid, VIEWER_MODE)
     )
@@ -199,7 +205,7 @@ def plan(wanted: Wanted, live: ViewerLive, launcher: bytes, opener: bytes = b"")
     remove = tuple(path for path in sorted(live.entries, reverse=True) if path not in entries)
     for path in remove:
         changes.append(_entry_change(wanted, path, "removes"))
-    return ViewerPlan(tuple(changes), create, live.members, programs, overrides, tuple(write), remove)
+    return ViewerPlan(tuple(changes), create, live.members, programs, overrides, tuple(write), remove, live.joinable)
 
 
 def _entry_change(wanted: Wanted, path: str, verb: str) -> Change:
