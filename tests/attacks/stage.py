@@ -50,7 +50,7 @@ class Stage:
         # Whatever is not bare sees to the group itself.
         self.lent = group if client.form == "bare" else None
         if self.lent:
-            client.root("groupadd", "--system", GROUP, undo=["groupdel", GROUP])
+            client.root("groupadd", "--force", "--system", GROUP, undo=["groupdel", GROUP])
         left = [KEPT, *(f"{HOME}/{name}" for name in (".config", ".local", ".cache"))]
         client.used.callback(self.machine.run, ["rm", "-rf", *left])
         self.desktop = client.desktop(USER, **desktop)
