@@ -37,9 +37,7 @@ class Stage:
         for process in self.processes:
             process.kill_tree()
         self.desktop.stop()
-        self.office.client.run(
-            ["rm", "-rf", "/home/myself/.config", "/home/myself/.local", "/home/myself/.cache"]
-        )
+        self.office.client.run(["rm", "-rf", "/home/myself/.config", "/home/myself/.local", "/home/myself/.cache"])
 
     def view(self, **kw):
         """Open the console by rviewer and wait until it shows; return the process."""

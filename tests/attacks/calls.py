@@ -8,7 +8,14 @@ from attacks.clients import GROUP, VIEWER, uri
 OPENER = "/usr/local/lib/spice-grant/open"
 BARE = "/etc/sudoers.d/bare"
 # How sudo refuses; where it needs no rule for as whom something is to run, the kernel does.
-REFUSED = ("not allowed", "not permitted", "a password is required", "may not run sudo", "unable to execute", "unknown user")
+REFUSED = (
+    "not allowed",
+    "not permitted",
+    "a password is required",
+    "may not run sudo",
+    "unable to execute",
+    "unknown user",
+)
 
 
 def site(client):

@@ -115,4 +115,3 @@ class Stage:
         self.client.used.callback(process.kill_tree)
         while "Took ownership" not in (said := process.stderr.readline()):
             assert said, "no settings on this display"
-

@@ -64,7 +64,9 @@ class Console:
         command = ["qemu-system-x86_64", "-name", name, "-display", "none", "-machine", "q35", "-m", "64"]
         command += ["-nodefaults", "-accel", "tcg", "-vga", "qxl", "-drive", f"file={disk},format=raw,if=ide"]
         # A serial line in the place of the guest's agent: files may be sent to it, and it answers nothing.
-        command += ["-chardev", "spicevmc,id=agent,name=vdagent", "-device", "isa-serial,chardev=agent"] if agent else []
+        command += (
+            ["-chardev", "spicevmc,id=agent,name=vdagent", "-device", "isa-serial,chardev=agent"] if agent else []
+        )
         if password is None:
             spice += ",disable-ticketing=on"
         else:

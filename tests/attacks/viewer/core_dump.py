@@ -18,5 +18,19 @@ def attack(client):
     process = stage.view(by=["prlimit", "--core=unlimited:unlimited"], cwd=place)
     client.machine.run(["kill", "-ABRT", stage.viewer()], user=USER)
     process.wait(20)
-    find = ["find", "/", "/home", "/tmp", "-xdev", "-name", "core*", "-size", "+1M", "-newer", f"{place}/mark", "-user", USER]
+    find = [
+        "find",
+        "/",
+        "/home",
+        "/tmp",
+        "-xdev",
+        "-name",
+        "core*",
+        "-size",
+        "+1M",
+        "-newer",
+        f"{place}/mark",
+        "-user",
+        USER,
+    ]
     return client.machine.run(find, check=False).stdout
