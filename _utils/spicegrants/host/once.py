@@ -1,7 +1,7 @@
 """A file that can be read once: it is emptied when whoever read it closes it.
 
-A viewer sends files to its console at a word of its user's, who may drop any path on it. So what it must read itself and
-he must not have, a password, is gone from its sight by then.
+A viewer sends files to its console at a word of its user's, who may drop any path on it. So what it must read itself
+and he must not have, a password, is gone from its sight by then.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def _become(account: Account) -> None:
     os.initgroups(account.name, account.gid)
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)
-    # What the opener knows is in this memory as well. By itself only fs.suid_dumpable = 0 would keep the user out of it.
+    # What the opener knows is in this memory as well. By itself only fs.suid_dumpable would keep the user out.
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 

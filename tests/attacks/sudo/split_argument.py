@@ -1,4 +1,4 @@
-"""A granted user gives two arguments instead of one: sudo joins them before it compares, and a pattern may take a blank."""
+"""A granted user gives two arguments instead of one: sudo joins them and compares, and a pattern may take a blank."""
 
 from attacks.calls import let_through, site
 from attacks.clients import uri

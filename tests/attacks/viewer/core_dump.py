@@ -22,7 +22,7 @@ def attack(client):
         "find",
         "/",
         "/home",
-        "/tmp",
+        "/tmp",  # noqa: S108
         "-xdev",
         "-name",
         "core*",
