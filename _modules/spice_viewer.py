@@ -155,8 +155,8 @@ def ensure_group(wanted=None):
     wanted
         A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
-    Returns True if something was changed. Runs ``groupadd`` and ``gpasswd``. Raises CommandExecutionError if they fail,
-    or if the group has members and was not made by us.
+    Returns True if something was changed. Runs ``groupadd``, ``groupmod`` and ``gpasswd``. Raises CommandExecutionError
+    if they fail, or if the group has members and was not made by us.
 
     CLI Example:
 

@@ -17,6 +17,7 @@ from spicegrants.compile import Wanted
 from spicegrants.guard import FirewallPlan, guards_servers
 from spicegrants.nfttimes import ACCEPT, Object, match
 from spicegrants.plan import Change
+from spicegrants.routing import DEVICE
 
 FAMILY, TABLE = "netdev", nftables.TABLE
 _OWN = {"family": FAMILY, "table": TABLE}
@@ -43,6 +44,9 @@ def uplinks(wanted: Wanted, links: Iterable[Mapping[str, Any]]) -> dict[str, str
     found = {}
     for link in links:
         name = link["ifname"]
+        # Nothing gets out of that one.
+        if name == DEVICE:
+            continue
         if _leads_out(link) if chosen is None else any(fnmatch.fnmatchcase(name, pattern) for pattern in chosen):
             found[_chain(link)] = name
     return found

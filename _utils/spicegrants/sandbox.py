@@ -12,12 +12,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from spicegrants.calls import CONNECTIONS
+from spicegrants.calls import CONNECTIONS, connection_file
 
 BUBBLEWRAP, SETPRIV = "/usr/bin/bwrap", "/usr/bin/setpriv"
 # Where, outside, what is made for one viewer lies; and where that is in sight of it.
 STAGE = "/var/lib/spice-grant"
-COOKIE = "cookie"
+COOKIE, CONNECTION = "cookie", "connection"
 # The one directory of a user's, in his home, that a viewer may be allowed.
 FILES, SHARED = "files", "Console"
 # A session's sockets by what they are staged as, and their names below /run/user/UID.
@@ -136,7 +136,7 @@ def command(system: System, session: Session, uid: int, gid: int, program: Itera
         The program and its arguments.
 
     vm
-        Whose connection file is in sight, if one is.
+        Whose connection file, as it is staged, is in sight, if one is.
     """
     program = list(program)
     words = [BUBBLEWRAP, *_NAMESPACES, "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
@@ -158,8 +158,7 @@ def command(system: System, session: Session, uid: int, gid: int, program: Itera
     ]
     words += _desktop(session, uid)
     if vm:
-        path = f"{CONNECTIONS}/{vm}.vv"
-        words += ["--ro-bind", path, path]
+        words += ["--ro-bind", f"{STAGE}/{CONNECTION}", connection_file(vm)]
     for directory in ("/dev", *system.handlers, *([CONNECTIONS] if vm else []), "/"):
         words += ["--remount-ro", directory]
     return [*words, "--chdir", "/", "--", *drop(uid, gid), *program]

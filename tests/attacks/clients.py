@@ -117,7 +117,8 @@ class Client:
             tls.create(self.server.path(PKI), HOST)
             self._prepare_server()
             self.consoles = {
-                vm: stack.enter_context(Console(self.server, vm, port, PKI, wait=False)) for vm, port in PORTS.items()
+                vm: stack.enter_context(Console(self.server, vm, port, PKI, wait=False, agent=True))
+                for vm, port in PORTS.items()
             }
             self._prepare_users()
             for console in self.consoles.values():

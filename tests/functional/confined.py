@@ -18,7 +18,7 @@ EVERYWHERE = "de_DE.UTF-8"
 # Looks around and tells it to whoever listens: nothing can be written there, but the network is the machine's.
 WITNESS_TEXT = f"""\
 #!/usr/bin/python3 -IS
-import ctypes, json, os, resource, signal, socket, stat, sys
+import ctypes, json, os, resource, signal, socket, stat, sys, time
 
 def refused(attempt, *arguments):
     try:
@@ -34,6 +34,16 @@ def shared():
         stream.write("x")
     return [sorted(os.listdir(SHARED)), refused(ctypes.CDLL, SHARED + "/evil.so"),
             refused(os.posix_spawn, SHARED + "/evil.sh", ["x"], {{}})]
+
+def read():
+    with open(sys.argv[-1]) as stream:
+        return stream.read()
+
+def read_again():
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and (content := read()):
+        time.sleep(0.01)
+    return content
 
 def there(descriptor):
     try:
@@ -71,7 +81,7 @@ seen = {{
     "cookie": open(os.environ["XAUTHORITY"], "rb").read().hex() if "XAUTHORITY" in os.environ else None,
     "runtime": sorted(os.path.relpath(os.path.join(top, name), os.environ["XDG_RUNTIME_DIR"])
                       for top, _, files in os.walk(os.environ["XDG_RUNTIME_DIR"]) for name in files),
-    "shared": files,
+    "shared": files, "connection": [read(), read_again()],
     "handlers": [name for path in ("/usr/share/applications", "/usr/local/share/applications", "/usr/share/dbus-1")
                  if os.path.isdir(path) for name in os.listdir(path)],
 }}

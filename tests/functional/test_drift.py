@@ -189,6 +189,8 @@ VIEWER_LAYER = {
     "viewer: group": (_run("chgrp", "accounting", VIEWER), f"restricts {VIEWER}"),
     "group: a member": (_run("gpasswd", "--add", "nogrant", GROUP), f"takes nogrant out of group {GROUP}"),
     "group: several members": (_run("gpasswd", "--members", "nogrant,mybro", GROUP), "takes mybro out of"),
+    "group: a password": (_run("groupmod", "--password", "$6$x$y", GROUP), "takes administrators and password from"),
+    "group: an administrator": (_run("gpasswd", "--administrators", "nogrant", GROUP), "takes password and admin"),
     "group: another number": (_sh(f"groupmod --gid 2222 {GROUP}"), f"restricts {VIEWER}"),
     "group: deleted": (_run("groupdel", GROUP), f"creates group {GROUP}"),
     "connection file: edited": (_replace(VV, "20002", "20004"), f"rewrites {VV}"),

@@ -16,7 +16,7 @@ from functional.confined import (
     serve,
     site_rule,
 )
-from functional.office import STATE
+from functional.office import FILES, STATE
 from functional.test_sudo import DANGEROUS, SITES
 from scene import need
 
@@ -144,6 +144,22 @@ def test_what_it_says_may_reach_nobody(desk, where):
     """The code is the same then."""
     wrapper = ["/usr/bin/python3", "-IS", "-c", _NOBODY_READS, where]
     assert desk.open("myself", "leaptest", wrapper=wrapper, password=None)[0].returncode == REFUSED
+
+
+def test_the_connection_file_can_be_read_once(desk, looked_at):
+    """There may be a password in it, and a viewer sends to its console whatever files its user drops on it."""
+    _, seen = desk.open("myself")
+    assert seen["connection"] == [looked_at.client.read(FILES["debianx"]), ""]
+
+
+@pytest.mark.usefixtures("anything")
+def test_without_a_connection_file_nothing_opens(desk, looked_at):
+    path = FILES["debianx"]
+    for made in (["rm", path], ["ln", "-sf", "/etc/shadow", path]):
+        looked_at.client.run(made)
+        done, seen = desk.open("myself", password=None)
+        assert (done.returncode, seen) == (IMPOSSIBLE, None) and path in done.stderr
+    looked_at.applied()
 
 
 # Whom it serves

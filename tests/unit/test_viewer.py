@@ -211,6 +211,13 @@ def test_the_first_run_says_what_the_second_then_does_not():
     assert said == [("creates group spicegrp", ()), *later]
 
 
+def test_a_group_that_others_could_join_is_shut():
+    held = live(wanted())
+    planned = viewer.plan(wanted(), held._replace(lent=True), LAUNCHER)
+    assert planned.seal and words(planned) == [("takes administrators and password from group spicegrp", ())]
+    assert not viewer.plan(wanted(), held, LAUNCHER).seal
+
+
 def test_members_are_taken_out_of_the_group():
     planned = viewer.plan(wanted(), live(wanted(), members=["guest", "mybro"]), LAUNCHER)
     assert words(planned) == [

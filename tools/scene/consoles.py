@@ -48,10 +48,11 @@ class Console:
     """The SPICE console of a virtual machine on a TLS port: QEMU with a boot sector that shows name and colour.
 
     ``x509_dir`` is a directory of the machine with ca-cert.pem, server-cert.pem and server-key.pem. ``colour`` is a
-    name from :data:`bootsector.COLOURS`; without it the port chooses one. ``rgb`` is what a screenshot will hold.
+    name from :data:`bootsector.COLOURS`; without it the port chooses one. ``rgb`` is what a screenshot will hold. With
+    ``agent`` viewers find an agent in the guest.
     """
 
-    def __init__(self, machine, name, port, x509_dir, password=None, *, colour=None, wait=True):
+    def __init__(self, machine, name, port, x509_dir, password=None, *, colour=None, wait=True, agent=False):
         self.machine, self.name, self.port = machine, name, port
         names = sorted(bootsector.COLOURS)
         self.colour = colour or names[port % len(names)]
@@ -62,6 +63,10 @@ class Console:
         spice = f"tls-port={port},addr=::,x509-dir={x509_dir}"
         command = ["qemu-system-x86_64", "-name", name, "-display", "none", "-machine", "q35", "-m", "64"]
         command += ["-nodefaults", "-accel", "tcg", "-vga", "qxl", "-drive", f"file={disk},format=raw,if=ide"]
+        # A serial line in the place of the guest's agent: files may be sent to it, and it answers nothing.
+        command += (
+            ["-chardev", "spicevmc,id=agent,name=vdagent", "-device", "isa-serial,chardev=agent"] if agent else []
+        )
         if password is None:
             spice += ",disable-ticketing=on"
         else:

@@ -21,8 +21,9 @@ import time
 from collections.abc import Mapping, Sequence
 
 from spicegrants import names, opening, sandbox, store, xauth
+from spicegrants.calls import connection_file
 from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.host import confinement, disk, mounts, run, session
+from spicegrants.host import confinement, disk, mounts, once, run, session
 from spicegrants.inventory import Account
 from spicegrants.model import Policy
 
@@ -113,9 +114,10 @@ def _asked(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Polic
 def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapping[str, str]) -> int:
     mounts.own_namespace()
     desktop = _staged(account, gid, environment, policy.vms[vm].allow)
+    _put(sandbox.CONNECTION, _connection(vm), gid)
     layout = confinement.layout()
     options = [f"--spice-shared-dir={desktop.shared}"] if desktop.shared else []
-    program = [policy.viewer.paths[0], *options, "--", f"{sandbox.CONNECTIONS}/{vm}.vv"]
+    program = [policy.viewer.paths[0], *options, "--", connection_file(vm)]
     made = sandbox.command(layout, desktop, account.uid, gid, program, vm)
     code = _run(made, sandbox.environment(account.uid, account.name, desktop))
     if code is None:
@@ -154,6 +156,13 @@ def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: S
     return sandbox.Session(display, wayland, cookie is not None, sounds, shared, sandbox.locale(environment))
 
 
+def _connection(vm: str) -> bytes:
+    content = disk.read_text(connection_file(vm))
+    if content is None:
+        raise SystemFault(f"there is no {connection_file(vm)}: run state.apply spice")
+    return content
+
+
 def _sockets(uid: int, display: str | None, wayland: str | None) -> dict[str, str]:
     """Return where the sockets of a desktop lie, if there are any, by what they are staged as."""
     runtime = f"/run/user/{uid}"
@@ -175,7 +184,11 @@ def _put(name: str, content: bytes, gid: int) -> None:
 
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int | None:
-    """Run a sandbox in a session of its own until it ends; return its program's exit code, ``None`` if none ran."""
+    """Run a sandbox in a session of its own until it ends; return its program's exit code, ``None`` if none ran.
+
+    When its viewer has read the connection file that is staged for it, that is emptied.
+    """
+    connection = once.Once(f"{sandbox.STAGE}/{sandbox.CONNECTION}")
     reading, writing = os.pipe()
     with open(reading, "rb") as status:
         process = subprocess.Popen(
@@ -189,6 +202,6 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> int | None:
             start_new_session=True,
         )
         os.close(writing)
-        said = [json.loads(line) for line in status]
+        said = [json.loads(line) for line in connection.heed(status.fileno()).splitlines()]
         process.wait()
     return next((entry["exit-code"] for entry in said if "exit-code" in entry), None)

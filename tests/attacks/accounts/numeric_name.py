@@ -1,0 +1,14 @@
+"""An account has for its name the UID of a granted user, which iptables takes for the name (`--uid-owner 1021`)."""
+
+from attacks.clients import ADDRESS, PORTS
+
+RECIPE = "succeeds"
+STOPPED_BY = "firewall: the viewer's group is part of the key; and a run that sees such an account says so and closes"
+BACKENDS = ("nftables", "iptables")
+NAME, UID = "1021", 1105
+
+
+def attack(client):
+    client.root("useradd", "--badname", "--uid", str(UID), NAME, undo=["userdel", NAME])
+    client.load()
+    return client.reach(NAME, ADDRESS, PORTS["debianx"])

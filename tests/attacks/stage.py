@@ -1,0 +1,117 @@
+"""A granted user's desktop on which viewers are attacked: his code, what hears of it, and his viewer.
+
+On a bare client the viewer is lent its group, and nothing more is done about it.
+"""
+
+import functools
+import pathlib
+import re
+import subprocess
+import tempfile
+import time
+
+from attacks.clients import GROUP
+
+USER, VM = "myself", "debianx"
+HOME = f"/home/{USER}"
+EVIL, KEPT = f"{HOME}/evil.so", f"{HOME}/kept"
+TOOLS = ("Xvfb", "import", "gcc")
+# Collects what is told at a port, a line each; says it when asked.
+EARS = """
+import select
+with socket.create_server(("127.0.0.1", 7777)) as server:
+    print("listening", flush=True)
+    told = set()
+    while True:
+        if sys.stdin in select.select([sys.stdin, server], [], [])[0]:
+            sys.stdin.readline()
+            print(", ".join(sorted(told)), flush=True)
+        else:
+            with server.accept()[0] as connection:
+                told.add(connection.makefile().readline().strip())
+"""
+
+
+@functools.lru_cache
+def evil():
+    """The attacker's code as a shared object: it tells as whom it runs, and keeps the group in a program of its own."""
+    with tempfile.TemporaryDirectory() as directory:
+        made = pathlib.Path(directory) / "evil.so"
+        source = pathlib.Path(__file__).with_name("evil.c")
+        subprocess.run(["gcc", "-shared", "-fPIC", "-o", made, source], check=True)
+        return made.read_bytes()
+
+
+class Stage:
+    """The desktop of a client's granted user; it ends with the attack, and what is left in his home as well."""
+
+    def __init__(self, client, *, code=True, group=GROUP, **desktop):
+        self.client, self.machine = client, client.machine
+        # Whatever is not bare sees to the group itself.
+        self.lent = group if client.form == "bare" else None
+        if self.lent:
+            client.root("groupadd", "--force", "--system", GROUP, undo=["groupdel", GROUP])
+        left = [KEPT, *(f"{HOME}/{name}" for name in (".config", ".local", ".cache"))]
+        client.used.callback(self.machine.run, ["rm", "-rf", *left])
+        self.desktop = client.desktop(USER, **desktop)
+        if code:
+            self.write(EVIL, evil())
+            self.ears = client.start(EARS)
+
+    @property
+    def gid(self):
+        """Number of the viewer's group."""
+        return self.machine.group_id(GROUP)
+
+    def write(self, path, content):
+        """Write a file of the user's, its directories too."""
+        self.machine.run(["mkdir", "-p", path.rpartition("/")[0]], user=USER)
+        self.machine.write(path, content, mode=0o755, owner=USER)
+
+    def view(self, *, by=(), env=None, **kw):
+        """Have him open his console in whatever way is his, and wait until it shows; return the process.
+
+        by
+            What starts that; env: what he adds to its environment.
+        """
+        words = [f"{name}={value}" for name, value in (env or {}).items()]
+        process = self.tries(by=[*by, "env", *words], **kw)
+        assert self.client.shows(self.desktop, VM)
+        return process
+
+    def tries(self, *, by=(), **kw):
+        """Do so where it need not succeed, and do not wait."""
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        command = [*by, *self.client.viewer(USER, VM)]
+        process = self.desktop.popen(command, group=self.lent, **{**quiet, **kw})
+        self.client.used.callback(process.kill_tree)
+        return process
+
+    def heard(self, gid=None, patience=1):
+        """Whether his code has told that it runs with the viewer's group, or another, within some seconds."""
+        wanted = self.gid if gid is None else gid
+        deadline = time.monotonic() + patience
+        while not (told := re.findall(rf"\d+ {wanted}\b", self.ears.tell())) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return told
+
+    def viewer(self):
+        """Process ID of the viewer, as the machine counts."""
+        return self.machine.run(["pgrep", "--uid", USER, "remote-viewer"]).stdout.split()[0]
+
+    def xsettings(self, module, user=USER):
+        """Have a client of the display, of whatever user's, tell all programs on it which module to load."""
+        settings = f"/home/{user}/.xsettingsd"
+        self.machine.write(settings, f'Gtk/Modules "{module}"\n', owner=user)
+        cookie = f"/home/{user}/.cookie"
+        self.machine.write(cookie, self.machine.path(self.desktop.cookie).read_bytes(), mode=0o600, owner=user)
+        process = self.machine.popen(
+            ["xsettingsd", "-c", settings],
+            user=user,
+            env={"DISPLAY": ":0", "XAUTHORITY": cookie},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.client.used.callback(process.kill_tree)
+        while "Took ownership" not in (said := process.stderr.readline()):
+            assert said, "no settings on this display"

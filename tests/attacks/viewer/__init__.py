@@ -1,0 +1,1 @@
+"""Code in the viewer, and what it holds"""

@@ -1,0 +1,14 @@
+"""A granted user has the viewer load his code as a GTK module, which a file in his home names (settings.ini)."""
+
+from attacks.stage import EVIL, HOME, TOOLS, Stage
+
+RECIPE = "succeeds"
+STOPPED_BY = "viewer: its sandbox has nothing of the user's home"
+NEEDS = TOOLS
+
+
+def attack(client):
+    stage = Stage(client)
+    stage.write(f"{HOME}/.config/gtk-3.0/settings.ini", f"[Settings]\ngtk-modules={EVIL}\n")
+    stage.view()
+    return stage.heard()

@@ -1,0 +1,16 @@
+"""A granted user starts what opens his console in a mount namespace of his own, in which system files are his."""
+
+from attacks.stage import EVIL, HOME, TOOLS, Stage
+
+RECIPE = "fails"
+STOPPED_BY = "sudo: in a user namespace of his it is no set-UID program"
+NEEDS = (*TOOLS, "unshare")
+# System-wide settings of GTK.
+OWN = f'mount --bind {HOME}/.config /etc/gtk-3.0 && exec "$@"'
+
+
+def attack(client):
+    stage = Stage(client, group=None)
+    stage.write(f"{HOME}/.config/settings.ini", f"[Settings]\ngtk-modules={EVIL}\n")
+    stage.tries(by=["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", OWN, "-"])
+    return stage.heard(gid=0, patience=3)
