@@ -8,7 +8,8 @@ from checkout import ROOT
 
 TEXT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 NAMED = re.findall(
-    r"`((?:article|attacks|booted|coexistence|daemons|faults|fleet|functional|lifecycle|unit)/\S+\.py)`", TEXT
+    r"`((?:article|attacks|booted|coexistence|daemons|faults|fleet|functional|lifecycle|unit)/\w+(?:/\w+)?(?:\.py)?)`",
+    TEXT,
 )
 TESTS = re.findall(r"`(test_\w+)`", TEXT)
 
@@ -21,9 +22,10 @@ def defined():
 
 
 @pytest.mark.parametrize("path", sorted(set(NAMED)))
-def test_a_file_that_is_named_is_there(path):
-    """By its path below ``tests``."""
-    assert (ROOT / "tests" / path).is_file()
+def test_what_is_named_is_there(path):
+    """A file, or a directory of attacks, by its path below ``tests``."""
+    found = ROOT / "tests" / path
+    assert found.is_file() if found.suffix else any(found.glob("*.py"))
 
 
 @pytest.mark.parametrize("name", sorted(set(TESTS)))
@@ -41,4 +43,4 @@ def test_every_claim_names_what_shows_it():
         elif line.rstrip().endswith("| shown by |"):
             showing = True
         elif showing and not line.startswith("|---"):
-            assert re.search(r"`[\w/]*test_\w+(\.py)?`|`[\w/]+\.py`", line.rsplit(" | ", 1)[-1]), line
+            assert re.search(r"`[\w/]*test_\w+(\.py)?`|`[\w/]+\.py`|`attacks/\w+`", line.rsplit(" | ", 1)[-1]), line
