@@ -133,12 +133,10 @@ def routing(wanted: Wanted, user: str, vm: str, rules: Iterable[dict[str, Any]] 
         for rule in rules
         if account and rule["uid"] == account.uid and rule["ports"][0] <= port <= rule["ports"][1]
     }
-    missing = [address for address in addresses if address not in led]
-    if account is None or not addresses or len(missing) == len(addresses):
+    reached = [address for address in addresses if address in led]
+    if not reached:
         return {"answer": "closed", "why": f"no rule leads {user} to port {port}"}
-    if missing:
-        return {"answer": "in doubt", "why": f"no rule leads {user} to {', '.join(missing)} port {port}"}
-    return {"answer": "open", "why": f"rule(s) lead UID {account.uid} to {', '.join(addresses)} port {port}"}
+    return {"answer": "open", "why": f"rule(s) lead UID {account.uid} to {', '.join(reached)} port {port}"}
 
 
 def _within(ranges: Iterable[list[str]] | None, at: str) -> bool:

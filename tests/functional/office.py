@@ -43,9 +43,10 @@ LARGE = 65536
 # remote-viewer's own words when it starts without a desktop.
 STARTED = "cannot open display"
 
-# Connects to places, one after the other.
+# Connects to places.
 _CONNECT = """
 import errno, os, socket, time
+from concurrent.futures import ThreadPoolExecutor
 
 def connect(address, port, source):
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as sock:
@@ -63,7 +64,9 @@ def connect(address, port, source):
         return errno.errorcode.get(code, str(code))
 
 def answer(places):
-    return [connect(*place) for place in places]
+    # Where nothing answers, all wait at once.
+    with ThreadPoolExecutor(max(1, len(places))) as pool:
+        return list(pool.map(lambda place: connect(*place), places))
 """
 
 

@@ -157,7 +157,7 @@ def test_the_journal_is_asked_where_there_is_one(shared, kernel_log):
     shared.connect("nogrant", None, [(ADDRESS, GRANTED, port)])
     shared.connect("myself", None, [(ADDRESS6, OTHER)])
     (line,) = kernel_log.lines(port)
-    forged = line[line.index("spice-grant deny: ") :].replace("UID=1023 GID=1023", "UID=1022 GID=1022") + "\n"
+    forged = line[line.index("spice-grant deny ") :].replace("UID=1023 GID=1023", "UID=1022 GID=1022") + "\n"
     shared.client.run(["dd", "bs=4096", "conv=notrunc", f"of={KMSG}.away"], input=forged)
     fields = f"MESSAGE={forged}SYSLOG_IDENTIFIER=kernel\nSYSLOG_FACILITY=0\nPRIORITY=4\n"
     shared.client.run(["logger", "--journald"], input=fields, user="mybro")
