@@ -157,9 +157,9 @@ class Sudo:
 
 @dataclass(frozen=True)
 class Routing:
-    """Whether routes guard as well; ``enabled`` is ``None`` where they do wherever that is possible."""
+    """Whether routes guard as well; ``enabled`` is ``None`` for wherever that is possible."""
 
-    enabled: bool | None = None
+    enabled: bool | None = False
 
 
 @dataclass(frozen=True)

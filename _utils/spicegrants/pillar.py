@@ -354,4 +354,5 @@ def _sudo(node: Node) -> Sudo:
 def _routing(node: Node) -> Routing:
     if node.absent or not node.keys((), ("enabled",)):
         return Routing()
-    return Routing(_switch(node.child("enabled")))
+    enabled = node.child("enabled")
+    return Routing() if enabled.absent else Routing(_switch(enabled))

@@ -7,6 +7,7 @@ import pytest
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 SCRIPT = "/usr/local/lib/spice-grant/load-guard"
+PILLAR = "/srv/pillar/spice.sls"
 # A service that puts a site's own rules in place of all others, as Debian's netfilter-persistent does.
 PERSISTENT = """
 [Unit]
@@ -48,9 +49,8 @@ def covered(workstation, device):
 
 def test_loop_gets_through_without_the_unit(workstation):
     """The trial itself: with the unit taken away, the same loop gets through. So it would be seen."""
-    units = ["spice-grant.service", "spice-grant-routes.service"]
-    workstation.booted.run(["systemctl", "mask", "--runtime", *units])
-    workstation.booted.run(["systemctl", "disable", *units])
+    workstation.booted.run(["systemctl", "mask", "--runtime", "spice-grant.service"])
+    workstation.booted.run(["systemctl", "disable", "spice-grant.service"])
     try:
         workstation.reboot()
         assert "through" in workstation.tried()
@@ -61,6 +61,11 @@ def test_loop_gets_through_without_the_unit(workstation):
 
 def test_routes_are_there_after_a_boot_and_hold_without_the_firewall(workstation):
     """With the unit of the firewall taken away not one attempt gets through, and there is nothing to repair."""
+    before = workstation.booted.read(PILLAR)
+    data = json.loads(before)
+    data["spice"]["routing"] = {"enabled": True}
+    workstation.booted.write(PILLAR, json.dumps(data))
+    workstation.salt("state.apply", "spice", "--retcode-passthrough")
     workstation.booted.run(["systemctl", "disable", "spice-grant.service"])
     try:
         workstation.reboot()
@@ -69,6 +74,8 @@ def test_routes_are_there_after_a_boot_and_hold_without_the_firewall(workstation
         assert "lookup 7462" in workstation.booted.run(["ip", "-6", "rule"]).stdout
     finally:
         report = workstation.salt("state.apply", "spice", "--retcode-passthrough").stdout
+        workstation.booted.write(PILLAR, before)
+        workstation.salt("state.apply", "spice", "--retcode-passthrough")
     assert "routing:" not in report, "the boot has made it as it must be"
     # An attempt that was under way gets no answer.
     time.sleep(1.5)

@@ -82,14 +82,12 @@ def test_iptables_by_hand(workstation, program):
 
 
 def test_nft_flush_by_hand(workstation):
-    """This one does take the guard away, and routes hold: nobody answers. The next run repairs, and says so."""
+    """This one does take the guard away, and the client sees it: the next run repairs, and says so."""
     workstation.forget()
     workstation.booted.run(["nft", "flush", "ruleset"])
-    time.sleep(2.5)
-    assert "through" not in workstation.tried() and "None" in workstation.tried()
+    time.sleep(0.3)
+    assert "through" in workstation.tried()
     assert "guards ports 20001-20010" in workstation.salt("state.apply", "spice").stdout
-    # An attempt that was under way gets no answer.
-    time.sleep(1.5)
     workstation.forget()
     assert workstation.tried() == {"Connection refused"}
 

@@ -8,7 +8,7 @@ from functional.office import ADDRESS, ADDRESS6, BOTH, GROUP, PORTS, SECOND_ADDR
 from functional.routed import granted, reached
 from scene import Machine, connect
 
-PILLAR = article(BOTH)
+PILLAR = changed(article(BOTH), routing={"enabled": "auto"})
 OTHERS = [(address, port) for address in (ADDRESS, ADDRESS6) for port in (19999, 20011, 5900)]
 EVERYWHERE = [(address, port) for address in (ADDRESS, SECOND_ADDRESS, ADDRESS6) for port in PORTS]
 OPEN = granted(*((user, address, port) for user, port in (("myself", 20002), ("mybro", 20004)) for address in BOTH))
@@ -201,7 +201,7 @@ def _clean(office):
 def test_where_it_cannot_be_done_auto_says_so_and_true_is_an_error(office):
     """A machine where no namespace, and so nothing, can be tried."""
     office.client.write("/usr/bin/unshare", "#!/bin/sh\necho not here >&2\nexit 1\n", mode=0o755)
-    said = office.applied()
+    said = office.applied(changed(article(), routing={"enabled": "auto"}))
     assert "Note: routing is off: " in said["comment"] and "not here" in said["comment"]
     assert "routing: " not in sentences(said["changes"]) and _traces(office) == []
     insisted = office.apply(changed(article(), routing={"enabled": True}))

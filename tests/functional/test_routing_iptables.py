@@ -1,9 +1,9 @@
 """Routes beside a guard in iptables, which a flush takes away as well."""
 
-from functional.office import ADDRESS, GROUP, PORTS, article
+from functional.office import ADDRESS, GROUP, PORTS, article, changed
 from functional.routed import granted, reached
 
-PILLAR = article()
+PILLAR = changed(article(), routing={"enabled": "auto"})
 MECHANISMS = ("iptables-nft", "iptables-legacy")
 PLACES = [(ADDRESS, port) for port in PORTS]
 

@@ -337,7 +337,7 @@ def test_the_first_run():
         ),
         ({"viewer": {"path": "/opt/bin/x"}}, ("changes the settings of the viewer", ())),
         ({"firewall": {"guard": "servers"}}, ("changes the settings of the firewall", ())),
-        ({"routing": {"enabled": False}}, ("changes the settings of routing", ())),
+        ({"routing": {"enabled": True}}, ("changes the settings of routing", ())),
         ({"sudo": {"strict": True}}, ("changes the settings of sudo", ())),
     ],
 )

@@ -86,7 +86,7 @@ def test_the_pillar_of_a_policy_is_plain():
         },
         "viewer": {"path": ["/usr/bin/remote-viewer"], "group": "spicegrp", "confine": "auto"},
         "firewall": {"backend": "auto", "guard": "everywhere", "uplinks": "auto"},
-        "routing": {"enabled": "auto"},
+        "routing": {"enabled": False},
         "time": {"horizon": "30d", "longest_loan": "8h"},
     }
 

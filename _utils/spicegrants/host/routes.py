@@ -89,8 +89,7 @@ def chosen(policy: Policy | None, live: Live | None) -> tuple[bool, str | None]:
     live
         What the kernel holds, where it could be asked. Where all of it is there, nothing needs to be tried.
     """
-    wish = policy.routing.enabled if policy else None
-    if wish is False:
+    if policy is None or policy.routing.enabled is False:
         return False, None
     standing = live is not None and any(routing.ours(entry) for found in live.rules.values() for entry in found)
     hindered = None if standing else hindrance()

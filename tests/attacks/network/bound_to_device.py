@@ -14,6 +14,10 @@ with socket.socket() as sock:
 """
 
 
+def site(client):
+    client.site["routing"] = {"enabled": True}
+
+
 def attack(client):
     client.root("nft", "flush", "ruleset")
     return client.python(REACH, ADDRESS, PORTS["leaptest"], user="visitor")

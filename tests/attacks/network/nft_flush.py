@@ -7,6 +7,10 @@ STOPPED_BY = "routing: the way to a guarded port leads nowhere without a grant"
 BACKENDS = ("nftables", "iptables")
 
 
+def site(client):
+    client.site["routing"] = {"enabled": True}
+
+
 def attack(client):
     client.root("nft", "flush", "ruleset")
     return client.reach("visitor", ADDRESS, PORTS["leaptest"])
