@@ -32,9 +32,18 @@ def stored(workstation):
 
 
 def refused(workstation):
-    """Whether the client is refused from now on."""
+    """Whether the client is refused from now on.
+
+    An attempt that began while only the guard of uplinks was there gets no answer.
+    """
     workstation.forget()
-    return workstation.tried() == {"Connection refused"}
+    deadline = time.monotonic() + 5
+    while (tried := workstation.tried()) <= {"None"} and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if "None" in tried:
+        workstation.forget()
+        tried = workstation.tried()
+    return tried == {"Connection refused"}
 
 
 def covered(workstation, device):

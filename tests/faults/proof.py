@@ -32,7 +32,7 @@ def survives(office, may, step, becomes=None):
     Returns whether there is a guard; before the first run there is none, and then sudo lends nobody the viewer's group.
     """
     assert sudo_works(office), step
-    guarded = "spice_grant" in office.nft("list", "tables")
+    guarded = "inet spice_grant" in office.nft("list", "tables")
     assert guarded or not office.client.path(SUDOERS).exists(), step
     opened = office.openings(BOTH) if guarded else set()
     assert opened <= may, step

@@ -3,7 +3,8 @@
 from functional.office import ADDRESS, GROUP, PORTS, article, changed
 from functional.routed import granted, reached
 
-PILLAR = changed(article(), routing={"enabled": "auto"})
+# What guards the uplinks would hold as well.
+PILLAR = changed(article(), firewall={"uplinks": False}, routing={"enabled": "auto"})
 MECHANISMS = ("iptables-nft", "iptables-legacy")
 PLACES = [(ADDRESS, port) for port in PORTS]
 
