@@ -21,7 +21,7 @@ consoles in three forms:
 - **recipe**: the article's rules of iptables and of sudo, and its owner and mode of the viewer. The chains' policies,
   which it does not print, are DROP, with which scripts of its firewall builder begin.
 - **ours**: what `pillar/` declares, applied by `state.apply spice`. Here every attack fails, or the tests do.
-  Where it is routing that stops one, pillar switches that on (`routing: {enabled: true}`); it is off by default.
+  Where it is routing that stops one, pillar switches that on (`routing:enabled`); it is off by default.
 
 {count} attacks: bare {count} succeed, with the recipe {recipe}, with ours none.
 """
