@@ -165,14 +165,14 @@ def test_grant_and_revoke_at_once_until_the_next_highstate(shared, call):
     """grant and revoke work in all layers at once, are kept, and say until when; pillar then brings its own back."""
     report = call("spice_grant.grant", "nogrant", "debianx", nopasswd=True, reason="on call")
     assert report["errors"] == []
-    assert set(report["changes"]["grants"]["nogrant-debianx"]) == {"policy", "firewall", "routing", "sudo", "viewer"}
+    assert set(report["changes"]["grants"]["nogrant-debianx"]) == {"policy", "firewall", "sudo", "viewer"}
     assert "exclusive: True" in report["comment"]
     assert shared.openings() == OPEN | {("nogrant", GROUP, ADDRESS, 20002)}
     assert shared.opens("nogrant", FILES["debianx"], password=None)
     assert shared.client.run(["rviewer", "--list"], user="nogrant").stdout == "debianx\n"
     assert call("spice_grant.grant", "nogrant", "debianx", nopasswd=True, reason="on call")["changes"] == {}
     report = call("spice_grant.revoke", "myself", "debianx")
-    assert set(report["changes"]["grants"]["myself-debianx"]) == {"policy", "firewall", "routing", "sudo", "viewer"}
+    assert set(report["changes"]["grants"]["myself-debianx"]) == {"policy", "firewall", "sudo", "viewer"}
     assert "exclusive: True" in report["comment"]
     # What a reboot does: the ruleset is gone, the policy is not.
     shared.nft("flush", "ruleset")

@@ -31,7 +31,6 @@ def test_a_loan_opens_every_layer_and_lasts(shared, call):
     assert set(report["changes"]["grants"]["loan:nogrant:debianx"]) == {
         "policy",
         "firewall",
-        "routing",
         "sudo",
         "viewer",
     }
