@@ -88,7 +88,7 @@ class Trial:
 
     def loan(self):
         """When the one loan ends."""
-        ((*_, end, _, _),) = json.loads(self.booted.read(store.PATH))["loans"]
+        ((_, _, _, end, *_),) = json.loads(self.booted.read(store.PATH))["loans"]
         return end
 
     def armed(self):
