@@ -24,15 +24,15 @@ class Desktop:
         self.cookie = account["home"] + "/.Xauthority"
         self.env = {"DISPLAY": f":{display}", "XAUTHORITY": self.cookie, "XDG_SESSION_TYPE": "x11"}
         # A display that was killed left these behind; its successor may be another user's.
-        machine.run(["rm", "-f", f"{SOCKETS}/X{display}", LOCK.format(display)])
+        frames = f"/tmp/.frames-{display}"  # noqa: S108 - in the machine
+        self.frame = f"{frames}/Xvfb_screen0"
+        machine.run(["rm", "-f", f"{SOCKETS}/X{display}", LOCK.format(display), self.frame])
         machine.run(["install", "-d", "-m", "1777", SOCKETS])
         add = f"add {self.env['DISPLAY']} . {secrets.token_hex(16)}\n"
         machine.run(["xauth", "-q", "-f", self.cookie, "source", "-"], user=user, input=add)
         machine.run(["chmod", "0600", self.cookie])
         command = ["Xvfb", self.env["DISPLAY"], "-screen", "0", f"{size}x24", "-auth", self.cookie]
-        frames = f"/tmp/.frames-{display}"  # noqa: S108 - in the machine
         machine.run(["install", "-d", "-m", "0700", "-o", user, frames])
-        self.frame = f"{frames}/Xvfb_screen0"
         command += ["-nolisten", "tcp", "-noreset", "-displayfd", "1", "-fbdir", frames]
         self._process = machine.popen(command, user=user, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         said = self._process.stdout.readline()
