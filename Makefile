@@ -9,7 +9,7 @@ TESTS ?= tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-here test-elsewhere test-versions lint format bench bench-drift bench-fleet attacks golden clean base
+.PHONY: help setup demo test test-fast test-here test-elsewhere test-versions test-salt-3006 test-salt-3007 lint format bench bench-drift bench-fleet attacks golden clean base
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -26,9 +26,10 @@ demo: base ## show the extension at work on two throw-away machines
 
 # Two parts at a time, since most tests wait; what a part says is shown when it is over.
 HERE := unit functional coexistence scene
+VERSIONS := test-salt-3006 test-salt-3007
 test: setup ## run all tests; TESTS=tests/unit for a part
 ifeq ($(TESTS),tests)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-here test-elsewhere test-versions
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-here test-elsewhere $(VERSIONS)
 else
 	$(PYTEST) $(TESTS) $(ARGS)
 endif
@@ -40,8 +41,10 @@ test-elsewhere: setup
 	$(PYTEST) tests $(HERE:%=--ignore=tests/%) --ignore=tests/daemons $(ARGS)
 	PYTHONPATH=tools $(PY) -m scene run -- $(PYTEST) tests/daemons -p no:cacheprovider $(ARGS)
 
-test-versions: setup ## run unit and functional tests with the older Salts; TESTS=tests/unit for a part
-	$(PY) -m nox --sessions salt-3006 salt-3007 $(if $(filter-out tests,$(TESTS)),-- $(TESTS))
+test-versions: $(VERSIONS) ## run unit and functional tests with the older Salts; TESTS=tests/unit for a part
+
+$(VERSIONS): test-%: setup
+	$(PY) -m nox --sessions $* $(if $(filter-out tests,$(TESTS)),-- $(TESTS))
 
 # The others take most of the time: real kernels and clocks, machines that boot, faults at every step, a master.
 FAST := unit install scene article/test_article.py article/test_confined.py
