@@ -3,12 +3,18 @@
 import json
 import sys
 
-# Started by root, it becomes them one after the other.
+# Started by root, it becomes them, one after the other or all at once.
 _EACH = """
 import json, os, sys
 
-everybody, arguments = json.loads(sys.argv[1])
-answers = []
+def heard(reading):
+    with open(reading) as stream:
+        said = json.load(stream)
+    os.wait()
+    return said
+
+everybody, arguments, together = json.loads(sys.argv[1])
+answers, waiting = [], []
 for uid, gid in everybody:
     reading, writing = os.pipe()
     if os.fork() == 0:
@@ -19,27 +25,31 @@ for uid, gid in everybody:
             json.dump(answer(*arguments), stream)
         os._exit(0)
     os.close(writing)
-    with open(reading) as stream:
-        answers.append(json.load(stream))
-    os.wait()
+    waiting.append(reading)
+    if not together:
+        answers.append(heard(waiting.pop()))
+answers += [heard(reading) for reading in waiting]
 print(json.dumps(answers))
 """
 
 
-def answers(machine, everybody, source, *arguments):
+def answers(machine, everybody, source, *arguments, together=False):
     """What a function says to each, in order; ``None`` for a group is the user's own.
 
     source
         Defines it: ``answer``, which gets the arguments. What it needs it imports itself.
+
+    together
+        Whether all are asked at once.
     """
     ids = []
     for user, group in everybody:
         account = machine.account(user)
         ids.append([account["uid"], account["gid"] if group is None else machine.group_id(group)])
-    return answers_of(machine, ids, source, *arguments)
+    return answers_of(machine, ids, source, *arguments, together=together)
 
 
-def answers_of(machine, ids, source, *arguments):
+def answers_of(machine, ids, source, *arguments, together=False):
     """What a function says to pairs of UID and GID, in order, whether there are such accounts or not."""
-    done = machine.run([sys.executable, "-I", "-S", "-c", source + _EACH, json.dumps([ids, arguments])])
+    done = machine.run([sys.executable, "-I", "-S", "-c", source + _EACH, json.dumps([ids, arguments, together])])
     return json.loads(done.stdout)

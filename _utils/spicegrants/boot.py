@@ -70,25 +70,25 @@ guard() {{
 """
 # It waits for nothing, and nothing waits for it.
 _UPLINKS_TEXT = f"systemctl --no-block restart {ARRIVALS} 2>/dev/null"
-_UNIT_TEXT = f"""\
+_UNIT_TEXT = """\
 [Unit]
-Description=Guard before the SPICE consoles
+Description={what}
 DefaultDependencies=no
-RequiresMountsFor={STORE} {SCRIPT}
-After=nftables.service netfilter-persistent.service iptables.service ip6tables.service
-Wants=network-pre.target
+RequiresMountsFor={store} {script}
+{order}Wants=network-pre.target
 Before=network-pre.target shutdown.target
 Conflicts=shutdown.target
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh {SCRIPT}
-ExecReload=/bin/sh {SCRIPT}
+ExecStart=/bin/sh {script}
+ExecReload=/bin/sh {script}
 
 [Install]
 WantedBy=sysinit.target
 """
+_AFTER = "nftables.service netfilter-persistent.service iptables.service ip6tables.service"
 
 
 class Loading(NamedTuple):
@@ -150,10 +150,23 @@ def wanted_entries(loading: Loading) -> dict[str, Entry]:
     return {
         **{path: File(content, 0o600) for path, content in loading.files.items()},
         SCRIPT: File(script.encode(), 0o755),
-        UNIT: File(_UNIT_TEXT.encode(), 0o644),
+        UNIT: unit("Guard before the SPICE consoles", SCRIPT, _AFTER),
         **{path: File(_drop_in(service).encode(), 0o644) for path, service in DROP_INS.items()},
         ENABLED: Link(UNIT),
     }
+
+
+def unit(what: str, script: str, after: str = "") -> File:
+    """Return a unit that runs a script before the network comes up, once the filesystems of ours are there.
+
+    what
+        Its description.
+
+    after
+        Units that come first, if they are started at all.
+    """
+    order = f"After={after}\n" if after else ""
+    return File(_UNIT_TEXT.format(what=what, store=STORE, script=script, order=order).encode(), 0o644)
 
 
 def _drop_in(service: str) -> str:

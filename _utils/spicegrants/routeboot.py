@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from spicegrants import routing
-from spicegrants.boot import STORE, UNITS
+from spicegrants.boot import STORE, UNITS, unit
 from spicegrants.compile import Wanted
 from spicegrants.files import Entry, File, Link, difference
 from spicegrants.plan import Change
@@ -49,24 +49,6 @@ ip -{version} route replace {route}
 ip -{version} -force -batch {path} 2>/dev/null
 {leading}
 [ -n "$(ip -{version} rule show pref {closed})" ] || failed=1"""
-_UNIT_TEXT = f"""\
-[Unit]
-Description=Routes before the SPICE consoles
-DefaultDependencies=no
-RequiresMountsFor={STORE} {SCRIPT}
-Wants=network-pre.target
-Before=network-pre.target shutdown.target
-Conflicts=shutdown.target
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/sh {SCRIPT}
-ExecReload=/bin/sh {SCRIPT}
-
-[Install]
-WantedBy=sysinit.target
-"""
 
 
 def wanted_entries(wanted: Wanted, networkd: bool) -> dict[str, Entry]:
@@ -81,7 +63,7 @@ def wanted_entries(wanted: Wanted, networkd: bool) -> dict[str, Entry]:
     found: dict[str, Entry] = {
         **{path: File(_stored(wanted, version), 0o600) for version, path in RULES.items()},
         SCRIPT: File(script.encode(), 0o755),
-        UNIT: File(_UNIT_TEXT.encode(), 0o644),
+        UNIT: unit("Routes before the SPICE consoles", SCRIPT),
         ENABLED: Link(UNIT),
     }
     return {**found, NETWORKD: File(_NETWORKD_TEXT.encode(), 0o644)} if networkd else found

@@ -1,13 +1,12 @@
 """Tries of many connections at once: what routes hold gets no answer, and all of them are waited for together."""
 
-import json
-import sys
+from everybody import answers
 
 from functional.office import GROUP
 
-# Connects to all places at once, as each of some users and groups, and prints which were reached.
+# Connects to all places at once, and says which were reached.
 _REACH = """
-import errno, json, os, select, socket, sys, time
+import errno, select, socket, time
 
 def begun(address, port, device, direct):
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
@@ -18,7 +17,7 @@ def begun(address, port, device, direct):
     sock.setblocking(False)
     return sock, sock.connect_ex((address, port))
 
-def reached(places, device, direct, patience):
+def answer(places, device, direct, patience):
     waiting, found, poll = {}, [], select.poll()
     for place in places:
         sock, code = begun(*place, device, direct)
@@ -34,38 +33,15 @@ def reached(places, device, direct, patience):
                 found.append(place)
     return found
 
-everybody, *how = json.loads(sys.argv[1])
-answers = []
-for uid, gid in everybody:
-    reading, writing = os.pipe()
-    answers.append(reading)
-    if os.fork() == 0:
-        os.setgroups([gid])
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-        with open(writing, "w") as stream:
-            json.dump(reached(*how), stream)
-        os._exit(0)
-    os.close(writing)
-found = []
-for reading in answers:
-    with open(reading) as stream:
-        found.append(json.load(stream))
-    os.wait()
-print(json.dumps(found))
 """
 
 
 def reached(machine, users, places, *, groups=(None,), device=None, direct=False, patience=1.5):
     """Who reaches what: tuples of user, group, address and port."""
     everybody = [(user, group) for user in users for group in groups]
-    ids = []
-    for user, group in everybody:
-        account = machine.account(user)
-        ids.append([account["uid"], account["gid"] if group is None else machine.group_id(group)])
-    asked = json.dumps([ids, [list(place) for place in places], device, direct, patience])
-    answers = json.loads(machine.run([sys.executable, "-I", "-S", "-c", _REACH, asked]).stdout)
-    return {(*who, *place) for who, found in zip(everybody, answers) for place in found}
+    asked = [list(place) for place in places], device, direct, patience
+    said = answers(machine, everybody, _REACH, *asked, together=True)
+    return {(*who, *place) for who, found in zip(everybody, said) for place in found}
 
 
 def granted(*doors, groups=(None, GROUP)):
