@@ -13,11 +13,14 @@ libc, own, seen, gained = ctypes.CDLL(None), os.getuid(), set(), set()
 def looked_at(pid):
     for name in ("environ", "mem", "maps", "auxv", "io", "syscall"):
         try:
+            # Of a process that is about to end anybody may open them: there is nothing in them any more.
             with open(f"/proc/{pid}/{name}", "rb") as stream:
-                stream.read(1) if name != "mem" else None
+                if stream.read(1):
+                    gained.add(name)
+        except OSError as error:
+            # Of memory: nothing is at its first address, but it may be looked at.
+            if error.errno == errno.EIO:
                 gained.add(name)
-        except OSError:
-            pass
     for name in ("root", "cwd", "exe", "fd/0", "ns/mnt"):
         try:
             os.stat(f"/proc/{pid}/{name}")
