@@ -9,7 +9,7 @@ import yaml
 
 from checkout import ROOT, copy_checkout
 from fleet.people import AUTHORITY, CONSOLES, GROUP, HOST, attempts
-from scene import Console, Machine, connect, tls
+from scene import Console, Machine, SceneError, connect, tls
 from scene.daemons import QUICK, Daemon, Master, script
 
 ADDRESS, SUDOERS = "192.168.2.2", "/etc/sudoers.d/spice-grant"
@@ -156,7 +156,10 @@ class Fleet:
         """Wait until every minion answers the master; return how long that took."""
         start = time.monotonic()
         while True:
-            answers, _ = self.master.salt("test.ping", timeout=2, check=False)
+            try:
+                answers, _ = self.master.salt("test.ping", timeout=2, check=False)
+            except SceneError as err:  # While no key is accepted yet, salt says so in words, before its data.
+                answers = err
             if isinstance(answers, dict) and all(answers.get(name) is True for name in self.clients):
                 return time.monotonic() - start
             assert time.monotonic() - start < seconds, f"{answers}\n{self.logs()}"

@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import time
 
 import pytest
 
@@ -101,9 +102,12 @@ class Guest:
         return self.client.run(["ip", "-netns", "guest", *words]).stdout
 
     def takes(self, device, *addresses):
-        """Give it an interface of the client."""
+        """Give it an interface of the client; return when the server answers by it where nothing is guarded."""
         self.client.run(["ip", "link", "set", device, "netns", "guest"])
         self.up(device, *addresses)
+        deadline = time.monotonic() + 20
+        while self.reaches(OUTSIDE, *BOTH) != set(BOTH):
+            assert time.monotonic() < deadline, "the guest's interface does not come up"
 
     def up(self, device, *addresses):
         """Give addresses to an interface of its own."""
@@ -357,8 +361,6 @@ def test_packets_of_the_guests_own_making(shared, undo, how, address, guarded, u
     guest = Guest(shared.client, undo)
     macvlan("bridge")(shared, guest, undo)
     source = "fd00:2::31" if ":" in address else "192.168.2.31"
-    # So that its neighbour is known.
-    assert guest.reaches(OUTSIDE, address)
 
     def said():
         words = [sys.executable, "-I", "-S", "-c", HANDMADE, how, source, address, str(GUARDED)]
