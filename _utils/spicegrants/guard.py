@@ -45,6 +45,15 @@ class Key(NamedTuple):
         return 6 if ":" in self.address else 4
 
 
+def number(account: int) -> str:
+    """Return a UID or GID as nft and iptables are told it.
+
+    Both look for an account or group of that name first, and useradd makes one that is named like a number if asked.
+    A sign, which strtoul(3) takes, makes it the name of none.
+    """
+    return f"+{account}"
+
+
 class Element(NamedTuple):
     """What the kernel holds for a key."""
 

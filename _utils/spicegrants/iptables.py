@@ -357,7 +357,11 @@ def _changed(
 
 
 def _line(verb: str, chain: str, words: Words) -> str:
-    return " ".join((verb, chain, *(_quoted(word) for word in words)))
+    return " ".join((verb, chain, *(_quoted(_told(word, after)) for word, after in zip(words, ("", *words)))))
+
+
+def _told(word: str, after: str) -> str:
+    return guard.number(int(word)) if after in ("--uid-owner", "--gid-owner") and word.isdecimal() else word
 
 
 def _quoted(word: str) -> str:

@@ -329,8 +329,8 @@ def _element_objects(chosen: Mapping[Key, Element | None]) -> list[Object]:
 
 
 def _concat(key: Key) -> Object:
-    """Return the key as nft writes it."""
-    return {"concat": [key.uid, key.gid, key.address, key.port]}
+    """Return the key as nft is told it."""
+    return {"concat": [guard.number(key.uid), guard.number(key.gid), key.address, key.port]}
 
 
 def structural(want: Mapping, have: Mapping) -> list[Change]:

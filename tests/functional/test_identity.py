@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from functional.confined import ANYTHING, ON_X, WITNESS, WITNESS_TEXT, Witnesses, pillar, site_rule
+from functional.mechanisms import MECHANISMS
 from functional.office import ADDRESS, GROUP, OPEN, SUDOERS, VIEWER, Office, article, changed
 from scene import need
 
@@ -201,6 +202,30 @@ def test_users_and_groups_with_strange_names(office):
     rules = office.minion.call("spice_sudoers.rules")
     assert {rule["user"] for rule in rules if not rule.get("foreign")} == {"nogrant"}
     assert not office.opens("mybro", "/etc/spice-grant/vms/debianx.vv")
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_an_account_that_is_named_like_a_granted_uid_gets_nothing_by_the_stored_rules(mechanism):
+    """A boot loads them before any run could say that there is such an account; so it is with groups."""
+    with Office(mechanism=mechanism) as office:
+        office.applied()
+        client = office.client
+
+        def owners():
+            return {(rule["uid"], rule["gid"]) for rule in office.minion.call("spice_firewall.rules", foreign=False)}
+
+        assert owners() == {(1021, office.gid()), (1022, office.gid())}
+        client.write("/etc/passwd", client.read("/etc/passwd") + "1021:x:4021:4021::/nowhere:/bin/sh\n")
+        groups = client.read("/etc/group")
+        client.write("/etc/group", groups + f"{office.gid()}:x:4022:\n")
+        assert client.run(["id", "-u", "1021"]).stdout == "4021\n"
+        client.run(["/bin/sh", LOAD])
+        assert owners() == {(1021, office.gid()), (1022, office.gid())}
+        assert office.openings((ADDRESS,)) == OPEN
+        # A run says so, and takes the grants of that UID away: other tools would take the one for the other.
+        client.write("/etc/group", groups)
+        assert "an account is named '1021', like the UID of 'myself'" in office.apply()["comment"]
+        assert owners() == {(1022, office.gid())}
 
 
 # Groups

@@ -156,7 +156,7 @@ class Kernel:
         held = self.elements[body["name"]]
         for element in body["elem"]:
             key, value = (element, None) if verb == "delete" else (element[0]["elem"].pop("val"), element)
-            concat = tuple(key["concat"])
+            concat = _meant(*key["concat"])
             if verb == "delete":
                 del held[concat]
             else:
@@ -187,6 +187,12 @@ class Kernel:
                     del body["elem"]
             objects.append(entry)
         return objects
+
+
+def _meant(uid, gid, *rest):
+    """Return a key as the kernel gets it; nft would look for an account of a name that has no sign."""
+    assert uid[0] == gid[0] == "+"
+    return int(uid), int(gid), *rest
 
 
 def _target(verdict):

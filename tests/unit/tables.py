@@ -14,6 +14,13 @@ def saved(chains, packets=0):
     return "\n".join([*lines, "COMMIT", "# Completed", ""])
 
 
+def _meant(words):
+    """Return a line as iptables-save prints it; iptables would look for an account of a name that has no sign."""
+    owners = [place for place, word in enumerate(words) if word in ("--uid-owner", "--gid-owner")]
+    assert not [place for place in owners if words[place + 1].isdecimal()]
+    return [word.lstrip("+") if place - 1 in owners else word for place, word in enumerate(words)]
+
+
 class Tables:
     """One IP version's table ``filter``."""
 
@@ -28,7 +35,7 @@ class Tables:
             if line.startswith(":"):
                 self.chains[line[1:].split()[0]] = []
                 continue
-            verb, chain, *words = shlex.split(line)
+            verb, chain, *words = _meant(shlex.split(line))
             if verb == "-A":
                 self.chains[chain].append(words)
             elif verb == "-I":

@@ -152,7 +152,7 @@ def test_a_grant_that_goes_takes_its_rule_only(host):
     texts = planned.commands.values()
     lines = [[line for line in text.splitlines() if line[0] == "-" and "SPICE-GRANT-LOG" not in line] for text in texts]
     assert [line[:2] for (line,) in lines] == ["-D", "-D"]
-    assert [text.count("--uid-owner 1022 -j RETURN") for text in texts] == [1, 1]
+    assert [text.count("--uid-owner +1022 -j RETURN") for text in texts] == [1, 1]
     host.apply(less)
     assert not host.plan(less).changes
 

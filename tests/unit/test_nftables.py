@@ -217,7 +217,7 @@ def test_a_grant_less_is_one_element(kernel):
                     "family": "inet",
                     "table": "spice_grant",
                     "name": "grants4",
-                    "elem": [{"concat": [1021, 995, "192.168.2.2", 20002]}],
+                    "elem": [{"concat": ["+1021", "+995", "192.168.2.2", 20002]}],
                 }
             }
         },

@@ -3,7 +3,7 @@
 from attacks.clients import ADDRESS, PORTS
 
 RECIPE = "succeeds"
-STOPPED_BY = "firewall: the viewer's group is part of the key; and a run that sees such an account says so and closes"
+STOPPED_BY = "firewall: rules are loaded with a number that is nobody's name; and the viewer's group is part of the key"
 BACKENDS = ("nftables", "iptables")
 NAME, UID = "1021", 1105
 
