@@ -62,7 +62,7 @@ class Session:
     """What a viewer gets of its user's desktop.
 
     display, wayland
-        Number of an X display, or name of a Wayland socket: one of the two.
+        Number by which the viewer knows the X display, or name of a Wayland socket: one of the two.
 
     cookie
         Whether a cookie for the X display is staged.

@@ -22,6 +22,8 @@ def display_number(text: str) -> str | None:
 def cookie(content: bytes, number: str, host: str) -> bytes | None:
     """Return what an Xauthority file holds for one display, as a file with nothing else; ``None`` if nothing.
 
+    It is good for a display of whatever number, since the viewer knows it by another.
+
     content
         The file's content. Not trusted in any way; what is damaged ends it.
 
@@ -38,7 +40,7 @@ def cookie(content: bytes, number: str, host: str) -> bytes | None:
     ]
     if not found:
         return None
-    parts = (b"", number.encode(), _COOKIE, min(found)[2])
+    parts = (b"", b"", _COOKIE, min(found)[2])
     return struct.pack(">H", _WILD) + b"".join(struct.pack(">H", len(part)) + part for part in parts)
 
 

@@ -213,9 +213,9 @@ class Client:
             "nft", "-f", "-", input=f"table {table} {{\n{text}\n}}\n", undo=["nft", "delete", "table", *table.split()]
         )
 
-    def desktop(self, user, display=0):
+    def desktop(self, user, **kw):
         """A desktop of a user's, which ends with the attack."""
-        return self.used.enter_context(Desktop(self.machine, user, display=display))
+        return self.used.enter_context(Desktop(self.machine, user, **kw))
 
     def shows(self, desktop, vm):
         """Whether a console is, or soon comes, on a desktop."""

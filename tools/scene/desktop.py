@@ -16,9 +16,12 @@ class Desktop:
     """Xvfb for one user, with a cookie that only the user can read; ``env`` is what the user's programs need.
 
     Its picture lies in a file of the machine, ``frame``, for whoever watches it closely.
+
+    abstract
+        Whether it listens at an abstract socket as well, as an X server does unless told not to.
     """
 
-    def __init__(self, machine, user, *, size="1024x768", display=0):
+    def __init__(self, machine, user, *, size="1024x768", display=0, abstract=True):
         self.machine, self.user = machine, user
         account = machine.account(user)
         self.cookie = account["home"] + "/.Xauthority"
@@ -34,6 +37,7 @@ class Desktop:
         command = ["Xvfb", self.env["DISPLAY"], "-screen", "0", f"{size}x24", "-auth", self.cookie]
         machine.run(["install", "-d", "-m", "0700", "-o", user, frames])
         command += ["-nolisten", "tcp", "-noreset", "-displayfd", "1", "-fbdir", frames]
+        command += [] if abstract else ["-nolisten", "local"]
         self._process = machine.popen(command, user=user, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         said = self._process.stdout.readline()
         if not said.strip().isdigit():

@@ -137,6 +137,9 @@ def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: S
     found, content = session.look(account, paths, environment.get("XAUTHORITY") or f"{home}/.Xauthority")
     wayland = wayland if sandbox.WAYLAND in found else None
     display = display if sandbox.DISPLAY in found and wayland is None else None
+    # Programs look for a display's abstract socket first, and who may listen there is anybody: where the X server does
+    # not, another user could. So the viewer knows it by a number that nobody can tell.
+    number = None if display is None else str(int.from_bytes(os.urandom(4), "big") >> 1)
     if (display, wayland) == (None, None):
         raise SystemFault("there is no desktop of this machine: neither DISPLAY nor WAYLAND_DISPLAY names one")
     mounts.in_memory(sandbox.STAGE)
@@ -153,7 +156,7 @@ def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: S
         _put(sandbox.COOKIE, cookie, gid)
     sounds = tuple(name for name in sandbox.SOUND if name in found)
     shared = sandbox.shared_directory(account.name) if sandbox.FILES in found else None
-    return sandbox.Session(display, wayland, cookie is not None, sounds, shared, sandbox.locale(environment))
+    return sandbox.Session(number, wayland, cookie is not None, sounds, shared, sandbox.locale(environment))
 
 
 def _connection(vm: str) -> bytes:
