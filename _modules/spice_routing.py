@@ -84,7 +84,8 @@ def review(wanted=None):
     try:
         run.as_root()
         wanted = wanted or current.compiled()
-        hindered = routes.chosen(wanted.policy, routes.held())[1]
+        live = None if wanted.policy.routing.enabled is False else routes.held()
+        hindered = routes.chosen(wanted.policy, live)[1]
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     insisted = wanted.policy.routing.enabled is True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import spicegrants
@@ -17,14 +18,19 @@ def program(module: str) -> bytes:
 
     Raises :class:`~spicegrants.errors.SystemFault` if a file cannot be read.
     """
-    home = Path(spicegrants.__file__).parent
     try:
-        # Not what an installation by pip puts beside: that needs Salt.
-        sources = {
-            str(path.relative_to(home.parent)): path.read_bytes()
-            for directory in (home, home / "host")
-            for path in directory.glob("*.py")
-        }
+        return application.archive(_sources(), module)
     except OSError as error:
         raise SystemFault(f"the files of this package cannot be read: {error}") from error
-    return application.archive(sources, module)
+
+
+# A run makes several programs of them. Where other files come, this module is loaded anew with them.
+@functools.lru_cache(maxsize=1)
+def _sources() -> dict[str, bytes]:
+    home = Path(spicegrants.__file__).parent
+    # Not what an installation by pip puts beside: that needs Salt.
+    return {
+        str(path.relative_to(home.parent)): path.read_bytes()
+        for directory in (home, home / "host")
+        for path in directory.glob("*.py")
+    }
