@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from spicegrants import guard, nftables, nftdeny
 from spicegrants.compile import Wanted
@@ -29,9 +29,23 @@ _STACKED = ("macvlan", "macvtap", "ipvlan", "ipvtap", "bridge")
 # The flags RST and ACK: all of a connection has one, but its first packet.
 _BEGUN = match({"payload": {"protocol": "tcp", "field": "flags"}}, [4, 16], "in")
 _IPS = (("servers4", "ip", "ipv4_addr", 4), ("servers6", "ip6", "ipv6_addr", 6))
+# What a frame itself says that it carries: ETH_P_IP and ETH_P_IPV6, ETH_P_8021Q and ETH_P_8021AD of linux/if_ether.h.
+_CARRIED, _CARRIES_IP, _TAGGED = {"payload": {"base": "ll", "offset": 96, "len": 16}}, [2048, 34525], [33024, 34984]
+_VLAN = {"&": [{"payload": {"base": "ll", "offset": 112, "len": 16}}, 0xFFF]}
 
 
-def uplinks(wanted: Wanted, links: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+class Uplink(NamedTuple):
+    """An interface to guard.
+
+    tagging
+        Whether a VLAN 0 of this machine's own is on it.
+    """
+
+    name: str
+    tagging: bool = False
+
+
+def uplinks(wanted: Wanted, links: Iterable[Mapping[str, Any]]) -> dict[str, Uplink]:
     """Return the interfaces to guard, by the names of their chains.
 
     links
@@ -41,6 +55,8 @@ def uplinks(wanted: Wanted, links: Iterable[Mapping[str, Any]]) -> dict[str, str
     or another interface of it. A chain's name holds the interface's number: another one by the same name is not it.
     """
     chosen = wanted.policy.firewall.uplinks
+    links = list(links)
+    tagging = {link.get("link") for link in links if link.get("linkinfo", {}).get("info_data", {}).get("id") == 0}
     found = {}
     for link in links:
         name = link["ifname"]
@@ -48,7 +64,7 @@ def uplinks(wanted: Wanted, links: Iterable[Mapping[str, Any]]) -> dict[str, str
         if name == DEVICE:
             continue
         if _leads_out(link) if chosen is None else any(fnmatch.fnmatchcase(name, pattern) for pattern in chosen):
-            found[_chain(link)] = name
+            found[_chain(link)] = Uplink(name, name in tagging)
     return found
 
 
@@ -73,7 +89,7 @@ def skeleton(wanted: Wanted) -> list[Object]:
             known = guard.server_addresses(wanted, version)
             objects.append({"set": {**_OWN, "name": name, "type": kind, **nftables.filled(known)}})
     objects.append({"set": {**_OWN, **nftables.guarded(wanted)}})
-    objects += [{"chain": {**_OWN, "name": name}} for name in ("deny", "guard")]
+    objects += [{"chain": {**_OWN, "name": name}} for name in ("deny", "guard", "unseen")]
     return objects + [{"rule": {**_OWN, "chain": chain, "expr": rule}} for chain, rule in _rules(wanted)]
 
 
@@ -93,14 +109,16 @@ def _rules(wanted: Wanted) -> list[tuple[str, list[Object]]]:
         # are not in the packet, because a fragment ends before them, this does not hold.
         ("guard", [_BEGUN, ACCEPT]),
         ("guard", [deny]),
+        ("unseen", [match({"meta": {"key": "skuid"}}, {"range": [0, 4294967295]}), ACCEPT]),
+        ("unseen", [deny]),
         ("deny", [limit, nftdeny.log(guard.EGRESS)]),
         ("deny", [{"drop": None}]),
     ]
 
 
-def _on(wanted: Wanted, chain: str, device: str) -> list[Object]:
+def _on(wanted: Wanted, chain: str, uplink: Uplink) -> list[Object]:
     """Return the chain of an interface and its rules."""
-    hook = {"type": "filter", "hook": "egress", "dev": device, "prio": 0, "policy": "accept"}
+    hook = {"type": "filter", "hook": "egress", "dev": uplink.name, "prio": 0, "policy": "accept"}
     rule = [match({"payload": {"protocol": "tcp", "field": "dport"}}, "@guarded"), {"goto": {"target": "guard"}}]
     rules = [rule]
     if guards_servers(wanted):
@@ -108,11 +126,24 @@ def _on(wanted: Wanted, chain: str, device: str) -> list[Object]:
         rules = [[to_server, *rule] for to_server in towards]
     return [
         {"chain": {**_OWN, "name": chain, **hook}},
-        *({"rule": {**_OWN, "chain": chain, "expr": rule}} for rule in rules),
+        *({"rule": {**_OWN, "chain": chain, "expr": rule}} for rule in [*rules, *_unseen(uplink)]),
     ]
 
 
-def plan(wanted: Wanted, live: list[Object] | None, devices: Mapping[str, str]) -> FirewallPlan:
+def _unseen(uplink: Uplink) -> list[list[Object]]:
+    """Return the rules for frames in which the others see no TCP, and a server does.
+
+    Those of a tag for VLAN 0, which is none: whoever gets one drops the tag, or several. And those that a packet socket
+    called something else than they are: what the others see depends on that, and what a server sees does not.
+    """
+    unseen = {"goto": {"target": "unseen"}}
+    tagged = [match(_CARRIED, {"set": _TAGGED}), match(_VLAN, 0), unseen]
+    called = [[match({"payload": {"protocol": ip, "field": "version"}}, number), ACCEPT] for _, ip, _, number in _IPS]
+    # A tag may look like the begin of a packet, so these are first.
+    return [*([] if uplink.tagging else [tagged]), *called, [match(_CARRIED, {"set": _CARRIES_IP}), unseen]]
+
+
+def plan(wanted: Wanted, live: list[Object] | None, devices: Mapping[str, Uplink]) -> FirewallPlan:
     """Compare what is wanted with a listing of the table; ``None`` says that there is no such table.
 
     devices
@@ -124,7 +155,7 @@ def plan(wanted: Wanted, live: list[Object] | None, devices: Mapping[str, str]) 
     if wanted.policy.firewall.uplinks == ():
         gone = [Change("firewall", "removes the guard from uplinks")] if live is not None else []
         return FirewallPlan(tuple(gone), tuple(removal()) if gone else ())
-    covering = {chain: _on(wanted, chain, device) for chain, device in devices.items()}
+    covering = {chain: _on(wanted, chain, uplink) for chain, uplink in devices.items()}
     if live is None:
         return FirewallPlan((_covers(devices.values()),), tuple(_fresh(wanted, covering)))
     want, have = nftables.structure(skeleton(wanted)), _told(live)
@@ -145,8 +176,8 @@ def plan(wanted: Wanted, live: list[Object] | None, devices: Mapping[str, str]) 
     return FirewallPlan(tuple(news), tuple(commands))
 
 
-def _covers(devices: Iterable[str]) -> Change:
-    names = ", ".join(sorted(devices)) or "none yet"
+def _covers(devices: Iterable[Uplink]) -> Change:
+    names = ", ".join(sorted(uplink.name for uplink in devices)) or "none yet"
     return Change("firewall", f"guards what leaves by {names} past the other rules")
 
 

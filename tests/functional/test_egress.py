@@ -36,56 +36,85 @@ def prepare(office):
         office.client.run(["ip", "netns", verb, "first"])
 
 
-# Asks for a connection by packets of its own making, and says whether the server answers that.
-HANDMADE = """
-import os, socket, struct, sys
+# Makes packets that ask for a connection.
+PACKETS = """
+import contextlib, os, socket, struct, sys, time
+
+source, address, port = *sys.argv[1:3], int(sys.argv[3])
+six = ":" in address
+family = socket.AF_INET6 if six else socket.AF_INET
+ends = socket.inet_pton(family, source) + socket.inet_pton(family, address)
+first = 20000 + os.getpid() % 9000
 
 def checksum(data):
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total & 0xFFFF) + (total >> 16)
     return ~(total + (total >> 16)) & 0xFFFF
 
-how, source, address, port = *sys.argv[1:4], int(sys.argv[4])
-six = ":" in address
-family = socket.AF_INET6 if six else socket.AF_INET
-ends = socket.inet_pton(family, source) + socket.inet_pton(family, address)
-own = 20000 + os.getpid() % 9000
-acknowledging = how.startswith("acknowledging")
-parts = [own, port, 1, acknowledging, 5 << 4, 16 if acknowledging else 2, 65535, 0, 0]
-pseudo = ends + (struct.pack("!II", 20, 6) if six else struct.pack("!BBH", 0, 6, 20))
-parts[7] = checksum(pseudo + struct.pack("!HHIIBBHHH", *parts))
-segment = struct.pack("!HHIIBBHHH", *parts)
+def segment(own, acknowledging=False):
+    parts = [own, port, 1, acknowledging, 5 << 4, 16 if acknowledging else 2, 65535, 0, 0]
+    pseudo = ends + (struct.pack("!II", 20, 6) if six else struct.pack("!BBH", 0, 6, 20))
+    parts[7] = checksum(pseudo + struct.pack("!HHIIBBHHH", *parts))
+    return struct.pack("!HHIIBBHHH", *parts)
 
-def v4(payload, place, options=b""):
+def v4(payload, place=0, options=b""):
     words = 5 + len(options) // 4
-    head = struct.pack("!BBHHHBBH", 64 + words, 0, words * 4 + len(payload), own, place, 64, 6, 0)
-    return head + ends + options + payload
+    head = lambda total: struct.pack("!BBHHHBBH", 64 + words, 0, words * 4 + len(payload), first, place, 64, 6, total)
+    return head(checksum(head(0) + ends + options)) + ends + options + payload
 
-def v6(payload, following):
+def v6(payload, following=6):
     return struct.pack("!IHBB", 6 << 28, len(payload), following, 64) + ends + payload
 
-packets = {
-    "plain": lambda: [v6(segment, 6)] if six else [v4(segment, 0)],
-    "acknowledging": lambda: [v6(segment, 6)] if six else [v4(segment, 0)],
-    "acknowledging in two fragments": lambda: [v4(segment[:16], 0x2000), v4(segment[16:], 2)],
-    "in two fragments": lambda: [v4(segment[:8], 0x2000), v4(segment[8:], 1)],
-    "with options": lambda: [v6(bytes([6, 0, 1, 4, *bytes(4)]) + segment, 60)] if six else [v4(segment, 0, b"\\1" * 4)],
-    "in one fragment": lambda: [v6(struct.pack("!BBHI", 6, 0, 0, own) + segment, 44)],
-}[how]()
 heard = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP)
-heard.settimeout(1)
+
+def answers(seconds):
+    "Until the time is over: port of ours and flags."
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        heard.settimeout(left)
+        with contextlib.suppress(TimeoutError):
+            answer = heard.recv(2048)
+            answer = answer if six else answer[(answer[0] & 15) * 4 :]
+            if answer[:2] == struct.pack("!H", port):
+                yield int.from_bytes(answer[2:4], "big"), answer[13]
+"""
+# Sends some, and says whether the server answers.
+HANDMADE = """
+how = sys.argv[4]
+asking = segment(first, how.startswith("acknowledging"))
+packets = {
+    "plain": lambda: [v6(asking) if six else v4(asking)],
+    "acknowledging": lambda: [v6(asking) if six else v4(asking)],
+    "acknowledging in two fragments": lambda: [v4(asking[:16], 0x2000), v4(asking[16:], 2)],
+    "in two fragments": lambda: [v4(asking[:8], 0x2000), v4(asking[8:], 1)],
+    "with options": lambda: [v6(bytes([6, 0, 1, 4, *bytes(4)]) + asking, 60) if six else v4(asking, 0, b"\\1" * 4)],
+    "in one fragment": lambda: [v6(struct.pack("!BBHI", 6, 0, 0, first) + asking, 44)],
+}[how]()
 with socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as out:
     for packet in packets:
         out.sendto(packet, (address, 0))
-try:
-    while True:
-        answer = heard.recv(2048)
-        answer = answer if six else answer[(answer[0] & 15) * 4 :]
-        if answer[:4] == struct.pack("!HH", port, own):
-            print("answered" if answer[13] & 18 == 18 else "reset")
-            break
-except TimeoutError:
-    print("nothing")
+print(next(("answered" if flags & 18 == 18 else "reset" for own, flags in answers(1) if own == first), "nothing"))
+"""
+# Sends whole frames to a hardware address, called as some protocol, one with each of some tags; prints those of the
+# tags on which the server answers.
+FRAMES = """
+neighbour, called, *tags = sys.argv[4:]
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
+    out.bind(("guest0", 0))
+    head = bytes.fromhex(neighbour) + out.getsockname()[4]
+    for own, tag in enumerate(tags, first):
+        packet = v6(segment(own)) if six else v4(segment(own))
+        # Its sender is told that a frame is dropped.
+        with contextlib.suppress(OSError):
+            frame = head + bytes.fromhex(tag) + struct.pack("!H", 0x86DD if six else 0x800) + packet
+            out.sendto(frame, ("guest0", int(called, 16)))
+waiting = set(range(first, first + len(tags)))
+for own, flags in answers(0.8):
+    if flags & 18 == 18:
+        waiting.discard(own)
+    if not waiting:
+        break
+print(*(tag or "none" for own, tag in enumerate(tags, first) if own not in waiting))
 """
 
 
@@ -118,6 +147,12 @@ class Guest:
     def run(self, *words, check=True):
         """Run a program in it."""
         return self.client.run(["ip", "netns", "exec", "guest", *words], check=check)
+
+    def asks(self, program, address, *words):
+        """Ask a guarded port by what a program makes; return what that says."""
+        source = "fd00:2::31" if ":" in address else "192.168.2.31"
+        command = [sys.executable, "-I", "-S", "-c", PACKETS + program, source, address, str(GUARDED), *words]
+        return self.run(*command).stdout.strip()
 
     def reaches(self, port, *addresses):
         """Which of some addresses it reaches at a port; how, where it is not just open or closed."""
@@ -233,7 +268,7 @@ def test_guests_reach_each_other(shared, undo):
 TAMPERED = {
     "table": ("delete table netdev spice_grant", "guards what leaves by eth0"),
     "interface": ("delete chain netdev spice_grant {chain}", "guards what leaves by eth0"),
-    "rules": ("flush chain netdev spice_grant {chain}", "restores chain {chain}: 1 rule(s) missing"),
+    "rules": ("flush chain netdev spice_grant {chain}", "restores chain {chain}: 5 rule(s) missing"),
     "rule": ("insert rule netdev spice_grant guard accept", "restores chain guard: 1 rule(s) that do not belong there"),
     "ports": ("flush set netdev spice_grant guarded", "guards ports 20001-20010 instead of none"),
     "chain": ("add chain netdev spice_grant more", "removes chain more, which does not belong"),
@@ -360,12 +395,28 @@ def test_packets_of_the_guests_own_making(shared, undo, how, address, guarded, u
     """Whatever stands before the flags, or in another fragment, begins no connection."""
     guest = Guest(shared.client, undo)
     macvlan("bridge")(shared, guest, undo)
-    source = "fd00:2::31" if ":" in address else "192.168.2.31"
-
-    def said():
-        words = [sys.executable, "-I", "-S", "-c", HANDMADE, how, source, address, str(GUARDED)]
-        return guest.run(*words).stdout.strip()
-
-    assert said() == guarded
+    assert guest.asks(HANDMADE, address, how) == guarded
     shared.nft("delete", "table", "netdev", "spice_grant")
-    assert said() == unguarded
+    assert guest.asks(HANDMADE, address, how) == unguarded
+
+
+# None, and those that a server takes off: with a priority, a provider's, two, two kinds, and such that who takes them
+# for the begin of a packet sees one of IPv4 or of IPv6.
+TAGS = ("", "8100e000", "88a80000", "8100000081000000", "88a8000081000000", "81004000", "81006000")
+# Whatever the kernel takes it for, and ETH_P_IP, ETH_P_IPV6, ETH_P_ARP, ETH_P_8021Q and ETH_P_LLDP.
+CALLED = ("0", "800", "86dd", "806", "8100", "88cc")
+
+
+@pytest.mark.parametrize("address", BOTH)
+def test_frames_of_the_guests_own_making(shared, undo, address):
+    """With tags, and by a socket that says of a frame that it is another protocol's."""
+    guest = Guest(shared.client, undo)
+    macvlan("bridge")(shared, guest, undo)
+    neighbour = shared.server.read(f"/sys/class/net/{shared.link.b_dev}/address").strip().replace(":", "")
+
+    def answered():
+        return [guest.asks(FRAMES, address, neighbour, called, *TAGS) for called in CALLED]
+
+    assert answered() == [""] * len(CALLED)
+    shared.nft("delete", "table", "netdev", "spice_grant")
+    assert answered() == [" ".join(tag or "none" for tag in TAGS)] * len(CALLED)

@@ -3,12 +3,13 @@
 import pytest
 
 from spicegrants import arrivals, boot, egress, nftables
+from spicegrants.egress import Uplink
 from spicegrants.files import Directory
 from unit.build import GID, wanted
 
 ETH0 = {"ifindex": 2, "ifname": "eth0", "flags": ["BROADCAST", "UP"], "link_type": "ether"}
 CHAIN = "on_eth0_2"
-DEVICES = {CHAIN: "eth0"}
+DEVICES = {CHAIN: Uplink("eth0")}
 
 
 def link(name, kind, *flags, **more):
@@ -70,18 +71,18 @@ def rules(chain, compiled=None):
     ],
 )
 def test_which_interfaces_lead_out(found, guarded):
-    assert list(egress.uplinks(wanted(), [found]).values()) == [found["ifname"]] * guarded
+    assert list(egress.uplinks(wanted(), [found]).values()) == [Uplink(found["ifname"])] * guarded
 
 
 def test_names_and_patterns():
     links = [ETH0, link("vnet0", "tun", master="br0"), link("vnet1", "tun", master="br0")]
     chosen = wanted({"firewall": {"uplinks": ["vnet[1-9]", "eth0", "wlan0"]}})
-    assert sorted(egress.uplinks(chosen, links).values()) == ["eth0", "vnet1"]
+    assert sorted(egress.uplinks(chosen, links).values()) == [Uplink("eth0"), Uplink("vnet1")]
     assert egress.uplinks(wanted({"firewall": {"uplinks": False}}), links) == {}
 
 
 def test_a_name_that_nft_could_not_read():
-    assert egress.uplinks(wanted(), [link("a b-é.5", None)]) == {"on_a_b___5_9": "a b-é.5"}
+    assert egress.uplinks(wanted(), [link("a b-é.5", None)]) == {"on_a_b___5_9": Uplink("a b-é.5")}
 
 
 def test_what_begins_no_connection_passes_but_fragments():
@@ -98,11 +99,25 @@ def test_without_the_viewers_group_nothing_begins():
 
 
 def test_towards_the_servers_only():
-    (rule,) = rules(CHAIN)
+    rule, *unseen = rules(CHAIN)
     assert rule[0]["match"]["right"] == "@guarded"
     narrowed = rules(CHAIN, wanted({"firewall": {"guard": "servers"}}))
+    assert narrowed[2:] == unseen
+    narrowed = narrowed[:2]
     assert [expressions[0]["match"]["right"] for expressions in narrowed] == ["@servers4", "@servers6"]
     assert all(expressions[1:] == rule for expressions in narrowed)
+
+
+def test_a_vlan_0_of_the_machines_own_may_be_tagged_for():
+    """Its frames are the machine's own; those that are called something else are looked at all the same."""
+    zero = link("eth0.0", "vlan", link="eth0")
+    zero["linkinfo"]["info_data"] = {"protocol": "802.1Q", "id": 0}
+    found = egress.uplinks(wanted(), [ETH0, zero])
+    assert found == {CHAIN: Uplink("eth0", tagging=True), "on_eth0_0_9": Uplink("eth0.0")}
+    held = listing(egress.plan(wanted(), None, DEVICES))
+    planned = egress.plan(wanted(), held, {CHAIN: found[CHAIN]})
+    assert words(planned) == [f"restores chain {CHAIN}: 1 rule(s) that do not belong there (egress)"]
+    assert egress.plan(wanted(), listing(planned, held), {CHAIN: found[CHAIN]}) == ((), ())
 
 
 def test_what_was_made_is_no_difference():
@@ -113,12 +128,12 @@ def test_what_was_made_is_no_difference():
 
 def test_an_interface_that_comes_touches_no_other():
     held = listing(egress.plan(wanted(), None, DEVICES))
-    planned = egress.plan(wanted(), held, {**DEVICES, "on_wlan0_3": "wlan0"})
+    planned = egress.plan(wanted(), held, {**DEVICES, "on_wlan0_3": Uplink("wlan0")})
     assert words(planned) == ["guards what leaves by wlan0 past the other rules"]
     assert {body(next(iter(command.values()))).get("name", "on_wlan0_3") for command in planned.commands} == {
         "on_wlan0_3"
     }
-    assert egress.plan(wanted(), listing(planned, held), {**DEVICES, "on_wlan0_3": "wlan0"}).changes == ()
+    assert egress.plan(wanted(), listing(planned, held), {**DEVICES, "on_wlan0_3": Uplink("wlan0")}).changes == ()
 
 
 def test_an_interface_that_went_is_no_difference():
@@ -130,7 +145,7 @@ def test_an_interface_that_went_is_no_difference():
 
 def test_another_interface_by_the_same_name_is_covered_anew():
     held = listing(egress.plan(wanted(), None, DEVICES))
-    planned = egress.plan(wanted(), held, {"on_eth0_7": "eth0"})
+    planned = egress.plan(wanted(), held, {"on_eth0_7": Uplink("eth0")})
     assert words(planned) == ["guards what leaves by eth0 past the other rules"]
 
 
@@ -141,7 +156,7 @@ def test_anything_else_that_differs_makes_all_of_it_anew():
     assert words(planned) == ["guards ports 20001-20020 instead of 20001-20010 (egress)"]
     assert listing(planned, held) == listing(egress.plan(more, None, DEVICES))
     altered = [entry for entry in held if "rule" not in entry or body(entry)["chain"] != CHAIN]
-    assert words(egress.plan(wanted(), altered, DEVICES)) == [f"restores chain {CHAIN}: 1 rule(s) missing (egress)"]
+    assert words(egress.plan(wanted(), altered, DEVICES)) == [f"restores chain {CHAIN}: 5 rule(s) missing (egress)"]
 
 
 def test_switched_off_it_goes():
