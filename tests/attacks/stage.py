@@ -30,6 +30,19 @@ with socket.create_server(("127.0.0.1", 7777)) as server:
             with server.accept()[0] as connection:
                 told.add(connection.makefile().readline().strip())
 """
+# Root's own look: says whether somebody opens what is at a path.
+WATCH = """
+import select
+libc = __import__("ctypes").CDLL(None)
+queue = libc.inotify_init()
+assert libc.inotify_add_watch(queue, sys.argv[1].encode(), 0x20) > 0
+print("watching", flush=True)
+print("opened" if select.select([queue], [], [], 8)[0] else "left alone", flush=True)
+"""
+# Where programs that open links and files are looked for, besides the user's home.
+HANDLERS = "/usr/share/applications"
+# Where the viewer's menu is, from its window's right and upper edge, and how far below that its entries are.
+MENU, ENTRIES = (155, 27), {"Screenshot": 60, "About": 230}
 
 
 @functools.lru_cache
@@ -94,6 +107,35 @@ class Stage:
         while not (told := re.findall(rf"\d+ {wanted}\b", self.ears.tell())) and time.monotonic() < deadline:
             time.sleep(0.05)
         return told
+
+    def handles(self, kind):
+        """Have his code started for links or files of a type, by a desktop entry in his home."""
+        entry = f"[Desktop Entry]\nType=Application\nName=evil\nExec=env LD_PRELOAD={EVIL} true %u\nMimeType={kind};\n"
+        self.write(f"{HOME}/.local/share/applications/evil.desktop", entry)
+        self.write(f"{HOME}/.config/mimeapps.list", f"[Default Applications]\n{kind}=evil.desktop\n")
+
+    def choose(self, entry, title):
+        """Choose an entry of the viewer's menu, and give what it opens the keys; title: a part of that window's.
+
+        By mouse, because the viewer sends all keys to its console.
+        """
+        find = ["xdotool", "search", "--name", VM, "windowfocus", "getwindowgeometry", "--shell"]
+        x = int(re.search(r"WIDTH=(\d+)", self.desktop.run(find).stdout).group(1)) - MENU[0]
+        self.click(x, MENU[1])
+        self.click(x - 45, MENU[1] + ENTRIES[entry])
+        self.desktop.wait_window(title)
+        self.desktop.run(["xdotool", "search", "--name", title, "windowfocus", "--sync"])
+
+    def click(self, x, y, title=None):
+        """Click at a place of the screen, or of the window with this in its title."""
+        find, window = (["search", "--name", title], ["--window", "%1"]) if title else ([], [])
+        for near in (9, 0):  # what is clicked at wants to see the mouse come
+            self.desktop.run(["xdotool", *find, "mousemove", *window, str(x - near), str(y), "sleep", "0.2"])
+        self.desktop.run(["xdotool", "click", "1", "sleep", "0.5"])
+
+    def watch(self, path):
+        """Have root watch what is at a path in sight of the viewer; it says ``opened``, or ``left alone`` for 8 s."""
+        return self.client.start(WATCH, f"/proc/{self.viewer()}/root{path}")
 
     def viewer(self):
         """Process ID of the viewer, as the machine counts."""

@@ -1,0 +1,23 @@
+"""A granted user has the viewer start his code as the file manager, where it asks in which file to save a picture."""
+
+from attacks.stage import HANDLERS, TOOLS, Stage
+
+RECIPE = "succeeds"
+STOPPED_BY = "viewer: its sandbox has no desktop entries, neither the user's nor the system's"
+NEEDS = (*TOOLS, "pgrep", "xdotool", "xwininfo")
+# The first directory in the list. The window is larger than the screen.
+TITLE, DIRECTORY = "Save screenshot", (236, 139)
+
+
+def attack(client):
+    stage = Stage(client)
+    stage.handles("inode/directory")
+    stage.view()
+    stage.choose("Screenshot", TITLE)
+    stage.click(*DIRECTORY, TITLE)
+    # "Open With File Manager" is the first in its menu.
+    stage.desktop.run(["xdotool", "key", "Menu", "sleep", "0.5"])
+    watch = stage.watch(HANDLERS)
+    stage.desktop.run(["xdotool", "key", "Return"])
+    assert watch.hear() == "opened", "the viewer looks for no file manager: this says nothing"
+    return stage.heard(patience=3)
