@@ -1,4 +1,4 @@
-"""An account with a grant is named like a word of sudoers (`ALL`, `#1023`, `%visitor`), and its rule means somebody else."""
+"""An account with a grant is named like a word of sudoers (`ALL`, `#1023`, `%visitor`): its rule means others."""
 
 from attacks.calls import granted, passes, site
 from attacks.clients import USERS
