@@ -359,10 +359,9 @@ def _program(path):
         raise SystemFault(f"spice:viewer:path: no viewer {path} on this machine: install it first") from None
     except OSError as error:
         raise SystemFault(f"spice:viewer:path: {path} cannot be read: {error}") from error
-    for parent in Path(path).parents:
-        above = parent.stat()
-        if above.st_uid != 0 or above.st_mode & 0o022:
-            raise SystemFault(f"spice:viewer:path: others than root can replace {path}: they may write in {parent}")
+    directory = disk.replaceable(path)
+    if directory is not None:
+        raise SystemFault(f"spice:viewer:path: others than root can replace {path}: they may write in {directory}")
     if not stat.S_ISREG(held.st_mode):
         raise SystemFault(f"spice:viewer:path: {path} is not a regular file: name the program itself, not a link to it")
     return viewer.Program(held.st_uid, held.st_gid, stat.S_IMODE(held.st_mode))

@@ -176,6 +176,10 @@ def test_a_password_that_sdb_does_not_have(secret, uri):
     [
         (["chmod", "0640", SECRET_FILE], "can be read by others than root"),
         (["chown", "mybro", SECRET_FILE], "can be read by others than root"),
+        (
+            ["chmod", "0777", "/etc/spice-secrets"],
+            "can be replaced by others than root: they may write in /etc/spice-secrets",
+        ),
         (["rm", SECRET_FILE], "is not on this machine"),
         (["ln", "-sf", "/home/mybro/x", SECRET_FILE], "is no regular file"),
         (
@@ -192,6 +196,7 @@ def test_a_file_that_is_not_roots_alone_is_not_used(secret, command, why):
     assert f"spice:vms:leaptest:password: {SECRET_FILE} {why}: the console stays closed" in result["comment"]
     assert [entry["vm"] for entry in secret.minion.call("spice_grant.list")] == ["debianx"]
     secret.client.run(["rm", "-f", SECRET_FILE])
+    secret.client.run(["chmod", "0755", "/etc/spice-secrets"])
     secret.client.write(SECRET_FILE, SECRETS["leaptest"] + "\n", mode=0o600)
     secret.apply()
 

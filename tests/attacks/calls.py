@@ -12,6 +12,7 @@ REFUSED = (
     "not allowed",
     "not permitted",
     "a password is required",
+    "is not in the sudoers file",
     "may not run sudo",
     "unable to execute",
     "unknown user",

@@ -24,6 +24,7 @@ from functional.office import (
 PILLAR = changed(article(), firewall={"uplinks": False})
 T = "inet spice_grant"
 MENU, VV, LAUNCHER = "/etc/spice-grant/menu/1021", FILES["debianx"], "/usr/local/bin/rviewer"
+PROGRAMS = "/usr/local/lib/spice-grant"
 DESKTOP = "/usr/local/share/applications/rviewer.desktop"
 
 
@@ -236,6 +237,8 @@ STORED = {
     "state: mode": (_run("chmod", "0666", STATE), STATE),
     "state: owner": (_run("chown", "nogrant", STATE), STATE),
     "state: directory's mode": (_run("chmod", "0777", os.path.dirname(STATE)), os.path.dirname(STATE)),
+    "programs: directory's mode": (_run("chmod", "0777", PROGRAMS), f"owner and mode of {PROGRAMS}"),
+    "programs: directory's owner": (_run("chown", "nogrant", PROGRAMS), f"owner and mode of {PROGRAMS}"),
 }
 WITH_THE_STATE = ("rule added", "emptied", "broken", "mode 0644", "deleted")
 ALL = {**FIREWALL, **VIEWER_LAYER, **STORED, **{f"sudoers: {name}": SUDO[name] for name in WITH_THE_STATE}}
@@ -263,7 +266,7 @@ TOGETHER = {
     "strays": [name for name in VIEWER_LAYER if name.startswith("stray")],
     "other kinds": ["connection file: a pipe", "menu: a directory", "group: a member"],
     "state": ["state: mode", "state: other accesses"],
-    "state's directory": ["state: owner", "state: directory's mode"],
+    "state's directory": ["state: owner", "state: directory's mode", "programs: directory's mode"],
 }
 ALONE = set(ALL) - {name for names in TOGETHER.values() for name in names}
 
@@ -447,3 +450,13 @@ def test_a_full_stray_directory_is_reported(shared):
     assert shared.client.path("/etc/spice-grant/mine/deep").is_dir()
     assert shared.openings() == OPEN
     assert shared.opens("myself", VV)
+
+
+def test_a_place_in_which_others_may_exchange_what_root_runs(shared):
+    """As where a group may write in /usr/local: it is the site's, and said in each run."""
+    note = f"others than root can exchange what root runs from {PROGRAMS}: they may write in /usr/local/lib"
+    assert note not in shared.apply()["comment"]
+    shared.client.run(["chmod", "2775", "/usr/local/lib"])
+    result = shared.apply()
+    shared.client.run(["chmod", "0755", "/usr/local/lib"])
+    assert (result["result"], result["changes"]) == (True, {}) and f"Note: {note}." in result["comment"]

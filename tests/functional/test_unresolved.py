@@ -4,6 +4,8 @@ import pytest
 
 from functional.office import ADDRESS, HOST, OPEN, SECOND_ADDRESS, article, changed
 
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
 
 def _by_name():
     data = article()
@@ -64,5 +66,48 @@ def test_a_missing_certificate_costs_only_its_server(granted):
     data["spice"]["servers"]["mysrv"]["ca"] = "/etc/pki/spice/none.pem"
     result = granted.apply(data)
     assert result["result"] is False
-    assert "spice:servers:mysrv:ca: no file /etc/pki/spice/none.pem" in result["comment"]
+    assert "spice:servers:mysrv:ca: /etc/pki/spice/none.pem is not on this machine" in result["comment"]
     assert granted.openings() == set()
+
+
+PLACES = {
+    "his file": ("install -D -o myself /dev/stdin /etc/pki/ca.pem", "/etc/pki/ca.pem", "can be changed by"),
+    "all may write": ("install -D -m 0666 /dev/stdin /etc/pki/ca.pem", "/etc/pki/ca.pem", "can be changed by"),
+    "his directory": (
+        "install -D /dev/stdin /home/myself/d/ca.pem",
+        "/home/myself/d/ca.pem",
+        "may write in /home/myself",
+    ),
+    "a common place": ("install /dev/stdin /tmp/ca.pem", "/tmp/ca.pem", "may write in /tmp"),  # noqa: S108
+    "a link to there": (
+        "mkdir /opt/real; install /dev/stdin /opt/real/ca.pem; cd /home/myself; ln -s /opt/real l; ln -s $PWD/l /opt/l",
+        "/opt/l/ca.pem",
+        "may write in /home/myself",
+    ),
+    "a loop of links": ("ln -s /opt/m /opt/l; ln -s l /opt/m", "/opt/l/ca.pem", "leads through too many links"),
+    "a pipe": ("mkfifo -m 0600 /home/myself/ca.pem", "/home/myself/ca.pem", "may write in /home/myself"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_certificate_that_others_than_root_could_exchange(granted, place):
+    """Whoever could would decide whom viewers of all others trust: it is not read, and its consoles stay closed."""
+    made, path, why = PLACES[place]
+    granted.client.run(["sh", "-ec", made], input=CERTIFICATE)
+    data = article()
+    data["spice"]["servers"]["mysrv"]["ca"] = path
+    result = granted.apply(data)
+    assert result["result"] is False and "its consoles stay closed" in result["comment"]
+    assert "spice:servers:mysrv:ca: " in result["comment"] and why in result["comment"]
+    assert granted.openings() == set()
+
+
+@pytest.mark.parametrize("path", ["/etc/pki/spice/ca.pem", "/opt/link/ca.pem"])
+def test_a_certificate_of_roots(granted, path):
+    """Also behind a link that is root's: it counts."""
+    granted.client.run(["sh", "-ec", "mkdir -p /etc/pki/spice; ln -s ../etc/pki/spice /opt/link"])
+    granted.client.write("/etc/pki/spice/ca.pem", CERTIFICATE)
+    data = article()
+    data["spice"]["servers"]["mysrv"]["ca"] = path
+    granted.applied(data)
+    assert granted.openings((ADDRESS,)) == OPEN

@@ -18,6 +18,8 @@ from spicegrants.plan import Change
 _WRITTEN = (store.PATH, sudoers.PATH, viewer.LAUNCHER, viewer.DESKTOP, calls.OPENER)
 _WRITTEN += (*boot.PATHS, *arrivals.PATHS, *routeboot.PATHS, *alarm.PATHS)
 _SHARED = {parent for path in _WRITTEN for parent in (os.path.dirname(path), os.path.dirname(os.path.dirname(path)))}
+# What root runs: at the boot, by systemd, for a user who opens a console.
+_PROGRAMS = os.path.dirname(boot.SCRIPT)
 # Where notes lie that are gone with the next boot. They are also written without the lock, each within a moment.
 PASSING = "/run/spice-grant"
 _UNFINISHED_FOR = 60
@@ -36,21 +38,42 @@ def stored(known: Policy | None = None) -> store.Stored:
 
 
 def exposed() -> list[Change]:
-    """Say what others than root could read or change of what is stored, as something that :func:`keep` puts right."""
+    """Say what others than root could read or change of what is ours, as something that :func:`keep` puts right."""
     found = []
     for path, mode in ((os.path.dirname(store.PATH), 0o700), (store.PATH, 0o600)):
         live = disk.read(path)
         if live is not None and (isinstance(live, (Link, Other)) or (live.uid, live.gid, live.mode) != (0, 0, mode)):
             found.append(Change("policy", f"restores owner and mode of {path}: root:root {mode:04o}"))
+    if _loosened():
+        found.append(Change("policy", f"restores owner and mode of {_PROGRAMS}: root:root 0755"))
     return found
 
 
+def _loosened() -> bool:
+    """Tell whether others than root may write where the programs are that root runs, or their users may not look."""
+    live = disk.read(_PROGRAMS)
+    return isinstance(live, Directory) and live != Directory(0o755)
+
+
+def exchangeable() -> list[str]:
+    """Say where others than root could put other programs in place of those that root runs. That is the site's to mend.
+
+    Sentences without a full stop.
+    """
+    directory = disk.replaceable(_PROGRAMS)
+    if directory is None:
+        return []
+    return [f"others than root can exchange what root runs from {_PROGRAMS}: they may write in {directory}"]
+
+
 def keep(what: store.Stored) -> None:
-    """Store it, readable by root only."""
+    """Store it, readable by root only; and leave the programs that root runs where only root may write."""
     directory = os.path.dirname(store.PATH)
     disk.make_parents(directory)
     if disk.read(directory) != Directory(0o700):
         disk.make_directory(directory, Directory(0o700))
+    if _loosened():
+        disk.make_directory(_PROGRAMS, Directory(0o755))
     wanted = File(store.dump(what), 0o600)
     if disk.read(store.PATH) != wanted:
         disk.write(store.PATH, wanted)

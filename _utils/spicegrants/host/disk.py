@@ -10,6 +10,7 @@ import stat
 import struct
 import time
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from spicegrants.errors import SystemFault
 from spicegrants.files import Directory, Entry, File, Link, Other
@@ -80,6 +81,36 @@ def read_text(path: str) -> bytes | None:
     if not isinstance(entry, File):
         raise SystemFault(f"{path} is not a regular file")
     return entry.content
+
+
+def replaceable(path: str, links: int = 40) -> str | None:
+    """Return a directory in which others than root can put something else into a path's place; ``None`` without one.
+
+    All directories above it count, and those above each link on the way.
+
+    links
+        How many of these there may be. Beyond that, or if one cannot be looked at, raises
+        :class:`~spicegrants.errors.SystemFault`.
+    """
+    for parent in (str(each) for each in reversed(PurePosixPath(path).parents)):
+        try:
+            held = os.lstat(parent)
+            target = os.readlink(parent) if stat.S_ISLNK(held.st_mode) else None
+        except (FileNotFoundError, NotADirectoryError):
+            # What is above is root's, so nobody else can make it.
+            return None
+        except OSError as error:
+            raise SystemFault(f"{parent} cannot be looked at: {error}") from error
+        if target is not None:
+            if not links:
+                raise SystemFault(f"{parent} leads through too many links")
+            above = os.path.realpath(os.path.dirname(parent))
+            found = replaceable(os.path.join(above, target, "entry"), links - 1)
+        else:
+            found = parent if held.st_uid != 0 or held.st_mode & 0o022 else None
+        if found is not None:
+            return found
+    return None
 
 
 def names_in(directory: str) -> list[str]:

@@ -75,6 +75,7 @@ class Layers(NamedTuple):
                 changes = merge([policy_changes, *(plans[layer] for layer in applied)])
                 errors += [*failed, *_afterwards()]
         warnings += [*notes(wanted), *confinement(wanted), *unguarded(uplinks.planned(wanted)[1])]
+        warnings += current.exchangeable()
         return {"changes": changes, "errors": errors, "warnings": warnings}
 
     def remove(self, test: bool) -> dict[str, Any]:

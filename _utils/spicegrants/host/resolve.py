@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from spicegrants import names
 from spicegrants.errors import Finding, SystemFault
-from spicegrants.files import File
+from spicegrants.files import Entry, File
 from spicegrants.host import disk
 from spicegrants.model import Policy, Secret
 
@@ -60,21 +60,37 @@ def authorities(policy: Policy) -> tuple[dict[str, str], list[Finding]]:
             continue
         text: str | None = server.ca
         if server.ca.startswith("/"):
-            path = f"spice:servers:{server.name}:ca"
-            try:
-                content = disk.read_text(server.ca)
-            except SystemFault as error:
-                findings.append(Finding(path, f"{error}: its consoles stay closed"))
-                continue
-            if content is None:
-                findings.append(Finding(path, f"no file {server.ca} on this machine: its consoles stay closed"))
-                continue
-            text = names.pem(content.decode("ascii", "replace"))
-            if text is None:
-                findings.append(Finding(path, f"{server.ca} holds no PEM certificate: its consoles stay closed"))
+            text, complaint = _authority(server.ca)
+            if complaint:
+                findings.append(Finding(f"spice:servers:{server.name}:ca", f"{complaint}: its consoles stay closed"))
                 continue
         found[server.name] = text
     return found, findings
+
+
+def _authority(path: str) -> tuple[str | None, str | None]:
+    """Return the certificates in a file that nobody but root can change, or what is wrong with it."""
+    try:
+        complaint, entry = _looked_at(path)
+    except SystemFault as error:
+        return None, str(error)
+    if complaint is None and (entry.uid != 0 or entry.mode & 0o022):
+        complaint = "can be changed by others than root"
+    text = None if complaint else names.pem(entry.content.decode("ascii", "replace"))
+    if text is None:
+        return None, f"{path} {complaint or 'holds no PEM certificate'}"
+    return text, None
+
+
+def _looked_at(path: str) -> tuple[str | None, Entry | None]:
+    """Return what keeps a file from being believed, and the file. Where others could swap it, it is not opened."""
+    directory = disk.replaceable(path)
+    if directory is not None:
+        return f"can be replaced by others than root: they may write in {directory}", None
+    entry = disk.read(path)
+    if entry is None:
+        return "is not on this machine", None
+    return (None, entry) if isinstance(entry, File) else ("is no regular file", None)
 
 
 def passwords(policy: Policy) -> tuple[dict[str, Secret], list[Finding]]:
@@ -85,8 +101,9 @@ def passwords(policy: Policy) -> tuple[dict[str, Secret], list[Finding]]:
         if vm.password_file is None:
             continue
         try:
-            entry = disk.read(vm.password_file)
-            complaint = _file_complaint(entry)
+            complaint, entry = _looked_at(vm.password_file)
+            if complaint is None and (entry.uid != 0 or entry.mode & 0o077 or entry.reader is not None):
+                complaint = "can be read by others than root"
             text = "" if complaint else entry.content.decode("utf-8", "replace").rstrip("\n")
             complaint = complaint or names.password(text)
         except SystemFault as error:
@@ -97,13 +114,3 @@ def passwords(policy: Policy) -> tuple[dict[str, Secret], list[Finding]]:
         else:
             found[vm.name] = Secret(text)
     return found, findings
-
-
-def _file_complaint(entry) -> str | None:
-    if entry is None:
-        return "is not on this machine"
-    if not isinstance(entry, File):
-        return "is no regular file"
-    if entry.uid != 0 or entry.mode & 0o077 or entry.reader is not None:
-        return "can be read by others than root"
-    return None
