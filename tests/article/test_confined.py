@@ -9,6 +9,7 @@ import pytest
 from article.conftest import opened, shipped
 from article.wayland import Wayland
 
+from scene.consoles import Console
 from scene.desktop import Desktop
 from scene.requirements import need
 
@@ -109,6 +110,21 @@ def test_on_wayland(secret, artefacts):
         artefacts.joinpath("confined-wayland.png").write_bytes(secret.client.path(desktop.picture()).read_bytes())
         process.kill_tree()
     assert shown
+
+
+def test_a_console_with_two_displays(secret):
+    """Each has a window of the one viewer."""
+    secret.consoles["debianx"].stop()
+    try:
+        with (
+            Console(secret.server, "debianx", 20002, "/etc/pki/spice", SECRETS["debianx"], cards=2),
+            Desktop(secret.client, "myself") as desktop,
+        ):
+            process = desktop.popen(["rviewer"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            assert desktop.wait_window("debianx (1)") and desktop.wait_window("debianx (2)")
+            process.kill_tree()
+    finally:
+        secret.consoles["debianx"] = Console(secret.server, "debianx", 20002, "/etc/pki/spice", SECRETS["debianx"])
 
 
 def test_without_the_password_the_server_lets_nobody_in(secret):

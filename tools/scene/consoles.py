@@ -49,10 +49,10 @@ class Console:
 
     ``x509_dir`` is a directory of the machine with ca-cert.pem, server-cert.pem and server-key.pem. ``colour`` is a
     name from :data:`bootsector.COLOURS`; without it the port chooses one. ``rgb`` is what a screenshot will hold. With
-    ``agent`` viewers find an agent in the guest.
+    ``agent`` viewers find an agent in the guest. With ``cards`` more than one it has so many displays.
     """
 
-    def __init__(self, machine, name, port, x509_dir, password=None, *, colour=None, wait=True, agent=False):
+    def __init__(self, machine, name, port, x509_dir, password=None, *, colour=None, wait=True, agent=False, cards=1):
         self.machine, self.name, self.port = machine, name, port
         names = sorted(bootsector.COLOURS)
         self.colour = colour or names[port % len(names)]
@@ -63,6 +63,7 @@ class Console:
         spice = f"tls-port={port},addr=::,x509-dir={x509_dir}"
         command = ["qemu-system-x86_64", "-name", name, "-display", "none", "-machine", "q35", "-m", "64"]
         command += ["-nodefaults", "-accel", "tcg", "-vga", "qxl", "-drive", f"file={disk},format=raw,if=ide"]
+        command += ["-device", "secondary-vga"] * (cards - 1)
         # A serial line in the place of the guest's agent: files may be sent to it, and it answers nothing.
         command += (
             ["-chardev", "spicevmc,id=agent,name=vdagent", "-device", "isa-serial,chardev=agent"] if agent else []
