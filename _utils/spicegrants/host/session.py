@@ -64,9 +64,11 @@ def look(account: Account, paths: Mapping[str, tuple[str, int]], cookie: str) ->
 def _become(account: Account) -> None:
     os.initgroups(account.name, account.gid)
     os.setresgid(account.gid, account.gid, account.gid)
-    os.setresuid(account.uid, account.uid, account.uid)
-    # What the opener knows is in this memory as well. By itself only fs.suid_dumpable would keep the user out.
+    # What the opener knows is in this memory as well, and fs.suid_dumpable alone must not decide whether the user gets
+    # at it. As long as root's is the saved UID he does not, and to give that up leaves alone what prctl has set.
+    os.setresuid(account.uid, account.uid, 0)
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    os.setresuid(account.uid, account.uid, account.uid)
 
 
 def _opened(paths: Mapping[str, tuple[str, int]]) -> tuple[list[str], list[int]]:
