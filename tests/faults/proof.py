@@ -85,6 +85,7 @@ def booted(office):
     for command in json.loads(office.client.read(GUARD))["nftables"]:
         for element, _ in command.get("add", {}).get("element", {}).get("elem", []):
             uid, gid, address, port = element["elem"]["val"]["concat"]
+            uid, gid = int(uid), int(gid)
             # A system group; by name it may be gone already.
             found.add((users[uid], GROUP if gid < 1000 else gid, address, port))
     return found
