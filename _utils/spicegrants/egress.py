@@ -31,6 +31,7 @@ _BEGUN = match({"payload": {"protocol": "tcp", "field": "flags"}}, [4, 16], "in"
 _IPS = (("servers4", "ip", "ipv4_addr", 4), ("servers6", "ip6", "ipv6_addr", 6))
 # What a frame itself says that it carries: ETH_P_IP and ETH_P_IPV6, ETH_P_8021Q and ETH_P_8021AD of linux/if_ether.h.
 _CARRIED, _CARRIES_IP, _TAGGED = {"payload": {"base": "ll", "offset": 96, "len": 16}}, [2048, 34525], [33024, 34984]
+_BEHIND_TAG = {"payload": {"base": "ll", "offset": 128, "len": 16}}
 _VLAN = {"&": [{"payload": {"base": "ll", "offset": 112, "len": 16}}, 0xFFF]}
 
 
@@ -56,7 +57,7 @@ def uplinks(wanted: Wanted, links: Iterable[Mapping[str, Any]]) -> dict[str, Upl
     """
     chosen = wanted.policy.firewall.uplinks
     links = list(links)
-    tagging = {link.get("link") for link in links if link.get("linkinfo", {}).get("info_data", {}).get("id") == 0}
+    tagging = {link.get("link") for link in links if _is_vlan_0(link)}
     found = {}
     for link in links:
         name = link["ifname"]
@@ -71,6 +72,11 @@ def uplinks(wanted: Wanted, links: Iterable[Mapping[str, Any]]) -> dict[str, Upl
 def _chain(link: Mapping[str, Any]) -> str:
     """Return the name of an interface's chain, of characters that nft can read back from its own text."""
     return f"{_PREFIX}{re.sub('[^A-Za-z0-9]', '_', link['ifname'])}_{link['ifindex']}"
+
+
+def _is_vlan_0(link: Mapping[str, Any]) -> bool:
+    info = link.get("linkinfo", {})
+    return info.get("info_kind") == "vlan" and info.get("info_data", {}).get("id") == 0
 
 
 def _leads_out(link: Mapping[str, Any]) -> bool:
@@ -109,7 +115,16 @@ def _rules(wanted: Wanted) -> list[tuple[str, list[Object]]]:
         # are not in the packet, because a fragment ends before them, this does not hold.
         ("guard", [_BEGUN, ACCEPT]),
         ("guard", [deny]),
-        ("unseen", [match({"meta": {"key": "skuid"}}, {"range": [0, 4294967295]}), ACCEPT]),
+        # A program of this machine's may use the tag for a priority, if not for IP: what a guest sends by a tap device
+        # counts as this machine's as well.
+        (
+            "unseen",
+            [
+                match({"meta": {"key": "skuid"}}, {"range": [0, 4294967295]}),
+                match(_BEHIND_TAG, {"set": sorted([*_CARRIES_IP, *_TAGGED])}, "!="),
+                ACCEPT,
+            ],
+        ),
         ("unseen", [deny]),
         ("deny", [limit, nftdeny.log(guard.EGRESS)]),
         ("deny", [{"drop": None}]),

@@ -126,6 +126,21 @@ class Stage:
         self.desktop.wait_window(title)
         self.desktop.run(["xdotool", "search", "--name", title, "windowfocus", "--sync"])
 
+    def looks_for_handlers(self, *act):
+        """Have him do what makes the viewer look for a program to start; return who tells of having run.
+
+        act
+            A method of this class, and what it gets.
+        """
+        watch = self.watch(HANDLERS)
+        act[0](*act[1:])
+        assert watch.hear() == "opened", "the viewer looks for no program: this says nothing"
+        return self.heard(patience=3)
+
+    def press(self, key):
+        """Press a key."""
+        self.desktop.run(["xdotool", "key", key, "sleep", "0.5"])
+
     def click(self, x, y, title=None):
         """Click at a place of the screen, or of the window with this in its title."""
         find, window = (["search", "--name", title], ["--window", "%1"]) if title else ([], [])

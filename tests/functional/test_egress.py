@@ -408,10 +408,12 @@ CALLED = ("0", "800", "86dd", "806", "8100", "88cc")
 
 
 @pytest.mark.parametrize("address", BOTH)
-def test_frames_of_the_guests_own_making(shared, undo, address):
+@pytest.mark.parametrize("kind", ["macvlan", "bridge"])
+def test_frames_of_the_guests_own_making(shared, undo, kind, address):
     """With tags, and by a socket that says of a frame that it is another protocol's."""
     guest = Guest(shared.client, undo)
-    macvlan("bridge")(shared, guest, undo)
+    KINDS[kind](shared, guest, undo)
+    shared.applied(changed(PILLAR, firewall={"uplinks": ["eth0"]}))
     neighbour = shared.server.read(f"/sys/class/net/{shared.link.b_dev}/address").strip().replace(":", "")
 
     def answered():

@@ -114,6 +114,9 @@ def test_a_vlan_0_of_the_machines_own_may_be_tagged_for():
     zero["linkinfo"]["info_data"] = {"protocol": "802.1Q", "id": 0}
     found = egress.uplinks(wanted(), [ETH0, zero])
     assert found == {CHAIN: Uplink("eth0", tagging=True), "on_eth0_0_9": Uplink("eth0.0")}
+    # A number 0 of another kind is no tag.
+    zero["linkinfo"]["info_kind"] = "vxlan"
+    assert egress.uplinks(wanted(), [ETH0, zero])[CHAIN] == Uplink("eth0")
     held = listing(egress.plan(wanted(), None, DEVICES))
     planned = egress.plan(wanted(), held, {CHAIN: found[CHAIN]})
     assert words(planned) == [f"restores chain {CHAIN}: 1 rule(s) that do not belong there (egress)"]

@@ -1,6 +1,6 @@
 """A granted user has the viewer start his code as the file manager, where it asks in which file to save a picture."""
 
-from attacks.stage import HANDLERS, TOOLS, Stage
+from attacks.stage import TOOLS, Stage
 
 RECIPE = "succeeds"
 STOPPED_BY = "viewer: its sandbox has no desktop entries, neither the user's nor the system's"
@@ -16,8 +16,5 @@ def attack(client):
     stage.choose("Screenshot", TITLE)
     stage.click(*DIRECTORY, TITLE)
     # "Open With File Manager" is the first in its menu.
-    stage.desktop.run(["xdotool", "key", "Menu", "sleep", "0.5"])
-    watch = stage.watch(HANDLERS)
-    stage.desktop.run(["xdotool", "key", "Return"])
-    assert watch.hear() == "opened", "the viewer looks for no file manager: this says nothing"
-    return stage.heard(patience=3)
+    stage.press("Menu")
+    return stage.looks_for_handlers(stage.press, "Return")
