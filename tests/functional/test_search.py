@@ -23,7 +23,8 @@ def machine():
 
 
 def prepare(client):
-    """Mount them, and make a directory that nobody may list."""
+    """Mount them, make a directory that nobody may list, and have a viewer of which the machine holds no copy yet."""
+    client.write(VIEWER, client.path(VIEWER).read_bytes() + os.urandom(16), mode=0o755)
     for words in (
         ["mkdir", "-p", "/mnt/memory", "/mnt/nosuid", "/mnt/again", "/mnt/a\tb *"],
         ["mount", "-t", "tmpfs", "none", "/mnt/memory"],
