@@ -39,7 +39,7 @@ raw sockets, because they are root's.
 
 Between a flush of all rules of nftables and the moment at which ours are loaded again, routing alone holds. It knows
 UIDs, addresses and ports, but no groups, no guests and no root: own_client, relay, passed_socket, proxy,
-translated_address, macvlan_guest and bridged_guest then succeed.
+translated_address, macvlan_guest, bridged_guest and headless_fragment then succeed.
 """
 
 

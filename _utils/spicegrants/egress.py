@@ -26,6 +26,8 @@ _PREFIX = "on_"
 _GUESTS = ("veth", "tun")
 # What they send leaves by the interface below them, or by a port.
 _STACKED = ("macvlan", "macvtap", "ipvlan", "ipvtap", "bridge")
+_TCP = 6
+_PORT = {"payload": {"protocol": "tcp", "field": "dport"}}
 # The flags RST and ACK: all of a connection has one, but its first packet.
 _BEGUN = match({"payload": {"protocol": "tcp", "field": "flags"}}, [4, 16], "in")
 _IPS = (("servers4", "ip", "ipv4_addr", 4), ("servers6", "ip6", "ipv6_addr", 6))
@@ -95,7 +97,7 @@ def skeleton(wanted: Wanted) -> list[Object]:
             known = guard.server_addresses(wanted, version)
             objects.append({"set": {**_OWN, "name": name, "type": kind, **nftables.filled(known)}})
     objects.append({"set": {**_OWN, **nftables.guarded(wanted)}})
-    objects += [{"chain": {**_OWN, "name": name}} for name in ("deny", "guard", "unseen")]
+    objects += [{"chain": {**_OWN, "name": name}} for name in ("deny", "guard", "headless", "unseen")]
     return objects + [{"rule": {**_OWN, "chain": chain, "expr": rule}} for chain, rule in _rules(wanted)]
 
 
@@ -115,6 +117,10 @@ def _rules(wanted: Wanted) -> list[tuple[str, list[Object]]]:
         # are not in the packet, because a fragment ends before them, this does not hold.
         ("guard", [_BEGUN, ACCEPT]),
         ("guard", [deny]),
+        # A first fragment shows its port, or nobody can tell: a server may put it together with others.
+        ("headless", [match({"meta": {"key": "l4proto"}}, _TCP, "!="), ACCEPT]),
+        ("headless", [match(_PORT, "@guarded", "!="), ACCEPT]),
+        ("headless", [deny]),
         # A program of this machine's may use the tag for a priority, if not for IP: what a guest sends by a tap device
         # counts as this machine's as well.
         (
@@ -134,11 +140,12 @@ def _rules(wanted: Wanted) -> list[tuple[str, list[Object]]]:
 def _on(wanted: Wanted, chain: str, uplink: Uplink) -> list[Object]:
     """Return the chain of an interface and its rules."""
     hook = {"type": "filter", "hook": "egress", "dev": uplink.name, "prio": 0, "policy": "accept"}
-    rule = [match({"payload": {"protocol": "tcp", "field": "dport"}}, "@guarded"), {"goto": {"target": "guard"}}]
-    rules = [rule]
+    rule = [match(_PORT, "@guarded"), {"goto": {"target": "guard"}}]
+    first6 = [match({"exthdr": {"name": "frag", "field": "frag-off"}}, 0), {"goto": {"target": "headless"}}]
+    rules = [rule, first6]
     if guards_servers(wanted):
         towards = [match({"payload": {"protocol": ip, "field": "daddr"}}, f"@{name}") for name, ip, _, _ in _IPS]
-        rules = [[to_server, *rule] for to_server in towards]
+        rules = [*([to_server, *rule] for to_server in towards), [towards[1], *first6]]
     return [
         {"chain": {**_OWN, "name": chain, **hook}},
         *({"rule": {**_OWN, "chain": chain, "expr": rule}} for rule in [*rules, *_unseen(uplink)]),

@@ -94,18 +94,25 @@ def test_what_begins_no_connection_passes_but_fragments():
     assert logged[1]["log"]["prefix"] == "spice-grant deny egress: " and dropped == [{"drop": None}]
 
 
+def test_a_first_fragment_passes_only_if_it_shows_that_its_port_is_not_guarded():
+    other_protocol, other_port, rest = rules("headless")
+    assert other_protocol[0]["match"]["op"] == other_port[0]["match"]["op"] == "!="
+    assert other_protocol[-1] == other_port[-1] == {"accept": None}
+    assert rest == [{"goto": {"target": "deny"}}]
+
+
 def test_without_the_viewers_group_nothing_begins():
     assert len(rules("guard", wanted(groups={}))) == 4
 
 
 def test_towards_the_servers_only():
-    rule, *unseen = rules(CHAIN)
+    rule, first6, *unseen = rules(CHAIN)
     assert rule[0]["match"]["right"] == "@guarded"
     narrowed = rules(CHAIN, wanted({"firewall": {"guard": "servers"}}))
-    assert narrowed[2:] == unseen
-    narrowed = narrowed[:2]
-    assert [expressions[0]["match"]["right"] for expressions in narrowed] == ["@servers4", "@servers6"]
-    assert all(expressions[1:] == rule for expressions in narrowed)
+    assert narrowed[3:] == unseen
+    narrowed = narrowed[:3]
+    assert [expressions[0]["match"]["right"] for expressions in narrowed] == ["@servers4", "@servers6", "@servers6"]
+    assert [expressions[1:] for expressions in narrowed] == [rule, rule, first6]
 
 
 def test_a_vlan_0_of_the_machines_own_may_be_tagged_for():
@@ -159,7 +166,7 @@ def test_anything_else_that_differs_makes_all_of_it_anew():
     assert words(planned) == ["guards ports 20001-20020 instead of 20001-20010 (egress)"]
     assert listing(planned, held) == listing(egress.plan(more, None, DEVICES))
     altered = [entry for entry in held if "rule" not in entry or body(entry)["chain"] != CHAIN]
-    assert words(egress.plan(wanted(), altered, DEVICES)) == [f"restores chain {CHAIN}: 5 rule(s) missing (egress)"]
+    assert words(egress.plan(wanted(), altered, DEVICES)) == [f"restores chain {CHAIN}: 6 rule(s) missing (egress)"]
 
 
 def test_switched_off_it_goes():
