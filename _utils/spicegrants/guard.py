@@ -24,6 +24,8 @@ LOG_PREFIXES = {rule: f"spice-grant deny {rule}: " for rule in (OUTPUT, FORWARD,
 OWNER_RATE, OWNER_BURST = 6, 10
 OWNERLESS_RATE, OWNERLESS_BURST = 30, 30
 TOTAL_RATE, TOTAL_BURST = 300, 300
+# Refusals a minute of one owner that are noted by place: as many as verify makes at once, and a tenth of what is kept.
+NOTED_RATE, NOTED_BURST = 60, 3000
 # What an element does: lets everything pass, or only what belongs to a connection that is open already. Anything else
 # is the name of a chain that says when.
 PASS, DRAIN = "accept", "drain"

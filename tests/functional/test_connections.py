@@ -57,6 +57,16 @@ for address, port in json.loads(sys.argv[1]):
         codes.append(sock.connect_ex((address, port)))
 print(json.dumps(codes))
 """
+# Tries very many places at this machine itself; says how many.
+FLOOD = """
+import contextlib, socket
+places = [(f"127.{block}.{host}.9", port) for block in range(30) for host in range(220) for port in range(20001, 20011)]
+for place in places:
+    with socket.socket() as sock, contextlib.suppress(OSError):
+        sock.setblocking(False)
+        sock.connect(place)
+print(len(places))
+"""
 # Connects over and over until its standard input is closed; says how often it came through and how often not.
 HAMMER = """
 import json, select, socket, sys
@@ -423,6 +433,30 @@ def test_denied_counts_who_was_refused(shared):
     wanted = {"uid": 1023, "gid": 1023, "address": ADDRESS, "port": 20002, "packets": 3}
     found = shared.minion.call("spice_firewall.denied")
     assert [entry for entry in found if entry["address"] == ADDRESS] == [wanted]
+
+
+@pytest.fixture
+def unlimited(shared):
+    """All limits of owners are as nobody had used them, for the next test as well."""
+
+    def renewed():
+        shared.minion.call("spice_firewall.remove")
+        shared.applied()
+
+    renewed()
+    yield
+    renewed()
+
+
+def test_a_flood_of_one_user_leaves_room_to_note_others(shared, unlimited):
+    """He tries more places than are noted in all: some of his are, and each of another's; `verify` tells the truth."""
+    said = shared.client.run([sys.executable, "-I", "-S", "-c", FLOOD], user="nogrant").stdout
+    assert int(said) > 65535
+    if shared.mechanism.name == "nftables":
+        assert 3000 <= len(shared.denied_to("nogrant")) < 4000
+        shared.reach("mybro", None, ADDRESS, 20002)
+        assert shared.denied_to("mybro") == {(ADDRESS, 20002)}
+    assert shared.verify()["ok"]
 
 
 def test_a_refusal_is_logged_with_the_user(shared, kernel_log):

@@ -75,14 +75,18 @@ def test_the_guard_decides_by_owner_alone():
 
 
 def test_a_denial_is_counted_logged_and_reset():
-    deny = rules(nftables.skeleton(wanted()), "deny")
-    assert [expression[0]["set"]["set"] for expression in deny[:2]] == ["@denied4", "@denied6"]
-    by_owner, together, log = (next(iter(expression.values())) for expression in deny[2])
+    noted, logged, reset = rules(nftables.skeleton(wanted()), "deny")
+    by_owner, leads_on = (next(iter(expression.values())) for expression in noted)
+    assert by_owner["elem"] == {"meta": {"key": "skuid"}} and by_owner["set"] == "@noted"
+    assert by_owner["stmt"] == [{"limit": {"rate": 60, "burst": 3000, "per": "minute"}}]
+    evidence = rules(nftables.skeleton(wanted()), leads_on["target"])
+    assert [expression["set"]["set"] for (expression,) in evidence] == ["@denied4", "@denied6"]
+    by_owner, together, log = (next(iter(expression.values())) for expression in logged)
     assert by_owner["elem"] == {"meta": {"key": "skuid"}} and by_owner["set"] == "@limited"
     assert by_owner["stmt"] == [{"limit": {"rate": 6, "burst": 10, "per": "minute"}}]
     assert together == {"rate": 300, "burst": 300, "per": "minute"}
     assert log["flags"] == "skuid" and log["prefix"] == "spice-grant deny output: "
-    assert deny[3][-1] == {"reject": {"type": "tcp reset"}}
+    assert reset[-1] == {"reject": {"type": "tcp reset"}}
 
 
 @pytest.mark.parametrize(("chain", "rule"), [("deny_ownerless", "output"), ("deny_forward", "forward")])
