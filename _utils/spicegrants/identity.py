@@ -42,11 +42,16 @@ def insiders(group: Group | None, users: Mapping[str, Account]) -> list[Finding]
         Finding(path, f"group {shown(twin.name)} has the same GID as {group.name!r}: its members can start the viewer")
         for twin in group.twins
     ]
-    return twins + [
+    mapping = [
+        Finding(path, f"/etc/subgid lets user {shown(name)} have the GID of {group.name!r}: he can start the viewer")
+        for name in group.mapping
+    ]
+    primary = [
         Finding(path, f"{group.name!r} is the primary group of user {name!r}: he can start the viewer")
         for name in group.members
         if name in users and users[name].gid == group.gid
     ]
+    return twins + mapping + primary
 
 
 def standing(grants: Mapping[str, Grant], before: Mapping[str, Grant], accesses: Iterable[Access]) -> Standing:
@@ -77,6 +82,7 @@ class People:
         self._inventory = inventory
         self._gid = group.gid if group else None
         self._insiders = {name for twin in group.twins for name in twin.members} if group else set()
+        self._mapping = frozenset(group.mapping) if group else frozenset()
         self._stood = stood
         # A name may be another's in a different spelling.
         accounts = {account.name: account for account in inventory.users.values()}
@@ -160,6 +166,8 @@ class People:
             return f"the viewer's group is the primary group of user {name!r}: any program of his would pass"
         if name in self._insiders or account.name in self._insiders:
             return f"user {name!r} is in a group with the GID of the viewer's: any program of his would pass"
+        if account.name in self._mapping:
+            return f"the viewer's group is a subordinate one of user {name!r}: any program of his would pass"
         if str(account.uid) in self._inventory.numeric_names:
             uid = str(account.uid)
             return f"an account is named {uid!r}, like the UID of {name!r}: tools would take one for the other"

@@ -21,13 +21,15 @@ class Account(NamedTuple):
 class Group(NamedTuple):
     """A group: name, GID, and the names of its members, those by primary group included.
 
-    ``twins`` are other groups with the same GID, and so the same group to the kernel.
+    ``twins`` are other groups with the same GID, and so the same group to the kernel. ``mapping`` are the names of
+    users to whom it is a subordinate GID: in a user namespace of theirs any program has it.
     """
 
     name: str
     gid: int
     members: tuple[str, ...] = ()
     twins: tuple[Group, ...] = ()
+    mapping: tuple[str, ...] = ()
 
 
 class Unasked(NamedTuple):

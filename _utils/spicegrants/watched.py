@@ -15,6 +15,7 @@ _SHARED = (
     "/etc/passwd",
     "/etc/group",
     "/etc/gshadow",
+    "/etc/subgid",
     "/etc/permissions.local",
     "/var/lib/dpkg/statoverride",
     viewer.LAUNCHER,

@@ -271,6 +271,47 @@ def test_a_group_that_loses_and_gets_members_during_a_session(office, how, on_en
         assert running or process is leaving
 
 
+# In a namespace in which the viewer's group is root's: waits for that, and connects as the user with it.
+_MAPPED = """
+import ctypes, os, socket, sys
+ctypes.CDLL(None).unshare(0x10000000)  # CLONE_NEWUSER
+print(os.getpid(), flush=True)
+sys.stdin.readline()
+os.setgid(0)
+print(socket.socket().connect_ex((sys.argv[1], int(sys.argv[2]))), flush=True)
+"""
+
+
+def _reaches_by_mapping(office, user):
+    """Whether he does, by a namespace for which root does what newgidmap(1) would."""
+    command = [sys.executable, "-I", "-S", "-c", _MAPPED, ADDRESS, "20002"]
+    process = office.client.popen(command, user=user, stdin=-1, stdout=-1, text=True)
+    try:
+        pid = process.stdout.readline().strip()
+        for kind, mine in (("uid", office.client.run(["id", "-u", user]).stdout.strip()), ("gid", str(office.gid()))):
+            office.client.run(["sh", "-c", f"echo 0 {mine} 1 >/proc/{pid}/{kind}_map"])
+        return process.communicate("go on\n", timeout=10)[0] == "0\n"
+    finally:
+        process.kill_tree()
+        process.wait()
+
+
+@pytest.mark.parametrize("owner", ["myself", "1021"])
+def test_a_user_who_may_map_the_viewers_group(granted, owner):
+    """Into a namespace of his own: any program of his would pass, so he has nothing, and it is said."""
+    client, before = granted.client, granted.client.read("/etc/subgid")
+    assert _reaches_by_mapping(granted, "myself")
+    client.write("/etc/subgid", f"root:0:100000\nmybro:{granted.gid() + 1}:9\n{owner}:{granted.gid() - 5}:6\n")
+    result = granted.apply()
+    assert result["result"] is False
+    assert f"/etc/subgid lets user 'myself' have the GID of '{GROUP}'" in result["comment"]
+    assert "the viewer's group is a subordinate one of user 'myself'" in result["comment"]
+    assert not _reaches_by_mapping(granted, "myself")
+    assert granted.openings((ADDRESS,)) == {found for found in OPEN if found[0] != "myself"}
+    client.write("/etc/subgid", before)
+    assert granted.applied() and granted.openings((ADDRESS,)) == OPEN
+
+
 def test_another_group_with_the_viewers_gid(granted):
     """To the kernel it is the same group: its member could start the viewer, so he has nothing, and it is said."""
     granted.client.run(["groupadd", "--non-unique", "--gid", str(granted.gid()), "twin"])

@@ -86,6 +86,19 @@ def test_another_group_with_the_viewers_gid():
     ]
 
 
+def test_who_may_map_the_viewers_group_into_a_namespace():
+    """He has it for any program of his: it is said, and he is granted nothing."""
+    groups = {**inventory().groups, "spicegrp": Group("spicegrp", 995, mapping=("guest", "myself"))}
+    compiled = wanted(groups=groups)
+    assert opened(compiled) == [("mybro", 1022)]
+    assert said(compiled) == [
+        "spice:viewer:group: /etc/subgid lets user 'guest' have the GID of 'spicegrp': he can start the viewer",
+        "spice:viewer:group: /etc/subgid lets user 'myself' have the GID of 'spicegrp': he can start the viewer",
+        "spice:grants:myself-debianx:user: the viewer's group is a subordinate one of user 'myself': "
+        "any program of his would pass",
+    ]
+
+
 @pytest.mark.parametrize(("uid", "opens"), [(1021, True), (None, True), (4021, False)])
 def test_a_loan_is_to_the_account_that_it_was_made_to(uid, opens):
     """Another account of that name does not get it; of one that older code made, only the name is known."""

@@ -8,7 +8,7 @@ import pwd
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from spicegrants.host import nss
+from spicegrants.host import nss, subordinate
 from spicegrants.inventory import Account, Group, Unasked
 
 
@@ -54,7 +54,8 @@ def read(users: Iterable[str], groups: Iterable[str], stood: Mapping[str, int]) 
             found.setdefault(holder.pw_name, _account(holder))
     asking = nss.Sources("passwd")
     unasked = {name: why for name in sorted(missing) if (why := asking.hindrance(name))}
-    known = {name: _group(name, entry, found, everything) for name, entry in entries.items()}
+    lent = subordinate.ranges()
+    known = {name: _group(name, entry, found, everything, lent) for name, entry in entries.items()}
     numeric = frozenset(name for name in (*found, *entries, *(entry.gr_name for entry in everything)) if name.isdigit())
     why = next(iter((*unasked.values(), *silent.values())), "")
     holders = by_uid(stood[name] for name in unasked if name in stood)
@@ -81,7 +82,11 @@ def _groups(names: Iterable[str]) -> tuple[dict[str, grp.struct_group], dict[str
 
 
 def _group(
-    name: str, entry: grp.struct_group, users: Mapping[str, Account], everything: Iterable[grp.struct_group]
+    name: str,
+    entry: grp.struct_group,
+    users: Mapping[str, Account],
+    everything: Iterable[grp.struct_group],
+    lent: Iterable[subordinate.Range],
 ) -> Group:
     """Return a group with all who have its GID."""
     gid = entry.gr_gid
@@ -91,7 +96,11 @@ def _group(
         for other in everything
         if other.gr_gid == gid and other.gr_name not in (name, entry.gr_name)
     }
-    return Group(name, gid, tuple(sorted({*entry.gr_mem, *primary})), tuple(sorted(twins.values())))
+    owners = {each.owner for each in lent if each.first <= gid < each.end}
+    # Root has every group anyway.
+    mapping = (user.name for user in users.values() if user.uid and not owners.isdisjoint((user.name, str(user.uid))))
+    members = tuple(sorted({*entry.gr_mem, *primary}))
+    return Group(name, gid, members, tuple(sorted(twins.values())), tuple(sorted(mapping)))
 
 
 def uids(also: object) -> dict[str, int]:
