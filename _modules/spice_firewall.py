@@ -26,7 +26,7 @@ from salt.exceptions import CommandExecutionError
 
 from spicegrants import alarm, arrivals, boot, notices, sessions
 from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
-from spicegrants.host import backends, clock, current, desktop, disk, package, run, sockets, uplinks
+from spicegrants.host import backends, beside, clock, current, desktop, disk, package, run, sockets, uplinks
 from spicegrants.model import Firewall
 from spicegrants.plan import Change, as_dict
 
@@ -146,9 +146,11 @@ def plan(wanted=None):
         wanted = wanted or current.compiled()
         run.as_root()
         mechanism, reason = _mechanism(wanted)
+        # With many grants the longest wait of a run that changes nothing.
+        held = beside.begin(mechanism.held)
         stored, _, _ = _file_plan(wanted, mechanism.loading(wanted))
         left = (*uplinks.planned(wanted)[0].changes, *stored, *_left_over(mechanism), *_stray(wanted)[1])
-        return as_dict((*_newly(mechanism, reason), *mechanism.plan(wanted).changes, *left))
+        return as_dict((*_newly(mechanism, reason), *mechanism.compare(wanted, held.result()).changes, *left))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 

@@ -102,6 +102,9 @@ def environment(uid: int, user: str, session: Session) -> dict[str, str]:
         desktop.update({"XAUTHORITY": f"{_HOME}/.{COOKIE}"} if session.cookie else {})
     else:
         desktop = {"WAYLAND_DISPLAY": session.wayland, "GDK_BACKEND": "wayland"}
+    if "pulse" in session.sounds:
+        # Its library looks for it by itself only in a runtime directory that is the user's own.
+        desktop["PULSE_SERVER"] = f"unix:/run/user/{uid}/{SOUND['pulse']}"
     return {
         **dict(session.locale),
         **desktop,

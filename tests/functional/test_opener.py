@@ -390,6 +390,7 @@ def test_a_desktop_on_wayland_with_sound(desk, looked_at):
     assert (seen["env"]["WAYLAND_DISPLAY"], seen["env"]["GDK_BACKEND"]) == ("wayland-3", "wayland")
     assert "DISPLAY" not in seen["env"] and seen["displays"] == []
     assert seen["runtime"] == ["pipewire-0", "pulse/native", "wayland-3"]
+    assert seen["env"]["PULSE_SERVER"] == f"unix:{runtime}/pulse/native"
     for name in ("../1021/wayland-3", f"{runtime}/wayland-3", "nothing"):
         _, seen = desk.open("myself", env={**ON_X, "WAYLAND_DISPLAY": name})
         assert seen["env"]["GDK_BACKEND"] == "x11" and "wayland-3" not in seen["runtime"]

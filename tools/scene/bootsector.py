@@ -6,6 +6,7 @@ It makes a console recognisable: the screenshot of a viewer shows which virtual 
 SIZE = 512
 DISK_SIZE = 1 << 20
 ORIGIN = 0x7C00
+CLOCK = 1193182  # hertz of the timer
 COLOUR, TEXT_COLOUR = 1, 15  # palette entries; 1 is redefined, 15 is white
 
 COLOURS = {
@@ -23,18 +24,19 @@ def shown(rgb):
     return tuple((value & 0xFC) | (3 if value & 4 else 0) for value in rgb)
 
 
-def disk(name, rgb):
+def disk(name, rgb, tone=None):
     """A disk with that boot sector, large enough for the BIOS."""
-    return sector(name, rgb).ljust(DISK_SIZE, b"\0")
+    return sector(name, rgb, tone).ljust(DISK_SIZE, b"\0")
 
 
-def sector(name, rgb):
-    """The boot sector of a machine that shows ``name`` in white on a colour."""
+def sector(name, rgb, tone=None):
+    """The boot sector of a machine that shows ``name`` in white on a colour, and sounds a tone of so many hertz."""
     code = bytes.fromhex("fa 31c0 8ed8 8ec0 fc")  # cli; xor ax,ax; mov ds,ax; mov es,ax; cld
     code += bytes.fromhex("b81300 cd10")  # mode 0x13: 320x200, 256 colours
     code += _palette(rgb)
     code += bytes.fromhex("b800a0 8ec0 31ff b900fa b0") + bytes([COLOUR])  # es=0xa000; di=0; cx=64000; al=colour
     code += bytes.fromhex("f3aa")  # rep stosb
+    code += _sound(tone) if tone else b""
     column = max(0, (40 - len(name)) // 2)
     code += bytes.fromhex("b402 30ff b60c b2") + bytes([column]) + bytes.fromhex("cd10")  # cursor to row 12, column
     code += _print(ORIGIN + len(code))
@@ -49,6 +51,13 @@ def _palette(rgb):
     for value in rgb:
         code += bytes([0xB0, value >> 2, 0xEE])  # mov al,value; out dx,al
     return code
+
+
+def _sound(tone):
+    # The timer's third counter as a square wave: out 0x43,0xb6; out 0x42,low; out 0x42,high. The speaker takes it.
+    low, high = (CLOCK // tone).to_bytes(2, "little")
+    code = bytes([0xB0, 0xB6, 0xE6, 0x43, 0xB0, low, 0xE6, 0x42, 0xB0, high, 0xE6, 0x42])
+    return code + bytes.fromhex("e461 0c03 e661")  # in al,0x61; or al,3; out 0x61,al
 
 
 def _print(start):

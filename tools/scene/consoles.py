@@ -49,19 +49,34 @@ class Console:
 
     ``x509_dir`` is a directory of the machine with ca-cert.pem, server-cert.pem and server-key.pem. ``colour`` is a
     name from :data:`bootsector.COLOURS`; without it the port chooses one. ``rgb`` is what a screenshot will hold. With
-    ``agent`` viewers find an agent in the guest. With ``cards`` more than one it has so many displays.
+    ``agent`` viewers find an agent in the guest. With ``cards`` more than one it has so many displays. With ``tone`` it
+    sounds one of so many hertz, all the time.
     """
 
-    def __init__(self, machine, name, port, x509_dir, password=None, *, colour=None, wait=True, agent=False, cards=1):
+    def __init__(
+        self,
+        machine,
+        name,
+        port,
+        x509_dir,
+        password=None,
+        *,
+        colour=None,
+        wait=True,
+        agent=False,
+        cards=1,
+        tone=None,
+    ):
         self.machine, self.name, self.port = machine, name, port
         names = sorted(bootsector.COLOURS)
         self.colour = colour or names[port % len(names)]
         self.rgb = bootsector.shown(bootsector.COLOURS[self.colour])
         self._log = f"/var/log/scene-{name}.log"
         disk, secret = f"/var/lib/scene/{name}.img", f"/var/lib/scene/{name}.password"
-        machine.write(disk, bootsector.disk(name, bootsector.COLOURS[self.colour]), mode=0o600)
+        machine.write(disk, bootsector.disk(name, bootsector.COLOURS[self.colour], tone), mode=0o600)
         spice = f"tls-port={port},addr=::,x509-dir={x509_dir}"
-        command = ["qemu-system-x86_64", "-name", name, "-display", "none", "-machine", "q35", "-m", "64"]
+        kind, sound = ("q35,pcspk-audiodev=sound", ["-audiodev", "spice,id=sound"]) if tone else ("q35", [])
+        command = ["qemu-system-x86_64", "-name", name, "-display", "none", "-machine", kind, "-m", "64", *sound]
         command += ["-nodefaults", "-accel", "tcg", "-vga", "qxl", "-drive", f"file={disk},format=raw,if=ide"]
         command += ["-device", "secondary-vga"] * (cards - 1)
         # A serial line in the place of the guest's agent: files may be sent to it, and it answers nothing.

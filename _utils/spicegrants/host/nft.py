@@ -24,7 +24,11 @@ class Nftables:
 
     def plan(self, wanted: Wanted) -> FirewallPlan:
         """Compare what is wanted with what the kernel holds."""
-        return nftables.plan(wanted, self._table())
+        return self.compare(wanted, self.held())
+
+    def compare(self, wanted: Wanted, held: list[dict[str, Any]] | None) -> FirewallPlan:
+        """Compare what is wanted with what the kernel held."""
+        return nftables.plan(wanted, held)
 
     def send(self, commands: tuple[dict[str, Any], ...]) -> None:
         """Make a plan's changes, in one transaction."""
@@ -33,7 +37,7 @@ class Nftables:
 
     def present(self) -> bool:
         """Tell whether the kernel holds anything of ours."""
-        return self._table() is not None
+        return self.held() is not None
 
     def delete(self) -> None:
         """Take all of ours away."""
@@ -47,7 +51,7 @@ class Nftables:
 
     def denied(self) -> Mapping[Key, int]:
         """Return how many packets of whom were refused within the last hour."""
-        return nftables.denied(self._table() or [])
+        return nftables.denied(self.held() or [])
 
     def witness(self) -> Callable[[], Mapping[Key, int]]:
         """Return what says how often the guard refused whom so far."""
@@ -57,7 +61,7 @@ class Nftables:
         """Return what loads the guard without us."""
         return boot.for_nftables(wanted)
 
-    def _table(self) -> list[dict[str, Any]] | None:
+    def held(self) -> list[dict[str, Any]] | None:
         """Return the objects of our table; ``None`` if there is no such table, which is not the same as unreadable."""
         done = run.attempt(["nft", "-nj", "list", "table", nftables.FAMILY, nftables.TABLE])
         if done.returncode == 0:

@@ -39,7 +39,11 @@ class Iptables:
 
     def plan(self, wanted: Wanted) -> FirewallPlan:
         """Compare what is wanted with what the kernel holds."""
-        return iptables.plan(wanted, self._tables())
+        return self.compare(wanted, self.held())
+
+    def compare(self, wanted: Wanted, held: Mapping[int, iptables.Table]) -> FirewallPlan:
+        """Compare what is wanted with what the kernel held."""
+        return iptables.plan(wanted, held)
 
     def send(self, commands: Mapping[int, str]) -> None:
         """Make a plan's changes, in one step for each IP version."""
@@ -48,15 +52,15 @@ class Iptables:
 
     def present(self) -> bool:
         """Tell whether the kernel holds anything of ours."""
-        return any(map(iptables.held, self._tables().values()))
+        return any(map(iptables.held, self.held().values()))
 
     def delete(self) -> None:
         """Take all of ours away."""
-        self.send({version: iptables.removal(table) for version, table in self._tables().items() if table})
+        self.send({version: iptables.removal(table) for version, table in self.held().items() if table})
 
     def rules(self, foreign: bool) -> list[dict[str, Any]]:
         """Return the rules of grants and, if asked for, other chains' owner-match rules."""
-        tables = sorted(self._tables().items())
+        tables = sorted(self.held().items())
         own = [owners.ours(iptables.elements(table), iptables.chains(table)) for _, table in tables]
         found = sorted(
             (rule for rules in own for rule in rules), key=operator.itemgetter("uid", "gid", "address", "port")
@@ -91,7 +95,8 @@ class Iptables:
             tools[version] = exact if shutil.which(exact, path=run.SEARCH) else _PROGRAMS[version]
         return tools
 
-    def _tables(self) -> dict[int, iptables.Table]:
+    def held(self) -> dict[int, iptables.Table]:
+        """Return the tables in which our chains are, by IP version."""
         return {version: self._table(version, tool) for version, tool in self._tools().items()}
 
     def _table(self, version: int, tool: str) -> iptables.Table:
