@@ -5,6 +5,7 @@ import sys
 import time
 
 from scene import bootsector
+from scene.agent import Agent
 from scene.machine import SceneError
 
 PROBE = """
@@ -49,8 +50,8 @@ class Console:
 
     ``x509_dir`` is a directory of the machine with ca-cert.pem, server-cert.pem and server-key.pem. ``colour`` is a
     name from :data:`bootsector.COLOURS`; without it the port chooses one. ``rgb`` is what a screenshot will hold. With
-    ``agent`` viewers find an agent in the guest. With ``cards`` more than one it has so many displays. With ``tone`` it
-    sounds one of so many hertz, all the time.
+    ``agent`` viewers find an agent in the guest, for whom ``agent`` speaks. With ``cards`` more than one it has so many
+    displays. With ``tone`` it sounds one of so many hertz, all the time.
     """
 
     def __init__(
@@ -79,10 +80,9 @@ class Console:
         command = ["qemu-system-x86_64", "-name", name, "-display", "none", "-machine", kind, "-m", "64", *sound]
         command += ["-nodefaults", "-accel", "tcg", "-vga", "qxl", "-drive", f"file={disk},format=raw,if=ide"]
         command += ["-device", "secondary-vga"] * (cards - 1)
-        # A serial line in the place of the guest's agent: files may be sent to it, and it answers nothing.
-        command += (
-            ["-chardev", "spicevmc,id=agent,name=vdagent", "-device", "isa-serial,chardev=agent"] if agent else []
-        )
+        # A serial line in the place of the guest's agent: it answers nothing unless somebody speaks for it.
+        serial = ["-chardev", "spicevmc,id=agent,name=vdagent", "-device", "isa-serial,chardev=agent", "-qmp", "stdio"]
+        command += serial if agent else []
         if password is None:
             spice += ",disable-ticketing=on"
         else:
@@ -91,7 +91,9 @@ class Console:
             spice += ",password-secret=ticket"
         machine.write(self._log, "")
         with open(machine.path(self._log), "ab") as log:
-            self._process = machine.popen([*command, "-spice", spice], stdout=log, stderr=log)
+            streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE} if agent else {"stdout": log}
+            self._process = machine.popen([*command, "-spice", spice], stderr=log, **streams)
+        self.agent = Agent(self._process.stdin, self._process.stdout) if agent else None
         if wait:
             self.wait()
 
@@ -114,6 +116,8 @@ class Console:
     def stop(self):
         """Switch the virtual machine off."""
         self._process.kill_tree()
+        for stream in filter(None, (self._process.stdin, self._process.stdout)):
+            stream.close()
 
 
 class Listener:
