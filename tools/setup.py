@@ -56,8 +56,12 @@ PACKAGES = {
 }
 
 INSTALL = ("install", "--yes", "--no-install-recommends")
-# What test machines unpack for themselves, with what it needs: installed here, it would oust the desktop's own.
-APART = ("pulseaudio",)
+# What test machines unpack for themselves, with what it needs: installed here, it would oust the desktop's own. Fetched
+# by name, since they are at odds with one another.
+APART = {
+    "pulseaudio": ("pulseaudio",),
+    "pipewire": ("gstreamer1.0-alsa", "pipewire-alsa", "pipewire-pulse", "wireplumber"),
+}
 ARCHIVES = ROOT / "build" / "packages"
 
 
@@ -94,14 +98,15 @@ def install_packages(groups):
 
 def fetch_archives():
     """Fetch the packages that are unpacked in machines only; nothing of this host changes."""
-    done = ARCHIVES / "complete"
-    if done.exists() or shutil.which("apt-get") is None or os.geteuid() != 0:
+    missing = {name: ARCHIVES / name for name in APART if not (ARCHIVES / name / "complete").exists()}
+    if not missing or shutil.which("apt-get") is None or os.geteuid() != 0:
         return
-    print(f"setup: fetching {' '.join(APART)} into {ARCHIVES}", flush=True)
-    (ARCHIVES / "partial").mkdir(parents=True, exist_ok=True)
     apt_get("update")
-    apt_get(*INSTALL, "--download-only", "-o", f"Dir::Cache::archives={ARCHIVES}", *APART)
-    done.touch()
+    for name, directory in missing.items():
+        print(f"setup: fetching {' '.join(APART[name])} into {directory}", flush=True)
+        (directory / "partial").mkdir(parents=True, exist_ok=True)
+        apt_get(*INSTALL, "--download-only", "-o", f"Dir::Cache::archives={directory}", *APART[name])
+        (directory / "complete").touch()
 
 
 def apt_get(*words):

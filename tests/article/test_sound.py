@@ -1,6 +1,7 @@
 """What a guest plays is heard by the user of its viewer: by the sound server of his session."""
 
 import array
+import os
 import subprocess
 import time
 
@@ -16,57 +17,69 @@ from scene.requirements import need, unavailable
 TONE, RATE = 1000, 44100
 ARCHIVES = CHECKOUT / "build" / "packages"
 RUNTIME = "/run/user/1021"
-SOCKET = f"{RUNTIME}/pulse/native"
+SOCKETS = {"pulseaudio": f"{RUNTIME}/pulse/native", "pipewire": f"{RUNTIME}/pipewire-0"}
 # No hardware: a device that swallows what is played, and what it swallows can be recorded.
-MODULES = (
-    f"module-null-sink sink_name=ear rate={RATE} channels=1",
-    f"module-native-protocol-unix socket={SOCKET}",
-)
+SINK = ("module-null-sink", "sink_name=ear", f"rate={RATE}", "channels=1")
 
 
 @pytest.fixture(scope="module")
 def office():
     """The office with a guest that sounds a tone."""
-    need("bwrap", "parec", "pactl")
+    need("bwrap", "parec", "pactl", "dbus-run-session")
     with asking_nobody(viewer={"confine": True}) as office:
-        install(office.client)
+        for name in SOCKETS:
+            install(office.client, name)
         office.consoles["debianx"].stop()
         with Console(office.server, "debianx", 20002, "/etc/pki/spice", tone=TONE) as console:
             office.consoles["debianx"] = console
             yield office
 
 
-def install(machine):
-    """Unpack PulseAudio in a machine; where the host has it, so has the machine already."""
-    archives = sorted(ARCHIVES.glob("*.deb"))
+def install(machine, name):
+    """Unpack a sound server in a machine; where the host has it, so has the machine already."""
+    archives = sorted(ARCHIVES.glob(f"{name}/*.deb"))
     if archives:
         machine.run(["dpkg", "--unpack", "--no-triggers", "--force-conflicts", "--force-depends", *archives])
-    if machine.run(["pulseaudio", "--version"], check=False).returncode != 0:
-        unavailable("needs pulseaudio in build/packages: make setup, as root")
+    if machine.run([name, "--version"], check=False).returncode != 0:
+        unavailable(f"needs {name} in build/packages: make setup, as root")
 
 
 class Ear:
-    """The sound server of a user's session, and what is played to him."""
+    """The sound server of a user's session, and what is played to him.
 
-    def __init__(self, desktop):
-        self.desktop = desktop
+    ``asked`` is the socket, of PulseAudio's kind, at which the server is asked; it need not be where viewers look.
+    """
+
+    def __init__(self, desktop, asked):
+        self.desktop, self.asked, self.processes = desktop, asked, []
+        desktop.machine.run(["rm", "-rf", RUNTIME])
         desktop.machine.run(["install", "-d", "-m", "0700", "-o", desktop.user, RUNTIME])
-        command = ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1"]
-        command += [f"--load={module}" for module in MODULES]
-        env = {"XDG_RUNTIME_DIR": RUNTIME, "HOME": desktop.machine.account(desktop.user)["home"]}
+        self.begin()
+        assert within(10, lambda: self.ask("load-module", *SINK))
+        assert within(10, lambda: "Default Sink: ear" in self.ask("info"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        for process in self.processes:
+            process.kill_tree()
+
+    def start(self, *command, **env):
+        """Start a program of the user's session."""
+        env = {"XDG_RUNTIME_DIR": RUNTIME, "HOME": self.desktop.machine.account(self.desktop.user)["home"], **env}
         silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = desktop.popen(command, env=env, **silent)
-        assert within(10, lambda: self.ask("info"))
+        self.processes.append(self.desktop.popen(command, env=env, **silent))
 
     def ask(self, *words):
         """What the server answers."""
-        return self.desktop.run(["pactl", f"--server=unix:{SOCKET}", *words], check=False).stdout
+        return self.desktop.run(["pactl", f"--server=unix:{self.asked}", *words], check=False).stdout
 
     def hears(self, seconds=1):
         """Return how often what is played within the time swings there and back."""
         command = [
             "parec",
-            f"--server=unix:{SOCKET}",
+            f"--server=unix:{self.asked}",
             "--device=ear.monitor",
             "--raw",
             "--format=s16le",
@@ -82,6 +95,29 @@ class Ear:
         return sum(before < 0 <= after for before, after in zip(samples, samples[1:]))
 
 
+class PulseAudio(Ear):
+    """PulseAudio."""
+
+    def begin(self):
+        """Start it."""
+        module = f"--load=module-native-protocol-unix socket={self.asked}"
+        self.start("pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", module)
+
+
+class PipeWire(Ear):
+    """PipeWire, with its stand-in for PulseAudio."""
+
+    def begin(self):
+        """Start them, and what connects who plays with a device."""
+        self.start("pipewire")
+        machine = self.desktop.machine
+        assert within(10, lambda: machine.run(["test", "-S", SOCKETS["pipewire"]], check=False).returncode == 0)
+        # Without these, of systemd-logind's, the next one ends.
+        machine.run(["mkdir", "-p", *(f"/run/systemd/{name}" for name in ("machines", "seats", "sessions", "users"))])
+        self.start("dbus-run-session", "--", "wireplumber")
+        self.start("pipewire-pulse", PULSE_RUNTIME_PATH=os.path.dirname(self.asked))
+
+
 def within(seconds, what):
     """Whether something becomes true within the time."""
     deadline = time.monotonic() + seconds
@@ -90,14 +126,22 @@ def within(seconds, what):
     return found
 
 
-def test_a_guest_is_heard(office):
+@pytest.mark.parametrize(
+    ("server", "asked", "player"),
+    [
+        (PulseAudio, SOCKETS["pulseaudio"], "Remote Viewer"),
+        (PipeWire, SOCKETS["pulseaudio"], "Remote Viewer"),
+        # It listens where viewers do not see it, so they have PipeWire's own socket and what ALSA has for it.
+        (PipeWire, "/home/myself/ear/native", "PipeWire ALSA [remote-viewer]"),
+    ],
+    ids=["pulseaudio", "pipewire-pulse", "pipewire-alsa"],
+)
+def test_a_guest_is_heard(office, server, asked, player):
     """Its tone, and nothing before the console is open."""
-    with Desktop(office.client, "myself") as desktop:
-        ear = Ear(desktop)
+    with Desktop(office.client, "myself") as desktop, server(desktop, asked) as ear:
         assert ear.hears() == 0
         viewer = desktop.popen(["rviewer"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         assert desktop.shows(office.consoles["debianx"].rgb)
-        assert within(20, lambda: "Remote Viewer" in ear.ask("list", "sink-inputs"))
+        assert within(20, lambda: player in ear.ask("list", "sink-inputs"))
         assert within(20, lambda: abs(ear.hears() - TONE) < TONE / 20)
         viewer.kill_tree()
-        ear.process.kill_tree()

@@ -7,6 +7,7 @@ from scene.machine import ROOT_PATH
 
 PACKAGES = {
     "bwrap": "bubblewrap",
+    "dbus-run-session": "dbus-daemon",
     "debootstrap": "debootstrap",
     "systemd-nspawn": "systemd-container",
     "Xvfb": "xvfb",
