@@ -93,8 +93,8 @@ def timeline(user=None, days=7, at=None):
     at
         Where it starts, as in :func:`list_`. Defaults to now.
 
-    The keys are ``user``, ``vm``, ``from`` and ``until`` (both in the policy's zone) and ``grants`` (the names of the
-    grants and loans that open it then). What is locked is not in it.
+    The keys are ``user``, ``vm``, ``from`` and ``until`` (both in the policy's zone) and ``grants`` (those grants and
+    loans that open it then, as in :func:`list_`). What is locked is not in it.
 
     Reads the stored policy and accounts. Raises SaltInvocationError if there is no such user, or if ``days`` or ``at``
     is wrong.
