@@ -19,7 +19,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 from spicegrants import calls, decide, moments, report, spoken, sudoers, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError
-from spicegrants.host import backends, current, powers, routes, ruleset, sudo, trial
+from spicegrants.host import accounts, backends, current, powers, routes, ruleset, sudo, trial
 from spicegrants.reader import did_you_mean, shown
 
 # Salt makes one module of all files with the same name.
@@ -93,10 +93,11 @@ def timeline(user=None, days=7, at=None):
     at
         Where it starts, as in :func:`list_`. Defaults to now.
 
-    The keys are ``user``, ``vm``, ``from`` and ``until`` (both in the policy's zone) and ``grants`` (the names of the
-    grants and loans that open it then). What is locked is not in it.
+    The keys are ``user``, ``vm``, ``from`` and ``until`` (both in the policy's zone) and ``grants`` (those grants and
+    loans that open it then, as in :func:`list_`). What is locked is not in it.
 
-    Reads the stored policy and accounts. Raises SaltInvocationError if ``days`` or ``at`` is wrong.
+    Reads the stored policy and accounts. Raises SaltInvocationError if there is no such user, or if ``days`` or ``at``
+    is wrong.
 
     CLI Example:
 
@@ -107,6 +108,8 @@ def timeline(user=None, days=7, at=None):
     wanted = _compiled()
     if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 366:
         raise SaltInvocationError(f"days: must be a number from 1 to 366, not {shown(days)}")
+    if user is not None:
+        _known_user(wanted, user)
     return report.timeline(wanted, user, _moment(wanted, at), days)
 
 
@@ -271,3 +274,12 @@ def _known_vm(wanted, vm):
         raise SaltInvocationError(
             f"no vm {vm!r} in the policy of this minion{did_you_mean(str(vm), wanted.policy.vms)}"
         )
+
+
+def _known_user(wanted, user):
+    """Refuse a name that means nobody: with a slip in it, the answer would be that he may open nothing."""
+    held = (*wanted.accesses, *(access for access, _ in wanted.locked))
+    # Also who has something, if nobody can be asked for him.
+    known = {*accounts.uids(user), *(access.user for access in held)}
+    if user not in known:
+        raise SaltInvocationError(f"no user {shown(user)} on this machine{did_you_mean(str(user), known)}")

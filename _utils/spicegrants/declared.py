@@ -13,7 +13,7 @@ from spicegrants.compile import Wanted
 from spicegrants.errors import Finding, PolicyError
 from spicegrants.model import Grant, Policy, grant_to_pillar, to_pillar
 from spicegrants.plan import Change
-from spicegrants.reader import did_you_mean
+from spicegrants.reader import did_you_mean, shown
 from spicegrants.store import Stored
 from spicegrants.temporary import unended
 
@@ -49,6 +49,9 @@ def combine(data: Any, grants: Any, exclusive: bool, held: Policy | None) -> Pol
 
     Raises :class:`~spicegrants.errors.PolicyError` with all findings.
     """
+    if not isinstance(exclusive, bool):
+        # Any text, "no" as well, would otherwise remove grants.
+        raise PolicyError([Finding("exclusive", f"must be true or false, not {shown(exclusive)}")])
     data = plain(data)
     if grants is not None and isinstance(data, dict):
         data = {**data, "grants": plain(grants)}

@@ -102,16 +102,30 @@ def accesses(expected: Iterable[str], answers: Answers, **wanted: str) -> list[R
 
 # What is shown of an access, whatever else a minion says of it.
 _SHOWN = ("user", "vm", "state", "grants")
+_METADATA = {"reason": "", "owner": "owner ", "ticket": "ticket "}
 
 
-def _access(minion: str, user: Any = "", vm: Any = "", state: Any = "", grants: Any = ()) -> Row:
+def _access(minion: str, user: Any = "", vm: Any = "", state: Any = "", grants: Any = "") -> Row:
     return {
-        "grants": ", ".join(line(name) for name in grants) if isinstance(grants, (dict, list, tuple)) else line(grants),
+        "grants": _grants(grants),
         "minion": minion,
         "state": line(state),
         "user": line(user),
         "vm": line(vm),
     }
+
+
+def _grants(grants: Any) -> str:
+    if isinstance(grants, dict):
+        return ", ".join(_grant(name, about) for name, about in grants.items())
+    return line(grants)
+
+
+def _grant(name: Any, about: Any) -> str:
+    """Spell a grant's name, with its reason, owner and ticket where it has them."""
+    said = about if isinstance(about, dict) else {}
+    words = [f"{prefix}{line(said[key])}" for key, prefix in _METADATA.items() if key in said]
+    return f"{line(name)} ({', '.join(words)})" if words else line(name)
 
 
 def unknown(rows: Iterable[Row]) -> bool:

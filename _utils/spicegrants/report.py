@@ -21,7 +21,6 @@ def listed(wanted: Wanted, moment: int) -> list[dict[str, Any]]:
 
 def _entry(wanted: Wanted, decision: decide.Decision) -> dict[str, Any]:
     policy, access = wanted.policy, decision.access
-    named = {name: policy.grants[name] for name in access.grants if name in policy.grants}
     return {
         "user": access.user,
         "uid": access.uid,
@@ -32,14 +31,20 @@ def _entry(wanted: Wanted, decision: decide.Decision) -> dict[str, Any]:
         "nopasswd": access.nopasswd,
         "open": decision.open,
         "state": spoken.decision(policy, decision),
-        "grants": {
-            name: {
-                "when": spoken.term(policy, term),
-                **(_about(named[name]) if name in named else {"loan": True, **_said(_loan(wanted, name))}),
-            }
-            for name, term in zip(access.grants, access.terms)
-        },
-        "groups": sorted({grant.group for grant in named.values()} - {None}),
+        "grants": _behind(wanted, access),
+        "groups": sorted({policy.grants[name].group for name in access.grants if name in policy.grants} - {None}),
+    }
+
+
+def _behind(wanted: Wanted, access: Access) -> dict[str, dict[str, Any]]:
+    """Return the grants and loans behind an access: when each is open, and what is said of it."""
+    policy = wanted.policy
+    return {
+        name: {
+            "when": spoken.term(policy, term),
+            **(_about(policy.grants[name]) if name in policy.grants else {"loan": True, **_said(_loan(wanted, name))}),
+        }
+        for name, term in zip(access.grants, access.terms)
     }
 
 
@@ -92,8 +97,9 @@ def timeline(wanted: Wanted, user: str | None, start: int, days: int) -> list[di
     found = []
     for access in wanted.accesses:
         if user in (None, access.user):
+            behind = _behind(wanted, access)
             for begin, stop, grants in _stretches(wanted, access, start, end):
-                found.append((begin, access.user, access.vm, stop, grants))
+                found.append((begin, access.user, access.vm, stop, {name: behind[name] for name in grants}))
     zone = wanted.policy.time.zone
     return [
         {
@@ -101,9 +107,9 @@ def timeline(wanted: Wanted, user: str | None, start: int, days: int) -> list[di
             "vm": vm,
             "from": moments.words(begin, zone),
             "until": moments.words(stop, zone),
-            "grants": list(grants),
+            "grants": grants,
         }
-        for begin, name, vm, stop, grants in sorted(found)
+        for begin, name, vm, stop, grants in sorted(found, key=lambda row: row[:3])
     ]
 
 

@@ -78,7 +78,7 @@ def _hours(node: Node) -> str | None:
 
 def _hours_complaint(text: str) -> str | None:
     if not _HOURS.fullmatch(text):
-        return "is no range of hours, as 18:00-22:00"
+        return "is no range of hours from 00:00 to 24:00, as 08:00-18:00"
     start, end = text.split("-")
     return "is an empty range" if start == end else None
 

@@ -19,7 +19,6 @@ OTHER = secrets.token_hex(8)
 SECRET_FILE, SDB_FILE = "/etc/spice-secrets/leaptest", "/etc/spice-secrets/sdb.yaml"
 STAMP = "/root/stamp"
 CONNECTION = "/etc/spice-grant/vms/{}.vv"
-SALT = "/etc/salt-scene/"
 # Where the file is searched in that holds a word: all that was written since the stamp.
 _SEARCH = [
     "find",

@@ -10,12 +10,6 @@ import pytest
 from functional.office import ADDRESS, GROUP, STATE, Office, article, difference, only, sentences
 
 DAY, YEAR = 86400, 366 * 86400
-# Read by a Python before it starts.
-_CLOCK = """
-import time
-right = time.time
-time.time = lambda: right() + {offset}
-"""
 PILLAR = article()
 PILLAR["spice"]["schedules"] = {"always": {"days": "mon-sun", "hours": "00:00-24:00", "zone": "UTC"}}
 PILLAR["spice"]["grants"]["myself-debianx"]["schedule"] = "always"

@@ -72,6 +72,15 @@ def test_list_and_who(shared, call):
     assert not difference(before, shared.snapshot())
 
 
+def test_timeline(shared, call):
+    """Of a user who has nothing it is empty; of nobody it is not, since that may be a slip."""
+    (row,) = call("spice_grant.timeline", "myself", days=1)
+    assert (row["user"], row["vm"]) == ("myself", "debianx")
+    assert call("spice_grant.timeline", "nogrant") == []
+    with pytest.raises(SaltError, match="no user 'myslef' on this machine, did you mean 'myself'"):
+        call("spice_grant.timeline", "myslef")
+
+
 def test_members_of_a_group(shared, call):
     """A grant of a group holds for its members, by primary group too, and follows the group with the next run."""
     client = shared.client

@@ -249,6 +249,8 @@ def test_wrong_arguments(keeper, shared):
         ("present", {"grants": ["myself-debianx"]}, "spice:grants"),
         ("present", {"grants": "all"}, "spice:grants"),
         ("present", {"grants": {"a": {"user": "myself", "vm": "debianx", "colour": "red"}}}, "spice:grants:a:colour"),
+        ("present", {"user": "nogrant", "vm": "debianx", "exclusive": "no"}, "exclusive: must be true or false"),
+        ("present", {"user": "nogrant", "vm": "debianx", "exclusive": ""}, "exclusive: must be true or false"),
         ("absent", {"vm": "debianx"}, "vm"),
     ]
     for number, (function, arguments, said) in enumerate(cases):

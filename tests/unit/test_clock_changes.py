@@ -8,7 +8,7 @@ import textwrap
 import pytest
 import yaml
 
-from spicegrants import pillar, schedule
+from spicegrants import moments, pillar, schedule
 from spicegrants.model import Schedule
 from unit.build import article
 
@@ -85,6 +85,23 @@ def test_berlin(hours, utc):
 )
 def test_elsewhere(zone, hours, utc):
     assert opened(zone, *hours.split()) == ([utc] if utc else [])
+
+
+@pytest.mark.parametrize(
+    ("zone", "text", "utc"),
+    [
+        # Skipped: later by the length of the skip. Comes twice: the first.
+        ("Europe/Berlin", "2027-03-28T02:30", "2027-03-28T01:30:00Z"),
+        ("Europe/Berlin", "2026-10-25T02:30", "2026-10-25T00:30:00Z"),
+        ("Europe/Berlin", "2026-10-25T02:30+01:00", "2026-10-25T01:30:00Z"),
+        ("Australia/Lord_Howe", "2026-10-04T02:15", "2026-10-03T15:45:00Z"),
+        # Midnight itself is skipped: the end of the day before is the moment of the skip.
+        ("America/Santiago", "2026-09-05", "2026-09-06T04:00:00Z"),
+    ],
+)
+def test_a_moment(zone, text, utc):
+    """A date is taken for an end here, as that of ``valid_until`` is."""
+    assert moments.iso(moments.read(text, zone, last=True)) == utc
 
 
 def documented():

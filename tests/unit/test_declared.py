@@ -103,6 +103,13 @@ def test_others_stay_otherwise():
     assert names(declared.combine(article(), MORE, False, None)) == {"more"}
 
 
+@pytest.mark.parametrize("exclusive", ["no", "", 1, 0, None])
+def test_whether_others_go_is_a_boolean(exclusive):
+    """A word would be taken for yes, whatever it says."""
+    with pytest.raises(PolicyError, match="exclusive: must be true or false"):
+        declared.combine(article(), MORE, exclusive, policy())
+
+
 def test_a_given_grant_replaces_one_of_its_name():
     found = declared.combine(article(), {"myself-debianx": {"user": "guest", "vm": "debianx"}}, False, policy())
     assert found.grants["myself-debianx"].user == "guest" and len(found.grants) == 2

@@ -68,6 +68,13 @@ def test_who_may_open_what():
     assert [row["vm"] for row in fleet.accesses(["a"], answers, user="anne")] == ["books", "web"]
 
 
+def test_what_is_said_of_a_grant_is_shown_with_it():
+    said = {"ticket": "IT-1", "when": "always", "owner": "it", "reason": "year-end"}
+    entry = {"user": "anne", "vm": "books", "state": "open", "grants": {"a": said, "b": {"when": "always"}, "c": 5}}
+    (row,) = fleet.accesses(["m"], {"m": Answer([entry])}, vm="books")
+    assert row["grants"] == "a (year-end, owner it, ticket IT-1), b, c"
+
+
 @pytest.mark.parametrize("more", [{"minion": "other"}, {7: "x"}, {"user": ["anne"]}, {"grants": 5}, {"state": {}}])
 def test_an_access_with_odd_keys_or_values_hinders_no_other(more):
     """A minion says what it likes, but in its own name only."""

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 import spicegrants
+from checkout import ROOT
 from spicegrants import _entry
 
 HERE = pathlib.Path(spicegrants.__file__).parent
@@ -123,3 +124,9 @@ def test_it_imports_without_salt():
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", [*HERE.rglob("*.py")], ids=lambda path: str(path.relative_to(HERE)))
+def test_the_architecture_says_what_a_module_is_for(path):
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert path.name == "__init__.py" or f"`{path.name}`" in text

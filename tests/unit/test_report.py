@@ -90,7 +90,7 @@ def test_loans_and_locks_are_listed_apart():
 
 def rows(made, user="myself", days=1, start=MONDAY):
     return [
-        (row["vm"], row["from"][4:20], row["until"][4:20], row["grants"])
+        (row["vm"], row["from"][4:20], row["until"][4:20], list(row["grants"]))
         for row in report.timeline(made, user, start, days)
     ]
 
@@ -112,6 +112,11 @@ def test_a_timeline_names_the_grants_of_each_stretch():
         ("debianx", "2026-11-23 08:00", "2026-11-23 09:00", ["loan:myself:debianx", "myself-debianx"]),
         ("debianx", "2026-11-23 09:00", "2026-11-23 12:00", ["myself-debianx"]),
     ]
+
+
+def test_a_timeline_says_what_is_said_of_its_grants():
+    first, *_ = report.timeline(wanted(), "myself", MONDAY, 1)
+    assert first["grants"] == {"myself-debianx": {"when": "by schedule work", "owner": "the boss", "ticket": "T-1"}}
 
 
 def test_a_timeline_of_what_is_always_open_is_one_row():

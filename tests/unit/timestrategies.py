@@ -87,13 +87,6 @@ _moments = st.datetimes(datetime.datetime(2020, 1, 2), datetime.datetime(2099, 1
     lambda at: at.replace(microsecond=0)
 )
 _offsets = st.sampled_from(["Z", "+00:00", "+05:45", "-09:30"])
-spelled_moments = st.one_of(
-    st.builds("{}{}".format, _moments.map(datetime.datetime.isoformat), _offsets),
-    _moments.map(lambda at: f"{at:%Y-%m-%d %H:%M}"),
-    _moments,
-    _moments.map(datetime.datetime.date),
-    _moments.map(lambda at: at.date().isoformat()),
-)
 durations = st.sampled_from(["1s", "90s", "2m", "15m", "1h30m", "1h5s", "24h", "1d"])
 
 
