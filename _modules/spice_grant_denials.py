@@ -52,9 +52,9 @@ def denials(since=None, user=None, vm=None):
     owner, address, port and rule within a minute is one entry with a ``count``; ``at`` is the last of them. Names and
     ``why`` come from the accounts, grants, times and locks of now, asked about the moment of the denial.
 
-    The guard logs at most 6 packets a minute of each UID, the first 10 at once, 300 of all UIDs together, and 30 a
-    minute without an owner for each rule: what was not logged is not listed. Where iptables holds it, only users with a
-    grant here have a limit of their own, and all others share one.
+    The guard logs at most 6 packets a minute of each UID, the first 10 at once, 300 of all UIDs below 65536 together,
+    300 of all others, and 30 a minute without an owner for each rule: what was not logged is not listed. Where iptables
+    holds it, only users with a grant here have a limit of their own, and all others share two, by the same border.
     :func:`spice_firewall.denied <spice_firewall.denied>` has the kernel's own counters, of the last hour.
 
     It lists the 1000 newest entries, out of the 100000 newest lines of the journal. If more were left out, or lines

@@ -19,13 +19,18 @@ from spicegrants.times import NEVER
 # What a line of the kernel's log begins with: by the rule that refused a packet.
 OUTPUT, FORWARD, EGRESS = "output", "forward", "egress"
 LOG_PREFIXES = {rule: f"spice-grant deny {rule}: " for rule in (OUTPUT, FORWARD, EGRESS)}
-# Lines a minute: of one owner; of packets that have none, for each rule; and of everybody together, since whoever has
-# subordinate UIDs is many owners.
+# Whoever has subordinate UIDs is many owners. They begin at 100000, unless login.defs(5) says otherwise, and local
+# accounts end before 65536, so that what is limited for all from here on hides nothing of these.
+FIRST_OF_MANY = 65536
+# Lines a minute: of one owner; of packets that have none, for each rule; of all owners below that number together, and
+# of all others.
 OWNER_RATE, OWNER_BURST = 6, 10
 OWNERLESS_RATE, OWNERLESS_BURST = 30, 30
 TOTAL_RATE, TOTAL_BURST = 300, 300
 # Refusals a minute of one owner that are noted by place: as many as verify makes at once, and a tenth of what is kept.
 NOTED_RATE, NOTED_BURST = 60, 3000
+# Of all owners from that number on: half of what is kept.
+MANY_NOTED_RATE, MANY_NOTED_BURST = 300, 15000
 # What an element does: lets everything pass, or only what belongs to a connection that is open already. Anything else
 # is the name of a chain that says when.
 PASS, DRAIN = "accept", "drain"

@@ -61,7 +61,7 @@ def skeleton(wanted: Wanted) -> list[Object]:
             known = guard.server_addresses(wanted, version)
             objects.append({"set": {**own, "name": servers, "type": kind, **filled(known)}})
     objects.append({"set": {**own, **guarded(wanted)}})
-    objects += [{"set": {**own, **kept}} for kept in (nftdeny.LIMITED, nftdeny.NOTED)]
+    objects += [{"set": {**own, **kept}} for kept in nftdeny.SETS]
     hook = {"type": "filter", "prio": PRIORITY, "policy": "accept"}
     objects += [
         *({"chain": {**own, "name": name}} for name in nftdeny.CHAINS),

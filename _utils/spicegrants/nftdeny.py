@@ -13,11 +13,16 @@ from spicegrants.nfttimes import Object, match
 
 # By what is known of a packet: it has an owner, it left this machine without one, it was only forwarded.
 OWNED, OWNERLESS, FORWARDED = "deny", "deny_ownerless", "deny_forward"
+# Its owner may be one of thousands that are the same user's.
+MANY = "deny_many"
 EVIDENCE = "evidence"
-CHAINS = (OWNED, OWNERLESS, FORWARDED, EVIDENCE)
+CHAINS = (OWNED, MANY, OWNERLESS, FORWARDED, EVIDENCE)
 # A limit is full again after less time than that: one that is forgotten and made anew lets through no more.
 LIMITED: Object = {"name": "limited", "type": "uid", "flags": ["timeout"], "timeout": 600, "size": 65535}
 NOTED: Object = {**LIMITED, "name": "noted", "timeout": 3600}
+LIMITED_MANY: Object = {**LIMITED, "name": "limited_many"}
+NOTED_MANY: Object = {**NOTED, "name": "noted_many"}
+SETS = (LIMITED, NOTED, LIMITED_MANY, NOTED_MANY)
 # A number, as nft prints it when asked for numbers (-n): a rule compares equal to what was sent.
 _TCP = 6
 
@@ -28,13 +33,19 @@ def rules(evidence: Iterable[Object]) -> list[tuple[str, list[Object]]]:
     evidence
         What notes whose packet was refused, a statement for each IP version.
     """
-    owned = [_limit_of_owner(LIMITED, guard.OWNER_RATE, guard.OWNER_BURST)]
-    owned.append(limit(guard.TOTAL_RATE, guard.TOTAL_BURST))
+    made: list[tuple[str, list[Object]]] = []
+    many = match({"meta": {"key": "skuid"}}, {"range": [guard.FIRST_OF_MANY, 2**32 - 1]})
+    made.append((OWNED, [many, {"goto": {"target": MANY}}]))
+    together = limit(guard.MANY_NOTED_RATE, guard.MANY_NOTED_BURST)
+    for chain, kept, limits in ((OWNED, NOTED, []), (MANY, NOTED_MANY, [together])):
+        noted = _limit_of_owner(kept, guard.NOTED_RATE, guard.NOTED_BURST)
+        made.append((chain, [noted, *limits, {"jump": {"target": EVIDENCE}}]))
+    made += [(EVIDENCE, [statement]) for statement in evidence]
+    total = limit(guard.TOTAL_RATE, guard.TOTAL_BURST)
     nobodys = [limit(guard.OWNERLESS_RATE, guard.OWNERLESS_BURST)]
-    noted = _limit_of_owner(NOTED, guard.NOTED_RATE, guard.NOTED_BURST)
-    made = [(OWNED, [noted, {"jump": {"target": EVIDENCE}}]), *((EVIDENCE, [statement]) for statement in evidence)]
     for chain, limits, rule in (
-        (OWNED, owned, guard.OUTPUT),
+        (OWNED, [_limit_of_owner(LIMITED, guard.OWNER_RATE, guard.OWNER_BURST), total], guard.OUTPUT),
+        (MANY, [_limit_of_owner(LIMITED_MANY, guard.OWNER_RATE, guard.OWNER_BURST), total], guard.OUTPUT),
         (OWNERLESS, nobodys, guard.OUTPUT),
         (FORWARDED, nobodys, guard.FORWARD),
     ):

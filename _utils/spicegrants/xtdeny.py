@@ -1,7 +1,7 @@
 """What becomes of a packet that the guard refuses, for iptables: it is told and logged within limits, and reset.
 
 No match of iptables counts by UID: its hashlimit knows addresses and ports only. So each user with a grant here has a
-rule with a limit of his own, and all others share one.
+rule with a limit of his own, all others share one, and those of which one user may have many share another.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from spicegrants.compile import Wanted
 DENY, FORWARDED, LOG = "SPICE-GRANT-DENY", "SPICE-GRANT-DENY-FWD", "SPICE-GRANT-LOG"
 # Whatever was opened by a process. "--socket-exists" says more: the kernel's own socket has no owner, and sends resets.
 OWNED = ("-m", "owner", "--uid-owner", f"0-{2**32 - 2}")
+# By one of many owners that may be the same user.
+_MANY = ("-m", "owner", "--uid-owner", f"{guard.FIRST_OF_MANY}-{2**32 - 2}")
 # Where refusals are told to whoever listens: netlink group of the NFLOG target.
 NFLOG_GROUP = 20002
 
@@ -34,7 +36,9 @@ def limits(wanted: Wanted) -> list[Words]:
     for uid in sorted({access.uid for access in (*wanted.accesses, *(access for access, _ in wanted.locked))}):
         owner = ("-m", "owner", "--uid-owner", f"{uid}")
         words += [(*owner, *_logged(*own)), (*owner, "-j", "RETURN")]
-    return [*words, (*OWNED, *_logged(*shared)), (*OWNED, "-j", "RETURN"), _logged(*shared)]
+    for owner in (_MANY, OWNED):
+        words += [(*owner, *_logged(*shared)), (*owner, "-j", "RETURN")]
+    return [*words, _logged(*shared)]
 
 
 def _logged(rule: str, rate: int, burst: int) -> Words:

@@ -1,5 +1,7 @@
 """Locks: a deny on the machine itself that beats every grant and loan, until it is taken away."""
 
+import time
+
 import pytest
 
 from functional.office import ADDRESS, ADDRESS6, FILES, GROUP, article, changed, sentences
@@ -12,6 +14,21 @@ PILLAR["spice"]["servers"]["mysrv"]["addresses"] = [ADDRESS, ADDRESS6]
 PILLAR["spice"]["grants"]["myself-leaptest"] = {"user": "myself", "vm": "leaptest", "on_end": "drain"}
 MINE = {("myself", GROUP, address, port) for address in (ADDRESS, ADDRESS6) for port in (20002, 20004)}
 HIS = {("mybro", GROUP, address, 20004) for address in (ADDRESS, ADDRESS6)}
+
+# Opens as many connections to each address as it is told; says how many they are and, once asked, how many have ended.
+CROWD = """
+import resource, select, socket, sys
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+port, each = map(int, sys.argv[1:3])
+held = [socket.create_connection((address, port), 5) for address in sys.argv[3:] for _ in range(each)]
+print(len(held), flush=True)
+for line in sys.stdin:
+    poll = select.poll()
+    for sock in held:
+        poll.register(sock, select.POLLHUP)
+    print(len(poll.poll(0)), flush=True)
+"""
 
 
 @pytest.fixture
@@ -69,6 +86,22 @@ def test_a_lock_cuts_a_live_session_at_once(shared, call, vm, port):
         report = call("spice_grant.lock", user="myself")
         assert f"ends what myself has open at {ADDRESS} port {port}" in sentences(report["changes"])
         assert _say(mine, "still there?") == "ended"
+        assert _say(his, "still there?") == "answered"
+
+
+def test_thousands_of_connections_do_not_hold_up_a_lock(shared, call):
+    """A run that ended them one by one would take minutes, in which nobody else could be locked; another's stays."""
+    places = (20002, 1000, ADDRESS, ADDRESS6, f"::ffff:{ADDRESS}")
+    crowd = _program(shared.client, CROWD, *places, user="myself", group=GROUP)
+    other = _program(shared.client, TALK, ADDRESS6, 20004, user="mybro", group=GROUP)
+    with crowd as mine, other as his:
+        assert his.stdout.readline().strip() == "open"
+        assert mine.stdout.readline().strip() == "3000"
+        assert _say(mine, "how many have ended?") == "0"
+        start = time.monotonic()
+        assert call("spice_grant.lock", user="myself")["errors"] == []
+        assert time.monotonic() - start < 20
+        assert _say(mine, "and now?") == "3000"
         assert _say(his, "still there?") == "answered"
 
 

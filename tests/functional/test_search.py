@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -251,6 +252,41 @@ def test_a_group_with_an_administrator_is_not_taken_over(office):
     result = office.apply()
     assert (result["result"], result["changes"]) == (False, {})
     assert "has members (nogrant)" in result["comment"]
+
+
+# Only its first thread ends, of which /proc then shows no program.
+_HEADLESS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(600,)).start()
+print("begun", flush=True)
+ctypes.CDLL(None).syscall(60, 0)
+"""
+# Its first thread gives the group up, that of a set-GID program, and another one keeps it.
+_DISGUISED = """
+import ctypes, os, threading, time
+threading.Thread(target=time.sleep, args=(600,)).start()
+own = os.getgid()
+assert ctypes.CDLL(None).syscall(119, own, own, own) == 0
+print("begun", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("program", [_HEADLESS, _DISGUISED])
+def test_a_process_of_which_only_another_thread_shows_the_group(machine, program):
+    setgid(machine, "/mnt/memory/python", os.path.realpath(sys.executable))
+    command = ["/mnt/memory/python", "-I", "-S", "-c", program]
+    running = machine.client.popen(command, user="myself", stdout=subprocess.PIPE, text=True)
+    try:
+        assert running.stdout.readline() == "begun\n"
+        deadline = time.monotonic() + 10
+        while not (found := machine.minion.call("spice_viewer.status")["processes"]):
+            assert time.monotonic() < deadline
+        assert [(each["uid"], each["name"]) for each in found] == [(1021, "python")]
+    finally:
+        running.kill_tree()
+        running.stdout.close()
+        machine.client.run(["rm", "/mnt/memory/python"])
 
 
 def test_a_process_that_has_the_group(machine):

@@ -89,11 +89,11 @@ def test_a_denial_is_told_logged_and_reset(host):
     assert reset == ["-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset"]
 
 
-def test_each_granted_user_has_a_limit_of_his_own_in_the_log_and_all_others_share_one(host):
+def test_each_granted_user_has_a_limit_of_his_own_in_the_log_and_all_others_share_two(host):
     rules = host.v4["SPICE-GRANT-LOG"]
     owners = [rule[rule.index("--uid-owner") + 1] if "--uid-owner" in rule else None for rule in rules]
-    assert owners == ["1021", "1021", "1022", "1022", "0-4294967294", "0-4294967294", None]
-    assert [rule[-1] for rule in rules[1:-1:2]] == ["RETURN"] * 3
+    assert owners == ["1021", "1021", "1022", "1022", *["65536-4294967294"] * 2, *["0-4294967294"] * 2, None]
+    assert [rule[-1] for rule in rules[1:-1:2]] == ["RETURN"] * 4
     assert all("spice-grant deny output: " in rule and "--log-uid" in rule for rule in rules[::2])
 
 

@@ -74,15 +74,24 @@ def test_the_guard_decides_by_owner_alone():
     assert teardown[0]["match"]["left"] == {"ct": {"key": "state"}} and teardown[-1] == {"accept": None}
 
 
-def test_a_denial_is_counted_logged_and_reset():
-    noted, logged, reset = rules(nftables.skeleton(wanted()), "deny")
-    by_owner, leads_on = (next(iter(expression.values())) for expression in noted)
-    assert by_owner["elem"] == {"meta": {"key": "skuid"}} and by_owner["set"] == "@noted"
+def test_whoever_may_be_one_of_many_owners_has_limits_apart():
+    """Local accounts are below; subordinate UIDs, and a directory's accounts, are not."""
+    match, leads_on = rules(nftables.skeleton(wanted()), "deny")[0]
+    assert match["match"] == {"op": "==", "left": {"meta": {"key": "skuid"}}, "right": {"range": [65536, 2**32 - 1]}}
+    assert leads_on == {"goto": {"target": "deny_many"}}
+
+
+@pytest.mark.parametrize(("chain", "first", "kept"), [("deny", 1, ""), ("deny_many", 0, "_many")])
+def test_a_denial_is_counted_logged_and_reset(chain, first, kept):
+    noted, logged, reset = rules(nftables.skeleton(wanted()), chain)[first:]
+    by_owner, *together, leads_on = (next(iter(expression.values())) for expression in noted)
+    assert by_owner["elem"] == {"meta": {"key": "skuid"}} and by_owner["set"] == f"@noted{kept}"
     assert by_owner["stmt"] == [{"limit": {"rate": 60, "burst": 3000, "per": "minute"}}]
+    assert together == ([{"rate": 300, "burst": 15000, "per": "minute"}] if kept else [])
     evidence = rules(nftables.skeleton(wanted()), leads_on["target"])
     assert [expression["set"]["set"] for (expression,) in evidence] == ["@denied4", "@denied6"]
     by_owner, together, log = (next(iter(expression.values())) for expression in logged)
-    assert by_owner["elem"] == {"meta": {"key": "skuid"}} and by_owner["set"] == "@limited"
+    assert by_owner["elem"] == {"meta": {"key": "skuid"}} and by_owner["set"] == f"@limited{kept}"
     assert by_owner["stmt"] == [{"limit": {"rate": 6, "burst": 10, "per": "minute"}}]
     assert together == {"rate": 300, "burst": 300, "per": "minute"}
     assert log["flags"] == "skuid" and log["prefix"] == "spice-grant deny output: "

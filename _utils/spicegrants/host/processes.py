@@ -23,14 +23,16 @@ def strange(gid: int, viewers: Iterable[str]) -> list[dict[str, Any]]:
         Paths of the programs that may have it. A program that is not there any more is none of them.
     """
     allowed = [os.stat(path) for path in viewers]
-    found = []
-    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+    found: dict[int, dict[str, Any]] = {}
+    for thread in sorted(Path("/proc").glob("[0-9]*/task/[0-9]*"), key=lambda path: int(path.name)):
+        # Each thread has its own rights, and the first one may have ended before the others.
         try:
-            said = dict(_IDS.findall(Path(f"/proc/{pid}/status").read_bytes()))
+            said = dict(_IDS.findall(Path(thread, "status").read_bytes()))
             uid = int(said[b"Uid"].split()[0])
             has_it = str(gid).encode() in (*said[b"Gid"].split(), *said[b"Groups"].split())
-            if uid and has_it and not any(os.path.samestat(os.stat(f"/proc/{pid}/exe"), each) for each in allowed):
-                found.append({"pid": pid, "uid": uid, "name": places.quoted(said[b"Name"])})
+            if uid and has_it and not any(os.path.samestat(os.stat(thread / "exe"), each) for each in allowed):
+                pid = int(thread.parts[2])
+                found.setdefault(pid, {"pid": pid, "uid": uid, "name": places.quoted(said[b"Name"])})
         except (OSError, KeyError, IndexError):
             continue
-    return found
+    return [found[pid] for pid in sorted(found)]

@@ -10,6 +10,10 @@ from spicegrants.errors import SystemFault
 from spicegrants.host import run
 from spicegrants.sessions import Connection
 
+# Connections that one run of ss ends: a user may have thousands, and nobody else's lock is to wait for them one by one.
+# The kernel takes a filter of 64 KiB, which holds several times as many.
+_AT_ONCE = 200
+
 
 def connections() -> list[Connection]:
     """Return the TCP connections that are open on this machine."""
@@ -36,10 +40,20 @@ def end(chosen: Iterable[Connection]) -> None:
     The kernel must be able to destroy sockets (``CONFIG_INET_DIAG_DESTROY``); without that, a session still ends at its
     next packet. Runs ``ss --kill``.
     """
+    # Where a filter names an address of IPv6, ss looks at nothing of IPv4.
+    versions: dict[bool, list[list[str]]] = {}
     for connection in chosen:
-        local, remote = (_filter(*place) for place in (connection.local, connection.remote))
-        run.attempt(["ss", "--kill", "--tcp", "--numeric", "src", local, "dst", remote])
+        versions.setdefault(":" in connection.local[0], []).append(_filter(connection))
+    for filters in versions.values():
+        for start in range(0, len(filters), _AT_ONCE):
+            first, *others = filters[start : start + _AT_ONCE]
+            words = [*first, *(word for each in others for word in ("or", *each))]
+            run.attempt(["ss", "--kill", "--tcp", "--numeric", *words])
 
 
-def _filter(address: str, port: int) -> str:
+def _filter(connection: Connection) -> list[str]:
+    return ["(", "src", _place(*connection.local), "dst", _place(*connection.remote), ")"]
+
+
+def _place(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
