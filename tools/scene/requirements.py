@@ -8,6 +8,7 @@ from scene.machine import ROOT_PATH
 PACKAGES = {
     "bwrap": "bubblewrap",
     "debootstrap": "debootstrap",
+    "gresource": "libglib2.0-bin",
     "systemd-nspawn": "systemd-container",
     "Xvfb": "xvfb",
     "convert": "imagemagick",
