@@ -43,6 +43,7 @@ PACKAGES = {
         "gstreamer1.0-plugins-base",
         "gstreamer1.0-plugins-good",
         "iptables",
+        "libglib2.0-bin",
         "libnotify-bin",
         "pulseaudio-utils",
         "python3-gi",

@@ -27,6 +27,9 @@ SOUND = {"pipewire": "pipewire-0", "pulse": "pulse/native"}
 PROGRAMS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # What would be started for a link or a file: nothing is.
 HANDLERS = ("/usr/share/applications", "/usr/local/share/applications", "/usr/share/dbus-1", "/usr/local/share/dbus-1")
+# A theme may describe a program's windows, and so what is called when they show; and its name, which any client of the
+# display says, may be a path that leads out of these, to wherever the user has something in sight.
+THEMES = ("/usr/share/themes", "/usr/local/share/themes")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 # Not the host name: window managers would say that the viewer runs elsewhere.
 _NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try")
@@ -48,12 +51,16 @@ class System:
     handlers
         Those of :data:`HANDLERS` that there are.
 
+    themes
+        Those of :data:`THEMES` that there are.
+
     resolver
         The file that /etc/resolv.conf leads to, if it is outside /etc.
     """
 
     programs: Mapping[str, str | None]
     handlers: tuple[str, ...] = ()
+    themes: tuple[str, ...] = ()
     resolver: str | None = None
 
 
@@ -151,6 +158,9 @@ def command(system: System, session: Session, uid: int, gid: int, program: Itera
         words += _read_only(program[0])
     for directory in (*system.handlers, *([CONNECTIONS] if vm else [])):
         words += ["--tmpfs", directory]
+    closed = system.themes if session.shared is not None else ()
+    for directory in closed:
+        words += ["--perms", "0000", "--tmpfs", directory]
     words += _directories("/home", "/tmp", "/run", "/var", "/var/cache")  # noqa: S108 - the sandbox's own
     words += ["--ro-bind-try", "/var/cache/fontconfig", "/var/cache/fontconfig"]
     words += _read_only(*filter(None, [system.resolver]))
@@ -162,7 +172,7 @@ def command(system: System, session: Session, uid: int, gid: int, program: Itera
     words += _desktop(session, uid)
     if vm:
         words += ["--ro-bind", f"{STAGE}/{CONNECTION}", connection_file(vm)]
-    for directory in ("/dev", *system.handlers, *([CONNECTIONS] if vm else []), "/"):
+    for directory in ("/dev", *system.handlers, *closed, *([CONNECTIONS] if vm else []), "/"):
         words += ["--remount-ro", directory]
     return [*words, "--chdir", "/", "--", *drop(uid, gid), *program]
 

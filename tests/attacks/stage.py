@@ -156,10 +156,10 @@ class Stage:
         """Process ID of the viewer, as the machine counts."""
         return self.machine.run(["pgrep", "--uid", USER, "remote-viewer"]).stdout.split()[0]
 
-    def xsettings(self, module, user=USER):
-        """Have a client of the display, of whatever user's, tell all programs on it which module to load."""
+    def xsettings(self, value, user=USER, setting="Gtk/Modules"):
+        """Have a client of the display, of whatever user's, tell all programs on it a setting: which module to load."""
         settings = f"/home/{user}/.xsettingsd"
-        self.machine.write(settings, f'Gtk/Modules "{module}"\n', owner=user)
+        self.machine.write(settings, f'{setting} "{value}"\n', owner=user)
         cookie = f"/home/{user}/.cookie"
         self.machine.write(cookie, self.machine.path(self.desktop.cookie).read_bytes(), mode=0o600, owner=user)
         process = self.machine.popen(

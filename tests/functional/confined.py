@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import select
 import subprocess
 import sys
 
@@ -161,8 +162,15 @@ class Witnesses:
         A witness ends only when it was heard, and sudo after it.
         """
         done = self.call(user, "-u", "root", OPENER, vm, **kw)
-        told = json.loads(self._listener.stdout.readline()) if done.returncode == 0 else None
-        return done, told
+        return done, self.told() if done.returncode == 0 else None
+
+    def tells(self, seconds):
+        """Whether a witness has told something within the time."""
+        return bool(select.select([self._listener.stdout], [], [], seconds)[0])
+
+    def told(self):
+        """Return what the next witness tells."""
+        return json.loads(self._listener.stdout.readline())
 
 
 @contextlib.contextmanager

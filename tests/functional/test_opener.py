@@ -1,5 +1,7 @@
 """The opener, called by users through the real sudo; in the viewer's place is a witness that tells what it sees."""
 
+import subprocess
+
 import pytest
 
 from functional.confined import (
@@ -154,6 +156,55 @@ def test_the_connection_file_can_be_read_once(desk, looked_at):
     """There may be a password in it, and a viewer sends to its console whatever files its user drops on it."""
     _, seen = desk.open("myself")
     assert seen["connection"] == [looked_at.client.read(FILES["debianx"]), ""]
+
+
+# A terminal at which somebody stops what runs there, as soon as there is a sandbox; it stays stopped.
+_STOP_AT_A_TERMINAL = """
+import glob, os, pty, signal, sys, time
+def made():
+    for path in glob.glob("/proc/[0-9]*/comm"):
+        try:
+            with open(path) as stream:
+                if stream.read() == "bwrap\\n":
+                    return True
+        except OSError:
+            pass
+shell, terminal = pty.fork()
+if shell == 0:
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    if os.fork() == 0:
+        os.setpgid(0, 0)
+        os.tcsetpgrp(0, os.getpgrp())
+        os.execv(sys.argv[1], sys.argv[1:])
+    signal.pause()
+while not made():
+    pass
+os.write(terminal, b"\\x1a")
+print("stopped", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.usefixtures("anything")
+@pytest.mark.parametrize("terminal", ["use_pty", "!use_pty"])
+def test_who_stops_it_at_his_terminal_has_no_file_that_can_be_read_twice(desk, looked_at, terminal):
+    """What he types there reaches root's processes as well. The viewer waits then until they go on."""
+    words = ["-c", _STOP_AT_A_TERMINAL, "/usr/bin/sudo", "-n", "-u", "root", OPENER, "debianx"]
+    with site_rule(looked_at, f"{ANYTHING}Defaults {terminal}"):
+        stopping = looked_at.client.popen(
+            ["/usr/bin/env", *(f"{name}={value}" for name, value in ON_X.items()), "/usr/bin/python3", "-IS", *words],
+            user="myself",
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert stopping.stdout.readline() == "stopped\n"
+        (opener,) = looked_at.client.run(["pgrep", "--uid", "root", "--exact", "open"]).stdout.split()
+        content = looked_at.client.read(FILES["debianx"])
+        assert not desk.tells(6), "it was read twice, or not stopped in time"
+        looked_at.client.run(["kill", "-CONT", opener])
+        assert desk.told()["connection"] == [content, ""]
+        stopping.kill_tree()
+        stopping.stdout.close()
 
 
 @pytest.mark.usefixtures("anything")

@@ -5,7 +5,7 @@ import pytest
 from spicegrants import sandbox
 from spicegrants.sandbox import Session, System
 
-MERGED = System({"bin": "usr/bin", "lib": "usr/lib"}, ("/usr/share/applications",))
+MERGED = System({"bin": "usr/bin", "lib": "usr/lib"}, ("/usr/share/applications",), ("/usr/share/themes",))
 ON_X = Session(display="0", cookie=True)
 PROGRAM = ["/usr/bin/remote-viewer", "--", "/etc/spice-grant/vms/debianx.vv"]
 
@@ -59,6 +59,15 @@ def test_a_directory_of_the_users_where_that_is_allowed():
     place = words.index("--bind")
     assert words[place : place + 3] == ["--bind", f"{sandbox.STAGE}/files", "/home/myself/Console"]
     assert words[place - 4 : place] == ["--perms", "0755", "--dir", "/home/myself"]
+
+
+def test_nobody_gets_from_a_theme_to_a_directory_of_the_users():
+    themes = ["--perms", "0000", "--tmpfs", "/usr/share/themes"]
+    words = command(session=Session(display="0", shared="/home/myself/Console"))
+    place = words.index("/usr/share/themes")
+    assert words[place - 3 : place + 1] == themes
+    assert words[words.index("/usr/share/themes", place + 1) - 1] == "--remount-ro"
+    assert "/usr/share/themes" not in command()
 
 
 def test_a_viewer_elsewhere_and_a_system_with_its_programs_elsewhere():

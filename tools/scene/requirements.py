@@ -9,6 +9,7 @@ PACKAGES = {
     "bwrap": "bubblewrap",
     "dbus-run-session": "dbus-daemon",
     "debootstrap": "debootstrap",
+    "gresource": "libglib2.0-bin",
     "systemd-nspawn": "systemd-container",
     "Xvfb": "xvfb",
     "convert": "imagemagick",

@@ -44,9 +44,10 @@ def layout() -> sandbox.System:
         elif os.path.isdir(path):
             programs[name] = None
     handlers = tuple(path for path in sandbox.HANDLERS if os.path.isdir(path))
+    themes = tuple(path for path in sandbox.THEMES if os.path.isdir(path))
     resolver = os.path.realpath(_RESOLVER)
     outside = not resolver.startswith("/etc/") and _regular(resolver)
-    return sandbox.System(programs, handlers, resolver if outside else None)
+    return sandbox.System(programs, handlers, themes, resolver if outside else None)
 
 
 def _regular(path: str) -> bool:
