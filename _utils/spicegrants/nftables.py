@@ -100,10 +100,7 @@ def _rules(guard_servers: bool) -> list[tuple[str, list[Object]]]:
         ("guard", [ESTABLISHED, ACCEPT]),
         ("guard", [_goto(nftdeny.OWNERLESS)]),
     ]
-    evidence = [
-        {"set": {"op": "update", "elem": _key(ip), "set": f"@{denied}"}} for _, denied, _, ip, _ in _IPS.values()
-    ]
-    rules += nftdeny.rules(evidence)
+    rules += nftdeny.rules({denied: _key(ip) for _, denied, _, ip, _ in _IPS.values()})
     to_port = match({"payload": {"protocol": "tcp", "field": "dport"}}, "@guarded")
     for chain, target in (("output", "guard"), ("forward", nftdeny.FORWARDED)):
         if guard_servers:

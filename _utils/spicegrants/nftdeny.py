@@ -6,7 +6,7 @@ The sets with these limits are filled by the kernel; who has tried nothing for a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from spicegrants import guard
 from spicegrants.nfttimes import Object, match
@@ -15,8 +15,7 @@ from spicegrants.nfttimes import Object, match
 OWNED, OWNERLESS, FORWARDED = "deny", "deny_ownerless", "deny_forward"
 # Its owner may be one of thousands that are the same user's.
 MANY = "deny_many"
-EVIDENCE = "evidence"
-CHAINS = (OWNED, MANY, OWNERLESS, FORWARDED, EVIDENCE)
+CHAINS = (OWNED, MANY, OWNERLESS, FORWARDED)
 # A limit is full again after less time than that: one that is forgotten and made anew lets through no more.
 LIMITED: Object = {"name": "limited", "type": "uid", "flags": ["timeout"], "timeout": 600, "size": 65535}
 NOTED: Object = {**LIMITED, "name": "noted", "timeout": 3600}
@@ -27,20 +26,21 @@ SETS = (LIMITED, NOTED, LIMITED_MANY, NOTED_MANY)
 _TCP = 6
 
 
-def rules(evidence: Iterable[Object]) -> list[tuple[str, list[Object]]]:
+def rules(evidence: Mapping[str, Object]) -> list[tuple[str, list[Object]]]:
     """Return chain and expressions of each rule, in order.
 
     evidence
-        What notes whose packet was refused, a statement for each IP version.
+        By the set, one for each IP version, in which it is noted whose packet was refused: what of a packet is noted.
     """
     made: list[tuple[str, list[Object]]] = []
     many = match({"meta": {"key": "skuid"}}, {"range": [guard.FIRST_OF_MANY, 2**32 - 1]})
     made.append((OWNED, [many, {"goto": {"target": MANY}}]))
     together = limit(guard.MANY_NOTED_RATE, guard.MANY_NOTED_BURST)
     for chain, kept, limits in ((OWNED, NOTED, []), (MANY, NOTED_MANY, [together])):
-        noted = _limit_of_owner(kept, guard.NOTED_RATE, guard.NOTED_BURST)
-        made.append((chain, [noted, *limits, {"jump": {"target": EVIDENCE}}]))
-    made += [(EVIDENCE, [statement]) for statement in evidence]
+        limits = [_limit_of_owner(kept, guard.NOTED_RATE, guard.NOTED_BURST), *limits]
+        # What is noted already goes on to be counted, however often it is tried, and uses up no limit.
+        made += [(chain, [match(key, f"@{name}"), _note(key, name)]) for name, key in evidence.items()]
+        made += [(chain, [match(key, f"@{name}", "!="), *limits, _note(key, name)]) for name, key in evidence.items()]
     total = limit(guard.TOTAL_RATE, guard.TOTAL_BURST)
     nobodys = [limit(guard.OWNERLESS_RATE, guard.OWNERLESS_BURST)]
     for chain, limits, rule in (
@@ -52,6 +52,10 @@ def rules(evidence: Iterable[Object]) -> list[tuple[str, list[Object]]]:
         made.append((chain, [*limits, log(rule)]))
         made.append((chain, [match({"meta": {"key": "l4proto"}}, _TCP), {"reject": {"type": "tcp reset"}}]))
     return made
+
+
+def _note(key: Object, name: str) -> Object:
+    return {"set": {"op": "update", "elem": key, "set": f"@{name}"}}
 
 
 def _limit_of_owner(kept: Object, rate: int, burst: int) -> Object:

@@ -459,6 +459,23 @@ def test_a_flood_of_one_user_leaves_room_to_note_others(shared, unlimited):
     assert shared.verify()["ok"]
 
 
+AGAIN = """
+import socket, sys
+tries = 0
+for _ in range(5000):
+    with socket.socket() as sock:
+        tries += sock.connect_ex((sys.argv[1], int(sys.argv[2]))) != 0
+print(tries)
+"""
+
+
+def test_whoever_tries_one_place_for_ever_is_proven_to_be_stopped(shared, unlimited):
+    """As a program does that connects again and again: more often than places of his are noted."""
+    command = [sys.executable, "-I", "-S", "-c", AGAIN, ADDRESS, 20002]
+    assert shared.client.run(command, user="nogrant").stdout == "5000\n"
+    assert shared.verify()["ok"]
+
+
 def test_a_refusal_is_logged_with_the_user(shared, kernel_log):
     """The kernel's log tells who tried what, under our prefix; what is granted is not logged."""
     shared.applied()

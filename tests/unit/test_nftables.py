@@ -83,13 +83,15 @@ def test_whoever_may_be_one_of_many_owners_has_limits_apart():
 
 @pytest.mark.parametrize(("chain", "first", "kept"), [("deny", 1, ""), ("deny_many", 0, "_many")])
 def test_a_denial_is_counted_logged_and_reset(chain, first, kept):
-    noted, logged, reset = rules(nftables.skeleton(wanted()), chain)[first:]
-    by_owner, *together, leads_on = (next(iter(expression.values())) for expression in noted)
-    assert by_owner["elem"] == {"meta": {"key": "skuid"}} and by_owner["set"] == f"@noted{kept}"
-    assert by_owner["stmt"] == [{"limit": {"rate": 60, "burst": 3000, "per": "minute"}}]
-    assert together == ([{"rate": 300, "burst": 15000, "per": "minute"}] if kept else [])
-    evidence = rules(nftables.skeleton(wanted()), leads_on["target"])
-    assert [expression["set"]["set"] for (expression,) in evidence] == ["@denied4", "@denied6"]
+    *noting, logged, reset = rules(nftables.skeleton(wanted()), chain)[first:]
+    for name, known, new in zip(("@denied4", "@denied6"), noting[:2], noting[2:]):
+        asked, note = known
+        assert (asked["match"]["op"], asked["match"]["right"], note["set"]["set"]) == ("==", name, name)
+        asked, by_owner, *together, note = (next(iter(expression.values())) for expression in new)
+        assert (asked["op"], asked["right"], note["set"]) == ("!=", name, name)
+        assert by_owner["elem"] == {"meta": {"key": "skuid"}} and by_owner["set"] == f"@noted{kept}"
+        assert by_owner["stmt"] == [{"limit": {"rate": 60, "burst": 3000, "per": "minute"}}]
+        assert together == ([{"rate": 300, "burst": 15000, "per": "minute"}] if kept else [])
     by_owner, together, log = (next(iter(expression.values())) for expression in logged)
     assert by_owner["elem"] == {"meta": {"key": "skuid"}} and by_owner["set"] == f"@limited{kept}"
     assert by_owner["stmt"] == [{"limit": {"rate": 6, "burst": 10, "per": "minute"}}]

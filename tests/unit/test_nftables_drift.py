@@ -57,7 +57,7 @@ def test_a_rule_twice(kernel, chain):
     refilled(listing, [f"restores chain {chain}: its rules were out of order or altered"])
 
 
-COUNTS = [("deny", 3), ("evidence", 2), ("guard", 5), ("output", 1), ("forward", 1)]
+COUNTS = [("deny", 7), ("guard", 5), ("output", 1), ("forward", 1)]
 
 
 @pytest.mark.parametrize(("chain", "count"), COUNTS)
