@@ -38,8 +38,8 @@ def rules(evidence: Mapping[str, Object]) -> list[tuple[str, list[Object]]]:
     together = limit(guard.MANY_NOTED_RATE, guard.MANY_NOTED_BURST)
     for chain, kept, limits in ((OWNED, NOTED, []), (MANY, NOTED_MANY, [together])):
         limits = [_limit_of_owner(kept, guard.NOTED_RATE, guard.NOTED_BURST), *limits]
-        # What is noted already goes on to be counted, however often it is tried, and uses up no limit.
-        made += [(chain, [match(key, f"@{name}"), _note(key, name)]) for name, key in evidence.items()]
+        # To look up what is noted already counts it, however often it is tried, and uses up no limit.
+        made += [(chain, [match(key, f"@{name}")]) for name, key in evidence.items()]
         made += [(chain, [match(key, f"@{name}", "!="), *limits, _note(key, name)]) for name, key in evidence.items()]
     total = limit(guard.TOTAL_RATE, guard.TOTAL_BURST)
     nobodys = [limit(guard.OWNERLESS_RATE, guard.OWNERLESS_BURST)]

@@ -75,7 +75,8 @@ def attempts(wanted: Wanted, users: Iterable[Account], vms: Iterable[str], refus
         found = {}
         for place in places[vm]:
             key = Key(user.uid, gid, *place)
-            found[place[0]] = (tried[user, gid][place], after.get(key, 0) > before.get(key, 0))
+            # What is kept of a refusal runs out after a while, and begins anew.
+            found[place[0]] = (tried[user, gid][place], after.get(key, 0) not in (0, before.get(key, 0)))
         return found
 
     for user in users:
