@@ -153,7 +153,7 @@ FIREWALL = {
     "guard widened": (_nft("add element {T} guarded {{ 20011-20020 }}"), "20001-20010 instead of 20001-20020"),
     "guard emptied": (_nft("flush set {T} guarded"), "guards ports 20001-20010"),
     "set of denials deleted": (
-        _nft("flush chain {T} evidence\ndelete set {T} denied4"),
+        _nft("flush chain {T} deny\nflush chain {T} deny_many\ndelete set {T} denied4"),
         "restores set denied4, which was missing",
     ),
     "table deleted": (_nft("delete table {T}"), "guards ports 20001-20010 towards every destination"),
