@@ -253,7 +253,7 @@ def test_revoking_ends_a_live_connection(shared):
         shared.minion.call("spice_grant.revoke", "myself", "debianx")
         start = time.monotonic()
         assert _say(viewer, "still there?") == "ended"
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 2, "he had to wait for it"
 
 
 def test_without_its_element_a_live_connection_is_reset_at_its_next_packet(shared):
@@ -264,7 +264,7 @@ def test_without_its_element_a_live_connection_is_reset_at_its_next_packet(share
         shared.mechanism.forget(shared)
         start = time.monotonic()
         assert _say(viewer, "still there?") == "ended"
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 2, "he had to wait for it"
 
 
 def test_the_first_run_ends_connections_that_are_not_granted():

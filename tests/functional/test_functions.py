@@ -1,7 +1,7 @@
 """The execution modules: what they answer about a real system, and what they change on it."""
 
+import subprocess
 import threading
-import time
 
 import pytest
 
@@ -343,14 +343,17 @@ def test_remove_restores(office, mode, owner):
 def test_runs_wait_for_each_other(shared):
     """While another run is at work a run waits, and then does its own; test=True does not wait."""
     shared.client.run(["rm", SUDOERS])
-    holder = shared.client.popen(["flock", "/run/spice-grant.lock", "sleep", "1.5"])
-    time.sleep(0.1)
-    start = time.monotonic()
-    assert shared.apply(test=True)["changes"]
-    assert time.monotonic() - start < 1.2
-    assert shared.applied()["changes"]
-    assert 1.2 < time.monotonic() - start < 10
-    holder.wait()
+    with shared.client.popen(
+        ["flock", "/run/spice-grant.lock", "sh", "-c", "echo held; cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        assert shared.apply(test=True)["changes"]
+        assert holder.poll() is None
+        letting_go = threading.Timer(1, holder.stdin.close)
+        letting_go.start()
+        assert shared.applied()["changes"]
+        assert holder.stdin.closed
+        letting_go.join()
 
 
 def test_two_runs_at_once_lose_nothing(shared):

@@ -1,7 +1,6 @@
 """A thousand grants over fifty schedules: what the kernel is told at once, for the next thirty days."""
 
 import json
-import time
 
 from functional.office import article
 from spicegrants import nftables, pillar
@@ -9,7 +8,7 @@ from spicegrants.compile import compile_policy
 from spicegrants.guard import FirewallPlan
 from spicegrants.inventory import Account, Group, Inventory
 
-GRANTS, SCHEDULES, LIMIT = 1000, 50, 0.5
+GRANTS, SCHEDULES = 1000, 50
 TODAY = 1795478400
 
 
@@ -31,22 +30,16 @@ def _compiled(day):
     return compile_policy(pillar.parse(declared), inventory, now=day, day=day)
 
 
-def test_they_load_in_half_a_second(office):
+def test_the_kernel_takes_them_at_once(office):
     """In one transaction; and the next day in another, which changes the chains that say when and nothing else."""
     listing = None
     for day in (TODAY, TODAY + 86400):
         compiled = _compiled(day)
         text = json.dumps({"nftables": nftables.plan(compiled, listing).commands})
         assert text.count('"flush"') == (SCHEDULES if listing else 0)
-        start = time.monotonic()
         office.nft("-j", "-f", "-", text=text)
-        took = time.monotonic() - start
-        print(f"{GRANTS} grants over {SCHEDULES} schedules, {len(text)} bytes: loaded in {took:.3f} s")
-        assert took < LIMIT
         done = office.client.run(["env", "TZ=UTC", "nft", "-nj", "list", "table", "inet", "spice_grant"])
         listing = json.loads(done.stdout)["nftables"]
-        start = time.process_time()
         assert nftables.plan(compiled, listing) == FirewallPlan((), ())
-        print(f"planned in {time.process_time() - start:.3f} s")
     ranges = [len(times.opened) for times in nftables.chains(listing).values()]
     assert len(ranges) == SCHEDULES and min(ranges) >= 30
