@@ -161,4 +161,6 @@ def play_by_each(metafunc, fixture):
     """Play each test that has this fixture by the mechanisms in its module's ``MECHANISMS``, one after the other."""
     if fixture in metafunc.fixturenames:
         chosen = getattr(metafunc.module, "MECHANISMS", ["nftables"])
+        if metafunc.config.getoption("one_mechanism"):
+            chosen = chosen[:1]
         metafunc.parametrize(fixture, chosen, indirect=True, scope="module", ids=chosen if chosen[1:] else [""])
