@@ -197,8 +197,11 @@ def test_a_fight_is_told_and_not_looped_on(office, workstation):
 
 def test_where_the_master_decides(office, workstation):
     """The minion only tells; the master's reactor has the state applied. A sign that tells nothing changes nothing."""
+    before = listens()
     office.declare(lambda data: data["beacons"].update(spice_grant=[{"repair": False}]))
-    until(listens)
+    # The beacon of before, which repairs, listens for a while longer.
+    until(lambda: listens() not in ([], before))
+    settled()
     try:
         since = time.time()
         workstation.tamper("sudoers edited")
