@@ -9,7 +9,7 @@ TESTS ?= tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-here test-elsewhere test-versions test-salt-3006 test-salt-3007 lint format bench bench-drift bench-fleet attacks golden clean base
+.PHONY: help setup demo test test-fast test-here test-elsewhere test-daemons test-versions test-salt-3006 test-salt-3007 lint format bench bench-drift bench-fleet attacks golden clean base
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -24,12 +24,12 @@ base:
 demo: base ## show the extension at work on two throw-away machines
 	@$(PY) tools/demo.py $(ARGS)
 
-# Two parts at a time, since most tests wait; what a part says is shown when it is over.
+# Two parts at a time, since most tests wait, the longest first; what a part says is shown when it is over.
 HERE := unit functional coexistence scene
 VERSIONS := test-salt-3006 test-salt-3007
 test: setup ## run all tests; TESTS=tests/unit for a part
 ifeq ($(TESTS),tests)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-here test-elsewhere $(VERSIONS)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-elsewhere test-here $(VERSIONS) test-daemons
 else
 	$(PYTEST) $(TESTS) $(ARGS)
 endif
@@ -39,6 +39,8 @@ test-here: setup
 
 test-elsewhere: setup
 	$(PYTEST) tests $(HERE:%=--ignore=tests/%) --ignore=tests/daemons $(ARGS)
+
+test-daemons: setup
 	PYTHONPATH=tools $(PY) -m scene run -- $(PYTEST) tests/daemons -p no:cacheprovider $(ARGS)
 
 test-versions: $(VERSIONS) ## run unit and functional tests with the older Salts; TESTS=tests/unit for a part

@@ -47,4 +47,4 @@ def salt_3007(session):
 @nox.session(name="salt-3008", venv_backend="none")
 def salt_3008(session):
     """All tests, with the Salt that development uses, in .venv."""
-    session.run("make", "test-here", "test-elsewhere", *session.posargs)
+    session.run("make", "test-here", "test-elsewhere", "test-daemons", *session.posargs)
