@@ -8,7 +8,7 @@ import nox
 # The newest releases that could be installed with all that they require when this was written.
 OLDER = {"3006": "3006.28", "3007": "3007.15"}
 # What users try on a workstation that stands: kernel, sudo and opener answer, whatever Salt has put them there.
-WITHOUT_SALT = ("egress", "opener", "opener_fuzz", "routing", "routing_iptables", "search", "sudo", "swapped_paths")
+WITHOUT_SALT = ("egress", "opener", "opener_fuzz", "routing", "routing_iptables", "sudo", "swapped_paths")
 PYTHON = os.environ.get("PYTHON") or "/usr/bin/python3"
 
 nox.options.error_on_missing_interpreters = True
