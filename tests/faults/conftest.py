@@ -2,32 +2,31 @@
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import pytest
 from functional.conftest import _programs  # noqa: F401 - the same programs are needed here
 from functional.office import Office
 
 from faults.proof import ONE
+from scene import workers
 
 
 class Driver:
     """Calls execution functions on the office's client, many at the same time or with a fault; see driver.py."""
 
     def __init__(self, office):
-        command = [sys.executable, pathlib.Path(__file__).with_name("driver.py"), office.minion.conf]
+        script = pathlib.Path(__file__).with_name("driver.py")
         with open(office.client.path(office.minion.log_file), "ab") as log:
-            self._process = office.client.popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+            self._worker = workers.start(office.client, script, office.minion.conf, stderr=log)
 
     def begin(self, requests):
         """Make calls at the same time."""
-        self._process.stdin.write(json.dumps(requests).encode() + b"\n")
-        self._process.stdin.flush()
+        self._worker.stdin.write(json.dumps(requests).encode() + b"\n")
+        self._worker.stdin.flush()
 
     def end(self):
         """Wait for the calls that have begun; return their answers."""
-        return json.loads(self._process.stdout.readline())
+        return json.loads(self._worker.stdout.readline())
 
     def calls(self, requests):
         """Make calls at the same time; return their answers."""
@@ -47,10 +46,7 @@ class Driver:
 
     def stop(self):
         """End it."""
-        self._process.kill_tree()
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
+        self._worker.kill()
 
 
 @pytest.fixture

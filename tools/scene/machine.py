@@ -63,7 +63,7 @@ class Process(subprocess.Popen):
 
     def kill_tree(self):
         """Kill what runs in the machine and all that descends from it; nsenter, which reaps it, then ends by itself."""
-        for pid in _descendants(self.pid):
+        for pid in descendants(self.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -311,8 +311,9 @@ def _children(pid):
     return [int(number) for number in text.split()]
 
 
-def _descendants(pid):
+def descendants(pid):
+    """Process IDs, as the host counts, of all that descends from a process now."""
     found = []
     for child in _children(pid):
-        found += [child, *_descendants(child)]
+        found += [child, *descendants(child)]
     return found

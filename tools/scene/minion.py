@@ -4,10 +4,10 @@ import json
 import os
 import pathlib
 import select
-import subprocess
 import sys
 import time
 
+from scene import workers
 from scene.machine import CHECKOUT, CommandTimeout, SceneError
 
 CONF = "/etc/salt-scene"
@@ -95,7 +95,7 @@ class Minion:
 
     def call_raw(self, function, *args, **kwargs):
         """Run an execution function; return its data and the exit code that salt-call would give for it."""
-        if self._worker is None or self._worker.poll() is not None:
+        if self._worker is None or self._worker.ended():
             self._start()
         request = json.dumps({"fun": function, "args": args, "kwargs": kwargs}) + "\n"
         try:
@@ -131,18 +131,13 @@ class Minion:
         self.stop()
         script = pathlib.Path(__file__).with_name("worker.py")
         with open(self.machine.path(self.log_file), "ab") as log:
-            self._worker = self.machine.popen(
-                [sys.executable, script, self.conf], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
-            )
+            self._worker = workers.start(self.machine, script, self.conf, stderr=log)
 
     def stop(self):
         """End the worker; the next call starts a new one."""
         worker, self._worker, self._pending = self._worker, None, b""
         if worker is not None:
-            worker.kill_tree()
-            worker.stdin.close()
-            worker.stdout.close()
-            worker.wait()
+            worker.kill()
 
     def _reply(self, function):
         deadline = time.monotonic() + self.timeout

@@ -1,4 +1,4 @@
-"""Runs execution functions in a machine: Salt imported once, one forked child per call.
+"""Runs execution functions in a machine, each in a forked child.
 
 Run as a script inside a machine, ``python worker.py CONFIG_DIRECTORY``. Each line on standard input is a call as JSON,
 ``{"fun": .., "args": [..], "kwargs": {..}}``; each line on standard output is its answer: ``{"data": .., "retcode":
@@ -6,9 +6,6 @@ Run as a script inside a machine, ``python worker.py CONFIG_DIRECTORY``. Each li
 of the extension anew, so that a call sees what is on disk now, as a ``salt-call`` would.
 """
 
-import contextlib
-import gc
-import importlib
 import json
 import os
 import sys
@@ -16,38 +13,6 @@ import traceback
 
 import salt.client
 import salt.config
-
-# Imported for the children, so that they need not: what the loaders of Salt import during a state run.
-AHEAD = (
-    "configparser",
-    "git",
-    "multiprocessing.synchronize",
-    "salt.client.mixins",
-    "salt.client.ssh",
-    "salt.cloud",
-    "salt.fileclient",
-    "salt.grains.core",
-    "salt.loader.dunder",
-    "salt.minion",
-    "salt.output",
-    "salt.pillar",
-    "salt.runner",
-    "salt.runners.state",
-    "salt.serializers.yaml",
-    "salt.state",
-    "salt.template",
-    "salt.utils.cloud",
-    "salt.utils.doc",
-    "salt.utils.gitfs",
-    "salt.utils.jinja",
-    "salt.utils.job",
-    "salt.utils.package",
-    "salt.utils.smb",
-    "salt.utils.thin",
-    "salt.utils.timeutil",
-    "salt.utils.yamlloader_old",
-    "salt.wheel",
-)
 
 
 def plain(value):
@@ -85,10 +50,6 @@ def child(config, request, output):
 
 def serve(config):
     """Answer calls until standard input ends."""
-    for name in AHEAD:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
-    gc.freeze()
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     for line in sys.stdin:
         reading, writing = os.pipe()
