@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -12,41 +13,43 @@ from scene.machine import Machine, Process, SceneError
 GRACE = 10  # seconds that the command has to end after a signal
 
 
-class _Signalled(BaseException):
-    def __init__(self, number):
-        self.number = number
-        super().__init__(number)
-
-
-def _raise(number, frame):
-    raise _Signalled(number)
-
-
-def _wait_gone(pid, seconds):
-    deadline = time.monotonic() + seconds
-    while pid is not None and os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
+def _end(process, inner, number):
+    """Pass a signal on to the command, and give it its time."""
+    # One of the terminal has reached it already.
+    if number != signal.SIGINT:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(number)
+    deadline = time.monotonic() + GRACE
+    inner = inner or process.inner()
+    while inner is not None and os.path.exists(f"/proc/{inner}") and time.monotonic() < deadline:
         time.sleep(0.02)
+
+
+def _followed(process, received):
+    """Wait for the command's end, or for a signal; return the exit code as subprocess has it."""
+    inner = None
+    while process.poll() is None:
+        inner = inner or process.inner()
+        if received:
+            _end(process, inner, received[0])
+            return -received[0]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)
+    return process.returncode
 
 
 def run(name, argv):
     """Run the command in a machine; return its exit code, or 128 + number of the signal that ended it."""
-    inner = None
+    # Noted, not raised: a signal may come while the command is just being started.
+    received = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: received.append(number))
     try:
         with Machine(name) as machine:
             env = {**os.environ, "HOME": "/root", "PYTHONDONTWRITEBYTECODE": "1"}
-            process = Process(machine.enter(argv, cwd=os.getcwd()), env=env)
-            try:
-                while inner is None and process.poll() is None:
-                    inner = process.inner()
-                    time.sleep(0.002)
-                code = process.wait()
-            except _Signalled as caught:
-                # A signal of the terminal has reached the command already.
-                if caught.number != signal.SIGINT:
-                    with contextlib.suppress(ProcessLookupError):
-                        process.send_signal(caught.number)
-                _wait_gone(inner or process.inner(), GRACE)
-                code = -caught.number
+            # Descriptors that this process was given are the command's as well.
+            process = Process(machine.enter(argv, cwd=os.getcwd()), env=env, close_fds=False)
+            code = _followed(process, received)
     except SceneError as err:
         print(f"scene: {err}", file=sys.stderr)
         return 125
@@ -64,8 +67,6 @@ def main(argv=None):
     argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
     if not argv:
         parser.error("no command")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _raise)
     return run(options.name, argv)
 
 

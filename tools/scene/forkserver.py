@@ -1,7 +1,7 @@
 """Python with Salt imported once, which runs scripts in machines: a fork of it enters the machine and begins at once.
 
-Run as a script, ``python forkserver.py DESCRIPTOR``, on the host; :mod:`scene.workers` does so. The descriptor stands for
-a socket. A message on it is JSON, ``{"machine": pid, "argv": [script, ...], "env": {..}}``, with three descriptors:
+Run as a script, ``python forkserver.py DESCRIPTOR``, on the host; :mod:`scene.workers` does so. The descriptor stands
+for a socket. A message on it is JSON, ``{"machine": pid, "argv": [script, ...], "env": {..}}``, with three descriptors:
 standard input, output and error of the script. The answer is the script's process ID as the host counts, or an error in
 words. When the owner ends, in whatever way, the socket is closed, and the server ends.
 """
@@ -110,7 +110,7 @@ def fork(connection, request, descriptors):
 
 def serve(connection):
     """Fork whenever a message says so, until there is nobody to send one."""
-    # Scripts become this process's own children, which the kernel buries at once: the host's first process takes its time.
+    # Scripts become this process's own children, which the kernel reaps at once; the host's init may take its time.
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for name in AHEAD:
