@@ -7,8 +7,6 @@ import nox
 
 # The newest releases that could be installed with all that they require when this was written.
 OLDER = {"3006": "3006.28", "3007": "3007.15"}
-# What users try on a workstation that stands: kernel, sudo and opener answer, whatever Salt has put them there.
-WITHOUT_SALT = ("egress", "opener", "opener_fuzz", "routing", "routing_iptables", "sudo", "swapped_paths")
 PYTHON = os.environ.get("PYTHON") or "/usr/bin/python3"
 
 nox.options.error_on_missing_interpreters = True
@@ -22,29 +20,25 @@ def requirements():
 
 
 def older(session, version):
-    """Unit and functional tests with an older Salt, or those that are named behind ``--``.
-
-    By itself it leaves out what no version of Salt can change, and plays by one mechanism what is the same by each.
-    """
+    """What a version of Salt can change, with an older one; or what is named behind ``--``."""
     session.install("--quiet", f"salt=={version}", *requirements())
-    ignored = [f"--ignore=tests/functional/test_{name}.py" for name in WITHOUT_SALT]
-    tests = session.posargs or ["tests/unit", "tests/functional", "--one-mechanism", *ignored]
+    tests = session.posargs or ["-m", "salt", "tests/unit", "tests/functional"]
     session.run("python", "-m", "pytest", "-p", "no:cacheprovider", *tests)
 
 
 @nox.session(name="salt-3006", python=PYTHON)
 def salt_3006(session):
-    """Unit and functional tests with Salt 3006."""
+    """Tests with Salt 3006."""
     older(session, OLDER["3006"])
 
 
 @nox.session(name="salt-3007", python=PYTHON)
 def salt_3007(session):
-    """Unit and functional tests with Salt 3007."""
+    """Tests with Salt 3007."""
     older(session, OLDER["3007"])
 
 
 @nox.session(name="salt-3008", venv_backend="none")
 def salt_3008(session):
     """All tests, with the Salt that development uses, in .venv."""
-    session.run("make", "test-here", "test-elsewhere", "test-daemons", *session.posargs)
+    session.run("make", "test", *session.posargs)

@@ -16,3 +16,10 @@ def copy_checkout(target):
         copied = Path(target) / name.relative_to(ROOT)
         copied.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(name, copied, follow_symlinks=False)
+
+
+def commit():
+    """A number of the commit that is checked out, for what differs from commit to commit; 0 without git."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short=8", "HEAD"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return int(said or "0", 16)

@@ -1,7 +1,8 @@
 """Set up what the demo (``base``) and the tests (``test``) need: Debian packages, and a virtual environment in .venv.
 
-Runs with the system's Python and its standard library. Packages are named before they are installed, and nothing is
-done a second time. PYTHON chooses another interpreter for the virtual environment.
+For the tests also one for each older Salt in .nox, and packages and a Debian for machines in build. Runs with the
+system's Python and its standard library. Packages are named before they are installed, and nothing is done a second
+time. PYTHON chooses another interpreter for the virtual environments.
 """
 
 import argparse
@@ -12,6 +13,8 @@ import pathlib
 import shutil
 import subprocess
 import sys
+
+from scene import booted
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
@@ -64,6 +67,7 @@ APART = {
     "pipewire": ("gstreamer1.0-alsa", "pipewire-alsa", "pipewire-pulse", "wireplumber"),
 }
 ARCHIVES = ROOT / "build" / "packages"
+OLDER = ("salt-3006", "salt-3007")
 
 
 def chosen_packages(groups):
@@ -152,6 +156,27 @@ def install_requirements(groups):
         stamp.write_text(text, encoding="ascii")
 
 
+def install_older():
+    """Make the environments with older Salts, one for each session of noxfile.py."""
+    stamp = ROOT / ".nox" / "stamp", fingerprint([ROOT / "noxfile.py", ROOT / "requirements" / "test.txt"])
+    if holds(*stamp):
+        return
+    print(f"setup: installing {', '.join(OLDER)} into {ROOT / '.nox'}", flush=True)
+    run(
+        [VENV / "bin" / "python", "-m", "nox", "--install-only", "--sessions", *OLDER],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+    )
+    stamp[0].write_text(stamp[1], encoding="ascii")
+
+
+def make_system():
+    """Make the file system that machines which boot begin with."""
+    if os.geteuid() == 0 and shutil.which("debootstrap") and not booted.pristine().exists():
+        print(f"setup: making a Debian that boots, {booted.pristine()}", flush=True)
+        booted.make()
+
+
 def run(command, **kw):
     """Run a command; its failure ends the setup."""
     command = [str(part) for part in command]
@@ -174,6 +199,9 @@ def main(argv=None):
             if "test" in groups:
                 fetch_archives()
         install_requirements(groups)
+        if "test" in groups:
+            install_older()
+            make_system()
 
 
 if __name__ == "__main__":

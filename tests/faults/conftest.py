@@ -7,8 +7,12 @@ import pytest
 from functional.conftest import _programs  # noqa: F401 - the same programs are needed here
 from functional.office import Office
 
+from checkout import commit
 from faults.proof import ONE
 from scene import workers
+
+
+EVERY = 7
 
 
 class Driver:
@@ -47,6 +51,35 @@ class Driver:
     def stop(self):
         """End it."""
         self._worker.kill()
+
+
+@pytest.fixture
+def walk(request):
+    """Chooses steps of a run that has so many: those at which it is killed, and the one behind the last.
+
+    All of them in a full one, else the first, the last and every n-th. From which one it counts depends on the commit,
+    so that many commits walk through all steps, and one commit always takes the same.
+    """
+
+    def chosen(count):
+        everything = range(1, count + 2)
+        if request.config.getoption("full"):
+            return [*everything]
+        return [step for step in everything if step in (1, count, count + 1) or step % EVERY == offset()]
+
+    return chosen
+
+
+def offset():
+    """A number below EVERY, of this commit."""
+    return commit() % EVERY
+
+
+def pytest_report_header(config):
+    """Say which steps those are."""
+    if config.getoption("full"):
+        return "faults: at every step"
+    return f"faults: at the first and the last step, and at each whose number leaves {offset()} if divided by {EVERY}"
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ FUZZED = {
     "phases": (Phase.generate, Phase.shrink),
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 }
-SAMPLE = {**FUZZED, "suppress_health_check": [*FUZZED["suppress_health_check"], HealthCheck.function_scoped_fixture]}
 
 
 @st.composite
@@ -159,11 +158,12 @@ def opened_by(elements, inventory):
     return {(users[key.uid], *number_of(key.address), key.port): key.gid for key in elements}
 
 
-def test_no_layer_opens_more_than_the_pillar_says():
-    """Thousands of cases; and enough of them are read at all, with grants, shared grants and odd members."""
+def test_no_layer_opens_more_than_the_pillar_says(request):
+    """Hundreds of cases, thousands in a full run; enough are read at all, with grants, shared grants, odd members."""
+    count = 2000 if request.config.getoption("full") else 300
     seen = Counter()
 
-    @settings(max_examples=2000, **FUZZED)
+    @settings(max_examples=count, **FUZZED)
     @given(st.data())
     def case(data):
         seen["cases"] += 1
@@ -191,8 +191,8 @@ def test_no_layer_opens_more_than_the_pillar_says():
         seen["ungranted"] += bool(set(opened) - pairs)
 
     case()
-    assert seen["cases"] >= 2000, seen
-    assert min(seen[what] for what in ("read", "granted", "merged", "ungranted")) >= 100, seen
+    assert seen["cases"] >= count, seen
+    assert min(seen[what] for what in ("read", "granted", "merged", "ungranted")) >= count // 20, seen
 
 
 @pytest.fixture(scope="module")
@@ -206,10 +206,18 @@ def listing(machine):
     return json.loads(machine.run(["nft", "-nj", "list", "table", "inet", "spice_grant"]).stdout)["nftables"]
 
 
-@settings(max_examples=200, **SAMPLE)
-@given(data=st.data())
-def test_a_kernel_holds_what_the_pillar_says(machine, data):
+def test_a_kernel_holds_what_the_pillar_says(machine, request):
     """A sample in a real kernel: from one policy to another, and then there is nothing to do."""
+
+    @settings(max_examples=200 if request.config.getoption("full") else 40, **FUZZED)
+    @given(data=st.data())
+    def case(data):
+        _changed_in_a_kernel(machine, data)
+
+    case()
+
+
+def _changed_in_a_kernel(machine, data):
     live = None
     for _ in range(2):
         found = drawn(data)

@@ -1,4 +1,4 @@
-"""A run that is killed, at whatever step: sudo works, the guard holds, and the next run makes it good."""
+"""A run that is killed, at any step: sudo works, the guard holds, and the next run makes it good."""
 
 import itertools
 import json
@@ -19,6 +19,8 @@ from faults.proof import (
 )
 
 UNITS = "/etc/systemd/system"
+# Steps between a unit that is written, or removed, and systemd that knows of it.
+OF_UNITS = (UNITS, "systemctl", "nft -j", "nft delete")
 # Notes when it was told to read its units anew, in place of systemd.
 SYSTEMCTL = """\
 #!/bin/sh
@@ -26,29 +28,27 @@ SYSTEMCTL = """\
 """
 
 
-def test_a_first_run_and_a_removal(office, driver):
-    """First run killed, then completed; removal killed, then completed: at the first step, the second, and so on."""
+def test_a_first_run_and_a_removal(office, driver, walk):
+    """First run killed, then completed; removal killed, then completed."""
     driver.done("apply", ONE)
     applied = office.essence()
     driver.done("remove")
     removed = office.essence()
     first, last = driver.call("apply", ONE)["steps"], driver.call("remove")["steps"]
+    assert len(first) > len(last) > 0
     guarded = []
-    for number in itertools.count(1):
-        begun = killed(driver, "apply", ONE, number)
-        step = f"first run, step {number}: {[*first, 'a later one', 'the end'][number - 1]}"
+    for number, removing in itertools.zip_longest(walk(len(first)), walk(len(last))):
+        assert killed(driver, "apply", ONE, number) is (number <= len(first))
+        step = f"first run, step {number}: {[*first, 'the end'][number - 1]}"
         guarded.append(survives(office, OPEN_ONE, step))
         whole(office, driver, ONE, applied, number)
-        if number <= len(last):
-            assert killed(driver, "remove", None, number)
-            step = f"removal, step {number}: {last[number - 1]}"
+        if removing is not None:
+            assert killed(driver, "remove", None, removing) is (removing <= len(last))
+            step = f"removal, step {removing}: {[*last, 'the end'][removing - 1]}"
             survives(office, OPEN_ONE, step)
         driver.done("remove")
-        assert driver.done("remove")["changes"] == {}, number
+        assert driver.done("remove")["changes"] == {}, step
         assert difference(removed, office.essence()) == {}, step
-        if not begun:
-            break
-    assert number >= len(first) > len(last) > 0
     # Once there, the guard stays.
     assert guarded == sorted(guarded) and set(guarded) == {False, True}
 
@@ -71,7 +71,7 @@ def test_a_run_that_is_killed_while_it_notes_how_it_ended(office, driver):
     assert driver.done("plan", ONE)["changes"] == {}
 
 
-def test_a_removal_instead_of_the_next_run(office, driver):
+def test_a_removal_instead_of_the_next_run(office, driver, walk):
     """What a killed first run leaves half-way, a plan names, and a removal takes away as well."""
     driver.done("apply", ONE)
     driver.done("remove")
@@ -80,7 +80,7 @@ def test_a_removal_instead_of_the_next_run(office, driver):
     driver.done("remove")
     # What is in /run lasts until the next boot, whole or not, and is for reports only.
     renaming = [number for number, step in enumerate(steps, 1) if step.startswith("rename ") and " /run/" not in step]
-    for number in renaming:
+    for number in [renaming[step - 1] for step in walk(len(renaming)) if step <= len(renaming)]:
         assert killed(driver, "apply", ONE, number)
         left = halfway(office)
         assert left and left[0] in json.dumps(driver.done("plan", ONE)["changes"])
@@ -90,18 +90,18 @@ def test_a_removal_instead_of_the_next_run(office, driver):
     assert renaming
 
 
-def test_a_change(office, driver):
+def test_a_change(office, driver, walk):
     """A run that takes one grant away and adds another, killed and completed; and back, killed and completed."""
 
     def insist(pillar, step):
         becomes = OPEN_OTHER if pillar is OTHER else OPEN_ONE
         assert survives(office, OPEN_ONE | OPEN_OTHER, step, becomes), step
 
-    killed_there_and_back(office, driver, OTHER, ONE, insist)
+    killed_there_and_back(office, driver, OTHER, ONE, walk, insist)
     assert office.openings(BOTH) == OPEN_ONE
 
 
-def test_systemd_hears_of_the_units(office, driver):
+def test_systemd_hears_of_the_units(office, driver, walk):
     """Killed with units written, or removed, and systemd not told: the next run tells it."""
     office.client.run(["mkdir", "--parents", "/run/systemd/system"])
     office.client.write("/usr/bin/systemctl", SYSTEMCTL, mode=0o755)
@@ -109,13 +109,13 @@ def test_systemd_hears_of_the_units(office, driver):
     driver.done("remove")
     steps = {fun: driver.call(fun, ONE)["steps"] for fun in ("apply", "remove")}
     for fun, undo in (("apply", "remove"), ("remove", "apply")):
-        for number, step in enumerate(steps[fun], 1):
-            if any(word in step for word in (UNITS, "systemctl", "nft -j", "nft delete")):
-                office.client.run(["rm", "--force", "/run/told"])
-                assert killed(driver, fun, ONE, number)
-                driver.done(fun, ONE)
-                assert office.client.path("/run/told").exists(), step
-                driver.done(undo, ONE)
+        told = [number for number, step in enumerate(steps[fun], 1) if any(word in step for word in OF_UNITS)]
+        for number in [told[index - 1] for index in walk(len(told)) if index <= len(told)]:
+            office.client.run(["rm", "--force", "/run/told"])
+            assert killed(driver, fun, ONE, number)
+            driver.done(fun, ONE)
+            assert office.client.path("/run/told").exists(), steps[fun][number - 1]
+            driver.done(undo, ONE)
         driver.done("apply", ONE)
 
 

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 
 class NftablesTimes:
     """What is done to chains of nftables that say when."""
@@ -157,10 +159,23 @@ class Iptables:
 MECHANISMS = {made.name: made for made in (Nftables(), Iptables("nft"), Iptables("legacy"))}
 
 
+def by_each(mechanisms=tuple(MECHANISMS), always=False):
+    """Parameters of a test that is played by each of these mechanisms: by the first in each run, by the others in full.
+
+    always
+        Whether it is played by all of them in each run, because the mechanism is what the test is about.
+    """
+    first, *others = mechanisms
+    marks = [] if always else [pytest.mark.full]
+    return [pytest.param(first), *(pytest.param(name, marks=marks) for name in others)]
+
+
 def play_by_each(metafunc, fixture):
-    """Play each test that has this fixture by the mechanisms in its module's ``MECHANISMS``, one after the other."""
+    """Play each test that has this fixture by the mechanisms in its module's ``MECHANISMS``, see :func:`by_each`.
+
+    With ``EACH_TIME = True`` in the module, by all of them in each run.
+    """
     if fixture in metafunc.fixturenames:
         chosen = getattr(metafunc.module, "MECHANISMS", ["nftables"])
-        if metafunc.config.getoption("one_mechanism"):
-            chosen = chosen[:1]
-        metafunc.parametrize(fixture, chosen, indirect=True, scope="module", ids=chosen if chosen[1:] else [""])
+        params = by_each(chosen, getattr(metafunc.module, "EACH_TIME", False))
+        metafunc.parametrize(fixture, params, indirect=True, scope="module", ids=list(chosen) if chosen[1:] else [""])

@@ -1,6 +1,6 @@
 """The opener, called with whatever comes to mind: it ends soon, says why in one line, changes and leaves nothing.
 
-``OPENER_FUZZ_RUNS`` says how many calls, ``OPENER_FUZZ_SEED`` which, to repeat a finding.
+``OPENER_FUZZ_RUNS`` says how many calls, ``OPENER_FUZZ_SEED`` which, to repeat a finding; each commit has its own.
 """
 
 import json
@@ -13,6 +13,7 @@ import sys
 
 import pytest
 
+from checkout import commit
 from functional import caller
 from functional.confined import ANYTHING, OPENER, SOCKET, WITNESS, pillar, serve, site_rule
 from functional.confined import prepare as prepare_confined
@@ -154,7 +155,7 @@ def openable(call):
 @pytest.mark.parametrize("site", ["", "Defaults !env_reset\n"], ids=["environment reset", "environment kept"])
 def test_whatever_it_is_called_with(looked_at, site):
     """Where a rule of the site's lets everything pass, and all of the environment where that is kept."""
-    seed = int(os.environ.get("OPENER_FUZZ_SEED", random.randrange(10**6)))  # noqa: S311 - it is no secret
+    seed = int(os.environ.get("OPENER_FUZZ_SEED", commit()))
     chance = random.Random(f"{seed}{site}")  # noqa: S311
     client, codes = looked_at.client, {}
     with site_rule(looked_at, site + ANYTHING):

@@ -72,7 +72,7 @@ def host():
 
 @pytest.fixture
 def hold():
-    """Files that stay open for as long as the test lasts."""
+    """What stays open for as long as the test lasts."""
     with contextlib.ExitStack() as stack:
         yield stack
 
@@ -87,7 +87,7 @@ def test_nothing_is_left(end, tmp_path, hold):
         spaces = {kind: {os.readlink(f"/proc/{pid}/ns/{kind}") for pid in pids} for kind in KINDS}
         # While they are held, no machine of another test gets their numbers.
         for path in (f"/proc/{pid}/ns/{kind}" for pid in pids for kind in KINDS):
-            hold.enter_context(open(path, "rb"))
+            hold.callback(os.close, os.open(path, os.O_RDONLY))
         assert leftovers(spaces) == spaces
         if end == "raise":
             owner.stdin.write("now\n")

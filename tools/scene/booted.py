@@ -24,23 +24,25 @@ ROOT = f"{PLACE}/root"
 READY = ("running", "degraded")
 
 
-def root_file_system():
-    """Return the directory with the pristine system; make it if it is not there yet (one or two minutes)."""
-    packages = (*PACKAGES, *FIREWALLS)
-    stamp = hashlib.sha256(" ".join((RELEASE, *packages)).encode()).hexdigest()[:12]
-    target = CHECKOUT / "build" / f"booted-{stamp}"
-    if not target.exists():
-        unfinished = target.with_suffix(".new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.parent.mkdir(exist_ok=True)
-        command = ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", RELEASE, str(unfinished)]
-        for made in (command, ["systemctl", f"--root={unfinished}", "disable", *SERVICES]):
-            done = subprocess.run(made, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                said = f"{done.stdout[-3000:]}{done.stderr[-1000:]}"
-                raise SceneError(f"{made[0]} ended with {done.returncode}:\n{said}")
-        unfinished.rename(target)
-    return target
+def pristine():
+    """The directory with the root file system that every machine begins with; it need not be there yet."""
+    stamp = hashlib.sha256(" ".join((RELEASE, *PACKAGES, *FIREWALLS)).encode()).hexdigest()[:12]
+    return CHECKOUT / "build" / f"booted-{stamp}"
+
+
+def make():
+    """Make that directory (one or two minutes)."""
+    unfinished = pristine().with_suffix(".new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.parent.mkdir(exist_ok=True)
+    packages = ",".join((*PACKAGES, *FIREWALLS))
+    command = ["debootstrap", "--variant=minbase", f"--include={packages}", RELEASE, str(unfinished)]
+    for made in (command, ["systemctl", f"--root={unfinished}", "disable", *SERVICES]):
+        done = subprocess.run(made, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            said = f"{done.stdout[-3000:]}{done.stderr[-1000:]}"
+            raise SceneError(f"{made[0]} ended with {done.returncode}:\n{said}")
+    unfinished.rename(pristine())
 
 
 class Booted:
@@ -50,11 +52,12 @@ class Booted:
         self.machine = machine
         self._process = None
         self._leader = None
-        pristine = root_file_system()
+        if not pristine().exists():
+            make()
         machine.run(["mkdir", "-p", PLACE])
         machine.run(["mount", "-t", "tmpfs", "tmpfs", PLACE])
         machine.run(["mkdir", ROOT, f"{PLACE}/upper", f"{PLACE}/work"])
-        layers = f"lowerdir={pristine},upperdir={PLACE}/upper,workdir={PLACE}/work"
+        layers = f"lowerdir={pristine()},upperdir={PLACE}/upper,workdir={PLACE}/work"
         machine.run(["mount", "-t", "overlay", "overlay", "-o", layers, ROOT])
         if not machine.path("/sys/fs/cgroup/cgroup.procs").exists():
             machine.run(["mount", "-t", "cgroup2", "none", "/sys/fs/cgroup"])

@@ -1,0 +1,207 @@
+"""Run the test suite: its lanes beside each other, what they print as it comes, and one table at the end.
+
+A lane is a run of pytest: ``suite`` with the Salt of development, ``daemons`` in a machine of their own because they
+change the machine that they run on, and one lane for each older Salt. Reports in JUnit's form go to ``build/junit``.
+"""
+
+import argparse
+import collections
+import contextlib
+import ctypes
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+REPORTS = ROOT / "build" / "junit"
+SECONDS = ROOT / "tests" / "seconds.json"
+PYTHON = ROOT / ".venv" / "bin" / "python"
+PYTEST = [str(PYTHON), "-m", "pytest", "-q", "--color=no"]
+DAEMONS = "tests/daemons"
+OLDER = ("salt-3006", "salt-3007")
+SLOWEST = 25
+WORTH_NOTING = 2.0  # seconds
+PDEATHSIG = 1
+
+
+class Lane:
+    """One run of pytest, and what came of it."""
+
+    def __init__(self, name, command, *, enclosed=False):
+        self.name, self.command, self.enclosed = name, [str(word) for word in command], enclosed
+        self.report = REPORTS / f"{name}.xml"
+        self.code = self.seconds = None
+        self.cases = []
+
+    def run(self, show):
+        """Run it to its end; ``show`` gets each line."""
+        begun = time.monotonic()
+        with open(self.report, "wb") as report:
+            # In a machine of its own a lane can write no file of this one, but what was opened for it.
+            target = f"/dev/fd/{report.fileno()}" if self.enclosed else self.report
+            process = subprocess.Popen(
+                [*self.command, f"--junitxml={target}"],
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT / "tools")},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=[report.fileno()],
+                preexec_fn=_end_with_parent,
+                encoding="utf-8",
+                errors="replace",
+            )
+            with process:
+                for line in process.stdout:
+                    show(f"{self.name}: {line.rstrip()}")
+        self.code, self.seconds = process.returncode, time.monotonic() - begun
+        with contextlib.suppress(ElementTree.ParseError):
+            self.cases = [Case(self.name, found) for found in ElementTree.parse(self.report).iter("testcase")]  # noqa: S314
+
+    @property
+    def failed(self):
+        """How many cases failed; a lane that ended badly without one counts as one."""
+        failed = sum(case.outcome == "failed" for case in self.cases)
+        return failed or int(self.code not in (0, None))
+
+
+class Case:
+    """A case of a JUnit report."""
+
+    def __init__(self, lane, element):
+        name, _, group = element.get("name").rpartition("@")
+        self.name, self.group = (name, group) if name and "]" not in group[:-1] else (element.get("name"), "")
+        self.lane, self.module = lane, element.get("classname")
+        self.seconds = float(element.get("time"))
+        kinds = {child.tag for child in element}
+        self.outcome = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
+
+    @property
+    def place(self):
+        """What ``tests/seconds.json`` calls the group that this case belongs to."""
+        path = self.module.removeprefix("tests.").replace(".", "/")
+        return self.group or f"{path}.py::{self.name}"
+
+
+def _end_with_parent():
+    """However this process ends, its lanes do as well; the machines of a lane end with the lane."""
+    ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def lanes(options):
+    """Two queues of lanes, which run beside each other."""
+    wide = ["-n", options.workers, "--dist", "loadgroup", "--no-loadscope-reorder"]
+    chosen = [*(["--full"] if options.full else []), f"--part={options.part}", *options.arguments]
+    here = [path for path in options.tests if not path.startswith(DAEMONS)]
+    there = [path for path in options.tests if path.startswith(DAEMONS)]
+    ignored = [f"--ignore={DAEMONS}"] if options.tests == ["tests"] else []
+    first = [Lane("suite", [*PYTEST, *here, *ignored, *wide, *chosen])] if here else []
+    second = []
+    if there or ignored:
+        inside = [PYTHON, "-m", "scene", "run", "--name", "daemons", "--", *PYTEST, "-p", "no:cacheprovider"]
+        second.append(Lane("daemons", [*inside, *(there or [DAEMONS]), *chosen], enclosed=True))
+    if ignored or options.salts:
+        only = [] if options.full else ["-m", "salt"]
+        tests = ["tests/unit", "tests/functional"] if ignored else here
+        for name in OLDER:
+            nox = [PYTHON, "-m", "nox", "-R", "--sessions", name, "--", *tests, *only, "-n", "2", *wide[2:], *chosen]
+            second.append(Lane(name, nox))
+    return ([], second[-len(OLDER) :]) if options.salts else (first, second)
+
+
+def play(queues):
+    """Run the queues; lines of all are printed as they come."""
+    printing = threading.Lock()
+
+    def show(line):
+        with printing:
+            print(line, flush=True)
+
+    def through(queue):
+        for lane in queue:
+            lane.run(show)
+
+    threads = [threading.Thread(target=through, args=(queue,), daemon=True) for queue in queues]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def slowest(title, seconds):
+    """Lines for the slowest of something."""
+    yield f"\nslowest {title}"
+    for name, spent in sorted(seconds.items(), key=lambda item: -item[1])[:SLOWEST]:
+        yield f"{spent:8.1f} s  {name}"
+
+
+def summary(played, seconds):
+    """Lines with what all lanes together came to."""
+    cases = [case for lane in played for case in lane.cases]
+    modules = collections.Counter()
+    for case in cases:
+        modules[f"{case.lane}: {case.module}"] += case.seconds
+    yield from slowest("modules", modules)
+    yield from slowest("cases", {f"{case.lane}: {case.module}::{case.name}": case.seconds for case in cases})
+    row = "{:<12} {:>7} {:>7} {:>7} {:>8} {:>8}".format
+    yield "\n" + row("part", "cases", "passed", "failed", "skipped", "seconds")
+    total = collections.Counter()
+    for lane in played:
+        counts = collections.Counter(case.outcome for case in lane.cases)
+        counts["failed"] = lane.failed
+        total.update(counts)
+        yield row(lane.name, sum(counts.values()), *_counts(counts), f"{lane.seconds:.0f}")
+    yield row("all", sum(total.values()), *_counts(total), f"{seconds:.0f}")
+    yield "\n{} passed, {} failed, {} skipped".format(*_counts(total))
+
+
+def _counts(counts):
+    return counts["passed"], counts["failed"], counts["skipped"]
+
+
+def note_seconds(played):
+    """Keep how long each group took, for the order of the next run and the size of its parts."""
+    spent = collections.Counter()
+    for lane in played:
+        for case in lane.cases:
+            if lane.name not in OLDER:
+                spent[case.place] += case.seconds
+    known = json.loads(SECONDS.read_text(encoding="utf-8"))
+    known.update({place: round(seconds, 1) for place, seconds in spent.items()})
+    kept = {place: seconds for place, seconds in sorted(known.items()) if seconds >= WORTH_NOTING}
+    SECONDS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def main(argv=None):
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="play everything, with all Salts and mechanisms")
+    parser.add_argument("--salts", action="store_true", help="play with the older Salts only")
+    parser.add_argument("--part", default="1/1", metavar="K/N", help="play one of N parts that take about as long")
+    parser.add_argument("--workers", default="3", metavar="N", help="workers of the largest lane; 3 without")
+    parser.add_argument("--note-seconds", action="store_true", help="keep how long groups of tests took")
+    parser.add_argument("--tests", nargs="+", default=["tests"], metavar="PATH", help="what to play; all without")
+    parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENT", help="further arguments for pytest")
+    options = parser.parse_args(argv)
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    queues = lanes(options)
+    with contextlib.suppress(KeyboardInterrupt):
+        play(queues)
+    played = [lane for queue in queues for lane in queue if lane.code is not None]
+    for line in summary(played, time.monotonic() - begun):
+        print(line)
+    if options.note_seconds:
+        note_seconds(played)
+    whole = len(played) == sum(map(len, queues))
+    return 0 if whole and all(lane.code == 0 for lane in played) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
