@@ -9,7 +9,7 @@ TESTS ?= tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-here test-elsewhere test-daemons test-versions test-salt-3006 test-salt-3007 lint format bench bench-drift bench-fleet attacks golden clean base
+.PHONY: help setup demo test test-full test-fast test-versions lint format bench bench-drift bench-fleet attacks golden clean base
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -24,34 +24,20 @@ base:
 demo: base ## show the extension at work on two throw-away machines
 	@$(PY) tools/demo.py $(ARGS)
 
-# Two parts at a time, since most tests wait, the longest first; what a part says is shown when it is over.
-HERE := unit functional coexistence scene
-VERSIONS := test-salt-3006 test-salt-3007
-test: setup ## run all tests; TESTS=tests/unit for a part
-ifeq ($(TESTS),tests)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-elsewhere test-here $(VERSIONS) test-daemons
-else
-	$(PYTEST) $(TESTS) $(ARGS)
-endif
+SUITE = $(PY) tools/suite.py --tests $(TESTS)
+test: setup ## run what a change can break; TESTS=tests/unit for a part of it
+	$(SUITE) $(if $(ARGS),-- $(ARGS))
 
-test-here: setup
-	$(PYTEST) $(HERE:%=tests/%) $(ARGS)
+PART ?= 1/1
+test-full: setup ## run everything, with all Salts; PART=2/4 for the second of four parts
+	$(SUITE) --full --part $(PART) $(if $(ARGS),-- $(ARGS))
 
-test-elsewhere: setup
-	$(PYTEST) tests $(HERE:%=--ignore=tests/%) --ignore=tests/daemons $(ARGS)
+test-versions: setup ## run what a version of Salt can change, with the older Salts
+	$(SUITE) --salts $(if $(ARGS),-- $(ARGS))
 
-test-daemons: setup
-	PYTHONPATH=tools $(PY) -m scene run -- $(PYTEST) tests/daemons -p no:cacheprovider $(ARGS)
-
-test-versions: $(VERSIONS) ## run unit and functional tests with the older Salts; TESTS=tests/unit for a part
-
-$(VERSIONS): test-%: setup
-	$(PY) -m nox --sessions $* $(if $(filter-out tests,$(TESTS)),-- $(TESTS))
-
-# The others take most of the time: real kernels and clocks, machines that boot, faults at every step, a master.
-FAST := unit install scene article/test_article.py article/test_confined.py
-test-fast: setup ## run the tests that together take less than five minutes
-	$(PYTEST) $(FAST:%=tests/%) $(ARGS)
+FAST := unit scene/test_tools.py article/test_article.py
+test-fast: setup ## run what one runs on each save
+	$(PY) tools/suite.py --tests $(FAST:%=tests/%) $(if $(ARGS),-- $(ARGS))
 
 lint: setup ## check style, docstrings and that every SLS renders
 	$(RUFF) check .

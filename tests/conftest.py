@@ -5,6 +5,8 @@ import pathlib
 
 import pytest
 
+import amount
+
 HERE = pathlib.Path(__file__).parent
 # Seconds by group, as last measured; see tools/suite.py, which writes them.
 SECONDS = json.loads((HERE / "seconds.json").read_text(encoding="utf-8"))
@@ -23,7 +25,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Markers of our own."""
+    """Markers of our own, and how much there is to be tried."""
+    amount.full = config.getoption("full")
     config.addinivalue_line("markers", "full: played by 'make test-full' only; what it proves is proven less often")
     config.addinivalue_line("markers", "salt: what a version of Salt can change; played with every Salt")
 

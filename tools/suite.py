@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -22,11 +23,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "build" / "junit"
 SECONDS = ROOT / "tests" / "seconds.json"
 PYTHON = ROOT / ".venv" / "bin" / "python"
-PYTEST = [str(PYTHON), "-m", "pytest", "-q", "--color=no"]
+PYTEST = [str(PYTHON), "-m", "pytest", "-v", "--color=no"]
 DAEMONS = "tests/daemons"
 OLDER = ("salt-3006", "salt-3007")
 SLOWEST = 25
 WORTH_NOTING = 2.0  # seconds
+EVERY = 20  # seconds between two lines of progress
+# A line of pytest about one case, with or without a worker before it; those of its end say how it went.
+CASE = re.compile(r"(\[gw\d+\] \[ *\d+%\] [A-Z]+ )?tests/\S+::")
+OUTCOME = re.compile(r"(?:^\[gw\d+\] \[ *\d+%\] | )(PASSED|FAILED|ERROR|SKIPPED|XFAIL|XPASS)\b")
+PERCENT = re.compile(r"\[ *(\d+)%\]")
 PDEATHSIG = 1
 
 
@@ -57,9 +63,11 @@ class Lane:
                 encoding="utf-8",
                 errors="replace",
             )
+            progress = Progress()
             with process:
                 for line in process.stdout:
-                    show(f"{self.name}: {line.rstrip()}")
+                    for said in progress.lines(line.rstrip()):
+                        show(f"{self.name}: {said}")
         self.code, self.seconds = process.returncode, time.monotonic() - begun
         with contextlib.suppress(ElementTree.ParseError):
             self.cases = [Case(self.name, found) for found in ElementTree.parse(self.report).iter("testcase")]  # noqa: S314
@@ -69,6 +77,29 @@ class Lane:
         """How many cases failed; a lane that ended badly without one counts as one."""
         failed = sum(case.outcome == "failed" for case in self.cases)
         return failed or int(self.code not in (0, None))
+
+
+class Progress:
+    """What pytest says, in few lines: how far it is now and then, failures at once, and all that is about no single case."""
+
+    def __init__(self):
+        self.outcomes = collections.Counter()
+        self.shown = time.monotonic()
+
+    def lines(self, line):
+        """What to show of a line."""
+        if CASE.match(line) is None:
+            return [line] if line else []
+        found = OUTCOME.search(line)
+        if found is None:
+            return []
+        self.outcomes[found.group(1).lower()] += 1
+        shown = [line] if found.group(1) in ("FAILED", "ERROR") else []
+        if time.monotonic() > self.shown + EVERY:
+            self.shown = time.monotonic()
+            far = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
+            shown.append(f"[{PERCENT.search(line).group(1)} %] {far}")
+        return shown
 
 
 class Case:

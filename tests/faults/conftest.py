@@ -11,7 +11,6 @@ from checkout import commit
 from faults.proof import ONE
 from scene import workers
 
-
 EVERY = 7
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from unit.build import cvtsudoers, visudo
 from unit.strategies import hostile, systems
 
+from amount import amount
 from faults.mutations import mutated
 from scene import Machine
 from spicegrants import nftables, pillar, sudoers
@@ -24,6 +25,7 @@ FUZZED = {
     "phases": (Phase.generate, Phase.shrink),
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 }
+SAMPLE = {**FUZZED, "suppress_health_check": [*FUZZED["suppress_health_check"], HealthCheck.function_scoped_fixture]}
 
 
 @st.composite
@@ -158,9 +160,9 @@ def opened_by(elements, inventory):
     return {(users[key.uid], *number_of(key.address), key.port): key.gid for key in elements}
 
 
-def test_no_layer_opens_more_than_the_pillar_says(request):
+def test_no_layer_opens_more_than_the_pillar_says():
     """Hundreds of cases, thousands in a full run; enough are read at all, with grants, shared grants, odd members."""
-    count = 2000 if request.config.getoption("full") else 300
+    count = amount(2000, 300)
     seen = Counter()
 
     @settings(max_examples=count, **FUZZED)
@@ -206,18 +208,10 @@ def listing(machine):
     return json.loads(machine.run(["nft", "-nj", "list", "table", "inet", "spice_grant"]).stdout)["nftables"]
 
 
-def test_a_kernel_holds_what_the_pillar_says(machine, request):
+@settings(max_examples=amount(200, 40), **SAMPLE)
+@given(data=st.data())
+def test_a_kernel_holds_what_the_pillar_says(machine, data):
     """A sample in a real kernel: from one policy to another, and then there is nothing to do."""
-
-    @settings(max_examples=200 if request.config.getoption("full") else 40, **FUZZED)
-    @given(data=st.data())
-    def case(data):
-        _changed_in_a_kernel(machine, data)
-
-    case()
-
-
-def _changed_in_a_kernel(machine, data):
     live = None
     for _ in range(2):
         found = drawn(data)

@@ -32,6 +32,7 @@ def rules(office):
     return {line for line in office.client.read(SUDOERS).splitlines() if " ALL=" in line}
 
 
+@pytest.mark.salt
 def test_the_second_run_changes_nothing(shared):
     assert shared.apply()["changes"] == {}
     assert shared.apply(test=True)["result"] is True

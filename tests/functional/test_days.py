@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from functional.mechanisms import by_each
 from functional.office import ADDRESS, GROUP, STATE, Office, article, difference, only, sentences
 
 DAY, YEAR = 86400, 366 * 86400
@@ -17,7 +18,7 @@ OPEN = {("myself", GROUP, ADDRESS, 20002), ("mybro", GROUP, ADDRESS, 20004)}
 UNTIMED = {("mybro", GROUP, ADDRESS, 20004)}
 
 
-@pytest.fixture(params=["nftables", "iptables-nft"])
+@pytest.fixture(params=by_each(("nftables", "iptables-nft")))
 def office(request):
     """A fresh office; nothing was applied yet."""
     with Office(PILLAR, request.param) as made:

@@ -55,6 +55,7 @@ def denials(office, **kw):
     return [entry for entry in found if entry["port"] in OWN]
 
 
+@pytest.mark.salt
 def test_who_was_refused_what_and_why(shared, kernel_log):
     shared.applied()
     start = now()

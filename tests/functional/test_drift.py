@@ -400,6 +400,7 @@ def test_the_viewer_is_out_of_reach_again(shared, tampering):
     assert shared.openings() == OPEN
 
 
+@pytest.mark.salt
 @pytest.mark.parametrize("layer, tampering", [("firewall", "guard narrowed"), ("sudoers", "rule added")])
 def test_plan_of_a_layer(shared, layer, tampering):
     """Each layer's own plan names its drift, apply of that layer alone repairs it, and neither touches the others."""

@@ -23,6 +23,8 @@ from functional.office import (
 from functional.test_drift import FIREWALL, SUDO, VIEWER_LAYER
 from scene import Minion, SaltError
 
+pytestmark = pytest.mark.salt
+
 LISTED = [
     {
         "user": "mybro",

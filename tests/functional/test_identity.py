@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from functional.confined import ANYTHING, ON_X, WITNESS, WITNESS_TEXT, Witnesses, pillar, site_rule
-from functional.mechanisms import MECHANISMS
+from functional.mechanisms import by_each
 from functional.office import ADDRESS, GROUP, OPEN, SUDOERS, VIEWER, Office, article, changed
 from scene import need
 
@@ -204,7 +204,7 @@ def test_users_and_groups_with_strange_names(office):
     assert not office.opens("mybro", "/etc/spice-grant/vms/debianx.vv")
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize("mechanism", by_each())
 def test_an_account_that_is_named_like_a_granted_uid_gets_nothing_by_the_stored_rules(mechanism):
     """A boot loads them before any run could say that there is such an account; so it is with groups."""
     with Office(mechanism=mechanism) as office:

@@ -23,6 +23,7 @@ def call(shared):
         shared.minion.call("spice_grant.end_loan", held["user"], held["vm"])
 
 
+@pytest.mark.salt
 def test_a_loan_opens_every_layer_and_lasts(shared, call):
     """It holds over highstates and a boot, is listed apart, and is taken back before its time."""
     report = call("spice_grant.lend", "nogrant", "debianx", "1h30m", reason="year-end", nopasswd=True)
@@ -106,6 +107,7 @@ def test_a_lock_beats_a_loan(shared, call):
     call("spice_grant.unlock", vm="debianx")
 
 
+@pytest.mark.salt
 @pytest.mark.parametrize(
     "arguments, said",
     [

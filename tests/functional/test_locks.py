@@ -40,6 +40,7 @@ def call(shared):
         shared.minion.call("spice_grant.unlock", **({"all": True} if about == "everything" else {about: name}))
 
 
+@pytest.mark.salt
 @pytest.mark.parametrize(
     "about, left",
     [
@@ -124,6 +125,7 @@ def test_a_lock_of_all_and_one_of_a_user_are_two(shared, call):
     assert shared.openings() == HIS
 
 
+@pytest.mark.salt
 @pytest.mark.parametrize(
     "arguments, said",
     [

@@ -204,6 +204,7 @@ def test_included_files_of_all_ways(looked_at, call):
     looked_at.client.run(["rm", "-r", "/etc/sudoers.more", "/etc/elsewhere"])
 
 
+@pytest.mark.salt
 def test_who_is_asked_about(shared, call):
     """Users with grants, people, whom rules name, and the members of groups that rules name; not root, nor admins."""
     shared.client.run(["useradd", "--system", "--gid", "operator", "operator"])

@@ -7,6 +7,8 @@ import pytest
 from functional.office import GROUP, HOST, OPEN, SUDOERS, VIEWER, article, changed, difference, sentences
 from scene.minion import SaltError
 
+pytestmark = pytest.mark.salt
+
 
 @pytest.fixture
 def alone(granted):

@@ -150,6 +150,7 @@ def test_guarding_the_servers_only(shared):
     assert openings(shared) == OPEN | elsewhere
 
 
+@pytest.mark.salt
 def test_it_can_be_switched_off_and_goes_without_a_trace(shared):
     before = shared.client.run(["ip", "rule"]).stdout
     off = shared.applied(changed(PILLAR, routing={"enabled": False}))

@@ -14,6 +14,8 @@ from functional.office import (
     sentences,
 )
 
+pytestmark = pytest.mark.salt
+
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 BOTH = {"myself-debianx": {"user": "myself", "vm": "debianx"}, "mybro-leaptest": {"user": "mybro", "vm": "leaptest"}}
 

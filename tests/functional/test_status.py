@@ -7,6 +7,8 @@ from unit.build import changed
 
 from functional.office import STATE, article
 
+pytestmark = pytest.mark.salt
+
 LAST_RUN = "/run/spice-grant/last-run"
 WRONG = changed(article(), **{"spice__grants__mybro-leaptest__vm": "leaptset"})
 GONE = changed(article(), **{"spice__grants__ghost": {"user": "ghost", "vm": "debianx"}})

@@ -6,6 +6,7 @@ from functional.office import VIEWER, changed, difference
 from functional.test_drift import FIREWALL, PILLAR, SUDO, VIEWER_LAYER
 
 
+@pytest.mark.salt
 def test_verify(shared):
     """verify tries every user with a grant, and one without, on every vm, and finds what pillar says."""
     answer = shared.verify()
@@ -86,6 +87,7 @@ def test_verify_finds_holes_in_the_other_layers(shared, tamper, user, words):
     _verify_fails(shared, user, words)
 
 
+@pytest.mark.salt
 def test_verify_is_red_for_a_grant_that_is_not_enforced(shared):
     """A grant whose user left is a difference: what is declared is not what holds."""
     shared.apply(changed(PILLAR, grants={"x": {"user": "leaver", "vm": "debianx"}}))

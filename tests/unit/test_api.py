@@ -12,6 +12,8 @@ import textwrap
 import pytest
 import yaml
 
+pytestmark = pytest.mark.salt
+
 ROOT = pathlib.Path(__file__).parents[2]
 FILES = sorted(path for kind in ("_modules", "_runners", "_states") for path in (ROOT / kind).glob("*.py"))
 # Salt makes one module of all files that have the same name.

@@ -4,6 +4,8 @@ import pytest
 
 from unit.test_api import ROOT, load
 
+pytestmark = pytest.mark.salt
+
 BEACON = load(ROOT / "_beacons" / "spice_grant.py")
 
 

@@ -11,6 +11,8 @@ import yaml
 from spicecheck.command import main
 from unit.build import article
 
+pytestmark = pytest.mark.salt
+
 ROOT = pathlib.Path(__file__).parents[2]
 TOP = "base:\n  '*': [spice]\n"
 OFFICE = yaml.safe_dump({"spice": article()})

@@ -13,6 +13,8 @@ from spicegrants.compile import compile_policy
 from spicegrants.inventory import Account, Group, Inventory
 from spicegrants.notes import notes
 
+pytestmark = pytest.mark.salt
+
 PILLAR = pathlib.Path(__file__).parents[2] / "pillar"
 PEOPLE = ("charlie", "boss", "maggie", "anne", "ralph")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -8,6 +8,8 @@ from spicecheck import compiled
 from spicegrants import pillar
 from unit.test_examples import PEOPLE, PILLAR, declared
 
+pytestmark = pytest.mark.salt
+
 FLEET = PILLAR / "examples" / "fleet"
 # Whose grants are on which minion, and the vms and schedules that these are about.
 MINIONS = {

@@ -8,6 +8,8 @@ import yaml
 
 from checkout import ROOT
 
+pytestmark = pytest.mark.salt
+
 REACTION = ROOT / "etc" / "reactor" / "spice-grant-drift.sls"
 IDS = [
     "desk-1",

@@ -7,6 +7,7 @@ import itertools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from amount import amount
 from spicegrants import decide, guard, pillar, schedule
 from spicegrants.access import Times
 from spicegrants.compile import compile_policy
@@ -17,7 +18,7 @@ from unit.build import article, changed, inventory
 from unit.timestrategies import RECENT, ZONES, days_around, schedules
 
 
-@settings(max_examples=5000)
+@settings(max_examples=amount(5000, 500))
 @given(st.data())
 def test_a_schedule_is_open_when_a_clock_on_the_wall_says_so(data):
     zone = data.draw(st.sampled_from(sorted(ZONES)))
@@ -155,7 +156,7 @@ def compiled(data, held, moment):
     return compile_policy(pillar.parse(data), inventory(), temporary=held, now=moment, day=moment // 86400 * 86400)
 
 
-@settings(max_examples=300)
+@settings(max_examples=amount(300, 60))
 @given(offices(), st.lists(st.integers(0, 86399), min_size=1, max_size=2))
 def test_who_may_open_what_is_what_the_model_says(office, times):
     data, held, day = office
@@ -176,7 +177,7 @@ def test_who_may_open_what_is_what_the_model_says(office, times):
                 assert decided.lasting is model.lasting(user, vm, moment)
 
 
-@settings(max_examples=400)
+@settings(max_examples=amount(400, 60))
 @given(offices())
 def test_what_the_kernel_is_told_is_what_is_decided_at_every_edge(office):
     """As far as it is worked out; at the end of that, all that follows a schedule is closed."""
