@@ -1,7 +1,9 @@
 """What is played in a run of the suite, by which worker, and in which order."""
 
 import json
+import os
 import pathlib
+import resource
 
 import pytest
 
@@ -11,6 +13,7 @@ HERE = pathlib.Path(__file__).parent
 # Seconds by group, as last measured; see tools/suite.py, which writes them.
 SECONDS = json.loads((HERE / "seconds.json").read_text(encoding="utf-8"))
 UNKNOWN = 1.0
+OPEN_FILES = 8192
 
 
 def pytest_addoption(parser):
@@ -27,6 +30,10 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     """Markers of our own, and how much there is to be tried."""
     amount.full = config.getoption("full")
+    # What tests may ask for, whatever a login on this machine is left with; they ask for it themselves.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if os.geteuid() == 0 and hard < OPEN_FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, OPEN_FILES))
     config.addinivalue_line("markers", "full: played by 'make test-full' only; what it proves is proven less often")
     config.addinivalue_line("markers", "salt: what a version of Salt can change; played with every Salt")
 

@@ -80,7 +80,7 @@ class Lane:
 
 
 class Progress:
-    """What pytest says, in few lines: how far it is now and then, failures at once, and all that is about no single case."""
+    """What pytest says in few lines: failures at once, how far it is now and then, and all about no single case."""
 
     def __init__(self):
         self.outcomes = collections.Counter()
@@ -141,7 +141,22 @@ def lanes(options):
         only = [] if options.full else ["-m", "salt"]
         tests = ["tests/unit", "tests/functional"] if ignored else here
         for name in OLDER:
-            nox = [PYTHON, "-m", "nox", "-R", "--sessions", name, "--", *tests, *only, "-n", "2", *wide[2:], *chosen]
+            nox = [
+                PYTHON,
+                "-m",
+                "nox",
+                "-R",
+                "--sessions",
+                name,
+                "--",
+                "-v",
+                *tests,
+                *only,
+                "-n",
+                "2",
+                *wide[2:],
+                *chosen,
+            ]
             second.append(Lane(name, nox))
     return ([], second[-len(OLDER) :]) if options.salts else (first, second)
 

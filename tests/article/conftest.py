@@ -33,7 +33,7 @@ class Terminal:
             os.execve(argv[0], argv, environment)
         self.said, self.code = "", None
 
-    def read_until(self, pattern, timeout=30.0):
+    def read_until(self, pattern, timeout=60):
         """Read until what was printed matches a pattern, or the command has ended; return what was printed."""
         deadline = time.monotonic() + timeout
         while not re.search(pattern, self.said) and (left := deadline - time.monotonic()) > 0:
@@ -51,7 +51,7 @@ class Terminal:
         """Type a line."""
         os.write(self.descriptor, f"{line}\n".encode())
 
-    def end(self, timeout=30.0):
+    def end(self, timeout=60):
         """Wait for the command's own end and return its exit code."""
         self.read_until(r"(?!)", timeout)
         deadline = time.monotonic() + timeout

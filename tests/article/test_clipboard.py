@@ -43,8 +43,8 @@ def test_text_there_and_back(guest):
     assert spoken.hear(agent.CLIPBOARD) == agent.TEXT + USERS.encode()
     spoken.say(agent.GRAB, agent.TEXT)
     # Who loses the clipboard ends.
-    owner.wait(20)
+    owner.wait(60)
     asking = desktop.popen([*CLIP, "-out"], stdout=subprocess.PIPE, text=True)
     assert spoken.hear(agent.REQUEST) == agent.TEXT
     spoken.say(agent.CLIPBOARD, agent.TEXT + GUESTS.encode())
-    assert asking.communicate(timeout=20)[0] == GUESTS
+    assert asking.communicate(timeout=60)[0] == GUESTS

@@ -2,7 +2,7 @@
 
 import time
 
-from article.viewers import PROMISED
+from article.viewers import PATIENCE
 
 from spicegrants import alarm, moments
 from spicegrants.host.clock import AHEAD
@@ -35,7 +35,7 @@ def test_viewer_is_cut_at_the_end_of_its_window(unasked, viewers, artefacts):
     time.sleep(max(0, end - 3 - time.time()))
     assert cut.connections() and cut.process.poll() is None
     clock(unasked, end)
-    assert cut.ends(end + PROMISED - time.time()), "the viewer still runs"
+    assert cut.ends(end + PATIENCE - time.time()), "the viewer still runs"
     print(f"the viewer left {time.time() - end:.2f} s after the end")
     assert not cut.shows()
     cut.desktop.wait_window("SPICE console closed")
@@ -57,7 +57,7 @@ def test_drained_viewer_is_left_until_its_grace_is_over(unasked, viewers):
     assert "refused" in done.stderr.lower()
     assert drained.connections() == mine and drained.process.poll() is None
     clock(unasked, end + 12)
-    assert drained.ends(end + 12 + PROMISED - time.time()), "the viewer still runs"
+    assert drained.ends(end + 12 + PATIENCE - time.time()), "the viewer still runs"
     print(f"the viewer left {time.time() - end - 12:.2f} s after its grace")
     drained.desktop.wait_window("SPICE console closed")
     assert kept.connections() == before and kept.shows()

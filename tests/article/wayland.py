@@ -20,7 +20,7 @@ class Wayland:
         command = ["weston", "--backend=headless-backend.so", f"--socket={SOCKET}", "--use-pixman", "--debug"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._process = machine.popen(command, user=user, env={"XDG_RUNTIME_DIR": self.runtime}, **quiet)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not machine.path(f"{self.runtime}/{SOCKET}").exists():
             assert self._process.poll() is None and time.monotonic() < deadline, "no Wayland desktop"
             time.sleep(0.05)
@@ -42,7 +42,7 @@ class Wayland:
         (name,) = self.machine.run(["sh", "-c", "ls wayland-screenshot-*"], cwd=self.home).stdout.split()
         return f"{self.home}/{name}"
 
-    def shows(self, rgb, *, timeout=30, tolerance=6, pixels=10000):
+    def shows(self, rgb, *, timeout=60, tolerance=6, pixels=10000):
         """Whether a colour covers part of the screen within the time."""
         deadline = time.monotonic() + timeout
         while True:

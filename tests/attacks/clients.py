@@ -250,7 +250,7 @@ class Program:
         self._pending = b""
         self.said = self.hear()
 
-    def hear(self, timeout=20):
+    def hear(self, timeout=60):
         """The next line that it prints; nothing if it ends without, and CommandTimeout if it does neither."""
         deadline, stream = time.monotonic() + timeout, self.process.stdout.fileno()
         while b"\n" not in self._pending:

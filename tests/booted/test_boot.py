@@ -37,7 +37,7 @@ def refused(workstation):
     An attempt that began while only the guard of uplinks was there gets no answer.
     """
     workstation.forget()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while (tried := workstation.tried()) <= {"None"} and time.monotonic() < deadline:
         time.sleep(0.1)
     if "None" in tried:

@@ -2,7 +2,7 @@
 
 import time
 
-from booted.trial import ON_TIME
+from booted.trial import PATIENCE
 from spicegrants import alarm, moments
 from spicegrants.host.clock import AHEAD
 
@@ -24,9 +24,9 @@ def test_window_ends_on_time_and_its_user_was_warned(trial):
     assert trial.armed() == end - 5 - AHEAD
     log = trial.session("myself", 20002)
     trial.no_salt()
-    assert 0 <= trial.ended(log, end) < ON_TIME
+    assert 0 <= trial.ended(log, end) < PATIENCE
     assert trial.tries("myself", 20002) == "Connection refused"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(said := trial.journal("-t", "told")) < 2:
         assert time.monotonic() < deadline, said
         time.sleep(0.2)
@@ -43,7 +43,7 @@ def test_a_lock_ends_an_idle_session_at_once(trial):
     trial.apply()
     log = trial.session("mybro", 20004)
     trial.workstation.salt("spice_grant.lock", "user=mybro")
-    assert trial.ended(log, time.time()) < ON_TIME
+    assert trial.ended(log, time.time()) < PATIENCE
     assert trial.tries("mybro", 20004) == "Connection refused"
     trial.workstation.salt("spice_grant.unlock", "user=mybro")
 

@@ -15,7 +15,7 @@ MECHANISMS = ["iptables-nft", "iptables-legacy"]
 def refused(workstation):
     """Whether the client is stopped from now on; what resets it may itself be dropped by the other firewall."""
     workstation.forget()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (tried := workstation.tried()):
         assert time.monotonic() < deadline
         time.sleep(0.2)

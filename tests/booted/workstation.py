@@ -103,7 +103,7 @@ def happens(workstation, *command):
     workstation.forget()
     workstation.booted.run([*command])
     time.sleep(0.3)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while "Connection refused" not in (tried := workstation.tried()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert "through" not in tried and "Connection refused" in tried, (command, tried)
@@ -111,7 +111,7 @@ def happens(workstation, *command):
 
 def holds(workstation, command, text):
     """Wait until what a command prints has a text: firewalld, for one, says that it is up before its rules are."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while text not in (printed := workstation.booted.run([*command]).stdout):
         assert time.monotonic() < deadline, printed
         time.sleep(0.1)

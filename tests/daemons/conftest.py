@@ -10,8 +10,9 @@ import pytest
 from checkout import ROOT, copy_checkout
 from scene.requirements import need
 
-# Where the ready-made files in etc/ expect things.
-SERVED = Path("/srv/spice-grant")
+# Where the ready-made files in etc/ expect a checkout; and another place, if the one that is tested is there itself.
+AS_SHIPPED = Path("/srv/spice-grant")
+SERVED = AS_SHIPPED if AS_SHIPPED != ROOT and AS_SHIPPED not in ROOT.parents else Path("/srv/served")
 PILLAR = Path("/srv/pillar")
 REPOSITORY = Path("/srv/git/spice-grant.git")
 
@@ -85,6 +86,12 @@ def pillar_root(served):
     return PILLAR
 
 
+def install(ready_made, directory):
+    """Copy a file of etc/ as it is, but for where the checkout is that it names."""
+    text = ready_made.read_text(encoding="utf-8").replace(str(AS_SHIPPED), str(SERVED))
+    (directory / ready_made.name).write_text(text, encoding="utf-8")
+
+
 def make_master(salt_factories, name, *ready_made):
     """A master with some of the ready-made files, which Salt reads last, as they are."""
     overrides = {
@@ -96,7 +103,7 @@ def make_master(salt_factories, name, *ready_made):
     included = Path(daemon.config_dir) / "master.d"
     included.mkdir(exist_ok=True)
     for file in ready_made:
-        shutil.copy2(ROOT / "etc" / "master.d" / file, included)
+        install(ROOT / "etc" / "master.d" / file, included)
     return daemon
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import salt.config
 import salt.utils.event
+from daemons.conftest import install
 
 from checkout import ROOT
 from drift import KINDS, Workstation, listens, until
@@ -39,7 +40,7 @@ def alone(served, pillar_root, people):
     directory = Path("/etc/salt")
     (directory / "minion.d").mkdir(parents=True)
     for name in ("spice-grant.conf", "spice-grant-continuous.conf"):
-        shutil.copy2(ROOT / "etc" / "minion.d" / name, directory / "minion.d")
+        install(ROOT / "etc" / "minion.d" / name, directory / "minion.d")
     own = {"id": "alone", "master_type": "disable", "enable_fqdns_grains": False}
     (directory / "minion").write_text(json.dumps(own))
     program = Path(sys.executable).with_name("salt-call")

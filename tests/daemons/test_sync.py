@@ -25,7 +25,7 @@ def marker(path=None):
 """
 
 
-def until(condition, seconds=30):
+def until(condition, seconds=60):
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -19,7 +19,7 @@ def enforced(master, minion):
 
 def heard(event_listener, tag, since):
     """Wait for an event of the minion on the master's bus; return its data."""
-    matched = event_listener.wait_for_events([("master", tag)], after_time=since, timeout=30)
+    matched = event_listener.wait_for_events([("master", tag)], after_time=since, timeout=60)
     assert not matched.missed
     (event,) = matched.matches
     return event.data["id"], event.data["data"]

@@ -80,7 +80,7 @@ def test_a_run_that_cannot_wait_says_for_whom(office, driver):
     try:
         # Its third step: the lock is taken then.
         other.begin([{"fun": "spice_grant.apply", "pillar": OTHER, "fault": ["wait", 3]}])
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not locked(office):
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -130,5 +130,5 @@ def test_a_session_ends_with_the_next_run(office, driver):
         assert killed(driver, "apply", OTHER, number)
         assert session.poll() is None
         driver.done("apply", OTHER)
-        session.wait(2)
+        session.wait(60)
     assert driver.done("plan", OTHER)["changes"] == {}

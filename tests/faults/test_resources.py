@@ -196,7 +196,7 @@ def test_no_ss(office, driver):
         survives(office, OPEN_OTHER, "ss")
         assert session.poll() is None
         driver.done("apply", OTHER)
-        session.wait(2)
+        session.wait(60)
     whole(office, driver, OTHER, other, "ss")
 
 

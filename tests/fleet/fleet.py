@@ -46,7 +46,7 @@ class Repository:
     """A bare repository on the master, and an admin's clone of it from which he pushes."""
 
     def __init__(self, machine, name):
-        self.machine, self.bare, self.work = machine, f"/srv/git/{name}.git", f"/root/{name}"
+        self.machine, self.bare, self.work = machine, f"/srv/git/{name}.git", f"/var/lib/clones/{name}"
         for where, bare in ((self.bare, ["--bare"]), (self.work, [])):
             machine.run(["git", "init", "--quiet", "--initial-branch=main", *bare, where])
         self.git("remote", "add", "origin", self.bare)

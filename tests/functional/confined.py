@@ -41,7 +41,7 @@ def read():
         return stream.read()
 
 def read_again():
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and (content := read()):
         time.sleep(0.01)
     return content

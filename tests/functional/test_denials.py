@@ -146,7 +146,7 @@ def journal(shared):
     client.run(["mkdir", "--parents", JOURNAL])
     # Its own troubles are not for the log of the machine that the tests run on.
     process = client.popen([JOURNALD], env={"SYSTEMD_LOG_TARGET": "console"}, stdout=DEVNULL, stderr=DEVNULL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while client.run(["journalctl", "--sync"], check=False).returncode:
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -141,7 +141,7 @@ class Guest:
         """Give it an interface of the client; return when the server answers by it where nothing is guarded."""
         self.client.run(["ip", "link", "set", device, "netns", "guest"])
         self.up(device, *addresses)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.reaches(OUTSIDE, *BOTH) != set(BOTH):
             assert time.monotonic() < deadline, "the guest's interface does not come up"
 

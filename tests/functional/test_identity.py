@@ -290,7 +290,7 @@ def _reaches_by_mapping(office, user):
         pid = process.stdout.readline().strip()
         for kind, mine in (("uid", office.client.run(["id", "-u", user]).stdout.strip()), ("gid", str(office.gid()))):
             office.client.run(["sh", "-c", f"echo 0 {mine} 1 >/proc/{pid}/{kind}_map"])
-        return process.communicate("go on\n", timeout=10)[0] == "0\n"
+        return process.communicate("go on\n", timeout=60)[0] == "0\n"
     finally:
         process.kill_tree()
         process.wait()

@@ -122,7 +122,7 @@ def test_a_killed_run_is_made_good(mark):
         minion, client = office.minion, office.client
         program = os.path.join(os.path.dirname(os.sys.executable), "salt-call")
         process = client.popen([program, "--local", "-c", minion.conf, "state.apply", "spice"])
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not client.path(mark).exists() and process.poll() is None:
             assert time.monotonic() < deadline
         process.kill_tree()

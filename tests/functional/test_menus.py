@@ -149,7 +149,7 @@ def _in_terminal(office, user, *arguments, typed=""):
     pipes = {"stdin": follower, "stdout": follower, "stderr": follower}
     process = office.client.popen(["setsid", "--ctty", "--wait", RVIEWER, *arguments], user=user, **pipes)
     os.close(follower)
-    shown, deadline = b"", time.monotonic() + 20
+    shown, deadline = b"", time.monotonic() + 60
     try:
         while time.monotonic() < deadline:
             if not select.select([leader], [], [], 0.1)[0]:

@@ -74,7 +74,7 @@ def test_idle_session_whose_window_has_ended_is_ended_and_no_other(clock, addres
     ended, kept = clock.client.session("myself", address, 20002), clock.client.session("mybro", address, 20002)
     clock.store(access("myself", "debianx", -60, 0), access("mybro", "debianx", -60, 3600))
     clock.run()
-    assert ended.wait(2) == 0
+    assert ended.wait(60) == 0
     assert ended.stdout.read() == "Software caused connection abort\n"
     assert kept.poll() is None
     kept.kill_tree()
@@ -87,7 +87,7 @@ def test_what_ends_in_a_moment_is_waited_for(clock):
     clock.store(one)
     clock.run()
     late = time.time() - one.terms[0].end
-    assert session.wait(1) == 0
+    assert session.wait(60) == 0
     print(f"ended {late:.2f} s after the end of the window")
     assert 0 <= late < 1
 
@@ -98,7 +98,7 @@ def test_drained_session_is_left_until_its_grace_is_over(clock, ends):
     session = clock.client.session("myself", "192.168.2.2", 20002)
     clock.store(access("myself", "debianx", -120, -60, on_end="drain", grace=grace))
     clock.run()
-    assert (session.poll() is not None) is ends or (ends and session.wait(2) == 0)
+    assert (session.poll() is not None) is ends or (ends and session.wait(60) == 0)
     session.kill_tree()
 
 
@@ -109,7 +109,7 @@ def test_session_of_a_grant_that_is_gone_drains_as_long_as_it_may(clock, until):
     clock.store(draining=(Drain("myself", 1021, "192.168.2.2", 20002, "debianx", ("gone",), moment),))
     clock.run()
     if until == -1:
-        assert session.wait(2) == 0
+        assert session.wait(60) == 0
     else:
         assert session.poll() is None
     session.kill_tree()
@@ -138,7 +138,7 @@ def test_user_is_told_although_the_kernel_was_first(clock):
     running = clock.machine.popen(RUN)
     time.sleep(1)
     session.kill_tree()
-    assert running.wait(10) == 0
+    assert running.wait(60) == 0
     assert bus.next()["body"] == "Your access to the console of VM debianx has ended."
 
 
@@ -149,7 +149,7 @@ def test_user_is_told_of_a_lock_that_a_run_did_not_live_to_see_through(clock):
     session = clock.client.session("myself", "192.168.2.2", 20002)
     clock.store(temporary=Temporary((), (Lock("user", "myself"),)))
     clock.run()
-    assert session.wait(2) == 0
+    assert session.wait(60) == 0
     assert bus.next()["body"] == "Your access to the console of VM debianx is locked."
 
 
@@ -173,7 +173,7 @@ def test_user_with_something_open_is_warned_once(clock):
     # Whatever was sent before arrives before this.
     clock.store(access("myself", "debianx", -600, 0))
     clock.run()
-    assert session.wait(2) == 0
+    assert session.wait(60) == 0
     assert bus.next()["summary"] == "SPICE console closed"
     clock.store(access("mybro", "leaptest", -600, 0))
     clock.client.session("mybro", "192.168.2.2", 20004)

@@ -225,13 +225,13 @@ def test_hostile_desktop_holds_nothing_up(granted):
     revoke(granted, "myself")
     pid, parent, uid, gid = bus.stdout.readline().split()
     assert (uid, int(gid)) == ("1021", granted.machine.account("myself")["gid"])
-    assert session.wait(2) == 0
+    assert session.wait(60) == 0
     assert state(granted.machine, pid) == state(granted.machine, parent) == "T"
     (watch,) = granted.machine.run(["pgrep", "--exact", "timeout", "--uid", "root"]).stdout.split()
     # What its time being over means; the user has no right to stop it, or to send it anything.
     assert granted.machine.run(["env", "kill", watch], user="myself", check=False).returncode != 0
     granted.machine.run(["kill", watch])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while state(granted.machine, parent):
         assert time.monotonic() < deadline, "the message still hangs"
         time.sleep(0.1)
@@ -266,7 +266,7 @@ def test_nothing_is_said_where_nothing_can_be(granted, lacking):
         runtime_directory(granted, "myself")
         granted.machine.run(["rm", lacking])
     revoke(granted, "myself")
-    assert session.wait(2) == 0
+    assert session.wait(60) == 0
 
 
 def test_session_of_an_account_that_is_gone_ends(granted):
@@ -279,4 +279,4 @@ def test_session_of_an_account_that_is_gone_ends(granted):
         "Not all of it is enforced:",
         "spice:grants:myself-debianx:user: no user 'myself' on this machine",
     ]
-    assert session.wait(2) == 0
+    assert session.wait(60) == 0

@@ -13,7 +13,7 @@ def test_idle_session_ends_with_its_grant_and_others_do_not_notice(client, addre
     revoked, kept = client.session("myself", address, 20002), client.session("mybro", address, 20002)
     del client.pillar["spice"]["grants"]["myself-debianx"]
     client.apply()
-    assert revoked.wait(2) == 0
+    assert revoked.wait(60) == 0
     assert revoked.stdout.read() == "Software caused connection abort\n"
     time.sleep(0.5)
     assert kept.poll() is None
@@ -26,7 +26,7 @@ def test_session_ends_when_the_console_moves_on_to_somebody_else(client):
     revoked = client.session("myself", "192.168.2.2", 20002)
     client.pillar["spice"]["grants"]["myself-debianx"]["user"] = "mybro"
     client.apply()
-    assert revoked.wait(2) == 0
+    assert revoked.wait(60) == 0
     client.session("mybro", "192.168.2.2", 20002).kill_tree()
 
 

@@ -55,7 +55,7 @@ def open_console(server, desktop, port, password="", title="title", subject=None
 
 def end(viewer):
     viewer.terminate()
-    viewer.wait(10)
+    viewer.wait(60)
 
 
 def test_certificate_is_for_the_host(server):

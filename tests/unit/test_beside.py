@@ -10,7 +10,7 @@ from spicegrants.host import beside
 
 def test_it_goes_on_meanwhile():
     go_on = threading.Event()
-    begun = beside.begin(lambda: go_on.wait(10))
+    begun = beside.begin(lambda: go_on.wait(60))
     go_on.set()
     assert begun.result() is True
 

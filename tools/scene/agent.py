@@ -25,7 +25,7 @@ class Agent:
         self._writing, self._reading = writing, reading
         self._ask("qmp_capabilities")
 
-    def hear(self, kind, timeout=20):
+    def hear(self, kind, timeout=60):
         """Return the content of the next message of a kind; others are answered where that is due."""
         deadline = time.monotonic() + timeout
         while True:

@@ -14,7 +14,9 @@ for port in map(int, sys.argv[1:]):
     socket.create_connection(("127.0.0.1", port), 1).close()
 """
 ACCEPT = """
-import selectors, socket, sys
+import resource, selectors, socket, sys
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 ready = selectors.DefaultSelector()
 for port in map(int, sys.argv[1:]):
     listener = socket.socket(socket.AF_INET6)
@@ -103,7 +105,7 @@ class Console:
     def __exit__(self, *exc):
         self.stop()
 
-    def wait(self, timeout=20):
+    def wait(self, timeout=60):
         """Wait until the port accepts connections."""
         deadline = time.monotonic() + timeout
         while self.machine.run([sys.executable, "-I", "-S", "-c", PROBE, self.port], check=False).returncode != 0:

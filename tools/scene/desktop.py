@@ -82,7 +82,7 @@ class Desktop:
                 found[rgb] = found.get(rgb, 0) + int(match.group(1))
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
-    def shows(self, rgb, *, timeout=30, tolerance=6, pixels=10000):
+    def shows(self, rgb, *, timeout=60, tolerance=6, pixels=10000):
         """Whether a colour covers part of the screen within the time."""
         deadline = time.monotonic() + timeout
         while True:
@@ -98,7 +98,7 @@ class Desktop:
         tree = self.run(["xwininfo", "-root", "-tree"]).stdout
         return [title for title in re.findall(r'^\s+0x[0-9a-f]+ "([^"]*)"', tree, re.MULTILINE) if title]
 
-    def wait_window(self, part, timeout=20):
+    def wait_window(self, part, timeout=60):
         """Wait for a window with this text in its title, and return the title."""
         deadline = time.monotonic() + timeout
         while True:

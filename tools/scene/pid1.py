@@ -37,6 +37,10 @@ LAYERED = ("/usr", "/var", "/etc", "/opt", "/srv", "/bin", "/sbin", "/lib", "/li
 UNLAYERED = ("tmpfs", "nsfs", "squashfs", "autofs", "proc", "sysfs")
 CONTAINERS = ("/var/lib/docker", "/var/lib/containerd", "/var/lib/containers", "/var/lib/lxc", "/var/lib/machines")
 
+# UIDs and GIDs that useradd gives to people.
+OF_PEOPLE = range(1000, 60000)
+SEARCH = 0o111
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -174,8 +178,43 @@ def make_binds(binds):
     """Show the opened directories read-only at their own paths."""
     for path, descriptor in sorted(binds.items()):
         os.makedirs(ROOT + path, exist_ok=True)
+        open_way(path)
         show(f"/proc/self/fd/{descriptor}", ROOT + path, MS_RDONLY)
         os.close(descriptor)
+
+
+def open_way(path):
+    """Let users of the machine get to a path whose directories are private on the host, such as /root."""
+    while path != "/":
+        path = os.path.dirname(path)
+        mode = stat.S_IMODE(os.stat(ROOT + path).st_mode)
+        if mode & SEARCH != SEARCH:
+            os.chmod(ROOT + path, mode | SEARCH)
+
+
+def make_accounts():
+    """Leave the host's people out, and what its own sudoers files say: names and numbers are free for the scene's."""
+    people, groups = (
+        {row[0] for row in rows(name) if len(row) > 2 and row[2].isdigit() and int(row[2]) in OF_PEOPLE}
+        for name in ("passwd", "group")
+    )
+    for name in ("passwd", "shadow", "subuid", "subgid", "group", "gshadow"):
+        gone, grouped = (groups, True) if name in ("group", "gshadow") else (people, False)
+        kept = [row for row in rows(name) if row[0] not in gone]
+        if grouped:
+            kept = [[*row[:-1], ",".join(each for each in row[-1].split(",") if each not in people)] for row in kept]
+        if os.path.exists(f"{ROOT}/etc/{name}"):
+            with open(f"{ROOT}/etc/{name}", "w", encoding="utf-8", errors="surrogateescape") as stream:
+                stream.writelines(":".join(row) + "\n" for row in kept)
+    sudoers = f"{ROOT}/etc/sudoers.d"
+    for name in os.listdir(sudoers) if os.path.isdir(sudoers) else []:
+        os.unlink(f"{sudoers}/{name}")
+
+
+def rows(name):
+    """Lines of a file of accounts, each split at its colons."""
+    path = f"{ROOT}/etc/{name}"
+    return [line.split(":") for line in read(path).splitlines()] if os.path.exists(path) else []
 
 
 def make_names(name):
@@ -240,6 +279,7 @@ def become_machine(config):
     make_devices()
     make_kernel_views()
     make_binds(binds)
+    make_accounts()
     make_names(config["name"])
     loopback_up()
     root = os.open(ROOT, os.O_PATH | os.O_CLOEXEC)

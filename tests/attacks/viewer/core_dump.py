@@ -17,7 +17,7 @@ def attack(client):
     stage.write(f"{place}/mark", "")
     process = stage.view(by=["prlimit", "--core=unlimited:unlimited"], cwd=place)
     client.machine.run(["kill", "-ABRT", stage.viewer()], user=USER)
-    process.wait(20)
+    process.wait(60)
     find = [
         "find",
         "/",
