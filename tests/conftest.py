@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import resource
+import signal
 
 import pytest
 
@@ -28,8 +29,12 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Markers of our own, and how much there is to be tried."""
+    """Markers of our own, how much there is to be tried, and what no test may depend on."""
     amount.full = config.getoption("full")
+    # Who starts the tests by nohup or in the background has signals ignored, and all that they start would ignore them.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: None)
     # What tests may ask for, whatever a login on this machine is left with; they ask for it themselves.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if os.geteuid() == 0 and hard < OPEN_FILES:
