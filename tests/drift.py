@@ -4,7 +4,9 @@ import subprocess
 import time
 from pathlib import Path
 
-GROUP, VIEWER, SUDOERS = "spicegrp", Path("/usr/bin/remote-viewer"), Path("/etc/sudoers.d/spice-grant")
+import scenes
+
+GROUP, VIEWER, SUDOERS = scenes.GROUP, Path(scenes.VIEWER), Path(scenes.SUDOERS)
 FIGHTS = Path("/run/spice-grant/fights")
 CLOCK = Path("/usr/local/lib/spice-grant/clock")
 # What a look says that finds programs made of older code.

@@ -9,16 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 from article.viewers import Viewer
 
-from scene import Machine, Minion, connect, tls
-from scene.consoles import Console
+import scenes
+from scene import Minion
 from scene.machine import CHECKOUT
 from scene.requirements import need
+from scenes import shipped
 
-HOST = "mysrv.anraconc.de"
-PASSWORDS = {"myself": "correct horse", "mybro": "battery staple"}
+PASSWORDS = {"myself": "correct horse", "mybro": "battery staple", "visitor": "visitor"}
 ARTEFACTS = CHECKOUT / "build"
 
 
@@ -96,26 +95,11 @@ def opened(secrets=None, **minion):
     secrets = secrets or {}
     need("qemu-system-x86_64", "remote-viewer", "Xvfb", "import", "openssl", "nft", "sudo", "visudo", "cvtsudoers")
     ARTEFACTS.mkdir(exist_ok=True)
-    with Machine("client") as client, Machine("server") as server:
-        connect(client, server, ["192.168.2.22/24", "fd00:2::22/64"], ["192.168.2.2/24", "fd00:2::2/64"])
-        tls.create(server.path("/etc/pki/spice"), HOST)
-        consoles = {
-            name: Console(server, name, port, "/etc/pki/spice", secrets.get(name))
-            for name, port in (("debianx", 20002), ("leaptest", 20004))
-        }
-        for name, uid in (("myself", 1021), ("mybro", 1022)):
-            client.add_user(name, uid, PASSWORDS[name])
-        client.add_user("visitor", 1023, "visitor")
-        client.write("/etc/hosts", client.read("/etc/hosts") + f"192.168.2.2 {HOST}\n")
-        client.write("/etc/pki/spice/ca-cert.pem", server.read("/etc/pki/spice/ca-cert.pem"))
+    with scenes.pair() as (client, server, _):
+        scenes.trust(client, server)
+        consoles = {vm: scenes.console(server, vm, password=secrets.get(vm)) for vm in scenes.CONSOLES}
+        scenes.people(client, stranger="visitor", passwords=PASSWORDS)
         yield Office(client, server, Minion(client, **minion), consoles)
-
-
-def shipped(**changes):
-    """The pillar of this repository; ``changes`` are further parts of it."""
-    data = yaml.safe_load((CHECKOUT / "pillar" / "spice.sls").read_text())
-    data["spice"].update(changes)
-    return data
 
 
 @contextlib.contextmanager

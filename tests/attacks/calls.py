@@ -3,7 +3,8 @@
 On a bare client sudo lets everybody start anything as anybody, with whatever he adds.
 """
 
-from attacks.clients import GROUP, VIEWER, uri
+from attacks.clients import uri
+from scenes import GROUP, VIEWER
 
 OPENER = "/usr/local/lib/spice-grant/open"
 BARE = "/etc/sudoers.d/bare"

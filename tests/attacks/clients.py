@@ -11,20 +11,15 @@ import shlex
 import subprocess
 import time
 
-import yaml
+import scenes
+from scene import CommandError, Desktop, Machine, Minion
+from scene.machine import CommandTimeout, program
+from scenes import ADDRESS, GROUP, HOST, OWN_ADDRESS, VIEWER
 
-from scene import CommandError, Console, Desktop, Machine, Minion, connect, tls
-from scene.machine import CHECKOUT, CommandTimeout, program
-
-HOST = "mysrv.anraconc.de"
-ADDRESS, SECOND_ADDRESS, ADDRESS6 = "192.168.2.2", "192.168.2.3", "fd00:2::2"
-OWN_ADDRESS, OWN_ADDRESS6 = "192.168.2.22", "fd00:2::22"
-VIEWER, GROUP = "/usr/bin/remote-viewer", "spicegrp"
-USERS = {"myself": 1021, "mybro": 1022, "visitor": 1023}  # the last one has no grant
-PORTS = {"debianx": 20002, "leaptest": 20004}
+USERS = {**scenes.UIDS, "visitor": scenes.STRANGER}  # the last one has no grant
+PORTS = scenes.CONSOLES
 GRANTED = {"myself": "debianx", "mybro": "leaptest"}
 PYTHON = ["/usr/bin/python3", "-I", "-S", "-c"]
-PKI = "/etc/pki/spice"
 BUILT_IN = ("INPUT", "OUTPUT", "FORWARD")
 REFUSED = 7  # exit code of a program that could not connect, or was cut off
 
@@ -108,17 +103,11 @@ class Client:
         self.site = {}
         self._guest = None
         with contextlib.ExitStack() as stack:
-            self.machine = stack.enter_context(Machine("client"))
-            self.server = stack.enter_context(Machine("mysrv"))
-            for machine in (self.machine, self.server):  # addresses of the link are usable at once
-                machine.run(["sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0"])
-            addresses = [f"{ADDRESS}/24", f"{SECOND_ADDRESS}/24", f"{ADDRESS6}/64"]
-            connect(self.machine, self.server, [f"{OWN_ADDRESS}/24", f"{OWN_ADDRESS6}/64"], addresses)
-            tls.create(self.server.path(PKI), HOST)
+            self.machine, self.server, _ = stack.enter_context(scenes.pair(second=True))
+            scenes.trust(self.machine, self.server)
             self._prepare_server()
             self.consoles = {
-                vm: stack.enter_context(Console(self.server, vm, port, PKI, wait=False, agent=True))
-                for vm, port in PORTS.items()
+                vm: stack.enter_context(scenes.console(self.server, vm, wait=False, agent=True)) for vm in PORTS
             }
             self._prepare_users()
             for console in self.consoles.values():
@@ -130,11 +119,9 @@ class Client:
         self.server.run(["sysctl", "-qw", f"net.ipv4.tcp_fastopen={0x1 | 0x2 | 0x200 | 0x400}"])
 
     def _prepare_users(self):
-        machine, authority = self.machine, self.server.read(f"{PKI}/ca-cert.pem")
-        machine.write("/etc/hosts", machine.read("/etc/hosts") + f"{ADDRESS} {HOST}\n")
-        machine.write(f"{PKI}/ca-cert.pem", authority)
-        for user, uid in USERS.items():
-            machine.add_user(user, uid, user)
+        machine, authority = self.machine, self.server.read(scenes.AUTHORITY)
+        scenes.people(machine, stranger="visitor", passwords={user: user for user in USERS})
+        for user in USERS:
             machine.write(f"/home/{user}/.spicec/spice_truststore.pem", authority)
 
     def stop(self):
@@ -350,7 +337,7 @@ class Ours(Client):
 
     def __init__(self):
         super().__init__()
-        self.pillar = yaml.safe_load((CHECKOUT / "pillar" / "spice.sls").read_text(encoding="utf-8"))
+        self.pillar = scenes.shipped()
         for grant in self.pillar["spice"]["grants"].values():
             grant["nopasswd"] = True
         self.minion = self._stack.enter_context(Minion(self.machine, self.pillar))

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from attacks.clients import GROUP
+from scenes import GROUP
 
 USER, VM = "myself", "debianx"
 HOME = f"/home/{USER}"

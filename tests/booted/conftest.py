@@ -3,17 +3,10 @@
 import pytest
 from functional.mechanisms import play_by_each
 
+import scenes
 from booted.trial import Trial
 from booted.workstation import Workstation
-from scene import Listener, Machine, connect, need
-
-
-@pytest.fixture(scope="module")
-def server():
-    """What listens behind the guarded ports."""
-    need("debootstrap", "systemd-nspawn", "nft", "iptables-legacy", "iptables-nft", "nsenter", "pgrep")
-    with Machine("server") as machine:
-        yield machine
+from scene import Listener, need
 
 
 def pytest_generate_tests(metafunc):
@@ -22,12 +15,11 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture(scope="module")
-def workstation(server, request):
-    """The booted client."""
-    with Machine("client") as machine:
-        connect(machine, server, ["192.168.2.22/24"], ["192.168.2.2/24"])
-        with Listener(server, range(20001, 20011)):
-            yield Workstation(machine, request.param)
+def workstation(request):
+    """The booted client, and what listens behind the guarded ports of its server."""
+    need("debootstrap", "systemd-nspawn", "nft", "iptables-legacy", "iptables-nft", "nsenter", "pgrep")
+    with scenes.pair(ipv6=False) as (machine, server, _), Listener(server, range(20001, 20011)):
+        yield Workstation(machine, request.param)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import calendar
 import json
 import time
 
+import scenes
 from spicegrants import alarm, store
 
 # Holds an idle session, and says when that ended.
@@ -31,7 +32,6 @@ with socket.socket() as connection:
 """
 # Takes its time, as a desktop may: the clock has ended by then.
 NOTIFY = '#!/bin/sh\nsleep 2\nlogger -t told -- "$(id -un) $*"\n'
-UIDS = {"myself": 1021, "mybro": 1022}
 # Seconds; what is late by less is printed.
 PATIENCE = 60
 
@@ -57,7 +57,7 @@ class Trial:
     def as_user(self, user):
         """What makes a command one of a user's with the viewer's group."""
         gid = self.booted.run(["getent", "group", "spicegrp"]).stdout.split(":")[2]
-        return ["setpriv", f"--reuid={UIDS[user]}", f"--regid={gid}", "--clear-groups"]
+        return ["setpriv", f"--reuid={scenes.UIDS[user]}", f"--regid={gid}", "--clear-groups"]
 
     def tries(self, user, port):
         """Connect once; return the word."""

@@ -5,8 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
-
+import scenes
 from scene.booted import Booted
 from scene.machine import CHECKOUT
 
@@ -43,13 +42,13 @@ class Workstation:
         self.mechanism = mechanism
         self.booted = Booted(machine)
         self.booted.boot()
-        for name, uid in (("myself", 1021), ("mybro", 1022), ("loop", 1023)):
+        for name, uid in (*scenes.UIDS.items(), ("loop", scenes.STRANGER)):
             self.booted.run(["useradd", f"--uid={uid}", name])
         # The viewer is not what is on trial here.
         self.booted.run(["cp", "/usr/bin/true", "/usr/bin/remote-viewer"])
         self.booted.write("/srv/loop.py", LOOP)
         self.booted.write("/etc/systemd/system/loop.service", LOOP_UNIT)
-        data = yaml.safe_load((CHECKOUT / "pillar" / "spice.sls").read_text())
+        data = scenes.shipped()
         del data["spice"]["servers"]["mysrv"]["ca"]
         if mechanism != "nftables":
             data["spice"]["firewall"] = {"backend": "iptables"}

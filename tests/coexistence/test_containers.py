@@ -9,10 +9,11 @@ import sys
 from dataclasses import dataclass
 
 import pytest
-from functional.office import ADDRESS, GROUP, OUTSIDE, PORTS, Office
+from functional.office import OUTSIDE, PORTS, Office
 
 from coexistence.conftest import PROGRAMS
 from scene import Machine, connect, need
+from scenes import ADDRESS, GROUP
 
 CONNECT = """
 import json, socket, sys

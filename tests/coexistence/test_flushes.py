@@ -3,10 +3,11 @@
 import re
 
 import pytest
-from functional.office import ADDRESS, GROUP, Office, article, changed, sentences
+from functional.office import Office, changed, sentences
 
 from coexistence.conftest import PROGRAMS
 from scene import need
+from scenes import ADDRESS, GROUP, article
 
 # As fwbuilder writes it.
 IPTABLES = [

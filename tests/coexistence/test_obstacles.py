@@ -3,10 +3,11 @@
 import contextlib
 
 import pytest
-from functional.office import ADDRESS, GROUP, Office
+from functional.office import Office
 
 from coexistence.conftest import PROGRAMS
 from scene import need
+from scenes import ADDRESS, GROUP
 
 IPTABLES = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT {policy} [0:0]\n{rules}COMMIT\n"
 LOOPBACK = "-A OUTPUT -o lo -j ACCEPT\n-A OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"

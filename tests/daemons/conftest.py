@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import scenes
 from checkout import ROOT, copy_checkout
 from scene.requirements import need
 
@@ -45,17 +46,17 @@ def salt_factories_config(tmp_path_factory):
 @pytest.fixture(scope="session")
 def people():
     """The users of the pillar, the server's authority, and a network in which the server does not answer."""
-    for name, uid in (("myself", 1021), ("mybro", 1022), ("visitor", 1023)):
+    for name, uid in (*scenes.UIDS.items(), ("visitor", scenes.STRANGER)):
         subprocess.run(["useradd", "--create-home", "--uid", str(uid), name], check=True)
-    Path("/etc/pki/spice").mkdir(parents=True)
+    Path(scenes.PKI).mkdir(parents=True)
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/root/ca-key.pem"]
     subprocess.run(
-        ["openssl", "req", "-x509", *key, "-subj", "/CN=test", "-out", "/etc/pki/spice/ca-cert.pem"],
+        ["openssl", "req", "-x509", *key, "-subj", "/CN=test", "-out", scenes.AUTHORITY],
         check=True,
         capture_output=True,
     )
     cable = "link add office type veth peer name wall"
-    for command in (cable, "addr add 192.168.2.22/24 dev office", "link set office up", "link set wall up"):
+    for command in (cable, f"addr add {scenes.OWN_ADDRESS}/24 dev office", "link set office up", "link set wall up"):
         subprocess.run(["ip", *command.split()], check=True)
 
 

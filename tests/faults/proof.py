@@ -4,7 +4,9 @@ import contextlib
 import json
 import sys
 
-from functional.office import ADDRESS, BOTH, GROUP, SUDOERS, UIDS, article, changed, difference
+from functional.office import BOTH, UIDS, changed, difference
+
+from scenes import ADDRESS, GROUP, SUDOERS, article
 
 GUARD = "/var/lib/spice-grant/guard.json"
 ONE = article(BOTH)

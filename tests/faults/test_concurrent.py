@@ -4,11 +4,12 @@ import fcntl
 import re
 import time
 
-from functional.office import ADDRESS, ADDRESS6, changed, difference
+from functional.office import changed, difference
 
 from faults.conftest import Driver
 from faults.driver import GO
 from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, places, sudo_works
+from scenes import ADDRESS, ADDRESS6
 
 RUNS = 20
 # How long a run waits for another, where the test cannot wait for two minutes.

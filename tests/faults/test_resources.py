@@ -6,11 +6,12 @@ import os
 import shutil
 
 import pytest
-from functional.office import ADDRESS, ADDRESS6, FILES, difference
+from functional.office import FILES, difference
 
 from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, halfway, idle_session, sudo_works, survives, whole
 from scene.machine import ROOT_PATH
 from scene.requirements import unavailable
+from scenes import ADDRESS, ADDRESS6
 
 PAGE = 4096
 ASIDE = "/tmp/aside"  # noqa: S108 - the machine's own

@@ -8,11 +8,11 @@ from pathlib import Path
 import yaml
 
 from checkout import ROOT, copy_checkout
-from fleet.people import AUTHORITY, CONSOLES, GROUP, HOST, attempts
+from fleet.people import CONSOLES, HOST, attempts
 from scene import Console, Machine, SceneError, connect, tls
 from scene.daemons import QUICK, Daemon, Master, script
+from scenes import ADDRESS, AUTHORITY, GROUP, PKI, SUDOERS, VIEWER
 
-ADDRESS, SUDOERS = "192.168.2.2", "/etc/sudoers.d/spice-grant"
 # The office of the example, and somebody to whom nothing is ever granted.
 PEOPLE = ("charlie", "boss", "maggie", "anne", "ralph")
 STRANGER = "visitor"
@@ -110,7 +110,7 @@ class Client:
 
     def enforced(self):
         """What users run into: the grants in the kernel, the sudo rules, and who may execute the viewer."""
-        return self.grants(), self.machine.read(SUDOERS), self.machine.stat("/usr/bin/remote-viewer").st_mode
+        return self.grants(), self.machine.read(SUDOERS), self.machine.stat(VIEWER).st_mode
 
     def held(self):
         """What a run may change, to be compared: the grants in the kernel, sudoers, and what is stored."""
@@ -130,10 +130,9 @@ class Fleet:
             server, hub = (stack.enter_context(Machine(name)) for name in ("kvm", "salt"))
             machines = {name: stack.enter_context(Machine(name)) for name in CLIENTS}
             _cable(server, [hub, *machines.values()])
-            tls.create(server.path("/etc/pki/spice"), HOST)
+            tls.create(server.path(PKI), HOST)
             self.consoles = {
-                vm: stack.enter_context(Console(server, vm, port, "/etc/pki/spice", wait=False))
-                for vm, port in CONSOLES.items()
+                vm: stack.enter_context(Console(server, vm, port, PKI, wait=False)) for vm, port in CONSOLES.items()
             }
             self.code, self.pillar = _code(hub), _pillar(hub)
             self.master = stack.enter_context(Master(hub, MASTER, MASTER_FILES))

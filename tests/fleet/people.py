@@ -5,11 +5,10 @@ import sys
 import time
 
 from everybody import answers
+from scenes import AUTHORITY, GROUP
 
 HOST = "kvm.office.example"
-AUTHORITY = "/etc/pki/spice/ca-cert.pem"
 CONSOLES = {"books": 20002, "web": 20004, "analysis": 20006}
-GROUP = "spicegrp"
 
 # Opens consoles over TLS, one after the other.
 _TRY = """

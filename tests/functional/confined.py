@@ -6,7 +6,8 @@ import select
 import subprocess
 import sys
 
-from functional.office import PASSWORDS, article
+from functional.office import PASSWORDS
+from scenes import article
 
 OPENER = "/usr/local/lib/spice-grant/open"
 WITNESS = "/usr/local/bin/witness"

@@ -10,9 +10,10 @@ import pytest
 
 import kernellog
 from functional.mechanisms import play_by_each
-from functional.office import Office, article, difference
+from functional.office import Office, difference
 from scene import SceneError, need
 from scene.machine import CHECKOUT
+from scenes import article
 
 FIREWALLS = ("nft", "iptables-nft", "iptables-legacy")
 PROGRAMS = (*FIREWALLS, "sudo", "visudo", "cvtsudoers", "remote-viewer", "ip", "useradd", "groupadd")

@@ -5,28 +5,21 @@ import copy
 import hashlib
 import json
 import os
-import pathlib
 import re
 import stat
 
-import yaml
+import scenes
 from everybody import answers, answers_of
-
 from functional.mechanisms import MECHANISMS
-from scene import Listener, Machine, Minion, connect
+from scene import Listener, Minion
+from scenes import ADDRESS, ADDRESS6, GROUP, HOST, SECOND_ADDRESS, VIEWER, article
 
-PILLAR = pathlib.Path(__file__).resolve().parents[2] / "pillar" / "spice.sls"
-HOST = "mysrv.anraconc.de"
-ADDRESS, SECOND_ADDRESS, ADDRESS6 = "192.168.2.2", "192.168.2.3", "fd00:2::2"
 BOTH = (ADDRESS, ADDRESS6)
 PORTS = range(20001, 20011)
 OUTSIDE = (19999, 20000, 20011, 5900)
-GROUP = "spicegrp"
-VIEWER = "/usr/bin/remote-viewer"
-SUDOERS = "/etc/sudoers.d/spice-grant"
 STATE = "/var/lib/spice-grant/state.json"
 PASSWORDS = {"myself": "Ms-1021", "mybro": "Mb-1022", "nogrant": "Ng-1023"}
-UIDS = {"myself": 1021, "mybro": 1022, "nogrant": 1023}
+UIDS = {**scenes.UIDS, "nogrant": scenes.STRANGER}
 # What a user types: the argument that the article's rule names, and the connection file.
 URIS = {"debianx": f"spice://{HOST}?tls-port=20002", "leaptest": f"spice://{HOST}?tls-port=20004"}
 FILES = {"debianx": "/etc/spice-grant/vms/debianx.vv", "leaptest": "/etc/spice-grant/vms/leaptest.vv"}
@@ -74,21 +67,6 @@ def _described(places):
     return [[*place, None][:3] for place in places]
 
 
-def article(addresses=None):
-    """The pillar of the article's scenario in its own, direct form: as the repository ships it, without certificate.
-
-    addresses
-        Where its server is instead.
-    """
-    data = yaml.safe_load(PILLAR.read_text(encoding="utf-8"))
-    server = data["spice"]["servers"]["mysrv"]
-    del server["ca"]
-    data["spice"]["viewer"] = {"confine": False}
-    if addresses is not None:
-        server["addresses"] = list(addresses)
-    return data
-
-
 class Office:
     """Client and server, joined; users on the client; something that listens on the server's ports."""
 
@@ -96,13 +74,9 @@ class Office:
         self._contents = {}
         self.mechanism = MECHANISMS[mechanism]
         with contextlib.ExitStack() as stack:
-            self.client = stack.enter_context(Machine("client"))
-            self.server = stack.enter_context(Machine("mysrv"))
-            addresses = [f"{ADDRESS}/24", f"{SECOND_ADDRESS}/24", f"{ADDRESS6}/64"]
-            self.link = connect(self.client, self.server, ["192.168.2.22/24", "fd00:2::22/64"], addresses)
+            self.client, self.server, self.link = stack.enter_context(scenes.pair(second=True))
             self.client.run(["groupadd", "--gid", "1500", "accounting"])
-            for name, uid in UIDS.items():
-                self.client.add_user(name, uid, PASSWORDS[name])
+            scenes.people(self.client, stranger="nogrant", passwords=PASSWORDS)
             self.listener = stack.enter_context(Listener(self.server, [*PORTS, *OUTSIDE]))
             self.mechanism.prepare(self)
             self.minion = stack.enter_context(Minion(self.client, self.declared(pillar or article())))

@@ -1,8 +1,7 @@
 """Tries of many connections at once: what routes hold gets no answer, and all of them are waited for together."""
 
 from everybody import answers
-
-from functional.office import GROUP
+from scenes import GROUP
 
 # Connects to all places at once, and says which were reached.
 _REACH = """

@@ -7,8 +7,9 @@ import subprocess
 import pytest
 
 from functional.mechanisms import MECHANISMS as BY_NAME
-from functional.office import ADDRESS, BOTH, GROUP, OPEN_BOTH, article, changed, sentences
+from functional.office import BOTH, OPEN_BOTH, changed, sentences
 from functional.test_connections import HAMMER, _program
+from scenes import ADDRESS, GROUP, article
 
 PILLAR = article(BOTH)
 NAMED = {"nftables": "nftables", "iptables-nft": "iptables", "iptables-legacy": "iptables"}

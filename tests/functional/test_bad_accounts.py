@@ -2,7 +2,8 @@
 
 import pytest
 
-from functional.office import ADDRESS, GROUP, OPEN, article, changed, difference
+from functional.office import OPEN, changed, difference
+from scenes import ADDRESS, GROUP, article
 
 # Users of whom none can be granted anything: how they come to be, and what is said about them.
 UNFIT = {

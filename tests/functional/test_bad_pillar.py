@@ -2,8 +2,9 @@
 
 import pytest
 
-from functional.office import GROUP, VIEWER, article, changed, difference
+from functional.office import changed, difference
 from functional.refusals import NEW, refused
+from scenes import GROUP, VIEWER, article
 
 SHARED_VIEWER = "/tmp/viewer"  # noqa: S108 - that is the point
 

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from functional.office import ADDRESS, FILES, GROUP, OPEN, VIEWER, article, changed
+from functional.office import FILES, OPEN, changed
 from functional.refusals import NEW, refused
 from scene.machine import CHECKOUT
+from scenes import ADDRESS, GROUP, VIEWER, article
 
 
 @contextlib.contextmanager

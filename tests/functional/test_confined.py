@@ -5,8 +5,9 @@ import contextlib
 import pytest
 
 from functional.confined import ANYTHING, OPENER, WITNESS, Witnesses, pillar, prepare, site_rule
-from functional.office import GROUP, OPEN, STATE, SUDOERS, VIEWER, article, changed, sentences
+from functional.office import OPEN, STATE, changed, sentences
 from scene import need
+from scenes import GROUP, SUDOERS, VIEWER, article
 
 need("bwrap")
 PILLAR = pillar()

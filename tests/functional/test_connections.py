@@ -10,22 +10,10 @@ import time
 
 import pytest
 
-from functional.office import (
-    ADDRESS,
-    ADDRESS6,
-    BOTH,
-    GROUP,
-    OPEN_BOTH,
-    OUTSIDE,
-    PORTS,
-    SECOND_ADDRESS,
-    UIDS,
-    Office,
-    article,
-    changed,
-)
+from functional.office import BOTH, OPEN_BOTH, OUTSIDE, PORTS, UIDS, Office, changed
 from scene import Machine, connect
 from scene.minion import SaltError
+from scenes import ADDRESS, ADDRESS6, GROUP, SECOND_ADDRESS, article
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 PILLAR = article(BOTH)

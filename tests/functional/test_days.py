@@ -8,7 +8,8 @@ import time
 import pytest
 
 from functional.mechanisms import by_each
-from functional.office import ADDRESS, GROUP, STATE, Office, article, difference, only, sentences
+from functional.office import STATE, Office, difference, only, sentences
+from scenes import ADDRESS, GROUP, article
 
 DAY, YEAR = 86400, 366 * 86400
 PILLAR = article()

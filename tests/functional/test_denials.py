@@ -9,8 +9,9 @@ from subprocess import DEVNULL
 import pytest
 from unit.build import changed
 
-from functional.office import ADDRESS, ADDRESS6, BOTH, GROUP, article
+from functional.office import BOTH
 from scene.minion import SaltError
+from scenes import ADDRESS, ADDRESS6, GROUP, article
 
 # Other machines' denials are in the same log: nobody else's consoles are here. Below the ports that connections get by
 # themselves: the reset of a connection from a guarded port is refused as well.

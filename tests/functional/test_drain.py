@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from functional.office import ADDRESS, ADDRESS6, BOTH, FILES, GROUP, article, changed, sentences
+from functional.office import BOTH, FILES, changed, sentences
 from functional.test_connections import TALK, _program, _say
+from scenes import ADDRESS, ADDRESS6, GROUP, article
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 PILLAR = article(BOTH)

@@ -4,21 +4,8 @@ import os
 
 import pytest
 
-from functional.office import (
-    ADDRESS,
-    FILES,
-    GROUP,
-    OPEN,
-    SECOND_ADDRESS,
-    STATE,
-    SUDOERS,
-    URIS,
-    VIEWER,
-    article,
-    changed,
-    difference,
-    sentences,
-)
+from functional.office import FILES, OPEN, STATE, URIS, changed, difference, sentences
+from scenes import ADDRESS, GROUP, SECOND_ADDRESS, SUDOERS, VIEWER, article
 
 # The guard of uplinks would close most of these holes: they are to be seen.
 PILLAR = changed(article(), firewall={"uplinks": False})

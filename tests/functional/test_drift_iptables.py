@@ -2,7 +2,8 @@
 
 import pytest
 
-from functional.office import ADDRESS, ADDRESS6, BOTH, GROUP, OPEN_BOTH, SECOND_ADDRESS, article, changed, sentences
+from functional.office import BOTH, OPEN_BOTH, changed, sentences
+from scenes import ADDRESS, ADDRESS6, GROUP, SECOND_ADDRESS, article
 
 MECHANISMS = ["iptables-nft", "iptables-legacy"]
 # The guard of uplinks would close most of these holes: they are to be seen.

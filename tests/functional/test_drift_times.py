@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from functional.office import ADDRESS, ADDRESS6, GROUP, article, changed, sentences
+from functional.office import changed, sentences
 from functional.test_connections import HAMMER, _program
+from scenes import ADDRESS, ADDRESS6, GROUP, article
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 TODAY = datetime.datetime.now(datetime.timezone.utc).date()

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from functional.office import Office, article, changed
+from functional.office import Office, changed
 from scene.machine import CHECKOUT
+from scenes import article
 
 # Listens, and answers a line of input with a line of output: what changed, who changed rules, and what is in the way.
 LISTEN = """

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from functional.office import ADDRESS, ADDRESS6, BOTH, OPEN_BOTH, article, changed, sentences
+from functional.office import BOTH, OPEN_BOTH, changed, sentences
+from scenes import ADDRESS, ADDRESS6, article
 
 MECHANISMS = ["nftables", "iptables-legacy"]
 # A kernel that is too old, as nft says it.

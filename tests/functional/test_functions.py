@@ -5,23 +5,10 @@ import threading
 
 import pytest
 
-from functional.office import (
-    ADDRESS,
-    ADDRESS6,
-    FILES,
-    GROUP,
-    OPEN,
-    STATE,
-    SUDOERS,
-    URIS,
-    VIEWER,
-    article,
-    changed,
-    difference,
-    sentences,
-)
+from functional.office import FILES, OPEN, STATE, URIS, changed, difference, sentences
 from functional.test_drift import FIREWALL, SUDO, VIEWER_LAYER
 from scene import Minion, SaltError
+from scenes import ADDRESS, ADDRESS6, GROUP, SUDOERS, VIEWER, article
 
 pytestmark = pytest.mark.salt
 

@@ -6,8 +6,9 @@ import pytest
 
 from functional.confined import ANYTHING, ON_X, WITNESS, WITNESS_TEXT, Witnesses, pillar, site_rule
 from functional.mechanisms import by_each
-from functional.office import ADDRESS, GROUP, OPEN, SUDOERS, VIEWER, Office, article, changed
+from functional.office import OPEN, Office, changed
 from scene import need
+from scenes import ADDRESS, GROUP, SUDOERS, VIEWER, article
 
 need("bwrap", "setpriv")
 MENUS = "/etc/spice-grant/menu"

@@ -4,9 +4,10 @@ import time
 
 import pytest
 
-from functional.office import ADDRESS, FILES, GROUP, STATE, article, changed, sentences
+from functional.office import FILES, STATE, changed, sentences
 from functional.test_connections import TALK, _program, _say
 from scene.minion import SaltError
+from scenes import ADDRESS, GROUP, article
 
 MECHANISMS = ["nftables", "iptables-nft"]
 PILLAR = article()

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from functional.office import ADDRESS, FILES, GROUP, OPEN, SUDOERS, Office, article, changed, sentences
+from functional.office import FILES, OPEN, Office, changed, sentences
+from scenes import ADDRESS, GROUP, SUDOERS, article
 
 # One grant goes, one comes.
 EDITED = changed(

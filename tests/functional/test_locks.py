@@ -2,9 +2,10 @@
 
 import pytest
 
-from functional.office import ADDRESS, ADDRESS6, FILES, GROUP, article, changed, sentences
+from functional.office import FILES, changed, sentences
 from functional.test_connections import TALK, _program, _say
 from scene.minion import SaltError
+from scenes import ADDRESS, ADDRESS6, GROUP, article
 
 MECHANISMS = ["nftables", "iptables-nft"]
 PILLAR = article()

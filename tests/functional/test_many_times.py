@@ -2,7 +2,7 @@
 
 import json
 
-from functional.office import article
+from scenes import article
 from spicegrants import nftables, pillar
 from spicegrants.compile import compile_policy
 from spicegrants.guard import FirewallPlan

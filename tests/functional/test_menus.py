@@ -10,18 +10,8 @@ import time
 
 import pytest
 
-from functional.office import (
-    FILES,
-    GROUP,
-    PASSWORDS,
-    STATE,
-    SUDOERS,
-    UIDS,
-    VIEWER,
-    article,
-    changed,
-    started,
-)
+from functional.office import FILES, PASSWORDS, STATE, UIDS, changed, started
+from scenes import GROUP, SUDOERS, VIEWER, article
 
 PILLAR = changed(
     article(),

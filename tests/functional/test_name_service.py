@@ -5,8 +5,9 @@ import sysconfig
 
 import pytest
 
-from functional.office import ADDRESS, GROUP, OPEN, SUDOERS, article, changed
+from functional.office import OPEN, changed
 from scene import need
+from scenes import ADDRESS, GROUP, SUDOERS, article
 
 need("gcc")
 LIBRARY = f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}/libnss_scene.so.2"

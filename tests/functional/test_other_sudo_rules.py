@@ -9,8 +9,9 @@ import textwrap
 
 import pytest
 
-from functional.office import GROUP, OPEN, SUDOERS, VIEWER, article, changed
+from functional.office import OPEN, changed
 from scene import SaltError, need
+from scenes import GROUP, SUDOERS, VIEWER, article
 
 need("gcc")
 SITE = "/etc/sudoers.d/site"

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from functional.office import GROUP, HOST, OPEN, SUDOERS, VIEWER, article, changed, difference, sentences
+from functional.office import OPEN, changed, difference, sentences
 from scene.minion import SaltError
+from scenes import GROUP, HOST, SUDOERS, VIEWER, article
 
 pytestmark = pytest.mark.salt
 

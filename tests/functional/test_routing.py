@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from functional.office import ADDRESS, ADDRESS6, BOTH, GROUP, PORTS, SECOND_ADDRESS, UIDS, article, changed, sentences
+from functional.office import BOTH, PORTS, UIDS, changed, sentences
 from functional.routed import granted, reached
 from scene import Machine, connect
+from scenes import ADDRESS, ADDRESS6, GROUP, SECOND_ADDRESS, article
 
 PILLAR = changed(article(BOTH), routing={"enabled": "auto"})
 OTHERS = [(address, port) for address in (ADDRESS, ADDRESS6) for port in (19999, 20011, 5900)]

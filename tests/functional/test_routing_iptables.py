@@ -1,7 +1,8 @@
 """Routes beside a guard in iptables, which a flush takes away as well."""
 
-from functional.office import ADDRESS, GROUP, PORTS, article, changed
+from functional.office import PORTS, changed
 from functional.routed import granted, reached
+from scenes import ADDRESS, GROUP, article
 
 # What guards the uplinks would hold as well.
 PILLAR = changed(article(), firewall={"uplinks": False}, routing={"enabled": "auto"})

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from functional.office import GROUP, VIEWER, Office
+from functional.office import Office
+from scenes import GROUP, VIEWER
 
 HOME, HIDDEN = "/home/myself", "/home/myself/none may look"
 ODD = [b"a\nb", b"\x1b[31mred", b"\xff\xfe", b"back\\slash", "ümläut".encode(), b"-rf", b"a b", b"*?[x]", b"'\"$(id)"]

@@ -2,17 +2,8 @@
 
 import pytest
 
-from functional.office import (
-    ADDRESS,
-    ADDRESS6,
-    GROUP,
-    HOST,
-    VIEWER,
-    article,
-    changed,
-    difference,
-    sentences,
-)
+from functional.office import changed, difference, sentences
+from scenes import ADDRESS, ADDRESS6, GROUP, HOST, VIEWER, article
 
 pytestmark = pytest.mark.salt
 

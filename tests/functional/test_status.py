@@ -5,7 +5,8 @@ import json
 import pytest
 from unit.build import changed
 
-from functional.office import STATE, article
+from functional.office import STATE
+from scenes import article
 
 pytestmark = pytest.mark.salt
 

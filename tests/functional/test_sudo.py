@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from functional.office import FILES, GROUP, URIS, VIEWER, article, changed, started
+from functional.office import FILES, URIS, changed, started
 from scene.machine import CHECKOUT
+from scenes import GROUP, VIEWER, article
 
 # Instead of a viewer, a program of root's that says what it was started with.
 WITNESS = "/usr/local/bin/witness"

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from functional.office import FILES, GROUP, SUDOERS, URIS, VIEWER, article, changed, sentences
+from functional.office import FILES, URIS, changed, sentences
+from scenes import GROUP, SUDOERS, VIEWER, article
 
 DAY = 86400
 SITE = "/etc/sudoers.d/site"

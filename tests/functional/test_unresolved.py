@@ -2,7 +2,8 @@
 
 import pytest
 
-from functional.office import ADDRESS, HOST, OPEN, SECOND_ADDRESS, article, changed
+from functional.office import OPEN, changed
+from scenes import ADDRESS, HOST, SECOND_ADDRESS, article
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from functional.office import VIEWER, changed, difference
+from functional.office import changed, difference
 from functional.test_drift import FIREWALL, PILLAR, SUDO, VIEWER_LAYER
+from scenes import VIEWER
 
 
 @pytest.mark.salt

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from functional.office import ADDRESS, ADDRESS6, GROUP, UIDS, article, changed, sentences
+from functional.office import UIDS, changed, sentences
 from functional.test_connections import TALK, _program, _say
+from scenes import ADDRESS, ADDRESS6, GROUP, article
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 PILLAR = article()

@@ -3,10 +3,9 @@
 import subprocess
 
 import pytest
-import yaml
 
-from scene import Listener, Machine, Minion, connect
-from scene.machine import CHECKOUT
+import scenes
+from scene import Listener, Minion
 from scene.requirements import need
 
 # Connects, says so, then waits for whatever comes: an idle session.
@@ -35,12 +34,11 @@ class Client:
 
     def __init__(self, machine):
         self.machine = machine
-        self.pillar = yaml.safe_load((CHECKOUT / "pillar" / "spice.sls").read_text())
+        self.pillar = scenes.shipped()
         server = self.pillar["spice"]["servers"]["mysrv"]
         del server["ca"]
-        server["addresses"] = ["192.168.2.2", "fd00:2::2"]
-        for name, uid in (("myself", 1021), ("mybro", 1022)):
-            machine.add_user(name, uid)
+        server["addresses"] = [scenes.ADDRESS, scenes.ADDRESS6]
+        scenes.people(machine)
         self.minion = Minion(machine, self.pillar)
 
     def apply(self):
@@ -62,7 +60,7 @@ class Client:
         process = self.machine.popen(
             ["/usr/bin/env", *environment, "/usr/bin/python3", "-c", SESSION, address, port],
             user=user,
-            group="spicegrp",
+            group=scenes.GROUP,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -92,17 +90,15 @@ class Package:
 
     def restricted(self):
         """Whether only the viewer's group may start it."""
-        return self.rights() == (self.machine.group_id("spicegrp"), 0o750)
+        return self.rights() == (self.machine.group_id(scenes.GROUP), 0o750)
 
 
 @pytest.fixture
 def client():
     """A fresh client; nothing was applied yet."""
     need("nft", "sudo", "visudo", "cvtsudoers", "ss", "remote-viewer")
-    with Machine("client") as machine, Machine("server") as server:
-        connect(machine, server, ["192.168.2.22/24", "fd00:2::22/64"], ["192.168.2.2/24", "fd00:2::2/64"])
-        with Listener(server, [20002, 20004]):
-            yield Client(machine)
+    with scenes.pair() as (machine, server, _), Listener(server, scenes.CONSOLES.values()):
+        yield Client(machine)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A granted user takes the viewer's group by newgrp, sg, su or chgrp, and starts the viewer with it himself."""
 
-from attacks.clients import GROUP, VIEWER, uri
+from attacks.clients import uri
+from scenes import GROUP, VIEWER
 
 RECIPE = "fails"
 STOPPED_BY = "viewer: nobody is a member of its group, and that has no password"

@@ -1,6 +1,6 @@
 """A user without a grant knows a password that somebody has given the viewer's group (gpasswd), and takes it by sg."""
 
-from attacks.clients import GROUP
+from scenes import GROUP
 
 RECIPE = "succeeds"
 STOPPED_BY = "viewer: a password of its group, or who administers it, is taken off by the next run"

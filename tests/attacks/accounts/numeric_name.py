@@ -1,6 +1,7 @@
 """An account has for its name the UID of a granted user, which iptables takes for the name (`--uid-owner 1021`)."""
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import PORTS
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: rules are loaded with a number that is nobody's name; and the viewer's group is part of the key"

@@ -1,7 +1,8 @@
 """A new account gets the UID of a granted user who has left."""
 
 from attacks.calls import granted, passes
-from attacks.clients import ADDRESS, PORTS, USERS
+from attacks.clients import PORTS, USERS
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "sudo: rules hold names; and the opener insists that name and UID are those of the grant"

@@ -1,6 +1,7 @@
 """A user without a grant has a granted user's UID among his subordinate ones (`/etc/subuid`), and takes it."""
 
-from attacks.clients import ADDRESS, PORTS, USERS
+from attacks.clients import PORTS, USERS
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: the viewer's group is part of the key"

@@ -1,7 +1,8 @@
 """A user exchanges directories of his, where root puts or looks for something, with links into /etc, over and over."""
 
 from attacks.calls import granted
-from attacks.clients import PKI, PORTS
+from attacks.clients import PORTS
+from scenes import AUTHORITY
 
 RECIPE = "succeeds"
 STOPPED_BY = "viewer: nothing is put into a home, and what lies there is looked at with its user's rights"
@@ -14,7 +15,7 @@ SCRIPT = "/usr/local/sbin/give-authority"
 TEXT = f"""#!/bin/sh
 for home in /home/*; do
     user=${{home##*/}}
-    install -D -o "$user" -g "$user" -m 0600 {PKI}/ca-cert.pem "$home/.spicec/spice_truststore.pem"
+    install -D -o "$user" -g "$user" -m 0600 {AUTHORITY} "$home/.spicec/spice_truststore.pem"
 done
 """
 # Exchanges each directory with a link, thousands of times a second.

@@ -1,6 +1,7 @@
 """A user without a grant tries after all rules were flushed, by a socket that he binds to the network card."""
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import PORTS
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "routing: the way to a guarded port leads nowhere without a grant, by that card as well"

@@ -1,7 +1,8 @@
 """Whoever is in a virtual machine on a bridge with the workstation's network card opens a console."""
 
-from attacks.clients import ADDRESS, OWN_ADDRESS, OWN_ADDRESS6, PORTS
+from attacks.clients import PORTS
 from scene import connect
+from scenes import ADDRESS, OWN_ADDRESS, OWN_ADDRESS6
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: what leaves by the network card and is not the workstation's own is guarded at the card"

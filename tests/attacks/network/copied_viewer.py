@@ -1,6 +1,7 @@
 """A granted user starts a copy of the viewer that he brought from elsewhere, without sudo."""
 
-from attacks.clients import VIEWER, uri
+from attacks.clients import uri
+from scenes import VIEWER
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: the viewer's group is part of the key"

@@ -1,6 +1,7 @@
 """A user without a grant sends his first data with the very first packet (TCP Fast Open)."""
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import PORTS
+from scenes import ADDRESS
 
 RECIPE = "fails"
 STOPPED_BY = "firewall: every packet is compared, the first one as well"

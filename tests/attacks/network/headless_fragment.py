@@ -1,6 +1,7 @@
 """Whoever is in a container on the workstation's network card asks by fragments, of which the first has no port."""
 
-from attacks.clients import ADDRESS6, PORTS
+from attacks.clients import PORTS
+from scenes import ADDRESS6
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: at the network card a first fragment that does not show its port does not pass"

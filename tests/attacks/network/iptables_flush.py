@@ -1,6 +1,7 @@
 """A user without a grant tries after iptables was flushed, as when the service of a firewall is stopped."""
 
-from attacks.clients import ADDRESS, BUILT_IN, PORTS
+from attacks.clients import BUILT_IN, PORTS
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: its table is not iptables'; where it is, the one at the network card is not"

@@ -1,7 +1,8 @@
 """A user without a grant hides his attempt from the log, by another user who tries all the time."""
 
 import kernellog
-from attacks.clients import ADDRESS, PORTS, USERS
+from attacks.clients import PORTS, USERS
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: the log's limit is each user's own, and a line names him"

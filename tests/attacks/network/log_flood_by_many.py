@@ -1,8 +1,9 @@
 """A user hides an attempt of another from the log, by a hundred subordinate UIDs of his (`/etc/subuid`)."""
 
 import kernellog
-from attacks.clients import ADDRESS, PORTS, USERS
+from attacks.clients import PORTS, USERS
 from attacks.network.log_flood import TRY
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: UIDs of which a user may have many have a limit of their own together"

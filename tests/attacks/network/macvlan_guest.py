@@ -1,6 +1,7 @@
 """Whoever is in a container or virtual machine on a macvlan of the workstation's network card opens a console."""
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import PORTS
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: what leaves by the network card and is not the workstation's own is guarded at the card"

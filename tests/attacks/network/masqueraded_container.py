@@ -1,7 +1,8 @@
 """Whoever is in a container, which the workstation masquerades, opens a console."""
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import PORTS
 from scene import connect
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: forwarded connections are guarded as well"

@@ -1,6 +1,7 @@
 """A user without a grant connects by Multipath TCP, whose flows are sockets that the kernel makes."""
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import PORTS
+from scenes import ADDRESS
 
 RECIPE = "fails"
 STOPPED_BY = "firewall: a flow is attributed to who made the connection, and there is no grant for his UID"

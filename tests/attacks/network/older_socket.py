@@ -1,6 +1,7 @@
 """A user without a grant connects before the protection is there, and uses the connection afterwards."""
 
-from attacks.clients import ADDRESS, LATER, PORTS
+from attacks.clients import LATER, PORTS
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: every packet needs a grant, and the run ends what has none"

@@ -3,7 +3,8 @@
 import re
 import time
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import PORTS
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: the run ends what has no grant, also what only the kernel still sends"

@@ -1,6 +1,7 @@
 """A granted user opens another user's console, at another port of the same server, with a program of his own."""
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import PORTS
+from scenes import ADDRESS
 
 RECIPE = "fails"
 STOPPED_BY = "firewall: UID, address and port are one key"

@@ -1,6 +1,7 @@
 """A granted user connects with a program of his own, and hands the socket to a user without a grant."""
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import PORTS
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: the viewer's group is part of the key, and a socket stays its maker's"

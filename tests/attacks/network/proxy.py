@@ -1,6 +1,7 @@
 """A user without a grant asks a daemon of root's that forwards for everybody, as a proxy does."""
 
-from attacks.clients import ADDRESS, PORTS, RELAY
+from attacks.clients import PORTS, RELAY
+from scenes import ADDRESS
 
 RECIPE = "fails"
 STOPPED_BY = "firewall: root has no grant either"

@@ -1,6 +1,7 @@
 """A user without a grant connects to where an FTP server has just said that data may be had."""
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import PORTS
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: there is no rule for what is established or related, every packet needs a grant"

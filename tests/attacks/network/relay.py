@@ -1,6 +1,7 @@
 """A granted user lets a user without a grant in, by a forwarder of his own on the workstation."""
 
-from attacks.clients import ADDRESS, PORTS, RELAY
+from attacks.clients import PORTS, RELAY
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: the viewer's group is part of the key, and only the viewer has it"

@@ -1,6 +1,7 @@
 """A user who is in when his grant is taken away goes on."""
 
-from attacks.clients import ADDRESS, LATER, PORTS
+from attacks.clients import LATER, PORTS
+from scenes import ADDRESS
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: every packet needs a grant, and the run ends what has none"

@@ -2,7 +2,8 @@
 
 import subprocess
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import PORTS
+from scenes import ADDRESS
 
 RECIPE = "fails"
 STOPPED_BY = "firewall: slirp4netns connects as that user, and there is no grant for his UID"

@@ -1,6 +1,7 @@
 """A granted user reaches another user's console by a further address of the server, which nobody declared."""
 
-from attacks.clients import PORTS, SECOND_ADDRESS
+from attacks.clients import PORTS
+from scenes import SECOND_ADDRESS
 
 RECIPE = "fails"
 STOPPED_BY = "firewall: the ports are guarded towards every address"

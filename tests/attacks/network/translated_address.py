@@ -1,6 +1,7 @@
 """A user without a grant connects to another address and port, which a rule of root's translates to a console's."""
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import PORTS
+from scenes import ADDRESS
 
 RECIPE = "fails"
 STOPPED_BY = "firewall: what is compared is the address and port after translation"

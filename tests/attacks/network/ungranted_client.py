@@ -1,6 +1,7 @@
 """A user without a grant opens a console with a program of his own."""
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import PORTS
+from scenes import ADDRESS
 
 RECIPE = "fails"
 STOPPED_BY = "firewall: there is no grant for that UID"

@@ -1,6 +1,7 @@
 """A user without a grant makes himself a namespace in which his UID is that of a granted user."""
 
-from attacks.clients import ADDRESS, PORTS, USERS
+from attacks.clients import PORTS, USERS
+from scenes import ADDRESS
 
 RECIPE = "fails"
 STOPPED_BY = "firewall: the kernel compares the UID that he has outside"

@@ -2,7 +2,8 @@
 
 import time
 
-from attacks.clients import ADDRESS, PORTS
+from attacks.clients import PORTS
+from scenes import ADDRESS
 
 RECIPE = "fails"
 STOPPED_BY = "firewall: new rules take the place of the old ones at one blow"

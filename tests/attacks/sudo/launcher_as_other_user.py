@@ -1,7 +1,7 @@
 """A granted user runs the launcher as another one, which the article's last lines allow, and so acts with his UID."""
 
 from attacks import calls
-from attacks.clients import GROUP
+from scenes import GROUP
 
 RECIPE = "succeeds"
 STOPPED_BY = "sudo: no rule lets anybody act as another user; the launcher needs no rule"

@@ -1,7 +1,7 @@
 """A granted user has sudo start a shell, an editor, an interpreter or a copy of the viewer instead."""
 
 from attacks.calls import granted, passes, site
-from attacks.clients import VIEWER
+from scenes import VIEWER
 
 RECIPE = "fails"
 STOPPED_BY = "sudo: rules name one program by its path"

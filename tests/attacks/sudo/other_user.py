@@ -1,7 +1,7 @@
 """A granted user asks to run what opens a console as another granted user, as root, or with another group."""
 
 from attacks.calls import granted, passes, site
-from attacks.clients import GROUP
+from scenes import GROUP
 
 RECIPE = "fails"
 STOPPED_BY = "sudo: the rule names one user as whom, and no group"

@@ -1,7 +1,7 @@
 """A granted user drops the path of a file with the console's password on the viewer, which sends it to its guest."""
 
-from attacks.clients import GROUP
 from attacks.stage import Stage
+from scenes import GROUP
 
 RECIPE = "succeeds"
 STOPPED_BY = "viewer: its connection file is empty once it was read"
