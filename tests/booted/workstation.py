@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import scenes
+from drift import until
 from scene.booted import Booted
 from scene.machine import CHECKOUT
 
@@ -82,16 +83,17 @@ class Workstation:
         self.booted.off()
         self.booted.write("/var/log/loop", "")
         self.booted.boot()
-        time.sleep(0.5)
+        until(self.tried)
 
     def tried(self):
         """Return the loop's outcomes since the boot, or since :meth:`forget`."""
         return set(self.booted.read("/var/log/loop").splitlines())
 
     def forget(self):
-        """Count from now on."""
-        self.booted.run(["truncate", "--size=0", "/var/log/loop"])
-        time.sleep(0.3)
+        """Count what begins from now on; the attempt that is under way may have begun at another time."""
+        for _ in range(2):
+            self.booted.run(["truncate", "--size=0", "/var/log/loop"])
+            until(self.tried)
 
 
 def happens(workstation, *command):
