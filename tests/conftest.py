@@ -61,7 +61,7 @@ def group(item):
     if shared:
         params = item.callspec.params if hasattr(item, "callspec") else {}
         chosen = ",".join(str(params[name]) for name in sorted(shared) if isinstance(params.get(name), str))
-        return f"{path}[{chosen}]" if chosen else str(path)
+        return f"{path}:{chosen}" if chosen else str(path)  # pytest-xdist sees no group that has a bracket
     return str(path) if path.parts[0] == "unit" else None
 
 

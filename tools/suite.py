@@ -107,7 +107,7 @@ class Case:
 
     def __init__(self, lane, element):
         name, _, group = element.get("name").rpartition("@")
-        self.name, self.group = (name, group) if name and "]" not in group[:-1] else (element.get("name"), "")
+        self.name, self.group = (name, group) if name and "]" not in group else (element.get("name"), "")
         self.lane, self.module = lane, element.get("classname")
         self.seconds = float(element.get("time"))
         kinds = {child.tag for child in element}
@@ -141,23 +141,8 @@ def lanes(options):
         only = [] if options.full else ["-m", "salt"]
         tests = ["tests/unit", "tests/functional"] if ignored else here
         for name in OLDER:
-            nox = [
-                PYTHON,
-                "-m",
-                "nox",
-                "-R",
-                "--sessions",
-                name,
-                "--",
-                "-v",
-                *tests,
-                *only,
-                "-n",
-                "2",
-                *wide[2:],
-                *chosen,
-            ]
-            second.append(Lane(name, nox))
+            nox = [PYTHON, "-m", "nox", "-R", "--sessions", name, "--", "-v", *tests, *only]
+            second.append(Lane(name, [*nox, "-n", "2", *wide[2:], *chosen]))
     return ([], second[-len(OLDER) :]) if options.salts else (first, second)
 
 
