@@ -7,6 +7,7 @@ import resource
 import signal
 
 import pytest
+from xdist.scheduler import LoadGroupScheduling
 
 import amount
 
@@ -91,6 +92,16 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if groups[item] is not None:
             item.add_marker(pytest.mark.xdist_group(groups[item]))
+
+
+def pytest_collection_finish(session):
+    """Insist that pytest-xdist keeps groups together: not every version does with every pytest, nor for every name."""
+    if not getattr(session.config.option, "loadgroup", False):
+        return
+    for item in session.items:
+        for mark in item.iter_markers("xdist_group"):
+            if LoadGroupScheduling._split_scope(None, item.nodeid) != mark.args[0]:
+                raise pytest.UsageError(f"pytest-xdist does not see the group of {item.nodeid}")
 
 
 def _keep(config, items, wanted):

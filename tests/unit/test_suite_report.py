@@ -1,0 +1,59 @@
+"""What the command that runs the suite makes of pytest's lines and reports."""
+
+import collections
+from xml.etree import ElementTree
+
+import pytest
+import suite
+
+from conftest import parts
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("tests/unit/test_a.py::test_x[PASSED] ", []),
+        ("[gw0] [ 12%] PASSED tests/unit/test_a.py::test_x[a FAILED b]@unit/test_a.py ", ["[12 %] 1 passed"]),
+        ("tests/unit/test_a.py::test_x PASSED      [ 10%]", ["[10 %] 1 passed"]),
+        ("[gw1] [  2%] FAILED tests/a.py::test_x ", ["[gw1] [  2%] FAILED tests/a.py::test_x ", "[2 %] 1 failed"]),
+        (
+            "FAILED tests/unit/test_a.py::test_x - assert 1 == 2",
+            ["FAILED tests/unit/test_a.py::test_x - assert 1 == 2"],
+        ),
+        ("", []),
+    ],
+)
+def test_progress_is_told_in_few_lines(line, shown):
+    progress = suite.Progress()
+    progress.shown = -suite.EVERY
+    assert progress.lines(line) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "child", "outcome", "place"),
+    [
+        ("test_x@functional/test_a.py:nftables", "", "passed", "functional/test_a.py:nftables"),
+        ("test_x[@]", "<skipped/>", "skipped", "functional/test_a.py::test_x[@]"),
+        ("test_x[a@b]@functional/test_a.py", "<failure/>", "failed", "functional/test_a.py"),
+        ("test_x", "<error/>", "failed", "functional/test_a.py::test_x"),
+    ],
+)
+def test_a_case_of_a_report(name, child, outcome, place):
+    text = f'<testcase classname="tests.functional.test_a" name="{name}" time="1.5">{child}</testcase>'
+    case = suite.Case("suite", ElementTree.fromstring(text))  # noqa: S314
+    assert (case.outcome, case.place, case.seconds) == (outcome, place, 1.5)
+
+
+def test_a_lane_that_ends_badly_without_a_case_has_failed():
+    lane = suite.Lane("daemons", ["pytest"])
+    lane.code, lane.seconds = 2, 1.0
+    table = [*suite.summary([lane], 1.0)]
+    assert table[-1] == "\n0 passed, 1 failed, 0 skipped"
+    assert table[-3].split() == ["daemons", "1", "0", "1", "0", "1"]
+
+
+def test_parts_of_a_run_are_all_of_it_and_take_about_as_long():
+    groups = [f"functional/test_{number}.py" for number in range(40)]
+    dealt = parts(groups, 4)
+    assert set(dealt) == set(groups)
+    assert set(collections.Counter(dealt.values()).values()) == {10}
