@@ -3,6 +3,7 @@
 import time
 
 from booted.trial import PATIENCE
+from soon import soon
 from spicegrants import alarm, moments
 from spicegrants.host.clock import AHEAD
 
@@ -18,9 +19,11 @@ def test_without_times_nothing_is_armed_but_what_looks_every_hour(trial):
 
 def test_window_ends_on_time_and_its_user_was_warned(trial):
     """An idle session, which the kernel alone would leave; nothing of Salt's runs meanwhile."""
-    end = int(time.time()) + 25
-    window = {"valid_until": moments.iso(end), "warn": ["5s"], "vm": "debianx"}
-    trial.apply(myself_debianx=window)
+
+    def window(end):
+        trial.apply(myself_debianx={"valid_until": moments.iso(end), "warn": ["5s"], "vm": "debianx"})
+
+    end = soon(window, 25, margin=15)
     assert trial.armed() == end - 5 - AHEAD
     log = trial.session("myself", 20002)
     trial.no_salt()

@@ -62,8 +62,8 @@ def test_a_loan_opens_every_layer_and_lasts(shared, call):
 
 def test_a_loan_ends_by_itself(shared, call):
     """In the kernel and in sudo, with nothing of ours running; the next run has nothing to say, nor to clean up."""
-    call("spice_grant.lend", "nogrant", "debianx", "6s")
-    end = time.time() + 6
+    call("spice_grant.lend", "nogrant", "debianx", "12s")
+    end = time.time() + 12
     with _program(shared.client, TALK, ADDRESS, 20002, user="nogrant", group=GROUP) as session:
         assert session.stdout.readline().strip() == "open"
         assert _say(session, "hello") == "answered"
@@ -78,10 +78,11 @@ def test_a_loan_ends_by_itself(shared, call):
 
 def test_a_loan_beside_a_grant_changes_nothing_of_it(shared, call):
     """When it ends the grant still holds, and so does the session."""
-    call("spice_grant.lend", "myself", "debianx", "3s")
+    call("spice_grant.lend", "myself", "debianx", "8s")
+    end = time.time() + 8
     with _program(shared.client, TALK, ADDRESS, 20002, user="myself", group=GROUP) as session:
         assert session.stdout.readline().strip() == "open"
-        time.sleep(3.5)
+        time.sleep(max(0, end - time.time()) + 0.5)
         assert _say(session, "still there?") == "answered"
     assert shared.openings() == OPEN
 

@@ -4,9 +4,9 @@ import collections
 from xml.etree import ElementTree
 
 import pytest
-import suite
-
 from conftest import parts
+
+import suite
 
 
 @pytest.mark.parametrize(
