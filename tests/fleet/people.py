@@ -48,12 +48,11 @@ import errno, os, socket, sys, time
 
 last = None
 while True:
-    start = time.time()
     with socket.socket() as sock:
         code = sock.connect_ex((sys.argv[1], int(sys.argv[2])))
     word = {0: "open", errno.ECONNREFUSED: "refused"}.get(code) or os.strerror(code)
     if word != last:
-        print(start, word, flush=True)
+        print(time.time(), word, flush=True)
     last = word
     time.sleep(0.05)
 """
