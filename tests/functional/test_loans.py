@@ -109,7 +109,6 @@ def test_a_lock_beats_a_loan(shared, call):
     call("spice_grant.unlock", vm="debianx")
 
 
-@pytest.mark.salt
 @pytest.mark.parametrize(
     "arguments, said",
     [

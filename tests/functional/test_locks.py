@@ -134,7 +134,6 @@ def test_a_lock_of_all_and_one_of_a_user_are_two(shared, call):
     assert shared.openings() == HIS
 
 
-@pytest.mark.salt
 @pytest.mark.parametrize(
     "arguments, said",
     [

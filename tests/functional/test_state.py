@@ -5,8 +5,6 @@ import pytest
 from functional.office import changed, difference, sentences
 from scenes import ADDRESS, ADDRESS6, GROUP, HOST, VIEWER, article
 
-pytestmark = pytest.mark.salt
-
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 BOTH = {"myself-debianx": {"user": "myself", "vm": "debianx"}, "mybro-leaptest": {"user": "mybro", "vm": "leaptest"}}
 
@@ -46,6 +44,7 @@ def _single(office):
     return lambda test: office.single("present", name="myself-debianx", user="myself", vm="debianx", test=test)
 
 
+@pytest.mark.salt
 @pytest.mark.parametrize("form", [_init_sls, _by_grants, _single])
 def test_present_first_run(office, form):
     """A first run in each form: test=True writes nothing and tells exactly what the real run does, once."""
@@ -58,6 +57,7 @@ def test_present_first_run(office, form):
     assert ("myself", GROUP, ADDRESS, 20002) in office.openings()
 
 
+@pytest.mark.salt
 def test_present_without_pillar_grants(office):
     """A state with its own grants needs servers and vms from pillar, but no grants there."""
     office.minion.set_pillar(changed(article(), grants={}))
@@ -65,6 +65,7 @@ def test_present_without_pillar_grants(office):
     assert {found[:2] for found in office.openings()} == {("myself", GROUP), ("mybro", GROUP)}
 
 
+@pytest.mark.salt
 def test_absent(granted):
     """absent: test=True writes nothing and tells exactly what the real run does; only that grant is gone."""
     real = _honest(granted, lambda test: granted.single("absent", name="myself-debianx", test=test))
@@ -174,6 +175,7 @@ def test_present_after_an_edit_of_pillar(shared, edit):
         assert shared.openings() == ({MYSELF, MYBRO} - less) | more
 
 
+@pytest.mark.salt
 def test_grants_come_back_after_none(shared):
     """All grants removed, then some declared again: each run does what pillar says."""
     shared.applied(changed(article(), grants={}))
@@ -196,6 +198,7 @@ def test_a_group_left_for_another_opens_nothing(shared):
     assert shared.opens("mybro", "/etc/spice-grant/vms/leaptest.vv", options=("-g", "consoles"), password=None)
 
 
+@pytest.mark.salt
 def test_exclusive_removes_other_grants(shared):
     """exclusive: True removes all grants that the state does not name."""
     result = shared.single("present", name="n", user="nogrant", vm="debianx", exclusive=True)
@@ -220,6 +223,7 @@ def test_not_exclusive_changes_a_grant_of_the_same_name(shared):
     assert shared.openings() == {("nogrant", *MYSELF[1:]), MYBRO}
 
 
+@pytest.mark.salt
 def test_highstate(office):
     """The repository's own top file brings the state to the minion."""
     results = office.minion.state(None)
@@ -230,6 +234,7 @@ def test_highstate(office):
 # Mistakes in the state itself
 
 
+@pytest.mark.salt
 def test_wrong_arguments(keeper, shared):
     """A state with wrong arguments is False, with test=True as well, says why, and changes nothing."""
     cases = [
@@ -257,6 +262,7 @@ def test_wrong_arguments(keeper, shared):
 # The real command
 
 
+@pytest.mark.salt
 def test_salt_call(office):
     """The real salt-call: exit code 0 with test=True and for real; 2 for a failed state, on request."""
     minion = office.minion
@@ -275,6 +281,7 @@ def test_salt_call(office):
         assert "spice:grants:a:user: no user 'leaver' on this machine" in failed.stdout
 
 
+@pytest.mark.salt
 def test_grants_survive_in_words_only_root_reads(granted):
     """What is kept on the minion is root's alone."""
     for path in ("/var/lib/spice-grant", "/var/lib/spice-grant/state.json"):
