@@ -1,8 +1,6 @@
 """What is played in a run of the suite, by which worker, and in which order."""
 
-import json
 import os
-import pathlib
 import resource
 import signal
 
@@ -10,11 +8,8 @@ import pytest
 from xdist.scheduler import LoadGroupScheduling
 
 import amount
+import groups
 
-HERE = pathlib.Path(__file__).parent
-# Seconds by group, as last measured; see tools/suite.py, which writes them.
-SECONDS = json.loads((HERE / "seconds.json").read_text(encoding="utf-8"))
-UNKNOWN = 1.0
 OPEN_FILES = 8192
 
 
@@ -44,54 +39,22 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "salt: what a version of Salt can change; played with every Salt")
 
 
-def group(item):
-    """Name what has to stay on one worker: tests that share something costly, or are so cheap that it pays.
-
-    A group is a directory whose tests share a fixture of the session, a module with its own fixtures, by each of their
-    parameters, or a module of unit tests. Whatever is left, and every test of properties, is a group of its own.
-    """
-    path = item.path.relative_to(HERE)
-    known = {name: found[-1] for name, found in item._fixtureinfo.name2fixturedefs.items() if not name.startswith("_")}
-    shared = {
-        name: found.scope for name, found in known.items() if found.baseid and found.scope in ("module", "session")
-    }
-    if "session" in shared.values():
-        return path.parts[0]
-    if getattr(item.obj, "is_hypothesis_test", False):
-        return None
-    if shared:
-        params = item.callspec.params if hasattr(item, "callspec") else {}
-        chosen = ",".join(str(params[name]) for name in sorted(shared) if isinstance(params.get(name), str))
-        return f"{path}:{chosen}" if chosen else str(path)  # pytest-xdist sees no group that has a bracket
-    return str(path) if path.parts[0] == "unit" else None
-
-
-def parts(groups, count):
-    """Deal groups, the longest first, each to the part that has the least so far; return the part by group."""
-    load, chosen = [0.0] * count, {}
-    for name in groups:
-        part = min(range(count), key=load.__getitem__)
-        chosen[name] = part
-        load[part] += SECONDS.get(name, UNKNOWN)
-    return chosen
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Leave out what this run does not play; the longest groups come first, so that no worker is left with one."""
     if not config.getoption("full"):
         _keep(config, items, lambda item: item.get_closest_marker("full") is None)
-    groups = {item: group(item) for item in items}
-    named = {item: groups[item] or f"{item.path.relative_to(HERE)}::{item.name}" for item in items}
-    order = sorted(dict.fromkeys(named.values()), key=lambda name: -SECONDS.get(name, UNKNOWN))
+    found = {item: groups.group(item) for item in items}
+    named = {item: found[item] or f"{item.path.relative_to(groups.HERE)}::{item.name}" for item in items}
+    order = sorted(dict.fromkeys(named.values()), key=lambda name: -groups.SECONDS.get(name, groups.UNKNOWN))
     number, _, count = config.getoption("part").partition("/")
-    part = parts(order, int(count))
+    part = groups.parts(order, int(count))
     place = {name: index for index, name in enumerate(order)}
     _keep(config, items, lambda item: part[named[item]] == int(number) - 1)
     items.sort(key=lambda item: place[named[item]])
     for item in items:
-        if groups[item] is not None:
-            item.add_marker(pytest.mark.xdist_group(groups[item]))
+        if found[item] is not None:
+            item.add_marker(pytest.mark.xdist_group(found[item]))
 
 
 def pytest_collection_finish(session):

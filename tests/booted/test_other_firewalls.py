@@ -7,6 +7,8 @@ import pytest
 
 from booted.workstation import happens, holds
 
+pytestmark = pytest.mark.full
+
 
 def explained(workstation):
     """What explain says of the granted pair."""

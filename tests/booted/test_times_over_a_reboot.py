@@ -2,10 +2,14 @@
 
 import time
 
+import pytest
+
 from booted.trial import PATIENCE
 from soon import soon
 from spicegrants import moments
 from spicegrants.host.clock import AHEAD
+
+pytestmark = pytest.mark.full
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from amount import first_of
 from checkout import ROOT
 from drift import CLOCK, FIGHTS, KINDS, REWRITTEN, Workstation, listens, settled, until
 
@@ -97,7 +98,7 @@ def workstation(office):
     return Workstation()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", first_of(KINDS))
 def test_drift_is_repaired_and_told(office, workstation, kind):
     """Who did it is told where the kernel knows: of rules, and not of files."""
     _, layer, words = KINDS[kind]
@@ -148,6 +149,7 @@ def test_the_beacon_goes_on_with_newer_code(office, workstation, served):
         office.load_anew("saltutil.sync_all")
 
 
+@pytest.mark.full
 def test_code_that_is_newer_than_that_of_the_minions_own_process(office, workstation, served):
     """It was synced, and the minion was not told: no look is taken by half of each."""
     path = served / "_utils" / "spicegrants" / "names.py"
@@ -174,6 +176,7 @@ def noted():
     return records.get(KINDS["element deleted"][2], {})
 
 
+@pytest.mark.full
 def test_a_fight_is_told_and_not_looped_on(office, workstation):
     """Who undoes the same thing three times is named; it is counted over a refresh of the minion's modules."""
     since = time.time()
@@ -249,6 +252,7 @@ def test_when_all_is_taken_away_nothing_is_told(office, workstation):
     assert sorted(event.tag.rpartition("/")[2] for event in told) == ["drift", "repaired"]
 
 
+@pytest.mark.full
 def test_without_the_master_drift_is_repaired(office, workstation):
     """All that is needed is stored on the minion. It comes last: Salt 3008.3 follows no edit of a schedule after it."""
     with office.master.stopped():

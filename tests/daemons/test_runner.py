@@ -145,6 +145,7 @@ def test_a_lock_is_confirmed_by_each_minion(salt_run, office):
     assert code == 1 and set(found["failed"]) == {"one", "two"} and found["confirmed"] == []
 
 
+@pytest.mark.full
 def test_a_lock_that_is_not_confirmed_names_the_minion(salt_run, two_is_down):
     try:
         found, code = salt_run("spice_grant.lock", "all=True", "timeout=3")
@@ -183,6 +184,7 @@ def test_drift_and_a_pillar_that_is_ahead(salt_run, grants):
         follow(salt_run)
 
 
+@pytest.mark.full
 def test_a_wrong_pillar_is_red_everywhere_and_changes_nothing(salt_run, grants):
     push(grants, "vm: leaptest", "vm: leaptset")
     try:
@@ -227,6 +229,7 @@ def test_a_push_is_enforced_by_the_hook(salt_run, grants, hook):
     assert "green" not in git("push", "--quiet", "origin", "main:aside").stderr, "minions do not follow that branch"
 
 
+@pytest.mark.full
 def test_a_push_is_enforced_by_the_reactor(office, salt_run, grants):
     """An event is all it takes."""
     for before, after, expected in (("mybro", "visitor", "visitor"), ("visitor", "mybro", "mybro")):

@@ -101,6 +101,7 @@ def test_the_next_job_of_a_running_minion_runs_the_code_that_was_synced(release)
         assert release.marker() == marker
 
 
+@pytest.mark.full
 def test_newer_code_takes_effect_though_the_minions_own_process_has_imported_the_older(release, tmp_path):
     """A schedule runs functions in the minion's own process first: its children inherit what that has imported."""
     path = tmp_path / "marker"
@@ -117,6 +118,7 @@ def test_newer_code_takes_effect_though_the_minions_own_process_has_imported_the
         release.salt("schedule.delete", "marker", persist=False)
 
 
+@pytest.mark.full
 def test_a_sync_that_is_killed_while_it_downloads_leaves_the_older_code_whole(release):
     before = release.synced()
     release.publish("the second one", padding="\n" + "#" * 2**18)  # so much that it takes a while
@@ -163,6 +165,7 @@ def kernel():
     return subprocess.run(listed, capture_output=True, check=True, text=True).stdout
 
 
+@pytest.mark.full
 def test_a_sync_that_ends_half_way_changes_no_rule_and_the_next_one_repairs_it(release, little_room):
     """The disk is full after some files, and these do not go with the others: a red run, and the rules stay."""
     assert release.salt("state.apply", "spice")[1] == 0

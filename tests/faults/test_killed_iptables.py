@@ -7,6 +7,8 @@ from functional.office import BOTH
 
 from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, killed_there_and_back, sudo_works
 
+pytestmark = pytest.mark.full
+
 
 def by(pillar, backend):
     """A pillar that names the mechanism."""

@@ -1,5 +1,8 @@
 """A newer version of the extension, pushed to the repository from which all minions have it."""
 
+import pytest
+
+pytestmark = pytest.mark.full
 MARKER = """
 
 from spicegrants.names import MARKER as _MARKER

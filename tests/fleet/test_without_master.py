@@ -9,6 +9,8 @@ import pytest
 from fleet.fleet import CLIENTS
 from fleet.people import Watch
 
+pytestmark = pytest.mark.full
+
 # Seconds from the push until the window opens, until then both clients must have followed: at first as it should be,
 # then for a machine that has much else to do. And how long it is open.
 LEADS, LENGTH = (12, 40, 120), 3

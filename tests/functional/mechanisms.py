@@ -2,7 +2,7 @@
 
 import re
 
-import pytest
+from amount import first_of
 
 
 class NftablesTimes:
@@ -165,9 +165,7 @@ def by_each(mechanisms=tuple(MECHANISMS), always=False):
     always
         Whether it is played by all of them in each run, because the mechanism is what the test is about.
     """
-    first, *others = mechanisms
-    marks = [] if always else [pytest.mark.full]
-    return [pytest.param(first), *(pytest.param(name, marks=marks) for name in others)]
+    return first_of(mechanisms, len(mechanisms) if always else 1)
 
 
 def play_by_each(metafunc, fixture):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from amount import first_of
 from checkout import ROOT, copy_checkout
 
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
@@ -78,7 +79,7 @@ class Installed:
         return Path(done.stdout.strip())
 
 
-@pytest.fixture(scope="module", params=["wheel", "sdist", "editable checkout"])
+@pytest.fixture(scope="module", params=first_of(["wheel", "sdist", "editable checkout"]))
 def installed(request, source, tmp_path_factory):
     """Each way to install."""
     directory = tmp_path_factory.mktemp("installed")

@@ -7,6 +7,8 @@ import pytest
 from scene.machine import CHECKOUT
 from scene.requirements import need, unavailable
 
+pytestmark = pytest.mark.full
+
 PACKAGE = "virt-viewer"
 VIEWER = "/usr/bin/remote-viewer"
 INSTALL = ["apt-get", "install", "--reinstall", "--yes"]

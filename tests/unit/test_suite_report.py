@@ -4,9 +4,9 @@ import collections
 from xml.etree import ElementTree
 
 import pytest
-from conftest import parts
 
 import suite
+from groups import parts
 
 
 @pytest.mark.parametrize(
