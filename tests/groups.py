@@ -7,20 +7,23 @@ HERE = pathlib.Path(__file__).parent
 # Seconds by group, as last measured; see tools/suite.py, which writes them.
 SECONDS = json.loads((HERE / "seconds.json").read_text(encoding="utf-8"))
 UNKNOWN = 1.0
+# Machines that boot share the host's control groups: two systemds at once end each other's services.
+TOGETHER = ("booted",)
 
 
 def group(item):
     """Name what has to stay on one worker: tests that share something costly, or are so cheap that it pays.
 
-    A group is a directory whose tests share a fixture of the session, a module with its own fixtures, by each of their
-    parameters, or a module of unit tests. Whatever is left, and every test of properties, is a group of its own.
+    A group is a directory whose tests share a fixture of the session, or what their machines have in common; a module
+    with its own fixtures, by each of their parameters; or a module of unit tests. Whatever is left, and every test of
+    properties, is a group of its own.
     """
     path = item.path.relative_to(HERE)
     known = {name: found[-1] for name, found in item._fixtureinfo.name2fixturedefs.items() if not name.startswith("_")}
     shared = {
         name: found.scope for name, found in known.items() if found.baseid and found.scope in ("module", "session")
     }
-    if "session" in shared.values():
+    if "session" in shared.values() or path.parts[0] in TOGETHER:
         return path.parts[0]
     if getattr(item.obj, "is_hypothesis_test", False):
         return None

@@ -77,7 +77,7 @@ class Trial:
         """Wait until a session has said so many lines."""
         deadline = time.monotonic() + timeout
         while len(said := self.booted.run(["cat", log], check=False).stdout.splitlines()) < lines:
-            assert time.monotonic() < deadline, said
+            assert time.monotonic() < deadline, (said, self.journal("--unit", alarm.SERVICE, "--output=short-precise"))
             time.sleep(0.1)
         return said
 

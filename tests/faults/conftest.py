@@ -11,7 +11,7 @@ from checkout import commit
 from faults.proof import ONE
 from scene import workers
 
-EVERY = 7
+EVERY = 10
 
 
 class Driver:

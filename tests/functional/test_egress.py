@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from amount import first_of
 from functional.office import BOTH, OPEN_BOTH, changed, sentences
 from scenes import ADDRESS, ADDRESS6, article
 
@@ -283,7 +284,7 @@ TAMPERED = {
 }
 
 
-@pytest.mark.parametrize("what", TAMPERED)
+@pytest.mark.parametrize("what", first_of(TAMPERED, 3))
 def test_drift_is_found_and_repaired(shared, undo, what):
     guest = Guest(shared.client, undo)
     macvlan("bridge")(shared, guest, undo)

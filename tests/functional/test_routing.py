@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from amount import first_of
 from functional.office import BOTH, PORTS, UIDS, changed, sentences
 from functional.routed import granted, reached
 from scene import Machine, connect
@@ -113,7 +114,7 @@ ALTERED = {
 }
 
 
-@pytest.mark.parametrize("name", ALTERED)
+@pytest.mark.parametrize("name", first_of(ALTERED, 4))
 def test_drift_is_said_and_repaired(shared, name):
     for line in ALTERED[name]:
         shared.client.run(["ip", *line.split()])

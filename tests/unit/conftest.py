@@ -10,17 +10,19 @@ from spicegrants import nftables
 from unit.build import Kernel, wanted
 from unit.desk import Desk
 
-# A busy machine is not an error, and no run depends on the one before.
-_PHASES = (hypothesis.Phase.explicit, hypothesis.Phase.generate, hypothesis.Phase.shrink)
-hypothesis.settings.register_profile(
-    "unit",
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-    database=None,
-    phases=_PHASES,
-    max_examples=60,
-)
-hypothesis.settings.load_profile("unit")
+
+def pytest_configure(config):
+    """A busy machine is no error; no run depends on the one before; and all but full ones draw the same examples."""
+    hypothesis.settings.register_profile(
+        "unit",
+        deadline=None,
+        derandomize=not config.getoption("full"),
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+        database=None,
+        phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate, hypothesis.Phase.shrink),
+        max_examples=60,
+    )
+    hypothesis.settings.load_profile("unit")
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,6 @@ import yaml
 from checkout import ROOT
 from unit.build import article
 
-pytestmark = pytest.mark.salt
-
 TOP = "base:\n  '*': [spice]\n"
 OFFICE = yaml.safe_dump({"spice": article()})
 BAD_VM = OFFICE.replace("vm: debianx", "vm: debain")

@@ -72,7 +72,7 @@ def test_a_test_that_is_named_is_there(name, each_run):
     assert name in each_run
 
 
-@pytest.mark.parametrize(("claim", "cell"), claims())
+@pytest.mark.parametrize(("claim", "cell"), [*claims()])
 def test_each_claim_says_what_shows_it_and_in_which_run(claim, cell, each_run):
     """A claim that no test of the usual run shows says so."""
     shown = re.findall(r"`([\w/]*\w+(?:\.py)?)`", cell)
@@ -90,7 +90,7 @@ def test_each_run_shows_what_the_readme_says_is_stopped():
     assert len(items) == len(rows)
 
 
-@pytest.mark.parametrize(("claim", "cell"), claims("shown in each run by"))
+@pytest.mark.parametrize(("claim", "cell"), [*claims("shown in each run by")])
 def test_what_the_readme_says_is_stopped_is_shown(claim, cell, each_run):
     """By tests of the usual run, each of them."""
     shown = re.findall(r"`([\w/]*\w+(?:\.py)?)`", cell)

@@ -67,7 +67,7 @@ def test_every_salt_plays_each_state(form, played):
     assert re.search(rf'"{form}"|spice_grant\.{form}|spice\.{form}', played)
 
 
-@pytest.mark.parametrize("word", ["_beacons", "reactor", "pre-receive", "survive_in_words_only_root_reads"])
+@pytest.mark.parametrize("word", ["_beacons", "reactor", "spicecheck", "survive_in_words_only_root_reads"])
 def test_every_salt_plays_what_is_no_function(word, played):
     """The beacon, what reacts to its events, the check of pillar, and values that Salt masks."""
     assert word in played

@@ -1,9 +1,10 @@
 """What a test needs: skip where it is missing, fail where it must not be missing."""
 
+import functools
 import os
 import shutil
 
-from scene.machine import ROOT_PATH
+from scene.machine import ROOT_PATH, Machine, SceneError
 
 PACKAGES = {
     "bwrap": "bubblewrap",
@@ -42,13 +43,25 @@ PACKAGES = {
 }
 
 
+@functools.lru_cache
+def hindrance():
+    """Why this kernel makes no machines, in words; nothing if it does."""
+    try:
+        with Machine("trial"):
+            return None
+    except SceneError as error:
+        return str(error)
+
+
 def missing(*programs):
-    """What of root, overlayfs and these programs is not there, in words."""
+    """What of root, namespaces, overlayfs and these programs is not there, in words."""
     found = [] if os.geteuid() == 0 else ["root"]
     path = os.pathsep.join([os.environ.get("PATH", ""), ROOT_PATH])
     for program in programs:
         if shutil.which(program, path=path) is None:
             found.append(f"{program} (package {PACKAGES.get(program, program)})")
+    if not found and hindrance():
+        found.append(hindrance())
     return found
 
 
