@@ -1,7 +1,5 @@
 """What is played in a run of the suite, by which worker, and in which order."""
 
-import os
-import resource
 import signal
 
 import pytest
@@ -9,8 +7,6 @@ from xdist.scheduler import LoadGroupScheduling
 
 import amount
 import groups
-
-OPEN_FILES = 8192
 
 
 def pytest_addoption(parser):
@@ -31,10 +27,6 @@ def pytest_configure(config):
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda number, frame: None)
-    # What tests may ask for, whatever a login on this machine is left with; they ask for it themselves.
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if os.geteuid() == 0 and hard < OPEN_FILES:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, OPEN_FILES))
     config.addinivalue_line("markers", "full: played by 'make test-full' only; what it proves is proven less often")
     config.addinivalue_line("markers", "salt: what a version of Salt can change; played with every Salt")
 

@@ -1,10 +1,13 @@
 """Locks: a deny on the machine itself that beats every grant and loan, until it is taken away."""
 
+import resource
+
 import pytest
 
 from functional.office import FILES, changed, sentences
 from functional.test_connections import TALK, _program, _say
 from scene.minion import SaltError
+from scene.requirements import unavailable
 from scenes import ADDRESS, ADDRESS6, GROUP, article
 
 MECHANISMS = ["nftables", "iptables-nft"]
@@ -102,6 +105,8 @@ def calls_of_ss(shared):
 
 def test_thousands_of_connections_do_not_hold_up_a_lock(shared, call, calls_of_ss):
     """A run that ended them one by one would take minutes, in which nobody else could be locked; another's stays."""
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 4000:
+        unavailable("needs 4000 open files, which the limit of this login (ulimit -Hn) does not allow")
     places = (20002, 1000, ADDRESS, ADDRESS6, f"::ffff:{ADDRESS}")
     crowd = _program(shared.client, CROWD, *places, user="myself", group=GROUP)
     other = _program(shared.client, TALK, ADDRESS6, 20004, user="mybro", group=GROUP)
