@@ -13,6 +13,7 @@ import sys
 
 import pytest
 
+from amount import amount
 from checkout import commit
 from functional import caller
 from functional.confined import ANYTHING, OPENER, SOCKET, WITNESS, pillar, serve, site_rule
@@ -22,7 +23,7 @@ from scene import need
 
 need("bwrap")
 PILLAR = pillar()
-RUNS = int(os.environ.get("OPENER_FUZZ_RUNS", "150"))
+RUNS = int(os.environ.get("OPENER_FUZZ_RUNS", amount(150, 60)))
 # Seconds; it looks at the user's desktop for ten at most.
 PATIENCE = 15
 HOME = "/home/myself"

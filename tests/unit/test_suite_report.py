@@ -22,6 +22,7 @@ from groups import parts
         ),
         ("", []),
     ],
+    ids=["begun", "by a worker", "alone", "failed", "summary", "empty"],
 )
 def test_progress_is_told_in_few_lines(line, shown):
     progress = suite.Progress()

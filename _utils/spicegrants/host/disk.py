@@ -65,9 +65,14 @@ def read(path: str) -> Entry | None:
             return Link(os.readlink(path))
         if not stat.S_ISREG(status.st_mode):
             return Other("special file")
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as stream:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as stream:
+            # Another file may have come into its place meanwhile: what was opened counts.
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return Other("special file")
             # No more memory than it needs, and one byte to notice that it grew.
             content = stream.read(min(status.st_size, _LARGEST) + 1)
+            mode = stat.S_IMODE(status.st_mode)
             return File(content, mode, status.st_gid, status.st_uid, _reader(stream.fileno()))
     except OSError as error:
         raise SystemFault(f"{path} cannot be read: {error}") from error
