@@ -25,7 +25,7 @@ demo: base ## show the extension at work on two throw-away machines
 	@$(PY) tools/demo.py $(ARGS)
 
 SUITE = $(PY) tools/suite.py --tests $(TESTS)
-test: setup ## run what a change can break; TESTS=tests/unit for a part of it
+test: setup ## run what a change can break (16 minutes); TESTS=tests/unit for a part of it
 	$(SUITE) $(if $(ARGS),-- $(ARGS))
 
 PART ?= 1/1
@@ -36,7 +36,7 @@ test-versions: setup ## run what a version of Salt can change, with the older Sa
 	$(SUITE) --salts $(if $(ARGS),-- $(ARGS))
 
 FAST := unit scene/test_tools.py article/test_article.py
-test-fast: setup ## run what one runs on each save
+test-fast: setup ## run what one runs on each save (under a minute)
 	$(PY) tools/suite.py --tests $(FAST:%=tests/%) $(if $(ARGS),-- $(ARGS))
 
 lint: setup ## check style, docstrings and that every SLS renders
@@ -59,7 +59,7 @@ bench-drift: setup ## measure how long drift lasts under the beacon, and what an
 	@PYTHONPATH=_utils $(PY) tools/bench_drift.py $(ARGS)
 
 attacks: setup ## play the attacks of tests/attacks; if all went as declared, write docs/attacks.md
-	$(PYTEST) tests/attacks $(ARGS)
+	$(PYTEST) tests/attacks --full $(ARGS)
 	PYTHONPATH=tests $(PY) tools/attack_table.py
 
 golden: setup ## write the golden files of the tests anew; look at the difference before you commit it

@@ -159,21 +159,14 @@ class Iptables:
 MECHANISMS = {made.name: made for made in (Nftables(), Iptables("nft"), Iptables("legacy"))}
 
 
-def by_each(mechanisms=tuple(MECHANISMS), always=False):
-    """Parameters of a test that is played by each of these mechanisms: by the first in each run, by the others in full.
-
-    always
-        Whether it is played by all of them in each run, because the mechanism is what the test is about.
-    """
-    return first_of(mechanisms, len(mechanisms) if always else 1)
+def by_each(mechanisms=tuple(MECHANISMS)):
+    """Parameters of a test that is played by these mechanisms: the first in each run, the others in a full one."""
+    return first_of(mechanisms)
 
 
 def play_by_each(metafunc, fixture):
-    """Play each test that has this fixture by the mechanisms in its module's ``MECHANISMS``, see :func:`by_each`.
-
-    With ``EACH_TIME = True`` in the module, by all of them in each run.
-    """
+    """Play each test that has this fixture by the mechanisms in its module's ``MECHANISMS``, see :func:`by_each`."""
     if fixture in metafunc.fixturenames:
         chosen = getattr(metafunc.module, "MECHANISMS", ["nftables"])
-        params = by_each(chosen, getattr(metafunc.module, "EACH_TIME", False))
-        metafunc.parametrize(fixture, params, indirect=True, scope="module", ids=list(chosen) if chosen[1:] else [""])
+        ids = list(chosen) if chosen[1:] else [""]
+        metafunc.parametrize(fixture, by_each(chosen), indirect=True, scope="module", ids=ids)
