@@ -39,9 +39,9 @@ PDEATHSIG = 1
 class Lane:
     """One run of pytest, and what came of it."""
 
-    def __init__(self, name, command, *, enclosed=False):
+    def __init__(self, name, command, reports, *, enclosed=False):
         self.name, self.command, self.enclosed = name, [str(word) for word in command], enclosed
-        self.report = REPORTS / f"{name}.xml"
+        self.report = reports / f"{name}.xml"
         self.code = self.seconds = None
         self.cases = []
 
@@ -127,22 +127,23 @@ def _end_with_parent():
 
 def lanes(options):
     """Two queues of lanes, which run beside each other."""
+    reports = options.reports.resolve()
     wide = ["-n", options.workers, "--dist", "loadgroup", "--no-loadscope-reorder"]
     chosen = [*(["--full"] if options.full else []), f"--part={options.part}", *options.arguments]
     here = [path for path in options.tests if not path.startswith(DAEMONS)]
     there = [path for path in options.tests if path.startswith(DAEMONS)]
     ignored = [f"--ignore={DAEMONS}"] if options.tests == ["tests"] else []
-    first = [Lane("suite", [*PYTEST, *here, *ignored, *wide, *chosen])] if here else []
+    first = [Lane("suite", [*PYTEST, *here, *ignored, *wide, *chosen], reports)] if here else []
     second = []
     if there or ignored:
         inside = [PYTHON, "-m", "scene", "run", "--name", "daemons", "--", *PYTEST, "-p", "no:cacheprovider"]
-        second.append(Lane("daemons", [*inside, *(there or [DAEMONS]), *chosen], enclosed=True))
+        second.append(Lane("daemons", [*inside, *(there or [DAEMONS]), *chosen], reports, enclosed=True))
     if ignored or options.salts:
         only = [] if options.full else ["-m", "salt"]
         tests = ["tests/unit", "tests/functional"] if ignored else here
         for name in OLDER:
             nox = [PYTHON, "-m", "nox", "-R", "--sessions", name, "--", "-v", *tests, *only]
-            second.append(Lane(name, [*nox, "-n", "2", *wide[2:], *chosen]))
+            second.append(Lane(name, [*nox, "-n", "2", *wide[2:], *chosen], reports))
     return ([], second[-len(OLDER) :]) if options.salts else (first, second)
 
 
@@ -196,14 +197,18 @@ def _counts(counts):
     return counts["passed"], counts["failed"], counts["skipped"]
 
 
-def note_seconds(played):
-    """Keep how long each group took, for the order of the next run and the size of its parts."""
+def note_seconds(played, everything):
+    """Keep how long each group took, for the order of the next run and the size of its parts.
+
+    everything
+        Whether all was played, so that nothing else needs to be kept.
+    """
     spent = collections.Counter()
     for lane in played:
         for case in lane.cases:
             if lane.name not in OLDER:
                 spent[case.place] += case.seconds
-    known = json.loads(SECONDS.read_text(encoding="utf-8"))
+    known = {} if everything else json.loads(SECONDS.read_text(encoding="utf-8"))
     known.update({place: round(seconds, 1) for place, seconds in spent.items()})
     kept = {place: seconds for place, seconds in sorted(known.items()) if seconds >= WORTH_NOTING}
     SECONDS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
@@ -216,11 +221,12 @@ def main(argv=None):
     parser.add_argument("--salts", action="store_true", help="play with the older Salts only")
     parser.add_argument("--part", default="1/1", metavar="K/N", help="play one of N parts that take about as long")
     parser.add_argument("--workers", default="3", metavar="N", help="workers of the largest lane; 3 without")
+    parser.add_argument("--reports", type=pathlib.Path, default=REPORTS, metavar="PATH", help="where JUnit's files go")
     parser.add_argument("--note-seconds", action="store_true", help="keep how long groups of tests took")
     parser.add_argument("--tests", nargs="+", default=["tests"], metavar="PATH", help="what to play; all without")
     parser.add_argument("arguments", nargs="*", metavar="-- ARGUMENT", help="further arguments for pytest")
     options = parser.parse_args(argv)
-    REPORTS.mkdir(parents=True, exist_ok=True)
+    options.reports.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     queues = lanes(options)
     with contextlib.suppress(KeyboardInterrupt):
@@ -229,7 +235,7 @@ def main(argv=None):
     for line in summary(played, time.monotonic() - begun):
         print(line)
     if options.note_seconds:
-        note_seconds(played)
+        note_seconds(played, options.full and options.part == "1/1" and options.tests == ["tests"])
     whole = len(played) == sum(map(len, queues))
     return 0 if whole and all(lane.code == 0 for lane in played) else 1
 

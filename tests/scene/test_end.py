@@ -11,6 +11,7 @@ import time
 import pytest
 
 from scene import Machine, need
+from scene.machine import descendants
 
 need("ip")
 
@@ -102,6 +103,38 @@ def test_nothing_is_left(end, tmp_path, hold):
     assert gone(pids, spaces)
     assert host() == before
     assert list(tmp_path.iterdir()) == []
+
+
+def test_run_of_the_suite_that_is_killed(tmp_path, hold):
+    before, env = host(), {**os.environ, "TMPDIR": str(tmp_path)}
+    options = ["--tests", "tests/lifecycle", "--workers", "2", "--reports", tmp_path, "--", "-p", "no:cacheprovider"]
+    command = [sys.executable, ROOT / "tools" / "suite.py", *options]
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as suite:
+        try:
+            own, deadline = os.readlink("/proc/self/ns/net"), time.monotonic() + 60
+            pids, spaces = [], {}
+            while not spaces:
+                assert suite.poll() is None
+                assert time.monotonic() < deadline
+                pids = descendants(suite.pid)
+                spaces = {"net": {space for space in map(space_of, pids) if space not in (own, None)}}
+                spaces = {kind: found for kind, found in spaces.items() if found}
+                time.sleep(0.02)
+            for pid in pids:
+                with contextlib.suppress(OSError):
+                    hold.callback(os.close, os.open(f"/proc/{pid}/ns/net", os.O_RDONLY))
+        finally:
+            suite.kill()
+    assert gone(pids, spaces)
+    assert host() == before
+
+
+def space_of(pid):
+    """The network namespace of a process; ``None`` where it has ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net")
+    except OSError:
+        return None
 
 
 def scene(*argv, **kw):

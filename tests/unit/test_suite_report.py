@@ -45,8 +45,8 @@ def test_a_case_of_a_report(name, child, outcome, place):
     assert (case.outcome, case.place, case.seconds) == (outcome, place, 1.5)
 
 
-def test_a_lane_that_ends_badly_without_a_case_has_failed():
-    lane = suite.Lane("daemons", ["pytest"])
+def test_a_lane_that_ends_badly_without_a_case_has_failed(tmp_path):
+    lane = suite.Lane("daemons", ["pytest"], tmp_path)
     lane.code, lane.seconds = 2, 1.0
     table = [*suite.summary([lane], 1.0)]
     assert table[-1] == "\n0 passed, 1 failed, 0 skipped"

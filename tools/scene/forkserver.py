@@ -116,6 +116,7 @@ def import_ahead():
     for name in AHEAD:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    importlib.import_module("loaderindex").remember()
     pwd.getpwuid = asked
 
 

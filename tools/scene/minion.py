@@ -67,6 +67,7 @@ class Minion:
             "enable_gpu_grains": False,
             "grains_cache": True,  # a machine does not change its hardware; saves 0.08 s a call
             "fileserver_backend": ["roots"],  # no look for the others; saves 0.04 s a call
+            "cython_enable": False,  # nor for compilers of modules
             "root_dir": state_dir,
             "cachedir": f"{state_dir}/cache",
             "pki_dir": f"{state_dir}/pki",
