@@ -192,13 +192,13 @@ def apply(wanted=None):
         for path in gone:
             disk.remove(path)
         # As long as rules must change, a run that was killed may have written units as well.
-        units = planned.commands or any(path.startswith(boot.UNITS) for path in (*entries, *gone))
+        units = planned.changes or any(path.startswith(boot.UNITS) for path in (*entries, *gone))
         try:
             if units:
                 _reload_units()
         finally:
             # What systemd does not know is no reason to leave a port open.
-            mechanism.send(planned.commands)
+            mechanism.send(planned)
             uplinks.apply(wanted)
             _end_sessions(wanted)
         if units:

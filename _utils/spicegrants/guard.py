@@ -71,10 +71,16 @@ class Element(NamedTuple):
 
 
 class FirewallPlan(NamedTuple):
-    """Changes in words, and what a mechanism must be told to make them."""
+    """Changes in words, and what a mechanism must be told to make them.
+
+    before, after
+        What it is told by itself, before and after the commands. Each is taken as a whole.
+    """
 
     changes: tuple[Change, ...]
     commands: Any
+    before: tuple[Any, ...] = ()
+    after: tuple[Any, ...] = ()
 
 
 def wanted_elements(wanted: Wanted) -> Mapping[Key, Element]:

@@ -222,8 +222,9 @@ def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
     Elements, and chains that say when, are changed one by one, so that all others keep their counters. Rules and
     guarded ports are replaced in place. If the table is built differently beyond that it is built anew, in the same
     single transaction that takes the old one away: there is no moment without a guard. The sets are kept where that is
-    possible because a packet that is under way in the old rules would find nothing in the old, deleted sets: a granted
-    session could be reset.
+    possible because a packet that is under way in the old rules may find nothing in the old, deleted sets: a granted
+    session could be reset. The rules of a chain that says when have sets of their own, so new ones are there before
+    anything else changes, and old ones go when nothing needs them any more.
     """
     want_elements, want_chains, want_objects = wanted_elements(wanted), wanted_chains(wanted), skeleton(wanted)
     if live is None:
@@ -240,12 +241,14 @@ def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
     )
     if wrong and _frame(want_built) != _frame(have_built):
         return FirewallPlan(changes, tuple(fresh(wanted)))
-    # What elements lead to comes before them, and goes after them.
     commands = _refilled(want_objects) if wrong else []
-    commands += _timed(want_chains, have_chains, emptied=bool(wrong))
     commands += _elements_changed(want_elements, have_elements)
-    commands += _deleted(name for name in have_chains if name not in want_chains)
-    return FirewallPlan(changes, tuple(commands))
+    return FirewallPlan(
+        changes,
+        tuple(commands),
+        before=tuple(_timed(want_chains, have_chains)),
+        after=tuple(_timed_no_more(want_chains, have_chains, live)),
+    )
 
 
 def _elements_changed(want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Object]:
@@ -255,26 +258,30 @@ def _elements_changed(want: Mapping[Key, Element], have: Mapping[Key, Element]) 
     return commands + [{"add": body} for body in _element_objects(new)]
 
 
-def _timed(want: Mapping[str, Times], have: Mapping[str, Times | None], *, emptied: bool) -> list[Object]:
-    """Return what adds and fills the chains that say when; only those that differ, unless all were emptied."""
+def _timed(want: Mapping[str, Times], have: Mapping[str, Times | None]) -> list[Object]:
+    """Return what adds the chains that say when, and their rules where these differ, behind those that there are."""
     commands: list[Object] = []
     for name, times in want.items():
-        chain = {"chain": {"family": FAMILY, "table": TABLE, "name": name}}
+        own = {"family": FAMILY, "table": TABLE}
         if name not in have:
-            commands.append({"add": chain})
-        elif times == have[name] and not emptied:
-            continue
-        elif not emptied:
-            commands.append({"flush": chain})
-        own = {"family": FAMILY, "table": TABLE, "chain": name}
-        commands += [{"add": {"rule": {**own, "expr": expressions}}} for expressions in nfttimes.rules(times)]
+            commands.append({"add": {"chain": {**own, "name": name}}})
+        if name not in have or times != have[name]:
+            rules = nfttimes.rules(times)
+            commands += [{"add": {"rule": {**own, "chain": name, "expr": expressions}}} for expressions in rules]
     return commands
 
 
-def _deleted(names: Iterable[str]) -> list[Object]:
-    """Return what deletes chains: emptied first, because one may lead to another."""
-    objects = [{"chain": {"family": FAMILY, "table": TABLE, "name": name}} for name in names]
-    return [{verb: chain} for verb in ("flush", "delete") for chain in objects]
+def _timed_no_more(want: Mapping[str, Times], have: Mapping[str, Times | None], live: Iterable[Object]) -> list[Object]:
+    """Return what deletes the rules that a listing shows in chains that say something else now, and whole chains.
+
+    Chains are emptied first, because one may lead to another.
+    """
+    differ = {name for name in have if name in want and want[name] != have[name]}
+    found = [entry["rule"] for entry in live if entry.get("rule", {}).get("chain") in differ]
+    own = ("family", "table", "chain", "handle")
+    commands = [{"delete": {"rule": {key: rule[key] for key in own}}} for rule in found]
+    gone = [{"chain": {"family": FAMILY, "table": TABLE, "name": name}} for name in have if name not in want]
+    return commands + [{verb: chain} for verb in ("flush", "delete") for chain in gone]
 
 
 def _frame(built: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
@@ -285,10 +292,12 @@ def _frame(built: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
     }
 
 
-def _refilled(objects: Iterable[Object]) -> list[Object]:
-    """Return what replaces all rules and the guarded ports of a table that has the right frame."""
+def _refilled(objects: list[Object]) -> list[Object]:
+    """Return what replaces all rules and the guarded ports of a table that has the right frame, but no times."""
     own = {"family": FAMILY, "table": TABLE, "name": _GUARDED[1]}
-    commands: list[Object] = [{"flush": {"table": {"family": FAMILY, "name": TABLE}}}, {"flush": {"set": own}}]
+    chains = [entry["chain"]["name"] for entry in objects if "chain" in entry]
+    commands: list[Object] = [{"flush": {"chain": {**own, "name": name}}} for name in chains]
+    commands.append({"flush": {"set": own}})
     for entry in objects:
         if "rule" in entry:
             commands.append({"add": entry})
@@ -304,7 +313,7 @@ def fresh(wanted: Wanted) -> list[Object]:
         {"add": table},
         {"delete": table},
         *({"add": entry} for entry in skeleton(wanted)),
-        *_timed(wanted_chains(wanted), {}, emptied=False),
+        *_timed(wanted_chains(wanted), {}),
         *({"add": entry} for entry in _element_objects(wanted_elements(wanted))),
     ]
 

@@ -69,7 +69,8 @@ while not select.select([sys.stdin], [], [], 0)[0]:
         try:
             sock.connect((sys.argv[1], int(sys.argv[2])))
             count["open"] += 1
-        except ConnectionRefusedError:
+        # Reset: the guard let the first packet pass, and not the one that answers the server's.
+        except (ConnectionRefusedError, ConnectionResetError):
             count["refused"] += 1
 print(json.dumps(count))
 """

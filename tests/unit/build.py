@@ -87,6 +87,7 @@ class Kernel:
     def __init__(self):
         self.objects = None
         self.elements = {}
+        self._handles = itertools.count(100)
 
     @classmethod
     def of(cls, listing):
@@ -100,6 +101,11 @@ class Kernel:
                 }
         return kernel
 
+    def carry_out(self, planned):
+        """Make the changes of a plan, as the host's part does."""
+        for commands in (planned.before, planned.commands, planned.after):
+            self.load(commands)
+
     def load(self, commands):
         """Carry out the commands of one ``nft -j -f``."""
         for command in commands:
@@ -109,6 +115,8 @@ class Kernel:
                 self._flush(kind, body)
             elif (verb, kind) == ("delete", "chain"):
                 self._delete_chain(body["name"])
+            elif (verb, kind) == ("delete", "rule"):
+                self._delete_rule(body)
             elif kind == "table":
                 if verb == "delete":
                     assert self.objects is not None, "there is no table to delete"
@@ -135,6 +143,11 @@ class Kernel:
             self.objects = [entry for entry in self.objects if entry.get("rule", {}).get("chain") != body["name"]]
         else:
             self._set(body["name"])["elem"] = []
+
+    def _delete_rule(self, body):
+        found = [entry for entry in self.objects if body.items() <= entry.get("rule", {}).items()]
+        assert found, f"there is no rule {body['handle']}"
+        self.objects.remove(found[0])
 
     def _delete_chain(self, name):
         """Delete a chain, which the kernel refuses as long as anything leads to it, or it has rules that do."""
@@ -170,9 +183,11 @@ class Kernel:
         if self.objects is None:
             return None
         objects = [{"metainfo": {"version": "1.0.6", "release_name": "Lester Gooch #5", "json_schema_version": 1}}]
-        for handle, entry in zip(itertools.count(1), copy.deepcopy(self.objects)):
+        for entry in self.objects:
             ((kind, body),) = entry.items()
-            body["handle"] = handle
+            body.setdefault("handle", next(self._handles))
+        for entry in copy.deepcopy(self.objects):
+            ((kind, body),) = entry.items()
             if kind == "rule":
                 body["expr"] = list(map(_listed, body["expr"]))
             if kind == "map" and self.elements.get(body["name"]):

@@ -40,7 +40,7 @@ def sudo_tools():
 def kernel():
     """A kernel that holds what the article wants."""
     held = Kernel()
-    held.load(nftables.plan(wanted(), None).commands)
+    held.carry_out(nftables.plan(wanted(), None))
     return held
 
 

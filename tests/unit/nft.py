@@ -11,7 +11,8 @@ def words(planned):
 
 
 def verbs(planned):
-    return [f"{verb} {kind}" for command in planned.commands for verb, body in command.items() for kind in body]
+    commands = [*planned.before, *planned.commands, *planned.after]
+    return [f"{verb} {kind}" for command in commands for verb, body in command.items() for kind in body]
 
 
 def is_rebuilt(planned):

@@ -5,6 +5,7 @@ import pytest
 from spicegrants import arrivals, boot, egress, nftables
 from spicegrants.egress import Uplink
 from spicegrants.files import Directory
+from spicegrants.guard import FirewallPlan
 from unit.build import GID, wanted
 
 ETH0 = {"ifindex": 2, "ifname": "eth0", "flags": ["BROADCAST", "UP"], "link_type": "ether"}
@@ -127,12 +128,12 @@ def test_a_vlan_0_of_the_machines_own_may_be_tagged_for():
     held = listing(egress.plan(wanted(), None, DEVICES))
     planned = egress.plan(wanted(), held, {CHAIN: found[CHAIN]})
     assert words(planned) == [f"restores chain {CHAIN}: 1 rule(s) that do not belong there (egress)"]
-    assert egress.plan(wanted(), listing(planned, held), {CHAIN: found[CHAIN]}) == ((), ())
+    assert egress.plan(wanted(), listing(planned, held), {CHAIN: found[CHAIN]}) == FirewallPlan((), ())
 
 
 def test_what_was_made_is_no_difference():
     held = listing(egress.plan(wanted(), None, DEVICES))
-    assert egress.plan(wanted(), held, DEVICES) == ((), ())
+    assert egress.plan(wanted(), held, DEVICES) == FirewallPlan((), ())
     assert egress.covered(held, [ETH0, link("eth1", None)]) == ["eth0"]
 
 
@@ -173,7 +174,7 @@ def test_switched_off_it_goes():
     off = wanted({"firewall": {"uplinks": False}})
     planned = egress.plan(off, listing(egress.plan(wanted(), None, DEVICES)), {})
     assert words(planned) == ["removes the guard from uplinks"]
-    assert egress.plan(off, None, {}) == ((), ())
+    assert egress.plan(off, None, {}) == FirewallPlan((), ())
 
 
 # Interfaces that appear

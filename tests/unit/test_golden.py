@@ -58,7 +58,7 @@ def changes(wanted, before):
     kernel, held, file = Kernel(), {}, None
     programs = {path: viewer.Program(0, 0, 0o755) for path in wanted.policy.viewer.paths}
     if before is not None:
-        kernel.load(nftables.plan(before, None).commands)
+        kernel.carry_out(nftables.plan(before, None))
         held = viewer.wanted_entries(before, LAUNCHER, OPENER)
         file = File(sudoers.render(before).encode(), sudoers.MODE)
         programs = {path: viewer.Program(0, before.gid, 0o750) for path in before.policy.viewer.paths}

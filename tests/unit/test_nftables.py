@@ -217,7 +217,7 @@ def test_a_new_grant_is_one_element(kernel):
     planned = nftables.plan(more, kernel.listing())
     assert only(planned) == ("opens 192.168.2.2 port 20002 to guest", ("more",))
     assert verbs(planned) == ["add element"]
-    kernel.load(planned.commands)
+    kernel.carry_out(planned)
     assert nftables.plan(more, kernel.listing()).commands == ()
 
 
@@ -268,7 +268,7 @@ def test_a_foreign_element_goes(kernel, key, said):
     planned = nftables.plan(wanted(), kernel.listing())
     assert only(planned)[0] == said
     assert verbs(planned) == ["delete element"]
-    kernel.load(planned.commands)
+    kernel.carry_out(planned)
     assert nftables.plan(wanted(), kernel.listing()).commands == ()
 
 
@@ -284,7 +284,7 @@ def test_an_altered_verdict_is_restored(kernel, verdict):
     planned = nftables.plan(wanted(), kernel.listing())
     assert only(planned) == ("restores the element that opens 192.168.2.2 port 20002 to myself", ("myself-debianx",))
     assert verbs(planned) == ["delete element", "add element"]
-    kernel.load(planned.commands)
+    kernel.carry_out(planned)
     assert nftables.plan(wanted(), kernel.listing()).commands == ()
 
 

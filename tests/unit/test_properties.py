@@ -220,7 +220,7 @@ def test_from_any_policy_to_any_other(data):
         wanted = compile_policy(policy, inventory, previous)
         planned = nftables.plan(wanted, kernel.listing(packets=step))
         assert bool(planned.commands) >= (kernel.objects is None)
-        kernel.load(planned.commands)
+        kernel.carry_out(planned)
         if wanted.gid is not None:
             assert set(nftables.elements(kernel.listing())) == set(nftables.wanted_elements(wanted))
             assert bool(planned.changes) == bool(planned.commands)

@@ -8,9 +8,10 @@ import contextlib
 import functools
 import os
 
-import salt
 import salt.config
 from salt.loader.lazy import LazyLoader
+
+import salt
 
 OWN = os.path.dirname(os.path.realpath(salt.__file__))
 

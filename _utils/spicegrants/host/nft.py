@@ -30,9 +30,9 @@ class Nftables:
         """Compare what is wanted with what the kernel held."""
         return nftables.plan(wanted, held)
 
-    def send(self, commands: tuple[dict[str, Any], ...]) -> None:
-        """Make a plan's changes, in one transaction."""
-        if commands:
+    def send(self, planned: FirewallPlan) -> None:
+        """Make a plan's changes, each of its parts in one transaction."""
+        for commands in filter(None, (planned.before, planned.commands, planned.after)):
             run.run(["nft", "-j", "-f", "-"], text=json.dumps({"nftables": commands}))
 
     def present(self) -> bool:

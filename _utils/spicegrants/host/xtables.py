@@ -45,9 +45,12 @@ class Iptables:
         """Compare what is wanted with what the kernel held."""
         return iptables.plan(wanted, held)
 
-    def send(self, commands: Mapping[int, str]) -> None:
+    def send(self, planned: FirewallPlan) -> None:
         """Make a plan's changes, in one step for each IP version."""
-        for version, text in sorted(commands.items()):
+        self._restore(planned.commands)
+
+    def _restore(self, texts: Mapping[int, str]) -> None:
+        for version, text in sorted(texts.items()):
             run.run([f"{self._tools()[version]}-restore", "--noflush", "--wait"], text=text)
 
     def present(self) -> bool:
@@ -56,7 +59,7 @@ class Iptables:
 
     def delete(self) -> None:
         """Take all of ours away."""
-        self.send({version: iptables.removal(table) for version, table in self.held().items() if table})
+        self._restore({version: iptables.removal(table) for version, table in self.held().items() if table})
 
     def rules(self, foreign: bool) -> list[dict[str, Any]]:
         """Return the rules of grants and, if asked for, other chains' owner-match rules."""
