@@ -22,7 +22,8 @@ _SERVICE, _NET = f"{UNITS}/{SERVICE}", f"{UNITS}/{NET}"
 _ENABLED = f"{UNITS}/timers.target.wants/{NET}"
 PATHS = (PROGRAM, _SERVICE, _NET, _ENABLED)
 # Messages outlive the run that sends them, as processes of their users: so only the main process is ever killed,
-# nothing is private that leads to a desktop, and users write where users do. It runs as often as it is asked to.
+# nothing is private that leads to a desktop, and users write where users do. It runs as often as it is asked to, and
+# again where systemd could not start it; what is wrong with what is stored, it says once.
 _SERVICE_TEXT = f"""\
 [Unit]
 Description=Warns of the end of SPICE consoles' windows, and ends idle sessions at it
@@ -33,6 +34,9 @@ StartLimitIntervalSec=0
 [Service]
 Type=oneshot
 ExecStart=/usr/bin/python3 -IS {PROGRAM}
+Restart=on-failure
+RestartSec=2
+RestartPreventExitStatus=1
 KillMode=process
 TimeoutStartSec=300
 RuntimeDirectory=spice-grant

@@ -31,6 +31,8 @@ from spicegrants.host import uplinks
 
 sys.exit(uplinks.main())
 """
+# While a system boots, systemd may fail to make it a place of its own (seen: status 226); what the program itself has to
+# say against a start stays said.
 _SERVICE_TEXT = f"""\
 [Unit]
 Description=Guards SPICE consoles on network interfaces that have appeared
@@ -44,6 +46,9 @@ StartLimitIntervalSec=0
 [Service]
 Type=oneshot
 ExecStart=/usr/bin/python3 -I {PROGRAM}
+Restart=on-failure
+RestartSec=2
+RestartPreventExitStatus=1
 TimeoutStartSec=150
 CapabilityBoundingSet=CAP_NET_ADMIN
 NoNewPrivileges=yes

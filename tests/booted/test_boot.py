@@ -6,9 +6,13 @@ import time
 import pytest
 
 from amount import first_of
+from drift import until
+from spicegrants.alarm import SERVICE
+from spicegrants.boot import ARRIVALS
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 SCRIPT = "/usr/local/lib/spice-grant/load-guard"
+NAMESPACE = "226\n"  # EXIT_NAMESPACE of systemd.exec(5)
 PILLAR = "/srv/pillar/spice.sls"
 # A service that puts a site's own rules in place of all others, as Debian's netfilter-persistent does.
 PERSISTENT = """
@@ -210,6 +214,28 @@ def test_an_interface_that_appears_is_covered(workstation):
         assert workstation.booted.run(service).stdout == "Result=success\n"
     finally:
         workstation.booted.run(["ip", "link", "delete", "late0"])
+
+
+@pytest.mark.parametrize("service", [ARRIVALS, SERVICE])
+def test_a_start_that_the_system_hinders_is_tried_again(workstation, service):
+    """While it boots, systemd may fail to put the mounts of a service in order: seen, and nobody asked again."""
+    drop_in = f"/etc/systemd/system/{service}.d"
+    workstation.booted.write(f"{drop_in}/hindered.conf", "[Service]\nReadWritePaths=/srv/not-yet\n")
+    workstation.booted.run(["systemctl", "daemon-reload"])
+    try:
+        workstation.booted.run(["systemctl", "--no-block", "restart", service])
+        until(lambda: _shown(workstation, service, "ExecMainStatus") == NAMESPACE)
+        workstation.booted.run(["mkdir", "/srv/not-yet"])
+        until(lambda: _shown(workstation, service, "ExecMainStatus") == "0\n")
+        until(lambda: _shown(workstation, service, "ActiveState") == "inactive\n")
+    finally:
+        workstation.booted.run(["rm", "-r", drop_in])
+        workstation.booted.run(["systemctl", "daemon-reload"])
+        workstation.booted.run(["rmdir", "/srv/not-yet"], check=False)
+
+
+def _shown(workstation, service, name):
+    return workstation.booted.run(["systemctl", "show", "--value", f"--property={name}", service]).stdout
 
 
 def test_whatever_flushes_the_rules_has_interfaces_covered_again(workstation):
