@@ -203,3 +203,16 @@ def test_a_uid_that_is_somebody_elses_now_is_not_kept(remote):
     assert "UID 1021 is that of user 'next' now" in result["comment"]
     assert remote.reach("next", GROUP, ADDRESS, BOOKS) == "refused"
     assert reached(remote) == {(BEN, WEB)}
+
+
+def test_what_loads_the_rules_asks_for_no_names(remote):
+    """nft takes each number for a name first: a question for each grant, to a directory that may be slow, or lie."""
+    asked = remote.client.path("/srv/nss/asked")
+    remote.client.write("/srv/nss/asked", "")
+    assert remote.applied(article())["changes"] and remote.applied(changed(article(), grants=GRANTS))["changes"]
+    remote.nft("flush", "ruleset")
+    remote.client.run(["/bin/sh", "/usr/local/lib/spice-grant/load-guard"])
+    assert reached(remote) == {(ANNE, BOOKS), (ANNE, WEB), (BEN, WEB)}
+    names = set(asked.read_text(encoding="utf-8").split())
+    assert "anne" in names, "it is noted who is asked for"
+    assert not {name for name in names if name.strip("+").isdigit()}

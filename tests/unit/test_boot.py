@@ -89,10 +89,10 @@ def test_firewalld_is_waited_for():
 
 def test_the_ports_stay_shut_if_the_rules_do_not_load():
     """The fallback needs no file: its ports stand in the script itself."""
-    uplinks, script = nft(FALLBACK).commands
+    uplinks, _, script = nft(FALLBACK).commands
     assert uplinks == "systemctl --no-block restart spice-grant-uplinks.service 2>/dev/null"
-    good, _, fallback = script.partition(" || ")
-    assert f"nft -j -f {GUARD} && " in good and "list chain inet spice_grant output" in good
+    good, _, fallback = script.rpartition(" || ")
+    assert f"nft -j -f {GUARD}; }} && " in good and "list chain inet spice_grant output" in good
     program, closed = shlex.split(fallback)
     assert program == "nft"
     for hook in ("output", "forward"):

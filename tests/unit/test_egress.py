@@ -198,4 +198,4 @@ def test_where_no_interface_is_guarded_nothing_of_it_is_there():
     changes, paths = arrivals.plan(off, live)
     assert [change.what for change in changes] == [f"removes {path}" for path in arrivals.PATHS]
     assert paths == arrivals.PATHS and arrivals.plan(off, {}) == ((), ())
-    assert len(boot.for_nftables(off).commands) == 1
+    assert len(boot.for_nftables(off).commands) == 2

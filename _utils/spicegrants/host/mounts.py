@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
+_Result = TypeVar("_Result")
 _NEW_MOUNTS = 0x00020000
 _BIND = 4096
 _REMOUNT = 32
@@ -18,6 +22,16 @@ def own_namespace() -> None:
     _system_call(_libc().mount(b"none", b"/", None, _RECURSIVE_PRIVATE, None))
 
 
+def apart(function: Callable[[], _Result]) -> _Result:
+    """Run a function in a thread of its own, which may have mounts of its own; return what it returns.
+
+    A fork would copy all of Salt's process, and the locks of its other threads as they are at that moment. Raises
+    RuntimeError if there can be no thread.
+    """
+    with ThreadPoolExecutor(max_workers=1) as alone:
+        return alone.submit(function).result()
+
+
 def in_memory(directory: str) -> None:
     """Put an empty directory of root's, in memory, over another."""
     _system_call(_libc().mount(b"tmpfs", directory.encode(), b"tmpfs", _NOSUID_NODEV_NOEXEC, b"mode=0755"))
@@ -26,6 +40,11 @@ def in_memory(directory: str) -> None:
 def bind(descriptor: int, path: str) -> None:
     """Show at a path what a descriptor stands for, whatever has become of the path by which that was opened."""
     _system_call(_libc().mount(f"/proc/self/fd/{descriptor}".encode(), path.encode(), None, _BIND, None))
+
+
+def nothing_at(path: str) -> None:
+    """Show an empty file at the path of a file."""
+    _system_call(_libc().mount(b"/dev/null", path.encode(), None, _BIND, None))
 
 
 def bind_data(descriptor: int, path: str) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from spicegrants import boot, nftables, owners
 from spicegrants.compile import Wanted
 from spicegrants.errors import LiveStateUnreadable
 from spicegrants.guard import FirewallPlan, Key
-from spicegrants.host import run
+from spicegrants.host import mounts, run
+
+# Where libc finds accounts: files, and which other sources there are; without the latter it looks in files alone.
+_NAMES = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf")
+# A server of names that libc asks whatever that says.
+_NAME_SERVERS = ("/run/nscd",)
 
 
 class Nftables:
@@ -33,7 +40,7 @@ class Nftables:
     def send(self, planned: FirewallPlan) -> None:
         """Make a plan's changes, each of its parts in one transaction."""
         for commands in filter(None, (planned.before, planned.commands, planned.after)):
-            run.run(["nft", "-j", "-f", "-"], text=json.dumps({"nftables": commands}))
+            load(commands)
 
     def present(self) -> bool:
         """Tell whether the kernel holds anything of ours."""
@@ -77,6 +84,30 @@ class Nftables:
         if any((table["family"], table["name"]) == (nftables.FAMILY, nftables.TABLE) for table in tables):
             raise LiveStateUnreadable(f"nft list table ended with {done.returncode}: {done.stderr.strip()}")
         return None
+
+
+def load(commands: Sequence[Any]) -> None:
+    """Change the kernel's rules, in one transaction.
+
+    nft looks each number of a user or group up as a name first, sign or not: thousands of times, which takes seconds
+    where there are many accounts, or a directory service to be asked. So it sees no accounts. Where it cannot be kept
+    from seeing them it takes longer, and means the same.
+    """
+    text = json.dumps({"nftables": commands})
+
+    def loaded() -> None:
+        with contextlib.suppress(OSError):
+            mounts.own_namespace()
+            for path in filter(os.path.isfile, _NAMES):
+                mounts.nothing_at(path)
+            for path in filter(os.path.isdir, _NAME_SERVERS):
+                mounts.in_memory(path)
+        run.run(["nft", "-j", "-f", "-"], text=text)
+
+    try:
+        mounts.apart(loaded)
+    except RuntimeError:
+        run.run(["nft", "-j", "-f", "-"], text=text)
 
 
 def _asleep() -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from spicegrants import sudoers
@@ -49,11 +48,7 @@ def check(text: str) -> None:
 
 
 def _staged(text: str, command: list[str]) -> str:
-    """Run a program that sees the tree with this text as our file; return what it printed.
-
-    The mount namespace is that of a thread, which starts the program and ends then. A fork would copy all of Salt's
-    process, and the locks of its other threads as they are at that moment.
-    """
+    """Run a program that sees the tree with this text as our file; return what it printed."""
     directory = os.path.dirname(sudoers.PATH)
     if not isinstance(disk.read(directory), Directory):
         raise SystemFault(f"there is no directory {directory}: is sudo installed?")
@@ -75,8 +70,7 @@ def _staged(text: str, command: list[str]) -> str:
         return run.run(command)
 
     try:
-        with ThreadPoolExecutor(max_workers=1) as alone:
-            return alone.submit(staged).result()
+        return mounts.apart(staged)
     except RuntimeError as error:
         raise CommandFailed(f"{command[0]} cannot be run: {error}") from error
 

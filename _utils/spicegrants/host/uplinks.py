@@ -16,7 +16,7 @@ from spicegrants import agenda, egress, store
 from spicegrants.compile import Wanted
 from spicegrants.errors import CommandFailed, LiveStateUnreadable, SpiceGrantError, SystemFault
 from spicegrants.guard import FirewallPlan
-from spicegrants.host import clock, disk, lock, run
+from spicegrants.host import clock, disk, lock, nft, run
 
 _NOTHING = FirewallPlan((), ())
 # Seconds: the port of a bridge is no port yet at the moment at which it appears.
@@ -58,7 +58,7 @@ def plan(wanted: Wanted) -> tuple[FirewallPlan, str]:
         table = _table()
         planned = egress.plan(wanted, table, egress.uplinks(wanted, _links()) if chosen != () else {})
         if table is None and planned.commands:
-            done = run.attempt(["nft", "--check", "-j", "-f", "-"], text=_text(planned.commands))
+            done = run.attempt(["nft", "--check", "-j", "-f", "-"], text=json.dumps({"nftables": planned.commands}))
             said = done.stderr.strip().partition("\n")[0].rpartition("Error: ")[2]
             hindrance = f"the kernel, or nft, cannot do it ({said})" if done.returncode else ""
     if chosen and hindrance:
@@ -102,13 +102,8 @@ def covered() -> list[str]:
 
 
 def _send(commands: Sequence[Any]) -> None:
-    """Change the kernel's rules, in one transaction."""
     if commands:
-        run.run(["nft", "-j", "-f", "-"], text=_text(commands))
-
-
-def _text(commands: Sequence[Any]) -> str:
-    return json.dumps({"nftables": commands})
+        nft.load(commands)
 
 
 def _installed(program: str) -> bool:
