@@ -31,8 +31,8 @@ from spicegrants.host import uplinks
 
 sys.exit(uplinks.main())
 """
-# While a system boots, systemd may fail to make it a place of its own (seen: status 226); what the program itself has to
-# say against a start stays said.
+# While a system boots, systemd may fail to put its mounts in order (seen: status 226). What the program itself says against
+# a start it says once.
 _SERVICE_TEXT = f"""\
 [Unit]
 Description=Guards SPICE consoles on network interfaces that have appeared
