@@ -31,8 +31,8 @@ from spicegrants.host import uplinks
 
 sys.exit(uplinks.main())
 """
-# While a system boots, systemd may fail to put its mounts in order (seen: status 226). What the program itself says against
-# a start it says once.
+# While a system boots, systemd may fail to put its mounts in order (seen: status 226). What the program itself says
+# against a start it says once.
 _SERVICE_TEXT = f"""\
 [Unit]
 Description=Guards SPICE consoles on network interfaces that have appeared
