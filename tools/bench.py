@@ -33,6 +33,20 @@ AS_AT_A_SITE = dict.fromkeys(
     )
 )
 SETTINGS = {"with Salt's default settings": AS_AT_A_SITE, "with Salt's own work cut down": {}}
+ACCOUNTS = 11000
+# Loads what it reads by turns: as nft does by itself, and as a run does. Prints the seconds of each.
+LOAD = """
+import json, sys, time
+sys.path.insert(0, sys.argv[1])
+from spicegrants.host import nft, run
+text = sys.stdin.read()
+commands = json.loads(text)["nftables"]
+for _ in range(int(sys.argv[2])):
+    for load in (lambda: run.run(["nft", "-j", "-f", "-"], text=text), lambda: nft.load(commands)):
+        started = time.perf_counter()
+        load()
+        print(time.perf_counter() - started)
+"""
 BARE = "bare:\n  test.nop\n"
 # The connecting side: one process, so that starting it is not measured. Prints the seconds of each connection.
 CONNECT = """
@@ -146,17 +160,26 @@ def medians(measured):
 
 
 def loading(client, count):
-    """Part two: how long nft takes to load the whole ruleset."""
-    print("Loading the ruleset with nft (seconds)")
-    for grants, schedules in ((1000, 0), (1000, 50), (10000, 50)):
-        text, seconds = json.dumps(transaction(grants, 995, schedules)), []
-        for _ in range(count):
-            started = time.perf_counter()
-            client.run(["nft", "-j", "-f", "-"], input=text)
-            seconds.append(time.perf_counter() - started)
+    """Part two: how long the whole ruleset takes to load, by nft alone and as we have nft do it."""
+    print("Loading the ruleset (seconds): nft alone, and nft that sees no accounts, as in a run")
+    rows = [(grants, schedules, 0) for grants, schedules in ((1000, 0), (1000, 50), (10000, 50))]
+    for grants, schedules, accounts in (*rows, (1000, 0, ACCOUNTS)):
+        before = client.read("/etc/passwd")
+        more = (f"local{number}:x:{50000 + number}:50000::/nowhere:/bin/false\n" for number in range(accounts))
+        client.write("/etc/passwd", before + "".join(more))
+        text = json.dumps(transaction(grants, 995, schedules))
+        script = [sys.executable, "-I", "-c", LOAD, salt_tree().parent / "_utils", count]
+        spent = [float(line) for line in client.run(script, input=text).stdout.split()]
+        client.write("/etc/passwd", before)
         client.run(["nft", "flush", "ruleset"])
-        kind = f"{grants:,} grants" + (f" over {schedules} schedules, 30 days" if schedules else "")
-        print(f"  {kind:44} {statistics.median(seconds):7.2f}   ({min(seconds):.2f} to {max(seconds):.2f})")
+        kind = f"{grants:,} grants" + f" over {schedules} schedules, 30 days" * bool(schedules)
+        kind += f", {accounts:,} local accounts" * bool(accounts)
+        shown = [f"{statistics.median(each):7.2f} ({min(each):.2f} to {max(each):.2f})" for each in _by_turns(spent)]
+        print(f"  {kind:44} {' '.join(shown)}")
+
+
+def _by_turns(spent):
+    return spent[::2], spent[1::2]
 
 
 def salt_tree():
