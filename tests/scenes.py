@@ -6,19 +6,25 @@
         scenes.people(client, stranger="visitor")             # myself, mybro, and somebody without a grant
         scenes.trust(client, server)                          # the server's certificate, which the client believes
         console = scenes.console(server, "debianx")           # a real console over TLS
-        minion = Minion(client, scenes.shipped())             # Salt, with the pillar of this repository
+        minion = Minion(client, scenes.shipped())             # Salt without a master, with this repository's pillar
+
+    with scenes.office("desk-books", "laptop-1") as made:     # a server, a master's machine, workstations: one network
+        with scenes.master(made.hub, "gitfs") as master:      # as etc/master.d/spice-grant-gitfs.conf has it
+            with scenes.minion(made.desks["laptop-1"]):       # which has that master
 
 What more than one directory of tests needs is here. What is special to one is built from it there: an office with Salt
 and something that answers on all ports (``functional.office``), one with consoles and desktops (``article.conftest``),
-workstations under attack (``attacks.clients``), one that boots (``booted.workstation``), a fleet with a master
-(``fleet.fleet``).
+workstations under attack (``attacks.clients``), one that boots (``booted.workstation``), a fleet whose grants are
+pushed (``fleet.fleet``), daemons of pytest-salt-factories in one machine (``daemons``).
 """
 
 import contextlib
+from typing import NamedTuple
 
 import yaml
 
 from scene import Console, Machine, connect, tls
+from scene.daemons import QUICK, Daemon, Master
 from scene.machine import CHECKOUT
 
 HOST = "mysrv.anraconc.de"
@@ -32,6 +38,15 @@ AUTHORITY = f"{PKI}/ca-cert.pem"
 UIDS = {"myself": 1021, "mybro": 1022}
 STRANGER = 1023
 CONSOLES = {"debianx": 20002, "leaptest": 20004}
+MASTER = "192.168.2.1"
+
+
+class Office(NamedTuple):
+    """Machines in one network: the server, the master's, and workstations by name."""
+
+    server: Machine
+    hub: Machine
+    desks: dict[str, Machine]
 
 
 @contextlib.contextmanager
@@ -51,6 +66,34 @@ def pair(server="mysrv", *, ipv6=True, second=False):
         its.append(f"{ADDRESS6}/64")
     with Machine("client") as near, Machine(server) as far:
         yield near, far, connect(near, far, own, its)
+
+
+@contextlib.contextmanager
+def office(*names):
+    """An office with workstations of these names, joined by a bridge of the server; all end with the block."""
+    with contextlib.ExitStack() as stack:
+        server, hub, *desks = (stack.enter_context(Machine(name)) for name in ("kvm", "salt", *names))
+        server.run(["ip", "link", "add", "lan", "type", "bridge"])
+        for machine, last in zip((hub, *desks), (1, *range(21, 254))):
+            link = connect(machine, server, [f"192.168.2.{last}/24"], [])
+            server.run(["ip", "link", "set", link.b_dev, "master", "lan"])
+        server.run(["ip", "addr", "add", f"{ADDRESS}/24", "dev", "lan"])
+        server.run(["ip", "link", "set", "lan", "up"])
+        yield Office(server, hub, dict(zip(names, desks)))
+
+
+def master(hub, *ready_made, **options):
+    """Start a master with files of ``etc/master.d``, by the end of their names; ``options`` are settings of Salt."""
+    return Master(hub, options, [CHECKOUT / "etc" / "master.d" / f"spice-grant-{name}.conf" for name in ready_made])
+
+
+def minion(desk, **options):
+    """Start a minion of that master, called as its machine.
+
+    It does not wait ten seconds before each new attempt to reach it, as a fleet of thousands should.
+    """
+    patience = {"acceptance_wait_time": 1, "random_reauth_delay": 1, "recon_max": 1000}
+    return Daemon(desk, "minion", {**QUICK, **patience, "master": MASTER, "id": desk.name, **options})
 
 
 def people(machine, *, stranger=None, passwords=None):

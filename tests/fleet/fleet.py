@@ -7,10 +7,11 @@ from pathlib import Path
 
 import yaml
 
+import scenes
 from checkout import ROOT, copy_checkout
 from fleet.people import CONSOLES, HOST, attempts
-from scene import Console, Machine, SceneError, connect, tls
-from scene.daemons import QUICK, Daemon, Master, script
+from scene import Console, SceneError, tls
+from scene.daemons import script
 from scenes import ADDRESS, AUTHORITY, GROUP, PKI, SUDOERS, VIEWER
 
 # The office of the example, and somebody to whom nothing is ever granted.
@@ -24,12 +25,8 @@ CLIENTS = {
 }
 LINKS = sorted(path.name for path in (ROOT / "salt").iterdir() if path.is_symlink())
 EXAMPLE = ROOT / "pillar" / "examples" / "fleet"
-# Where the master is. And not to wait ten seconds before each new attempt to reach it, as a fleet of thousands should.
-MINION = {**QUICK, "master": "192.168.2.1", "acceptance_wait_time": 1, "random_reauth_delay": 1, "recon_max": 1000}
 # The master fetches what was pushed when it is told to, and not just then by itself.
 MASTER = {"gitfs_update_interval": 3600, "git_pillar_update_interval": 3600}
-MASTER_FILES = [ROOT / "etc" / "master.d" / f"spice-grant-{name}.conf" for name in ("gitfs", "git-pillar")]
-
 # How the hook that checks a push is to do it: as by itself, with the checkout's command.
 CHECK = f"{sys.executable} {ROOT / 'tools' / 'check.py'} --config /etc/salt --pillar-root ."
 
@@ -127,19 +124,17 @@ class Fleet:
     def __init__(self):
         self.clients, self._applied = {}, False
         with contextlib.ExitStack() as stack:
-            server, hub = (stack.enter_context(Machine(name)) for name in ("kvm", "salt"))
-            machines = {name: stack.enter_context(Machine(name)) for name in CLIENTS}
-            _cable(server, [hub, *machines.values()])
+            server, hub, machines = stack.enter_context(scenes.office(*CLIENTS))
             tls.create(server.path(PKI), HOST)
             self.consoles = {
                 vm: stack.enter_context(Console(server, vm, port, PKI, wait=False)) for vm, port in CONSOLES.items()
             }
             self.code, self.pillar = _code(hub), _pillar(hub)
-            self.master = stack.enter_context(Master(hub, MASTER, MASTER_FILES))
+            self.master = stack.enter_context(scenes.master(hub, "gitfs", "git-pillar", **MASTER))
             for number, (name, machine) in enumerate(machines.items()):
                 client = self.clients[name] = Client(name, machine)
                 _people(client, server, first_uid=1100 + 100 * number)
-                client.minion = stack.enter_context(Daemon(machine, "minion", {**MINION, "id": name}))
+                client.minion = stack.enter_context(scenes.minion(machine))
             for console in self.consoles.values():
                 console.wait(60)
             self.wait_for_answers()
@@ -221,16 +216,6 @@ def _until(fetched, seconds=60):
     deadline = time.monotonic() + seconds
     while not fetched():
         assert time.monotonic() < deadline, "the master does not fetch"
-
-
-def _cable(server, others):
-    """Join all machines to a bridge of the server, which has the address that the example's pillar gives it."""
-    server.run(["ip", "link", "add", "lan", "type", "bridge"])
-    for machine, last in zip(others, (1, *range(21, 30))):
-        link = connect(machine, server, [f"192.168.2.{last}/24"], [])
-        server.run(["ip", "link", "set", link.b_dev, "master", "lan"])
-    server.run(["ip", "addr", "add", f"{ADDRESS}/24", "dev", "lan"])
-    server.run(["ip", "link", "set", "lan", "up"])
 
 
 def _code(hub):
