@@ -208,8 +208,8 @@ class Client:
         return self.used.enter_context(Desktop(self.machine, user, **kw))
 
     def shows(self, desktop, vm):
-        """Whether a console is, or soon comes, on a desktop."""
-        return desktop.shows(self.consoles[vm].rgb, timeout=8)
+        """Whether a console is, or comes within a minute, on a desktop; one that does not come is looked for rarely."""
+        return desktop.shows(self.consoles[vm].rgb, timeout=5) or desktop.shows(self.consoles[vm].rgb, every=2)
 
     def guest(self):
         """The container or virtual machine on this workstation: made when it is first wanted, gone with the attack."""

@@ -82,8 +82,8 @@ class Desktop:
                 found[rgb] = found.get(rgb, 0) + int(match.group(1))
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
-    def shows(self, rgb, *, timeout=60, tolerance=6, pixels=10000):
-        """Whether a colour covers part of the screen within the time."""
+    def shows(self, rgb, *, timeout=60, every=0.2, tolerance=6, pixels=10000):
+        """Whether a colour covers part of the screen within the time; it is looked for every so many seconds."""
         deadline = time.monotonic() + timeout
         while True:
             for colour, count in self.colours().items():
@@ -91,7 +91,7 @@ class Desktop:
                     return True
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.2)
+            time.sleep(every)
 
     def windows(self):
         """Titles of the windows on the screen."""
