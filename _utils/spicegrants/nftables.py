@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spicegrants import guard, nftdeny, nfttimes
+from spicegrants import guard, nftdeny, nftspelling, nfttimes
 from spicegrants.access import Times
 from spicegrants.compile import Wanted
 from spicegrants.guard import (
@@ -137,10 +137,13 @@ def structure(objects: Iterable[Object]) -> dict[tuple[str, str], Any]:
     for entry in objects:
         for kind, body in entry.items():
             if kind == "rule":
-                built.setdefault(("chain", body["chain"]), {}).setdefault("rules", []).append(body["expr"])
+                rules = built.setdefault(("chain", body["chain"]), {}).setdefault("rules", [])
+                rules.append(list(map(nftspelling.expression, body["expr"])))
             elif kind != "metainfo":
                 kept = {key: value for key, value in body.items() if key not in ("handle", "elem", "family", "table")}
                 kept.pop("name")
+                if kind == "set":
+                    kept = nftspelling.attributes(kept)
                 if kind == "set" and not kept.get("timeout"):
                     kept["elem"] = _normal_elements(body.get("elem", []))
                 built.setdefault((kind, body["name"]), {}).update(kept)

@@ -199,6 +199,18 @@ def rules_in(spec: dict[str, Any], commands: dict[str, Any], tree: dict[str, Any
                 yield Rule("", "", viewer, argument)
 
 
+def spelled(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return a parsed tree, which is changed, in one spelling: cvtsudoers 1.9.16 says ``""`` for whoever calls.
+
+    That is the user of a rule like ``(:group)``, of which older ones name none.
+    """
+    for spec in tree.get("User_Specs", ()):
+        for commands in spec["Cmnd_Specs"]:
+            if commands.get("runasgroups") and commands.get("runasusers") == [{"username": ""}]:
+                del commands["runasusers"]
+    return tree
+
+
 def _group_of_form(commands: dict[str, Any]) -> str | None:
     """Return the group that a rule of the direct form names, nothing for the confined form; ``None`` for neither."""
     groups, users = groups_of(commands), commands.get("runasusers")

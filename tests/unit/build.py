@@ -2,13 +2,13 @@
 
 import copy
 import itertools
-import json
 import re
 import subprocess
 from datetime import datetime, timezone
 
 from spicegrants import pillar, sudoers
 from spicegrants.compile import compile_policy
+from spicegrants.host import sudo
 from spicegrants.inventory import Account, Group, Inventory
 from spicegrants.moments import EARLIEST
 from spicegrants.times import DAY, FIRST, LAST
@@ -233,7 +233,7 @@ def cvtsudoers(text):
         ["/usr/bin/cvtsudoers", "-f", "json", "-"], input=text, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0 and not done.stderr, done.stderr
-    return json.loads(done.stdout or "{}")  # it prints nothing at all of a file without rules
+    return sudo.parsed(done.stdout)
 
 
 def visudo(text):

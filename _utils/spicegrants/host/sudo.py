@@ -34,7 +34,7 @@ def own_tree() -> dict[str, Any] | None:
 
 def parsed(printed: str) -> dict[str, Any]:
     """Read what cvtsudoers printed: of a file without any rule, nothing at all."""
-    return run.as_json(printed, "cvtsudoers") if printed.strip() else {}
+    return sudoers.spelled(run.as_json(printed, "cvtsudoers")) if printed.strip() else {}
 
 
 def check(text: str) -> None:

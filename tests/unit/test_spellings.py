@@ -1,0 +1,81 @@
+"""What other releases list: nft 1.1.3 and cvtsudoers 1.9.16p2, both of Debian 13, as recorded there."""
+
+import json
+import pathlib
+
+import pytest
+
+from spicegrants import egress, nftables, nftspelling, sudoers
+from spicegrants.egress import Uplink
+from spicegrants.guard import FirewallPlan
+from unit.build import wanted
+from unit.timed import timed
+
+RECORDED = pathlib.Path(__file__).with_name("recorded")
+MASKED = {"&": [{"payload": {"base": "ll", "offset": 112, "len": 16}}, 0xFFF]}
+LOWER = {"payload": {"base": "ll", "offset": 116, "len": 12}}
+
+
+def recorded(name):
+    return json.loads((RECORDED / name).read_text(encoding="utf-8"))
+
+
+def equal(left):
+    return {"match": {"op": "==", "left": left, "right": 0}}
+
+
+def test_a_table_as_another_release_lists_it_is_no_difference():
+    compiled = timed()
+    assert nftables.plan(compiled, recorded("table-times-1.1.3.json")) == FirewallPlan((), ())
+
+
+def test_nor_is_the_guard_of_an_interface():
+    compiled = wanted({"firewall": {"guard": "servers"}}, addresses={"mysrv": ("192.168.2.2", "fd00::2")})
+    devices = {"on_d0_9": Uplink("d0"), "on_d1_9": Uplink("d1", True)}
+    assert egress.plan(compiled, recorded("egress-1.1.3.json"), devices) == FirewallPlan((), ())
+
+
+def test_lower_bits_of_a_place_are_that_place():
+    assert nftspelling.expression(equal(MASKED)) == nftspelling.expression(equal(LOWER)) == equal(LOWER)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"&": [{"payload": {"base": "ll", "offset": 112, "len": 16}}, 0xFF0]},
+        {"&": [{"payload": {"base": "ll", "offset": 112, "len": 16}}, 0]},
+        {"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 0x3FFF]},
+        {"&": [{"payload": {"base": "ll", "offset": 112, "len": 16}}, "x"]},
+        {"&": [1, 2, 3]},
+        {"meta": {"key": "skuid"}},
+        "anything",
+    ],
+)
+def test_anything_else_stays_as_it_is(left):
+    assert nftspelling.expression(equal(left)) == equal(left)
+    assert nftspelling.expression({"match": None}) == {"match": None}
+
+
+def test_other_flags_of_a_set_are_a_difference():
+    held = {"type": "uid", "flags": ["timeout", "dynamic"]}
+    assert nftspelling.attributes(held) == {"type": "uid", "flags": ["timeout"]}
+    assert nftspelling.attributes({**held, "flags": ["constant", "dynamic"]}) == {"type": "uid", "flags": ["constant"]}
+    assert nftspelling.attributes({"type": "uid", "flags": "interval"}) == {"type": "uid", "flags": ["interval"]}
+    assert nftspelling.attributes({"type": "uid", "flags": ["dynamic"]}) == {"type": "uid"}
+
+
+def specs(**runas):
+    return {"User_Specs": [{"User_List": [], "Cmnd_Specs": [{**runas, "Commands": []}]}]}
+
+
+def test_a_rule_that_names_a_group_only_is_run_by_whoever_calls():
+    group = [{"usergroup": "spicegrp"}]
+    told = specs(runasusers=[{"username": ""}], runasgroups=group)
+    assert sudoers.spelled(told) == specs(runasgroups=group)
+    assert sudoers.spelled({}) == {}
+
+
+@pytest.mark.parametrize("runas", [{"runasusers": [{"username": ""}]}, {"runasusers": [{"username": "root"}]}, {}])
+def test_any_other_stays_as_it_is(runas):
+    """Without a group, no user is root, and an empty one is a riddle: neither is taken for the other."""
+    assert sudoers.spelled(specs(**runas)) == specs(**runas)
