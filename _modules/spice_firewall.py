@@ -192,7 +192,7 @@ def apply(wanted=None):
         for path in gone:
             disk.remove(path)
         # As long as rules must change, a run that was killed may have written units as well.
-        units = planned.changes or any(path.startswith(boot.UNITS) for path in (*entries, *gone))
+        units = any(planned[1:]) or any(path.startswith(boot.UNITS) for path in (*entries, *gone))
         try:
             if units:
                 _reload_units()

@@ -305,11 +305,12 @@ def program(name):
 
 
 def _children(pid):
-    try:
-        text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return [int(number) for number in text.split()]
+    found = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        # Each thread has those that it has started.
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            found += pathlib.Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii").split()
+    return [int(number) for number in found]
 
 
 def descendants(pid):
