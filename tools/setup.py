@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import pathlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,8 @@ PACKAGES = {
     ),
 }
 
+# What older releases have in a package above: by distribution, the first release that has it apart.
+APART_SINCE = {"debian": (13, "qemu-system-modules-spice"), "ubuntu": (24, "qemu-system-modules-spice")}
 INSTALL = ("install", "--yes", "--no-install-recommends")
 # What test machines unpack for themselves, with what it needs: installed here, it would oust the desktop's own. Fetched
 # by name, since they are at odds with one another.
@@ -75,6 +78,13 @@ def chosen_packages(groups):
     return sorted({name for group in groups for name in PACKAGES[group]})
 
 
+def set_apart(release):
+    """Names of further packages that a release needs; ``release`` is what its os-release(5) says."""
+    since, name = APART_SINCE.get(release.get("ID"), (0, ""))
+    major = release.get("VERSION_ID", "0").partition(".")[0]
+    return [name] if name and major.isdigit() and int(major) >= since else []
+
+
 def absent(names, listing):
     """Which packages dpkg-query's listing (``name status`` a line) does not show as installed."""
     installed = {line.split()[0] for line in listing.splitlines() if line.split()[1:] == ["installed"]}
@@ -83,7 +93,7 @@ def absent(names, listing):
 
 def install_packages(groups):
     """Install the packages that are missing; SystemExit says what to do where that cannot be done."""
-    names = chosen_packages(groups)
+    names = [*chosen_packages(groups), *set_apart(platform.freedesktop_os_release())]
     if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
         print(f"setup: no apt here; what Debian calls {' '.join(names)} is taken to be installed")
         return

@@ -87,6 +87,22 @@ def test_requirement_files_that_include_others_come_last():
     assert [path.name for path in setup.stamps(["base"])] == ["base.txt"]
 
 
+@pytest.mark.parametrize(
+    ("distribution", "version", "names"),
+    [
+        ("debian", "12", []),
+        ("debian", "13", ["qemu-system-modules-spice"]),
+        ("ubuntu", "24.04", ["qemu-system-modules-spice"]),
+        ("ubuntu", "22.04", []),
+        ("debian", "forky/sid", []),
+        ("fedora", "44", []),
+    ],
+)
+def test_packages_of_a_release(distribution, version, names):
+    assert setup.set_apart({"ID": distribution, "VERSION_ID": version}) == names
+    assert setup.set_apart({}) == []
+
+
 def test_every_program_that_is_needed_has_its_package_installed_by_setup():
     assert set(requirements.PACKAGES.values()) <= set(setup.chosen_packages(["base", "test"]))
 
