@@ -223,6 +223,8 @@ class Office:
         todo = [start]
         while todo:
             path = todo.pop()
+            if path[skip:] in self.client.shown:
+                continue
             held = os.lstat(path)
             if stat.S_ISDIR(held.st_mode):
                 todo += [entry.path for entry in os.scandir(path)]

@@ -73,14 +73,15 @@ class Process(subprocess.Popen):
 
 
 class Machine:
-    """One machine; see the module's docstring. ``binds`` are further directories to show read-only."""
+    """One machine; see the module's docstring. ``binds`` are further directories to show read-only, ``shown`` all."""
 
     def __init__(self, name, *, binds=()):
         self.name = name
         self.pid = None
         self.links = 0
         self._outer = None
-        self._binds = [str(CHECKOUT), sys.prefix, sys.base_prefix, *map(str, binds)]
+        paths = map(os.path.realpath, (CHECKOUT, sys.prefix, sys.base_prefix, *binds))
+        self.shown = sorted({*paths} - set(SHOWN_BY_OVERLAY))
 
     def __enter__(self):
         self.start()
@@ -98,8 +99,7 @@ class Machine:
             raise SceneError(f"{self.name} runs already")
         if os.geteuid() != 0:
             raise SceneError("machines need root")
-        binds = sorted({os.path.realpath(path) for path in self._binds} - set(SHOWN_BY_OVERLAY))
-        config = json.dumps({"name": self.name, "binds": binds})
+        config = json.dumps({"name": self.name, "binds": self.shown})
         self._outer = subprocess.Popen(
             [sys.executable, "-I", "-S", str(pathlib.Path(__file__).with_name("pid1.py")), config],
             stdin=subprocess.PIPE,
