@@ -170,7 +170,7 @@ def apply(wanted=None):
     their desktops, by a process of their own. Has systemd start the clock, which ends and announces what runs out
     later. Rules of a mechanism that is not used any more go last.
     Raises CommandExecutionError if the rules are refused: then the kernel's are as they were, with iptables those of
-    the IP version that was refused.
+    the IP version that was refused. With nftables, new times may be there already beside the old ones.
 
     CLI Example:
 

@@ -11,8 +11,6 @@ import os
 import salt.config
 from salt.loader.lazy import LazyLoader
 
-import salt
-
 OWN = os.path.dirname(os.path.realpath(salt.__file__))
 
 
