@@ -25,8 +25,9 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError
 
 from spicegrants import alarm, arrivals, boot, notices, sessions
+from spicegrants import backstop as backing
 from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
-from spicegrants.host import backends, beside, clock, current, desktop, disk, package, run, sockets, uplinks
+from spicegrants.host import backends, backstop, beside, clock, current, desktop, disk, package, run, sockets, uplinks
 from spicegrants.model import Firewall
 from spicegrants.plan import Change, as_dict
 
@@ -48,9 +49,10 @@ def backend():
     Return which firewall mechanism enforces the rules on this machine, its version, and why it is that one.
 
     The keys are ``backend`` (``nftables``, ``iptables-nft`` or ``iptables-legacy``), ``version``, ``reason``, and
-    ``uplinks``, the interfaces on which frames are guarded that pass no other rule. Reads the stored policy, whose
-    ``firewall: {backend: ...}`` decides; without one, or with ``auto``, it is nftables wherever that works. Runs
-    ``nft`` or ``iptables``, and ``ip``. Raises CommandExecutionError if neither is installed.
+    ``uplinks``, the interfaces on which frames are guarded that pass no other rule, and ``backstop``: whether that is
+    held, and if not, why. Reads the stored policy, whose ``firewall: {backend: ...}`` decides; without one, or with
+    ``auto``, it is nftables wherever that works. Runs ``nft`` or ``iptables``, and ``ip``. Raises CommandExecutionError
+    if neither is installed.
 
     CLI Example:
 
@@ -60,8 +62,10 @@ def backend():
     """
     try:
         run.as_root()
-        mechanism, reason = _mechanism()
-        guarded = {"uplinks": uplinks.covered()}
+        policy = current.stored().policy
+        firewall = policy.firewall if policy else Firewall()
+        mechanism, reason = backends.choose(firewall.backend)
+        guarded = {"uplinks": uplinks.covered(), "backstop": backstop.words(firewall)}
         return {"backend": mechanism.name, "version": mechanism.version(), "reason": reason, **guarded}
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -149,7 +153,8 @@ def plan(wanted=None):
         # With many grants the longest wait of a run that changes nothing.
         held = beside.begin(mechanism.held)
         stored, _, _ = _file_plan(wanted, mechanism.loading(wanted))
-        left = (*uplinks.planned(wanted)[0].changes, *stored, *_left_over(mechanism), *_stray(wanted)[1])
+        beyond = (*uplinks.planned(wanted)[0].changes, *backstop.planned(wanted)[0].changes)
+        left = (*beyond, *stored, *_left_over(mechanism), *_stray(wanted)[1])
         return as_dict((*_newly(mechanism, reason), *mechanism.compare(wanted, held.result()).changes, *left))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -183,8 +188,10 @@ def apply(wanted=None):
         run.as_root()
         mechanism, reason = _mechanism(wanted)
         planned, leaving = mechanism.plan(wanted), uplinks.plan(wanted)[0].changes
+        held_back, _ = backstop.plan(wanted)
         stored, entries, gone = _file_plan(wanted, mechanism.loading(wanted))
-        left = (*leaving, *stored, *_left_over(mechanism), *_stray(wanted)[1])
+        left = (*leaving, *held_back.changes, *stored, *_left_over(mechanism), *_stray(wanted)[1])
+        entries, gone = {**entries, **held_back.written}, [*gone, *held_back.removed]
         # Stored first: whenever this ends, a boot loads nothing that is revoked.
         for path, entry in entries.items():
             disk.make_parents(path)
@@ -201,6 +208,7 @@ def apply(wanted=None):
             mechanism.send(planned)
             uplinks.apply(wanted)
             _end_sessions(wanted)
+            _back(held_back)
         if units:
             _start_clock()
         for other in backends.left_over(mechanism):
@@ -232,11 +240,13 @@ def remove(test=False):
     try:
         run.as_root()
         guards = [path for paths in boot.GUARDS.values() for path in paths]
-        stored = [path for path in (*boot.PATHS, *alarm.PATHS, *arrivals.PATHS, *guards) if disk.read(path) is not None]
+        files = (*boot.PATHS, *alarm.PATHS, *arrivals.PATHS, *backing.PATHS, *guards)
+        stored = [path for path in files if disk.read(path) is not None]
         hollow = [directory for directory in _OWN if disk.read(directory) and not disk.names_in(directory)]
         holding, watching = backends.holding(), uplinks.present()
         if not test:
             clock.stop()
+            backstop.stop()
             for path in stored:
                 disk.remove(path)
             for directory in _OWN:
@@ -277,6 +287,17 @@ def _end_sessions(wanted):
         log.warning("sessions without a grant go on until their next packet: %s", error)
     else:
         desktop.tell(notices.ended(wanted, found, _users(found)), notices.ENDED, wanted.gid)
+
+
+def _back(planned):
+    """Have the backstop held, or ended; where that fails the guard stands, and what is left to do is an error."""
+    try:
+        if planned.removed:
+            backstop.stop()
+        elif not planned.held:
+            backstop.hold()
+    except CommandFailed as error:
+        log.warning("the backstop is not held: %s", error)
 
 
 def _start_clock():

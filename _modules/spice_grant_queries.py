@@ -19,7 +19,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 from spicegrants import calls, decide, moments, report, spoken, sudoers, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError
-from spicegrants.host import accounts, backends, current, powers, routes, ruleset, sudo, trial
+from spicegrants.host import accounts, backends, backstop, current, powers, routes, ruleset, sudo, trial
 from spicegrants.reader import did_you_mean, shown
 
 # Salt makes one module of all files with the same name.
@@ -163,6 +163,7 @@ def explain(user, vm, at=None):
         "sudo": reasons.sudo(wanted, user, vm, held, allowed, moment),
         "viewer": reasons.viewer(__salt__["spice_viewer.plan"](wanted)),
     }
+    answers["firewall"]["backstop"] = backstop.words(wanted.policy.firewall)
     state = spoken.decision(wanted.policy, decide.decide(wanted, user, vm, moment))
     return {"answer": reasons.summary(answers), "state": state, **answers}
 

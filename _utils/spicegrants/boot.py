@@ -97,7 +97,8 @@ ExecReload=/bin/sh {script}
 [Install]
 WantedBy=sysinit.target
 """
-_AFTER = "nftables.service netfilter-persistent.service iptables.service ip6tables.service"
+# Who loads a site's rules at the boot.
+AFTER = "nftables.service netfilter-persistent.service iptables.service ip6tables.service"
 
 
 class Loading(NamedTuple):
@@ -161,7 +162,7 @@ def wanted_entries(loading: Loading) -> dict[str, Entry]:
     return {
         **{path: File(content, 0o600) for path, content in loading.files.items()},
         SCRIPT: File(script.encode(), 0o755),
-        UNIT: unit("Guard before the SPICE consoles", SCRIPT, _AFTER),
+        UNIT: unit("Guard before the SPICE consoles", SCRIPT, AFTER),
         **{path: File(_drop_in(service).encode(), 0o644) for path, service in DROP_INS.items()},
         ENABLED: Link(UNIT),
     }

@@ -133,11 +133,13 @@ class Firewall:
     ``guard`` is ``everywhere`` (every destination) or ``servers`` (their addresses only); ``backend`` is ``auto``,
     ``nftables`` or ``iptables``. ``uplinks`` are names, or patterns of names, of the interfaces on which frames are
     guarded that no other rule sees; ``None`` where those are chosen by what they are, if that is possible at all.
+    ``backstop`` is whether a second table is held that nobody can flush; ``None`` where that is so if it is possible.
     """
 
     guard: str = "everywhere"
     backend: str = "auto"
     uplinks: tuple[str, ...] | None = None
+    backstop: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -264,6 +266,8 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
             "backend": policy.firewall.backend,
             "guard": policy.firewall.guard,
             "uplinks": "auto" if policy.firewall.uplinks is None else list(policy.firewall.uplinks) or False,
+            # Left out where nothing is said: so it was before there was such a key.
+            **({} if policy.firewall.backstop is None else {"backstop": policy.firewall.backstop}),
         },
         "routing": {"enabled": "auto" if policy.routing.enabled is None else policy.routing.enabled},
         "time": {

@@ -34,6 +34,10 @@ Object = dict[str, Any]
 Sets = Mapping[str, Object]
 
 
+# What a table may be without being asleep.
+_HARMLESS = {"owner", "persist"}
+
+
 class _Absent:
     """What a packet does not have: no comparison with it is true."""
 
@@ -58,7 +62,7 @@ def tables(objects: Iterable[Object], without: Iterable[tuple[str, str]]) -> lis
                 key = (body["family"], body["name"])
                 chains[key], sets[key] = {}, {}
                 # nft 1.0.6 shows another word for 'dormant'.
-                active[key] = None if body.get("flags") else True
+                active[key] = True if _words(body.get("flags", [])) <= _HARMLESS else None
             elif kind in ("set", "map") and (body["family"], body["table"]) in sets:
                 sets[body["family"], body["table"]][body["name"]] = body
     for entry in objects:
@@ -74,6 +78,10 @@ def tables(objects: Iterable[Object], without: Iterable[tuple[str, str]]) -> lis
     return [
         Table(" ".join(key), _VERSIONS[key[0]], held, active[key]) for key, held in chains.items() if key not in without
     ]
+
+
+def _words(flags: Any) -> set[str]:
+    return {flags} if isinstance(flags, str) else set(flags)
 
 
 def _chain(body: Object) -> Chain:

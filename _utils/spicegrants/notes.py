@@ -45,6 +45,13 @@ def unguarded(hindrance: str) -> list[str]:
     return [f"guests and containers that share a network card with this machine are not held back: {hindrance}"]
 
 
+def backstop_missing(policy: Policy, hindrance: str) -> list[str]:
+    """Say why there is no backstop where the policy asks for one."""
+    if not policy.firewall.backstop or not hindrance:
+        return []
+    return [f"firewall: spice:firewall:backstop asks for what cannot be held here: {hindrance}"]
+
+
 def _ended(policy: Policy, grant: Grant) -> str:
     zone = policy.time.zone or next((policy.schedules[name].zone for name in grant.schedules), None)
     return f"grant {grant.name} ended {moments.words(grant.valid_until, zone)}"

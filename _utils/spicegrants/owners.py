@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spicegrants import egress, iptables, moments, nftables
+from spicegrants import backstop, egress, iptables, moments, nftables
 from spicegrants.access import Times
 from spicegrants.guard import Element, Key
 from spicegrants.times import Windows
@@ -13,6 +13,11 @@ from spicegrants.times import Windows
 _OURS = {(nftables.FAMILY, nftables.TABLE), (egress.FAMILY, egress.TABLE)}
 _FIELDS = {"skuid": "uid", "skgid": "gid", "daddr": "address", "dport": "port"}
 _OPTIONS = {"--uid-owner": "uid", "--gid-owner": "gid", "-d": "address", "--dport": "port"}
+
+
+def is_ours(family: str, table: str) -> bool:
+    """Tell whether a table of nftables is ours."""
+    return (family, table) in _OURS or (family == backstop.FAMILY and table.startswith(backstop.PREFIX))
 
 
 def ours(elements: Mapping[Key, Element], chains: Mapping[str, Times | None]) -> list[dict[str, Any]]:
@@ -80,7 +85,7 @@ def foreign(objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for entry in objects:
         rule = entry.get("rule")
-        if rule is None or (rule["family"], rule["table"]) in _OURS:
+        if rule is None or is_ours(rule["family"], rule["table"]):
             continue
         stated: dict[str, Any] = {}
         owner = False

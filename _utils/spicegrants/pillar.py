@@ -323,11 +323,11 @@ def _switch(node: Node) -> bool | None:
 
 
 def _firewall(node: Node) -> Firewall:
-    if node.absent or not node.keys((), ("backend", "guard", "uplinks")):
+    if node.absent or not node.keys((), ("backend", "guard", "uplinks", "backstop")):
         return Firewall()
     backend = node.child("backend").choice(("auto", "nftables", "iptables"), "auto")
     guard = node.child("guard").choice(("everywhere", "servers"), "everywhere")
-    return Firewall(guard, backend, _uplinks(node.child("uplinks")))
+    return Firewall(guard, backend, _uplinks(node.child("uplinks")), _switch(node.child("backstop")))
 
 
 def _uplinks(node: Node) -> tuple[str, ...] | None:

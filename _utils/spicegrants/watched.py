@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Mapping
 
-from spicegrants import alarm, arrivals, boot, routeboot, viewer
+from spicegrants import alarm, arrivals, backstop, boot, routeboot, viewer
 from spicegrants.store import Stored
 
 # What others may write as well: by directory the names that matter.
@@ -24,6 +24,7 @@ _SHARED = (
     *routeboot.PATHS,
     *alarm.PATHS,
     *arrivals.PATHS,
+    *backstop.PATHS,
 )
 # Whatever changes in them matters.
 _WHOLE = ("/etc/sudoers.d", boot.STORE, posixpath.dirname(boot.SCRIPT), *viewer.DIRECTORIES)

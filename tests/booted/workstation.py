@@ -37,7 +37,10 @@ WantedBy=sysinit.target
 
 
 class Workstation:
-    """A booted client with the article's grants in force, and a loop that tries as somebody else."""
+    """A booted client with the article's grants in force, and a loop that tries as somebody else.
+
+    There is no backstop, which would hide what becomes of the guard.
+    """
 
     def __init__(self, machine, mechanism="nftables"):
         self.mechanism = mechanism
@@ -51,8 +54,9 @@ class Workstation:
         self.booted.write("/etc/systemd/system/loop.service", LOOP_UNIT)
         data = scenes.shipped()
         del data["spice"]["servers"]["mysrv"]["ca"]
+        data["spice"]["firewall"] = {"backstop": False}
         if mechanism != "nftables":
-            data["spice"]["firewall"] = {"backend": "iptables"}
+            data["spice"]["firewall"]["backend"] = "iptables"
             variant = mechanism.removeprefix("iptables-")
             for program in ("iptables", "ip6tables"):
                 self.booted.run(["update-alternatives", "--set", program, f"/usr/sbin/{program}-{variant}"])

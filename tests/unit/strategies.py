@@ -130,6 +130,7 @@ def pillars(draw):
             "guard": draw(st.sampled_from(["everywhere", "servers"])),
             "backend": "auto",
             "uplinks": draw(st.sampled_from(["auto", False, ["eth0"], ["wl*", "enp[0-9]s*"]])),
+            "backstop": draw(st.sampled_from(["auto", True, False])),
         }
     if some(draw):
         data["sudo"] = {"strict": draw(st.booleans()), "admins": draw(st.sampled_from([[], ["%sudo", "ann"]]))}

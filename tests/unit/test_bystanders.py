@@ -86,6 +86,21 @@ def test_all_recorded_rules_are_looked_at():
 
 
 @pytest.mark.parametrize(
+    ("flags", "active"),
+    [("owner", True), (["owner", "persist"], True), ("dormant", None), (["dormant", "owner"], None), ("site", None)],
+)
+def test_a_table_that_somebody_owns_is_not_asleep(flags, active):
+    """nft 1.0.6 may say anything where there is a flag."""
+    flagged = [
+        {"table": {**entry["table"], "flags": flags}} if "table" in entry else entry
+        for entry in SITE
+        if "metainfo" not in entry
+    ]
+    (table,) = nftrules.tables(flagged, ())
+    assert table.active is active
+
+
+@pytest.mark.parametrize(
     ("rule", "expected"),
     [
         ("-d 192.168.2.2/32 -p tcp -m tcp --dport 20002 -j DROP", "drops"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from typing import Union
 
 from spicegrants import boot
 from spicegrants.errors import SystemFault
-from spicegrants.host import disk, run
+from spicegrants.host import disk, nft, run
 from spicegrants.host.nft import Nftables
 from spicegrants.host.xtables import Iptables, in_use, installed, variant
 
@@ -44,13 +43,12 @@ def _hindrance() -> str | None:
     """Return why nftables cannot be used; a failure that says nothing about that is not taken for a reason."""
     if shutil.which("nft", path=run.SEARCH) is None:
         return "nft is not installed"
-    done = run.attempt(["nft", "-j", "list", "tables"])
+    done = run.attempt(["nft", "list", "tables"])
     if done.returncode:
         return "the kernel does not support nftables" if "not supported" in done.stderr else None
-    found = run.as_json(done.stdout, "nft list tables")["nftables"]
-    version = next((entry["metainfo"]["version"] for entry in found if "metainfo" in entry), "0")
-    if tuple(map(int, re.findall(r"[0-9]+", version)[:2])) < _OLDEST_NFT:
-        return f"nft {version} is older than {_OLDEST_NFT[0]}.{_OLDEST_NFT[1]}"
+    if nft.release() < _OLDEST_NFT:
+        oldest = ".".join(map(str, _OLDEST_NFT))
+        return f"nft {'.'.join(map(str, nft.release()))} is older than {oldest}"
     return None
 
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from spicegrants import declared
 from spicegrants.compile import Wanted
 from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.host import clock, current, heap, lastrun, lock, uplinks
+from spicegrants.host import backstop, clock, current, heap, lastrun, lock, uplinks
 from spicegrants.model import Policy
-from spicegrants.notes import confinement, notes, unguarded
+from spicegrants.notes import backstop_missing, confinement, notes, unguarded
 from spicegrants.plan import as_dict, merge
 from spicegrants.store import Stored
 
@@ -112,6 +112,7 @@ class Layers(NamedTuple):
             errors.append(f"sudo: {refusal}")
         review = self.salt["spice_sudoers.review"](wanted, settled)
         errors += [f"sudo: {fault}" for fault in review["errors"]]
+        errors += backstop_missing(wanted.policy, backstop.planned(wanted)[1])
         return errors, [*routes["warnings"], *review["warnings"]], {"sudoers"} if refusal else set()
 
     def _apply(self, wanted: Wanted, chosen: Iterable[str]) -> tuple[list[str], list[str]]:

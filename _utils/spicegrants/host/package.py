@@ -24,6 +24,11 @@ def program(module: str) -> bytes:
         raise SystemFault(f"the files of this package cannot be read: {error}") from error
 
 
+def text(name: str) -> bytes:
+    """Return a file of ``spicegrants.host``, by its name."""
+    return _sources()[f"spicegrants/host/{name}"]
+
+
 # A run makes several programs of them. Where other files come, this module is loaded anew with them.
 @functools.lru_cache(maxsize=1)
 def _sources() -> dict[str, bytes]:

@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Iterable
 from typing import Any
 
-from spicegrants import bystanders, nftables, nftrules, xtrules
+from spicegrants import bystanders, nftrules, owners, xtrules
 from spicegrants.bystanders import Obstacle, Packet, Table
 from spicegrants.compile import Wanted
 from spicegrants.decide import decide
-from spicegrants.host import disk, run
+from spicegrants.host import disk, nft, run
 
 # By family: its programs, and where the kernel names the tables that iptables-legacy made.
 _FAMILIES = {"ip": ("iptables", "/proc/net/ip_tables_names"), "ip6": ("ip6tables", "/proc/net/ip6_tables_names")}
@@ -27,9 +27,10 @@ def read() -> list[Table]:
     """
     objects, whole = [], _installed("nft")
     if whole:
-        objects = run.as_json(run.run(["nft", "-nj", "list", "ruleset"]), "nft list ruleset")["nftables"]
+        objects = nft.ruleset()
     found: list[Table] = []
-    hidden = {(nftables.FAMILY, nftables.TABLE)}
+    named = ((entry["table"]["family"], entry["table"]["name"]) for entry in objects if "table" in entry)
+    hidden = {table for table in named if owners.is_ours(*table)}
     for family, (program, names) in _FAMILIES.items():
         if not (whole and _tells_all(objects, family)) and _installed(f"{program}-nft-save"):
             shown = xtrules.tables(family, run.run([f"{program}-nft-save"]))

@@ -119,9 +119,11 @@ def _table() -> list[dict[str, Any]] | None:
     done = run.attempt(["nft", "-nj", "list", "table", egress.FAMILY, egress.TABLE])
     if done.returncode == 0:
         return run.as_json(done.stdout, "nft list table")["nftables"]
-    listed = run.attempt(["nft", "-nj", "list", "tables", egress.FAMILY])
-    if listed.returncode == 0:
-        tables = [entry["table"]["name"] for entry in run.as_json(listed.stdout, "nft")["nftables"] if "table" in entry]
-        if egress.TABLE in tables:
-            raise LiveStateUnreadable(f"nft list table ended with {done.returncode}: {done.stderr.strip()}")
+    try:
+        known = nft.tables()
+    except CommandFailed:
+        # The kernel has no nftables.
+        return None
+    if (egress.FAMILY, egress.TABLE) in known:
+        raise LiveStateUnreadable(f"nft list table ended with {done.returncode}: {done.stderr.strip()}")
     return None
