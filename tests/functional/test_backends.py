@@ -3,16 +3,30 @@
 import itertools
 import json
 import subprocess
+import sys
 
 import pytest
 
+from amount import amount
 from functional.mechanisms import MECHANISMS as BY_NAME
 from functional.office import BOTH, OPEN_BOTH, changed, sentences
 from functional.test_connections import HAMMER, _program
+from scene.machine import CHECKOUT
 from scenes import ADDRESS, GROUP, article
 
 PILLAR = article(BOTH)
 NAMED = {"nftables": "nftables", "iptables-nft": "iptables", "iptables-legacy": "iptables"}
+TURNS = amount(500, 150)
+# Takes the guard away as a run does, and loads it again.
+TAKEN_AWAY = f"""
+import subprocess, sys
+sys.path.insert(0, {str(CHECKOUT / "_utils")!r})
+from spicegrants.host.nft import Nftables
+stored = sys.stdin.read()
+for _ in range(int(sys.argv[1])):
+    Nftables().delete()
+    subprocess.run(["nft", "-j", "-f", "-"], input=stored, text=True, check=True)
+"""
 # Connects, says so, and waits.
 IDLE = """
 import socket, sys
@@ -59,6 +73,21 @@ def test_changing_the_mechanism(shared, old, new):
     assert shared.openings() == OPEN_BOTH
     assert shared.apply()["changes"] == {}
     assert shared.verify()["ok"]
+
+
+def test_who_is_granted_does_not_notice_that_a_guard_goes(granted):
+    """Again and again; a packet may be under way in the rules that go."""
+    text = granted.client.read("/var/lib/spice-grant/guard.json")
+    with (
+        _program(granted.client, HAMMER, ADDRESS, 20002, user="myself", group=GROUP) as one,
+        _program(granted.client, HAMMER, ADDRESS, 20002, user="myself", group=GROUP) as other,
+    ):
+        granted.client.run([sys.executable, "-c", TAKEN_AWAY, str(TURNS)], input=text)
+        counts = []
+        for process in (one, other):
+            process.stdin.close()
+            counts.append(json.loads(process.stdout.readline()))
+    assert [count["refused"] for count in counts] == [0, 0] and all(count["open"] > 100 for count in counts)
 
 
 def test_a_grant_that_ends_with_the_change_is_closed(shared):
