@@ -9,7 +9,7 @@ TESTS ?= tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-fast test-versions lint format bench bench-drift bench-fleet attacks golden clean base
+.PHONY: help setup demo test test-full test-fast test-versions lint format bench bench-drift bench-fleet attacks release golden clean base
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -61,6 +61,9 @@ bench-drift: setup ## measure how long drift lasts under the beacon, and what an
 attacks: setup ## play the attacks of tests/attacks; if all went as declared, write docs/attacks.md
 	$(PYTEST) tests/attacks --full $(ARGS)
 	PYTHONPATH=tests $(PY) tools/attack_table.py
+
+release: setup ## build wheel and sdist of the version that is tagged into dist, and check them
+	$(PY) -m nox --session release
 
 golden: setup ## write the golden files of the tests anew; look at the difference before you commit it
 	$(PYTEST) tests/unit --update-golden $(ARGS)

@@ -1,12 +1,18 @@
-"""A session for each line of Salt that is supported, as ``nox -s salt-3006``; base.txt has the one of development."""
+"""A session for each line of Salt that is supported, as ``nox -s salt-3006``; base.txt has the one of development.
+
+And two for releases, which docs/releasing.md explains.
+"""
 
 import os
 import pathlib
+import shutil
 
 import nox
 
 # The newest releases that could be installed with all that they require when this was written.
 OLDER = {"3006": "3006.28", "3007": "3007.15"}
+NOTES = "towncrier==26.9.0"
+BUILD = ("build==1.6.1", "readme-renderer[md]==46.0", "twine==7.0.0")
 PYTHON = os.environ.get("PYTHON") or "/usr/bin/python3"
 
 nox.options.error_on_missing_interpreters = True
@@ -42,3 +48,26 @@ def salt_3007(session):
 def salt_3008(session):
     """All tests, with the Salt that development uses, in .venv."""
     session.run("make", "test", *session.posargs)
+
+
+@nox.session(python=PYTHON)
+def changelog(session):
+    """Make a section of CHANGELOG.md of the files in changelog/: ``nox -s changelog -- 1.2.0``."""
+    (version,) = session.posargs
+    session.install("--quiet", NOTES)
+    session.run("towncrier", "build", "--yes", "--version", version)
+
+
+@nox.session(python=PYTHON)
+def release(session):
+    """Build wheel and sdist of the commit's tag into dist, and check them."""
+    tag = ["git", "describe", "--exact-match", "--match", "v[0-9]*"]
+    version = session.run(*tag, external=True, silent=True, stderr=None).strip().removeprefix("v")
+    if session.run("git", "status", "--porcelain", external=True, silent=True):
+        session.error("there is something that is not committed")
+    if f"\n## {version} - 2" not in pathlib.Path("CHANGELOG.md").read_text(encoding="utf-8"):
+        session.error(f"CHANGELOG.md has no section of {version} with its date")
+    session.install("--quiet", *BUILD)
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build")
+    session.run("twine", "check", "--strict", *map(str, pathlib.Path("dist").iterdir()))

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 
-__version__ = "0.1.0"
-
 
 def _signature() -> tuple[tuple[str, int, int], ...]:
     found = []
