@@ -248,7 +248,12 @@ def locks():
 def _judged(wanted, user, vm, attempt):
     """Return the cell of a trial, unless what the policy says has changed since it began."""
     before, after = (decide.decide(wanted, user, vm, moment).open for moment in (wanted.now, int(time.time())))
-    return verdict.cell(before, attempt) if before == after else verdict.undecided(after)
+    by_sudo = None
+    if wanted.inventory.sudo_rs:
+        by_sudo = any(
+            (access.user, access.vm) == (user, vm) for access in wanted.accesses if sudoers.rules_for(wanted, access)
+        )
+    return verdict.cell(before, attempt, by_sudo) if before == after else verdict.undecided(after)
 
 
 def _moment(wanted, at):

@@ -6,7 +6,7 @@ Query and enforce the sudo layer: exact-argument rules that start the viewer, an
 The rules live in a file of their own, ``/etc/sudoers.d/spice-grant``; no other file is ever changed. A new version is
 checked with visudo, alone and as part of the whole tree, before it is put in place in one step.
 
-:depends: sudo with visudo and cvtsudoers
+:depends: sudo with visudo and cvtsudoers, or sudo-rs
 """
 
 import sys as _sys
@@ -42,7 +42,7 @@ def rules(foreign=True):
     Windows are when the rule holds: None for always, or a list of ``[start, end]``, the end being outside, ISO 8601 in
     UTC. Other rules of the tree that let somebody start the viewer otherwise, or undo what is enforced, defaults that
     weaken our rules, and ``targetpw``, have ``who``, ``what``, ``where`` (``FILE:LINE``, empty if that cannot be told)
-    and ``foreign: True``; they are never changed.
+    and ``foreign: True``; they are never changed. With sudo-rs one such entry says that they cannot be read.
 
     foreign
         Whether to list other files' rules. Defaults to ``True``.
@@ -71,7 +71,9 @@ def rules(foreign=True):
             }
             for rule in (sudoers.parse(own) if own else [])
         ]
-        if foreign:
+        if foreign and sudo.is_rs():
+            found.append({"who": "", "what": powers.UNREAD, "where": "", "foreign": True})
+        elif foreign:
             stored = current.stored()
             site = powers.site(current.compiled(kept=stored)) if stored.policy else others.Site()
             held = others.foreign(sudo.tree(), sudoers.parse(own or {}), site)
@@ -95,7 +97,8 @@ def review(wanted=None, settled=None):
     Returns ``errors`` and ``warnings``, lists of sentences. Such rules are warnings or, where pillar says
     ``sudo: {strict: true}``, errors; those of its ``admins`` are left out. If the tree cannot be parsed, because
     another file is broken, that is said likewise. Where sudo has other sources than files as well, a strict policy has
-    sudo asked about each user, as :func:`others` does; else a warning says that nobody has looked there.
+    sudo asked about each user, as :func:`others` does; else a warning says that nobody has looked there. With sudo-rs,
+    which prints its rules in no form that a program reads, all sources are such.
 
     Runs ``cvtsudoers``; to name the line of what it found also ``visudo -c``. Raises CommandExecutionError if a part of
     sudo is missing.
@@ -111,6 +114,8 @@ def review(wanted=None, settled=None):
         run.as_root()
         wanted = wanted or current.compiled()
         strict = wanted.policy.sudo.strict
+        if wanted.inventory.sudo_rs:
+            return _review_rs(wanted, settled)
         for program in ("sudo", "visudo", "cvtsudoers"):
             run.find(program)
         try:
@@ -138,6 +143,23 @@ def review(wanted=None, settled=None):
             (errors if strict else warnings).append(f"other files' sudo rules cannot be read: {error}")
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
+    return {"errors": errors, "warnings": warnings}
+
+
+def _review_rs(wanted, settled):
+    """Review what sudo-rs says of itself: whether it heeds our file, and with a strict policy each user's answers."""
+    errors, warnings = [], []
+    run.find("visudo")
+    if settled is None:
+        settled = _plan(wanted).text is None
+    if settled and not sudo.heeds(sudoers.rules(wanted)):
+        errors.append(f"sudo does not heed {sudoers.PATH}: its rules have no effect")
+    if wanted.policy.sudo.strict:
+        site = powers.site(wanted)
+        for user in powers.users(site, {access.user for access in wanted.accesses}, {}):
+            errors += [f"sudo lets {user}: {what}" for what in powers.answers(user, site)]
+    else:
+        warnings.append(powers.UNREAD)
     return {"errors": errors, "warnings": warnings}
 
 
@@ -211,15 +233,24 @@ def apply(wanted=None):
         salt '*' spice_sudoers.apply
     """
     try:
-        planned = _plan(wanted or current.compiled())
+        wanted = wanted or current.compiled()
+        planned = _plan(wanted)
         if planned.text is not None:
             sudo.check(planned.text)
             disk.write(sudoers.PATH, File(planned.text.encode(), sudoers.MODE))
-            if sudoers.ALIAS in planned.text and not sudo.included(sudo.tree()):
-                raise SystemFault(f"{sudo.MAIN} does not include {sudoers.PATH}: its rules have no effect")
+            _in_force(wanted, planned.text)
         return as_dict(planned.changes)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
+
+
+def _in_force(wanted, text):
+    """Raise unless sudo reads our file, which says this."""
+    if wanted.inventory.sudo_rs:
+        if not sudo.heeds(sudoers.rules(wanted)):
+            raise SystemFault(f"sudo does not heed {sudoers.PATH}: its rules have no effect")
+    elif sudoers.ALIAS in text and not sudo.included(sudo.tree()):
+        raise SystemFault(f"{sudo.MAIN} does not include {sudoers.PATH}: its rules have no effect")
 
 
 def remove(test=False):

@@ -40,7 +40,8 @@ def others(user=None):
     fixed list of calls: any program, a shell, a viewer, our opener, ``nft``, ``iptables``, ``ip``, ``systemctl stop``
     of our unit as root; any program, a shell and a viewer with the viewer's group. ``rules`` are the rules that let
     him, each with ``what``, ``where`` (``FILE:LINE``, or what sudo calls an entry of another source) and ``listed``
-    (such an entry as sudo printed it). They are judged by more calls than that fixed list has.
+    (such an entry as sudo printed it). They are judged by more calls than that fixed list has. sudo-rs prints no list
+    that a program could read: with it ``rules`` are empty, and only that fixed list is asked for.
 
     Reads the stored policy and accounts; runs ``sudo -l`` 12 times or more for each user, ``cvtsudoers`` and
     ``visudo -c``. Raises SaltInvocationError if there is no such user, CommandExecutionError if sudo cannot be asked or
@@ -57,12 +58,13 @@ def others(user=None):
     try:
         run.as_root()
         wanted = current.compiled()
-        site, tree, granted = powers.site(wanted), sudo.tree(), sudoers.rules(wanted)
+        legible = not wanted.inventory.sudo_rs
+        site, tree, granted = powers.site(wanted), sudo.tree() if legible else {}, sudoers.rules(wanted)
         if user is not None and not powers.exists(user):
             raise SaltInvocationError(f"no user {user!r} on this machine")
         asked = powers.users(site, {access.user for access in wanted.accesses}, tree) if user is None else [user]
         for name in asked:
-            lets, rules = powers.answers(name, site), powers.said(name, granted, site, tree)
+            lets, rules = powers.answers(name, site), powers.said(name, granted, site, tree) if legible else []
             if rules is None:
                 raise CommandExecutionError(f"what sudo -ll -U {name} prints cannot be read")
             if lets or rules:

@@ -256,6 +256,11 @@ def _usable_vms(policy: Policy, inventory: Inventory, findings: list[Finding]) -
         message = f"viewers cannot be confined: {inventory.unconfinable}; nothing is opened"
         findings.append(Finding("spice:viewer:confine", message))
         return {}
+    if inventory.sudo_rs and (policy.viewer.confine is False or inventory.unconfinable):
+        why = inventory.unconfinable or "pillar has them run in the direct form"
+        message = f"with sudo-rs viewers must run confined, as it holds no rule to a time: {why}; nothing is opened"
+        findings.append(Finding("spice:viewer:confine", message))
+        return {}
     ready = {
         vm.name: vm
         for vm in policy.vms.values()

@@ -196,6 +196,8 @@ def sudo(
         allowed = None if covered and covered != chosen else bool(covered)
     if allowed is None:
         return {"answer": "in doubt", "why": f"{who} lets some of the calls, and refuses others"}
+    if allowed and wanted.inventory.sudo_rs and not decide(wanted, user, vm, moment).open:
+        return {"answer": "refused", "why": "sudo-rs holds no rule to a time: it starts our opener, which refuses"}
     if allowed and open_then:
         free = all(rule.nopasswd for rule in open_then)
         asked = "no password is asked" if free else "asks for the user's own password"

@@ -78,6 +78,9 @@ class Inventory:
 
     findings
         What could not be found out, and for what pillar path.
+
+    sudo_rs
+        Whether sudo is sudo-rs.
     """
 
     users: Mapping[str, Account]
@@ -90,3 +93,4 @@ class Inventory:
     unconfinable: str = "nobody has looked whether they can be"
     findings: tuple[Finding, ...] = ()
     unasked: Unasked = NOTHING_UNASKED
+    sudo_rs: bool = False

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from spicegrants import spoken
+from spicegrants import spoken, sudors
 from spicegrants.access import Access
 from spicegrants.calls import OPENER, Rule, calls, connection_file
 from spicegrants.compile import Wanted
@@ -50,8 +50,6 @@ _DEFAULTS = (
     "!runchroot",
     "!runcwd",
 )
-# The names of what they set.
-DEFAULTS = frozenset(re.match("!?([a-z_]+)", option)[1] for option in _DEFAULTS)
 _HEADER = """\
 # Written by saltext-spice-grant from the pillar of this minion; the next run undoes any edit.
 """
@@ -64,8 +62,14 @@ _OPTIONS = {"authenticate", "setenv", "notbefore", "notafter"}
 
 def rules_for(wanted: Wanted, access: Access) -> list[Rule]:
     """Return the rules of one access; none if it is not open at any time that is worked out."""
-    windows = wanted.times(access).opened
+    windows = _windows(wanted, access)
     return calls(wanted, access.user, access.vm, access.nopasswd, windows) if windows else []
+
+
+def _windows(wanted: Wanted, access: Access) -> Windows:
+    """Return when the rules of an access hold: with sudo-rs always, if the access is ever open."""
+    opened = wanted.times(access).opened
+    return ALWAYS if opened and wanted.inventory.sudo_rs else opened
 
 
 def rules(wanted: Wanted) -> list[Rule]:
@@ -132,15 +136,30 @@ def _date(day: int) -> str:
 def head(wanted: Wanted) -> str:
     """Return what stands before the rules of the sudoers file: aliases and what sudo must heed for them."""
     lines = [_HEADER]
-    opened = [(access.vm, wanted.times(access).opened) for access in wanted.accesses]
+    opened = [(access.vm, _windows(wanted, access)) for access in wanted.accesses]
     spelled = {vm: _commands(wanted, vm) for vm in dict.fromkeys(vm for vm, windows in opened if windows)}
     if spelled:
         unique = ", \\\n    ".join(dict.fromkeys(command for commands in spelled.values() for command in commands))
         lines.append(f"Cmnd_Alias {ALIAS} = {unique}\n")
-        lines.append(f"Defaults!{ALIAS} {', '.join(_DEFAULTS)}\n")
+        lines.append(f"Defaults!{ALIAS} {', '.join(_defaults(wanted))}\n")
     for vm in dict.fromkeys(vm for vm, windows in opened if windows not in (ALWAYS, NEVER)):
         lines.append(f"Cmnd_Alias {_alias(vm)} = {', '.join(spelled[vm])}\n")
     return "\n".join(lines)
+
+
+def _defaults(wanted: Wanted) -> Iterator[str]:
+    """Return the settings for our commands that this machine's sudo knows."""
+    for option in _DEFAULTS:
+        if not wanted.inventory.sudo_rs or _setting(option) in sudors.SETTINGS:
+            yield option
+
+
+def _setting(option: str) -> str:
+    return re.match("!?([a-z_]+)", option)[1]
+
+
+# The names of what they set.
+DEFAULTS = frozenset(map(_setting, _DEFAULTS))
 
 
 def render(wanted: Wanted) -> str:
@@ -150,7 +169,7 @@ def render(wanted: Wanted) -> str:
     """
     shared: dict[tuple[str | None, str, bool, Windows], list[Access]] = {}
     for access in wanted.accesses:
-        windows = wanted.times(access).opened
+        windows = _windows(wanted, access)
         alone = access.user if windows == ALWAYS else None
         if windows:
             shared.setdefault((alone, access.vm, access.nopasswd, windows), []).append(access)

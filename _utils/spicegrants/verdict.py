@@ -57,15 +57,20 @@ class Attempt:
     obstacles: Mapping[str, tuple[Obstacle, ...]] = field(default_factory=dict)
 
 
-def cell(granted: bool, attempt: Attempt) -> dict[str, Any]:
-    """Return one cell of the matrix: what each layer did, and the differences from the policy."""
+def cell(granted: bool, attempt: Attempt, by_sudo: bool | None = None) -> dict[str, Any]:
+    """Return one cell of the matrix: what each layer did, and the differences from the policy.
+
+    by_sudo
+        What sudo is to say where that is not what is granted at the moment: sudo-rs holds no rule to a time.
+    """
+    expected = granted if by_sudo is None else by_sudo
     differences = []
     with_group = _connections(attempt.viewer_group, granted, "with the viewer's group", differences)
     for address, met in sorted(attempt.obstacles.items()):
         differences += [f"{address} is {UNREACHABLE} with the viewer's group: {obstacle}" for obstacle in met]
     without_group = _connections(attempt.own_group, False, "with his own program", differences)
     for call, allowed in sorted(attempt.calls.items()):
-        if allowed != granted:
+        if allowed != expected:
             differences.append(f"sudo {'lets' if allowed else 'refuses'}: sudo {call}")
     for what, allowed in sorted(attempt.mutants.items()):
         if allowed:

@@ -10,6 +10,9 @@ from spicegrants.store import Stored
 
 # What others may write as well: by directory the names that matter.
 _SHARED = (
+    # Another sudo may want another form of our file.
+    "/usr/bin/sudo",
+    "/etc/alternatives/sudo",
     "/etc/sudoers",
     "/etc/sudoers.d",
     "/etc/passwd",

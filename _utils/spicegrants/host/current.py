@@ -9,7 +9,7 @@ from spicegrants import alarm, arrivals, boot, calls, decide, moments, routeboot
 from spicegrants.compile import Wanted, compile_policy
 from spicegrants.errors import SystemFault
 from spicegrants.files import Directory, File, Link, Other
-from spicegrants.host import accounts, confinement, disk, resolve, run, sockets
+from spicegrants.host import accounts, confinement, disk, resolve, run, sockets, sudo
 from spicegrants.inventory import Inventory
 from spicegrants.model import Policy
 from spicegrants.plan import Change
@@ -162,6 +162,7 @@ def compiled(
         unconfinable,
         findings,
         known.unasked,
+        sudo.is_rs(),
     )
     day = day or kept.day or today()
     before = kept.policy.grants if kept.policy else {}

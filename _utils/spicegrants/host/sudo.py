@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
 import stat
+from collections.abc import Iterable
 from typing import Any
 
-from spicegrants import sudoers
+from spicegrants import sudoers, sudors
+from spicegrants.calls import Rule
 from spicegrants.errors import CommandFailed, SystemFault
 from spicegrants.files import Directory, File
 from spicegrants.host import disk, mounts, run
@@ -14,20 +18,36 @@ from spicegrants.host import disk, mounts, run
 MAIN = "/etc/sudoers"
 
 
+def is_rs() -> bool:
+    """Tell whether sudo is sudo-rs; without any sudo it is not."""
+    try:
+        return sudors.is_sudo_rs(run.attempt(["sudo", "--version"]).stdout)
+    except CommandFailed:
+        return False
+
+
 def tree(ours: str | None = None) -> dict[str, Any]:
     """Return the whole tree as cvtsudoers(1) parses it.
 
     ours
         What our file is taken to say. Defaults to what it does say; with many windows that takes long to read.
+
+    Raises :class:`~spicegrants.errors.CommandFailed` if it does not parse, or where there is no cvtsudoers.
     """
     command = ["cvtsudoers", "-f", "json", MAIN]
     return parsed(run.run(command) if ours is None else _staged(ours, command))
 
 
 def own_tree() -> dict[str, Any] | None:
-    """Return our installed file as cvtsudoers parses it; ``None`` if it is missing or does not parse."""
-    if not isinstance(disk.read(sudoers.PATH), File):
+    """Return our installed file as cvtsudoers parses it; ``None`` if it is missing or does not parse.
+
+    With sudo-rs, which has nothing like it, our own rules in that form.
+    """
+    found = disk.read(sudoers.PATH)
+    if not isinstance(found, File):
         return None
+    if is_rs():
+        return sudors.tree(found.content.decode(errors="replace"))
     done = run.attempt(["cvtsudoers", "-f", "json", sudoers.PATH])
     return parsed(done.stdout) if done.returncode == 0 else None
 
@@ -42,9 +62,30 @@ def check(text: str) -> None:
 
     visudo sees the tree as it would be: in a mount namespace of its own, with a copy of the directory in memory.
     Nothing is written where sudo could read it, and nothing is left behind, however this ends.
+
+    sudo-rs passes over a line that it does not take. So a tree that it refuses without our file as well is no reason to
+    keep ours from closing something.
     """
-    run.run(["visudo", "-c", "-f", "-"], text=text)
-    _staged(text, ["visudo", "-c", "-f", MAIN])
+    if not is_rs():
+        run.run(["visudo", "-c", "-f", "-"], text=text)
+        _staged(text, ["visudo", "-c", "-f", MAIN])
+        return
+    visudo = "visudo-rs" if shutil.which("visudo-rs", path=run.SEARCH) else "visudo"
+    run.run([visudo, "-c", "-f", "/dev/stdin"], text=text)
+    whole = [visudo, "-c", "-f", MAIN]
+    try:
+        _staged(text, whole)
+    except CommandFailed:
+        if _taken("", whole):
+            raise
+
+
+def _taken(text: str, command: list[str]) -> bool:
+    try:
+        _staged(text, command)
+    except CommandFailed:
+        return False
+    return True
 
 
 def _staged(text: str, command: list[str]) -> str:
@@ -99,6 +140,11 @@ def _copies(directory: str) -> dict[str, tuple[bytes, int, int, int]]:
 def included(whole: dict[str, Any]) -> bool:
     """Tell whether the whole tree includes our file."""
     return sudoers.ALIAS in whole.get("Command_Aliases", {})
+
+
+def heeds(rules: Iterable[Rule]) -> bool:
+    """Tell whether sudo heeds our file, by what it says to the first of its rules."""
+    return all(allows(rule.user, rule.call) for rule in itertools.islice(rules, 1))
 
 
 def allows(user: str, call: list[str]) -> bool:
