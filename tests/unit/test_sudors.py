@@ -33,7 +33,7 @@ def test_there_are_no_times_and_no_unknown_settings():
 
 
 def test_what_never_opens_has_no_rule():
-    ended = {"grants__myself-debianx__valid_until": "2019-12-01T00:00Z"}
+    ended = {"grants__myself-debianx__valid_until": "2019-12-01T00:00+00:00"}
     assert "myself" not in sudoers.render(rs(ended))
 
 
