@@ -8,7 +8,7 @@ import pytest
 from spicegrants import calls, explain, sudoers, sudors, verdict
 from spicegrants.files import File
 from spicegrants.times import ALWAYS
-from unit.build import TIMED, wanted
+from unit.build import EVENINGS, TIMED, wanted
 
 CONFINABLE = {"unconfinable": "", "sudo_rs": True}
 
@@ -33,8 +33,8 @@ def test_there_are_no_times_and_no_unknown_settings():
 
 
 def test_what_never_opens_has_no_rule():
-    ended = {"grants__myself-debianx__valid_until": "2019-12-01T00:00+00:00"}
-    assert "myself" not in sudoers.render(rs(ended))
+    sundays = {**TIMED, "schedules__evenings": {**EVENINGS, "days": "sun"}}
+    assert "myself" not in sudoers.render(rs(sundays)) and "myself" in sudoers.render(rs(TIMED))
 
 
 def test_a_file_is_read_back_as_it_was_written():
