@@ -33,7 +33,7 @@ def test_there_are_no_times_and_no_unknown_settings():
 
 
 def test_what_never_opens_has_no_rule():
-    sundays = {**TIMED, "schedules__evenings": {**EVENINGS, "days": "sun"}}
+    sundays = {**TIMED, "schedules": {"evenings": {**EVENINGS, "days": "sun"}}}
     assert "myself" not in sudoers.render(rs(sundays)) and "myself" in sudoers.render(rs(TIMED))
 
 
