@@ -60,8 +60,12 @@ PACKAGES = {
     ),
 }
 
-# What older releases have in a package above: by distribution, the first release that has it apart.
-APART_SINCE = {"debian": (13, "qemu-system-modules-spice"), "ubuntu": (24, "qemu-system-modules-spice")}
+# What there is since some release only, as older ones have it in a package above or not at all; by group and
+# distribution: the first release, and the package.
+SINCE = {
+    "base": {"debian": (13, "qemu-system-modules-spice"), "ubuntu": (24, "qemu-system-modules-spice")},
+    "test": {"debian": (13, "sudo-rs"), "ubuntu": (25, "sudo-rs")},
+}
 INSTALL = ("install", "--yes", "--no-install-recommends")
 # What test machines unpack for themselves, with what it needs: installed here, it would oust the desktop's own. Fetched
 # by name, since they are at odds with one another.
@@ -78,11 +82,11 @@ def chosen_packages(groups):
     return sorted({name for group in groups for name in PACKAGES[group]})
 
 
-def set_apart(release):
-    """Names of further packages that a release needs; ``release`` is what its os-release(5) says."""
-    since, name = APART_SINCE.get(release.get("ID"), (0, ""))
+def further(groups, release):
+    """Names of the packages of these groups that a release has apart; ``release`` is what its os-release(5) says."""
+    found = [SINCE[group][release["ID"]] for group in groups if release.get("ID") in SINCE[group]]
     major = release.get("VERSION_ID", "0").partition(".")[0]
-    return [name] if name and major.isdigit() and int(major) >= since else []
+    return [name for since, name in found if major.isdigit() and int(major) >= since]
 
 
 def absent(names, listing):
@@ -93,7 +97,7 @@ def absent(names, listing):
 
 def install_packages(groups):
     """Install the packages that are missing; SystemExit says what to do where that cannot be done."""
-    names = [*chosen_packages(groups), *set_apart(platform.freedesktop_os_release())]
+    names = [*chosen_packages(groups), *further(groups, platform.freedesktop_os_release())]
     if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
         print(f"setup: no apt here; what Debian calls {' '.join(names)} is taken to be installed")
         return

@@ -91,16 +91,18 @@ def test_requirement_files_that_include_others_come_last():
     ("distribution", "version", "names"),
     [
         ("debian", "12", []),
-        ("debian", "13", ["qemu-system-modules-spice"]),
+        ("debian", "13", ["qemu-system-modules-spice", "sudo-rs"]),
         ("ubuntu", "24.04", ["qemu-system-modules-spice"]),
+        ("ubuntu", "26.04", ["qemu-system-modules-spice", "sudo-rs"]),
         ("ubuntu", "22.04", []),
         ("debian", "forky/sid", []),
         ("fedora", "44", []),
     ],
 )
 def test_packages_of_a_release(distribution, version, names):
-    assert setup.set_apart({"ID": distribution, "VERSION_ID": version}) == names
-    assert setup.set_apart({}) == []
+    assert setup.further(["base", "test"], {"ID": distribution, "VERSION_ID": version}) == names
+    assert setup.further(["base"], {"ID": distribution, "VERSION_ID": version}) == names[:1]
+    assert setup.further(["base", "test"], {}) == []
 
 
 def test_every_program_that_is_needed_has_its_package_installed_by_setup():
