@@ -45,9 +45,8 @@ def prepare(office):
 def later(grant):
     """The pillar with a grant that opens in two days."""
     begins = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=2)
-    return changed(
-        PILLAR, grants={grant: {**PILLAR["spice"]["grants"][grant], "valid_from": f"{begins:%Y-%m-%dT%H:%MZ}"}}
-    )
+    grants = PILLAR["spice"]["grants"]
+    return changed(PILLAR, grants={**grants, grant: {**grants[grant], "valid_from": f"{begins:%Y-%m-%dT%H:%MZ}"}})
 
 
 @contextlib.contextmanager
