@@ -21,9 +21,11 @@ MAIN = "/etc/sudoers"
 def is_rs() -> bool:
     """Tell whether sudo is sudo-rs; without any sudo it is not."""
     try:
-        return sudors.is_sudo_rs(run.attempt(["sudo", "--version"]).stdout)
+        done = run.attempt(["sudo", "--version"])
     except CommandFailed:
         return False
+    # 0.2.5 says it on standard error.
+    return sudors.is_sudo_rs(done.stdout or done.stderr)
 
 
 def tree(ours: str | None = None) -> dict[str, Any]:
