@@ -84,7 +84,7 @@ def test_the_granted_open_and_nobody_else(shared):
             done, told = heard.open(user, vm, env={} if user != "myself" else None)
             # Without a display of theirs the opener itself says so: sudo has let them.
             assert (told is not None) is (opens and user == "myself"), done
-            assert ("no display" in done.stderr or told is not None) is opens, done
+            assert ("there is no desktop" in done.stderr or told is not None) is opens, done
     assert shared.verify()["ok"]
 
 
