@@ -6,6 +6,7 @@ a real power cycle would clear, the rules in the kernel, is cleared between boot
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import time
 
 from scene.machine import CHECKOUT, CommandError, SceneError
 
-RELEASE = "bookworm"
+# Of this machine's own release: what runs there is this checkout's virtual environment.
+RELEASE = platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
 PACKAGES = ("dbus", "iproute2", "nftables", "passwd", "procps", "python3", "sudo", "systemd", "systemd-sysv")
 # What else a site may have before its machines: there, and off until a test starts it. polkitd, which firewalld needs,
 # wants the PAM module. ufw and netfilter-persistent exclude each other.

@@ -71,10 +71,10 @@ def make(table, body):
     """Make a table in one transaction, and return what owns it; remove what killed holders left."""
     nft = Nft()
     # Nobody owns the table of a holder that was killed. That of a living one cannot be deleted, and all of this fails.
-    gone = f"add table inet {table}; delete table inet {table}"
+    gone = f"delete table inet {table}; " if table in names(nft) else ""
     for flags in FLAGS:
         try:
-            nft.run(f"{gone}; table inet {table} {{ flags {flags}; {body} }}")
+            nft.run(f"{gone}table inet {table} {{ flags {flags}; {body} }}")
             break
         except OSError:
             if flags == FLAGS[-1]:
