@@ -37,6 +37,10 @@ def _main_process(workstation):
     return workstation.booted.run(show).stdout.strip()
 
 
+def _active(workstation):
+    return workstation.booted.run(["systemctl", "is-active", backstop.SERVICE], check=False).stdout == "active\n"
+
+
 @pytest.fixture
 def backed(workstation):
     """The workstation with a backstop; whatever a test did to it is repaired, and the backstop removed."""
@@ -44,8 +48,7 @@ def backed(workstation):
     assert "keeps all but the viewer from the guarded ports, whatever is flushed" in report
     yield workstation
     _declare(workstation, backstop=False)
-    assert not _held(workstation)
-    assert workstation.booted.run(["systemctl", "is-active", backstop.SERVICE], check=False).stdout != "active\n"
+    assert not _held(workstation) and not _active(workstation)
 
 
 def test_whatever_is_flushed(backed):
@@ -80,8 +83,7 @@ def test_ports_and_program_change_without_a_gap(backed):
     backed.booted.write(backstop.STORED, json.dumps(document), 0o600)
     happens(backed, "systemctl", "reload", backstop.SERVICE)
     assert _held(backed) == {document["table"]} != first
-    until(lambda: _main_process(backed) not in ("0", process))
-    assert backed.booted.run(["systemctl", "is-active", backstop.SERVICE]).stdout == "active\n"
+    assert _main_process(backed) not in ("0", process) and _active(backed)
     # What a run wants is another one again.
     report = _declare(backed)
     assert _held(backed) == first
@@ -92,7 +94,8 @@ def test_its_end_opens_nothing_that_the_guard_closes(backed):
     """Killed, it is held again at once; stopped by hand, until the next run."""
     process = _main_process(backed)
     happens(backed, "kill", "-KILL", process)
-    until(lambda: _held(backed) and _main_process(backed) not in ("0", process))
+    until(lambda: _main_process(backed) not in ("0", process) and _active(backed))
+    assert _held(backed)
     happens(backed, "systemctl", "stop", backstop.SERVICE)
     assert not _held(backed)
     report = _declare(backed)

@@ -48,11 +48,9 @@ def words(firewall: Firewall) -> str:
     """Say whether the backstop is held, and if not, why."""
     if firewall.backstop is False:
         return "off: pillar says so"
-    with contextlib.suppress(CommandFailed):
-        names = [name for family, name in nft.tables() if family == FAMILY and name.startswith(PREFIX)]
-        held = list(filter(_owned, names))
-        if held:
-            return f"held: table {FAMILY} {', '.join(held)}"
+    held = list(filter(_owned, _names()))
+    if held:
+        return f"held: table {FAMILY} {', '.join(held)}"
     return f"not held: {hindrance(firewall) or 'a run of the state repairs that'}"
 
 
@@ -80,9 +78,18 @@ def hold() -> None:
 
 
 def stop() -> None:
-    """Have nothing hold it any more."""
+    """Have nothing hold it any more; what persists goes as well, if its holder was killed before it could do that."""
     if os.path.isdir(_SYSTEMD):
         run.attempt(["systemctl", "stop", SERVICE])
+    for name in _names():
+        run.attempt(["nft", "delete", "table", FAMILY, name])
+
+
+def _names() -> list[str]:
+    """Return the names of such tables that there are; none where there is no nft, or the kernel has no nftables."""
+    with contextlib.suppress(CommandFailed):
+        return [name for family, name in nft.tables() if family == FAMILY and name.startswith(PREFIX)]
+    return []
 
 
 def _owned(name: str) -> bool:
