@@ -40,6 +40,8 @@ ROOT = 0
 _TCP, _PROHIBIT, _UNICAST, _LOCAL = {"tcp", "6", "ipproto-6"}, {"prohibit", "8"}, {"unicast", "1"}, {"local", "2"}
 _KNOWN = {"priority", "src", "dst", "iif", "uid_start", "uid_end", "ipproto", "protocol", "unresolved"}
 _KNOWN |= {"dport", "dport_start", "dport_end", "goto", "nop", "table", "action"}
+# Of a single port: Linux since 6.15 can mask it, and iproute2 says so of each.
+_SAID_ANYWAY = (("dport_mask", "0xffff"),)
 _ROUTE_KNOWN = {"type", "dst", "dev", "protocol", "scope", "prefsrc", "metric", "flags", "pref", "table"}
 # What can stand in a line for `ip -batch` as it is.
 _PLAIN = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
@@ -131,6 +133,7 @@ def _doors(wanted: Wanted) -> set[tuple[int, str, int]]:
 
 def parse(entry: Mapping[str, Any]) -> Rule | None:
     """Return a listed rule as one of ours; ``None`` if it cannot be one."""
+    entry = {key: value for key, value in entry.items() if (key, value) not in _SAID_ANYWAY}
     ours = entry.get("src") == "all" and str(entry.get("protocol")) == str(PROTOCOL) and entry.keys() <= _KNOWN
     uids = entry.get("uid_start"), entry.get("uid_end")
     if not ours or uids[0] != uids[1] or entry.get("iif") != ("lo" if uids[0] == ROOT else None):

@@ -1,11 +1,11 @@
-"""What other releases list: nft 1.1.3 and cvtsudoers 1.9.16p2, both of Debian 13, as recorded there."""
+"""What other releases list: nft 1.1.3, cvtsudoers 1.9.16p2 and ip 6.15, all of Debian 13, as recorded there."""
 
 import json
 import pathlib
 
 import pytest
 
-from spicegrants import egress, nftables, nftspelling, sudoers
+from spicegrants import egress, nftables, nftspelling, routing, sudoers
 from spicegrants.egress import Uplink
 from spicegrants.guard import FirewallPlan
 from unit.build import wanted
@@ -79,3 +79,17 @@ def test_a_rule_that_names_a_group_only_is_run_by_whoever_calls():
 def test_any_other_stays_as_it_is(runas):
     """Without a group, no user is root, and an empty one is a riddle: neither is taken for the other."""
     assert sudoers.spelled(specs(**runas)) == specs(**runas)
+
+
+@pytest.mark.parametrize("release", ["6.1", "6.15"])
+def test_rules_of_routing(release):
+    """From 6.15 on ip says of each single port that no bit of it is masked."""
+    listed = [entry for entry in recorded(f"rules-{release}.json") if routing.ours(entry)]
+    assert [routing.parse(entry) for entry in listed] == [
+        routing.Rule(163, "goto 166", 1021, "192.168.2.2", (20002, 20002)),
+        routing.Rule(163, "goto 166", 0),
+        routing.Rule(164, "lookup 7462", None, None, (20001, 20010)),
+        routing.Rule(165, "prohibit", None, None, (20001, 20010)),
+        routing.Rule(166, "nop"),
+    ]
+    assert routing.parse({**listed[0], "dport_mask": "0xff00"}) is None, "it lets more through"
