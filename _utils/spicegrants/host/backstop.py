@@ -56,6 +56,13 @@ def words(firewall: Firewall) -> str:
 
 def hindrance(firewall: Firewall) -> str:
     """Return why this machine cannot hold a backstop, or why it is left off; nothing if it can."""
+    try:
+        return _hindrance(firewall)
+    except CommandFailed as error:
+        return str(error)
+
+
+def _hindrance(firewall: Firewall) -> str:
     if not os.path.isdir(_SYSTEMD):
         return "systemd is not at work"
     for program in ("nft", "unshare"):
