@@ -172,8 +172,8 @@ def apply(wanted=None):
     where udev is, a rule for new interfaces to ``/etc/udev/rules.d``.
     Runs ``nft list table`` or ``iptables-save`` and, if something must change, ``nft -f`` or ``iptables-restore``,
     ``systemctl daemon-reload``, and ``ss --kill`` for live sessions that lost their grant, whose users are told so on
-    their desktops, by a process of their own. Has systemd start the clock, which ends and announces what runs out
-    later. Rules of a mechanism that is not used any more go last.
+    their desktops, by a process of their own. Has systemd hold the backstop, and start the clock, which ends and
+    announces what runs out later. Rules of a mechanism that is not used any more go last.
     Raises CommandExecutionError if the rules are refused: then the kernel's are as they were, with iptables those of
     the IP version that was refused. With nftables, new times may be there already beside the old ones.
 
