@@ -5,7 +5,7 @@ import json
 import pytest
 
 from amount import amount
-from booted.workstation import happens
+from booted.workstation import happens, holds
 from drift import until
 from spicegrants import backstop
 
@@ -110,6 +110,27 @@ def test_it_is_there_before_the_network(backed):
     assert backed.tried() == {"Connection refused"}
     assert backed.booted.run(["nft", "list", "table", "inet", "spice_grant"], check=False).returncode
     _declare(backed)
+
+
+@pytest.mark.full
+def test_beside_firewalld(backed):
+    """Which may own a table of its own: it loads, reloads and goes, and each leaves the other alone."""
+    held = _held(backed)
+    for command in (
+        ["systemctl", "start", "firewalld"],
+        ["firewall-cmd", "--reload"],
+        ["firewall-cmd", "--complete-reload"],
+        ["systemctl", "restart", "firewalld"],
+    ):
+        happens(backed, *command)
+        holds(backed, ["nft", "list", "tables"], "inet firewalld")
+    assert json.loads(backed.salt("spice_grant.verify", "--out=json").stdout)["local"]["ok"]
+    backed.booted.run(["nft", "flush", "ruleset"])
+    happens(backed, "systemctl", "stop", "firewalld")
+    assert "inet firewalld" not in backed.booted.run(["nft", "list", "tables"]).stdout
+    assert _held(backed) == held
+    _declare(backed)
+    assert _planned(backed) == {}
 
 
 def test_all_of_it_goes_with_the_rest(backed):

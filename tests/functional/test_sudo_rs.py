@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from functional.confined import OPENER, Witnesses, pillar, site_rule
+from functional.confined import OPENER, Witnesses, pillar, serve, site_rule
 from functional.confined import prepare as prepare_witness
 from functional.office import changed, sentences
 from scene import need
@@ -86,6 +86,19 @@ def test_the_granted_open_and_nobody_else(shared):
             assert (told is not None) is (opens and user == "myself"), done
             assert ("there is no desktop" in done.stderr or told is not None) is opens, done
     assert shared.verify()["ok"]
+
+
+def test_rviewer(shared):
+    """Whoever needs no password opens a console by its name; the list is theirs alone."""
+    serve(shared, "mybro", "/tmp/.X11-unix/X8")  # noqa: S108
+    desktop = ["/usr/bin/env", "DISPLAY=:8", "rviewer"]
+    listed = shared.client.run([*desktop, "--list"], user="mybro")
+    assert listed.stdout == "leaptest\n"
+    with witnesses(shared) as heard:
+        opened = shared.client.run([*desktop, "leaptest"], user="mybro")
+        assert opened.returncode == 0 and heard.told()["ids"][0] == [1022] * 3
+        refused = shared.client.run([*desktop, "debianx"], user="mybro", check=False)
+        assert refused.returncode == 1 and "You may not open 'debianx'" in refused.stderr
 
 
 def test_a_call_close_to_the_granted_one_is_refused(shared):
