@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from spicegrants import spoken, sudors
+from spicegrants import spoken, sudo_rs
 from spicegrants.access import Access
 from spicegrants.calls import OPENER, Rule, calls, connection_file
 from spicegrants.compile import Wanted
@@ -150,7 +150,7 @@ def head(wanted: Wanted) -> str:
 def _defaults(wanted: Wanted) -> Iterator[str]:
     """Return the settings for our commands that this machine's sudo knows."""
     for option in _DEFAULTS:
-        if not wanted.inventory.sudo_rs or _setting(option) in sudors.SETTINGS:
+        if not wanted.inventory.sudo_rs or _setting(option) in sudo_rs.SETTINGS:
             yield option
 
 

@@ -13,7 +13,7 @@ from functional.confined import prepare as prepare_witness
 from functional.office import changed, sentences
 from scene import need
 from scenes import GROUP, SUDOERS
-from spicegrants import calls, sudors
+from spicegrants import calls, sudo_rs
 
 need("bwrap", "sudo-rs")
 PILLAR = pillar()
@@ -61,7 +61,7 @@ def witnesses(office):
 
 def test_it_is_what_runs(shared):
     done = shared.client.run(["sudo", "--version"])
-    assert sudors.is_sudo_rs(done.stdout or done.stderr)
+    assert sudo_rs.is_sudo_rs(done.stdout or done.stderr)
 
 
 def test_second_run_changes_nothing_and_sudo_takes_the_whole_tree(shared):

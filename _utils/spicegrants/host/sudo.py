@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable
 from typing import Any
 
-from spicegrants import sudoers, sudors
+from spicegrants import sudo_rs, sudoers
 from spicegrants.calls import Rule
 from spicegrants.errors import CommandFailed, SystemFault
 from spicegrants.files import Directory, File
@@ -25,7 +25,7 @@ def is_rs() -> bool:
     except CommandFailed:
         return False
     # 0.2.5 says it on standard error.
-    return sudors.is_sudo_rs(done.stdout or done.stderr)
+    return sudo_rs.is_sudo_rs(done.stdout or done.stderr)
 
 
 def tree(ours: str | None = None) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def own_tree() -> dict[str, Any] | None:
     if not isinstance(found, File):
         return None
     if is_rs():
-        return sudors.tree(found.content.decode(errors="replace"))
+        return sudo_rs.tree(found.content.decode(errors="replace"))
     done = run.attempt(["cvtsudoers", "-f", "json", sudoers.PATH])
     return parsed(done.stdout) if done.returncode == 0 else None
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from spicegrants import calls, explain, sudoers, sudors, verdict
+from spicegrants import calls, explain, sudo_rs, sudoers, verdict
 from spicegrants.files import File
 from spicegrants.times import ALWAYS
 from unit.build import EVENINGS, TIMED, wanted
@@ -18,8 +18,8 @@ def rs(changes=None, **inventory):
 
 
 def test_what_it_says_of_itself():
-    assert sudors.is_sudo_rs("sudo-rs 0.2.5\n")
-    assert not sudors.is_sudo_rs("Sudo version 1.9.16p2\nSudoers policy plugin version 1.9.16p2\n")
+    assert sudo_rs.is_sudo_rs("sudo-rs 0.2.5\n")
+    assert not sudo_rs.is_sudo_rs("Sudo version 1.9.16p2\nSudoers policy plugin version 1.9.16p2\n")
 
 
 def test_there_are_no_times_and_no_unknown_settings():
@@ -27,7 +27,7 @@ def test_there_are_no_times_and_no_unknown_settings():
     assert "NOTBEFORE" not in text and "NOTAFTER" not in text
     (line,) = [line for line in text.splitlines() if line.startswith("Defaults!")]
     settings = re.sub('"[^"]*"', "", line.partition(" ")[2])
-    assert set(re.findall("[a-z_]+", settings)) == sudors.SETTINGS
+    assert set(re.findall("[a-z_]+", settings)) == sudo_rs.SETTINGS
     assert f"myself ALL=(root) PASSWD: NOSETENV: {calls.OPENER} debianx" in text.splitlines()
     assert f"mybro ALL=(root) NOPASSWD: NOSETENV: {calls.OPENER} leaptest" in text.splitlines()
 
@@ -39,7 +39,7 @@ def test_what_never_opens_has_no_rule():
 
 def test_a_file_is_read_back_as_it_was_written():
     compiled = rs(TIMED)
-    read = sudoers.parse(sudors.tree(sudoers.render(compiled)))
+    read = sudoers.parse(sudo_rs.tree(sudoers.render(compiled)))
     assert sorted(read) == sorted(sudoers.rules(compiled))
     assert {rule.windows for rule in read} == {ALWAYS}
 
@@ -48,7 +48,7 @@ def test_a_file_is_read_back_as_it_was_written():
     "text", ["", "garbage\n", "myself ALL=(ALL) NOPASSWD: ALL\n", "# myself ALL=(root) PASSWD: x\n"]
 )
 def test_what_is_not_ours_is_not_read_as_ours(text):
-    assert sudors.tree(text) == {}
+    assert sudo_rs.tree(text) == {}
 
 
 def test_an_edit_is_seen_and_said():
@@ -60,7 +60,7 @@ def test_an_edit_is_seen_and_said():
         (text + "guest ALL=(ALL) ALL\n", f"restores {sudoers.PATH}, which was edited"),
         (text.replace("!targetpw", "targetpw"), f"restores {sudoers.PATH}, which was edited"),
     ):
-        planned = sudoers.plan(compiled, File(edited.encode(), sudoers.MODE), functools.partial(sudors.tree, edited))
+        planned = sudoers.plan(compiled, File(edited.encode(), sudoers.MODE), functools.partial(sudo_rs.tree, edited))
         assert planned.text == text
         assert any(change.what.startswith(what) for change in planned.changes), planned.changes
 
@@ -69,7 +69,7 @@ def test_from_the_other_sudo_and_back():
     """The file of one is not that of the other; what always holds is no change of a grant."""
     before, after = wanted(TIMED, unconfinable=""), rs(TIMED)
     text = sudoers.render(before)
-    planned = sudoers.plan(after, File(text.encode(), sudoers.MODE), lambda: sudors.tree(text))
+    planned = sudoers.plan(after, File(text.encode(), sudoers.MODE), lambda: sudo_rs.tree(text))
     assert [change.what for change in planned.changes] == ["lets myself open debianx confined with his password"]
     assert planned.text == sudoers.render(after) != text
 
