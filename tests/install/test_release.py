@@ -41,7 +41,7 @@ def released(where):
 
 @pytest.mark.full
 def test_what_is_tagged_is_built_and_checked(repository):
-    git(repository, "tag", f"v{VERSION}")
+    git(repository, "tag", "-m", "all", f"v{VERSION}")
     code, said = released(repository)
     assert code == 0, said
     names = {path.name for path in (repository / "dist").iterdir()}
@@ -51,7 +51,7 @@ def test_what_is_tagged_is_built_and_checked(repository):
 
 def test_what_is_not_tagged_committed_and_told_of_is_not_released(repository):
     assert released(repository)[0] != 0
-    git(repository, "tag", "v9.9.9")
+    git(repository, "tag", "-m", "all", "v9.9.9")
     code, said = released(repository)
     assert code != 0 and "no section of 9.9.9" in said
     (repository / "README.md").write_text("changed", encoding="utf-8")

@@ -37,8 +37,8 @@ def plan(wanted: Wanted) -> tuple[Plan, str]:
     kept = None
     if firewall.backstop is not False and wanted.policy.guarded_ports():
         kept = backstop.table(wanted, program)
-    # In use, it is no question whether it can be.
-    used = live[backstop.STORED] is not None
+    # In use, it is no question whether it can be, as long as there is somebody to hold it.
+    used = live[backstop.STORED] is not None and os.path.isdir(_SYSTEMD)
     hindered = hindrance(firewall) if kept is not None and not used else ""
     owned = used and kept is not None and _owned(kept.name)
     return backstop.plan(None if hindered else kept, program, live, owned), hindered
