@@ -269,6 +269,15 @@ def parse(tree: dict[str, Any]) -> list[Rule]:
     return joined(rule for rule in found if rule.user)
 
 
+def opens_early(version: str) -> bool:
+    """Tell whether a sudo, by what it says of its version, heeds no NOTBEFORE of a rule that has a NOTAFTER as well.
+
+    Asked (``sudo -l``) it does, called it does not: https://github.com/sudo-project/sudo/pull/513.
+    """
+    found = re.match(r"Sudo version ([0-9]+)\.([0-9]+)\.([0-9]+)", version)
+    return found is not None and (1, 9, 15) <= tuple(map(int, found.groups())) <= (1, 9, 17)
+
+
 @dataclass(frozen=True)
 class SudoPlan:
     """Changes in words, and the text to install; ``None`` if the file is right as it is."""

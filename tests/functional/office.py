@@ -225,7 +225,11 @@ class Office:
             path = todo.pop()
             if path[skip:] in self.client.shown:
                 continue
-            held = os.lstat(path)
+            try:
+                held = os.lstat(path)
+            except FileNotFoundError:
+                # A tool's temporary file, gone since its directory was listed.
+                continue
             if stat.S_ISDIR(held.st_mode):
                 todo += [entry.path for entry in os.scandir(path)]
             # Nothing of a file can change without its ctime.

@@ -292,3 +292,18 @@ def test_a_file_that_is_right_is_not_parsed():
     compiled = wanted(TIMED)
     held = File(sudoers.render(compiled).encode(), sudoers.MODE)
     assert sudoers.plan(compiled, held, asked) == sudoers.SudoPlan((), None)
+
+
+@pytest.mark.parametrize(
+    ("version", "early"),
+    [
+        ("Sudo version 1.9.13p3\n", False),
+        ("Sudo version 1.9.15\n", True),
+        ("Sudo version 1.9.16p2\nSudoers policy plugin version 1.9.16p2\n", True),
+        ("Sudo version 1.9.18\n", False),
+        ("sudo-rs 0.2.5\n", False),
+        ("", False),
+    ],
+)
+def test_which_sudo_heeds_no_start_of_a_window(version, early):
+    assert sudoers.opens_early(version) is early

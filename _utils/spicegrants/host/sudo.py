@@ -20,12 +20,17 @@ MAIN = "/etc/sudoers"
 
 def is_rs() -> bool:
     """Tell whether sudo is sudo-rs; without any sudo it is not."""
+    return sudo_rs.is_sudo_rs(version())
+
+
+def version() -> str:
+    """Return what sudo says of its version; nothing without any sudo."""
     try:
         done = run.attempt(["sudo", "--version"])
     except CommandFailed:
-        return False
-    # 0.2.5 says it on standard error.
-    return sudo_rs.is_sudo_rs(done.stdout or done.stderr)
+        return ""
+    # sudo-rs 0.2.5 says it on standard error.
+    return done.stdout or done.stderr
 
 
 def tree(ours: str | None = None) -> dict[str, Any]:
