@@ -20,7 +20,8 @@ class Rule:
 
     In the direct form that is a viewer with a URI or connection file, as himself with the viewer's group. The rule
     names the group only, ``(:GROUP)``: sudo then runs the command as the caller himself and as nobody else, and refuses
-    it without the group. With ``(USER:GROUP)`` it would allow the call without the group as well.
+    it without the group; from 1.9.16 on it leaves that to the program's mode. With ``(USER:GROUP)`` older ones would
+    allow the call without the group as well.
 
     In the confined form it is our opener with the name of a vm, as root; ``group`` is empty.
 

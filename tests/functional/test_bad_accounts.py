@@ -11,7 +11,7 @@ UNFIT = {
     "toor": (["useradd --non-unique --uid 0 toor"], "user 'toor' has UID 0"),
     "insider": ([f"useradd --uid 1030 --gid {GROUP} insider"], "the primary group of user 'insider'"),
     "twin": (["useradd --uid 1031 twin", "useradd --badname --uid 1999 1031"], "an account is named '1031'"),
-    "namesake": (["useradd --uid 1032 namesake", "groupadd --gid 1998 1032"], "an account is named '1032'"),
+    "namesake": (["useradd --uid 1032 namesake", "sed -i $a1032:x:1998: /etc/group"], "an account is named '1032'"),
 }
 
 

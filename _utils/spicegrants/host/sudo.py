@@ -25,10 +25,9 @@ def is_rs() -> bool:
 
 def version() -> str:
     """Return what sudo says of its version; nothing without any sudo."""
-    try:
-        done = run.attempt(["sudo", "--version"])
-    except CommandFailed:
+    if shutil.which("sudo", path=run.SEARCH) is None:
         return ""
+    done = run.attempt(["sudo", "--version"])
     # sudo-rs 0.2.5 says it on standard error.
     return done.stdout or done.stderr
 
