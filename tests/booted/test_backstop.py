@@ -32,6 +32,10 @@ def _planned(workstation):
     return json.loads(workstation.salt("spice_grant.plan", "--out=json").stdout)["local"]["changes"]
 
 
+def _verified(workstation):
+    return workstation.salt("spice_grant.verify", "--out=json").stdout
+
+
 def _main_process(workstation):
     show = ["systemctl", "show", "--property=MainPID", "--value", backstop.SERVICE]
     return workstation.booted.run(show).stdout.strip()
@@ -124,11 +128,35 @@ def test_beside_firewalld(backed):
     ):
         happens(backed, *command)
         holds(backed, ["nft", "list", "tables"], "inet firewalld")
-    assert json.loads(backed.salt("spice_grant.verify", "--out=json").stdout)["local"]["ok"]
+    assert json.loads(_verified(backed))["local"]["ok"]
     backed.booted.run(["nft", "flush", "ruleset"])
     happens(backed, "systemctl", "stop", "firewalld")
     assert "inet firewalld" not in backed.booted.run(["nft", "list", "tables"]).stdout
     assert _held(backed) == held
+    _declare(backed)
+    assert _planned(backed) == {}
+
+
+@pytest.mark.full
+def test_beside_networkd(backed):
+    """Which has a table for the networks that it masquerades."""
+    held = _held(backed)
+    backed.booted.write("/etc/systemd/network/guests.netdev", "[NetDev]\nName=guests\nKind=dummy\n")
+    network = "[Match]\nName=guests\n[Network]\nAddress=10.9.9.1/24\nIPMasquerade=ipv4\n"
+    backed.booted.write("/etc/systemd/network/guests.network", network)
+    try:
+        for verb in ("start", "restart"):
+            happens(backed, "systemctl", verb, "systemd-networkd")
+            holds(backed, ["nft", "list", "tables"], "io.systemd.nat")
+        assert _held(backed) == held and json.loads(_verified(backed))["local"]["ok"]
+        backed.booted.run(["nft", "flush", "ruleset"])
+        happens(backed, "systemctl", "restart", "systemd-networkd")
+        assert _held(backed) == held
+    finally:
+        for name in ("guests.netdev", "guests.network"):
+            backed.booted.run(["rm", f"/etc/systemd/network/{name}"])
+        backed.booted.run(["systemctl", "stop", "systemd-networkd.socket", "systemd-networkd"])
+        backed.booted.run(["ip", "link", "delete", "guests"])
     _declare(backed)
     assert _planned(backed) == {}
 
