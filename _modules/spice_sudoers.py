@@ -136,9 +136,6 @@ def review(wanted=None, settled=None):
             site = powers.site(wanted)
             for kind, said in powers.sentences(others.foreign(tree, ours(), site), strict):
                 (errors if strict and kind != others.NOTE else warnings).append(f"another sudo rule: {said}")
-            if wanted.timed and not wanted.confined and sudoers.opens_early(sudo.version()):
-                early = "sudo 1.9.15 to 1.9.17 starts a viewer before its window opens, whatever its rule says"
-                warnings.append(f"{early}: until then the firewall alone refuses (confined viewers: the opener, too)")
             harm, unseen = powers.beyond_files(wanted, site, ours, tree, strict)
             errors += harm
             warnings += unseen

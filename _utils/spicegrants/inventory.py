@@ -81,6 +81,9 @@ class Inventory:
 
     sudo_rs
         Whether sudo is sudo-rs.
+
+    sudo_opens_early
+        Whether it heeds no NOTBEFORE of a rule that has a NOTAFTER as well.
     """
 
     users: Mapping[str, Account]
@@ -94,3 +97,4 @@ class Inventory:
     findings: tuple[Finding, ...] = ()
     unasked: Unasked = NOTHING_UNASKED
     sudo_rs: bool = False
+    sudo_opens_early: bool = False

@@ -184,9 +184,22 @@ def _rule_text(wanted: Wanted, vm: str, nopasswd: bool, windows: Windows, member
     if windows == ALWAYS:
         return f"# {grants}\n{users} {whom} {how} {', '.join(_commands(wanted, vm))}\n"
     # Not as one list of commands: see rules_in.
-    last = f"{how} {_alias(vm)}"
-    times = f" {last} : \\\n    {whom} ".join(_stamps(windows))
-    return f"# {grants}\n{users} \\\n    {whom} {times} {last}\n"
+    said = [f"{whom} {stamp} {how} {_alias(vm)}" for stamp in _stamps(windows)]
+    if wanted.inventory.sudo_opens_early:
+        said = _held_back(said, windows, f"{whom} {{}} !{_alias(vm)}")
+    return f"# {grants}\n{users} \\\n    " + " : \\\n    ".join(said) + "\n"
+
+
+def _held_back(allowing: list[str], windows: Windows, refusal: str) -> list[str]:
+    """Return entries for windows, so that a sudo that heeds no start heeds these.
+
+    The last entry that matches counts. So the last window comes first, and behind each an entry that refuses until it
+    begins, with an end alone.
+    """
+    found = []
+    for entry, (start, _) in zip(reversed(allowing), reversed(windows)):
+        found += [entry, refusal.format(f"NOTAFTER={_stamp(start - 1)}")]
+    return found
 
 
 def specs(tree: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

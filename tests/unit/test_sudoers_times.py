@@ -307,3 +307,23 @@ def test_a_file_that_is_right_is_not_parsed():
 )
 def test_which_sudo_heeds_no_start_of_a_window(version, early):
     assert sudoers.opens_early(version) is early
+
+
+def test_what_holds_back_a_sudo_that_heeds_no_start():
+    """The last window first, and behind each what refuses until it begins; what is read back is the same."""
+    compiled, early = wanted(TIMED), wanted(TIMED, sudo_opens_early=True)
+    ordered = [line.strip(" \\:") for line in rule_lines(early)]
+    assert ordered[::2] == [line.strip(" \\:") for line in rule_lines(compiled)][::-1]
+    for allowed, refused in zip(ordered[::2], ordered[1::2]):
+        start = re.search("NOTBEFORE=([0-9]+)Z", allowed)[1]
+        end = re.search("NOTAFTER=([0-9]+)Z !SPICE_GRANT_DEBIANX$", refused)[1]
+        assert int(start) - int(end) == 4041, "the second before a full hour"
+        assert "NOTBEFORE" not in refused and refused.startswith("ALL=(:spicegrp) ")
+    assert visudo(sudoers.render(early)) == ""
+    read = sudoers.parse(cvtsudoers(sudoers.render(early)))
+    assert sorted(read) == sorted(sudoers.rules(early)) == sorted(sudoers.rules(compiled))
+
+
+def rule_lines(compiled):
+    """The lines with times of the only rule that has any."""
+    return [line for line in sudoers.render(compiled).splitlines() if "NOTAFTER" in line]

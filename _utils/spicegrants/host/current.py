@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from spicegrants import alarm, arrivals, boot, calls, decide, moments, routeboot, store, sudoers, viewer
+from spicegrants import alarm, arrivals, boot, calls, decide, moments, routeboot, store, sudo_rs, sudoers, viewer
 from spicegrants.compile import Wanted, compile_policy
 from spicegrants.errors import SystemFault
 from spicegrants.files import Directory, File, Link, Other
@@ -151,6 +151,7 @@ def compiled(
     findings = (*unresolved, *unread, *unusable)
     # Not tried where it does not matter.
     unconfinable = "" if policy.viewer.confine is False else confinement.hindrance()
+    its_version = sudo.version()
     inventory = Inventory(
         known.users,
         known.groups,
@@ -162,7 +163,8 @@ def compiled(
         unconfinable,
         findings,
         known.unasked,
-        sudo.is_rs(),
+        sudo_rs.is_sudo_rs(its_version),
+        sudoers.opens_early(its_version),
     )
     day = day or kept.day or today()
     before = kept.policy.grants if kept.policy else {}
