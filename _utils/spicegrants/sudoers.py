@@ -191,14 +191,16 @@ def _rule_text(wanted: Wanted, vm: str, nopasswd: bool, windows: Windows, member
 
 
 def _held_back(allowing: list[str], windows: Windows, refusal: str) -> list[str]:
-    """Return entries for windows, so that a sudo that heeds no start heeds these.
+    """Return entries for windows, so that a sudo that heeds no start beside an end heeds these.
 
-    The last entry that matches counts. So the last window comes first, and behind each an entry that refuses until it
-    begins, with an end alone.
+    The last entry that matches counts. So the last window comes first, and behind each that has an end an entry that
+    refuses until it begins, with an end alone.
     """
     found = []
-    for entry, (start, _) in zip(reversed(allowing), reversed(windows)):
-        found += [entry, refusal.format(f"NOTAFTER={_stamp(start - 1)}")]
+    for entry, (start, end) in zip(reversed(allowing), reversed(windows)):
+        found.append(entry)
+        if end < LAST:
+            found.append(refusal.format(f"NOTAFTER={_stamp(start - 1)}"))
     return found
 
 

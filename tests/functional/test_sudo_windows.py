@@ -113,7 +113,7 @@ TAMPERED = {
     "all starts removed": (r"NOTBEFORE=[0-9]+Z ", "", 0),
     "all times removed": (STAMPS, "", 0),
     "a window removed": (rf"    ALL=\(:{GROUP}\) {STAMPS}.*\n", "", 1),
-    "windows in an order of their own": (rf"({STAMPS})(.*\n.*?)({STAMPS})", r"\3\2\1", 1),
+    "windows in an order of their own": (rf"({STAMPS})((?:.*\n){{1,2}}?.*?)({STAMPS})", r"\3\2\1", 1),
 }
 
 

@@ -327,3 +327,8 @@ def test_what_holds_back_a_sudo_that_heeds_no_start():
 def rule_lines(compiled):
     """The lines with times of the only rule that has any."""
     return [line for line in sudoers.render(compiled).splitlines() if "NOTAFTER" in line]
+
+
+def test_a_start_alone_is_heeded():
+    later = {"grants__myself-debianx__valid_from": "2020-01-02T18:00Z"}
+    assert sudoers.render(wanted(later, sudo_opens_early=True)) == sudoers.render(wanted(later))
