@@ -33,7 +33,7 @@ def survives(office, may, step, becomes=None):
     Returns whether there is a guard; before the first run there is none, and then sudo lends nobody the viewer's group.
     """
     assert sudo_works(office), step
-    guarded = "inet spice_grant" in office.nft("list", "tables")
+    guarded = _guarded(office)
     assert guarded or not office.client.path(SUDOERS).exists(), step
     opened = office.openings(BOTH) if guarded else set()
     assert opened <= may, step
@@ -41,6 +41,12 @@ def survives(office, may, step, becomes=None):
         office.client.run(["nft", "--check", "-j", "-f", GUARD])
         assert booted(office) <= opened | (may if becomes is None else becomes), step
     return guarded
+
+
+def _guarded(office):
+    """Whether the guard stands; a removal takes its rules first, and then the table."""
+    there = "inet spice_grant" in office.nft("list", "tables")
+    return there and "goto guard" in office.nft("list", "chain", "inet", "spice_grant", "output")
 
 
 # Connects, says so, and waits.
