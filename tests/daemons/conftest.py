@@ -11,6 +11,9 @@ import scenes
 from checkout import ROOT, copy_checkout
 from scene.requirements import need
 
+# Seconds for an answer: only what hangs takes as long.
+PATIENCE = 60
+
 # Where the ready-made files in etc/ expect a checkout; and another place, if the one that is tested is there itself.
 AS_SHIPPED = Path("/srv/spice-grant")
 SERVED = AS_SHIPPED if AS_SHIPPED != ROOT and AS_SHIPPED not in ROOT.parents else Path("/srv/served")
@@ -135,7 +138,7 @@ def minion(master, people):
     """A minion that has had its modules synced."""
     daemon = master.salt_minion_daemon("client", overrides={"enable_fqdns_grains": False})
     with daemon.started():
-        assert master.salt_cli().run("saltutil.sync_all", minion_tgt=daemon.id).returncode == 0
+        assert master.salt_cli(timeout=PATIENCE).run("saltutil.sync_all", minion_tgt=daemon.id).returncode == 0
         yield daemon
 
 

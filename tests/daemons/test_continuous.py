@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from daemons.conftest import PATIENCE
 
 from amount import first_of
 from checkout import ROOT
@@ -22,7 +23,7 @@ class Office:
 
     def salt(self, *words, **options):
         """Run a function on the minion; its data and the exit code."""
-        done = self.master.salt_cli().run(*words, minion_tgt=self.minion.id, _timeout=120, **options)
+        done = self.master.salt_cli(timeout=PATIENCE).run(*words, minion_tgt=self.minion.id, _timeout=120, **options)
         return done.data, done.returncode
 
     def declare(self, change=lambda data: None):
@@ -230,7 +231,7 @@ def test_a_scheduled_run_that_fails_is_red_in_the_masters_job_cache(office):
         assert red["retcode"] != 0
         (state,) = red["return"].values()
         assert state["result"] is False and "nobodyhere" in state["comment"]
-        kept = office.master.salt_run_cli().run("jobs.print_job", red["jid"]).data[red["jid"]]["Result"]
+        kept = office.master.salt_run_cli(timeout=PATIENCE).run("jobs.print_job", red["jid"]).data[red["jid"]]["Result"]
         assert kept[office.minion.id]["retcode"] != 0
     finally:
         path.write_text(before)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from daemons.conftest import PATIENCE
 
 
 @pytest.fixture
@@ -10,7 +11,7 @@ def salt(master, minion):
     """Run an execution function on the minion, through the master; return data and exit code."""
 
     def run(*command, **kwargs):
-        done = master.salt_cli().run(*command, minion_tgt="*", **kwargs)
+        done = master.salt_cli(timeout=PATIENCE).run(*command, minion_tgt="*", **kwargs)
         return (done.data.get(minion.id) if isinstance(done.data, dict) else done.data), done.returncode
 
     return run

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from daemons.conftest import PATIENCE
 
 from checkout import ROOT
 from readme import commands
@@ -58,10 +59,10 @@ def typed_at(daemon, minion):
     """Type what the README says at a master; return what the last command said."""
     for words in commands("With a master"):
         if words[0] == "salt-run":
-            done = daemon.salt_run_cli().run(*words[1:])
+            done = daemon.salt_run_cli(timeout=PATIENCE).run(*words[1:])
         else:
             assert words[:2] == ["salt", "*"]
-            done = daemon.salt_cli().run(*words[2:], minion_tgt=words[1], _timeout=120)
+            done = daemon.salt_cli(timeout=PATIENCE).run(*words[2:], minion_tgt=words[1], _timeout=120)
             assert good(done.data[minion.id]), (words, done.data)
         assert done.returncode == 0, (words, done)
     return done.data[minion.id]
@@ -80,14 +81,14 @@ def test_minions_see_the_state_tree_and_the_modules_and_nothing_else(way, reques
     """No pillar, no tests, no history; and all of what they must see, as files, not as links."""
     names = {"checkout": ("master", "minion"), "git repository": ("git_master", "git_minion")}[way]
     daemon, client = (request.getfixturevalue(name) for name in names)
-    daemon.salt_run_cli().run("fileserver.update")
-    seen = set(daemon.salt_cli().run("cp.list_master", minion_tgt=client.id).data)
+    daemon.salt_run_cli(timeout=PATIENCE).run("fileserver.update")
+    seen = set(daemon.salt_cli(timeout=PATIENCE).run("cp.list_master", minion_tgt=client.id).data)
     expected = {"top.sls", *(f"spice/{path.name}" for path in (ROOT / "salt" / "spice").iterdir())}
     for name in LINKS:
         expected |= {f"{name}/{path.relative_to(ROOT / name)}" for path in (ROOT / name).rglob("*.py")}
     assert {name for name in seen if name not in LINKS} == expected
     for hidden in ("pillar/spice.sls", "tests/conftest.py", ".git/config", "../pillar/spice.sls", "setup.cfg"):
-        got = daemon.salt_cli().run("cp.cache_file", f"salt://{hidden}", minion_tgt=client.id)
+        got = daemon.salt_cli(timeout=PATIENCE).run("cp.cache_file", f"salt://{hidden}", minion_tgt=client.id)
         assert not got.data, hidden
 
 

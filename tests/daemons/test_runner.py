@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from daemons.conftest import PATIENCE
 
 from checkout import ROOT
 
@@ -46,14 +47,16 @@ def office(new_master, grants, people):
     config = Path(daemon.config_dir)
     for name in ("git-pillar", "follow"):
         shutil.copy2(ROOT / "etc" / "master.d" / f"spice-grant-{name}.conf", config / "master.d")
-    (config / "master.d" / "test.conf").write_text("pillar_roots: {base: [/srv/empty]}\ngather_job_timeout: 2\n")
+    (config / "master.d" / "test.conf").write_text(
+        f"pillar_roots: {{base: [/srv/empty]}}\ngather_job_timeout: 2\ntimeout: {PATIENCE}\n"
+    )
     with daemon.started():
         assert run(daemon, "saltutil.sync_all")[1] == 0
         with daemon.stopped():
             pass  # a directory of modules that was not there when it started
         minions = [daemon.salt_minion_daemon(name, overrides={"enable_fqdns_grains": False}) for name in ("one", "two")]
         with minions[0].started(), minions[1].started():
-            assert daemon.salt_cli().run("saltutil.sync_all", minion_tgt="*").returncode == 0
+            assert daemon.salt_cli(timeout=PATIENCE).run("saltutil.sync_all", minion_tgt="*").returncode == 0
             found, code = run(daemon, "spice_grant.follow")
             assert code == 0, found
             yield daemon, minions
@@ -136,7 +139,7 @@ def test_a_lock_is_confirmed_by_each_minion(salt_run, office):
         found, code = salt_run("spice_grant.lock", "user=myself", "reason=left")
         assert code == 0, found
         assert (found["confirmed"], found["failed"], found["not confirmed"]) == (["one", "two"], {}, [])
-        (lock,) = office[0].salt_cli().run("spice_grant.locks", minion_tgt="one").data
+        (lock,) = office[0].salt_cli(timeout=PATIENCE).run("spice_grant.locks", minion_tgt="one").data
         assert lock["reason"] == "left"
     finally:
         found, code = salt_run("spice_grant.unlock", "user=myself")
@@ -235,7 +238,10 @@ def test_a_push_is_enforced_by_the_reactor(office, salt_run, grants):
     for before, after, expected in (("mybro", "visitor", "visitor"), ("visitor", "mybro", "mybro")):
         push(grants, f"user: {before}", f"user: {after}")
         started = time.monotonic()
-        assert office[0].salt_cli().run("event.send", "spice_grant/pushed", minion_tgt="one").returncode == 0
+        assert (
+            office[0].salt_cli(timeout=PATIENCE).run("event.send", "spice_grant/pushed", minion_tgt="one").returncode
+            == 0
+        )
         while open_to() != {"myself", expected}:
             assert time.monotonic() - started < 60
             time.sleep(0.1)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from daemons.conftest import PATIENCE
 
 PACKAGE = "_utils/spicegrants"
 # A function of a module that tells a value of the package, and leaves it in a file if it is asked to.
@@ -63,7 +64,7 @@ class Release:
 
     def salt(self, *words, **options):
         """Run a function on the minion; its data and the exit code."""
-        done = self.master.salt_cli().run(*words, minion_tgt=self.minion.id, **options)
+        done = self.master.salt_cli(timeout=PATIENCE).run(*words, minion_tgt=self.minion.id, **options)
         return done.data, done.returncode
 
     def sync(self):

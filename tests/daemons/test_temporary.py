@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from daemons.conftest import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("enforced")
 
@@ -10,7 +11,7 @@ pytestmark = pytest.mark.usefixtures("enforced")
 @pytest.fixture
 def enforced(master, minion):
     """What pillar declares is in force; what a test lends and locks ends with it."""
-    cli = master.salt_cli()
+    cli = master.salt_cli(timeout=PATIENCE)
     assert cli.run("state.apply", "spice", minion_tgt=minion.id).returncode == 0
     yield
     cli.run("spice_grant.end_loan", "visitor", "debianx", minion_tgt=minion.id)
@@ -27,7 +28,7 @@ def heard(event_listener, tag, since):
 
 def test_the_master_hears_of_loans_and_locks(master, minion, event_listener):
     """Each is an event on its bus, from the minion that it holds on."""
-    cli, since = master.salt_cli(), time.time()
+    cli, since = master.salt_cli(timeout=PATIENCE), time.time()
     done = cli.run("spice_grant.lend", "visitor", "debianx", "1h", reason="on call", minion_tgt=minion.id)
     assert (done.returncode, done.data["event"]) == (0, True)
     source, told = heard(event_listener, "spice_grant/loan", since)
@@ -44,7 +45,7 @@ def test_a_loan_needs_no_master(master, minion):
     with master.stopped():
         done = minion.salt_call_cli().run("--local", "spice_grant.lend", "visitor", "debianx", "1h")
         assert (done.returncode, done.data["errors"]) == (0, [])
-    cli = master.salt_cli()
+    cli = master.salt_cli(timeout=PATIENCE)
     deadline = time.monotonic() + 90
     while cli.run("test.ping", minion_tgt=minion.id).returncode != 0:
         assert time.monotonic() < deadline
