@@ -141,8 +141,8 @@ def test_beside_firewalld(backed):
 def test_beside_networkd(backed):
     """Which has a table for the networks that it masquerades."""
     held = _held(backed)
-    backed.booted.write("/etc/systemd/network/guests.netdev", "[NetDev]\nName=guests\nKind=dummy\n")
-    network = "[Match]\nName=guests\n[Network]\nAddress=10.9.9.1/24\nIPMasquerade=ipv4\n"
+    backed.booted.write("/etc/systemd/network/guests.netdev", "[NetDev]\nName=guests\nKind=bridge\n")
+    network = "[Match]\nName=guests\n[Network]\nAddress=10.9.9.1/24\nConfigureWithoutCarrier=yes\nIPMasquerade=ipv4\n"
     backed.booted.write("/etc/systemd/network/guests.network", network)
     try:
         for verb in ("start", "restart"):
