@@ -17,6 +17,12 @@ REFUSED = (
     "may not run sudo",
     "unable to execute",
     "unknown user",
+    # The words of sudo-rs.
+    "I'm afraid I can't do that",
+    "authentication is required",
+    "invalid option provided",
+    "unrecognized option",
+    "not found",
 )
 
 
