@@ -22,6 +22,7 @@ REFUSED = (
     "authentication is required",
     "invalid option provided",
     "unrecognized option",
+    "not yet been implemented",
     "not found",
 )
 
