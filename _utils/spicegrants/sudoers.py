@@ -186,11 +186,11 @@ def _rule_text(wanted: Wanted, vm: str, nopasswd: bool, windows: Windows, member
     # Not as one list of commands: see rules_in.
     said = [f"{whom} {stamp} {how} {_alias(vm)}" for stamp in _stamps(windows)]
     if wanted.inventory.sudo_opens_early:
-        said = _held_back(said, windows, f"{whom} {{}} !{_alias(vm)}")
+        said = _held_back(said, windows, whom, _alias(vm))
     return f"# {grants}\n{users} \\\n    " + " : \\\n    ".join(said) + "\n"
 
 
-def _held_back(allowing: list[str], windows: Windows, refusal: str) -> list[str]:
+def _held_back(allowing: list[str], windows: Windows, whom: str, alias: str) -> list[str]:
     """Return entries for windows, so that a sudo that heeds no start beside an end heeds these.
 
     The last entry that matches counts. So the last window comes first, and behind each that has an end an entry that
@@ -200,7 +200,7 @@ def _held_back(allowing: list[str], windows: Windows, refusal: str) -> list[str]
     for entry, (start, end) in zip(reversed(allowing), reversed(windows)):
         found.append(entry)
         if end < LAST:
-            found.append(refusal.format(f"NOTAFTER={_stamp(start - 1)}"))
+            found.append(f"{whom} NOTAFTER={_stamp(start - 1)} !{alias}")
     return found
 
 

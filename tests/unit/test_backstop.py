@@ -5,7 +5,10 @@ import json
 import pytest
 
 from spicegrants import backstop, notes
+from spicegrants.errors import CommandFailed
 from spicegrants.files import Directory
+from spicegrants.host import backstop as host
+from spicegrants.model import Firewall
 from unit.build import wanted
 
 PROGRAM = b"#!/usr/bin/python3\n"
@@ -98,3 +101,17 @@ def test_whoever_asks_for_it_is_told_why_it_is_not_there():
     assert said == "firewall: spice:firewall:backstop asks for what cannot be held here: systemd is not at work"
     assert notes.backstop_missing(wanted().policy, "systemd is not at work") == []
     assert notes.backstop_missing(wanted({"firewall": {"backstop": True}}).policy, "") == []
+
+
+def test_what_cannot_even_be_tried_is_no_reason_to_end_a_run(monkeypatch):
+    """A run that closes something goes on without a backstop, and says why there is none."""
+
+    def fails(*_, **__):
+        raise CommandFailed("nft cannot be run: [Errno 11] Resource temporarily unavailable")
+
+    monkeypatch.setattr(host.os.path, "isdir", lambda _: True)
+    monkeypatch.setattr(host.shutil, "which", lambda *_, **__: "/usr/sbin/nft")
+    for name in ("run", "attempt"):
+        monkeypatch.setattr(host.run, name, fails)
+    for firewall in (Firewall(), Firewall(backstop=True)):
+        assert host.hindrance(firewall).startswith("nft cannot be run")
