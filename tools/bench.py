@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scene import Machine, Minion, connect
 from scene.consoles import Listener
-from spicegrants import nftables
+from spicegrants import alarm, nftables
 from spicegrants import pillar as pillars
 from spicegrants.compile import compile_policy
 from spicegrants.inventory import Account, Group, Inventory
@@ -141,6 +141,9 @@ def runs(client, count, settings):
             core[kind].append(timed(minion, "core"))
         client.run(["iptables", "-F"])
         client.run(["iptables", "-X"])
+    minion.set_pillar(big)
+    minion.state()
+    clock = by_turns(client, {"the clock": [alarm.PROGRAM], "Python alone": ["-c", "pass"]}, count)
     forget(minion)
     minion.stop()
     bare, bare_work = medians(taken["bare (one no-op state)"])
@@ -151,7 +154,21 @@ def runs(client, count, settings):
             f"   {median / bare:5.2f} x bare, bare {median - bare:+.2f} s"
             f"   CPU {work:.2f}, {work / bare_work:5.2f} x bare"
         )
+    for kind, measured in clock.items():
+        median, work = medians(measured)
+        print(f"  {kind + ', 1,000 grants':44} {median:7.2f}   CPU {work:.2f}")
     print()
+
+
+def by_turns(client, calls, count):
+    """Return by name what was measured of calls of the system's Python."""
+    taken = {name: [] for name in calls}
+    for _ in range(count):
+        for name, arguments in calls.items():
+            worked, started = cpu_time(), time.perf_counter()
+            client.run(["/usr/bin/python3", "-I", *arguments])
+            taken[name].append((time.perf_counter() - started, cpu_time() - worked))
+    return taken
 
 
 def medians(measured):

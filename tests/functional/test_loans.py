@@ -8,6 +8,7 @@ from functional.office import FILES, STATE, changed, sentences
 from functional.test_connections import TALK, _program, _say
 from scene.minion import SaltError
 from scenes import ADDRESS, GROUP, article
+from soon import in_time, wait
 
 MECHANISMS = ["nftables", "iptables-nft"]
 PILLAR = article()
@@ -62,13 +63,19 @@ def test_a_loan_opens_every_layer_and_lasts(shared, call):
 
 def test_a_loan_ends_by_itself(shared, call):
     """In the kernel and in sudo, with nothing of ours running; the next run has nothing to say, nor to clean up."""
-    call("spice_grant.lend", "nogrant", "debianx", "12s")
-    end = time.time() + 12
-    with _program(shared.client, TALK, ADDRESS, 20002, user="nogrant", group=GROUP) as session:
-        assert session.stdout.readline().strip() == "open"
-        assert _say(session, "hello") == "answered"
-        time.sleep(max(0, end - time.time()) + 0.2)
-        assert _say(session, "still there?") == "ended"
+
+    def play(seconds):
+        start = time.time()
+        call("spice_grant.lend", "nogrant", "debianx", f"{seconds}s")
+        end = time.time() + seconds
+        with _program(shared.client, TALK, ADDRESS, 20002, user="nogrant", group=GROUP) as session:
+            said = session.stdout.readline().strip(), _say(session, "hello")
+            wait(start + seconds - 1)
+            assert said == ("open", "answered")
+            time.sleep(end + 0.2 - time.time())
+            assert _say(session, "still there?") == "ended"
+
+    in_time(play, 12)
     assert shared.reach("nogrant", GROUP, ADDRESS, 20002) == "refused"
     assert not shared.opens("nogrant", FILES["debianx"])
     assert shared.applied()["changes"] == {}
@@ -78,12 +85,16 @@ def test_a_loan_ends_by_itself(shared, call):
 
 def test_a_loan_beside_a_grant_changes_nothing_of_it(shared, call):
     """When it ends the grant still holds, and so does the session."""
-    call("spice_grant.lend", "myself", "debianx", "8s")
-    end = time.time() + 8
-    with _program(shared.client, TALK, ADDRESS, 20002, user="myself", group=GROUP) as session:
-        assert session.stdout.readline().strip() == "open"
-        time.sleep(max(0, end - time.time()) + 0.5)
-        assert _say(session, "still there?") == "answered"
+
+    def play(seconds):
+        call("spice_grant.lend", "myself", "debianx", f"{seconds}s")
+        end = time.time() + seconds
+        with _program(shared.client, TALK, ADDRESS, 20002, user="myself", group=GROUP) as session:
+            assert session.stdout.readline().strip() == "open"
+            wait(end + 0.5)
+            assert _say(session, "still there?") == "answered"
+
+    in_time(play, 8)
     assert shared.openings() == OPEN
 
 

@@ -10,13 +10,13 @@ import pytest
 from functional.office import UIDS, changed, sentences
 from functional.test_connections import TALK, _program, _say
 from scenes import ADDRESS, ADDRESS6, GROUP, article
-from soon import soon
+from soon import in_time, soon, wait
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 PILLAR = article()
 PILLAR["spice"]["servers"]["mysrv"]["addresses"] = [ADDRESS, ADDRESS6]
-# Seconds until a window starts, if all is prepared by then; how long it is; and the grace after it.
-LEAD, LENGTH, GRACE = 10, 6, 6
+# Seconds until a window starts, if all is prepared by then; how long it is, and the grace after it, at first.
+LEAD, LENGTH = 10, 6
 # Of a grant that goes: as long as its session may go on.
 LONG_GRACE = 20
 # How far from an edge, in seconds, a connection may still be answered as before.
@@ -60,7 +60,10 @@ def _iso(moment):
 
 
 def _pillar(start, end):
-    """All grants hold from start to end: one by a schedule as well, one with a grace, one that drains for good."""
+    """All grants hold from start to end: one by a schedule as well, one with a grace, one that drains for good.
+
+    The grace is as long as that.
+    """
     limits = {"user": "myself", "valid_from": _iso(start), "valid_until": _iso(end)}
     return changed(
         PILLAR,
@@ -69,15 +72,10 @@ def _pillar(start, end):
         grants={
             "plain": {**limits, "vm": "debianx"},
             "by-schedule": {**limits, "vm": "scheduled", "schedule": "whole-days"},
-            "with-grace": {**limits, "vm": "graceful", "on_end": "drain", "grace": f"{GRACE}s"},
+            "with-grace": {**limits, "vm": "graceful", "on_end": "drain", "grace": f"{end - start}s"},
             "without-limit": {**limits, "vm": "patient", "on_end": "drain"},
         },
     )
-
-
-def _wait(moment):
-    assert time.time() < moment, "this machine is too slow for the test's windows"
-    time.sleep(moment - time.time())
 
 
 class Watch:
@@ -125,31 +123,35 @@ def _loaded_at_boot(office):
 @pytest.mark.parametrize("boot", [False, True], ids=["run", "boot"])
 def test_a_window_opens_and_closes_on_time(shared, boot):
     """Nobody gets through before and after it, and only its user within; sessions end, or go on, as grants say."""
+    in_time(lambda length: _window(shared, boot, length), LENGTH)
+    assert shared.minion.call("spice_firewall.plan") == {}
 
+
+def _window(shared, boot, length):
     def prepare(start):
-        shared.applied(_pillar(start, start + LENGTH))
+        shared.applied(_pillar(start, start + length))
         if boot:
             _loaded_at_boot(shared)
 
     start = soon(prepare, LEAD, margin=4)
-    end = start + LENGTH
+    end = start + length
     # Nothing of ours runs from here on.
     shared.minion.stop()
     granted = [("myself", GROUP, address, port) for address in (ADDRESS, ADDRESS6) for port in PORTS.values()]
     others = [("nogrant", GROUP, ADDRESS, 20002), ("myself", None, ADDRESS, 20002), ("mybro", GROUP, ADDRESS6, 20006)]
-    watch = Watch(shared, [*granted, *others], end + GRACE + 2)
-    _wait(start + 0.5)
+    watch = Watch(shared, [*granted, *others], end + length + 2)
+    wait(start + 0.5)
     with _open(shared, "debianx") as cut, _open(shared, "graceful") as graceful, _open(shared, "patient") as patient:
         sessions = (cut, graceful, patient)
         assert [session.stdout.readline().strip() for session in sessions] == ["open"] * 3
         assert [_say(session, "hello") for session in sessions] == ["answered"] * 3
-        _wait(end - 0.5)
+        wait(end - 0.5)
         assert [_say(session, "still there?") for session in sessions] == ["answered"] * 3
-        _wait(end + 0.5)
+        wait(end + 0.5)
         assert [_say(session, "after the end") for session in sessions] == ["ended", "answered", "answered"]
-        _wait(end + GRACE - 0.5)
+        wait(end + length - 0.5)
         assert _say(graceful, "still in grace") == "answered"
-        _wait(end + GRACE + 0.5)
+        wait(end + length + 0.5)
         assert [_say(session, "after the grace") for session in (graceful, patient)] == ["ended", "answered"]
     result = watch.result()
     for who in others:
@@ -162,12 +164,15 @@ def test_a_window_opens_and_closes_on_time(shared, boot):
     print(
         f"{shared.mechanism.name}: opened within {opened:.3f} s of the start, closed within {closed:.3f} s of the end"
     )
-    assert shared.minion.call("spice_firewall.plan") == {}
 
 
 def test_a_grant_that_goes_leaves_its_grace(shared):
     """The run that takes it away closes the port; what is open goes on for the grace, and the kernel ends that."""
-    grant = {"user": "myself", "vm": "debianx", "on_end": "drain", "grace": f"{LONG_GRACE}s"}
+    in_time(lambda grace: _grace(shared, grace), LONG_GRACE)
+
+
+def _grace(shared, grace):
+    grant = {"user": "myself", "vm": "debianx", "on_end": "drain", "grace": f"{grace}s"}
     shared.applied(changed(PILLAR, grants={"graceful": grant}))
     with _open(shared, "debianx") as session:
         assert session.stdout.readline().strip() == "open"
@@ -175,13 +180,13 @@ def test_a_grant_that_goes_leaves_its_grace(shared):
         before = time.time()
         said = sentences(shared.applied(changed(PILLAR, grants={}))["changes"])
         assert f"closes {ADDRESS} port 20002 to myself, whose open sessions may go on" in said
-        until = time.time() + LONG_GRACE
+        until = time.time() + grace
         assert shared.apply()["changes"] == {}
         assert shared.reach("myself", GROUP, ADDRESS, 20002) == "refused"
         shared.minion.stop()
-        _wait(before + LONG_GRACE - 1)
+        wait(before + grace - 1)
         assert _say(session, "still in grace") == "answered"
-        _wait(until + 1)
+        wait(until + 1)
         assert _say(session, "after the grace") == "ended"
 
 
@@ -200,7 +205,7 @@ def test_rules_show_their_times(shared):
     for address in (ADDRESS, ADDRESS6):
         for port in PORTS.values():
             assert found[port, address]["times"] == [[_iso(start), _iso(start + 60)]]
-        assert found[20006, address]["lasting"] == [[_iso(start), _iso(start + 60 + GRACE)]]
+        assert found[20006, address]["lasting"] == [[_iso(start), _iso(start + 120)]]
         assert found[20002, address]["lasting"] == []
     assert len({rule["verdict"] for rule in found.values()}) == 4
     answer = shared.minion.call("spice_grant.explain", "myself", "debianx")["firewall"]

@@ -1,0 +1,236 @@
+"""What a run takes away before it reads anything else, from what is stored and declared alone. Pure.
+
+Nothing here ever opens something: of what is stored some goes, and the rest stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Union
+
+from spicegrants import decide, store
+from spicegrants.access import Access, Term
+from spicegrants.compile import Wanted, draining, going_on, term
+from spicegrants.inventory import Account, Inventory
+from spicegrants.model import Grant, Policy
+from spicegrants.store import Stored
+from spicegrants.temporary import Loan, Temporary, is_loan
+from spicegrants.times import NEVER, overlap, union
+
+Right = Union[Grant, Loan]
+Pair = tuple[str, Term]
+
+
+def certain(stored: Stored, asked: Stored) -> Stored:
+    """Return what is stored less what nobody has any more, whatever the system says: what a run takes away first.
+
+    A right that is declared under another name, or for another group, may be the same: that is left to the run itself.
+
+    stored
+        What holds now; it has a policy.
+
+    asked
+        What is to hold: policy, loans and locks; and the day that it is.
+    """
+    return _less(stored, asked, _certain)
+
+
+def provable(stored: Stored, asked: Stored) -> Stored:
+    """Return what is stored less all of which it cannot be shown that it stays: for where a run cannot go on.
+
+    stored, asked
+        As for :func:`certain`.
+    """
+    return _less(stored, asked, _provable)
+
+
+def taken(before: Stored, after: Stored) -> bool:
+    """Tell whether somebody may open less than before."""
+    return (before.accesses, before.addresses, before.temporary) != (after.accesses, after.addresses, after.temporary)
+
+
+def remembered(after: Stored, wanted: Wanted) -> Stored:
+    """Return what must be stored while no more than that is open, with where open sessions may go on."""
+    return replace(after, draining=wanted.draining)
+
+
+def lost(was: Wanted, wanted: Wanted) -> list[tuple[str, int]]:
+    """Return addresses and ports at which somebody may open less than before."""
+    staying = {
+        (access.uid, address, wanted.port(access)): wanted.times(access).opened
+        for access in wanted.accesses
+        for address in wanted.addresses(access)
+    }
+    places = set()
+    for access in was.accesses:
+        opened = was.times(access).opened
+        for address in was.addresses(access):
+            if overlap(opened, staying.get((access.uid, address, was.port(access)), NEVER)) != opened:
+                places.add((address, was.port(access)))
+    return sorted(places)
+
+
+def wanted(
+    before: Stored, after: Stored, gid: int | None, now: int, sessions: Iterable[tuple[int, str, int]], confined: bool
+) -> Wanted:
+    """Return what the layers must hold at most, from what is stored alone.
+
+    before, after
+        What was stored, and what of it stays.
+
+    gid
+        Of the viewer's group.
+
+    now
+        Seconds since 1970.
+
+    sessions
+        UID, address and port of what is open.
+
+    confined
+        Whether the rules that are in force have viewers run confined.
+    """
+    known = {access.user: Account(access.user, access.uid, -1) for access in before.accesses}
+    known.update((drain.user, Account(drain.user, drain.uid, -1)) for drain in before.draining)
+    inventory = Inventory(
+        known,
+        {},
+        addresses=after.addresses,
+        sessions=frozenset(sessions),
+        unconfinable="" if confined else "they are not confined on this machine",
+    )
+    made = Wanted(
+        after.policy,
+        inventory,
+        gid,
+        after.accesses,
+        previous=before.accesses,
+        leaving=going_on(store.leaving(before), after.temporary, now),
+        temporary=after.temporary,
+        now=now,
+        day=after.day,
+    )
+    return replace(made, draining=draining(made))
+
+
+def _less(stored: Stored, asked: Stored, kept: Callable[[Stored, Stored, Access], Access | None]) -> Stored:
+    temporary = _temporary(stored.temporary, asked.temporary)
+    addresses = {name: _addresses(asked.policy, name, found) for name, found in stored.addresses.items()}
+    accesses = [
+        kept(stored, asked, access)
+        for access in stored.accesses
+        if temporary.lock_on(access.user, access.vm) is None
+        and _is_there(stored.policy, asked.policy, access.vm)
+        and addresses.get(stored.policy.vms[access.vm].server)
+    ]
+    staying = tuple(access for access in accesses if access is not None)
+    behind = {name for access in staying for name in access.grants}
+    grants = {
+        name: grant
+        for name, grant in stored.policy.grants.items()
+        if name in behind or asked.policy.grants.get(name) == grant
+    }
+    return replace(
+        stored,
+        policy=replace(stored.policy, grants=grants),
+        addresses=addresses,
+        accesses=staying,
+        temporary=temporary,
+        day=stored.day or (asked.day if any(access.within for access in staying) else None),
+    )
+
+
+def _temporary(held: Temporary, asked: Temporary) -> Temporary:
+    """Return the locks of both, and the loans that both have, for as long as both say."""
+    named = {loan.name: loan for loan in asked.loans}
+    loans = (
+        loan._replace(start=max(loan.start, named[loan.name].start), end=min(loan.end, named[loan.name].end))
+        for loan in held.loans
+        if loan.name in named
+    )
+    locks = {(lock.about, lock.name): lock for lock in (*held.locks, *asked.locks)}
+    return Temporary(tuple(loans), tuple(locks[key] for key in sorted(locks)))
+
+
+def _addresses(policy: Policy, name: str, found: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those addresses of a server at which it still is by what is declared."""
+    server = policy.servers.get(name)
+    if server is None or not server.addresses:
+        return found
+    return tuple(address for address in found if address in server.addresses)
+
+
+def _is_there(was: Policy, becomes: Policy, name: str) -> bool:
+    """Tell whether a vm's console is still at the same port of the same server."""
+    vm, other = was.vms[name], becomes.vms.get(name)
+    return other is not None and (vm.server, vm.tls_port) == (other.server, other.tls_port)
+
+
+def _certain(stored: Stored, asked: Stored, access: Access) -> Access | None:
+    staying = _staying(stored, asked, access)
+    if not staying and any(grant.group or grant.user == access.user for grant in _new(stored, asked, access.vm)):
+        staying = _but_loans(access)
+    return _by(access, staying)
+
+
+def _provable(stored: Stored, asked: Stored, access: Access) -> Access | None:
+    server = stored.policy.vms[access.vm].server
+    if stored.policy.servers[server].host != asked.policy.servers[server].host:
+        return None
+    groups = {stored.policy.grants[name].group for name in access.grants if name in stored.policy.grants} - {None}
+    new = [grant for grant in _new(stored, asked, access.vm) if grant.user == access.user or grant.group in groups]
+    staying = _staying(stored, asked, access)
+    found = _by(access, staying or (_but_loans(access) if new else ()))
+    return None if found is None else _limited(stored, asked, found, [_right(asked, name) for name, _ in staying] + new)
+
+
+def _staying(stored: Stored, asked: Stored, access: Access) -> list[Pair]:
+    """Return those names and terms of an access that stand for the same user, or group, and vm as before."""
+    pairs = zip(access.grants, access.terms)
+    return [(name, when) for name, when in pairs if _same(_right(stored, name), _right(asked, name))]
+
+
+def _right(stored: Stored, name: str) -> Right | None:
+    if is_loan(name):
+        return next((loan for loan in stored.temporary.loans if loan.name == name), None)
+    return stored.policy.grants.get(name)
+
+
+def _same(one: Right | None, other: Right | None) -> bool:
+    return one is not None and other is not None and _meaning(one) == _meaning(other)
+
+
+def _meaning(right: Right) -> tuple[str | None, str | None, str]:
+    return right.user, None if isinstance(right, Loan) else right.group, right.vm
+
+
+def _new(stored: Stored, asked: Stored, vm: str) -> list[Grant]:
+    """Return the grants of a vm that were not declared so before."""
+    known = stored.policy.grants
+    return [
+        grant for name, grant in asked.policy.grants.items() if grant.vm == vm and not _same(known.get(name), grant)
+    ]
+
+
+def _but_loans(access: Access) -> list[Pair]:
+    return [(name, when) for name, when in zip(access.grants, access.terms) if not is_loan(name)]
+
+
+def _by(access: Access, pairs: Sequence[Pair]) -> Access | None:
+    """Return an access by some of its names and terms; ``None`` if there are none."""
+    if not pairs:
+        return None
+    names, terms = zip(*pairs)
+    return access._replace(grants=names, terms=terms)
+
+
+def _limited(stored: Stored, asked: Stored, access: Access, rights: Iterable[Right]) -> Access | None:
+    """Return an access at those of its times at which rights that are declared open it as well; ``None`` for never."""
+    day = stored.day or asked.day
+    stretch = None if day is None else decide.span(stored.policy, day)
+    opened = decide.times(stored.policy, access, stretch).opened
+    left = overlap(opened, union(*(decide.opened(asked.policy.schedules, term(right), stretch) for right in rights)))
+    if left == opened:
+        return access
+    return access._replace(within=left) if left else None

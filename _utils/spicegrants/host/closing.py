@@ -1,0 +1,123 @@
+"""Takes away in all layers what may not be open any more, whatever else fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from spicegrants import closing, notices, sessions
+from spicegrants.compile import Wanted
+from spicegrants.errors import SpiceGrantError, SystemFault
+from spicegrants.host import current, desktop, lastresort, run, sockets
+from spicegrants.plan import Change, as_dict, union
+from spicegrants.store import Stored
+
+Functions = Mapping[str, Callable[..., Any]]
+# The guard first.
+ORDER = ("firewall", "routing", "sudoers")
+# Seconds that a program may take before others have their turn.
+_PATIENCE = 20
+
+
+class Taken(NamedTuple):
+    """What was taken away, as layers report changes, and what hindered more."""
+
+    changes: dict[str, Any]
+    errors: list[str]
+
+
+def take(salt: Functions, failure: type[Exception], before: Stored, after: Stored, whole: bool, test: bool) -> Taken:
+    """Store what stays of what was stored, and take everything else away: rights, and open sessions.
+
+    salt, failure
+        As for :class:`~spicegrants.host.layers.Layers`.
+
+    before, after
+        What was stored, and what stays of it.
+
+    whole
+        Whether lists and connection files go as well. They open nothing, so a run leaves them to its end.
+
+    test
+        Whether only to say what would change.
+    """
+    wanted, was = current.recalled(before, after), current.recalled(before, before)
+    errors = [] if test or not closing.taken(before, after) else _kept(closing.remembered(after, wanted))
+    found = layers(salt, failure, wanted, was, whole, test)
+    return Taken(found.changes, errors + found.errors)
+
+
+def layers(salt: Functions, failure: type[Exception], wanted: Wanted, was: Wanted, whole: bool, test: bool) -> Taken:
+    """Take away what the layers hold beyond what is wanted, each by itself.
+
+    was
+        What held before.
+    """
+    chosen = (*ORDER, "viewer") if whole else ORDER
+    found, failed = _closed(salt, failure, chosen, {"wanted": wanted, "test": test}, {"before": was})
+    lost = closing.lost(was, wanted) if "firewall" in failed else []
+    errors = [*found.errors, *(_shut(lost, test) if lost else ())]
+    said, hindrances = _sessions(wanted, test)
+    return Taken(union(found.changes, as_dict(said)), errors + hindrances)
+
+
+def everything(salt: Functions, failure: type[Exception], test: bool) -> Taken:
+    """Take away all rights that there are, for where nobody can tell which of them stay."""
+    return _closed(salt, failure, (*ORDER, "viewer"), {"everything": True, "test": test})[0]
+
+
+def _closed(
+    salt: Functions,
+    failure: type[Exception],
+    chosen: Iterable[str],
+    arguments: Mapping[str, Any],
+    for_sudo: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[Taken, set[str]]:
+    """Have layers close, each by itself; return also which of them failed."""
+    changes: dict[str, Any] = {}
+    errors: list[str] = []
+    failed = set()
+    for layer in chosen:
+        try:
+            with run.patience(_PATIENCE):
+                close = salt[f"spice_{layer}.close"]
+                changes = union(changes, close(**arguments, **(for_sudo if layer == "sudoers" else {})))
+        except (failure, SpiceGrantError) as error:
+            failed.add(layer)
+            errors.append(f"{layer}: what is taken away could not be closed there: {error}")
+    return Taken(changes, errors), failed
+
+
+def _kept(after: Stored) -> list[str]:
+    try:
+        current.keep(after)
+    except SystemFault as error:
+        return [f"policy: what is taken away could not be stored: {error}"]
+    return []
+
+
+def _shut(lost: Iterable[tuple[str, int]], test: bool) -> list[str]:
+    """Shut consoles for everybody; return that, in words, or what hinders it."""
+    places = ", ".join(f"{address} port {port}" for address, port in lost)
+    try:
+        if not test:
+            lastresort.shut(lost)
+    except SystemFault as error:
+        return [f"firewall: {error}"]
+    return [f"firewall: {places}: shut for everybody, until a run succeeds"]
+
+
+def _sessions(wanted: Wanted, test: bool) -> tuple[list[Change], list[str]]:
+    """End what is open without a right; return that in words, and what hindered it."""
+    try:
+        found = sessions.stray(wanted, sockets.connections())
+        users = {access.uid: access.user for access in (*wanted.accesses, *wanted.previous)}
+        said = sessions.changes(wanted, found, users, sockets.hindrance())
+        if found and not test:
+            with run.patience(_PATIENCE):
+                sockets.end(found)
+            desktop.tell(notices.ended(wanted, found, users), notices.ENDED, wanted.gid)
+    except SystemFault as error:
+        return [], [f"sessions without a grant go on until their next packet: {error}"]
+    return said, []
