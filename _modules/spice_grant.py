@@ -22,11 +22,13 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
         del _sys.modules[_name]
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
+from salt.utils.args import yamlify_arg
 
 from spicegrants import declared, temporary
 from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
 from spicegrants.host import accounts, current, lastrun, run
 from spicegrants.host.layers import Layers
+from spicegrants.reader import meant, shown
 
 __virtualname__ = "spice_grant"
 
@@ -92,10 +94,22 @@ def apply(grants=None, exclusive=True, test=False):
     with lastrun.noted(test, (CommandExecutionError, SaltInvocationError)) as reports:
         with _said_as_salt_does():
             run.as_root()
-            wished = partial(declared.combine, _declared(), grants, exclusive)
+            data = declared.plain(__pillar__.get("spice"))
+            # Passwords are asked for when what goes is taken away: who keeps them may be down, or slow.
+            bare = declared.without_secrets(data)
+            wished = partial(declared.combine, bare, grants, exclusive)
             # Read first, where what is stored has no say: mostly that is the same, and then not read again.
             alone = wished(None) if exclusive else None
-        reports.append(_enforce(lambda stored: replace(stored, policy=alone or wished(stored.policy)), test, alone))
+
+        def completed(asked):
+            if bare is data:
+                return asked
+            whole = declared.with_secrets(data, _secret)
+            return replace(asked, policy=declared.combine(whole, grants, exclusive, asked.policy))
+
+        reports.append(
+            _enforce(lambda stored: replace(stored, policy=alone or wished(stored.policy)), test, alone, completed)
+        )
     return reports[0]
 
 
@@ -121,9 +135,10 @@ def absent(name, test=False):
 
     def decided(stored):
         held = stored.policy
-        if held is None or name not in held.grants:
+        chosen = _named(name, held.grants if held else ())
+        if held is None or chosen not in held.grants:
             return None
-        return replace(stored, policy=declared.without(held, [name]))
+        return replace(stored, policy=declared.without(held, [chosen]))
 
     return _enforce(decided, test)
 
@@ -176,7 +191,7 @@ def grant(user, vm, nopasswd=False, reason=None):
         salt 'client1' spice_grant.grant myself leaptest
     """
     return {
-        **_enforce_policy(lambda held: declared.with_grant(held, user, vm, nopasswd, reason)),
+        **_enforce_policy(lambda held: declared.with_grant(held, _user(user), _named(vm, held.vms), nopasswd, reason)),
         "comment": f"{user} is granted {vm}; {_UNTIL_NEXT}.",
     }
 
@@ -201,8 +216,13 @@ def revoke(user, vm):
 
         salt 'client1' spice_grant.revoke myself debianx
     """
+
+    def changed(held):
+        named = {grant.user for grant in held.grants.values() if grant.user}
+        return declared.without_user(held, _named(user, named), _named(vm, held.vms), current.recalled())
+
     return {
-        **_enforce_policy(lambda held: declared.without_user(held, user, vm, current.compiled(held))),
+        **_enforce_policy(changed),
         "comment": f"{user} no longer has {vm}; {_UNTIL_NEXT}.",
     }
 
@@ -237,10 +257,13 @@ def lend(user, vm, duration, reason=None, nopasswd=False):
 
         salt 'client1' spice_grant.lend anne books 2h reason='year-end'
     """
+
+    def changed(held, policy, now):
+        name, console = _user(user), _named(vm, policy.vms)
+        return temporary.lend(held, policy, accounts.uids(name), now, name, console, duration, reason, nopasswd)
+
     return _temporarily(
-        lambda held, policy, now: temporary.lend(
-            held, policy, accounts.uids(user), now, user, vm, duration, reason, nopasswd
-        ),
+        changed,
         f"{vm} is lent to {user} for {duration}.",
         "spice_grant/loan",
         {"action": "lend", "user": user, "vm": vm, "duration": duration, "reason": reason},
@@ -254,8 +277,9 @@ def end_loan(user, vm):
     user, vm
         Names of its user and vm.
 
-    Open sessions end at once, unless a grant holds as well. Returns what :func:`lend` returns; nothing changes if there
-    is no such loan. Sends the event ``spice_grant/loan``. Reads, writes and raises as :func:`apply`.
+    Open sessions end at once, unless a grant holds as well. Returns what :func:`lend` returns. Sends the event
+    ``spice_grant/loan``. Reads and writes as :func:`apply`; raises as that, and SaltInvocationError if there is no such
+    loan.
 
     CLI Example:
 
@@ -263,8 +287,13 @@ def end_loan(user, vm):
 
         salt 'client1' spice_grant.end_loan anne books
     """
+
+    def changed(held, policy, now):
+        names = (_named(user, {loan.user for loan in held.loans}), _named(vm, {loan.vm for loan in held.loans}))
+        return temporary.end_loan(held, *names)
+
     return _temporarily(
-        lambda held, policy, now: temporary.without_loan(held, user, vm),
+        changed,
         f"{vm} is not lent to {user}.",
         "spice_grant/loan",
         {"action": "end", "user": user, "vm": vm},
@@ -301,7 +330,7 @@ def lock(user=None, vm=None, all=False, reason=None):
     about = _about(user, vm, all)
     made = about._replace(reason=reason)
     return _temporarily(
-        lambda held, policy, now: temporary.lock(held, policy, _lockable(user), now, made),
+        lambda held, policy, now: temporary.lock(held, policy, _lockable(made.name), now, made),
         f"{about.words} is locked.",
         "spice_grant/lock",
         {"action": "lock", "about": about.words, "reason": reason},
@@ -315,8 +344,8 @@ def unlock(user=None, vm=None, all=False):
     user, vm, all
         What was locked, as in :func:`lock`: ``all`` takes away only a lock of everything.
 
-    Returns what :func:`lend` returns; nothing changes if there is no such lock. Sends the event ``spice_grant/lock``.
-    Reads, writes and raises as :func:`apply`.
+    Returns what :func:`lend` returns. Sends the event ``spice_grant/lock``. Reads and writes as :func:`apply`; raises
+    as that, and SaltInvocationError if there is no such lock.
 
     CLI Example:
 
@@ -344,11 +373,6 @@ def _said_as_salt_does():
         raise CommandExecutionError(str(error)) from error
 
 
-def _declared():
-    """Return what pillar declares, with the passwords that Salt's storage for secrets holds."""
-    return declared.with_secrets(declared.plain(__pillar__.get("spice")), _secret)
-
-
 def _secret(uri):
     try:
         return __salt__["sdb.get"](uri)
@@ -357,10 +381,10 @@ def _secret(uri):
         return None
 
 
-def _enforce(decided, test, known=None):
+def _enforce(decided, test, known=None, completed=lambda asked: asked):
     """Enforce what ``decided`` makes of what is stored; an error says so in the exit code as well."""
     with _said_as_salt_does():
-        report = _layers().enforce(decided, test, known)
+        report = _layers().enforce(decided, test, known, completed)
     if report["errors"]:
         __context__["retcode"] = 1
     return report
@@ -383,8 +407,12 @@ def _temporarily(changed, comment, tag, event):
 
 
 def _lockable(user):
-    """Return the names of users who may be locked: also of one who has something, if nobody can be asked for him."""
-    return {*accounts.uids(user), *(access.user for access in current.stored().accesses)}
+    """Return the names of users who may be locked; accounts are asked for only if nothing tells of this one."""
+    stored = current.stored()
+    known = {access.user for access in stored.accesses} | {loan.user for loan in stored.temporary.loans}
+    if stored.policy is not None:
+        known |= {grant.user for grant in stored.policy.grants.values() if grant.user}
+    return known if user in known else known | accounts.uids(user).keys()
 
 
 def _about(user, vm, everything):
@@ -392,9 +420,28 @@ def _about(user, vm, everything):
     named = {temporary.USER: user, temporary.VM: vm}
     chosen = [(about, name) for about, name in named.items() if name is not None]
     chosen += [(temporary.ALL, "")] if everything is True else []
-    if len(chosen) != 1 or not isinstance(chosen[0][1], str):
+    if len(chosen) != 1:
         raise SaltInvocationError("name one of user=NAME, vm=NAME and all=True")
-    return temporary.Lock(*chosen[0])
+    ((kind, name),) = chosen
+    if not isinstance(name, str):
+        with _said_as_salt_does():
+            stored = current.stored()
+        locked = {lock.name for lock in stored.temporary.locks if lock.about == kind}
+        vms = stored.policy.vms if stored.policy else {}
+        name = _named(name, locked | set(vms)) if kind == temporary.VM else _user(name, locked)
+    if not isinstance(name, str):
+        raise SaltInvocationError(f"no {kind} {shown(name)}")
+    return temporary.Lock(kind, name)
+
+
+def _named(word, known):
+    """Return the name that a word of the command line stands for, of which Salt may have made a number or so."""
+    return meant(word, known, yamlify_arg)
+
+
+def _user(word, also=()):
+    """Return the name of a user likewise; accounts are asked for only if it is no text."""
+    return word if isinstance(word, str) else _named(word, {*also, *accounts.uids(None)})
 
 
 def _layers():

@@ -13,12 +13,13 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
         del _sys.modules[_name]
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
+from salt.utils.args import yamlify_arg
 
 from spicegrants import denials as logged
 from spicegrants import moments
 from spicegrants.errors import PolicyError, SpiceGrantError
 from spicegrants.host import accounts, current, kernellog
-from spicegrants.reader import did_you_mean, shown
+from spicegrants.reader import did_you_mean, meant, shown
 
 __virtualname__ = "spice_grant"
 
@@ -77,7 +78,7 @@ def denials(since=None, user=None, vm=None):
     try:
         wanted = current.compiled(asking=False)
         start = _start(wanted, since)
-        _known(wanted, user, vm)
+        user, vm = _known(wanted, user, vm)
         lines, cut = kernellog.lines(start)
     except PolicyError as error:
         raise SaltInvocationError(str(error)) from error
@@ -109,11 +110,17 @@ def _start(wanted, since):
 
 
 def _known(wanted, user, vm):
-    """Refuse names that mean nothing: with a slip in it, the list would be empty."""
-    if vm is not None and vm not in wanted.policy.vms:
-        hint = did_you_mean(str(vm), wanted.policy.vms)
-        raise SaltInvocationError(f"no vm {shown(vm)} in the policy of this minion{hint}")
-    if user is not None:
-        known = accounts.uids(user)
-        if user not in known:
-            raise SaltInvocationError(f"no user {shown(user)}{did_you_mean(str(user), known)}")
+    """Return the names that are asked for; refuse those that mean nothing: with a slip in it, the list would be empty.
+
+    Of a word of the command line Salt may have made a number or so.
+    """
+    if vm is not None:
+        vm = _name("vm", vm, wanted.policy.vms, " in the policy of this minion")
+    return None if user is None else _name("user", user, accounts.uids(user)), vm
+
+
+def _name(what, word, known, where=""):
+    name = meant(word, known, yamlify_arg)
+    if not isinstance(name, str) or name not in known:
+        raise SaltInvocationError(f"no {what} {shown(word)}{where}{did_you_mean(str(word), known)}")
+    return name

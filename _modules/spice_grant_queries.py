@@ -15,12 +15,13 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
         del _sys.modules[_name]
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
+from salt.utils.args import yamlify_arg
 
 from spicegrants import calls, decide, moments, report, spoken, sudoers, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError
 from spicegrants.host import accounts, backends, backstop, current, powers, routes, ruleset, sudo, trial
-from spicegrants.reader import did_you_mean, shown
+from spicegrants.reader import did_you_mean, meant, shown
 
 # Salt makes one module of all files with the same name.
 __virtualname__ = "spice_grant"
@@ -76,7 +77,7 @@ def who(vm, at=None):
         salt '*' spice_grant.who debianx
     """
     wanted = _compiled()
-    _known_vm(wanted, vm)
+    vm = _known_vm(wanted, vm)
     return [entry for entry in report.listed(wanted, _moment(wanted, at)) if entry["vm"] == vm]
 
 
@@ -109,7 +110,7 @@ def timeline(user=None, days=7, at=None):
     if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 366:
         raise SaltInvocationError(f"days: must be a number from 1 to 366, not {shown(days)}")
     if user is not None:
-        _known_user(wanted, user)
+        user = _known_user(wanted, user)
     return report.timeline(wanted, user, _moment(wanted, at), days)
 
 
@@ -133,7 +134,7 @@ def explain(user, vm, at=None):
     ``policy``, ``firewall``, ``routing``, ``sudo`` and ``viewer``, an answer and why. Reads the stored policy and
     accounts; runs ``nft list``, ``ip rule show``, ``ip route get``, ``cvtsudoers``, ``sudo -l``, and ``iptables-save``
     where nft shows less than all.
-    Raises SaltInvocationError if the policy has no such vm.
+    Raises SaltInvocationError if the policy has no such vm, or nobody knows such a user.
 
     CLI Example:
 
@@ -142,7 +143,7 @@ def explain(user, vm, at=None):
         salt '*' spice_grant.explain mybro debianx
     """
     wanted = _compiled()
-    _known_vm(wanted, vm)
+    user, vm = _known_user(wanted, user), _known_vm(wanted, vm)
     moment = _moment(wanted, at)
     try:
         rules = __salt__["spice_firewall.rules"](foreign=False)
@@ -192,11 +193,9 @@ def verify(user=None, vm=None):
         salt '*' spice_grant.verify
     """
     wanted = _compiled()
-    if vm is not None:
-        _known_vm(wanted, vm)
-    vms = [vm] if vm else sorted(wanted.policy.vms)
+    vms = sorted(wanted.policy.vms) if vm is None else [_known_vm(wanted, vm)]
     try:
-        users = [trial.account(wanted, user)] if user else trial.everybody(wanted)
+        users = [trial.account(wanted, _known_user(wanted, user))] if user is not None else trial.everybody(wanted)
         mechanism, _ = backends.choose(wanted.policy.firewall.backend)
         result = verdict.matrix(
             (name, tried, _judged(wanted, name, tried, attempt))
@@ -276,16 +275,21 @@ def _compiled():
 
 
 def _known_vm(wanted, vm):
-    if vm not in wanted.policy.vms:
+    """Return the name of a vm of the policy, of which Salt may have made a number or so."""
+    name = meant(vm, wanted.policy.vms, yamlify_arg)
+    if not isinstance(name, str) or name not in wanted.policy.vms:
         raise SaltInvocationError(
-            f"no vm {vm!r} in the policy of this minion{did_you_mean(str(vm), wanted.policy.vms)}"
+            f"no vm {shown(vm)} in the policy of this minion{did_you_mean(str(vm), wanted.policy.vms)}"
         )
+    return name
 
 
 def _known_user(wanted, user):
-    """Refuse a name that means nobody: with a slip in it, the answer would be that he may open nothing."""
+    """Return the name of a user likewise. With a slip in it, the answer would be that they may open nothing."""
     held = (*wanted.accesses, *(access for access, _ in wanted.locked))
     # Also who has something, if nobody can be asked for him.
-    known = {*accounts.uids(user), *(access.user for access in held)}
-    if user not in known:
+    known = {*accounts.uids(user), *(access.user for access in (*held, *wanted.previous))}
+    name = meant(user, known, yamlify_arg)
+    if not isinstance(name, str) or name not in known:
         raise SaltInvocationError(f"no user {shown(user)} on this machine{did_you_mean(str(user), known)}")
+    return name

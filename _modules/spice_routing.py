@@ -24,7 +24,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError
 
 from spicegrants import routeboot, routeplan, routing
-from spicegrants.errors import SpiceGrantError
+from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.host import current, disk, routes, run
 from spicegrants.plan import as_dict, merge
 
@@ -160,6 +160,47 @@ def apply(wanted=None):
         return as_dict(changes)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
+
+
+def close(wanted=None, test=False, everything=False):
+    """
+    Take away the kernel's rules that let users through whom the policy does not, and give nothing.
+
+    wanted
+        What may be open at most, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
+
+    test
+        Whether only to say what would change. Defaults to ``False``.
+
+    everything
+        Whether all that is open closes, for where nobody can tell what may stay. Defaults to ``False``.
+
+    Returns what was changed, as :func:`plan` does. Reads the stored policy; runs ``ip rule show``, ``ip rule add`` and
+    ``ip rule del``; writes the rules that are stored for the boot. Raises CommandExecutionError if they cannot be read,
+    or the kernel refuses.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_routing.close
+    """
+    try:
+        run.as_root()
+        wanted = None if everything else wanted or current.recalled()
+        live = routes.held()
+        planned = None if live is None else routeplan.closing(wanted, live)
+        entries = routeboot.rules(wanted)
+        held = {path: disk.read(path) for path in entries}
+        stored, write = routeboot.plan({path: entries[path] for path in entries if held[path] is not None}, held)
+        hindrances = [] if test else disk.written({path: entries[path] for path in write})
+        if not test:
+            _carry_out(planned)
+        if hindrances:
+            raise SystemFault("; ".join(hindrances))
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    return as_dict((*stored, *(planned.changes if planned else ())))
 
 
 def remove(test=False):

@@ -228,6 +228,40 @@ def apply(wanted=None):
         raise CommandExecutionError(str(error)) from error
 
 
+def close(wanted=None, test=False, everything=False):
+    """
+    Take away the connection files and lists of consoles that the policy does not give anybody, and write no new ones.
+
+    wanted
+        What may be open at most, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
+
+    test
+        Whether only to say what would change. Defaults to ``False``.
+
+    everything
+        Whether all of them go, for where nobody can tell what may stay. Defaults to ``False``.
+
+    Returns what was changed, as :func:`plan` does. Reads the stored policy and what is below ``/etc/spice-grant``.
+    Raises CommandExecutionError if something cannot be read or removed, when all else is.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_viewer.close
+    """
+    try:
+        run.as_root()
+        wanted = None if everything else wanted or current.recalled()
+        planned = viewer.closing(wanted, {path: entry for path in _held() if (entry := disk.read(path)) is not None})
+        hindrances = [] if test else [*disk.removed(planned.remove), *disk.written(planned.write)]
+    except SpiceGrantError as error:
+        raise CommandExecutionError(str(error)) from error
+    if hindrances:
+        raise CommandExecutionError("; ".join(hindrances))
+    return as_dict(planned.changes)
+
+
 def remove(test=False):
     """
     Give the viewers back their owner and mode from before the first run, and remove our files and the group.

@@ -27,7 +27,8 @@ class Access(NamedTuple):
     """One user may open the console of one vm, by one grant or loan or several.
 
     ``terms`` are in the order of ``grants``. A session belongs to none of them: where they differ in ``on_end``,
-    ``grace`` and ``warn``, it is cut, and cut and warned as early as one of them says.
+    ``grace`` and ``warn``, it is cut, and cut and warned as early as one of them says. ``within`` limits them all: so a
+    run says what of their times it took away while the rest could not be worked out.
     """
 
     user: str
@@ -39,6 +40,7 @@ class Access(NamedTuple):
     grace: int | None = None
     warn: tuple[int, ...] = WARN
     terms: tuple[Term, ...] = (Term(),)
+    within: Windows | None = None
 
 
 class Drain(NamedTuple):

@@ -7,7 +7,7 @@ on Salt, name resolution or a master.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from spicegrants import iptables, nftables
@@ -97,6 +97,7 @@ ExecReload=/bin/sh {script}
 [Install]
 WantedBy=sysinit.target
 """
+_STORES = "stores the rules for the next boot"
 # Who loads a site's rules at the boot.
 AFTER = "nftables.service netfilter-persistent.service iptables.service ip6tables.service"
 
@@ -191,6 +192,17 @@ def _drop_in(service: str) -> str:
     return "\n".join(("[Service]", *lines, ""))
 
 
+def closing(loading: Loading, read: Callable[[str], Entry | None]) -> tuple[tuple[Change, ...], dict[str, File]]:
+    """Return in words, and by path, what replaces rules that are stored already and are others than must be.
+
+    read
+        Returns what is at a path.
+    """
+    files = {path: File(content, 0o600) for path, content in loading.files.items()}
+    write = {path: wanted for path, wanted in files.items() if read(path) not in (None, wanted)}
+    return ((Change("firewall", _STORES),) if write else ()), write
+
+
 def plan(loading: Loading, live: Mapping[str, Entry]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Compare what must be stored with what is; return changes in words, and the paths to write."""
     verbs = {path: difference(entry, live.get(path)) for path, entry in wanted_entries(loading).items()}
@@ -200,5 +212,5 @@ def plan(loading: Loading, live: Mapping[str, Entry]) -> tuple[tuple[Change, ...
     if services:
         changes.append(f"loads the guard again after {', '.join(services)}")
     if any(path in write for path in loading.files):
-        changes.append("stores the rules for the next boot")
+        changes.append(_STORES)
     return tuple(Change("firewall", what) for what in changes), write

@@ -168,10 +168,8 @@ def _is_there(was: Policy, becomes: Policy, name: str) -> bool:
 
 
 def _certain(stored: Stored, asked: Stored, access: Access) -> Access | None:
-    staying = _staying(stored, asked, access)
-    if not staying and any(grant.group or grant.user == access.user for grant in _new(stored, asked, access.vm)):
-        staying = _but_loans(access)
-    return _by(access, staying)
+    new = any(grant.group or grant.user == access.user for grant in _new(stored, asked, access.vm))
+    return _by(access, _staying(stored, asked, access, new))
 
 
 def _provable(stored: Stored, asked: Stored, access: Access) -> Access | None:
@@ -180,15 +178,24 @@ def _provable(stored: Stored, asked: Stored, access: Access) -> Access | None:
         return None
     groups = {stored.policy.grants[name].group for name in access.grants if name in stored.policy.grants} - {None}
     new = [grant for grant in _new(stored, asked, access.vm) if grant.user == access.user or grant.group in groups]
-    staying = _staying(stored, asked, access)
-    found = _by(access, staying or (_but_loans(access) if new else ()))
-    return None if found is None else _limited(stored, asked, found, [_right(asked, name) for name, _ in staying] + new)
+    found = _by(access, _staying(stored, asked, access, bool(new)))
+    if found is None:
+        return None
+    rights = [_right(asked, name) for name, _ in _staying(stored, asked, access, False)]
+    return _limited(stored, asked, found, [*rights, *new])
 
 
-def _staying(stored: Stored, asked: Stored, access: Access) -> list[Pair]:
-    """Return those names and terms of an access that stand for the same user, or group, and vm as before."""
-    pairs = zip(access.grants, access.terms)
-    return [(name, when) for name, when in pairs if _same(_right(stored, name), _right(asked, name))]
+def _staying(stored: Stored, asked: Stored, access: Access, new: bool) -> list[Pair]:
+    """Return those names and terms of an access that stand for the same user, or group, and vm as before.
+
+    new
+        Whether there is another grant that may stand for what grants that are gone stood for: these stay as well then.
+    """
+    return [
+        (name, when)
+        for name, when in zip(access.grants, access.terms)
+        if _same(_right(stored, name), _right(asked, name)) or (new and not is_loan(name))
+    ]
 
 
 def _right(stored: Stored, name: str) -> Right | None:
@@ -211,10 +218,6 @@ def _new(stored: Stored, asked: Stored, vm: str) -> list[Grant]:
     return [
         grant for name, grant in asked.policy.grants.items() if grant.vm == vm and not _same(known.get(name), grant)
     ]
-
-
-def _but_loans(access: Access) -> list[Pair]:
-    return [(name, when) for name, when in zip(access.grants, access.terms) if not is_loan(name)]
 
 
 def _by(access: Access, pairs: Sequence[Pair]) -> Access | None:

@@ -67,7 +67,7 @@ class Wanted:
 
     def times(self, access: Access) -> Times:
         """Return when an access is open, as far as that is worked out."""
-        key = access.terms, access.on_end, access.grace
+        key = access.terms, access.on_end, access.grace, access.within
         found = self._times.get(key)
         if found is None:
             stretch = None if self.day is None else decide.span(self.policy, self.day)
@@ -93,7 +93,8 @@ class Wanted:
     @property
     def timed(self) -> bool:
         """Tell whether anything is open at some times only."""
-        return any(access.terms != (Term(),) * len(access.terms) for access in self.accesses)
+        always = (Term(),)
+        return any(access.terms != always * len(access.terms) or access.within is not None for access in self.accesses)
 
     def addresses(self, access: Access) -> tuple[str, ...]:
         """Return the addresses at which an access's console is."""
@@ -170,27 +171,26 @@ def compile_policy(
         message = f"it says {moments.iso(now)}, so it was never set: what has times is closed until it is"
         findings.append(Finding("clock", message))
     gid = group.gid if group else None
-    places = tuple(
+    places = going_on(leaving, temporary, now)
+    made = Wanted(
+        policy, inventory, gid, accesses, tuple(findings), tuple(previous), places, (), locked, temporary, now, day
+    )
+    return replace(made, draining=draining(made))
+
+
+def going_on(leaving: Iterable[Drain], temporary: Temporary, now: int) -> tuple[Drain, ...]:
+    """Return the places where open sessions may go on from now on, less those that a lock denies."""
+    return tuple(
         drain._replace(until=now + drain.grace) if drain.until is None and drain.grace is not None else drain
         for drain in leaving
         if temporary.lock_on(drain.user, drain.vm) is None
     )
-    made = Wanted(
-        policy, inventory, gid, accesses, tuple(findings), tuple(previous), places, (), locked, temporary, now, day
-    )
-    return replace(made, draining=_draining(made))
 
 
 def _access(account: Account, grant: Grant | Loan) -> Access:
     """Return what one grant or loan gives one account."""
     if isinstance(grant, Loan):
-        term = Term((), grant.start, grant.end)
-        return Access(account.name, account.uid, grant.vm, (grant.name,), grant.nopasswd, terms=(term,))
-    term = Term(
-        grant.schedules,
-        FIRST if grant.valid_from is None else grant.valid_from,
-        LAST if grant.valid_until is None else grant.valid_until,
-    )
+        return Access(account.name, account.uid, grant.vm, (grant.name,), grant.nopasswd, terms=(term(grant),))
     return Access(
         account.name,
         account.uid,
@@ -200,7 +200,18 @@ def _access(account: Account, grant: Grant | Loan) -> Access:
         grant.on_end,
         grant.grace,
         grant.warn,
-        (term,),
+        (term(grant),),
+    )
+
+
+def term(grant: Grant | Loan) -> Term:
+    """Return when a grant or loan is open."""
+    if isinstance(grant, Loan):
+        return Term((), grant.start, grant.end)
+    return Term(
+        grant.schedules,
+        FIRST if grant.valid_from is None else grant.valid_from,
+        LAST if grant.valid_until is None else grant.valid_until,
     )
 
 
@@ -220,7 +231,7 @@ def _merged(one: Access | None, other: Access) -> Access:
     )
 
 
-def _draining(wanted: Wanted) -> tuple[Drain, ...]:
+def draining(wanted: Wanted) -> tuple[Drain, ...]:
     """Return the places where something of the same account is open that nobody may open anew."""
     if not wanted.leaving:
         return ()

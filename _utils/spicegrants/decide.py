@@ -23,6 +23,7 @@ from spicegrants.times import (
     contains,
     lengthened,
     next_edge,
+    overlap,
     union,
 )
 
@@ -47,7 +48,7 @@ def times(policy: Policy, access: Access, stretch: Range | None) -> Times:
         As :func:`span` returns it. ``None`` says that the time is not known: then only what has no times is open.
     """
     named = {name: policy.schedules[name] for term in access.terms for name in term.schedules}
-    return _times(tuple(sorted(named.items())), access.terms, access.on_end, access.grace, stretch)
+    return _times(tuple(sorted(named.items())), access.terms, access.on_end, access.grace, access.within, stretch)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -56,10 +57,13 @@ def _times(
     terms: tuple[Term, ...],
     on_end: str,
     grace: int | None,
+    within: Windows | None,
     stretch: Range | None,
 ) -> Times:
     known = dict(schedules)
     found = union(*(opened(known, term, stretch) for term in terms))
+    if within is not None:
+        found = overlap(found, within)
     if on_end == "cut" or found in (ALWAYS, NEVER):
         return Times(found)
     return Times(found, ALWAYS if grace is None else lengthened(found, grace))

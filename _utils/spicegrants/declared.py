@@ -66,6 +66,21 @@ def combine(data: Any, grants: Any, exclusive: bool, held: Policy | None) -> Pol
     return pillar.parse(data)
 
 
+def without_secrets(data: Any) -> Any:
+    """Return what pillar declares less the passwords that are to be asked for; the same object if there are none."""
+    vms = data.get("vms") if isinstance(data, dict) else None
+    bare = {
+        name: {key: value for key, value in vm.items() if key != "password"}
+        for name, vm in (vms.items() if isinstance(vms, dict) else ())
+        if isinstance(vm, dict) and _is_secret(vm.get("password"))
+    }
+    return {**data, "vms": {**vms, **bare}} if bare else data
+
+
+def _is_secret(password: Any) -> bool:
+    return isinstance(password, str) and password.startswith(pillar.SDB)
+
+
 def with_secrets(data: Any, get: Callable[[str], Any]) -> Any:
     """Return what pillar declares, with passwords in the place of what they are to be asked for by.
 
@@ -78,7 +93,7 @@ def with_secrets(data: Any, get: Callable[[str], Any]) -> Any:
     found, findings = {}, []
     for name, vm in vms.items() if isinstance(vms, dict) else ():
         uri = vm.get("password") if isinstance(vm, dict) else None
-        if isinstance(uri, str) and uri.startswith(pillar.SDB):
+        if _is_secret(uri):
             secret = get(uri)
             if isinstance(secret, str) and secret != uri:
                 found[name] = {**vm, "password": secret}

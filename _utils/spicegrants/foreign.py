@@ -17,7 +17,7 @@ ADMIN, HARM, NOTE = "admin", "harm", "note"
 _ROOT = ("root", "#0")
 _AS_ROOT = ": as good as root"
 # What of sudo's environment our own defaults leave as the site has it.
-_WEAKENING = {*DEFAULTS, "env_delete", "env_file", "restricted_env_file"}
+_WEAKENING = {*DEFAULTS[-1], "env_delete", "env_file", "restricted_env_file"}
 
 
 class Foreign(NamedTuple):
@@ -201,4 +201,4 @@ def _defaults(tree: dict[str, Any], site: Site) -> Iterator[Foreign]:
 def _is_ours(entry: Mapping[str, Any]) -> bool:
     """Tell whether it is what our file says; the same said elsewhere does no harm."""
     names = {key for option in entry.get("Options", []) for key in option if key != "operation"}
-    return entry.get("Binding") == [{"cmndalias": ALIAS}] and names == DEFAULTS
+    return entry.get("Binding") == [{"cmndalias": ALIAS}] and names in DEFAULTS

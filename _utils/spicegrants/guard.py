@@ -14,7 +14,7 @@ from spicegrants.compile import Wanted
 from spicegrants.model import port_words
 from spicegrants.moments import EARLIEST
 from spicegrants.plan import Change
-from spicegrants.times import NEVER
+from spicegrants.times import NEVER, Windows
 
 # What a line of the kernel's log begins with: by the rule that refused a packet.
 OUTPUT, FORWARD, EGRESS = "output", "forward", "egress"
@@ -34,6 +34,8 @@ MANY_NOTED_RATE, MANY_NOTED_BURST = 300, 15000
 # What an element does: lets everything pass, or only what belongs to a connection that is open already. Anything else
 # is the name of a chain that says when.
 PASS, DRAIN = "accept", "drain"
+# Said where nobody can tell what may stay.
+CLOSED = Change("firewall", "closes all that is open")
 # What the names of such chains begin with.
 _TIMED = ("schedule_", "times_", "draining_")
 
@@ -129,11 +131,13 @@ def is_timed(name: str) -> bool:
 
 
 @functools.lru_cache(maxsize=4096)
-def _chain_name(terms: tuple[Term, ...], on_end: str, grace: int | None) -> str:
+def _chain_name(terms: tuple[Term, ...], on_end: str, grace: int | None, within: Windows | None) -> str:
     """Return the name under which all that is open at the same times for the same reasons shares one chain."""
+    unique = sorted(set(terms))
+    if within is not None:
+        return f"times_{hashlib.sha256(repr((unique, on_end, grace, within)).encode()).hexdigest()[:16]}"
     if Term() in terms:
         return PASS
-    unique = sorted(set(terms))
     schedules = unique[0].schedules
     if unique == [Term(schedules)] and len(schedules) == 1 and on_end == "cut":
         return f"schedule_{schedules[0]}"
@@ -141,7 +145,7 @@ def _chain_name(terms: tuple[Term, ...], on_end: str, grace: int | None) -> str:
 
 
 def _chain(access: Access) -> str:
-    return _chain_name(access.terms, access.on_end, access.grace)
+    return _chain_name(access.terms, access.on_end, access.grace, access.within)
 
 
 def _drain_chain(drain: Drain) -> str:

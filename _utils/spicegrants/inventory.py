@@ -84,6 +84,9 @@ class Inventory:
 
     sudo_opens_early
         Whether it heeds no NOTBEFORE of a rule that has a NOTAFTER as well.
+
+    sudo_intercepts
+        Whether it can look at what its commands start, and so is to be told not to.
     """
 
     users: Mapping[str, Account]
@@ -98,3 +101,4 @@ class Inventory:
     unasked: Unasked = NOTHING_UNASKED
     sudo_rs: bool = False
     sudo_opens_early: bool = False
+    sudo_intercepts: bool = False

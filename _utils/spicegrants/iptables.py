@@ -218,14 +218,21 @@ def held(table: Table) -> bool:
     return any(map(is_ours, table))
 
 
-def plan(wanted: Wanted, live: Mapping[int, Table]) -> FirewallPlan:
+def plan(wanted: Wanted, live: Mapping[int, Table], giving: bool = True) -> FirewallPlan:
     """Compare what is wanted with the tables of both IP versions.
+
+    giving
+        Whether rules of grants come that the tables do not have. Otherwise some go, or are open less often.
 
     The plan's commands are what iptables-restore(8) must get, by IP version; each takes effect as one. If chains and
     rules are as they must be apart from the grants, only rules of grants are changed, and all others keep their
     counters. Otherwise our chains are filled anew.
     """
     want, timed = wanted_elements(wanted), wanted_chains(wanted)
+    if not giving:
+        # Neither the names of chains nor their times matter for which doors there are.
+        held_keys = {key for table in live.values() for key in elements(table)}
+        want = {key: element for key, element in want.items() if key in held_keys}
     limits = [Rule(words) for words in xtdeny.limits(wanted)]
     have: dict[Key, Element] = {}
     wrong: list[Change] = []
@@ -254,6 +261,17 @@ def plan(wanted: Wanted, live: Mapping[int, Table]) -> FirewallPlan:
     # Limits come and go with their users' grants; by themselves they change only if somebody altered them.
     alone = texts and not changes
     return FirewallPlan((Change("firewall", f"restores chain {LOG}"),) if alone else changes, texts)
+
+
+def nothing(live: Mapping[int, Table]) -> FirewallPlan:
+    """Return what closes all that is open by rules of grants; the guard itself stays."""
+    texts = {}
+    for version, table in live.items():
+        grants, _ = _told_apart(table.get(GUARD, ()), _names(table, ()))
+        if grants:
+            lines = [_line("-D", GUARD, rule.words) for rule in grants]
+            texts[version] = "\n".join(("*filter", *lines, "COMMIT", ""))
+    return FirewallPlan((guard.CLOSED,) if texts else (), texts)
 
 
 def _of_version(want: Mapping[Key, Element], version: int) -> dict[Key, Element]:

@@ -63,7 +63,8 @@ class Vm:
 class Schedule(NamedTuple):
     """A weekly schedule in a time zone, all in the pillar's spelling but validated.
 
-    ``exceptions`` and ``additions`` are dates, or ranges ``FIRST/LAST`` of them.
+    ``exceptions`` and ``additions`` are dates, or ranges ``FIRST/LAST`` of them. ``worked`` is when it is open as it
+    was worked out earlier, where its zone is not known any more.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Schedule(NamedTuple):
     zone: str
     exceptions: tuple[str, ...] = ()
     additions: tuple[str, ...] = ()
+    worked: tuple[tuple[int, int], ...] | None = None
 
 
 # Seconds before its end at which a session is warned.

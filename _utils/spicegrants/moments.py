@@ -5,14 +5,19 @@ from __future__ import annotations
 import datetime
 import functools
 import re
-import zoneinfo
+
+from spicegrants import zones
 
 # Nothing that is declared lies before the project; a clock that says so was never set.
 EARLIEST = 1577836800
 # 2100, well within what the kernel's and iptables' fields hold.
 _LATEST = 4102444800
-# Newer Pythons read other spellings as well.
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?)?")
+# What is read of ISO 8601. Newer Pythons read more of it; this is the same on all.
+_MOMENT = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ]([0-9]{2}:[0-9]{2})(:[0-9]{2})?(?:[.,][0-9]{1,9})?([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+)
+FORMS = "2026-11-24, or 2026-11-24T18:00 with seconds, an offset (+01:00, +0100, +01) or Z if you like"
 _START, _SECOND = datetime.datetime(1970, 1, 1), datetime.timedelta(seconds=1)
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:([0-9]{1,4})d)?(?:([0-9]{1,5})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,8})s)?")
@@ -39,22 +44,32 @@ def read(value: object, zone: str | None, *, last: bool = False) -> int | None:
         if moment.tzinfo is None:
             if zone is None:
                 raise LookupError
-            moment = moment.replace(tzinfo=zoneinfo.ZoneInfo(zone))
+            moment = moment.replace(tzinfo=zones.zone(zone))
         seconds = int(moment.timestamp())
-    except OverflowError:
+    except (OverflowError, ValueError):
+        # At the ends of the calendar.
         return None
     return seconds if EARLIEST <= seconds <= _LATEST else None
 
 
 def _parsed(text: str) -> datetime.date | None:
-    if not _MOMENT.fullmatch(text):
+    match = _MOMENT.fullmatch(text)
+    if not match:
         return None
+    date, time, seconds, offset = match.groups("")
     try:
-        if len(text) == len("2026-12-24"):
-            return datetime.date.fromisoformat(text)
-        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+        if not time:
+            return datetime.date.fromisoformat(date)
+        return datetime.datetime.fromisoformat(f"{date}T{time}{seconds or ':00'}{_offset(offset)}")
     except ValueError:
         return None
+
+
+def _offset(text: str) -> str:
+    """Spell an offset from UTC as each Python reads it."""
+    if text in ("", "Z", "z"):
+        return "+00:00" if text else ""
+    return f"{text[:3]}:{text[3:].lstrip(':') or '00'}"
 
 
 # Many elements share their times.
@@ -70,15 +85,16 @@ def seconds(text: str) -> int:
 
 
 def local(moment: int, zone: str | None) -> datetime.datetime:
-    """Return a moment as clocks in a zone show it; UTC without one, which needs no data of time zones."""
-    return datetime.datetime.fromtimestamp(moment, zoneinfo.ZoneInfo(zone) if zone else datetime.timezone.utc)
+    """Return a moment as clocks in a zone show it; UTC without one, and where the system does not know it any more."""
+    return datetime.datetime.fromtimestamp(moment, zones.zone(zone if zone and zones.known(zone) else "UTC"))
 
 
 def words(moment: int, zone: str | None) -> str:
     """Spell a moment for people: ``Tue 2026-11-24 08:00 Europe/Berlin``; seconds only where there are some."""
     shown = local(moment, zone)
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[shown.weekday()]
-    return f"{day} {shown:%Y-%m-%d %H:%M}{f':{shown:%S}' if shown.second else ''} {zone or 'UTC'}"
+    said = zone if zone and zones.known(zone) else "UTC"
+    return f"{day} {shown:%Y-%m-%d %H:%M}{f':{shown:%S}' if shown.second else ''} {said}"
 
 
 def duration(value: object) -> int | None:

@@ -16,6 +16,16 @@ def messages(received: bytes) -> Iterator[tuple[int, bytes]]:
         received = received[(max(length, 16) + 3) & ~3 :]
 
 
+def message(kind: int, flags: int, body: bytes) -> bytes:
+    """Return a message to the kernel."""
+    return struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0) + body
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """Return an attribute."""
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
 def attributes(fields: bytes) -> dict[int, bytes]:
     """Return attributes by type."""
     found = {}

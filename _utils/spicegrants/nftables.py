@@ -219,8 +219,11 @@ def denied(objects: Iterable[Object]) -> dict[Key, int]:
     return found
 
 
-def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
+def plan(wanted: Wanted, live: list[Object] | None, giving: bool = True) -> FirewallPlan:
     """Compare what is wanted with a listing of our table; ``None`` says that there is no such table.
+
+    giving
+        Whether elements come that the listing does not have. Otherwise some go, or are open less often.
 
     Elements, and chains that say when, are changed one by one, so that all others keep their counters. Rules and
     guarded ports are replaced in place. If the table is built differently beyond that it is built anew, in the same
@@ -230,10 +233,12 @@ def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
     anything else changes, and old ones go when nothing needs them any more.
     """
     want_elements, want_chains, want_objects = wanted_elements(wanted), wanted_chains(wanted), skeleton(wanted)
+    have_elements = {} if live is None else elements(live)
+    if not giving:
+        want_elements = {key: element for key, element in want_elements.items() if key in have_elements}
     if live is None:
         changes = (guard.guarding(wanted), *guard.element_changes(wanted, want_elements, {}))
-        return FirewallPlan(changes, tuple(fresh(wanted)))
-    have_elements = elements(live)
+        return FirewallPlan(changes, tuple(_fresh(wanted, want_elements)))
     have_built, have_chains = _without_times(structure(live))
     want_built = structure(want_objects)
     wrong = structural(want_built, have_built)
@@ -243,7 +248,7 @@ def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
         *guard.element_changes(wanted, want_elements, have_elements),
     )
     if wrong and _frame(want_built) != _frame(have_built):
-        return FirewallPlan(changes, tuple(fresh(wanted)))
+        return FirewallPlan(changes, tuple(_fresh(wanted, want_elements)))
     commands = _refilled(want_objects) if wrong else []
     commands += _elements_changed(want_elements, have_elements)
     return FirewallPlan(
@@ -252,6 +257,13 @@ def plan(wanted: Wanted, live: list[Object] | None) -> FirewallPlan:
         before=tuple(_timed(want_chains, have_chains)),
         after=tuple(_timed_no_more(want_chains, have_chains, live)),
     )
+
+
+def nothing(live: list[Object] | None) -> FirewallPlan:
+    """Return what closes all that a listing of our table shows open; the guard itself stays."""
+    found = elements(live or ())
+    commands = [{"delete": body} for body in _element_objects(dict.fromkeys(found))]
+    return FirewallPlan((guard.CLOSED,) if found else (), tuple(commands))
 
 
 def _elements_changed(want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Object]:
@@ -311,13 +323,17 @@ def _refilled(objects: list[Object]) -> list[Object]:
 
 def fresh(wanted: Wanted) -> list[Object]:
     """Return the transaction that makes the table anew, whatever was there."""
+    return _fresh(wanted, wanted_elements(wanted))
+
+
+def _fresh(wanted: Wanted, chosen: Mapping[Key, Element]) -> list[Object]:
     table = {"table": {"family": FAMILY, "name": TABLE}}
     return [
         {"add": table},
         {"delete": table},
         *({"add": entry} for entry in skeleton(wanted)),
         *_timed(wanted_chains(wanted), {}),
-        *({"add": entry} for entry in _element_objects(wanted_elements(wanted))),
+        *({"add": entry} for entry in _element_objects(chosen)),
     ]
 
 

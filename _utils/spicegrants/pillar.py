@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Union
 
 from spicegrants import moments, names, schedule
 from spicegrants.errors import Finding, PolicyError
@@ -33,7 +33,10 @@ _LIMITS = ("schedule", "valid_from", "valid_until", "on_end", "grace", "warn")
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
-def parse(data: Any, root: str = "spice") -> Policy:
+ZoneCheck = Callable[[str], Union[str, None]]
+
+
+def parse(data: Any, root: str = "spice", zone_complaint: ZoneCheck = schedule.zone_complaint) -> Policy:
     """Turn the pillar's ``spice`` mapping into a policy.
 
     data
@@ -42,6 +45,9 @@ def parse(data: Any, root: str = "spice") -> Policy:
     root
         Where the data stands, for the paths in findings. Defaults to ``spice``.
 
+    zone_complaint
+        Says what is wrong with the name of a time zone, if anything is. Defaults to what says so of this machine.
+
     Raises :class:`~spicegrants.errors.PolicyError` with all findings if anything is wrong.
     """
     findings: list[Finding] = []
@@ -49,19 +55,21 @@ def parse(data: Any, root: str = "spice") -> Policy:
     if data is None or data == {}:
         node.wrong("the pillar of this minion declares nothing here; nothing was assumed")
     elif node.keys(("servers", "vms", "grants"), ("schedules", "time", "viewer", "firewall", "routing", "sudo")):
-        policy = _policy(node)
+        policy = _policy(node, zone_complaint)
         if not findings:
             return policy
     raise PolicyError(findings)
 
 
-def _policy(node: Node) -> Policy:
+def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
     known = {kind: _names_in(node.child(kind)) for kind in ("servers", "vms", "schedules")}
     servers = _named(node.child("servers"), _server)
     vms = _named(node.child("vms"), lambda name, child: _vm(name, child, servers, known["servers"]))
     _unshared_ports(node.child("vms"), vms, servers)
-    time = _time(node.child("time"))
-    schedules = _named(node.child("schedules"), lambda name, child: schedule.parse(name, child, time.zone))
+    time = _time(node.child("time"), zone_complaint)
+    schedules = _named(
+        node.child("schedules"), lambda name, child: schedule.parse(name, child, time.zone, zone_complaint)
+    )
     viewer = _viewer(node.child("viewer"))
     grants = _named(
         node.child("grants"),
@@ -280,10 +288,10 @@ def _duration(node: Node, longest: int) -> int | None:
     return None
 
 
-def _time(node: Node) -> Time:
+def _time(node: Node, zone_complaint: ZoneCheck) -> Time:
     if node.absent or not node.keys((), ("zone", "horizon", "longest_loan")):
         return Time()
-    zone = node.child("zone").text(schedule.zone_complaint)
+    zone = node.child("zone").text(zone_complaint)
     if zone is None and not node.child("zone").absent:
         # What is wrong is said once, not for each schedule and moment that relies on it.
         zone = "UTC"

@@ -22,6 +22,23 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def meant(word: Any, known: Iterable[str], read: Callable[[str], Any]) -> Any:
+    """Return the name that a word of a command line stands for; the word itself if none does, or several do.
+
+    Salt makes numbers and truth values of such words before anybody sees them: of ``101``, ``0x10`` and ``on``.
+
+    known
+        The names that there are.
+
+    read
+        Does that.
+    """
+    if isinstance(word, str):
+        return word
+    found = [name for name in known if type(read(name)) is type(word) and read(name) == word]
+    return found[0] if len(found) == 1 else word
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``, did you mean 'x'?`` when a known name is close, else an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1)

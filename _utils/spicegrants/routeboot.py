@@ -61,7 +61,7 @@ def wanted_entries(wanted: Wanted, networkd: bool) -> dict[str, Entry]:
     versions = "\n".join(_loading(wanted, version) for version in routing.VERSIONS)
     script = _SCRIPT_TEXT.format(kinds=kinds, device=routing.DEVICE, versions=versions)
     found: dict[str, Entry] = {
-        **{path: File(_stored(wanted, version), 0o600) for version, path in RULES.items()},
+        **rules(wanted),
         SCRIPT: File(script.encode(), 0o755),
         UNIT: unit("Routes before the SPICE consoles", SCRIPT),
         ENABLED: Link(UNIT),
@@ -69,26 +69,31 @@ def wanted_entries(wanted: Wanted, networkd: bool) -> dict[str, Entry]:
     return {**found, NETWORKD: File(_NETWORKD_TEXT.encode(), 0o644)} if networkd else found
 
 
+def rules(wanted: Wanted | None) -> dict[str, File]:
+    """Return the files with the rules of grants, by path; without any rule for ``None``."""
+    return {path: File(_stored(wanted, version) if wanted else b"", 0o600) for version, path in RULES.items()}
+
+
 def _loading(wanted: Wanted, version: int) -> str:
     """Return the commands of one IP version. Numbers and addresses are all that comes from pillar."""
-    rules = routing.closing_rules(wanted, version)
-    if not rules:
+    closing = routing.closing_rules(wanted, version)
+    if not closing:
         return f"# Nothing is guarded in IPv{version}."
     leads = (routing.PAST, routing.ENTER)
-    first = sorted((rule for rule in rules if rule.preference not in leads), reverse=True)
+    first = sorted((rule for rule in closing if rule.preference not in leads), reverse=True)
     return _VERSION_TEXT.format(
         version=version,
         route=f"default dev {routing.DEVICE} table {routing.TABLE} protocol {routing.PROTOCOL}",
         closing="\n".join(f"rule {rule.words}" for rule in first),
         path=RULES[version],
         closed=routing.CLOSED,
-        leading="\n".join(f"rule {rule.words}" for rule in rules if rule.preference in leads),
+        leading="\n".join(f"rule {rule.words}" for rule in closing if rule.preference in leads),
     )
 
 
 def _stored(wanted: Wanted, version: int) -> bytes:
-    rules = routing.granted_rules(wanted, version) if routing.closing_rules(wanted, version) else []
-    return "".join(f"rule add {rule.words}\n" for rule in rules).encode()
+    granted = routing.granted_rules(wanted, version) if routing.closing_rules(wanted, version) else []
+    return "".join(f"rule add {rule.words}\n" for rule in granted).encode()
 
 
 def plan(entries: Mapping[str, Entry], live: Mapping[str, Entry | None]) -> tuple[list[Change], list[str]]:

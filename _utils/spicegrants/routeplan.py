@@ -24,6 +24,8 @@ from spicegrants.routing import (
     TABLE,
     Live,
     Rule,
+    granted_rules,
+    let_through,
     ours,
     parse,
     parse_route,
@@ -66,6 +68,29 @@ def plan(wanted: Wanted | None, live: Live) -> RoutingPlan:
         changes += said
         commands[version] = (*lines, *_commands(rules, held)) if rules else (*_removal(held), *lines)
     return RoutingPlan(tuple(changes), device, commands)
+
+
+def closing(wanted: Wanted | None, live: Live) -> RoutingPlan:
+    """Compare what may be open at most with what there is: rules of grants go, or let less through, and nothing else.
+
+    A rule may be for several ports; what is left of one that goes comes before it goes.
+
+    wanted
+        ``None`` says that nothing may be open.
+    """
+    changes: list[Change] = []
+    commands: dict[int, tuple[str, ...]] = {}
+    for version in live.rules:
+        passing = {rule for rule in map(parse, filter(ours, live.rules[version])) if rule and personal(rule)}
+        doors = _every_door(passing) & _every_door(granted_rules(wanted, version) if wanted else ())
+        staying = set(let_through(doors))
+        if wanted:
+            changes += _door_changes(wanted, staying, passing)
+        elif passing:
+            changes.append(Change("routing", f"closes all that is open (IPv{version})"))
+        added = [f"rule add {rule.words}" for rule in sorted(staying - passing)]
+        commands[version] = (*added, *(f"rule del {rule.words}" for rule in sorted(passing - staying)))
+    return RoutingPlan(tuple(changes), None, commands)
 
 
 def _device(links: Iterable[Mapping[str, Any]], needed: bool) -> str | None:

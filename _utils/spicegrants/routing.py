@@ -28,6 +28,8 @@ from spicegrants.guard import guards_servers, server_addresses
 from spicegrants.model import PortRange, join_ranges
 from spicegrants.times import NEVER
 
+# Before them all: what is shut for everybody, because nothing else could be closed to somebody.
+SHUT = 160
 ENTER, PAST, GRANTED, DEAD, CLOSED, END = PREFERENCES = range(161, 167)
 # By these numbers ours are told from others': of rules and routes, and of the table.
 PROTOCOL, TABLE = 74, 7462
@@ -109,10 +111,14 @@ def closing_rules(wanted: Wanted, version: int) -> list[Rule]:
 
 def granted_rules(wanted: Wanted, version: int) -> list[Rule]:
     """Return the rules of grants, loans, and sessions that may go on, neighbouring ports in one."""
+    return let_through(door for door in _doors(wanted) if (6 if ":" in door[1] else 4) == version)
+
+
+def let_through(doors: Iterable[tuple[int, str, int]]) -> list[Rule]:
+    """Return the rules that let users through: UID, address and port of each."""
     ports: dict[tuple[int, str], list[PortRange]] = {}
-    for uid, address, port in sorted(_doors(wanted)):
-        if (6 if ":" in address else 4) == version:
-            ports.setdefault((uid, address), []).append((port, port))
+    for uid, address, port in sorted(doors):
+        ports.setdefault((uid, address), []).append((port, port))
     return [
         Rule(GRANTED, f"goto {END}", uid, address, joined)
         for (uid, address), found in ports.items()

@@ -11,8 +11,9 @@ from __future__ import annotations
 import datetime
 import functools
 import re
-import zoneinfo
+from collections.abc import Callable
 
+from spicegrants import zones
 from spicegrants.model import Schedule
 from spicegrants.reader import Node, did_you_mean, shown
 from spicegrants.times import DAY, Windows, clip, union
@@ -23,8 +24,13 @@ _ONE_DAY = datetime.timedelta(days=1)
 _EPOCH = datetime.date(1970, 1, 1)
 
 
-def parse(name: str, node: Node, default_zone: str | None) -> Schedule | None:
+def parse(
+    name: str, node: Node, default_zone: str | None, zone_complaint: Callable[[str], str | None]
+) -> Schedule | None:
     """Read one schedule.
+
+    zone_complaint
+        Says what is wrong with the name of a time zone, if anything is.
 
     ``days`` are weekdays or ranges of them (``mon-fri``); ``hours`` are ``HH:MM-HH:MM`` ranges, which may end at 24:00
     and may run over midnight, and then belong to the day on which they start; ``zone`` is an IANA time zone;
@@ -111,11 +117,7 @@ def read_date(value: object) -> str | None:
 
 def zone_complaint(text: str) -> str | None:
     """Say what is wrong with the name of a time zone, if anything is."""
-    try:
-        zoneinfo.ZoneInfo(text)
-    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
-        return "is no time zone that this machine knows, as Europe/Berlin"
-    return None
+    return None if zones.known(text) else "is no time zone that this machine knows (package tzdata), as Europe/Berlin"
 
 
 def _overlap(one: str, other: str) -> bool:
@@ -132,8 +134,11 @@ def _ends(dates: str) -> tuple[str, str]:
 def windows(schedule: Schedule, start: int, end: int) -> Windows:
     """Return when a schedule is open between two moments, both in seconds since 1970.
 
-    Its dates are local ones, counted in days since 1970-01-01.
+    Its dates are local ones, counted in days since 1970-01-01. Where its zone is not known any more, it is open when it
+    was worked out to be.
     """
+    if schedule.worked is not None:
+        return clip(schedule.worked, start, end)
     # A local date is at most a day off that in UTC, and a range that runs over midnight starts a day earlier.
     days = range(start // DAY - 2, end // DAY + 3)
     found = [span for day in days if _applies(schedule, day) for span in _spans(schedule, day) if span[0] < span[1]]
@@ -166,7 +171,7 @@ def _spans(schedule: Schedule, day: int) -> list[tuple[int, int]]:
         # No zone changes its clock, and back, within two days.
         midnight = day * DAY - offset
         return [(midnight + first, midnight + last) for first, last in map(_seconds, schedule.hours)]
-    date, zone = _date(day), zoneinfo.ZoneInfo(schedule.zone)
+    date, zone = _date(day), zones.zone(schedule.zone)
     return [
         tuple(
             _moment(date + second // DAY * _ONE_DAY, second % DAY, zone, latest=latest)
@@ -179,7 +184,7 @@ def _spans(schedule: Schedule, day: int) -> list[tuple[int, int]]:
 @functools.lru_cache(maxsize=4096)
 def _offset(zone: str, day: int) -> int:
     """Return by how much a zone is ahead of UTC when a date begins there."""
-    local = datetime.datetime.combine(_date(day), datetime.time(), zoneinfo.ZoneInfo(zone))
+    local = datetime.datetime.combine(_date(day), datetime.time(), zones.zone(zone))
     return local.utcoffset() // datetime.timedelta(seconds=1)
 
 
@@ -195,7 +200,7 @@ def _twice(local: datetime.datetime) -> tuple[int, int]:
     return int(local.timestamp()), int(local.replace(fold=1).timestamp())
 
 
-def _moment(date: datetime.date, second: int, zone: zoneinfo.ZoneInfo, *, latest: bool) -> int:
+def _moment(date: datetime.date, second: int, zone: zones.Zone, *, latest: bool) -> int:
     """Return when a clock shows a second of a day: the first or the last time, or when it skips it."""
     local = datetime.datetime.combine(date, datetime.time(second // 3600, second % 3600 // 60), zone)
     early, late = _twice(local)

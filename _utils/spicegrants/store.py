@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from spicegrants import pillar
+from spicegrants import decide, pillar, schedule, zones
 from spicegrants.access import Access, Drain, Term
 from spicegrants.errors import LiveStateUnreadable, SpiceGrantError
 from spicegrants.model import WARN, Policy, to_pillar
 from spicegrants.temporary import ALL, NOTHING, USER, VM, Loan, Lock, Temporary
+from spicegrants.times import Windows
 
 PATH = "/var/lib/spice-grant/state.json"
 _FORMAT = 1
@@ -76,6 +77,7 @@ def dump(stored: Stored) -> bytes:
         "loans": stored.temporary.loans,
         "locks": stored.temporary.locks,
         "day": stored.day,
+        "windows": _windows(stored),
         "group": stored.group,
         "made_group": stored.made_group,
         "originals": {path: list(owner) for path, owner in stored.originals.items()},
@@ -127,7 +129,7 @@ def _read(content: bytes, known: Policy | None, only: tuple[str, str] | None = N
         if only is not None:
             document = _narrowed(document, *only)
         return Stored(
-            _policy(document["policy"], known) if document["policy"] else None,
+            _policy(document, known) if document["policy"] else None,
             {name: tuple(found) for name, found in document["addresses"].items()},
             tuple(_access(*values) for values in document["accesses"]),
             document["group"],
@@ -147,13 +149,35 @@ def _read(content: bytes, known: Policy | None, only: tuple[str, str] | None = N
         raise LiveStateUnreadable(f"{PATH} is damaged ({error}); remove it, and the next run writes it anew") from error
 
 
-def _policy(data: Any, known: Policy | None) -> Policy:
-    return known if known is not None and to_pillar(known) == data else pillar.parse(data, "policy")
+def _policy(document: Mapping[str, Any], known: Policy | None) -> Policy:
+    """Read the policy; a schedule whose zone the system has lost since is open when it was worked out to be."""
+    data, worked = document["policy"], document.get("windows", {})
+    if known is not None and to_pillar(known) == data:
+        return known
+    policy = pillar.parse(data, "policy", lambda name: None)
+    lost = {name: each for name, each in policy.schedules.items() if not zones.known(each.zone)}
+    kept = {name: each._replace(worked=_spans(worked.get(name, ()))) for name, each in lost.items()}
+    return replace(policy, schedules={**policy.schedules, **kept}) if kept else policy
 
 
-def _access(user, uid, vm, grants, nopasswd=False, on_end="cut", grace=None, warn=WARN, terms=None) -> Access:
+def _windows(stored: Stored) -> dict[str, Windows]:
+    """Return when schedules are open, as far as that is worked out on the stored day."""
+    if stored.policy is None or stored.day is None:
+        return {}
+    stretch = decide.span(stored.policy, stored.day)
+    return {name: schedule.windows(each, *stretch) for name, each in stored.policy.schedules.items()}
+
+
+def _spans(found: Iterable[Iterable[int]]) -> Windows:
+    return tuple((_typed(start, int), _typed(end, int)) for start, end in found)
+
+
+def _access(
+    user, uid, vm, grants, nopasswd=False, on_end="cut", grace=None, warn=WARN, terms=None, within=None
+) -> Access:
     found = tuple(Term(tuple(schedules), *limits) for schedules, *limits in terms or [[()]] * len(grants))
-    return Access(user, uid, vm, tuple(grants), nopasswd, on_end, grace, tuple(warn), found)
+    limits = None if within is None else _spans(within)
+    return Access(user, uid, vm, tuple(grants), nopasswd, on_end, grace, tuple(warn), found, limits)
 
 
 def _drain(user, uid, address, port, vm, grants=(), until=None, grace=None, warn=WARN) -> Drain:

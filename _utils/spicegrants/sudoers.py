@@ -49,11 +49,21 @@ _DEFAULTS = (
     # With a site's runchroot=* the program of the rule would be one that the user put under a root of his own.
     "!runchroot",
     "!runcwd",
+    # Guides to hardening ask for what keeps a program from starting others, and the opener starts a sandbox.
+    "!noexec",
+    "!stay_setuid",
+    "!preserve_groups",
+    "command_timeout = 0",
 )
+# Which older ones take for a fault.
+_INTERCEPTING = ("!intercept", "!log_subcmds")
 _HEADER = """\
 # Written by saltext-spice-grant from the pillar of this minion; the next run undoes any edit.
 """
 _SPECIAL = re.compile(r"([,:=\\?*\[\]!#\"])")
+_BARE = re.compile(
+    r'^(\s*)("(?:runcwd|runchroot|role|type|privs|limitprivs|apparmor_profile)": "(?:[^"\\]|\\.)*")(,?)$', re.MULTILINE
+)
 _STAMP = "%Y%m%d%H%M%SZ"
 _UTC = datetime.timezone.utc
 # What a rule of ours may say besides who, what and as whom.
@@ -149,7 +159,7 @@ def head(wanted: Wanted) -> str:
 
 def _defaults(wanted: Wanted) -> Iterator[str]:
     """Return the settings for our commands that this machine's sudo knows."""
-    for option in _DEFAULTS:
+    for option in (*_DEFAULTS, *(_INTERCEPTING if wanted.inventory.sudo_intercepts else ())):
         if not wanted.inventory.sudo_rs or _setting(option) in sudo_rs.SETTINGS:
             yield option
 
@@ -158,8 +168,8 @@ def _setting(option: str) -> str:
     return re.match("!?([a-z_]+)", option)[1]
 
 
-# The names of what they set.
-DEFAULTS = frozenset(map(_setting, _DEFAULTS))
+# The names of what they set, on older releases of sudo and on all others.
+DEFAULTS = frozenset(map(_setting, _DEFAULTS)), frozenset(map(_setting, (*_DEFAULTS, *_INTERCEPTING)))
 
 
 def render(wanted: Wanted) -> str:
@@ -233,6 +243,14 @@ def rules_in(spec: dict[str, Any], commands: dict[str, Any], tree: dict[str, Any
                 yield Rule("", "", viewer, argument)
 
 
+def mended(printed: str) -> str:
+    """Return what cvtsudoers printed as JSON: before 1.9.16 it leaves out the braces around some members of lists.
+
+    A line that begins with a name cannot be a part of a text: JSON has no line ends in texts.
+    """
+    return _BARE.sub(r"\1{ \2 }\3", printed)
+
+
 def spelled(tree: dict[str, Any]) -> dict[str, Any]:
     """Return a parsed tree, which is changed, in one spelling: cvtsudoers 1.9.16 says ``""`` for whoever calls.
 
@@ -289,8 +307,18 @@ def opens_early(version: str) -> bool:
 
     Asked (``sudo -l``) it does, called it does not: https://github.com/sudo-project/sudo/pull/513.
     """
+    return (1, 9, 15) <= _release(version) <= (1, 9, 17)
+
+
+def intercepts(version: str) -> bool:
+    """Tell whether a sudo, by what it says of its version, can look at what its commands start: since 1.9.8."""
+    return _release(version) >= (1, 9, 8)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the numbers of sudo's release; none if it is another program."""
     found = re.match(r"Sudo version ([0-9]+)\.([0-9]+)\.([0-9]+)", version)
-    return found is not None and (1, 9, 15) <= tuple(map(int, found.groups())) <= (1, 9, 17)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 @dataclass(frozen=True)
@@ -312,7 +340,7 @@ def plan(wanted: Wanted, live: Entry | None, parsed: Callable[[], dict[str, Any]
         already right, byte for byte.
     """
     text = render(wanted)
-    want_file = File(text.encode(), MODE)
+    want_file = _file(text)
     if live == want_file:
         return SudoPlan((), None)
     tree = parsed() if live is not None else {}
@@ -326,6 +354,36 @@ def plan(wanted: Wanted, live: Entry | None, parsed: Callable[[], dict[str, Any]
     if not changes:
         changes.append(Change("sudo", f"creates {PATH}" if live is None else f"restores {PATH}, which was edited"))
     return SudoPlan(tuple(changes), text)
+
+
+def closing(wanted: Wanted, before: Wanted, live: Entry, parsed: Callable[[], dict[str, Any] | None]) -> SudoPlan:
+    """Compare what may be allowed at most with the installed file; a text of ``None`` is no file at all.
+
+    before
+        What held so far. Only a file that does not say just that has to be parsed.
+
+    live, parsed
+        As for :func:`plan`.
+    """
+    if live == _file(render(wanted)):
+        return SudoPlan((), None)
+    have = rules(before)
+    if live != _file(render(before)):
+        tree = parsed() if isinstance(live, File) else None
+        if tree is None:
+            return SudoPlan((Change("sudo", f"removes {PATH}, which does not parse"),), None)
+        have = parse(tree)
+        held = {rule.timeless for rule in have}
+        staying = (
+            access for access in wanted.accesses if {rule.timeless for rule in rules_for(wanted, access)} <= held
+        )
+        wanted = replace(wanted, accesses=tuple(staying))
+    changes = [Change("sudo", what, grants) for _, _, what, grants in sorted(_differences(wanted, have))]
+    return SudoPlan(tuple(changes) or (Change("sudo", f"restores {PATH}, which was edited"),), render(wanted))
+
+
+def _file(text: str) -> File:
+    return File(text.encode(), MODE)
 
 
 def _differences(wanted: Wanted, parsed: Iterable[Rule]) -> set[tuple[str, str, str, tuple[str, ...]]]:

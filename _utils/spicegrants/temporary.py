@@ -122,6 +122,14 @@ def lend(
     return others._replace(loans=tuple(sorted((*others.loans, loan))))
 
 
+def end_loan(held: Temporary, user: object, vm: object) -> Temporary:
+    """Return them less a loan; raise :class:`~spicegrants.errors.PolicyError` if there is none."""
+    if not any((loan.user, loan.vm) == (user, vm) for loan in held.loans):
+        lent = ", ".join(f"{loan.vm} to {loan.user}" for loan in held.loans) or "nothing"
+        raise PolicyError([Finding("loan", f"{shown(vm)} is not lent to {shown(user)}; lent is {lent}")])
+    return without_loan(held, user, vm)
+
+
 def without_loan(held: Temporary, user: object, vm: object) -> Temporary:
     """Return them less a loan."""
     return held._replace(loans=tuple(loan for loan in held.loans if (loan.user, loan.vm) != (user, vm)))
@@ -144,7 +152,7 @@ def lock(held: Temporary, policy: Policy, known: Collection[str], now: int, new:
         raise PolicyError(findings)
     if any(lock._replace(since=0) == new for lock in held.locks):
         return held
-    others = unlock(held, new)
+    others = _without_lock(held, new)
     return others._replace(locks=tuple(sorted((*others.locks, new._replace(since=now)))))
 
 
@@ -154,7 +162,14 @@ def unended(held: Temporary, moment: int) -> Temporary:
 
 
 def unlock(held: Temporary, gone: Lock) -> Temporary:
-    """Return them less the lock about the same."""
+    """Return them less the lock about the same; raise :class:`~spicegrants.errors.PolicyError` if there is none."""
+    if not any((lock.about, lock.name) == (gone.about, gone.name) for lock in held.locks):
+        locked = ", ".join(lock.words for lock in held.locks) or "nothing"
+        raise PolicyError([Finding("lock", f"{gone.words} is not locked; locked is {locked}")])
+    return _without_lock(held, gone)
+
+
+def _without_lock(held: Temporary, gone: Lock) -> Temporary:
     rest = tuple(lock for lock in held.locks if (lock.about, lock.name) != (gone.about, gone.name))
     return held._replace(locks=rest)
 

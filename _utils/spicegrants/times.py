@@ -31,6 +31,11 @@ def clip(windows: Iterable[Range], start: int, end: int) -> Windows:
     return tuple((low, high) for low, high in cut if low < high)
 
 
+def overlap(one: Windows, other: Windows) -> Windows:
+    """Return what lies in both."""
+    return union(*(clip(one, *span) for span in other))
+
+
 def contains(windows: Windows, moment: int) -> bool:
     """Tell whether a moment lies in one of them."""
     return any(start <= moment < end for start, end in windows)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from spicegrants.access import Access
 from spicegrants.calls import CONNECTIONS, OPENER, connection_file
 from spicegrants.compile import Wanted, by_user
 from spicegrants.files import Directory, Entry, File, difference
@@ -127,7 +128,7 @@ def wanted_entries(wanted: Wanted, launcher: bytes, opener: bytes = b"") -> dict
     for name in sorted({access.vm for access in wanted.accesses}):
         entries[connection_file(name)] = File(connection_text(wanted, name).encode(), 0o640, gid)
     for uid, accesses in by_user(wanted.accesses).items():
-        entries[f"{MENUS}/{uid}"] = File(menu_text(wanted, accesses).encode(), 0o640, 0, reader=uid)
+        entries[f"{MENUS}/{uid}"] = _menu(wanted, uid, accesses)
     return entries
 
 
@@ -209,9 +210,46 @@ def plan(wanted: Wanted, live: ViewerLive, launcher: bytes, opener: bytes = b"")
     return ViewerPlan(tuple(changes), create, live.members, programs, overrides, tuple(write), remove, live.lent)
 
 
-def _entry_change(wanted: Wanted, path: str, verb: str) -> Change:
+class ClosingPlan(NamedTuple):
+    """Changes in words, paths to remove, and by path files that say less than before."""
+
+    changes: tuple[Change, ...]
+    remove: tuple[str, ...]
+    write: Mapping[str, File]
+
+
+def closing(wanted: Wanted | None, held: Mapping[str, Entry]) -> ClosingPlan:
+    """Compare what may be there at most with what is in our own directories.
+
+    Nothing comes that was not there, and a connection file that somebody may still use is left as it is.
+
+    wanted
+        ``None`` says that nothing may be there.
+    """
+    known = wanted.accesses if wanted else ()
+    vms = {connection_file(access.vm) for access in known}
+    lists = {f"{MENUS}/{uid}": (uid, accesses) for uid, accesses in by_user(known).items()}
+    remove = tuple(path for path in sorted(held, reverse=True) if path not in {*DIRECTORIES, *vms, *lists})
+    write = {}
+    for path in lists.keys() & held.keys():
+        uid, accesses = lists[path]
+        entry = _menu(wanted, uid, accesses)
+        if isinstance(held[path], File) and held[path].content != entry.content:
+            write[path] = entry
+    changes = [_entry_change(wanted, path, "removes") for path in remove]
+    changes += [_entry_change(wanted, path, difference(entry, held[path])) for path, entry in sorted(write.items())]
+    return ClosingPlan(tuple(changes), remove, write)
+
+
+def _menu(wanted: Wanted, uid: int, accesses: Iterable[Access]) -> File:
+    return File(menu_text(wanted, accesses).encode(), 0o640, 0, reader=uid)
+
+
+def _entry_change(wanted: Wanted | None, path: str, verb: str) -> Change:
     parent, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
     grants: tuple[str, ...] = ()
+    if wanted is None:
+        return Change("viewer", f"{verb} {path}")
     if parent == MENUS and name.isdigit():
         known = (*wanted.accesses, *wanted.previous)
         grants = _grants(access.grants for access in known if access.uid == int(name))

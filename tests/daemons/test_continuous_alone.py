@@ -41,7 +41,7 @@ def alone(served, pillar_root, people):
     (directory / "minion.d").mkdir(parents=True)
     for name in ("spice-grant.conf", "spice-grant-continuous.conf"):
         install(ROOT / "etc" / "minion.d" / name, directory / "minion.d")
-    own = {"id": "alone", "master_type": "disable", "enable_fqdns_grains": False}
+    own = {"id": "alone", "enable_fqdns_grains": False}
     (directory / "minion").write_text(json.dumps(own))
     program = Path(sys.executable).with_name("salt-call")
     subprocess.run([program, "--local", "saltutil.sync_all"], check=True, capture_output=True)

@@ -2,8 +2,9 @@
 
 Run as a script inside a machine, ``python driver.py CONFIG_DIRECTORY``. Each line on standard input is a list of calls
 as JSON, made at the same time: ``{"fun": .., "args": [..], "kwargs": {..}, "pillar": {..}, "fault": [kind, step,
-..], "patience": seconds}``. Each line on standard output is the list of answers: ``pid``, ``killed``, what the call did
-as ``steps``, and ``data`` and ``retcode``, or ``error``.
+..], "patience": seconds, "answers": seconds}``; the seconds are how long it waits for another run, and for a program.
+Each line on standard output is the list of answers: ``pid``, ``killed``, what the call did as ``steps``, and ``data``
+and ``retcode``, or ``error``.
 
 A step is whatever a run does to the system: Python's own audit events say so, nothing in the product does. A fault
 comes just before its step, or when a program has just been started. Salt and the modules are loaded before the fork,
@@ -85,6 +86,9 @@ def answer(functions, request, output):
     said = {"pid": os.getpid(), "killed": False}
     if "patience" in request:
         sys.modules["spicegrants.host.lock"].held.__wrapped__.__defaults__ = (request["patience"],)
+    if "answers" in request:
+        sys.modules["spicegrants.host.run"].LIMITS[:] = [request["answers"]]
+        sys.modules["spicegrants.host.closing"].PATIENCE = request["answers"]
     try:
         said["data"] = functions[request["fun"]](*request.get("args", ()), **request.get("kwargs", {}))
         said["retcode"] = functions.pack["__context__"].get("retcode", 0)

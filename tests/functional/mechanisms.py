@@ -96,6 +96,16 @@ class Nftables:
         """Take all grants out of the guard for IPv4."""
         office.nft("flush", "map", "inet", "spice_grant", "grants4")
 
+    def let(self, office, uid, address, port):
+        """Let a UID with the viewer's group through to a place."""
+        element = f'{{ {uid} . {office.gid()} . {address} . {port} comment "debianx" : accept }}'
+        office.nft("add", "element", "inet", "spice_grant", "grants4", element)
+
+    def stop(self, office, uid, address, port):
+        """Let it through no more."""
+        element = f"{{ {uid} . {office.gid()} . {address} . {port} : accept }}"
+        office.nft("delete", "element", "inet", "spice_grant", "grants4", element)
+
     def delete(self, office):
         """Take the guard away."""
         office.nft("delete", "table", "inet", "spice_grant")
@@ -142,6 +152,17 @@ class Iptables:
         rules = self.run(office, "-S", "SPICE-GRANT", programs=("iptables",)).splitlines()
         for _ in [rule for rule in rules if "--gid-owner" in rule]:
             self.run(office, "-D", "SPICE-GRANT", "1", programs=("iptables",))
+
+    def let(self, office, uid, address, port, verb="-I", vm="debianx"):
+        """Let a UID with the viewer's group through to a place."""
+        place = ["-d", f"{address}/32", "-p", "tcp", "-m", "tcp", "--dport", port]
+        owner = ["-m", "owner", "--uid-owner", uid, "--gid-owner", office.gid()]
+        words = [*place, *owner, "-m", "comment", "--comment", vm, "-j", "RETURN"]
+        self.run(office, verb, "SPICE-GRANT", *map(str, words), programs=("iptables",))
+
+    def stop(self, office, uid, address, port):
+        """Let it through no more."""
+        self.let(office, uid, address, port, "-D", "leaptest")
 
     def delete(self, office):
         """Take the guard away, and with it whatever else is in the table: ``iptables -F; iptables -X``."""

@@ -15,8 +15,9 @@ from checkout import ROOT
 from spicegrants import _entry
 
 HERE = pathlib.Path(spicegrants.__file__).parent
-# Not the launcher, a program by itself, nor what looks whether the package's own files changed.
-PURE = sorted(path for path in HERE.glob("*.py") if path.name not in ("launcher.py", "__init__.py"))
+# Not the launcher, a program by itself, nor what looks whether the package's own files changed, nor what reads the data
+# of time zones, which Python's own module for them reads as well.
+PURE = sorted(path for path in HERE.glob("*.py") if path.name not in ("launcher.py", "__init__.py", "zones.py"))
 
 
 def imported(path):

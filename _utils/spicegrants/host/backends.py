@@ -56,6 +56,11 @@ def _named(name: str) -> Mechanism:
     return Nftables() if name == "nftables" else Iptables(name)
 
 
+def in_charge() -> list[Mechanism]:
+    """Return the mechanisms that runs have used, without trying any; where no files tell, those that hold rules."""
+    return [_named(name) for name in boot.GUARDS if used(name)] or holding()
+
+
 def left_over(active: Mechanism) -> list[Mechanism]:
     """Return the mechanisms that an earlier run used: their stored rules are still there."""
     return [_named(name) for name in boot.GUARDS if name != active.name and used(name)]

@@ -17,7 +17,7 @@ Functions = Mapping[str, Callable[..., Any]]
 # The guard first.
 ORDER = ("firewall", "routing", "sudoers")
 # Seconds that a program may take before others have their turn.
-_PATIENCE = 20
+PATIENCE = 20
 
 
 class Taken(NamedTuple):
@@ -80,7 +80,7 @@ def _closed(
     failed = set()
     for layer in chosen:
         try:
-            with run.patience(_PATIENCE):
+            with run.patience(PATIENCE):
                 close = salt[f"spice_{layer}.close"]
                 changes = union(changes, close(**arguments, **(for_sudo if layer == "sudoers" else {})))
         except (failure, SpiceGrantError) as error:
@@ -115,7 +115,7 @@ def _sessions(wanted: Wanted, test: bool) -> tuple[list[Change], list[str]]:
         users = {access.uid: access.user for access in (*wanted.accesses, *wanted.previous)}
         said = sessions.changes(wanted, found, users, sockets.hindrance())
         if found and not test:
-            with run.patience(_PATIENCE):
+            with run.patience(PATIENCE):
                 sockets.end(found)
             desktop.tell(notices.ended(wanted, found, users), notices.ENDED, wanted.gid)
     except SystemFault as error:

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import grp
 import os
+import stat
 import time
+from dataclasses import replace
 
-from spicegrants import alarm, arrivals, boot, calls, decide, moments, routeboot, store, sudo_rs, sudoers, viewer
+from spicegrants import (
+    alarm,
+    arrivals,
+    boot,
+    calls,
+    closing,
+    decide,
+    moments,
+    routeboot,
+    store,
+    sudo_rs,
+    sudoers,
+    viewer,
+)
 from spicegrants.compile import Wanted, compile_policy
 from spicegrants.errors import SystemFault
 from spicegrants.files import Directory, File, Link, Other
@@ -23,6 +40,7 @@ _PROGRAMS = os.path.dirname(boot.SCRIPT)
 # Where notes lie that are gone with the next boot. They are also written without the lock, each within a moment.
 PASSING = "/run/spice-grant"
 _UNFINISHED_FOR = 60
+_ACCOUNTS = "/etc/group"
 
 NOTHING = "no policy has been applied on this minion yet: run state.apply spice"
 
@@ -115,6 +133,40 @@ def today() -> int | None:
     return decide.day_of(now) if now >= moments.EARLIEST else None
 
 
+def recalled(before: store.Stored | None = None, after: store.Stored | None = None) -> Wanted:
+    """Return what may be open at most, from what is stored alone: no account, name or certificate is asked for.
+
+    before, after
+        What was stored, and what stays of it. Default to what is stored.
+    """
+    before = before or stored()
+    after = after or before
+    if after.policy is None:
+        raise SystemFault(NOTHING)
+    doors = frozenset()
+    if store.leaving(before):
+        # Where that cannot be read, nothing goes on.
+        with contextlib.suppress(SystemFault):
+            doors = frozenset(connection.door for connection in sockets.connections())
+    found = closing.wanted(before, after, _gid(after.policy.viewer.group), int(time.time()), doors, _confining())
+    return found if found.gid is not None else replace(found, accesses=(), draining=())
+
+
+def _gid(group: str) -> int | None:
+    """Return the number of the viewer's group, by our own files where accounts cannot be read; ``None`` for none."""
+    # libc waits for ever for what is written into a pipe.
+    with contextlib.suppress(KeyError, OSError):
+        if stat.S_ISREG(os.stat(_ACCOUNTS).st_mode):
+            return grp.getgrnam(group).gr_gid
+    held = disk.read(calls.CONNECTIONS)
+    return held.gid if isinstance(held, Directory) and held.gid else None
+
+
+def _confining() -> bool:
+    """Tell whether runs have viewers run confined: then the opener is there."""
+    return isinstance(disk.read(calls.OPENER), File)
+
+
 def compiled(
     policy: Policy | None = None, kept: store.Stored | None = None, day: int | None = None, asking: bool = True
 ) -> Wanted:
@@ -165,6 +217,7 @@ def compiled(
         known.unasked,
         sudo_rs.is_sudo_rs(its_version),
         sudoers.opens_early(its_version),
+        sudoers.intercepts(its_version),
     )
     day = day or kept.day or today()
     before = kept.policy.grants if kept.policy else {}

@@ -9,7 +9,7 @@ import re
 import stat
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from spicegrants.errors import SystemFault
@@ -20,7 +20,7 @@ _ACL = "system.posix_acl_access"
 _ACL_VERSION = 2
 _USER_OBJ, _USER, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
 _NOBODY = 0xFFFFFFFF
-_LARGEST = 16 * 1024 * 1024
+LARGEST = 16 * 1024 * 1024
 # What is on its way into place, and stays where it is if the run is killed. Neither sudo nor systemd reads such a name.
 _TEMPORARY = re.compile(r"\.spice-grant\.[0-9a-f]{12}")
 
@@ -71,7 +71,7 @@ def read(path: str) -> Entry | None:
             if not stat.S_ISREG(status.st_mode):
                 return Other("special file")
             # No more memory than it needs, and one byte to notice that it grew.
-            content = stream.read(min(status.st_size, _LARGEST) + 1)
+            content = stream.read(min(status.st_size, LARGEST) + 1)
             mode = stat.S_IMODE(status.st_mode)
             return File(content, mode, status.st_gid, status.st_uid, _reader(stream.fileno()))
     except OSError as error:
@@ -86,6 +86,25 @@ def read_text(path: str) -> bytes | None:
     if not isinstance(entry, File):
         raise SystemFault(f"{path} is not a regular file")
     return entry.content
+
+
+def read_site(path: str) -> bytes | None:
+    """Return the content of a file of the site's, which may be a link; ``None`` if there is none.
+
+    What is no regular file is not read: of a pipe nobody knows when something comes out.
+    """
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise SystemFault(f"{path} is not a regular file")
+            if status.st_size > LARGEST:
+                raise SystemFault(f"{path} is too large: {status.st_size} bytes")
+            return stream.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise SystemFault(f"{path} cannot be read: {error}") from error
 
 
 def replaceable(path: str, links: int = 40) -> str | None:
@@ -190,6 +209,17 @@ def write(path: str, wanted: File | Link) -> None:
         raise SystemFault(f"{path} cannot be written: {error}{hint}") from error
 
 
+def written(wanted: Mapping[str, File | Link]) -> list[str]:
+    """Write files, by path; return what hindered that, for where it keeps nothing else from being done."""
+    hindrances = []
+    for path, entry in wanted.items():
+        try:
+            write(path, entry)
+        except SystemFault as error:
+            hindrances.append(str(error))
+    return hindrances
+
+
 @contextlib.contextmanager
 def _put(path: str) -> Iterator[str]:
     """Yield a temporary path beside another: what is made there takes the other's place, or goes if that fails."""
@@ -235,6 +265,17 @@ def remove(path: str) -> None:
         return
     except OSError as error:
         raise SystemFault(f"{path} cannot be removed: {error}") from error
+
+
+def removed(paths: Iterable[str]) -> list[str]:
+    """Remove files; return what hindered that, for where it keeps nothing else from being done."""
+    hindrances = []
+    for path in paths:
+        try:
+            remove(path)
+        except SystemFault as error:
+            hindrances.append(str(error))
+    return hindrances
 
 
 def prune(path: str) -> None:

@@ -29,7 +29,7 @@ class Shadow(NamedTuple):
 
 def read(group: str) -> Shadow:
     """Return what there is about a group; nothing where there is no such file, or no line."""
-    for line in (disk.read_text(PATH) or b"").decode(errors="surrogateescape").splitlines():
+    for line in (disk.read_site(PATH) or b"").decode(errors="surrogateescape").splitlines():
         name, *fields = line.split(":")
         if name == group and len(fields) == 3:
             password, administrators, members = fields

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from spicegrants import closing as closes
 from spicegrants import declared
 from spicegrants.compile import Wanted
 from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.host import backstop, clock, current, heap, lastrun, lock, uplinks
+from spicegrants.host import backstop, clock, closing, current, heap, lastrun, lock, run, uplinks
 from spicegrants.model import Policy
 from spicegrants.notes import backstop_missing, confinement, notes, unguarded
-from spicegrants.plan import as_dict, merge
+from spicegrants.plan import as_dict, merge, union
 from spicegrants.store import Stored
 
 # The guard first.
@@ -39,9 +40,16 @@ class Layers(NamedTuple):
 
     @heap.unsearched()
     def enforce(
-        self, decided: Callable[[Stored], Stored | None], test: bool, known: Policy | None = None
+        self,
+        decided: Callable[[Stored], Stored | None],
+        test: bool,
+        known: Policy | None = None,
+        completed: Callable[[Stored], Stored] = lambda asked: asked,
     ) -> dict[str, Any]:
-        """Plan all layers, then apply them; what cannot be read stops everything before the first change.
+        """Take away what goes, plan all layers, then apply them.
+
+        What is taken away needs nothing but what is stored and declared. What is given needs all: if something cannot
+        be read, nothing is, and what cannot be shown to stay goes as well.
 
         decided
             Takes what is stored and returns it with the policy, loans and locks that are to hold; ``None`` if there is
@@ -50,53 +58,131 @@ class Layers(NamedTuple):
         known
             A policy that was read already, which may be the stored one.
 
+        completed
+            Takes what ``decided`` returned, and returns it with what has to be asked for: passwords.
+
         The plan is made for the day that the layers were last made for, so that only what means something else is a
         change. If that day is over, all layers are then made for today.
         """
+        run.as_root()
         with contextlib.nullcontext() if test else lock.held():
-            stored = current.stored(known)
-            asked = decided(stored)
+            run.afresh()
+            try:
+                stored = current.stored(known)
+            except SpiceGrantError as error:
+                return self._unknown(error, test)
+            try:
+                asked = decided(stored)
+            except SystemFault as error:
+                if stored.policy is not None:
+                    raise
+                return self._unknown(error, test)
             if asked is None:
                 return {"changes": {}, "errors": [], "warnings": []}
-            kept = replace(stored, temporary=asked.temporary)
-            wanted = current.compiled(asked.policy, kept, asking=self.asking)
-            originals = self.salt["spice_viewer.originals"](wanted)
-            policy_changes = _policy_changes(stored, declared.remember(kept, wanted, originals))
-            plans = self._plans(wanted)
-            errors, warnings, refused = self._reviewed(wanted, plans)
-            changes = merge([policy_changes, *plans.values()])
-            outdated = wanted.timed and current.today() not in (None, wanted.day)
-            if (changes or outdated) and not test:
-                if outdated:
-                    wanted = current.compiled(asked.policy, kept, current.today(), self.asking)
-                current.keep(declared.remember(kept, wanted, originals))
-                chosen = [layer for layer in ORDER if plans[layer] or (outdated and layer not in refused)]
-                applied, failed = self._apply(wanted, chosen)
-                changes = merge([policy_changes, *(plans[layer] for layer in applied)])
-                errors += [*failed, *_afterwards()]
+            first = self._taken_first(stored, asked, test)
+            try:
+                report = self._whole(stored, completed(asked), test)
+            except (self.failure, SpiceGrantError) as error:
+                found = self._taken_at_least(stored, asked, test)
+                changes = union(first, found.changes)
+                if not changes and not found.errors:
+                    raise
+                return {"changes": changes, "errors": [_nothing_opened(error), *found.errors], "warnings": []}
+            except BaseException:
+                self._taken_at_least(stored, asked, test)
+                raise
+            return {**report, "changes": union(first, report["changes"])}
+
+    def _taken_first(self, stored: Stored, asked: Stored, test: bool) -> dict[str, Any]:
+        """Take away what nobody has any more, whatever the system says; return that as changes.
+
+        What hinders it hinders what comes behind it as well, which then says so.
+        """
+        if stored.policy is None or test:
+            return {}
+        staying = closes.certain(stored, asked)
+        if not closes.taken(stored, staying):
+            return {}
+        return closing.take(self.salt, self.failure, stored, staying, whole=False, test=False).changes
+
+    def _taken_at_least(self, stored: Stored, asked: Stored, test: bool) -> closing.Taken:
+        """Take away all of which it cannot be shown that it stays."""
+        if stored.policy is None:
+            found = closing.everything(self.salt, self.failure, test)
+            return found if found.changes else closing.Taken({}, [])
+        staying = closes.provable(stored, replace(asked, day=current.today()))
+        found = closing.take(self.salt, self.failure, stored, staying, whole=True, test=test)
+        if not closes.taken(stored, staying):
+            return found if found.changes else closing.Taken({}, [])
+        return found._replace(changes=union(_policy_changes(stored, staying), found.changes))
+
+    def _unknown(self, error: SpiceGrantError, test: bool) -> dict[str, Any]:
+        """Close everything where what is stored cannot be read, or is gone: nobody can tell what was lent or locked."""
+        found = closing.everything(self.salt, self.failure, test)
+        if not found.changes:
+            raise error
+        return {"changes": found.changes, "errors": [_nothing_opened(error), *found.errors], "warnings": []}
+
+    def _whole(self, stored: Stored, asked: Stored, test: bool) -> dict[str, Any]:
+        """Plan all layers, then apply them; what cannot be read stops everything before the first change."""
+        kept = replace(stored, temporary=asked.temporary)
+        wanted = current.compiled(asked.policy, kept, asking=self.asking)
+        originals = self.salt["spice_viewer.originals"](wanted)
+        policy_changes = _policy_changes(stored, declared.remember(kept, wanted, originals))
+        plans = self._plans(wanted)
+        errors, warnings, refused = self._reviewed(wanted, plans)
+        changes = merge([policy_changes, *plans.values()])
+        outdated = wanted.timed and current.today() not in (None, wanted.day)
+        if (changes or outdated) and not test:
+            if outdated:
+                wanted = current.compiled(asked.policy, kept, current.today(), self.asking)
+            current.keep(declared.remember(kept, wanted, originals))
+            chosen = [layer for layer in ORDER if plans[layer] or (outdated and layer not in refused)]
+            applied, failed = self._apply(wanted, chosen)
+            changes = merge([policy_changes, *(plans[layer] for layer in applied)])
+            errors += [*failed, *_afterwards()]
+            if len(applied) < len(chosen):
+                found = closing.layers(self.salt, self.failure, wanted, current.recalled(stored), True, False)
+                changes = union(changes, found.changes)
+                errors += found.errors
         warnings += [*notes(wanted), *confinement(wanted), *unguarded(uplinks.planned(wanted)[1])]
         warnings += current.exchangeable()
         return {"changes": changes, "errors": errors, "warnings": warnings}
 
     def remove(self, test: bool) -> dict[str, Any]:
-        """Take all layers away, the guard last, and then forget what is stored."""
-        errors: list[str] = []
+        """Take all layers away, the guard last, and then forget what is stored.
+
+        A layer that fails does not keep the others from going, but for the guard: as long as something is left that
+        lets somebody in, it stays.
+        """
+        run.as_root()
         with contextlib.nullcontext() if test else lock.held():
-            changes = self._removals(True)
+            run.afresh()
+            changes, errors = self._removals(ORDER, True)
             if current.exists():
                 changes = merge([changes, {"layers": {"policy": ["forgets the policy"]}}])
             changes = merge([changes, as_dict(current.unfinished())])
             if changes and not test:
                 current.sweep()
-                self._removals(False)
-                errors = [f"left: {what}" for what in declared.sentences(self._removals(True))]
+                _, errors = self._removals(ORDER[1:], False)
+                errors += [] if errors else self._removals(ORDER[:1], False)[1]
+                left, unreadable = self._removals(ORDER, True)
+                errors += [f"left: {what}" for what in declared.sentences(left)]
+                errors = list(dict.fromkeys([*errors, *unreadable]))
                 if not errors:
                     current.forget()
                     lastrun.forget()
         return {"changes": changes, "errors": errors, "warnings": []}
 
-    def _removals(self, test: bool) -> dict[str, Any]:
-        return merge(self.salt[f"spice_{layer}.remove"](test=test) for layer in reversed(ORDER))
+    def _removals(self, layers: Sequence[str], test: bool) -> tuple[dict[str, Any], list[str]]:
+        """Remove layers, the last first; return what was removed, and what hindered the rest."""
+        found, errors = [], []
+        for layer in reversed(layers):
+            try:
+                found.append(self.salt[f"spice_{layer}.remove"](test=test))
+            except (self.failure, SpiceGrantError) as error:
+                errors.append(f"{layer}: {error}")
+        return merge(found), errors
 
     def _plans(self, wanted: Wanted) -> dict[str, dict[str, Any]]:
         return {layer: self.salt[f"spice_{layer}.plan"](wanted) for layer in ORDER}
@@ -143,6 +229,10 @@ class Layers(NamedTuple):
         for layer in applied:
             errors += [f"still to do after it was applied: {what}" for what in declared.sentences(left[layer])]
         return applied, errors
+
+
+def _nothing_opened(error: Exception) -> str:
+    return f"{error}: nothing was opened, and what was taken away is closed"
 
 
 def _policy_changes(stored: Stored, becomes: Stored) -> dict[str, Any]:

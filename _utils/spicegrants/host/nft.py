@@ -34,9 +34,17 @@ class Nftables:
         """Compare what is wanted with what the kernel holds."""
         return self.compare(wanted, self.held())
 
-    def compare(self, wanted: Wanted, held: list[dict[str, Any]] | None) -> FirewallPlan:
-        """Compare what is wanted with what the kernel held."""
-        return nftables.plan(wanted, held)
+    def compare(self, wanted: Wanted, held: list[dict[str, Any]] | None, giving: bool = True) -> FirewallPlan:
+        """Compare what is wanted with what the kernel held.
+
+        giving
+            Whether anything may be opened by it.
+        """
+        return nftables.plan(wanted, held, giving)
+
+    def nothing(self, held: list[dict[str, Any]] | None) -> FirewallPlan:
+        """Return what closes all that is open."""
+        return nftables.nothing(held)
 
     def send(self, planned: FirewallPlan) -> None:
         """Make a plan's changes, each of its parts in one transaction."""

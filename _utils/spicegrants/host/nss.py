@@ -42,7 +42,7 @@ class Sources:
     """The sources of one database; one that was found to be away is not asked again."""
 
     def __init__(self, database: str):
-        text = (disk.read_text(CONFIGURATION) or b"").decode(errors="replace")
+        text = (disk.read_site(CONFIGURATION) or b"").decode(errors="replace")
         self._function = _FUNCTIONS[database]
         self._names, self.merging = sources(text, database)
         self._away: str | None = None

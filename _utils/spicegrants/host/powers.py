@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from spicegrants import foreign, listing, matching, sudoers, undoing
 from spicegrants.calls import Rule
 from spicegrants.compile import Wanted
-from spicegrants.errors import CommandFailed, SystemFault
+from spicegrants.errors import CommandFailed
 from spicegrants.foreign import ADMIN, Foreign, Site
-from spicegrants.host import run, sudo
+from spicegrants.host import disk, run, sudo
 from spicegrants.listing import Entry
 from spicegrants.matching import words
 
@@ -55,13 +55,7 @@ def _lines(path: str) -> list[str]:
 
 def _text(path: str) -> str:
     """Return what a file of the site's says, which may be a link; nothing if there is none."""
-    try:
-        with open(path, encoding="utf-8", errors="backslashreplace") as stream:
-            return stream.read()
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise SystemFault(f"{path} cannot be read: {error}") from error
+    return (disk.read_site(path) or b"").decode(errors="replace")
 
 
 def entries(user: str) -> list[Entry] | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 from spicegrants.errors import CommandFailed, LiveStateUnreadable, SystemFault
@@ -13,6 +15,9 @@ SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # nft reads and prints times in its own zone; messages and numbers are wanted plain.
 ENVIRONMENT = {"PATH": SEARCH, "LC_ALL": "C", "TZ": "UTC"}
 TIMEOUT = 120
+# Seconds that a program may take, and programs that took longer: they are not waited for once more in the same run.
+LIMITS: list[float] = [TIMEOUT]
+_silent: set[str] = set()
 
 
 def find(program: str) -> str:
@@ -22,6 +27,21 @@ def find(program: str) -> str:
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
     raise CommandFailed(f"{program} is not installed (looked in {SEARCH})")
+
+
+@contextlib.contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Wait for programs no longer than that."""
+    LIMITS.append(seconds)
+    try:
+        yield
+    finally:
+        LIMITS.pop()
+
+
+def afresh() -> None:
+    """Begin a run: what did not answer in the one before is asked again."""
+    _silent.clear()
 
 
 def attempt(command: list[str], *, text: str | None = None, **options: Any) -> subprocess.CompletedProcess:
@@ -34,12 +54,16 @@ def attempt(command: list[str], *, text: str | None = None, **options: Any) -> s
         Passed to :func:`subprocess.run`.
     """
     line = [find(command[0]), *command[1:]]
-    given: dict[str, Any] = {"input": text} if text is not None else {"stdin": subprocess.DEVNULL}
-    given.update(options)
+    if command[0] in _silent:
+        raise CommandFailed(f"{command[0]} cannot be run: it has not answered before")
+    # What a program prints is in no encoding that one could rely on.
+    given: dict[str, Any] = {"encoding": "utf-8", "errors": "replace", "timeout": LIMITS[-1], **options}
+    given.update({"input": text} if text is not None else {"stdin": subprocess.DEVNULL})
     try:
-        return subprocess.run(
-            line, capture_output=True, text=True, env=ENVIRONMENT, cwd="/", timeout=TIMEOUT, check=False, **given
-        )
+        return subprocess.run(line, capture_output=True, env=ENVIRONMENT, cwd="/", check=False, **given)
+    except subprocess.TimeoutExpired as error:
+        _silent.add(command[0])
+        raise CommandFailed(f"{command[0]} has not answered within {error.timeout:.0f} s") from error
     except (OSError, subprocess.SubprocessError) as error:
         raise CommandFailed(f"{command[0]} cannot be run: {error}") from error
 

@@ -22,6 +22,6 @@ class Range(NamedTuple):
 
 def ranges() -> list[Range]:
     """Return what newgidmap(1) gives to whom; nothing where there is no such file."""
-    lines = (disk.read_text(PATH) or b"").decode(errors="surrogateescape").splitlines()
+    lines = (disk.read_site(PATH) or b"").decode(errors="surrogateescape").splitlines()
     found = (each.groups() for each in filter(None, map(_LINE.fullmatch, lines)))
     return [Range(owner, int(first), int(first) + int(count)) for owner, first, count in found]

@@ -60,7 +60,7 @@ def own_tree() -> dict[str, Any] | None:
 
 def parsed(printed: str) -> dict[str, Any]:
     """Read what cvtsudoers printed: of a file without any rule, nothing at all."""
-    return sudoers.spelled(run.as_json(printed, "cvtsudoers")) if printed.strip() else {}
+    return sudoers.spelled(run.as_json(sudoers.mended(printed), "cvtsudoers")) if printed.strip() else {}
 
 
 def check(text: str) -> None:
@@ -72,18 +72,22 @@ def check(text: str) -> None:
     sudo-rs passes over a line that it does not take. So a tree that it refuses without our file as well is no reason to
     keep ours from closing something.
     """
-    if not is_rs():
-        run.run(["visudo", "-c", "-f", "-"], text=text)
-        _staged(text, ["visudo", "-c", "-f", MAIN])
-        return
-    visudo = "visudo-rs" if shutil.which("visudo-rs", path=run.SEARCH) else "visudo"
-    run.run([visudo, "-c", "-f", "/dev/stdin"], text=text)
-    whole = [visudo, "-c", "-f", MAIN]
+    check_alone(text)
+    whole = [_visudo(), "-c", "-f", MAIN]
     try:
         _staged(text, whole)
     except CommandFailed:
-        if _taken("", whole):
+        if not is_rs() or _taken("", whole):
             raise
+
+
+def check_alone(text: str) -> None:
+    """Raise :class:`~spicegrants.errors.CommandFailed` unless our file with this text parses, whatever others say."""
+    run.run([_visudo(), "-c", "-f", "/dev/stdin" if is_rs() else "-"], text=text)
+
+
+def _visudo() -> str:
+    return "visudo-rs" if is_rs() and shutil.which("visudo-rs", path=run.SEARCH) else "visudo"
 
 
 def _taken(text: str, command: list[str]) -> bool:
@@ -131,6 +135,8 @@ def _copies(directory: str) -> dict[str, tuple[bytes, int, int, int]]:
             continue
         try:
             status = os.stat(path)
+            if status.st_size > disk.LARGEST:
+                raise SystemFault(f"{path} is too large for a file of sudoers: {status.st_size} bytes")
             if stat.S_ISREG(status.st_mode):
                 with open(path, "rb") as stream:
                     content = stream.read()

@@ -41,9 +41,17 @@ class Iptables:
         """Compare what is wanted with what the kernel holds."""
         return self.compare(wanted, self.held())
 
-    def compare(self, wanted: Wanted, held: Mapping[int, iptables.Table]) -> FirewallPlan:
-        """Compare what is wanted with what the kernel held."""
-        return iptables.plan(wanted, held)
+    def compare(self, wanted: Wanted, held: Mapping[int, iptables.Table], giving: bool = True) -> FirewallPlan:
+        """Compare what is wanted with what the kernel held.
+
+        giving
+            Whether anything may be opened by it.
+        """
+        return iptables.plan(wanted, held, giving)
+
+    def nothing(self, held: Mapping[int, iptables.Table]) -> FirewallPlan:
+        """Return what closes all that is open."""
+        return iptables.nothing(held)
 
     def send(self, planned: FirewallPlan) -> None:
         """Make a plan's changes, in one step for each IP version."""

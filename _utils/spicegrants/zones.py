@@ -1,0 +1,68 @@
+"""Time zones by the system's own data: the same for Salt's Python, the opener and the clock.
+
+A Python may bring zones of its own, of which the system's Python knows nothing. And a system may leave out old names:
+since Debian 13 and Ubuntu 24.04 they are in a package of their own. Its data say all the same what they stand for.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import re
+import zoneinfo
+from typing import Union
+
+Zone = Union[zoneinfo.ZoneInfo, datetime.timezone]
+DIRECTORIES = ("/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo")
+# Needs no data.
+_UTC = ("UTC", "Etc/UTC")
+# zic(8): a line of a link is "L TARGET NAME".
+_DATA = "tzdata.zi"
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
+
+
+class Unknown(LookupError):
+    """The system has no such zone."""
+
+
+@functools.lru_cache(maxsize=256)
+def zone(name: str) -> Zone:
+    """Return a zone; raise :class:`Unknown` if the system has none of that name."""
+    if name in _UTC:
+        return datetime.timezone.utc
+    found = (_read(name) or _read(_links().get(name, ""))) if _NAME.fullmatch(name) else None
+    if found is None:
+        raise Unknown(name)
+    return found
+
+
+def known(name: str) -> bool:
+    """Tell whether the system has a zone of that name."""
+    try:
+        zone(name)
+    except Unknown:
+        return False
+    return True
+
+
+def _read(name: str) -> zoneinfo.ZoneInfo | None:
+    for directory in DIRECTORIES if name else ():
+        try:
+            with open(f"{directory}/{name}", "rb") as stream:
+                return zoneinfo.ZoneInfo.from_file(stream, key=name)
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+@functools.lru_cache(maxsize=1)
+def _links() -> dict[str, str]:
+    """Return by other names what zones are called in the system's data."""
+    for directory in DIRECTORIES:
+        try:
+            with open(f"{directory}/{_DATA}", encoding="ascii", errors="replace") as stream:
+                words = (line.split() for line in stream if line.startswith("L "))
+                return {said[2]: said[1] for said in words if len(said) == 3}
+        except OSError:
+            continue
+    return {}
