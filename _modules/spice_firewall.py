@@ -24,7 +24,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import alarm, arrivals, boot, notices, sessions
+from spicegrants import alarm, arrivals, boot, closing, notices, sessions
 from spicegrants import backstop as backing
 from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
 from spicegrants.host import backends, backstop, beside, clock, current, desktop, disk, package, run, sockets, uplinks
@@ -220,7 +220,7 @@ def apply(wanted=None):
         raise CommandExecutionError(str(error)) from error
 
 
-def close(wanted=None, test=False, everything=False):
+def close(wanted=None, test=False, everything=False, before=None):
     """
     Take away what the kernel lets pass and the policy does not, and give nothing.
 
@@ -232,6 +232,9 @@ def close(wanted=None, test=False, everything=False):
 
     everything
         Whether all that is open closes, for where nobody can tell what may stay. Defaults to ``False``.
+
+    before
+        What held so far, for calls from ``spice_grant``: then only what that had, and ``wanted`` has not, goes.
 
     Returns what was changed, as :func:`plan` does. It is what a run does first, and so needs little: reads the stored
     policy, asks for no account, address or certificate, and tries no mechanism, but takes those that are in use. Runs
@@ -251,7 +254,7 @@ def close(wanted=None, test=False, everything=False):
         wanted = None if everything else wanted or current.recalled()
         for mechanism in backends.in_charge():
             try:
-                changes += _closed(mechanism, wanted, errors, test)
+                changes += _closed(mechanism, wanted, before, errors, test)
             except SpiceGrantError as error:
                 errors.append(str(error))
     except SpiceGrantError as error:
@@ -307,13 +310,17 @@ def remove(test=False):
     return {"layers": {"firewall": done}} if done else {}
 
 
-def _closed(mechanism, wanted, errors, test):
+def _closed(mechanism, wanted, before, errors, test):
     """Have a mechanism close what is not wanted, or everything; return that in words, and add what hinders the rest."""
     held = mechanism.held()
+    said, write, gone = (), {}, ()
     if wanted is None:
-        planned, said, write, gone = mechanism.nothing(held), (), {}, boot.GUARDS[mechanism.name]
+        planned, gone = mechanism.nothing(held), boot.GUARDS[mechanism.name]
+    elif before is None:
+        planned = mechanism.compare(wanted, held, giving=False)
     else:
-        planned, gone = mechanism.compare(wanted, held, giving=False), ()
+        planned = mechanism.taken(wanted, held, closing.lost(before, wanted))
+    if wanted is not None and (planned.changes or before is None):
         said, write = boot.closing(mechanism.loading(wanted), disk.read)
     if not test:
         # First: whenever this ends, a boot loads nothing that was taken away.

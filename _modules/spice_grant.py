@@ -344,8 +344,8 @@ def unlock(user=None, vm=None, all=False):
     user, vm, all
         What was locked, as in :func:`lock`: ``all`` takes away only a lock of everything.
 
-    Returns what :func:`lend` returns. Sends the event ``spice_grant/lock``. Reads and writes as :func:`apply`; raises
-    as that, and SaltInvocationError if there is no such lock.
+    Returns what :func:`lend` returns; nothing changes if there is no such lock. Sends the event ``spice_grant/lock``.
+    Reads and writes as :func:`apply`; raises as that, and SaltInvocationError if there is no such user or vm either.
 
     CLI Example:
 
@@ -355,7 +355,7 @@ def unlock(user=None, vm=None, all=False):
     """
     about = _about(user, vm, all)
     return _temporarily(
-        lambda held, policy, now: temporary.unlock(held, about),
+        lambda held, policy, now: temporary.unlock(held, policy, _lockable(about.name), about),
         f"{about.words} is not locked.",
         "spice_grant/lock",
         {"action": "unlock", "about": about.words},

@@ -17,7 +17,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 from salt.utils.args import yamlify_arg
 
-from spicegrants import calls, decide, moments, report, spoken, sudoers, verdict
+from spicegrants import calls, decide, declared, moments, report, spoken, sudoers, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError
 from spicegrants.host import accounts, backends, backstop, current, powers, routes, ruleset, sudo, trial
@@ -183,8 +183,10 @@ def verify(user=None, vm=None):
     With a strict policy (pillar's ``spice:sudo:strict``) so is what sudo lets one of these users do besides, as
     ``spice_sudoers.others`` says it.
 
-    Returns ``{"ok": bool, "differences": [...], "matrix": {user: {vm: {...}}}}``; the exit code is not 0 if anything
-    differs from the policy. Changes nothing. Raises CommandExecutionError if a layer cannot be asked.
+    Returns ``{"ok": ..., "differences": [...], "unproven": [...], "matrix": {user: {vm: {...}}}}``. ``ok`` is True;
+    False if anything differs from the policy (the exit code is 1 then); or None if nothing differs, but no granted user
+    could be seen to reach any console, because all servers are down, say (2). Changes nothing. Raises
+    CommandExecutionError if a layer cannot be asked.
 
     CLI Example:
 
@@ -206,10 +208,20 @@ def verify(user=None, vm=None):
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     result["differences"] += [f"not enforced: {finding}" for finding in wanted.findings]
-    result["ok"] = not result["differences"]
+    result["differences"] += _viewer_differences(wanted)
+    if result["differences"]:
+        result["ok"] = False
     if not result["ok"]:
-        __context__["retcode"] = 1
+        __context__["retcode"] = 2 if result["ok"] is None else 1
     return result
+
+
+def _viewer_differences(wanted):
+    """Say what is wrong with the viewer itself: whoever is let through everywhere sees nothing without it."""
+    try:
+        return [f"viewer: {what}" for what in declared.sentences(__salt__["spice_viewer.plan"](wanted))]
+    except CommandExecutionError as error:
+        return [f"viewer: {error}"]
 
 
 def loans():
@@ -289,6 +301,7 @@ def _known_user(wanted, user):
     held = (*wanted.accesses, *(access for access, _ in wanted.locked))
     # Also who has something, if nobody can be asked for him.
     known = {*accounts.uids(user), *(access.user for access in (*held, *wanted.previous))}
+    known |= {grant.user for grant in wanted.policy.grants.values() if grant.user}
     name = meant(user, known, yamlify_arg)
     if not isinstance(name, str) or name not in known:
         raise SaltInvocationError(f"no user {shown(user)} on this machine{did_you_mean(str(user), known)}")

@@ -15,7 +15,7 @@ from salt.exceptions import CommandExecutionError
 
 from spicegrants import declared, standing
 from spicegrants.errors import SpiceGrantError
-from spicegrants.host import lastrun, lock
+from spicegrants.host import current, lastrun, lock
 from spicegrants.host.layers import Layers
 
 __virtualname__ = "spice_grant"
@@ -34,7 +34,7 @@ def status():
     policy``. ``policy`` is the fingerprint of the enforced policy: the same on all machines with the same policy.
     ``since`` says from when on state and policy are known to hold so, ISO 8601, UTC; ``None`` after a boot, until the
     next run. ``last_run`` holds ``at`` and ``errors`` of the last ``spice_grant.apply`` or state; ``None`` after a
-    boot. ``drift`` is a list of sentences, ``errors`` as well.
+    boot. ``drift`` is a list of sentences, ``errors`` as well; ``locks`` says what is locked, whatever else is granted.
 
     It compares with what is stored, not with pillar. Waits for a run that is at work. Reads the stored policy,
     accounts, addresses, what the layers hold, and ``/run/spice-grant/last-run``.
@@ -46,13 +46,14 @@ def status():
         salt '*' spice_grant.status
     """
     policy = last = None
-    drift, errors = [], []
+    drift, errors, locks = [], [], []
     try:
         with lock.held():
             policy, last = lastrun.policy(), lastrun.read()
             if policy:
                 report = Layers(__salt__, CommandExecutionError).enforce(lambda stored: stored, test=True)
                 drift, errors = declared.sentences(report["changes"]), report["errors"]
+                locks = [held.words for held in current.stored().temporary.locks]
     except (CommandExecutionError, SpiceGrantError) as error:
         errors = str(error).splitlines()
-    return standing.status(policy, last, drift, errors)
+    return standing.status(policy, last, drift, errors, locks)

@@ -23,7 +23,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import routeboot, routeplan, routing
+from spicegrants import closing, routeboot, routeplan, routing
 from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.host import current, disk, routes, run
 from spicegrants.plan import as_dict, merge
@@ -162,7 +162,7 @@ def apply(wanted=None):
         raise CommandExecutionError(str(error)) from error
 
 
-def close(wanted=None, test=False, everything=False):
+def close(wanted=None, test=False, everything=False, before=None):
     """
     Take away the kernel's rules that let users through whom the policy does not, and give nothing.
 
@@ -174,6 +174,9 @@ def close(wanted=None, test=False, everything=False):
 
     everything
         Whether all that is open closes, for where nobody can tell what may stay. Defaults to ``False``.
+
+    before
+        What held so far, for calls from ``spice_grant``: then only what that had, and ``wanted`` has not, goes.
 
     Returns what was changed, as :func:`plan` does. Reads the stored policy; runs ``ip rule show``, ``ip rule add`` and
     ``ip rule del``; writes the rules that are stored for the boot. Raises CommandExecutionError if they cannot be read,
@@ -189,8 +192,9 @@ def close(wanted=None, test=False, everything=False):
         run.as_root()
         wanted = None if everything else wanted or current.recalled()
         live = routes.held()
-        planned = None if live is None else routeplan.closing(wanted, live)
-        entries = routeboot.rules(wanted)
+        lost = None if before is None else closing.lost(before, wanted)
+        planned = None if live is None else routeplan.closing(wanted, live, lost)
+        entries = routeboot.rules(wanted) if lost is None or (planned and planned.changes) else {}
         held = {path: disk.read(path) for path in entries}
         stored, write = routeboot.plan({path: entries[path] for path in entries if held[path] is not None}, held)
         hindrances = [] if test else disk.written({path: entries[path] for path in write})

@@ -254,7 +254,7 @@ def _in_force(wanted, text):
         raise SystemFault(f"{sudo.MAIN} does not include {sudoers.PATH}: its rules have no effect")
 
 
-def close(wanted=None, test=False, everything=False, before=None):
+def close(wanted=None, test=False, everything=False, before=None, edited=True):
     """
     Take away the rules of our sudoers file that the policy does not give anybody, and give none.
 
@@ -269,6 +269,9 @@ def close(wanted=None, test=False, everything=False, before=None):
 
     before
         What held so far, for calls from ``spice_grant``: a file that says just that needs no cvtsudoers to be read.
+
+    edited
+        Whether a file that says something else is closed as well. Defaults to ``True``.
 
     Returns what was changed, as :func:`plan` does. A file that cannot be read is removed. Reads the stored policy and
     ``/etc/sudoers.d/spice-grant``; runs ``sudo --version``, ``visudo -c`` and, where somebody has edited our file,
@@ -291,6 +294,8 @@ def close(wanted=None, test=False, everything=False, before=None):
             return {}
         version = sudo.version()
         wanted, before = (_as_told(version, each) for each in (wanted, before or wanted))
+        if not edited and not sudoers.says(before, held):
+            return {}
         planned = sudoers.closing(wanted, before, held, sudo.own_tree)
         if planned.changes and not test:
             _install(planned.text)

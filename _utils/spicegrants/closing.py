@@ -18,6 +18,7 @@ from spicegrants.store import Stored
 from spicegrants.temporary import Loan, Temporary, is_loan
 from spicegrants.times import NEVER, overlap, union
 
+Door = tuple[int, str, int]
 Right = Union[Grant, Loan]
 Pair = tuple[str, Term]
 
@@ -42,7 +43,8 @@ def provable(stored: Stored, asked: Stored) -> Stored:
     stored, asked
         As for :func:`certain`.
     """
-    return _less(stored, asked, _provable)
+    addresses = {name: _addresses(asked.policy, name, found) for name, found in stored.addresses.items()}
+    return replace(_less(stored, asked, _provable), addresses=addresses)
 
 
 def taken(before: Stored, after: Stored) -> bool:
@@ -55,24 +57,23 @@ def remembered(after: Stored, wanted: Wanted) -> Stored:
     return replace(after, draining=wanted.draining)
 
 
-def lost(was: Wanted, wanted: Wanted) -> list[tuple[str, int]]:
-    """Return addresses and ports at which somebody may open less than before."""
+def lost(was: Wanted, wanted: Wanted) -> set[Door]:
+    """Return where somebody may open less than before: UID, address and port."""
     staying = {
         (access.uid, address, wanted.port(access)): wanted.times(access).opened
         for access in wanted.accesses
         for address in wanted.addresses(access)
     }
-    places = set()
+    found = set()
     for access in was.accesses:
         opened = was.times(access).opened
-        for address in was.addresses(access):
-            if overlap(opened, staying.get((access.uid, address, was.port(access)), NEVER)) != opened:
-                places.add((address, was.port(access)))
-    return sorted(places)
+        doors = [(access.uid, address, was.port(access)) for address in was.addresses(access)]
+        found |= {door for door in doors if overlap(opened, staying.get(door, NEVER)) != opened}
+    return found | {(drain.uid, drain.address, drain.port) for drain in set(was.draining) - set(wanted.draining)}
 
 
 def wanted(
-    before: Stored, after: Stored, gid: int | None, now: int, sessions: Iterable[tuple[int, str, int]], confined: bool
+    before: Stored, after: Stored, gid: int | None, now: int, sessions: Iterable[Door], confined: bool
 ) -> Wanted:
     """Return what the layers must hold at most, from what is stored alone.
 
@@ -116,13 +117,8 @@ def wanted(
 
 def _less(stored: Stored, asked: Stored, kept: Callable[[Stored, Stored, Access], Access | None]) -> Stored:
     temporary = _temporary(stored.temporary, asked.temporary)
-    addresses = {name: _addresses(asked.policy, name, found) for name, found in stored.addresses.items()}
     accesses = [
-        kept(stored, asked, access)
-        for access in stored.accesses
-        if temporary.lock_on(access.user, access.vm) is None
-        and _is_there(stored.policy, asked.policy, access.vm)
-        and addresses.get(stored.policy.vms[access.vm].server)
+        kept(stored, asked, access) for access in stored.accesses if temporary.lock_on(access.user, access.vm) is None
     ]
     staying = tuple(access for access in accesses if access is not None)
     behind = {name for access in staying for name in access.grants}
@@ -134,7 +130,6 @@ def _less(stored: Stored, asked: Stored, kept: Callable[[Stored, Stored, Access]
     return replace(
         stored,
         policy=replace(stored.policy, grants=grants),
-        addresses=addresses,
         accesses=staying,
         temporary=temporary,
         day=stored.day or (asked.day if any(access.within for access in staying) else None),
@@ -161,10 +156,13 @@ def _addresses(policy: Policy, name: str, found: tuple[str, ...]) -> tuple[str, 
     return tuple(address for address in found if address in server.addresses)
 
 
-def _is_there(was: Policy, becomes: Policy, name: str) -> bool:
-    """Tell whether a vm's console is still at the same port of the same server."""
-    vm, other = was.vms[name], becomes.vms.get(name)
-    return other is not None and (vm.server, vm.tls_port) == (other.server, other.tls_port)
+def _is_there(stored: Stored, asked: Stored, name: str) -> bool:
+    """Tell whether a vm's console is declared to be where it was: by server, port, and the server's name or address."""
+    vm, other = stored.policy.vms[name], asked.policy.vms.get(name)
+    if other is None or (vm.server, vm.tls_port) != (other.server, other.tls_port):
+        return False
+    hosts = {policy.servers[vm.server].host for policy in (stored.policy, asked.policy)}
+    return len(hosts) == 1 and bool(_addresses(asked.policy, vm.server, stored.addresses.get(vm.server, ())))
 
 
 def _certain(stored: Stored, asked: Stored, access: Access) -> Access | None:
@@ -173,8 +171,7 @@ def _certain(stored: Stored, asked: Stored, access: Access) -> Access | None:
 
 
 def _provable(stored: Stored, asked: Stored, access: Access) -> Access | None:
-    server = stored.policy.vms[access.vm].server
-    if stored.policy.servers[server].host != asked.policy.servers[server].host:
+    if not _is_there(stored, asked, access.vm):
         return None
     groups = {stored.policy.grants[name].group for name in access.grants if name in stored.policy.grants} - {None}
     new = [grant for grant in _new(stored, asked, access.vm) if grant.user == access.user or grant.group in groups]
@@ -212,12 +209,19 @@ def _meaning(right: Right) -> tuple[str | None, str | None, str]:
     return right.user, None if isinstance(right, Loan) else right.group, right.vm
 
 
-def _new(stored: Stored, asked: Stored, vm: str) -> list[Grant]:
-    """Return the grants of a vm that were not declared so before."""
-    known = stored.policy.grants
+def _new(stored: Stored, asked: Stored, name: str) -> list[Grant]:
+    """Return the grants of a vm, or of one that has its place, that were not declared so before."""
+    known, place = stored.policy.grants, _place(stored.policy, name)
     return [
-        grant for name, grant in asked.policy.grants.items() if grant.vm == vm and not _same(known.get(name), grant)
+        grant
+        for grant in asked.policy.grants.values()
+        if (grant.vm == name or _place(asked.policy, grant.vm) == place) and not _same(known.get(grant.name), grant)
     ]
+
+
+def _place(policy: Policy, name: str) -> tuple[str, int]:
+    vm = policy.vms[name]
+    return vm.server, vm.tls_port
 
 
 def _by(access: Access, pairs: Sequence[Pair]) -> Access | None:

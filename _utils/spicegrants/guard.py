@@ -49,6 +49,11 @@ class Key(NamedTuple):
     port: int
 
     @property
+    def door(self) -> tuple[int, str, int]:
+        """UID, address and port."""
+        return self.uid, self.address, self.port
+
+    @property
     def version(self) -> int:
         """The IP version, 4 or 6."""
         return 6 if ":" in self.address else 4

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from spicegrants import guard, xtdeny, xttimes
@@ -261,6 +261,33 @@ def plan(wanted: Wanted, live: Mapping[int, Table], giving: bool = True) -> Fire
     # Limits come and go with their users' grants; by themselves they change only if somebody altered them.
     alone = texts and not changes
     return FirewallPlan((Change("firewall", f"restores chain {LOG}"),) if alone else changes, texts)
+
+
+def taken(wanted: Wanted, live: Mapping[int, Table], doors: Collection[tuple[int, str, int]]) -> FirewallPlan:
+    """Return what takes rules of grants away at some doors; all else stays as it is.
+
+    doors
+        UID, address and port of each.
+    """
+    want, timed = wanted_elements(wanted), wanted_chains(wanted)
+    gone: dict[Key, Element] = {}
+    becomes: dict[Key, Element] = {}
+    texts = {}
+    for version, table in live.items():
+        found = elements(table)
+        less = {key: held for key, held in found.items() if key.door in doors and not guard.same(want.get(key), held)}
+        if less:
+            rest = {key: want.get(key) if key in less else held for key, held in found.items()}
+            rest = {key: element for key, element in rest.items() if element is not None}
+            new = _times({key: rest[key] for key in less if key in rest}, timed)
+            kept = {**chains(table), **new}
+            times = {name: kept[name] for name in kept if name in {element.verdict for element in rest.values()}}
+            lines = _changed(rest, found, times, kept if not new else chains(table), table)
+            limits = [Rule(words) for words in xtdeny.limits(wanted)]
+            texts[version] = "\n".join(("*filter", *lines, *_flushed(LOG, limits), "COMMIT", ""))
+            gone.update(less)
+            becomes.update({key: rest[key] for key in less if key in rest})
+    return FirewallPlan(tuple(guard.element_changes(wanted, becomes, gone)) if gone else (), texts)
 
 
 def nothing(live: Mapping[int, Table]) -> FirewallPlan:

@@ -21,9 +21,13 @@ _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 _PATH = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._+-]+)+")
 # As the kernel has it; a pattern may be longer.
 _INTERFACE = re.compile(r"(?!\.{1,2}$)[!-.0-9;-~]{1,64}")
-_CERTIFICATE = re.compile(
-    r"-----BEGIN CERTIFICATE-----\n(?:[A-Za-z0-9+/=]{1,76}\n)+-----END CERTIFICATE-----\n", re.ASCII
-)
+# PEM: RFC 7468. Whatever is between one block and the next is none of anybody's business.
+_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
+_MARK = re.compile(r"-----(?:BEGIN|END)\b")
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})")
+_PLAIN = ("CERTIFICATE", "X509 CERTIFICATE")
+# As it is written, and as the viewer reads it.
+_LINE, _LONGEST = 64, 76
 
 
 def object_name(text: str) -> str | None:
@@ -115,10 +119,50 @@ def password(text: str) -> str | None:
     return "is no usable password: one line of 1 to 60 printable characters, without blanks around it"
 
 
-def pem(text: str) -> str | None:
-    """Return the PEM certificates in a text with plain line ends and nothing else; ``None`` if there are none."""
-    plain = "".join(f"{line.strip()}\n" for line in text.splitlines())
-    return "".join(_CERTIFICATE.findall(plain)) or None
+def certificates(text: str) -> tuple[str, str | None]:
+    """Return all PEM certificates of a text in one spelling, and what is wrong with the text, if anything is.
+
+    What is between them, line ends and the length of lines do not matter; what is cut off or no certificate does.
+    """
+    found, rest = [], 0
+    for block in _BLOCK.finditer(text):
+        complaint = _cut_off(text, rest, block.start()) or _unusable(text, block)
+        if complaint:
+            return "", complaint
+        if block[1] in _PLAIN:
+            found.append(_spelled(block[2].split()))
+        rest = block.end()
+    complaint = _cut_off(text, rest, len(text))
+    if complaint is None and not found:
+        complaint = "holds no PEM certificate"
+        if text[:1] == "0" and not text[:64].isprintable():
+            complaint += "; it looks like DER, of which 'openssl x509 -inform der' makes one"
+    return "" if complaint else "".join(found), complaint
+
+
+def _spelled(lines: list[str]) -> str:
+    body = "".join(lines)
+    if max(map(len, lines)) > _LONGEST:
+        lines = [body[start : start + _LINE] for start in range(0, len(body), _LINE)]
+    return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""))
+
+
+def _cut_off(text: str, start: int, end: int) -> str | None:
+    mark = _MARK.search(text, start, end)
+    return f"is cut off, in line {_line_of(text, mark.start())}" if mark else None
+
+
+def _unusable(text: str, block: re.Match) -> str | None:
+    line = _line_of(text, block.start())
+    if block[1] == "TRUSTED CERTIFICATE":
+        return f"has a TRUSTED CERTIFICATE in line {line}, of which 'openssl x509' makes a plain one"
+    if block[1] in _PLAIN and not _BASE64.fullmatch("".join(block[2].split())):
+        return f"has a damaged certificate in line {line}"
+    return None
+
+
+def _line_of(text: str, at: int) -> int:
+    return len((text[:at] + "x").splitlines())
 
 
 def line(text: str) -> str | None:

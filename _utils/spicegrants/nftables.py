@@ -6,7 +6,7 @@ through :func:`structure` and :func:`elements`, so that they compare as data. No
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from spicegrants import guard, nftdeny, nftspelling, nfttimes
@@ -256,6 +256,27 @@ def plan(wanted: Wanted, live: list[Object] | None, giving: bool = True) -> Fire
         tuple(commands),
         before=tuple(_timed(want_chains, have_chains)),
         after=tuple(_timed_no_more(want_chains, have_chains, live)),
+    )
+
+
+def taken(wanted: Wanted, live: list[Object] | None, doors: Collection[tuple[int, str, int]]) -> FirewallPlan:
+    """Return what takes elements away that a listing of our table shows at some doors; all else stays as it is.
+
+    doors
+        UID, address and port of each.
+    """
+    have, have_chains = elements(live or ()), chains(live or ())
+    want = wanted_elements(wanted)
+    gone = {key: held for key, held in have.items() if key.door in doors and not guard.same(want.get(key), held)}
+    becomes = {key: want[key] for key in gone if key in want}
+    needed = {element.verdict for element in becomes.values()}
+    left = needed | {held.verdict for key, held in have.items() if key not in gone}
+    unused = {held.verdict for held in gone.values()} & have_chains.keys() - left
+    return FirewallPlan(
+        tuple(guard.element_changes(wanted, becomes, gone)) if gone else (),
+        tuple(_elements_changed(becomes, gone)),
+        before=tuple(_timed({n: times for n, times in wanted_chains(wanted).items() if n in needed}, have_chains)),
+        after=tuple(_timed_no_more({}, dict.fromkeys(sorted(unused)), ())),
     )
 
 

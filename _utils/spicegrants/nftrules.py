@@ -30,6 +30,9 @@ _PLAIN = (bystanders.ACCEPT, bystanders.DROP, bystanders.REJECT, bystanders.RETU
 # How what is not understood shows itself; then nothing can be told.
 _STRANGE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
+_NAMED = (str, type(None))
+_NAMES = ("family", "table", "name", "chain")
+
 Object = dict[str, Any]
 Sets = Mapping[str, Object]
 
@@ -56,36 +59,54 @@ def tables(objects: Iterable[Object], without: Iterable[tuple[str, str]]) -> lis
     chains: dict[tuple[str, str], dict[str, Chain]] = {}
     sets: dict[tuple[str, str], dict[str, Object]] = {}
     active: dict[tuple[str, str], Truth] = {}
-    for entry in objects:
-        for kind, body in entry.items():
-            if kind == "table" and body["family"] in _VERSIONS:
-                key = (body["family"], body["name"])
-                chains[key], sets[key] = {}, {}
-                # nft 1.0.6 shows another word for 'dormant'.
-                active[key] = True if _words(body.get("flags", [])) <= _HARMLESS else None
-            elif kind in ("set", "map") and (body["family"], body["table"]) in sets:
-                sets[body["family"], body["table"]][body["name"]] = body
-    for entry in objects:
-        for kind, body in entry.items():
-            key = (body.get("family"), body.get("table"))
-            if kind == "chain" and key in chains:
-                chains[key][body["name"]] = _chain(body)
-            elif kind == "rule" and key in chains:
-                chain = chains[key][body["chain"]]
-                chain.rules.append(
-                    Rule(f"handle {body['handle']}", partial(_steps, body["expr"], sets[key], key[0] == "inet"))
-                )
+    for kind, body in bodies(objects):
+        key = (body.get("family"), body.get("name" if kind == "table" else "table"))
+        if kind == "table" and key[0] in _VERSIONS:
+            chains[key], sets[key] = {}, {}
+            # nft 1.0.6 shows another word for 'dormant'.
+            active[key] = True if _words(body.get("flags", [])) <= _HARMLESS else None
+        elif kind in ("set", "map") and key in sets:
+            sets[key][body.get("name")] = body
+    for kind, body in bodies(objects):
+        key = (body.get("family"), body.get("table"))
+        if kind == "chain" and key in chains:
+            chains[key][body.get("name")] = _chain(body)
+        elif kind == "rule" and key in chains:
+            # A rule of a chain that is not listed is in force all the same.
+            chain = chains[key].setdefault(body.get("chain"), Chain(body.get("chain"), None, 0, bystanders.ACCEPT))
+            steps = partial(_steps, body.get("expr"), sets[key], key[0] == "inet")
+            chain.rules.append(Rule(f"handle {body.get('handle')}", steps))
     return [
-        Table(" ".join(key), _VERSIONS[key[0]], held, active[key]) for key, held in chains.items() if key not in without
+        Table(" ".join(map(str, key)), _VERSIONS[key[0]], held, active[key])
+        for key, held in chains.items()
+        if key not in without
     ]
 
 
+def bodies(objects: Iterable[Any]) -> Iterator[tuple[str, Object]]:
+    """Yield kind and body of what is listed, as far as it has the form of something."""
+    for entry in objects:
+        for kind, body in entry.items() if isinstance(entry, dict) else ():
+            if isinstance(body, dict) and all(isinstance(body.get(key), _NAMED) for key in _NAMES):
+                yield kind, body
+
+
 def _words(flags: Any) -> set[str]:
-    return {flags} if isinstance(flags, str) else set(flags)
+    return {str(flag) for flag in flags} if isinstance(flags, list) else {str(flags)}
 
 
 def _chain(body: Object) -> Chain:
-    return Chain(body["name"], body.get("hook"), body.get("prio", 0), body.get("policy", bystanders.ACCEPT))
+    hook, priority, policy = body.get("hook"), body.get("prio", 0), body.get("policy", bystanders.ACCEPT)
+    known = policy in (bystanders.ACCEPT, bystanders.DROP)
+    chain = Chain(
+        body.get("name"),
+        hook if isinstance(hook, str) else None,
+        priority if isinstance(priority, int) else 0,
+        policy if known else bystanders.ACCEPT,
+    )
+    if not known or chain.hook != hook or chain.priority != priority:
+        chain.rules.append(Rule("its head", lambda packet: [Step(None, bystanders.UNKNOWN, bystanders.UNKNOWN)]))
+    return chain
 
 
 def _steps(expressions: list[Object], sets: Sets, inet: bool, packet: Packet) -> list[Step]:
@@ -167,7 +188,8 @@ def _looked_up(body: Object, sets: Sets, packet: Packet) -> Iterator[tuple[Truth
         return
     # What holds for all others stands for those that no other has.
     for spelled, verdict in sorted(entries, key=lambda entry: entry[0] == "*"):
-        yield _holds(value, spelled, sets), next(iter(verdict.items()))
+        (said,) = verdict.items()
+        yield _holds(value, spelled, sets), said
 
 
 def _changes(named: Object) -> bool:

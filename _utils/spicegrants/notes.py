@@ -29,6 +29,14 @@ def notes(wanted: Wanted) -> list[str]:
     return closed + [_ended(policy, policy.grants[name]) for name in sorted(ended)]
 
 
+def locked(wanted: Wanted) -> list[str]:
+    """Say what is locked: whoever wonders why nobody gets in looks at a run first."""
+    return [
+        f"{lock.words} is locked{f' ({lock.reason})' if lock.reason else ''}, until spice_grant.unlock"
+        for lock in wanted.temporary.locks
+    ]
+
+
 def confinement(wanted: Wanted) -> list[str]:
     """Say how viewers run where the policy leaves that open, and why, as :func:`notes` does."""
     if wanted.policy.viewer.confine is not None:

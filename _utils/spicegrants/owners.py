@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from spicegrants import backstop, egress, iptables, moments, nftables
+from spicegrants import backstop, egress, iptables, moments, nftables, nftrules
 from spicegrants.access import Times
 from spicegrants.guard import Element, Key
 from spicegrants.times import Windows
 
 _OURS = {(nftables.FAMILY, nftables.TABLE), (egress.FAMILY, egress.TABLE)}
 _FIELDS = {"skuid": "uid", "skgid": "gid", "daddr": "address", "dport": "port"}
+# How what is not understood shows itself.
+_STRANGE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 _OPTIONS = {"--uid-owner": "uid", "--gid-owner": "gid", "-d": "address", "--dport": "port"}
 
 
@@ -83,31 +85,40 @@ def foreign(objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     shows the name only, appears without UID and GID.
     """
     found = []
-    for entry in objects:
-        rule = entry.get("rule")
-        if rule is None or is_ours(rule["family"], rule["table"]):
+    for kind, rule in nftrules.bodies(objects):
+        if kind != "rule" or is_ours(str(rule.get("family")), str(rule.get("table"))):
             continue
-        stated: dict[str, Any] = {}
-        owner = False
-        for expression in rule["expr"]:
-            (kind, body), *_ = expression.items()
-            if kind == "match":
-                field = _field(body["left"])
-                owner = owner or _mentions_owner(body["left"])
-                if field and body["op"] == "==" and isinstance(body["right"], (int, str)):
-                    stated[field] = body["right"]
-            elif kind in ("vmap", "set") and _mentions_owner(body):
-                owner = True
-            elif kind == "xt":
-                owner = owner or (isinstance(body, dict) and body.get("name") == "owner")
-            elif kind == "counter" and isinstance(body, dict):
-                stated.update(packets=body["packets"], bytes=body["bytes"])
-            elif kind in ("accept", "drop", "reject", "jump", "goto"):
-                stated["verdict"] = kind
-        if owner:
-            place = {"table": f"{rule['family']} {rule['table']}", "chain": rule["chain"], "handle": rule["handle"]}
-            found.append({**place, **stated, "foreign": True})
+        try:
+            stated = _stated(rule.get("expr"))
+        except _STRANGE:
+            # Of which nobody can tell what it says; if it may be about owners it is shown.
+            stated = {} if "skuid" in repr(rule) or "skgid" in repr(rule) else None
+        if stated is not None:
+            place = {"table": f"{rule.get('family')} {rule.get('table')}", "chain": rule.get("chain")}
+            found.append({**place, "handle": rule.get("handle"), **stated, "foreign": True})
     return found
+
+
+def _stated(expressions: Any) -> dict[str, Any] | None:
+    """Return what a rule of nftables states, if it is about the owner of a socket."""
+    stated: dict[str, Any] = {}
+    owner = False
+    for expression in expressions:
+        (kind, body), *_ = expression.items()
+        if kind == "match":
+            field = _field(body["left"])
+            owner = owner or _mentions_owner(body["left"])
+            if field and body["op"] == "==" and isinstance(body["right"], (int, str)):
+                stated[field] = body["right"]
+        elif kind in ("vmap", "set") and _mentions_owner(body):
+            owner = True
+        elif kind == "xt":
+            owner = owner or (isinstance(body, dict) and body.get("name") == "owner")
+        elif kind == "counter" and isinstance(body, dict):
+            stated.update(packets=body["packets"], bytes=body["bytes"])
+        elif kind in ("accept", "drop", "reject", "jump", "goto"):
+            stated["verdict"] = kind
+    return stated if owner else None
 
 
 def _field(left: Any) -> str | None:

@@ -138,10 +138,10 @@ def _address(node: Node) -> str | None:
 def _authority(node: Node) -> str | None:
     """Return PEM text, or the path of a file with it."""
     if isinstance(node.value, str) and "-----BEGIN" in node.value:
-        text = names.pem(node.value)
-        if text is None:
-            node.wrong("holds no PEM certificate")
-        return text
+        text, complaint = names.certificates(node.value)
+        if complaint:
+            node.wrong(complaint)
+        return text or None
     return node.text(names.path)
 
 

@@ -44,17 +44,17 @@ def as_dict(changes: Iterable[Change]) -> dict[str, Any]:
     return report
 
 
-def union(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Return what two reports say together, as made by :func:`as_dict`; what both say once."""
+def union(*reports: dict[str, Any]) -> dict[str, Any]:
+    """Return what reports say together, as made by :func:`as_dict`: what several say once, and in one order."""
     joined: dict[str, Any] = {}
-    for report in (one, other):
+    for report in reports:
         for grant, layers in report.get("grants", {}).items():
             found = joined.setdefault("grants", {}).setdefault(grant, {})
             for layer, said in layers.items():
-                found[layer] = list(dict.fromkeys([*found.get(layer, ()), *said]))
+                found[layer] = sorted({*found.get(layer, ()), *said})
         for layer, said in report.get("layers", {}).items():
             found = joined.setdefault("layers", {})
-            found[layer] = list(dict.fromkeys([*found.get(layer, ()), *said]))
+            found[layer] = sorted({*found.get(layer, ()), *said})
     return joined
 
 

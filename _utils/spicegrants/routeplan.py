@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from spicegrants.compile import Wanted
@@ -70,19 +70,24 @@ def plan(wanted: Wanted | None, live: Live) -> RoutingPlan:
     return RoutingPlan(tuple(changes), device, commands)
 
 
-def closing(wanted: Wanted | None, live: Live) -> RoutingPlan:
+def closing(wanted: Wanted | None, live: Live, lost: Collection[tuple[int, str, int]] | None = None) -> RoutingPlan:
     """Compare what may be open at most with what there is: rules of grants go, or let less through, and nothing else.
 
     A rule may be for several ports; what is left of one that goes comes before it goes.
 
     wanted
         ``None`` says that nothing may be open.
+
+    lost
+        UID, address and port of what may go; ``None`` says that all may.
     """
     changes: list[Change] = []
     commands: dict[int, tuple[str, ...]] = {}
     for version in live.rules:
         passing = {rule for rule in map(parse, filter(ours, live.rules[version])) if rule and personal(rule)}
-        doors = _every_door(passing) & _every_door(granted_rules(wanted, version) if wanted else ())
+        doors = _every_door(passing)
+        beyond = doors - _every_door(granted_rules(wanted, version) if wanted else ())
+        doors -= beyond if lost is None else beyond & set(lost)
         staying = set(let_through(doors))
         if wanted:
             changes += _door_changes(wanted, staying, passing)

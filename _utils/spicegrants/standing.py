@@ -78,7 +78,9 @@ def load(content: bytes | None) -> Run | None:
     return run
 
 
-def status(policy: str | None, last: Run | None, drift: list[str], errors: list[str]) -> dict[str, Any]:
+def status(
+    policy: str | None, last: Run | None, drift: list[str], errors: list[str], locks: list[str]
+) -> dict[str, Any]:
     """Say how a minion stands, as plain data.
 
     policy
@@ -92,6 +94,9 @@ def status(policy: str | None, last: Run | None, drift: list[str], errors: list[
 
     errors
         What cannot be enforced, or read, now.
+
+    locks
+        What is locked, in words.
     """
     said = list(last.errors) if last else []
     if said or errors:
@@ -109,4 +114,5 @@ def status(policy: str | None, last: Run | None, drift: list[str], errors: list[
         "last_run": {"at": moments.iso(last.at), "errors": said} if last else None,
         "drift": drift,
         "errors": list(dict.fromkeys([*said, *errors])),
+        "locks": locks,
     }

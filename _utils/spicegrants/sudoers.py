@@ -251,6 +251,28 @@ def mended(printed: str) -> str:
     return _BARE.sub(r"\1{ \2 }\3", printed)
 
 
+def is_tree(tree: Mapping[str, Any]) -> bool:
+    """Tell whether JSON has the form of what cvtsudoers makes of sudoers, as far as all that reads it needs that."""
+    specs, defaults = tree.get("User_Specs", []), tree.get("Defaults", [])
+    aliases = [tree.get(f"{kind}_Aliases", {}) for kind in ("User", "Runas", "Host", "Command")]
+    return (
+        _all(dict, specs, defaults)
+        and all(isinstance(alias, dict) and _all(dict, *alias.values()) for alias in aliases)
+        and all(_all(dict, spec.get("User_List"), spec.get("Host_List"), spec.get("Cmnd_Specs")) for spec in specs)
+        and all(
+            _all(dict, entry.get("Commands"), entry.get("Options", []), entry.get("runasusers") or [])
+            and _all(dict, entry.get("runasgroups") or [])
+            for spec in specs
+            for entry in spec["Cmnd_Specs"]
+        )
+        and all(_all(dict, entry.get("Options", []), entry.get("Binding", [])) for entry in defaults)
+    )
+
+
+def _all(kind: type, *lists: Any) -> bool:
+    return all(isinstance(each, list) and all(isinstance(member, kind) for member in each) for each in lists)
+
+
 def spelled(tree: dict[str, Any]) -> dict[str, Any]:
     """Return a parsed tree, which is changed, in one spelling: cvtsudoers 1.9.16 says ``""`` for whoever calls.
 
@@ -365,10 +387,10 @@ def closing(wanted: Wanted, before: Wanted, live: Entry, parsed: Callable[[], di
     live, parsed
         As for :func:`plan`.
     """
-    if live == _file(render(wanted)):
+    if says(wanted, live):
         return SudoPlan((), None)
     have = rules(before)
-    if live != _file(render(before)):
+    if not says(before, live):
         tree = parsed() if isinstance(live, File) else None
         if tree is None:
             return SudoPlan((Change("sudo", f"removes {PATH}, which does not parse"),), None)
@@ -380,6 +402,11 @@ def closing(wanted: Wanted, before: Wanted, live: Entry, parsed: Callable[[], di
         wanted = replace(wanted, accesses=tuple(staying))
     changes = [Change("sudo", what, grants) for _, _, what, grants in sorted(_differences(wanted, have))]
     return SudoPlan(tuple(changes) or (Change("sudo", f"restores {PATH}, which was edited"),), render(wanted))
+
+
+def says(wanted: Wanted, live: Entry) -> bool:
+    """Tell whether the installed file says just what is wanted, byte for byte."""
+    return live == _file(render(wanted))
 
 
 def _file(text: str) -> File:

@@ -161,11 +161,24 @@ def unended(held: Temporary, moment: int) -> Temporary:
     return held._replace(loans=tuple(loan for loan in held.loans if loan.end > moment))
 
 
-def unlock(held: Temporary, gone: Lock) -> Temporary:
-    """Return them less the lock about the same; raise :class:`~spicegrants.errors.PolicyError` if there is none."""
-    if not any((lock.about, lock.name) == (gone.about, gone.name) for lock in held.locks):
-        locked = ", ".join(lock.words for lock in held.locks) or "nothing"
-        raise PolicyError([Finding("lock", f"{gone.words} is not locked; locked is {locked}")])
+def unlock(held: Temporary, policy: Policy, known: Collection[str], gone: Lock) -> Temporary:
+    """Return them less the lock about the same, if there is one.
+
+    known
+        Names of all users: with a slip in its name something would stay locked.
+
+    Raises :class:`~spicegrants.errors.PolicyError`.
+    """
+    locked = [lock.name for lock in held.locks if lock.about == gone.about]
+    if gone.name not in locked:
+        findings = []
+        if gone.about == USER:
+            findings = _user_complaints(gone.name, {*known, *locked})
+        elif gone.about == VM and gone.name not in policy.vms:
+            hint = did_you_mean(gone.name, [*policy.vms, *locked])
+            findings = [Finding("vm", f"no vm {shown(gone.name)}{hint}")]
+        if findings:
+            raise PolicyError(findings)
     return _without_lock(held, gone)
 
 

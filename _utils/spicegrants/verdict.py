@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,7 @@ class Attempt:
         outcome and whether the guard refused.
 
     calls
-        By granted call, as a text: whether sudo lets the user make it.
+        By granted call, as a text: whether sudo lets the user make it; ``None`` if sudo did not answer.
 
     mutants
         By what is different: whether sudo lets the user make it.
@@ -51,7 +51,7 @@ class Attempt:
 
     viewer_group: Mapping[str, tuple[str, bool]]
     own_group: Mapping[str, tuple[str, bool]]
-    calls: Mapping[str, bool]
+    calls: Mapping[str, bool | None]
     mutants: Mapping[str, bool] = field(default_factory=dict)
     starts: tuple[str, ...] = ()
     obstacles: Mapping[str, tuple[Obstacle, ...]] = field(default_factory=dict)
@@ -69,8 +69,11 @@ def cell(granted: bool, attempt: Attempt, by_sudo: bool | None = None) -> dict[s
     for address, met in sorted(attempt.obstacles.items()):
         differences += [f"{address} is {UNREACHABLE} with the viewer's group: {obstacle}" for obstacle in met]
     without_group = _connections(attempt.own_group, False, "with his own program", differences)
+    unproven = [
+        f"sudo does not answer root: sudo {call}" for call, said in sorted(attempt.calls.items()) if said is None
+    ]
     for call, allowed in sorted(attempt.calls.items()):
-        if allowed != expected:
+        if allowed not in (None, expected):
             differences.append(f"sudo {'lets' if allowed else 'refuses'}: sudo {call}")
     for what, allowed in sorted(attempt.mutants.items()):
         if allowed:
@@ -81,9 +84,16 @@ def cell(granted: bool, attempt: Attempt, by_sudo: bool | None = None) -> dict[s
         "granted": granted,
         "viewer group": with_group,
         "own program": without_group,
-        "sudo": "allowed" if attempt.calls and all(attempt.calls.values()) else "refused",
+        "sudo": _by_sudo(attempt.calls.values()),
         "differences": differences,
+        "unproven": unproven,
     }
+
+
+def _by_sudo(said: Collection[bool | None]) -> str:
+    if None in said:
+        return "no answer"
+    return "allowed" if said and all(said) else "refused"
 
 
 def undecided(granted: bool) -> dict[str, Any]:
@@ -107,10 +117,22 @@ def _connections(outcomes: Mapping[str, tuple[str, bool]], may: bool, how: str, 
 
 
 def matrix(cells: Iterable[tuple[str, str, dict[str, Any]]]) -> dict[str, Any]:
-    """Return the whole matrix by user and vm, with all differences in one list."""
+    """Return the whole matrix by user and vm, with all differences in one list, and what nothing was proven of.
+
+    ``ok`` is ``None`` where nothing differs, and no granted user could be seen to reach any console.
+    """
     rows: dict[str, dict[str, Any]] = {}
-    differences = []
+    differences, unproven = [], []
+    proven = 0
     for user, vm, found in cells:
         differences += [f"{user} x {vm}: {what}" for what in found["differences"]]
-        rows.setdefault(user, {})[vm] = {key: value for key, value in found.items() if key != "differences"}
-    return {"ok": not differences, "differences": differences, "matrix": rows}
+        unproven += [f"{user} x {vm}: {what}" for what in found.get("unproven", ())]
+        if found["granted"] and found.get("viewer group") == UNREACHABLE:
+            unproven.append(f"{user} x {vm}: the console is {UNREACHABLE}")
+        elif found["granted"]:
+            proven += 1
+        rows.setdefault(user, {})[vm] = {
+            key: value for key, value in found.items() if key not in ("differences", "unproven")
+        }
+    ok = False if differences else None if unproven and not proven else True
+    return {"ok": ok, "differences": differences, "unproven": unproven, "matrix": rows}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Callable
 
@@ -58,15 +58,30 @@ def tables(family: str, printed: str, source: str = "") -> list[Table]:
         if line.startswith("*"):
             priorities = _PRIORITIES.get(line[1:], {})
             found.append(Table(f"{source} {family} {line[1:]}".strip(), (4 if family == "ip" else 6,), {}))
-        elif line.startswith(":"):
-            name, policy = line[1:].split()[:2]
-            hook = name.lower() if policy != "-" and name.lower() in priorities else None
-            found[-1].chains[name] = Chain(name, hook, priorities.get(hook, 0), policy.lower())
-        elif line.startswith("-A "):
-            _, name, *words = shlex.split(line)
-            rules = found[-1].chains[name].rules
-            rules.append(Rule(f"rule {len(rules) + 1}", partial(_steps, *_read(words))))
+        elif line.startswith((":", "-A ")) and found:
+            try:
+                _add(found[-1], line, priorities)
+            except (ValueError, IndexError):
+                # Nobody can tell what it says, nor which chain it is in.
+                for chain in found[-1].chains.values():
+                    chain.rules.append(Rule(f"rule {len(chain.rules) + 1}", _unknown))
     return found
+
+
+def _add(table: Table, line: str, priorities: Mapping[str, int]) -> None:
+    """Add what a line says of a chain or rule."""
+    if line.startswith(":"):
+        name, policy = line[1:].split()[:2]
+        hook = name.lower() if policy != "-" and name.lower() in priorities else None
+        table.chains[name] = Chain(name, hook, priorities.get(hook, 0), policy.lower())
+    else:
+        _, name, *words = shlex.split(line)
+        rules = table.chains.setdefault(name, Chain(name)).rules
+        rules.append(Rule(f"rule {len(rules) + 1}", partial(_steps, *_read(words))))
+
+
+def _unknown(packet: Packet) -> list[Step]:
+    return [Step(None, bystanders.UNKNOWN, bystanders.UNKNOWN)]
 
 
 def _steps(matches: list[Match], actions: list[tuple[str, str]], packet: Packet) -> Iterator[Step]:

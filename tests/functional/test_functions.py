@@ -110,6 +110,10 @@ def test_explain(shared, call):
     assert refused["answer"] == "may not open"
     assert refused["policy"] == {"answer": "not granted", "why": "no grant of debianx means mybro"}
     assert (refused["firewall"]["answer"], refused["sudo"]["answer"]) == ("closed", "refused")
+    with pytest.raises(SaltError, match="no user 'mysef' on this machine, did you mean 'myself'"):
+        call("spice_grant.explain", "mysef", "debianx")
+    # One with a grant, whose account is gone.
+    call("spice_grant.grant", "leaver", "debianx")
     unknown = call("spice_grant.explain", "leaver", "debianx")
     assert unknown["answer"] == "may not open"
     assert unknown["firewall"]["why"] == "no user leaver on this machine"

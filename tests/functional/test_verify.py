@@ -35,12 +35,15 @@ def test_a_server_that_is_down_is_unreachable(granted):
     """A server whose consoles do not answer, and one that is not there at all, is unreachable, never denied."""
     granted.listener.stop()
     answer = granted.verify()
-    assert answer["ok"] is True
+    assert answer["ok"] is None and answer["differences"] == [], "nothing is wrong, and nothing was proven"
+    assert answer["unproven"] == [
+        f"{user}: the console is unreachable" for user in ("mybro x leaptest", "myself x debianx")
+    ]
     assert answer["matrix"]["myself"]["debianx"]["viewer group"] == "unreachable"
     assert answer["matrix"]["myself"]["leaptest"]["viewer group"] == "denied"
     granted.link.cut()
     answer = granted.verify()
-    assert answer["ok"] is True
+    assert answer["ok"] is None
     assert {cell["viewer group"] for cells in answer["matrix"].values() for cell in cells.values()} == {"unreachable"}
 
 
@@ -93,3 +96,21 @@ def test_verify_is_red_for_a_grant_that_is_not_enforced(shared):
     """A grant whose user left is a difference: what is declared is not what holds."""
     shared.apply(changed(PILLAR, grants={"x": {"user": "leaver", "vm": "debianx"}}))
     _verify_fails(shared, None, "not enforced: spice:grants:x:user: no user 'leaver' on this machine")
+
+
+def test_without_the_viewer_nobody_gets_in(shared):
+    """All that guards is right, and no console opens."""
+    shared.client.run(["mv", VIEWER, f"{VIEWER}.away"])
+    try:
+        _verify_fails(shared, None, f"viewer: spice:viewer:path: no viewer {VIEWER} on this machine")
+    finally:
+        shared.client.run(["mv", f"{VIEWER}.away", VIEWER])
+
+
+@pytest.mark.parametrize("setting", ["!root_sudo", "requiretty"])
+def test_where_sudo_does_not_answer_root_users_may_get_in(shared, setting):
+    """What could not be asked is no refusal."""
+    shared.client.write("/etc/sudoers.d/site", f"Defaults {setting}\n", mode=0o440)
+    answer = shared.verify()
+    shared.client.run(["rm", "/etc/sudoers.d/site"])
+    assert answer["ok"] is True and answer["differences"] == []

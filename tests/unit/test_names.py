@@ -108,26 +108,56 @@ def test_no_paths(path):
 
 def test_certificates_keep_nothing_else():
     noise = "subject=/CN=x\n-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n[virt-viewer]\n"
-    assert names.pem(PEM) == PEM
-    assert names.pem(noise + PEM + noise + PEM) == PEM + PEM
-    assert names.pem(PEM.replace("\n", "\r\n")) == PEM
-    assert names.pem("".join(f"    {line}\n" for line in PEM.splitlines())) == PEM
-    assert names.pem(PEM.rstrip("\n")) == PEM
+    for text, held in (
+        (PEM, PEM),
+        (noise + PEM + noise + PEM, PEM + PEM),
+        (PEM.replace("\n", "\r\n"), PEM),
+        ("".join(f"    {line}\n" for line in PEM.splitlines()), PEM),
+        (PEM.rstrip("\n"), PEM),
+        # Joined by cat, where the first file has no line end.
+        (PEM.rstrip("\n") + PEM, PEM + PEM),
+        (PEM.replace("BEGIN CERT", "BEGIN X509 CERT").replace("END CERT", "END X509 CERT"), PEM),
+    ):
+        assert names.certificates(text) == (held, None)
+
+
+def test_a_certificate_on_one_line_is_written_on_several():
+    """As the viewer reads it."""
+    body = "QUJD" * 40
+    text, complaint = names.certificates(f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----")
+    assert complaint is None and max(map(len, text.splitlines())) == 64
+    assert "".join(text.splitlines()[1:-1]) == body
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "said"),
     [
-        "",
-        "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
-        "-----BEGIN CERTIFICATE-----\nQQ==\n",
-        "-----BEGIN CERTIFICATE-----\nhost=evil\n\n-----END CERTIFICATE-----\n",
-        "-----BEGIN CERTIFICATE-----\nQQ\\n==\n-----END CERTIFICATE-----\n",
-        "-----BEGIN PRIVATE KEY-----\nQQ==\n-----END PRIVATE KEY-----\n",
+        ("", "holds no PEM certificate"),
+        ("0\x82\x03\x01", "holds no PEM certificate; it looks like DER, of which"),
+        ("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n", "has a damaged certificate in line 1"),
+        ("\n-----BEGIN CERTIFICATE-----\nQQ==\n", "is cut off, in line 2"),
+        (PEM + "-----END CERTIFICATE-----\n", "is cut off, in line 5"),
+        (PEM + PEM[:50], "is cut off, in line 5"),
+        (PEM[:50] + "\n" + PEM, "has a damaged certificate in line 1"),
+        (
+            "-----BEGIN CERTIFICATE-----\nhost=evil\n\n-----END CERTIFICATE-----\n",
+            "has a damaged certificate in line 1",
+        ),
+        (
+            PEM + "-----BEGIN CERTIFICATE-----\nQQ\\n==\n-----END CERTIFICATE-----\n",
+            "has a damaged certificate in line 5",
+        ),
+        (
+            "-----BEGIN TRUSTED CERTIFICATE-----\nQUJD\n-----END TRUSTED CERTIFICATE-----",
+            "has a TRUSTED CERTIFICATE in line 1",
+        ),
+        ("-----BEGIN PRIVATE KEY-----\nQQ==\n-----END PRIVATE KEY-----\n", "holds no PEM certificate"),
     ],
 )
-def test_no_certificates(text):
-    assert names.pem(text) is None
+def test_no_certificates(text, said):
+    """None is dropped or kept in silence."""
+    held, complaint = names.certificates(text)
+    assert held == "" and complaint.startswith(said)
 
 
 @pytest.mark.parametrize("text", ["a", "year-end", "C=DE,O=Müller\\, Söhne", "北京", "x" * 256, "a  b"])

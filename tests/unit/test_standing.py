@@ -62,6 +62,6 @@ def test_damage_is_not_taken_for_nothing(content):
     ],
 )
 def test_status(policy, errors, drift, wrong, state, since):
-    found = standing.status(policy, standing.Run(9, errors, "a", 5), drift, wrong)
+    found = standing.status(policy, standing.Run(9, errors, "a", 5), drift, wrong, ["user anne"])
     assert (found["state"], found["since"]) == (state, since)
-    assert found["errors"] == [*errors, *wrong]
+    assert found["errors"] == [*errors, *wrong] and found["locks"] == ["user anne"]

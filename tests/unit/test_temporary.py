@@ -1,5 +1,7 @@
 """Loans and locks: what is refused, and what they do to who may open what."""
 
+import re
+
 import pytest
 
 from spicegrants import decide, spoken, temporary
@@ -7,7 +9,7 @@ from spicegrants.access import Drain
 from spicegrants.compile import compile_policy
 from spicegrants.errors import PolicyError
 from spicegrants.moments import EARLIEST
-from spicegrants.temporary import ALL, NOTHING, USER, VM, Loan, Lock
+from spicegrants.temporary import ALL, NOTHING, USER, VM, Loan, Lock, Temporary
 from spicegrants.times import contains
 from unit.build import inventory, policy
 
@@ -25,6 +27,10 @@ def lend(
 
 def lock(about, name="", reason=None, held=NOTHING):
     return temporary.lock(held, policy(), KNOWN, NOW, Lock(about, name, reason))
+
+
+def unlock(held, about, name=""):
+    return temporary.unlock(held, policy(), KNOWN, Lock(about, name))
 
 
 def refusals(function, *args, **kwargs):
@@ -201,7 +207,7 @@ def test_a_lock_beats_grants_and_loans(made, closed):
         assert decided.open is ((user, vm) not in closed)
         assert ("locked: " in spoken.decision(wanted.policy, decided)) is ((user, vm) in closed)
     # And once it is taken away, all is as before: the loans too.
-    assert compiled(temporary.unlock(held, Lock(*made))) == compiled(lend(held=lend(vm="leaptest")))
+    assert compiled(unlock(held, *made)) == compiled(lend(held=lend(vm="leaptest")))
 
 
 def test_what_a_lock_says():
@@ -243,9 +249,26 @@ def test_a_lock_replaces_one_about_the_same():
     held = lock(USER, "guest", "new", lock(VM, "debianx", None, lock(USER, "guest", "old")))
     assert [(one.about, one.name, one.reason) for one in held.locks] == [(USER, "guest", "new"), (VM, "debianx", None)]
     assert all(one.since == NOW for one in held.locks)
-    with pytest.raises(PolicyError, match="everything is not locked; locked is user guest, vm debianx"):
-        temporary.unlock(held, Lock(ALL))
-    assert temporary.unlock(held, Lock(USER, "guest")).locks == held.locks[1:]
+    assert unlock(held, ALL) == held
+    assert unlock(held, USER, "guest").locks == held.locks[1:]
+
+
+@pytest.mark.parametrize(
+    ("about", "name", "said"),
+    [(USER, "gust", "user: no user 'gust', did you mean 'guest'?"), (VM, "debain", "vm: no vm 'debain', did you mean")],
+)
+def test_nothing_stays_locked_by_a_slip_in_a_name(about, name, said):
+    with pytest.raises(PolicyError, match=re.escape(said)):
+        unlock(lock(USER, "guest"), about, name)
+    # What was locked once can be unlocked, also when it is not there any more.
+    gone = Temporary((), (Lock(about, name),))
+    assert unlock(gone, about, name) == Temporary()
+
+
+def test_a_loan_that_there_is_not_cannot_be_ended():
+    with pytest.raises(PolicyError, match="loan: 'debain' is not lent to 'guest'; lent is debianx to guest"):
+        temporary.end_loan(lend(), "guest", "debain")
+    assert temporary.end_loan(lend(), "guest", "debianx") == Temporary()
 
 
 def test_locks_of_which_some_have_reasons_are_sorted():

@@ -49,6 +49,7 @@ def test_cells_as_they_must_be():
         "own program": DENIED,
         "sudo": "allowed",
         "differences": [],
+        "unproven": [],
     }
     assert verdict.cell(False, attempt()) == {
         "granted": False,
@@ -56,6 +57,7 @@ def test_cells_as_they_must_be():
         "own program": DENIED,
         "sudo": "refused",
         "differences": [],
+        "unproven": [],
     }
 
 
@@ -187,4 +189,4 @@ def test_matrix():
 
 def test_a_matrix_without_differences_is_ok():
     assert verdict.matrix([("ann", "debianx", verdict.cell(True, granted()))])["ok"] is True
-    assert verdict.matrix([]) == {"ok": True, "differences": [], "matrix": {}}
+    assert verdict.matrix([]) == {"ok": True, "differences": [], "unproven": [], "matrix": {}}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from spicegrants import closing, notices, sessions
@@ -54,35 +53,38 @@ def layers(salt: Functions, failure: type[Exception], wanted: Wanted, was: Wante
     was
         What held before.
     """
-    chosen = (*ORDER, "viewer") if whole else ORDER
-    found, failed = _closed(salt, failure, chosen, {"wanted": wanted, "test": test}, {"before": was})
-    lost = closing.lost(was, wanted) if "firewall" in failed else []
-    errors = [*found.errors, *(_shut(lost, test) if lost else ())]
-    said, hindrances = _sessions(wanted, test)
+    lost = closing.lost(was, wanted)
+    asked = {layer: {"wanted": wanted, "test": test, "before": None if whole else was} for layer in ORDER}
+    asked["sudoers"].update(before=was, edited=whole)
+    if whole:
+        asked["viewer"] = {"wanted": wanted, "test": test}
+    found, failed = _closed(salt, failure, asked)
+    errors = [*found.errors, *(_shut(lost, test) if lost and "firewall" in failed else ())]
+    said, hindrances = _sessions(wanted, None if whole else lost, test)
     return Taken(union(found.changes, as_dict(said)), errors + hindrances)
 
 
 def everything(salt: Functions, failure: type[Exception], test: bool) -> Taken:
     """Take away all rights that there are, for where nobody can tell which of them stay."""
-    return _closed(salt, failure, (*ORDER, "viewer"), {"everything": True, "test": test})[0]
+    arguments = {"everything": True, "test": test}
+    return _closed(salt, failure, dict.fromkeys((*ORDER, "viewer"), arguments))[0]
 
 
 def _closed(
-    salt: Functions,
-    failure: type[Exception],
-    chosen: Iterable[str],
-    arguments: Mapping[str, Any],
-    for_sudo: Mapping[str, Any] = MappingProxyType({}),
+    salt: Functions, failure: type[Exception], asked: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Taken, set[str]]:
-    """Have layers close, each by itself; return also which of them failed."""
+    """Have layers close, each by itself; return also which of them failed.
+
+    asked
+        By layer: the arguments of its function.
+    """
     changes: dict[str, Any] = {}
     errors: list[str] = []
     failed = set()
-    for layer in chosen:
+    for layer, arguments in asked.items():
         try:
             with run.patience(PATIENCE):
-                close = salt[f"spice_{layer}.close"]
-                changes = union(changes, close(**arguments, **(for_sudo if layer == "sudoers" else {})))
+                changes = union(changes, salt[f"spice_{layer}.close"](**arguments))
         except (failure, SpiceGrantError) as error:
             failed.add(layer)
             errors.append(f"{layer}: what is taken away could not be closed there: {error}")
@@ -97,21 +99,27 @@ def _kept(after: Stored) -> list[str]:
     return []
 
 
-def _shut(lost: Iterable[tuple[str, int]], test: bool) -> list[str]:
+def _shut(lost: Iterable[closing.Door], test: bool) -> list[str]:
     """Shut consoles for everybody; return that, in words, or what hinders it."""
-    places = ", ".join(f"{address} port {port}" for address, port in lost)
+    places = sorted({(address, port) for _, address, port in lost})
     try:
         if not test:
-            lastresort.shut(lost)
+            lastresort.shut(places)
     except SystemFault as error:
         return [f"firewall: {error}"]
-    return [f"firewall: {places}: shut for everybody, until a run succeeds"]
+    spelled = ", ".join(f"{address} port {port}" for address, port in places)
+    return [f"firewall: {spelled}: shut for everybody, until a run succeeds"]
 
 
-def _sessions(wanted: Wanted, test: bool) -> tuple[list[Change], list[str]]:
-    """End what is open without a right; return that in words, and what hindered it."""
+def _sessions(wanted: Wanted, lost: Collection[closing.Door] | None, test: bool) -> tuple[list[Change], list[str]]:
+    """End what is open without a right; return that in words, and what hindered it.
+
+    lost
+        Where; ``None`` says everywhere.
+    """
     try:
         found = sessions.stray(wanted, sockets.connections())
+        found = [each for each in found if lost is None or each.door in lost]
         users = {access.uid: access.user for access in (*wanted.accesses, *wanted.previous)}
         said = sessions.changes(wanted, found, users, sockets.hindrance())
         if found and not test:

@@ -13,7 +13,7 @@ from spicegrants.compile import Wanted
 from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.host import backstop, clock, closing, current, heap, lastrun, lock, run, uplinks
 from spicegrants.model import Policy
-from spicegrants.notes import backstop_missing, confinement, notes, unguarded
+from spicegrants.notes import backstop_missing, confinement, locked, notes, unguarded
 from spicegrants.plan import as_dict, merge, union
 from spicegrants.store import Stored
 
@@ -79,31 +79,24 @@ class Layers(NamedTuple):
                 return self._unknown(error, test)
             if asked is None:
                 return {"changes": {}, "errors": [], "warnings": []}
-            first = self._taken_first(stored, asked, test)
+            staying = None if stored.policy is None else closes.certain(stored, asked)
+            first = {} if staying and closes.taken(stored, staying) else None
+            if first is not None and not test:
+                # What hinders it hinders what comes behind it as well, which then says so.
+                first = closing.take(self.salt, self.failure, stored, staying, whole=False, test=False).changes
             try:
                 report = self._whole(stored, completed(asked), test)
             except (self.failure, SpiceGrantError) as error:
                 found = self._taken_at_least(stored, asked, test)
-                changes = union(first, found.changes)
+                changes = union(first or {}, found.changes)
                 if not changes and not found.errors:
                     raise
                 return {"changes": changes, "errors": [_nothing_opened(error), *found.errors], "warnings": []}
             except BaseException:
                 self._taken_at_least(stored, asked, test)
                 raise
-            return {**report, "changes": union(first, report["changes"])}
-
-    def _taken_first(self, stored: Stored, asked: Stored, test: bool) -> dict[str, Any]:
-        """Take away what nobody has any more, whatever the system says; return that as changes.
-
-        What hinders it hinders what comes behind it as well, which then says so.
-        """
-        if stored.policy is None or test:
-            return {}
-        staying = closes.certain(stored, asked)
-        if not closes.taken(stored, staying):
-            return {}
-        return closing.take(self.salt, self.failure, stored, staying, whole=False, test=False).changes
+            # Said in two parts, or in one: the same.
+            return report if first is None else {**report, "changes": union(first, report["changes"])}
 
     def _taken_at_least(self, stored: Stored, asked: Stored, test: bool) -> closing.Taken:
         """Take away all of which it cannot be shown that it stays."""
@@ -145,7 +138,7 @@ class Layers(NamedTuple):
                 found = closing.layers(self.salt, self.failure, wanted, current.recalled(stored), True, False)
                 changes = union(changes, found.changes)
                 errors += found.errors
-        warnings += [*notes(wanted), *confinement(wanted), *unguarded(uplinks.planned(wanted)[1])]
+        warnings += [*locked(wanted), *notes(wanted), *confinement(wanted), *unguarded(uplinks.planned(wanted)[1])]
         warnings += current.exchangeable()
         return {"changes": changes, "errors": errors, "warnings": warnings}
 

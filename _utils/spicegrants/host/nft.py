@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from spicegrants import boot, nftables, owners
@@ -41,6 +41,12 @@ class Nftables:
             Whether anything may be opened by it.
         """
         return nftables.plan(wanted, held, giving)
+
+    def taken(
+        self, wanted: Wanted, held: list[dict[str, Any]] | None, doors: Collection[tuple[int, str, int]]
+    ) -> FirewallPlan:
+        """Return what takes away what is open at some doors: UID, address and port of each."""
+        return nftables.taken(wanted, held, doors)
 
     def nothing(self, held: list[dict[str, Any]] | None) -> FirewallPlan:
         """Return what closes all that is open."""
@@ -87,7 +93,7 @@ class Nftables:
         done = run.attempt(["nft", "-nj", "list", "table", nftables.FAMILY, nftables.TABLE])
         if done.returncode == 0:
             try:
-                return run.as_json(done.stdout, "nft list table")["nftables"]
+                return objects(done.stdout, "nft list table")
             except LiveStateUnreadable:
                 # Where a table is asleep nft 1.0.6 frees the word for that before it prints it: what comes is a matter
                 # of luck. Nothing in such a table is in force.
@@ -164,4 +170,12 @@ def _table(family: str, table: str) -> list[dict[str, Any]]:
 
 
 def _listed(*what: str) -> list[dict[str, Any]]:
-    return run.as_json(run.run(["nft", "-nj", "list", *what]), f"nft list {' '.join(what)}")["nftables"]
+    return objects(run.run(["nft", "-nj", "list", *what]), f"nft list {' '.join(what)}")
+
+
+def objects(printed: str, command: str) -> list[dict[str, Any]]:
+    """Return the objects that nft printed as JSON; raise if it is nothing of the kind."""
+    listed = run.as_json(printed, command).get("nftables")
+    if not isinstance(listed, list):
+        raise LiveStateUnreadable(f"{command} printed no list of objects")
+    return listed

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import socket
+import ssl
 from collections.abc import Mapping
 
 from spicegrants import names
@@ -58,13 +61,11 @@ def authorities(policy: Policy) -> tuple[dict[str, str], list[Finding]]:
     for server in policy.servers.values():
         if server.ca is None:
             continue
-        text: str | None = server.ca
-        if server.ca.startswith("/"):
-            text, complaint = _authority(server.ca)
-            if complaint:
-                findings.append(Finding(f"spice:servers:{server.name}:ca", f"{complaint}: its consoles stay closed"))
-                continue
-        found[server.name] = text
+        text, complaint = _authority(server.ca) if server.ca.startswith("/") else (server.ca, _refusal(server.ca))
+        if complaint:
+            findings.append(Finding(f"spice:servers:{server.name}:ca", f"{complaint}: its consoles stay closed"))
+        else:
+            found[server.name] = text
     return found, findings
 
 
@@ -76,10 +77,24 @@ def _authority(path: str) -> tuple[str | None, str | None]:
         return None, str(error)
     if complaint is None and (entry.uid != 0 or entry.mode & 0o022):
         complaint = "can be changed by others than root"
-    text = None if complaint else names.pem(entry.content.decode("ascii", "replace"))
-    if text is None:
-        return None, f"{path} {complaint or 'holds no PEM certificate'}"
-    return text, None
+    text = None
+    if complaint is None:
+        text, complaint = names.certificates(entry.content.decode("latin-1"))
+    complaint = complaint or _refusal(text)
+    return (None, f"{path} {complaint}") if complaint else (text, None)
+
+
+@functools.lru_cache(maxsize=64)
+def _refusal(text: str) -> str | None:
+    """Say which certificate of a text OpenSSL refuses, if it refuses one."""
+    marks = [at.start() for at in re.finditer("-----BEGIN", text)]
+    for number, (start, end) in enumerate(zip(marks, [*marks[1:], len(text)]), 1):
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text[start:end])
+        except (ssl.SSLError, ValueError) as error:
+            said = getattr(error, "reason", None) or str(error)
+            return f"has a certificate that OpenSSL cannot read, number {number} ({said})"
+    return None
 
 
 def _looked_at(path: str) -> tuple[str | None, Entry | None]:

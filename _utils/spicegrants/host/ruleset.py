@@ -29,8 +29,8 @@ def read() -> list[Table]:
     if whole:
         objects = nft.ruleset()
     found: list[Table] = []
-    named = ((entry["table"]["family"], entry["table"]["name"]) for entry in objects if "table" in entry)
-    hidden = {table for table in named if owners.is_ours(*table)}
+    named = ((body.get("family"), body.get("name")) for kind, body in nftrules.bodies(objects) if kind == "table")
+    hidden = {table for table in named if None not in table and owners.is_ours(*table)}
     for family, (program, names) in _FAMILIES.items():
         if not (whole and _tells_all(objects, family)) and _installed(f"{program}-nft-save"):
             shown = xtrules.tables(family, run.run([f"{program}-nft-save"]))
@@ -58,8 +58,11 @@ def before(wanted: Wanted, user: str, vm: str, tables: Iterable[Table]) -> dict[
 
 
 def _tells_all(objects: list[dict[str, Any]], family: str) -> bool:
-    rules = (entry["rule"] for entry in objects if entry.get("rule", {}).get("family") == family)
-    return not any("xt" in expression for rule in rules for expression in rule["expr"])
+    rules = (body for kind, body in nftrules.bodies(objects) if kind == "rule" and body.get("family") == family)
+    found = (rule.get("expr") for rule in rules)
+    return not any(
+        "xt" in expression for expressions in found if isinstance(expressions, list) for expression in expressions
+    )
 
 
 def _legacy(program: str) -> str:
@@ -75,8 +78,8 @@ def _device(uid: int, address: str) -> str | None:
     if not _installed("ip"):
         return None
     done = run.attempt(["ip", "-json", "route", "get", address, "uid", str(uid)])
-    routes = run.as_json(done.stdout, "ip route get") if done.returncode == 0 else []
-    return routes[0].get("dev") if routes else None
+    routes = run.as_json(done.stdout, "ip route get", list) if done.returncode == 0 else []
+    return routes[0].get("dev") if routes and isinstance(routes[0], dict) else None
 
 
 def _installed(program: str) -> bool:

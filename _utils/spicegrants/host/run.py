@@ -77,12 +77,19 @@ def run(command: list[str], *, text: str | None = None, **options: Any) -> str:
     return done.stdout
 
 
-def as_json(printed: str, command: str) -> Any:
-    """Read what a program printed as JSON."""
+def as_json(printed: str, command: str, kind: type = dict) -> Any:
+    """Read what a program printed as JSON.
+
+    kind
+        What it must be.
+    """
     try:
-        return json.loads(printed)
-    except ValueError as error:
+        found = json.loads(printed)
+    except (ValueError, RecursionError) as error:
         raise LiveStateUnreadable(f"{command} printed what is no JSON: {error}") from error
+    if not isinstance(found, kind):
+        raise LiveStateUnreadable(f"{command} printed JSON of another kind than it does")
+    return found
 
 
 def as_root() -> None:

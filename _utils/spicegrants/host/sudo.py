@@ -11,7 +11,7 @@ from typing import Any
 
 from spicegrants import sudo_rs, sudoers
 from spicegrants.calls import Rule
-from spicegrants.errors import CommandFailed, SystemFault
+from spicegrants.errors import CommandFailed, LiveStateUnreadable, SystemFault
 from spicegrants.files import Directory, File
 from spicegrants.host import disk, mounts, run
 
@@ -60,7 +60,12 @@ def own_tree() -> dict[str, Any] | None:
 
 def parsed(printed: str) -> dict[str, Any]:
     """Read what cvtsudoers printed: of a file without any rule, nothing at all."""
-    return sudoers.spelled(run.as_json(sudoers.mended(printed), "cvtsudoers")) if printed.strip() else {}
+    if not printed.strip():
+        return {}
+    tree = run.as_json(sudoers.mended(printed), "cvtsudoers")
+    if not sudoers.is_tree(tree):
+        raise LiveStateUnreadable("cvtsudoers printed what is no tree of sudoers")
+    return sudoers.spelled(tree)
 
 
 def check(text: str) -> None:
@@ -161,6 +166,14 @@ def heeds(rules: Iterable[Rule]) -> bool:
 
 def allows(user: str, call: list[str]) -> bool:
     """Tell whether sudo would let a user make a call (options and command, as behind ``sudo``)."""
+    return bool(answer(user, call))
+
+
+def answer(user: str, call: list[str]) -> bool | None:
+    """Tell so; ``None`` if sudo does not answer root, as with ``Defaults !root_sudo`` or ``requiretty``.
+
+    A refusal is silent; who may not ask is told so.
+    """
     options = []
     words = list(call)
     while words and words[0] in ("-u", "-g"):
@@ -168,4 +181,4 @@ def allows(user: str, call: list[str]) -> bool:
     done = run.attempt(["sudo", "-n", "-l", "-U", user, *options, "--", *words])
     if done.returncode not in (0, 1):
         raise CommandFailed(f"sudo -l ended with {done.returncode}: {done.stderr.strip()[:500]}")
-    return done.returncode == 0
+    return None if done.returncode and done.stderr.strip() else done.returncode == 0

@@ -88,10 +88,10 @@ def attempts(wanted: Wanted, users: Iterable[Account], vms: Iterable[str], refus
             yield user.name, vm, Attempt(with_group, own, asked, refusable, starts, met)
 
 
-def _asked(wanted: Wanted, user: str, vm: str) -> tuple[dict[str, bool], dict[str, bool]]:
+def _asked(wanted: Wanted, user: str, vm: str) -> tuple[dict[str, bool | None], dict[str, bool]]:
     """Ask sudo for the calls that a grant means and, where there is one, for calls close to them."""
     rules = calls.calls(wanted, user, vm)
-    asked = {" ".join(rule.call): sudo.allows(user, rule.call) for rule in rules}
+    asked = {" ".join(rule.call): sudo.answer(user, rule.call) for rule in rules}
     refusable = {}
     if decide(wanted, user, vm, wanted.now).open:
         other_port = 1 if wanted.policy.vms[vm].tls_port != 1 else 2

@@ -111,14 +111,14 @@ def _installed(program: str) -> bool:
 
 
 def _links() -> list[dict[str, Any]]:
-    return run.as_json(run.run(["ip", "-json", "-details", "link"]), "ip link")
+    return run.as_json(run.run(["ip", "-json", "-details", "link"]), "ip link", list)
 
 
 def _table() -> list[dict[str, Any]] | None:
     """Return the objects of our table; ``None`` if there is no such table, which is not the same as unreadable."""
     done = run.attempt(["nft", "-nj", "list", "table", egress.FAMILY, egress.TABLE])
     if done.returncode == 0:
-        return run.as_json(done.stdout, "nft list table")["nftables"]
+        return nft.objects(done.stdout, "nft list table")
     try:
         known = nft.tables()
     except CommandFailed:

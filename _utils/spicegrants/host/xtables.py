@@ -9,7 +9,7 @@ import operator
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from spicegrants import boot, iptables, owners, xtdeny
@@ -48,6 +48,12 @@ class Iptables:
             Whether anything may be opened by it.
         """
         return iptables.plan(wanted, held, giving)
+
+    def taken(
+        self, wanted: Wanted, held: Mapping[int, iptables.Table], doors: Collection[tuple[int, str, int]]
+    ) -> FirewallPlan:
+        """Return what takes away what is open at some doors: UID, address and port of each."""
+        return iptables.taken(wanted, held, doors)
 
     def nothing(self, held: Mapping[int, iptables.Table]) -> FirewallPlan:
         """Return what closes all that is open."""

@@ -1,0 +1,107 @@
+"""Rules of others as nft and iptables-save of any release print them: what is not known is unknown, never an exception.
+
+First seen: statements, members and keywords of newer kernels and releases than those that the code was written with.
+"""
+
+import json
+import pathlib
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spicegrants import bystanders, nftrules, owners, xtrules
+from spicegrants.bystanders import Packet
+
+RECORDED = pathlib.Path(__file__).parent.parent / "unit" / "recorded"
+LISTINGS = {name: json.loads((RECORDED / name).read_text(encoding="utf-8")) for name in ("ruleset.json", "site.json")}
+SAVED = [path.read_text(encoding="utf-8") for path in sorted(RECORDED.glob("times.iptables-*"))]
+PACKET = Packet(1021, 995, "192.168.2.2", 20002, "eth0")
+ODD = [
+    {"flowtable": {"family": "inet", "table": "t", "name": "f", "hook": "ingress", "prio": 0, "dev": ["eth0"]}},
+    {"rule": {"family": "inet", "table": "t", "chain": "output", "handle": 1, "expr": [{"flow": {"op": "add"}}]}},
+    {"rule": {"family": "inet", "table": "t", "chain": "output", "handle": 2, "expr": [{"ct helper": "ftp"}]}},
+    {"rule": {"family": "inet", "table": "t", "chain": "output", "handle": 3, "expr": [{"counter": "named"}]}},
+    {"rule": {"family": "inet", "table": "t", "chain": "output", "handle": 4, "expr": [{"limit": "named"}]}},
+    {"rule": {"family": "inet", "table": "t", "chain": "output", "handle": 5, "expr": [{"synproxy": None}]}},
+    {"rule": {"family": "inet", "table": "t", "chain": "output", "handle": 6, "expr": ["accept"]}},
+    {"rule": {"family": "inet", "table": "t", "chain": "gone", "handle": 7, "expr": []}},
+    {"rule": {"family": "inet", "table": "t", "chain": "output", "handle": 8}},
+    {"ct expectation": {"family": "inet", "table": "t", "name": "e"}},
+    {"element": None},
+    {"table": {"family": "bridge", "name": "b"}},
+    "metainfo",
+    None,
+]
+SHELL = [
+    {"table": {"family": "inet", "name": "t", "handle": 1, "flags": ["owner", "persist"]}},
+    {
+        "chain": {
+            "family": "inet",
+            "table": "t",
+            "name": "output",
+            "hook": "output",
+            "prio": 0,
+            "policy": "accept",
+            "type": "filter",
+        }
+    },
+]
+
+
+def walked(objects):
+    """Read a listing as verify, explain and rules do."""
+    owners.foreign(objects)
+    return bystanders.find(nftrules.tables(objects, ()), PACKET)
+
+
+@pytest.mark.parametrize("entry", ODD, ids=lambda entry: str(entry)[:60])
+def test_a_member_that_is_not_known(entry):
+    """Alone, and with others that are."""
+    walked([entry])
+    walked([*SHELL, entry])
+
+
+def test_a_rule_that_is_not_understood_may_drop():
+    rule = {
+        "rule": {
+            "family": "inet",
+            "table": "t",
+            "chain": "output",
+            "handle": 9,
+            "expr": [{"newer": {}}, {"drop": None}],
+        }
+    }
+    (found,) = walked([*SHELL, rule])
+    assert not found.certain
+
+
+def _mutated(dice, value):
+    """A copy of nested data with some of it gone or something else."""
+    if dice.random() < 0.01:
+        return dice.choice([None, "", "word", 0, -1, 2**40, [], {}, True, [None], {"x": 1}, "\ufffd"])
+    if isinstance(value, dict):
+        return {
+            key + "x" * (dice.random() < 0.005): _mutated(dice, member)
+            for key, member in value.items()
+            if dice.random() > 0.01
+        }
+    return [_mutated(dice, member) for member in value] if isinstance(value, list) else value
+
+
+@given(st.sampled_from(sorted(LISTINGS)), st.integers(0))
+def test_listings_of_which_parts_are_gone_or_something_else(name, seed):
+    dice = random.Random(seed)  # noqa: S311 - no secret
+    walked([_mutated(dice, entry) for entry in LISTINGS[name]])
+
+
+@given(st.data())
+def test_iptables_save_cut_anywhere_and_with_other_bytes(data):
+    text = data.draw(st.sampled_from(SAVED))
+    start = data.draw(st.integers(0, len(text)))
+    odd = data.draw(
+        st.sampled_from(["", '"', "'", "\\", "\ufffd", "-A", ":", "*nat\n", "\n", " ! ", "-j", "-A INPUT\n"])
+    )
+    for made in (text[:start] + odd, text[:start] + odd + text[start:]):
+        bystanders.find(xtrules.tables("ip", made), PACKET)
