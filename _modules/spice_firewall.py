@@ -236,11 +236,11 @@ def close(wanted=None, test=False, everything=False, before=None):
     before
         What held so far, for calls from ``spice_grant``: then only what that had, and ``wanted`` has not, goes.
 
-    Returns what was changed, as :func:`plan` does. It is what a run does first, and so needs little: reads the stored
-    policy, asks for no account, address or certificate, and tries no mechanism, but takes those that are in use. Runs
-    ``nft list table`` or ``iptables-save``, ``nft -f`` or ``iptables-restore``; writes the stored rules, so that a boot
-    loads nothing that was taken away. Raises CommandExecutionError if a mechanism cannot be read or refuses, when all
-    others have closed what they hold.
+    Returns what was changed, as :func:`plan` does, and ``errors``, if the rules for the next boot cannot be stored. It
+    is what a run does first, and so needs little: reads the stored policy, asks for no account, address or certificate,
+    and tries no mechanism, but takes those that are in use. Runs ``nft list table`` or ``iptables-save``, ``nft -f`` or
+    ``iptables-restore``; writes the stored rules, so that a boot loads nothing that was taken away. Raises
+    CommandExecutionError if a mechanism cannot be read or refuses, when all others have closed what they hold.
 
     CLI Example:
 
@@ -248,20 +248,20 @@ def close(wanted=None, test=False, everything=False, before=None):
 
         salt '*' spice_firewall.close
     """
-    changes, errors = [], []
+    changes, errors, unstored = [], [], []
     try:
         run.as_root()
         wanted = None if everything else wanted or current.recalled()
         for mechanism in backends.in_charge():
             try:
-                changes += _closed(mechanism, wanted, before, errors, test)
+                changes += _closed(mechanism, wanted, before, unstored, test)
             except SpiceGrantError as error:
                 errors.append(str(error))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     if errors:
-        raise CommandExecutionError("; ".join(errors))
-    return as_dict(changes)
+        raise CommandExecutionError("; ".join([*errors, *unstored]))
+    return {**as_dict(changes), **({"errors": unstored} if unstored else {})}
 
 
 def remove(test=False):
@@ -310,8 +310,8 @@ def remove(test=False):
     return {"layers": {"firewall": done}} if done else {}
 
 
-def _closed(mechanism, wanted, before, errors, test):
-    """Have a mechanism close what is not wanted, or everything; return that in words, and add what hinders the rest."""
+def _closed(mechanism, wanted, before, unstored, test):
+    """Have a mechanism close what is not wanted, or everything; return that in words, and add what cannot be stored."""
     held = mechanism.held()
     said, write, gone = (), {}, ()
     if wanted is None:
@@ -324,7 +324,7 @@ def _closed(mechanism, wanted, before, errors, test):
         said, write = boot.closing(mechanism.loading(wanted), disk.read)
     if not test:
         # First: whenever this ends, a boot loads nothing that was taken away.
-        errors += [*disk.written(write), *disk.removed(gone)]
+        unstored += [*disk.written(write), *disk.removed(gone)]
         mechanism.send(planned)
     return (*planned.changes, *said)
 

@@ -24,7 +24,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError
 
 from spicegrants import closing, routeboot, routeplan, routing
-from spicegrants.errors import SpiceGrantError, SystemFault
+from spicegrants.errors import SpiceGrantError
 from spicegrants.host import current, disk, routes, run
 from spicegrants.plan import as_dict, merge
 
@@ -178,7 +178,8 @@ def close(wanted=None, test=False, everything=False, before=None):
     before
         What held so far, for calls from ``spice_grant``: then only what that had, and ``wanted`` has not, goes.
 
-    Returns what was changed, as :func:`plan` does. Reads the stored policy; runs ``ip rule show``, ``ip rule add`` and
+    Returns what was changed, as :func:`plan` does, and ``errors``, if the rules for the next boot cannot be stored.
+    Reads the stored policy; runs ``ip rule show``, ``ip rule add`` and
     ``ip rule del``; writes the rules that are stored for the boot. Raises CommandExecutionError if they cannot be read,
     or the kernel refuses.
 
@@ -197,14 +198,13 @@ def close(wanted=None, test=False, everything=False, before=None):
         entries = routeboot.rules(wanted) if lost is None or (planned and planned.changes) else {}
         held = {path: disk.read(path) for path in entries}
         stored, write = routeboot.plan({path: entries[path] for path in entries if held[path] is not None}, held)
-        hindrances = [] if test else disk.written({path: entries[path] for path in write})
+        unstored = [] if test else disk.written({path: entries[path] for path in write})
         if not test:
             _carry_out(planned)
-        if hindrances:
-            raise SystemFault("; ".join(hindrances))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
-    return as_dict((*stored, *(planned.changes if planned else ())))
+    changes = as_dict((*stored, *(planned.changes if planned else ())))
+    return {**changes, **({"errors": unstored} if unstored else {})}
 
 
 def remove(test=False):

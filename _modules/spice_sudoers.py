@@ -293,6 +293,9 @@ def close(wanted=None, test=False, everything=False, before=None, edited=True):
         if held is None:
             return {}
         version = sudo.version()
+        if not version:
+            # Without sudo nobody can use the file, and nobody knows of which release it is to be.
+            return {}
         wanted, before = (_as_told(version, each) for each in (wanted, before or wanted))
         if not edited and not sudoers.says(before, held):
             return {}

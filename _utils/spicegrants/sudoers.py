@@ -395,11 +395,11 @@ def closing(wanted: Wanted, before: Wanted, live: Entry, parsed: Callable[[], di
         if tree is None:
             return SudoPlan((Change("sudo", f"removes {PATH}, which does not parse"),), None)
         have = parse(tree)
-        held = {rule.timeless for rule in have}
-        staying = (
-            access for access in wanted.accesses if {rule.timeless for rule in rules_for(wanted, access)} <= held
-        )
-        wanted = replace(wanted, accesses=tuple(staying))
+    held = {rule.timeless for rule in have}
+    staying = [access for access in wanted.accesses if {rule.timeless for rule in rules_for(wanted, access)} <= held]
+    wanted = replace(wanted, accesses=tuple(staying))
+    if says(wanted, live):
+        return SudoPlan((), None)
     changes = [Change("sudo", what, grants) for _, _, what, grants in sorted(_differences(wanted, have))]
     return SudoPlan(tuple(changes) or (Change("sudo", f"restores {PATH}, which was edited"),), render(wanted))
 

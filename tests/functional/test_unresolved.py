@@ -3,9 +3,11 @@
 import pytest
 
 from functional.office import OPEN, changed
+from scene import tls
 from scenes import ADDRESS, HOST, SECOND_ADDRESS, article
 
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+PKI = "/etc/pki/spice"
+CERTIFICATE = f"{PKI}/ca-cert.pem"
 
 
 def _by_name():
@@ -94,7 +96,8 @@ PLACES = {
 def test_a_certificate_that_others_than_root_could_exchange(granted, place):
     """Whoever could would decide whom viewers of all others trust: it is not read, and its consoles stay closed."""
     made, path, why = PLACES[place]
-    granted.client.run(["sh", "-ec", made], input=CERTIFICATE)
+    tls.create(granted.client.path(PKI), HOST)
+    granted.client.run(["sh", "-ec", made], input=granted.client.read(CERTIFICATE))
     data = article()
     data["spice"]["servers"]["mysrv"]["ca"] = path
     result = granted.apply(data)
@@ -103,12 +106,42 @@ def test_a_certificate_that_others_than_root_could_exchange(granted, place):
     assert granted.openings() == set()
 
 
-@pytest.mark.parametrize("path", ["/etc/pki/spice/ca.pem", "/opt/link/ca.pem"])
+@pytest.mark.parametrize("path", [CERTIFICATE, "/opt/link/ca-cert.pem"])
 def test_a_certificate_of_roots(granted, path):
     """Also behind a link that is root's: it counts."""
-    granted.client.run(["sh", "-ec", "mkdir -p /etc/pki/spice; ln -s ../etc/pki/spice /opt/link"])
-    granted.client.write("/etc/pki/spice/ca.pem", CERTIFICATE)
+    tls.create(granted.client.path(PKI), HOST)
+    granted.client.run(["ln", "-s", "../etc/pki/spice", "/opt/link"])
     data = article()
     data["spice"]["servers"]["mysrv"]["ca"] = path
     granted.applied(data)
     assert granted.openings((ADDRESS,)) == OPEN
+
+
+BUNDLES = {
+    "joined without a line end": (lambda text: text.rstrip("\n") + text, None),
+    "with comments, and ends of lines of another system": (
+        lambda text: f"# ours\n{text}# end\n".replace("\n", "\r\n"),
+        None,
+    ),
+    "on one line": (
+        lambda text: text.replace("\n", "").replace("-----B", "\n-----B").replace("E-----M", "E-----\nM"),
+        None,
+    ),
+    "cut off": (lambda text: text + text[: len(text) // 2], "is cut off, in line"),
+    "damaged": (lambda text: text.replace("M", "N", 1), "has a certificate that OpenSSL cannot read, number 1"),
+    "something else": (lambda text: "no certificate\n", "holds no PEM certificate"),
+}
+
+
+@pytest.mark.parametrize("how", BUNDLES)
+def test_a_bundle_is_all_of_its_certificates_or_a_failure(granted, how):
+    """None is dropped or kept in silence: the viewer would refuse the server, and nobody would know why."""
+    spoil, said = BUNDLES[how]
+    tls.create(granted.client.path(PKI), HOST)
+    granted.client.write(CERTIFICATE, spoil(granted.client.read(CERTIFICATE)))
+    data = article()
+    data["spice"]["servers"]["mysrv"]["ca"] = CERTIFICATE
+    result = granted.apply(data)
+    assert result["result"] is (said is None)
+    assert said is None or f"spice:servers:mysrv:ca: {CERTIFICATE} {said}" in result["comment"]
+    assert granted.openings((ADDRESS,)) == (OPEN if said is None else set())

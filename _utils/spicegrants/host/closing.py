@@ -84,7 +84,9 @@ def _closed(
     for layer, arguments in asked.items():
         try:
             with run.patience(PATIENCE):
-                changes = union(changes, salt[f"spice_{layer}.close"](**arguments))
+                said = salt[f"spice_{layer}.close"](**arguments)
+            changes = union(changes, said)
+            errors += [f"{layer}: what is taken away comes back with a boot: {why}" for why in said.get("errors", ())]
         except (failure, SpiceGrantError) as error:
             failed.add(layer)
             errors.append(f"{layer}: what is taken away could not be closed there: {error}")

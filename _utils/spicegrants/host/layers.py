@@ -80,10 +80,10 @@ class Layers(NamedTuple):
             if asked is None:
                 return {"changes": {}, "errors": [], "warnings": []}
             staying = None if stored.policy is None else closes.certain(stored, asked)
-            first = {} if staying and closes.taken(stored, staying) else None
-            if first is not None and not test:
+            first = None
+            if staying and closes.taken(stored, staying):
                 # What hinders it hinders what comes behind it as well, which then says so.
-                first = closing.take(self.salt, self.failure, stored, staying, whole=False, test=False).changes
+                first = closing.take(self.salt, self.failure, stored, staying, whole=False, test=test).changes
             try:
                 report = self._whole(stored, completed(asked), test)
             except (self.failure, SpiceGrantError) as error:
@@ -134,7 +134,7 @@ class Layers(NamedTuple):
             applied, failed = self._apply(wanted, chosen)
             changes = merge([policy_changes, *(plans[layer] for layer in applied)])
             errors += [*failed, *_afterwards()]
-            if len(applied) < len(chosen):
+            if len(applied) < len(chosen) and stored.policy is not None:
                 found = closing.layers(self.salt, self.failure, wanted, current.recalled(stored), True, False)
                 changes = union(changes, found.changes)
                 errors += found.errors
