@@ -289,8 +289,8 @@ def end_loan(user, vm):
     """
 
     def changed(held, policy, now):
-        names = (_named(user, {loan.user for loan in held.loans}), _named(vm, {loan.vm for loan in held.loans}))
-        return temporary.end_loan(held, *names)
+        console = _named(vm, {*policy.vms, *(loan.vm for loan in held.loans)})
+        return temporary.end_loan(held, _named(user, {loan.user for loan in held.loans}), console)
 
     return _temporarily(
         changed,

@@ -126,7 +126,7 @@ def _what(
 ) -> str | None:
     """Say what a rule lets somebody do; ``None`` if that is nobody's business here."""
     listed, groups = commands["Commands"], groups_of(commands)
-    runas = commands.get("runasusers") or ([] if groups else [{"username": "root"}])
+    runas = commands.get("runasusers") or ([] if groups else _by_default(tree))
     spelled = ", ".join(words(runas)) or "himself"
     said = f"may run {', '.join(words(listed))} as {spelled}{' with group ' + ', '.join(groups) if groups else ''}"
     if matching.includes(runas, _ROOT, tree):
@@ -137,6 +137,7 @@ def _what(
         if undoing.SHELL in undone:
             return f"{said}, which includes {undoing.SHELL}{_AS_ROOT}"
         found += undone
+        found += _becoming(spec, listed, tree, granted)
     else:
         found = []
     if matching.includes(commands.get("runasgroups", []), site.groups, tree, groups=True):
@@ -146,6 +147,36 @@ def _what(
         found += [what for what in started if what not in found]
     found += _acting(spec, runas, listed, tree, granted)
     return f"{said}, which includes {', '.join(found)}" if found else None
+
+
+def _by_default(tree: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return as whom a rule is that names nobody: root, unless ``runas_default`` says otherwise."""
+    chosen, sure = "root", True
+    for entry in tree.get("Defaults", []):
+        for option in entry.get("Options", []):
+            if "runas_default" in option and not entry.get("Binding"):
+                chosen = str(option["runas_default"])
+            elif "runas_default" in option:
+                sure = False
+    return [{"username": chosen}] if sure else [{"username": "root"}, {"username": chosen}]
+
+
+def _becoming(
+    spec: dict[str, Any], listed: list[dict[str, Any]], tree: dict[str, Any], granted: Callable[[], Collection[str]]
+) -> list[str]:
+    """Say which users with grants somebody is as good as who may have root make some calls."""
+    if not any(_reaches(listed, call, tree) for call in undoing.as_another("")):
+        return []
+    himself, found = words(spec["User_List"]), []
+    for user in sorted(granted()):
+        if himself != [user]:
+            found += [call.does for call in undoing.as_another(user) if _calls_it(listed, call, tree)][:1]
+    return [*found[:3], f"{len(found) - 3} more such"] if len(found) > 3 else found
+
+
+def _reaches(listed: list[dict[str, Any]], call: undoing.Call, tree: dict[str, Any]) -> bool:
+    """Tell whether a list of commands names one of a call's programs, with whatever arguments."""
+    return any(matching.names(listed, program, tree) for program in call.programs)
 
 
 def _undone(listed: list[dict[str, Any]], tree: dict[str, Any], viewer: Viewer) -> list[str]:

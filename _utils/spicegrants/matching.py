@@ -47,6 +47,17 @@ def starts(commands: Members, program: str, tree: Tree) -> bool:
     )
 
 
+def names(commands: Members, program: str, tree: Tree) -> bool:
+    """Tell whether a list of commands has a program, with whatever arguments, whatever else is taken out again."""
+    return any(
+        names(_alias(tree, "Command_Aliases", command["cmndalias"]), program, tree)
+        if "cmndalias" in command
+        else _path(command.get("command", ""), program)
+        for command in commands
+        if not command.get("negated")
+    )
+
+
 def calls(commands: Members, program: str, arguments: str, tree: Tree) -> bool:
     """Tell whether a list of commands lets a program be started with just these arguments, joined by blanks."""
     return everything(commands, tree) or _last(

@@ -19,6 +19,18 @@ _TABLES = (
     "ip6tables",
     *(f"{name}-{how}" for name in ("iptables", "ip6tables") for how in ("nft", "legacy")),
 )
+# How a user becomes another.
+_SU = ("USER", "- USER", "-l USER", "USER -c id", "- USER -c id", "-s /bin/sh USER", "-c id USER")
+_RUNUSER = ("-u USER sh", "-u USER -- sh")
+_SETPRIV = ("--reuid USER sh", "--reuid=USER sh")
+# Windows of time hold by the clock on the wall.
+_CLOCK = {
+    "date": ("-s 12:00", "--set 12:00", "--set=12:00", "112412002026"),
+    "timedatectl": ("set-time 12:00", "set-ntp false", "set-ntp no"),
+    "hwclock": ("--hctosys", "-s"),
+    "chronyc": ("settime 12:00", "makestep"),
+    "ntpdate": ("192.0.2.1",),
+}
 _UNITS = ("spice-grant.service", alarm.SERVICE, alarm.ALARM, alarm.NET)
 _FILES = (sudoers.PATH, "/etc/sudoers", calls.OPENER, boot.SCRIPT, boot.UNIT, alarm.PROGRAM, store.PATH)
 
@@ -45,6 +57,20 @@ def shells() -> list[Call]:
     """Return calls that let a user do whatever he likes as the one as whom he makes them."""
     found = [Call(SHELL, _paths(name), arguments) for name in _SHELLS for arguments in ("", "-c id")]
     return found + [Call(SHELL, _paths("su"), arguments) for arguments in ("", "-", "root", "- root")]
+
+
+def as_another(user: str) -> list[Call]:
+    """Return calls that make whoever has them made by root as good as another user: his shell, or his password."""
+    shell = f"acting as {user}"
+    found = [Call(shell, _paths("su"), words.replace("USER", user)) for words in _SU]
+    found += [Call(shell, _paths("runuser"), words.replace("USER", user)) for words in (*_SU, *_RUNUSER)]
+    found += [Call(shell, _paths("setpriv"), words.replace("USER", user)) for words in _SETPRIV]
+    found += [
+        Call(shell, _paths("sudo"), f"-u {user} sh"),
+        Call(shell, _paths("login"), f"-f {user}"),
+        Call(shell, _paths("machinectl"), f"shell {user}@"),
+    ]
+    return [*found, Call(f"changing the password of {user}", _paths("passwd"), user)]
 
 
 def asked(viewer: Viewer) -> list[Call]:
@@ -88,6 +114,10 @@ def as_root(viewer: Viewer) -> list[Call]:
         found += [Call(f"systemctl {verb} of our units", _paths("systemctl"), f"{verb} {unit}") for unit in _UNITS]
     found += [Call("visudo", _paths("visudo")), Call("salt-call", _paths("salt-call"), "state.apply spice.absent")]
     found += [Call("changing root's password", _paths("passwd"), words) for words in ("", "root")]
+    found += [Call("changing anybody's password", _paths("chpasswd"), words) for words in ("", "-e")]
+    found += [Call("starting any program", _paths("systemd-run"), words) for words in ("sh", "--pty sh", "--scope sh")]
+    for name, many in _CLOCK.items():
+        found += [Call("changing the clock", _paths(name), words) for words in many]
     group = viewer.group
     for name, words in (("gpasswd", f"-a x {group}"), ("usermod", f"-aG {group} x")):
         found += [Call(f"changing who is in {group}", _paths(name), words)]

@@ -32,7 +32,7 @@ def test_apply_enforces_what_pillar_declares(salt):
     second, _ = salt("state.apply", "spice")
     assert (result(second)["result"], result(second)["changes"]) == (True, {})
     proof, code = salt("spice_grant.verify")
-    assert (proof["ok"], code) == (True, 0), proof["differences"]
+    assert (proof["ok"], proof["differences"]) == (None, []) and code != 0, "no server answers, so nothing was proven"
     assert proof["matrix"]["mybro"]["debianx"]["viewer group"] == "denied"
     assert proof["matrix"]["mybro"]["leaptest"]["viewer group"] == "unreachable"
 
