@@ -133,7 +133,7 @@ def review(wanted=None, settled=None):
             head = sudoers.head(wanted)
             tree = sudo.tree(head if settled and wanted.timed else None)
             if settled and sudoers.ALIAS in head and not sudo.included(tree):
-                errors.append(f"{sudo.MAIN} does not include {sudoers.PATH}: its rules have no effect")
+                errors.append(f"{sudo.main()} does not include {sudoers.PATH}: its rules have no effect")
             site = powers.site(wanted)
             for kind, said in powers.sentences(others.foreign(tree, ours(), site), strict):
                 (errors if strict and kind != others.NOTE else warnings).append(f"another sudo rule: {said}")
@@ -251,7 +251,7 @@ def _in_force(wanted, text):
         if not sudo.heeds(sudoers.rules(wanted)):
             raise SystemFault(f"sudo does not heed {sudoers.PATH}: its rules have no effect")
     elif sudoers.ALIAS in text and not sudo.included(sudo.tree()):
-        raise SystemFault(f"{sudo.MAIN} does not include {sudoers.PATH}: its rules have no effect")
+        raise SystemFault(f"{sudo.main()} does not include {sudoers.PATH}: its rules have no effect")
 
 
 def close(wanted=None, test=False, everything=False, before=None, edited=True):

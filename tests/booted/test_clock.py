@@ -62,6 +62,21 @@ def test_a_store_that_cannot_be_read_is_a_failed_unit_with_a_reason(trial):
     assert trial.booted.run(["systemctl", "is-failed", alarm.SERVICE], check=False).returncode != 0
 
 
+def test_a_clock_that_has_failed_is_started_again(trial):
+    """By the next run, which says so; the one behind it has nothing to do."""
+    trial.apply()
+    state = "/var/lib/spice-grant/state.json"
+    trial.booted.run(["mv", state, "/root/state.json"])
+    trial.booted.run(["systemctl", "restart", alarm.SERVICE], check=False)
+    trial.booted.run(["mv", "/root/state.json", state])
+    said = "starts the clock again, which had failed"
+    assert said in trial.workstation.salt("spice_grant.repair", "test=True").stdout
+    trial.booted.run(["systemctl", "is-failed", alarm.SERVICE])
+    assert said in trial.workstation.salt("spice_grant.repair").stdout
+    assert trial.booted.run(["systemctl", "is-failed", alarm.SERVICE], check=False).returncode != 0
+    assert said not in trial.workstation.salt("spice_grant.repair").stdout
+
+
 def test_removal_leaves_nothing_that_would_start_it(trial):
     trial.apply(myself_debianx={"valid_until": moments.iso(int(time.time()) + 3600)})
     assert trial.armed() is not None

@@ -131,6 +131,13 @@ def start() -> None:
         run.run(["systemctl", "start", NET])
 
 
+def failed() -> bool:
+    """Tell whether it ended with a failure when systemd started it last, and so will not be started again."""
+    if not os.path.isdir(_SYSTEMD):
+        return False
+    return run.attempt(["systemctl", "is-failed", "--quiet", SERVICE]).returncode == 0
+
+
 def again() -> None:
     """Have the clock look at once at what is stored now, where systemd runs and its unit is in place.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 
 from spicegrants import sandbox
 from spicegrants.errors import SystemFault
@@ -43,11 +44,19 @@ def layout() -> sandbox.System:
             programs[name] = os.readlink(path)
         elif os.path.isdir(path):
             programs[name] = None
-    handlers = tuple(path for path in sandbox.HANDLERS if os.path.isdir(path))
-    themes = tuple(path for path in sandbox.THEMES if os.path.isdir(path))
+    handlers, themes = (_in_sight(paths) for paths in (sandbox.HANDLERS, sandbox.THEMES))
     resolver = os.path.realpath(_RESOLVER)
     outside = not resolver.startswith("/etc/") and _regular(resolver)
     return sandbox.System(programs, handlers, themes, resolver if outside else None)
+
+
+def _in_sight(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return where directories really are, of those that there are and that a sandbox shows.
+
+    What is a link out of what it shows, as /usr/local may be, is not there in it.
+    """
+    real = (os.path.realpath(path) for path in paths if os.path.isdir(path))
+    return tuple(dict.fromkeys(path for path in real if path.startswith(sandbox.SHOWN)))
 
 
 def _regular(path: str) -> bool:

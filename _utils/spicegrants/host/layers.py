@@ -14,7 +14,7 @@ from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.host import backstop, clock, closing, current, heap, lastrun, lock, run, uplinks
 from spicegrants.model import Policy
 from spicegrants.notes import backstop_missing, confinement, locked, notes, unguarded
-from spicegrants.plan import as_dict, merge, union
+from spicegrants.plan import Change, as_dict, merge, union
 from spicegrants.store import Stored
 
 # The guard first.
@@ -229,7 +229,8 @@ def _nothing_opened(error: Exception) -> str:
 
 
 def _policy_changes(stored: Stored, becomes: Stored) -> dict[str, Any]:
-    return as_dict([*declared.changes(stored, becomes), *current.exposed(), *current.unfinished()])
+    failed = [Change("firewall", "starts the clock again, which had failed")] if clock.failed() else []
+    return as_dict([*declared.changes(stored, becomes), *current.exposed(), *current.unfinished(), *failed])
 
 
 def _afterwards() -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import glob
 import os
 import re
 
@@ -17,6 +18,8 @@ from spicegrants.host import disk
 CONFIGURATION = "/etc/nsswitch.conf"
 # By database: the function of a source that looks up a name; nss(5), nsswitch.conf(5).
 _FUNCTIONS = {"passwd": "getpwnam_r", "group": "getgrnam_r"}
+# Systems name SSSD by default, and most have none: without a configuration it knows nobody, and is not away.
+_SSSD, _CONFIGURED = "sss", ("/etc/sssd/sssd.conf", "/etc/sssd/conf.d/*.conf", "/var/lib/sss/pipes/nss")
 # enum nss_status; what is below is no answer.
 _TRYAGAIN, _NOTFOUND = -2, 0
 _ROOM = 1 << 20
@@ -44,7 +47,8 @@ class Sources:
     def __init__(self, database: str):
         text = (disk.read_site(CONFIGURATION) or b"").decode(errors="replace")
         self._function = _FUNCTIONS[database]
-        self._names, self.merging = sources(text, database)
+        named, self.merging = sources(text, database)
+        self._names = [name for name in named if name != _SSSD or any(map(glob.glob, _CONFIGURED))]
         self._away: str | None = None
 
     def hindrance(self, name: str) -> str | None:

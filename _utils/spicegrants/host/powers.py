@@ -84,7 +84,7 @@ def places(entries: Collection[Mapping[str, Any]]) -> list[str]:
     before each statement: what follows a mark in the parsed tree is what that line says.
     """
     found: dict[int, list[str]] = {}
-    done = run.attempt(["visudo", "-c", "-f", sudo.MAIN])
+    done = run.attempt(["visudo", "-c", "-f", sudo.main()])
     for path in (match[1] for match in map(_CHECKED.fullmatch, done.stdout.splitlines()) if match):
         for line, statement in _statements(_text(path)):
             for number, entry in enumerate(entries):

@@ -12,10 +12,16 @@ from typing import Any
 from spicegrants import sudo_rs, sudoers
 from spicegrants.calls import Rule
 from spicegrants.errors import CommandFailed, LiveStateUnreadable, SystemFault
-from spicegrants.files import Directory, File
+from spicegrants.files import File
 from spicegrants.host import disk, mounts, run
 
-MAIN = "/etc/sudoers"
+# As the site has it, and as openSUSE's package has it: sudo takes the first that there is.
+_MAINS = ("/etc/sudoers", "/usr/etc/sudoers")
+
+
+def main() -> str:
+    """Return the path of sudo's main file."""
+    return next(filter(os.path.exists, _MAINS), _MAINS[0])
 
 
 def is_rs() -> bool:
@@ -40,7 +46,7 @@ def tree(ours: str | None = None) -> dict[str, Any]:
 
     Raises :class:`~spicegrants.errors.CommandFailed` if it does not parse, or where there is no cvtsudoers.
     """
-    command = ["cvtsudoers", "-f", "json", MAIN]
+    command = ["cvtsudoers", "-f", "json", main()]
     return parsed(run.run(command) if ours is None else _staged(ours, command))
 
 
@@ -78,7 +84,7 @@ def check(text: str) -> None:
     keep ours from closing something.
     """
     check_alone(text)
-    whole = [_visudo(), "-c", "-f", MAIN]
+    whole = [_visudo(), "-c", "-f", main()]
     try:
         _staged(text, whole)
     except CommandFailed:
@@ -106,7 +112,8 @@ def _taken(text: str, command: list[str]) -> bool:
 def _staged(text: str, command: list[str]) -> str:
     """Run a program that sees the tree with this text as our file; return what it printed."""
     directory = os.path.dirname(sudoers.PATH)
-    if not isinstance(disk.read(directory), Directory):
+    # It may be a link of root's.
+    if not os.path.isdir(directory):
         raise SystemFault(f"there is no directory {directory}: is sudo installed?")
     copies = _copies(directory)
     copies[os.path.basename(sudoers.PATH)] = (text.encode(), 0o440, 0, 0)
