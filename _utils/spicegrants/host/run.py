@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,9 +16,11 @@ SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # nft reads and prints times in its own zone; messages and numbers are wanted plain.
 ENVIRONMENT = {"PATH": SEARCH, "LC_ALL": "C", "TZ": "UTC"}
 TIMEOUT = 120
-# Seconds that a program may take, and programs that took longer: they are not waited for once more in the same run.
+# Seconds that a program may take.
 LIMITS: list[float] = [TIMEOUT]
-_silent: set[str] = set()
+# Programs that took longer, and when: nobody waits for them once more in the same run, or for so many seconds.
+_silent: dict[str, float] = {}
+_SPARED = 300
 
 
 def find(program: str) -> str:
@@ -54,7 +57,7 @@ def attempt(command: list[str], *, text: str | None = None, **options: Any) -> s
         Passed to :func:`subprocess.run`.
     """
     line = [find(command[0]), *command[1:]]
-    if command[0] in _silent:
+    if command[0] in _silent and time.monotonic() < _silent[command[0]] + _SPARED:
         raise CommandFailed(f"{command[0]} cannot be run: it has not answered before")
     # What a program prints is in no encoding that one could rely on.
     given: dict[str, Any] = {"encoding": "utf-8", "errors": "replace", "timeout": LIMITS[-1], **options}
@@ -62,7 +65,7 @@ def attempt(command: list[str], *, text: str | None = None, **options: Any) -> s
     try:
         return subprocess.run(line, capture_output=True, env=ENVIRONMENT, cwd="/", check=False, **given)
     except subprocess.TimeoutExpired as error:
-        _silent.add(command[0])
+        _silent[command[0]] = time.monotonic()
         raise CommandFailed(f"{command[0]} has not answered within {error.timeout:.0f} s") from error
     except (OSError, subprocess.SubprocessError) as error:
         raise CommandFailed(f"{command[0]} cannot be run: {error}") from error

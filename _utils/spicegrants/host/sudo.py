@@ -19,6 +19,10 @@ from spicegrants.host import disk, mounts, run
 _MAINS = ("/etc/sudoers", "/usr/etc/sudoers")
 
 
+# What the program said that was asked last: a run asks several times.
+_said: dict[tuple[str, int, int, int], str] = {}
+
+
 def main() -> str:
     """Return the path of sudo's main file."""
     return next(filter(os.path.exists, _MAINS), _MAINS[0])
@@ -31,11 +35,20 @@ def is_rs() -> bool:
 
 def version() -> str:
     """Return what sudo says of its version; nothing without any sudo."""
-    if shutil.which("sudo", path=run.SEARCH) is None:
+    path = shutil.which("sudo", path=run.SEARCH)
+    if path is None:
         return ""
-    done = run.attempt(["sudo", "--version"])
-    # sudo-rs 0.2.5 says it on standard error.
-    return done.stdout or done.stderr
+    held = os.stat(path)
+    key = (path, held.st_dev, held.st_ino, held.st_mtime_ns)
+    if key not in _said:
+        done = run.attempt(["sudo", "--version"])
+        # sudo-rs 0.2.5 says it on standard error.
+        said = done.stdout or done.stderr
+        if done.returncode:
+            return said
+        _said.clear()
+        _said[key] = said
+    return _said[key]
 
 
 def tree(ours: str | None = None) -> dict[str, Any]:
