@@ -26,7 +26,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 __virtualname__ = "spice_grant"
 
 _TIMES = ("schedule", "valid_from", "valid_until", "on_end", "grace", "warn")
-_FIELDS = ("user", "group", "vm", "nopasswd", *_TIMES, "owner", "reason", "ticket")
+_FIELDS = ("user", "group", "except", "vm", "nopasswd", *_TIMES, "owner", "reason", "ticket")
 
 # What is said if nothing changes, if something changed, and if it would with test=True.
 _PRESENT = ("The grants hold already.", "The grants hold now.", "The grants do not hold; a run would enforce them.")
@@ -48,9 +48,9 @@ def present(name, grants=None, exclusive=False, **kwargs):
     name
         Name of the one grant, if ``user`` or ``group`` and ``vm`` are given; otherwise any name.
 
-    user, group, vm, nopasswd
-        The one grant, with the keys that a grant has in pillar: who may open which console, and whether sudo asks for
-        his password (it does by default).
+    user, group, except, vm, nopasswd
+        The one grant, with the keys that a grant has in pillar: who may open which console, whom of the group it does
+        not mean, and whether sudo asks for the user's password (it does by default).
 
     schedule, valid_from, valid_until
         When: by one of the pillar's schedules (a name or a list), and from and until a date or moment of ISO 8601.

@@ -166,7 +166,8 @@ def _is_there(stored: Stored, asked: Stored, name: str) -> bool:
 
 
 def _certain(stored: Stored, asked: Stored, access: Access) -> Access | None:
-    new = any(grant.group or grant.user == access.user for grant in _new(stored, asked, access.vm))
+    found = _new(stored, asked, access)
+    new = any(grant.group or grant.user == access.user for grant in found)
     return _by(access, _staying(stored, asked, access, new))
 
 
@@ -174,7 +175,7 @@ def _provable(stored: Stored, asked: Stored, access: Access) -> Access | None:
     if not _is_there(stored, asked, access.vm):
         return None
     groups = {stored.policy.grants[name].group for name in access.grants if name in stored.policy.grants} - {None}
-    new = [grant for grant in _new(stored, asked, access.vm) if grant.user == access.user or grant.group in groups]
+    new = [grant for grant in _new(stored, asked, access) if grant.user == access.user or grant.group in groups]
     found = _by(access, _staying(stored, asked, access, bool(new)))
     if found is None:
         return None
@@ -191,8 +192,14 @@ def _staying(stored: Stored, asked: Stored, access: Access, new: bool) -> list[P
     return [
         (name, when)
         for name, when in zip(access.grants, access.terms)
-        if _same(_right(stored, name), _right(asked, name)) or (new and not is_loan(name))
+        if (_same(_right(stored, name), _right(asked, name)) and not _leaves_out(asked, name, access.user))
+        or (new and not is_loan(name))
     ]
+
+
+def _leaves_out(asked: Stored, name: str, user: str) -> bool:
+    grant = asked.policy.grants.get(name)
+    return grant is not None and user in grant.left_out
 
 
 def _right(stored: Stored, name: str) -> Right | None:
@@ -209,13 +216,15 @@ def _meaning(right: Right) -> tuple[str | None, str | None, str]:
     return right.user, None if isinstance(right, Loan) else right.group, right.vm
 
 
-def _new(stored: Stored, asked: Stored, name: str) -> list[Grant]:
-    """Return the grants of a vm, or of one that has its place, that were not declared so before."""
-    known, place = stored.policy.grants, _place(stored.policy, name)
+def _new(stored: Stored, asked: Stored, access: Access) -> list[Grant]:
+    """Return the grants of an access's vm, or of one that has its place, that may be new to its user."""
+    known, place = stored.policy.grants, _place(stored.policy, access.vm)
     return [
         grant
         for grant in asked.policy.grants.values()
-        if (grant.vm == name or _place(asked.policy, grant.vm) == place) and not _same(known.get(grant.name), grant)
+        if (grant.vm == access.vm or _place(asked.policy, grant.vm) == place)
+        and access.user not in grant.left_out
+        and (not _same(known.get(grant.name), grant) or access.user in known[grant.name].left_out)
     ]
 
 

@@ -110,6 +110,8 @@ class People:
         if isinstance(grant, Grant) and grant.group in unasked.groups:
             for access in self._stood.get(grant.name, ()):
                 account = known.get(access.user)
+                if access.user in grant.left_out:
+                    continue
                 if access.user not in found and account is not None:
                     if account.uid == access.uid and not self._complaint(access.user, account):
                         found[access.user] = account
@@ -130,7 +132,8 @@ class People:
             findings.append(Finding(path, message))
         elif group is None:
             findings.append(Finding(path, f"no group {grant.group!r} on this machine"))
-        return path, group.members if group else ()
+        members = group.members if group else ()
+        return path, tuple(name for name in members if name not in grant.left_out)
 
     def _remembered(self, path: str, name: str, grant: str, findings: list[Finding]) -> dict[str, Account]:
         """Return the account that had a grant before by the name that nobody can be asked for; note what is made of it.

@@ -98,6 +98,9 @@ class Grant(NamedTuple):
 
     owner, reason, ticket
         Who answers for it, why, and where that is written down.
+
+    left_out
+        Names of members of the group whom it does not mean, of any form.
     """
 
     name: str
@@ -114,6 +117,7 @@ class Grant(NamedTuple):
     warn: tuple[int, ...] = WARN
     owner: str | None = None
     ticket: str | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -286,6 +290,7 @@ def grant_to_pillar(grant: Grant) -> dict[str, Any]:
     """Return one grant in the pillar's form, defaults left out."""
     plain = {field: getattr(grant, field) for field in ("user", "group", "vm", "reason", "owner", "ticket")}
     plain["nopasswd"] = grant.nopasswd or None
+    plain["except"] = list(grant.left_out) or None
     plain["on_end"] = None if grant.on_end == "cut" else grant.on_end
     plain["schedule"] = list(grant.schedules) or None
     for field in ("valid_from", "valid_until"):

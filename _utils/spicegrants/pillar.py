@@ -217,7 +217,7 @@ def _unshared_ports(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Ser
 
 
 def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ...], zone: str | None) -> Grant | None:
-    if not node.keys(("vm",), ("user", "group", "nopasswd", *_LIMITS, "owner", "reason", "ticket")):
+    if not node.keys(("vm",), ("user", "group", "except", "nopasswd", *_LIMITS, "owner", "reason", "ticket")):
         return None
     # Most grants have little of what they could have, and a pillar may have thousands.
     whom = {key: child.text(names.account_name) for key, child in node.given("user", "group")}
@@ -225,13 +225,17 @@ def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ..
         node.wrong("needs either 'user' or 'group'")
     if whom.get("user") == "root":
         node.child("user").wrong("root needs no grant: no client can hold root back")
+    left_out = tuple(child.text(names.line) for child in node.child("except").elements(scalar=True))
+    if left_out and "user" in whom:
+        node.child("except").wrong("is for a group: whom of its members the grant does not mean")
     vm = node.child("vm").reference(vms, "vm")
     limits = _limits(node, schedules, zone) if not node.value.keys().isdisjoint(_LIMITS) else {}
     nopasswd = node.child("nopasswd").flag(False)
     said = {key: child.text(names.line) for key, child in node.given("owner", "reason", "ticket")}
     if vm is None or limits is None:
         return None
-    return Grant(name, vm, nopasswd=nopasswd, **whom, **said, **limits)
+    left_out = tuple(sorted({name for name in left_out if name is not None}))
+    return Grant(name, vm, nopasswd=nopasswd, left_out=left_out, **whom, **said, **limits)
 
 
 def _limits(node: Node, schedules: tuple[str, ...], zone: str | None) -> dict[str, Any] | None:

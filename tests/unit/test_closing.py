@@ -95,6 +95,14 @@ TAKEN = {
         {MINE, HIS},
         {HIS},
     ),
+    "left out of a group": (
+        {"grants": {"all": {"group": "family", "vm": "debianx"}}},
+        {"grants": {"all": {"group": "family", "vm": "debianx", "except": ["mybro"]}}},
+        Temporary(),
+        Temporary(),
+        {MINE},
+        {MINE},
+    ),
     "its server has another name": (
         {"servers__mysrv__addresses": ...},
         {"servers__mysrv__addresses": ..., "servers__mysrv__host": "other.example"},

@@ -8,7 +8,7 @@ from spicegrants.compile import compile_policy
 from spicegrants.host import nss
 from spicegrants.inventory import Account, Group, Unasked
 from spicegrants.temporary import NOTHING, Loan
-from unit.build import inventory, policy, wanted
+from unit.build import GID, inventory, policy, wanted
 
 SILENT = "source 'sss' of /etc/nsswitch.conf cannot be asked"
 FAMILY = {"everyone": {"group": "family", "vm": "debianx"}}
@@ -192,3 +192,15 @@ def test_a_loan_stays_as_well():
 )
 def test_sources_that_are_named(text, found):
     assert nss.sources(text, "passwd") == found
+
+
+def test_members_of_a_group_that_are_left_out():
+    """Directories have names that cannot be granted anything: without them the run is no failure."""
+    group = Group("family", 2000, ("josé", "mybro", "myself", "pc42$"))
+    known = {"groups": {"spicegrp": Group("spicegrp", GID), "family": group}}
+    everybody = {"grants": {"all": {"group": "family", "vm": "debianx"}}}
+    found = wanted(everybody, **known)
+    assert len(found.findings) == 2 and [access.user for access in found.accesses] == ["mybro", "myself"]
+    less = {"grants": {"all": {"group": "family", "vm": "debianx", "except": ["josé", "pc42$", "myself"]}}}
+    found = wanted(less, **known)
+    assert found.findings == () and [access.user for access in found.accesses] == ["mybro"]
