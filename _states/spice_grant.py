@@ -21,6 +21,8 @@ are changed in one run, the guard first.
 Require what makes the users and what installs the viewer.
 """
 
+import os
+
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __virtualname__ = "spice_grant"
@@ -33,6 +35,13 @@ _PRESENT = ("The grants hold already.", "The grants hold now.", "The grants do n
 _ABSENT = ("There is no such grant.", "The grant is gone.", "The grant is there; a run would remove it.")
 
 _NOT_WHOLE = "The code of this minion is not whole, as after a sync that was cut short: run saltutil.sync_all."
+
+# Where salt-ssh runs states, and what it leaves behind.
+_OVER_SSH = "running_data"
+_NO_PACKAGE = (
+    "salt-ssh takes the modules of a file server along, and not the package spicegrants that they need: it cannot run "
+    "this state. Use a minion; one without a master will do."
+)
 
 _REMOVED = ("Nothing of it is here.", "All of it is gone.", "A run would remove all of it.")
 
@@ -135,7 +144,9 @@ def removed(name, **kwargs):
 def _run(name, function, said, /, **arguments):
     """Call the execution module and put its report into the form of a state."""
     if function not in __salt__:
-        return _failed(name, f"Nothing was changed. {_NOT_WHOLE} ({__salt__.missing_fun_string(function)})")
+        over_ssh = os.path.basename(__opts__.get("root_dir", "")) == _OVER_SSH
+        why = _NO_PACKAGE if over_ssh else f"{_NOT_WHOLE} ({__salt__.missing_fun_string(function)})"
+        return _failed(name, f"Nothing was changed. {why}")
     test = __opts__["test"]
     try:
         report = __salt__[function](**arguments, test=test)

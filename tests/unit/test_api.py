@@ -152,3 +152,13 @@ def test_the_fields_of_a_state_are_those_of_a_grant():
         pillar.parse(changed(article(), **{"grants__myself-debianx__xyzzy": 1}))
     known = str(caught.value).partition("known are ")[2].split(", ")
     assert sorted(known) == sorted(load(ROOT / "_states" / "spice_grant.py")._FIELDS)
+
+
+def test_over_salt_ssh_a_state_says_why_it_cannot_run(monkeypatch):
+    """Where a sync cannot help."""
+    states = load(ROOT / "_states" / "spice_grant.py")
+    options = {"root_dir": "/var/tmp/.root_0a1b2c_salt/running_data", "test": False}  # noqa: S108
+    for name, value in (("__opts__", options), ("__salt__", {})):
+        monkeypatch.setattr(states, name, value, raising=False)
+    result = states.present("spice")
+    assert result["result"] is False and "salt-ssh takes the modules" in result["comment"]
