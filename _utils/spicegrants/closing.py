@@ -5,7 +5,7 @@ Nothing here ever opens something: of what is stored some goes, and the rest sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Union
 
@@ -21,6 +21,7 @@ from spicegrants.times import NEVER, overlap, union
 Door = tuple[int, str, int]
 Right = Union[Grant, Loan]
 Pair = tuple[str, Term]
+Place = tuple[str, int]
 
 
 def certain(stored: Stored, asked: Stored) -> Stored:
@@ -115,10 +116,14 @@ def wanted(
     return replace(made, draining=draining(made))
 
 
-def _less(stored: Stored, asked: Stored, kept: Callable[[Stored, Stored, Access], Access | None]) -> Stored:
-    temporary = _temporary(stored.temporary, asked.temporary)
+def _less(
+    stored: Stored, asked: Stored, kept: Callable[[Stored, Stored, Access, list[Grant]], Access | None]
+) -> Stored:
+    temporary, fresh = _temporary(stored.temporary, asked.temporary), _fresh(stored, asked)
     accesses = [
-        kept(stored, asked, access) for access in stored.accesses if temporary.lock_on(access.user, access.vm) is None
+        kept(stored, asked, access, _new(stored, fresh, access))
+        for access in stored.accesses
+        if temporary.lock_on(access.user, access.vm) is None
     ]
     staying = tuple(access for access in accesses if access is not None)
     behind = {name for access in staying for name in access.grants}
@@ -165,17 +170,16 @@ def _is_there(stored: Stored, asked: Stored, name: str) -> bool:
     return len(hosts) == 1 and bool(_addresses(asked.policy, vm.server, stored.addresses.get(vm.server, ())))
 
 
-def _certain(stored: Stored, asked: Stored, access: Access) -> Access | None:
-    found = _new(stored, asked, access)
-    new = any(grant.group or grant.user == access.user for grant in found)
+def _certain(stored: Stored, asked: Stored, access: Access, fresh: list[Grant]) -> Access | None:
+    new = any(grant.group or grant.user == access.user for grant in fresh)
     return _by(access, _staying(stored, asked, access, new))
 
 
-def _provable(stored: Stored, asked: Stored, access: Access) -> Access | None:
+def _provable(stored: Stored, asked: Stored, access: Access, fresh: list[Grant]) -> Access | None:
     if not _is_there(stored, asked, access.vm):
         return None
     groups = {stored.policy.grants[name].group for name in access.grants if name in stored.policy.grants} - {None}
-    new = [grant for grant in _new(stored, asked, access) if grant.user == access.user or grant.group in groups]
+    new = [grant for grant in fresh if grant.user == access.user or grant.group in groups]
     found = _by(access, _staying(stored, asked, access, bool(new)))
     if found is None:
         return None
@@ -216,19 +220,30 @@ def _meaning(right: Right) -> tuple[str | None, str | None, str]:
     return right.user, None if isinstance(right, Loan) else right.group, right.vm
 
 
-def _new(stored: Stored, asked: Stored, access: Access) -> list[Grant]:
+def _fresh(stored: Stored, asked: Stored) -> dict[Union[str, Place], list[Grant]]:
+    """Return the grants that were not declared so before, by the names of their vms, and by where these are."""
+    known = stored.policy.grants
+    found: dict[Union[str, Place], list[Grant]] = {}
+    for grant in asked.policy.grants.values():
+        if not _same(known.get(grant.name), grant) or grant.left_out != known[grant.name].left_out:
+            for key in (grant.vm, _place(asked.policy, grant.vm)):
+                found.setdefault(key, []).append(grant)
+    return found
+
+
+def _new(stored: Stored, fresh: Mapping[Union[str, Place], list[Grant]], access: Access) -> list[Grant]:
     """Return the grants of an access's vm, or of one that has its place, that may be new to its user."""
-    known, place = stored.policy.grants, _place(stored.policy, access.vm)
-    return [
-        grant
-        for grant in asked.policy.grants.values()
-        if (grant.vm == access.vm or _place(asked.policy, grant.vm) == place)
-        and access.user not in grant.left_out
-        and (not _same(known.get(grant.name), grant) or access.user in known[grant.name].left_out)
-    ]
+    found = [*fresh.get(access.vm, ()), *fresh.get(_place(stored.policy, access.vm), ())] if fresh else []
+    return [grant for grant in found if access.user not in grant.left_out and not _had(stored, grant, access)]
 
 
-def _place(policy: Policy, name: str) -> tuple[str, int]:
+def _had(stored: Stored, grant: Grant, access: Access) -> bool:
+    """Tell whether a grant was declared for the same before, and not without this user."""
+    before = stored.policy.grants.get(grant.name)
+    return _same(before, grant) and access.user not in before.left_out
+
+
+def _place(policy: Policy, name: str) -> Place:
     vm = policy.vms[name]
     return vm.server, vm.tls_port
 
