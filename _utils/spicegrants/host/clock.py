@@ -135,7 +135,11 @@ def failed() -> bool:
     """Tell whether it ended with a failure when systemd started it last, and so will not be started again."""
     if not os.path.isdir(_SYSTEMD):
         return False
-    return run.attempt(["systemctl", "is-failed", "--quiet", SERVICE]).returncode == 0
+    try:
+        return run.attempt(["systemctl", "is-failed", "--quiet", SERVICE]).returncode == 0
+    except CommandFailed:
+        # Whatever needs it says so.
+        return False
 
 
 def again() -> None:
