@@ -79,6 +79,7 @@ def test_confined(shared, place, setting):
     assert told is not None, (done, result["comment"])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_direct(shared, place, setting):
     """So does the viewer by itself."""

@@ -6,6 +6,7 @@ First seen: Proxmox, which names VMs by numbers: `end_loan eve 101` said that th
 import pytest
 from functional.office import changed
 
+from amount import first_of
 from scenes import ADDRESS, GROUP, article
 
 NAMES = ("101", "0x10", "1e3", "on", "2026-01-01", "007")
@@ -23,7 +24,7 @@ def call(office, *words):
     return done.stdout, done.returncode
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", first_of(NAMES, 2))
 def test_it_is_found(shared, name):
     """By what shows, by what takes away, and by what gives."""
     assert f'"vm": "{name}"' in call(shared, "spice_grant.who", name)[0]
