@@ -24,7 +24,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import alarm, arrivals, boot, closing, notices, sessions
+from spicegrants import alarm, arrivals, boot, notices, sessions
 from spicegrants import backstop as backing
 from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
 from spicegrants.host import backends, backstop, beside, clock, current, desktop, disk, package, run, sockets, uplinks
@@ -220,50 +220,6 @@ def apply(wanted=None):
         raise CommandExecutionError(str(error)) from error
 
 
-def close(wanted=None, test=False, everything=False, before=None):
-    """
-    Take away what the kernel lets pass and the policy does not, and give nothing.
-
-    wanted
-        What may be open at most, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
-
-    test
-        Whether only to say what would change. Defaults to ``False``.
-
-    everything
-        Whether all that is open closes, for where nobody can tell what may stay. Defaults to ``False``.
-
-    before
-        What held so far, for calls from ``spice_grant``: then only what that had, and ``wanted`` has not, goes.
-
-    Returns what was changed, as :func:`plan` does, and ``errors``, if the rules for the next boot cannot be stored. It
-    is what a run does first, and so needs little: reads the stored policy, asks for no account, address or certificate,
-    and tries no mechanism, but takes those that are in use. Runs ``nft list table`` or ``iptables-save``, ``nft -f`` or
-    ``iptables-restore``; writes the stored rules, so that a boot loads nothing that was taken away. Raises
-    CommandExecutionError if a mechanism cannot be read or refuses, when all others have closed what they hold.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' spice_firewall.close
-    """
-    changes, errors, unstored = [], [], []
-    try:
-        run.as_root()
-        wanted = None if everything else wanted or current.recalled()
-        for mechanism in backends.in_charge():
-            try:
-                changes += _closed(mechanism, wanted, before, unstored, test)
-            except SpiceGrantError as error:
-                errors.append(str(error))
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    if errors:
-        raise CommandExecutionError("; ".join([*errors, *unstored]))
-    return {**as_dict(changes), **({"errors": unstored} if unstored else {})}
-
-
 def remove(test=False):
     """
     Remove our rules, and with them the guard: afterwards every user reaches every console's port.
@@ -308,25 +264,6 @@ def remove(test=False):
     done += [f"removes the guard from {entry.name}" for entry in holding]
     done += ["removes the guard from uplinks"] * watching
     return {"layers": {"firewall": done}} if done else {}
-
-
-def _closed(mechanism, wanted, before, unstored, test):
-    """Have a mechanism close what is not wanted, or everything; return that in words, and add what cannot be stored."""
-    held = mechanism.held()
-    said, write, gone = (), {}, ()
-    if wanted is None:
-        planned, gone = mechanism.nothing(held), boot.GUARDS[mechanism.name]
-    elif before is None:
-        planned = mechanism.compare(wanted, held, giving=False)
-    else:
-        planned = mechanism.taken(wanted, held, closing.lost(before, wanted))
-    if wanted is not None and (planned.changes or before is None):
-        said, write = boot.closing(mechanism.loading(wanted), disk.read)
-    if not test:
-        # First: whenever this ends, a boot loads nothing that was taken away.
-        unstored += [*disk.written(write), *disk.removed(gone)]
-        mechanism.send(planned)
-    return (*planned.changes, *said)
 
 
 def _mechanism(wanted=None):

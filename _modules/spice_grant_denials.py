@@ -19,7 +19,7 @@ from spicegrants import denials as logged
 from spicegrants import moments
 from spicegrants.errors import PolicyError, SpiceGrantError
 from spicegrants.host import accounts, current, kernellog
-from spicegrants.reader import did_you_mean, meant, shown
+from spicegrants.reader import chosen, shown
 
 __virtualname__ = "spice_grant"
 
@@ -110,17 +110,10 @@ def _start(wanted, since):
 
 
 def _known(wanted, user, vm):
-    """Return the names that are asked for; refuse those that mean nothing: with a slip in it, the list would be empty.
-
-    Of a word of the command line Salt may have made a number or so.
-    """
+    """Return the names that are asked for; with a slip in one, the list would be empty."""
     if vm is not None:
-        vm = _name("vm", vm, wanted.policy.vms, " in the policy of this minion")
-    return None if user is None else _name("user", user, accounts.uids(user)), vm
-
-
-def _name(what, word, known, where=""):
-    name = meant(word, known, yamlify_arg)
-    if not isinstance(name, str) or name not in known:
-        raise SaltInvocationError(f"no {what} {shown(word)}{where}{did_you_mean(str(word), known)}")
-    return name
+        where = " in the policy of this minion"
+        vm = chosen("vm", vm, wanted.policy.vms, yamlify_arg, SaltInvocationError, where)
+    if user is not None:
+        user = chosen("user", user, accounts.uids(user), yamlify_arg, SaltInvocationError)
+    return user, vm

@@ -21,7 +21,7 @@ from spicegrants import calls, decide, declared, moments, report, spoken, sudoer
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError
 from spicegrants.host import accounts, backends, backstop, current, powers, routes, ruleset, sudo, trial
-from spicegrants.reader import did_you_mean, meant, shown
+from spicegrants.reader import chosen, shown
 
 # Salt makes one module of all files with the same name.
 __virtualname__ = "spice_grant"
@@ -287,22 +287,14 @@ def _compiled():
 
 
 def _known_vm(wanted, vm):
-    """Return the name of a vm of the policy, of which Salt may have made a number or so."""
-    name = meant(vm, wanted.policy.vms, yamlify_arg)
-    if not isinstance(name, str) or name not in wanted.policy.vms:
-        raise SaltInvocationError(
-            f"no vm {shown(vm)} in the policy of this minion{did_you_mean(str(vm), wanted.policy.vms)}"
-        )
-    return name
+    where = " in the policy of this minion"
+    return chosen("vm", vm, wanted.policy.vms, yamlify_arg, SaltInvocationError, where)
 
 
 def _known_user(wanted, user):
-    """Return the name of a user likewise. With a slip in it, the answer would be that they may open nothing."""
+    """Return the name of a user. With a slip in it, the answer would be that they may open nothing."""
     held = (*wanted.accesses, *(access for access, _ in wanted.locked))
     # Also who has something, if nobody can be asked for him.
     known = {*accounts.uids(user), *(access.user for access in (*held, *wanted.previous))}
     known |= {grant.user for grant in wanted.policy.grants.values() if grant.user}
-    name = meant(user, known, yamlify_arg)
-    if not isinstance(name, str) or name not in known:
-        raise SaltInvocationError(f"no user {shown(user)} on this machine{did_you_mean(str(user), known)}")
-    return name
+    return chosen("user", user, known, yamlify_arg, SaltInvocationError, " on this machine")

@@ -43,8 +43,36 @@ def repair(test=False):
         salt '*' spice_grant.repair
         salt '*' spice_grant.repair test=True
     """
+    return _told(lambda: Layers(__salt__, CommandExecutionError, asking=False).enforce(_stored, test))
+
+
+def close(test=False):
+    """
+    Take away what the layers hold beyond what is stored on this minion, and give nothing.
+
+    test
+        Whether only to say what would change. Defaults to ``False``.
+
+    Each run does that first, so this is for where runs fail. It asks for no account, name or certificate, and reads no
+    rules of others: the stored policy, our own rules, files and open connections are all that it needs. Each layer
+    closes by itself; what hinders one is in ``errors``. Where what is stored cannot be read, all that is open closes.
+    Returns what ``spice_grant.plan`` returns. Writes what is stored for the next boot, our sudoers file, and lists of
+    consoles. Raises CommandExecutionError if nothing is stored, and nothing is open.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt '*' spice_grant.close
+        salt '*' spice_grant.close test=True
+    """
+    return _told(lambda: Layers(__salt__, CommandExecutionError).close(test))
+
+
+def _told(made):
+    """Return a report; its errors are in the exit code as well."""
     try:
-        report = Layers(__salt__, CommandExecutionError, asking=False).enforce(_stored, test)
+        report = made()
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     if report["errors"]:

@@ -23,7 +23,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import closing, routeboot, routeplan, routing
+from spicegrants import routeboot, routeplan, routing
 from spicegrants.errors import SpiceGrantError
 from spicegrants.host import current, disk, routes, run
 from spicegrants.plan import as_dict, merge
@@ -148,63 +148,18 @@ def apply(wanted=None):
             disk.write(path, entry)
         for path in superfluous:
             disk.remove(path)
-        _carry_out(planned)
+        routes.carry_out(planned)
         for _ in range(_PASSES - 1):
             # What stood where only ours may be can have taken one of ours along.
             _, left = _kernel_plan(wanted)
             if left is None or not left.changes:
                 break
-            _carry_out(left)
+            routes.carry_out(left)
         if any(path.startswith(os.path.dirname(routeboot.UNIT)) for path in (*entries, *superfluous)):
             _reload_units()
         return as_dict(changes)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
-
-
-def close(wanted=None, test=False, everything=False, before=None):
-    """
-    Take away the kernel's rules that let users through whom the policy does not, and give nothing.
-
-    wanted
-        What may be open at most, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
-
-    test
-        Whether only to say what would change. Defaults to ``False``.
-
-    everything
-        Whether all that is open closes, for where nobody can tell what may stay. Defaults to ``False``.
-
-    before
-        What held so far, for calls from ``spice_grant``: then only what that had, and ``wanted`` has not, goes.
-
-    Returns what was changed, as :func:`plan` does, and ``errors``, if the rules for the next boot cannot be stored.
-    Reads the stored policy; runs ``ip rule show``, ``ip rule add`` and
-    ``ip rule del``; writes the rules that are stored for the boot. Raises CommandExecutionError if they cannot be read,
-    or the kernel refuses.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' spice_routing.close
-    """
-    try:
-        run.as_root()
-        wanted = None if everything else wanted or current.recalled()
-        live = routes.held()
-        lost = None if before is None else closing.lost(before, wanted)
-        planned = None if live is None else routeplan.closing(wanted, live, lost)
-        entries = routeboot.rules(wanted) if lost is None or (planned and planned.changes) else {}
-        held = {path: disk.read(path) for path in entries}
-        stored, write = routeboot.plan({path: entries[path] for path in entries if held[path] is not None}, held)
-        unstored = [] if test else disk.written({path: entries[path] for path in write})
-        if not test:
-            _carry_out(planned)
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    changes = as_dict((*stored, *(planned.changes if planned else ())))
-    return {**changes, **({"errors": unstored} if unstored else {})}
 
 
 def remove(test=False):
@@ -235,7 +190,7 @@ def remove(test=False):
                 disk.prune(os.path.dirname(path))
             if stored:
                 _reload_units()
-            _carry_out(planned)
+            routes.carry_out(planned)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     removals = {"layers": {"routing": [f"removes {path}" for path in stored]}} if stored else {}
@@ -258,17 +213,6 @@ def _planned(wanted):
     superfluous = [path for path in held if path not in entries and held[path] is not None]
     changes = (*stored, *(planned.changes if planned else ()))
     return changes, planned, {path: entries[path] for path in write}, superfluous
-
-
-def _carry_out(planned):
-    """Carry a plan out: the device first, which its routes need, or last, where it goes."""
-    if planned is None:
-        return
-    if planned.device in ("make", "set up"):
-        routes.device(planned.device)
-    routes.send(planned.commands)
-    if planned.device == "remove":
-        routes.device(planned.device)
 
 
 def _reload_units():

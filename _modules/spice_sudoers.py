@@ -10,7 +10,6 @@ checked with visudo, alone and as part of the whole tree, before it is put in pl
 """
 
 import sys as _sys
-from dataclasses import replace
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
 if getattr(_sys.modules.get("spicegrants"), "stale", object)():
@@ -19,7 +18,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import calls, moments, sudo_rs, sudoers
+from spicegrants import calls, moments, sudoers
 from spicegrants import foreign as others
 from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
 from spicegrants.files import File
@@ -254,59 +253,6 @@ def _in_force(wanted, text):
         raise SystemFault(f"{sudo.main()} does not include {sudoers.PATH}: its rules have no effect")
 
 
-def close(wanted=None, test=False, everything=False, before=None, edited=True):
-    """
-    Take away the rules of our sudoers file that the policy does not give anybody, and give none.
-
-    wanted
-        What may be open at most, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
-
-    test
-        Whether only to say what would change. Defaults to ``False``.
-
-    everything
-        Whether the file is removed, for where nobody can tell what may stay. Defaults to ``False``.
-
-    before
-        What held so far, for calls from ``spice_grant``: a file that says just that needs no cvtsudoers to be read.
-
-    edited
-        Whether a file that says something else is closed as well. Defaults to ``True``.
-
-    Returns what was changed, as :func:`plan` does. A file that cannot be read is removed. Reads the stored policy and
-    ``/etc/sudoers.d/spice-grant``; runs ``sudo --version``, ``visudo -c`` and, where somebody has edited our file,
-    ``cvtsudoers``. Other files that do not parse hinder nothing. Raises CommandExecutionError if visudo refuses our
-    file, or cannot be run: then it stays as it was.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' spice_sudoers.close
-    """
-    try:
-        if everything:
-            return remove(test)
-        run.as_root()
-        wanted = wanted or current.recalled()
-        held = disk.read(sudoers.PATH)
-        if held is None:
-            return {}
-        version = sudo.version()
-        if not version:
-            # Without sudo nobody can use the file, and nobody knows of which release it is to be.
-            return {}
-        wanted, before = (_as_told(version, each) for each in (wanted, before or wanted))
-        if not edited and not sudoers.says(before, held):
-            return {}
-        planned = sudoers.closing(wanted, before, held, sudo.own_tree)
-        if planned.changes and not test:
-            _install(planned.text)
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    return as_dict(planned.changes)
-
-
 def remove(test=False):
     """
     Remove our sudoers file; return what was changed.
@@ -366,25 +312,6 @@ def allowed(user, vm):
 def _plan(wanted):
     run.as_root()
     return sudoers.plan(wanted, disk.read(sudoers.PATH), sudo.own_tree)
-
-
-def _install(text):
-    """Put our file with this text in place; none at all for no text."""
-    if text is None:
-        disk.remove(sudoers.PATH)
-    else:
-        sudo.check_alone(text)
-        disk.write(sudoers.PATH, File(text.encode(), sudoers.MODE))
-
-
-def _as_told(version, wanted):
-    """Return what is wanted for a sudo, by what that says of its version."""
-    told = {
-        "sudo_rs": sudo_rs.is_sudo_rs(version),
-        "sudo_opens_early": sudoers.opens_early(version),
-        "sudo_intercepts": sudoers.intercepts(version),
-    }
-    return replace(wanted, inventory=replace(wanted.inventory, **told))
 
 
 def _spelled(windows):

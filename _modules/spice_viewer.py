@@ -228,40 +228,6 @@ def apply(wanted=None):
         raise CommandExecutionError(str(error)) from error
 
 
-def close(wanted=None, test=False, everything=False):
-    """
-    Take away the connection files and lists of consoles that the policy does not give anybody, and write no new ones.
-
-    wanted
-        What may be open at most, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
-
-    test
-        Whether only to say what would change. Defaults to ``False``.
-
-    everything
-        Whether all of them go, for where nobody can tell what may stay. Defaults to ``False``.
-
-    Returns what was changed, as :func:`plan` does. Reads the stored policy and what is below ``/etc/spice-grant``.
-    Raises CommandExecutionError if something cannot be read or removed, when all else is.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' spice_viewer.close
-    """
-    try:
-        run.as_root()
-        wanted = None if everything else wanted or current.recalled()
-        planned = viewer.closing(wanted, {path: entry for path in _held() if (entry := disk.read(path)) is not None})
-        hindrances = [] if test else [*disk.removed(planned.remove), *disk.written(planned.write)]
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    if hindrances:
-        raise CommandExecutionError("; ".join(hindrances))
-    return as_dict(planned.changes)
-
-
 def remove(test=False):
     """
     Give the viewers back their owner and mode from before the first run, and remove our files and the group.
@@ -290,7 +256,7 @@ def remove(test=False):
 def _removal(kept):
     """Return what is to be removed: words, and what does it, in order."""
     steps = _given_back(kept, kept.originals)
-    for path in (*sorted(_held(), reverse=True), viewer.LAUNCHER, viewer.DESKTOP, calls.OPENER):
+    for path in (*sorted(disk.own(viewer.DIRECTORIES), reverse=True), viewer.LAUNCHER, viewer.DESKTOP, calls.OPENER):
         if disk.read(path) is not None:
             steps.append((f"removes {path}", partial(disk.remove, path)))
     return steps + _without(declared.made_groups(kept))
@@ -340,18 +306,8 @@ def _plan(wanted):
 def _places(wanted):
     """Return all paths to look at; what lies behind a link in place of a directory of ours is not ours."""
     linked = tuple(f"{path}/" for path in viewer.DIRECTORIES if isinstance(disk.read(path), (Link, Other)))
-    found = {*viewer.paths(wanted), *_held()}
+    found = {*viewer.paths(wanted), *disk.own(viewer.DIRECTORIES)}
     return {path for path in found if not path.startswith(linked)}
-
-
-def _held():
-    """Return the paths in the directories that are ours alone, and these directories."""
-    found = set()
-    for directory in viewer.DIRECTORIES:
-        if all(isinstance(disk.read(path), Directory) for path in (viewer.CONFIG, directory)):
-            found.update(f"{directory}/{name}" for name in disk.names_in(directory))
-    found.update(path for path in viewer.DIRECTORIES[:1] if disk.read(path) is not None)
-    return found
 
 
 def _launcher():

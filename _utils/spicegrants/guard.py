@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from spicegrants import spoken
@@ -213,6 +213,31 @@ def element_changes(wanted: Wanted, want: Mapping[Key, Element], have: Mapping[K
         what = _element_words(held, wished, f"{key.address} port {key.port} to {who}{foreign}", when)
         changes.append(Change("firewall", what, wanted.grants_of(key.uid, vm)))
     return changes
+
+
+def taken(
+    want: Mapping[Key, Element], have: Mapping[Key, Element], doors: Collection[tuple[int, str, int]] | None
+) -> tuple[dict[Key, Element], dict[Key, Element]]:
+    """Return the held elements that go, and what becomes of some of them: those that may drain, or are open less often.
+
+    doors
+        UID, address and port of those that may go; ``None`` for all.
+    """
+    gone = {
+        key: held
+        for key, held in have.items()
+        if (doors is None or key.door in doors) and not same(want.get(key), held)
+    }
+    return gone, {key: want[key] for key in gone if key in want}
+
+
+def taken_changes(
+    wanted: Wanted | None, gone: Mapping[Key, Element], becomes: Mapping[Key, Element]
+) -> tuple[Change, ...]:
+    """Say in words what goes; ``None`` for what is wanted: everything."""
+    if not gone:
+        return ()
+    return (CLOSED,) if wanted is None else tuple(element_changes(wanted, becomes, gone))
 
 
 def chain_changes(

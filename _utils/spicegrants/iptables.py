@@ -263,42 +263,34 @@ def plan(wanted: Wanted, live: Mapping[int, Table], giving: bool = True) -> Fire
     return FirewallPlan((Change("firewall", f"restores chain {LOG}"),) if alone else changes, texts)
 
 
-def taken(wanted: Wanted, live: Mapping[int, Table], doors: Collection[tuple[int, str, int]]) -> FirewallPlan:
-    """Return what takes rules of grants away at some doors; all else stays as it is.
+def taken(
+    wanted: Wanted | None, live: Mapping[int, Table], doors: Collection[tuple[int, str, int]] | None
+) -> FirewallPlan:
+    """Return what takes rules of grants away; all else stays as it is.
+
+    wanted
+        What may be open at most; ``None`` for nothing.
 
     doors
-        UID, address and port of each.
+        UID, address and port of those that may go; ``None`` for all.
     """
-    want, timed = wanted_elements(wanted), wanted_chains(wanted)
+    want, timed = (wanted_elements(wanted), wanted_chains(wanted)) if wanted else ({}, {})
     gone: dict[Key, Element] = {}
     becomes: dict[Key, Element] = {}
     texts = {}
     for version, table in live.items():
-        found = elements(table)
-        less = {key: held for key, held in found.items() if key.door in doors and not guard.same(want.get(key), held)}
+        have, held_times = elements(table), chains(table)
+        less, rest = guard.taken(want, have, doors)
         if less:
-            rest = {key: want.get(key) if key in less else held for key, held in found.items()}
-            rest = {key: element for key, element in rest.items() if element is not None}
-            new = _times({key: rest[key] for key in less if key in rest}, timed)
-            kept = {**chains(table), **new}
-            times = {name: kept[name] for name in kept if name in {element.verdict for element in rest.values()}}
-            lines = _changed(rest, found, times, kept if not new else chains(table), table)
-            limits = [Rule(words) for words in xtdeny.limits(wanted)]
-            texts[version] = "\n".join(("*filter", *lines, *_flushed(LOG, limits), "COMMIT", ""))
+            left = {**{key: held for key, held in have.items() if key not in less}, **rest}
+            known = {**held_times, **_times(rest, timed)}
+            times = {name: known[name] for name in known if name in {element.verdict for element in left.values()}}
+            lines = _changed(left, have, times, held_times, table)
+            limits = [Rule(words) for words in xtdeny.limits(wanted)] if wanted else []
+            texts[version] = "\n".join(("*filter", *lines, *(_flushed(LOG, limits) if wanted else ()), "COMMIT", ""))
             gone.update(less)
-            becomes.update({key: rest[key] for key in less if key in rest})
-    return FirewallPlan(tuple(guard.element_changes(wanted, becomes, gone)) if gone else (), texts)
-
-
-def nothing(live: Mapping[int, Table]) -> FirewallPlan:
-    """Return what closes all that is open by rules of grants; the guard itself stays."""
-    texts = {}
-    for version, table in live.items():
-        grants, _ = _told_apart(table.get(GUARD, ()), _names(table, ()))
-        if grants:
-            lines = [_line("-D", GUARD, rule.words) for rule in grants]
-            texts[version] = "\n".join(("*filter", *lines, "COMMIT", ""))
-    return FirewallPlan((guard.CLOSED,) if texts else (), texts)
+            becomes.update(rest)
+    return FirewallPlan(guard.taken_changes(wanted, gone, becomes), texts)
 
 
 def _of_version(want: Mapping[Key, Element], version: int) -> dict[Key, Element]:

@@ -259,32 +259,29 @@ def plan(wanted: Wanted, live: list[Object] | None, giving: bool = True) -> Fire
     )
 
 
-def taken(wanted: Wanted, live: list[Object] | None, doors: Collection[tuple[int, str, int]]) -> FirewallPlan:
-    """Return what takes elements away that a listing of our table shows at some doors; all else stays as it is.
+def taken(
+    wanted: Wanted | None, live: list[Object] | None, doors: Collection[tuple[int, str, int]] | None
+) -> FirewallPlan:
+    """Return what takes elements away that a listing of our table shows; all else stays as it is.
+
+    wanted
+        What may be open at most; ``None`` for nothing.
 
     doors
-        UID, address and port of each.
+        UID, address and port of those that may go; ``None`` for all.
     """
     have, have_chains = elements(live or ()), chains(live or ())
-    want = wanted_elements(wanted)
-    gone = {key: held for key, held in have.items() if key.door in doors and not guard.same(want.get(key), held)}
-    becomes = {key: want[key] for key in gone if key in want}
+    want, timed = (wanted_elements(wanted), wanted_chains(wanted)) if wanted else ({}, {})
+    gone, becomes = guard.taken(want, have, doors)
     needed = {element.verdict for element in becomes.values()}
     left = needed | {held.verdict for key, held in have.items() if key not in gone}
     unused = {held.verdict for held in gone.values()} & have_chains.keys() - left
     return FirewallPlan(
-        tuple(guard.element_changes(wanted, becomes, gone)) if gone else (),
+        guard.taken_changes(wanted, gone, becomes),
         tuple(_elements_changed(becomes, gone)),
-        before=tuple(_timed({n: times for n, times in wanted_chains(wanted).items() if n in needed}, have_chains)),
+        before=tuple(_timed({name: times for name, times in timed.items() if name in needed}, have_chains)),
         after=tuple(_timed_no_more({}, dict.fromkeys(sorted(unused)), ())),
     )
-
-
-def nothing(live: list[Object] | None) -> FirewallPlan:
-    """Return what closes all that a listing of our table shows open; the guard itself stays."""
-    found = elements(live or ())
-    commands = [{"delete": body} for body in _element_objects(dict.fromkeys(found))]
-    return FirewallPlan((guard.CLOSED,) if found else (), tuple(commands))
 
 
 def _elements_changed(want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Object]:

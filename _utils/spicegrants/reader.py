@@ -39,6 +39,27 @@ def meant(word: Any, known: Iterable[str], read: Callable[[str], Any]) -> Any:
     return found[0] if len(found) == 1 else word
 
 
+def chosen(
+    what: str, word: Any, known: Iterable[str], read: Callable[[str], Any], failure: type[Exception], where: str = ""
+) -> str:
+    """Return the name that a word of a command line stands for; raise if it is none of those that there are.
+
+    what, where
+        Of what kind they are, and where they are known, for the message.
+
+    failure
+        What is raised.
+
+    word, known, read
+        As for :func:`meant`.
+    """
+    known = list(known)
+    name = meant(word, known, read)
+    if not isinstance(name, str) or name not in known:
+        raise failure(f"no {what} {shown(word)}{where}{did_you_mean(str(word), known)}")
+    return name
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``, did you mean 'x'?`` when a known name is close, else an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1)

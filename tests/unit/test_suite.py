@@ -17,7 +17,6 @@ LAYER = ("spice_{layer}.plan", "spice_{layer}.apply")
 HELPERS = {
     "spice_grant.verify": ["shared.verify("],
     "spice_grant.denials": ["denials(shared"],
-    "spice_sudoers.close": ['_closed(shared, "sudoers"'],
     **dict.fromkeys(("spice_firewall.plan", "spice_sudoers.plan"), LAYER[:1]),
     **dict.fromkeys(("spice_firewall.apply", "spice_sudoers.apply"), LAYER[1:]),
 }

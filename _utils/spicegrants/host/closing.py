@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from spicegrants import closing, notices, sessions
 from spicegrants.compile import Wanted
 from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.host import current, desktop, lastresort, run, sockets
+from spicegrants.host import closers, current, desktop, lastresort, run, sockets
 from spicegrants.plan import Change, as_dict, union
 from spicegrants.store import Stored
 
-Functions = Mapping[str, Callable[..., Any]]
-# The guard first.
-ORDER = ("firewall", "routing", "sudoers")
 # Seconds that a program may take before others have their turn.
 PATIENCE = 20
 
@@ -26,71 +24,72 @@ class Taken(NamedTuple):
     errors: list[str]
 
 
-def take(salt: Functions, failure: type[Exception], before: Stored, after: Stored, whole: bool, test: bool) -> Taken:
+def take(before: Stored, after: Stored, whole: bool, test: bool) -> Taken:
     """Store what stays of what was stored, and take everything else away: rights, and open sessions.
-
-    salt, failure
-        As for :class:`~spicegrants.host.layers.Layers`.
 
     before, after
         What was stored, and what stays of it.
 
     whole
-        Whether lists and connection files go as well. They open nothing, so a run leaves them to its end.
+        Whether all goes that is not stored. Otherwise what was stored and does not stay; lists and connection files,
+        which open nothing, are left to the end of the run.
 
     test
         Whether only to say what would change.
     """
     wanted, was = current.recalled(before, after), current.recalled(before, before)
     errors = [] if test or not closing.taken(before, after) else _kept(closing.remembered(after, wanted))
-    found = layers(salt, failure, wanted, was, whole, test)
+    found = layers(wanted, was, whole, test)
     return Taken(found.changes, errors + found.errors)
 
 
-def layers(salt: Functions, failure: type[Exception], wanted: Wanted, was: Wanted, whole: bool, test: bool) -> Taken:
-    """Take away what the layers hold beyond what is wanted, each by itself.
+def layers(wanted: Wanted, was: Wanted, whole: bool, test: bool) -> Taken:
+    """Take away what the layers hold beyond what is wanted, each by itself, the guard first.
 
     was
         What held before.
     """
     lost = closing.lost(was, wanted)
-    asked = {layer: {"wanted": wanted, "test": test, "before": None if whole else was} for layer in ORDER}
-    asked["sudoers"].update(before=was, edited=whole)
+    where = None if whole else lost
+    steps = {
+        "firewall": partial(closers.firewall, wanted, where),
+        "routing": partial(closers.routing, wanted, where),
+        "sudo": partial(closers.sudo, wanted, was, whole),
+    }
     if whole:
-        asked["viewer"] = {"wanted": wanted, "test": test}
-    found, failed = _closed(salt, failure, asked)
+        steps["viewer"] = partial(closers.viewers, wanted)
+    found, failed = _closed(steps, test)
     errors = [*found.errors, *(_shut(lost, test) if lost and "firewall" in failed else ())]
-    said, hindrances = _sessions(wanted, None if whole else lost, test)
+    said, hindrances = _sessions(wanted, where, test)
     return Taken(union(found.changes, as_dict(said)), errors + hindrances)
 
 
-def everything(salt: Functions, failure: type[Exception], test: bool) -> Taken:
+def everything(test: bool) -> Taken:
     """Take away all rights that there are, for where nobody can tell which of them stay."""
-    arguments = {"everything": True, "test": test}
-    return _closed(salt, failure, dict.fromkeys((*ORDER, "viewer"), arguments))[0]
+    steps = {
+        "firewall": partial(closers.firewall, None, None),
+        "routing": partial(closers.routing, None, None),
+        "sudo": partial(closers.sudo, None, None, True),
+        "viewer": partial(closers.viewers, None),
+    }
+    return _closed(steps, test)[0]
 
 
-def _closed(
-    salt: Functions, failure: type[Exception], asked: Mapping[str, Mapping[str, Any]]
-) -> tuple[Taken, set[str]]:
-    """Have layers close, each by itself; return also which of them failed.
-
-    asked
-        By layer: the arguments of its function.
-    """
-    changes: dict[str, Any] = {}
+def _closed(steps: Mapping[str, Callable[..., closers.Closed]], test: bool) -> tuple[Taken, set[str]]:
+    """Have layers close, each by itself; return also which of them failed."""
+    changes: list[Change] = []
     errors: list[str] = []
     failed = set()
-    for layer, arguments in asked.items():
+    for layer, close in steps.items():
         try:
             with run.patience(PATIENCE):
-                said = salt[f"spice_{layer}.close"](**arguments)
-            changes = union(changes, said)
-            errors += [f"{layer}: what is taken away comes back with a boot: {why}" for why in said.get("errors", ())]
-        except (failure, SpiceGrantError) as error:
+                found = close(test)
+            changes += found.changes
+            errors += [f"{layer}: what is taken away comes back with a boot: {why}" for why in found.unstored]
+        except SpiceGrantError as error:
             failed.add(layer)
             errors.append(f"{layer}: what is taken away could not be closed there: {error}")
-    return Taken(changes, errors), failed
+    return Taken(as_dict(changes), errors), failed
 
 
 def _kept(after: Stored) -> list[str]:

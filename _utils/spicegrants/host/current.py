@@ -19,7 +19,6 @@ from spicegrants import (
     moments,
     routeboot,
     store,
-    sudo_rs,
     sudoers,
     viewer,
 )
@@ -203,7 +202,6 @@ def compiled(
     findings = (*unresolved, *unread, *unusable)
     # Not tried where it does not matter.
     unconfinable = "" if policy.viewer.confine is False else confinement.hindrance()
-    its_version = sudo.version()
     inventory = Inventory(
         known.users,
         known.groups,
@@ -215,9 +213,7 @@ def compiled(
         unconfinable,
         findings,
         known.unasked,
-        sudo_rs.is_sudo_rs(its_version),
-        sudoers.opens_early(its_version),
-        sudoers.intercepts(its_version),
+        **sudo.traits(),
     )
     day = day or kept.day or today()
     before = kept.policy.grants if kept.policy else {}

@@ -9,7 +9,7 @@ import re
 import stat
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from spicegrants.errors import SystemFault
@@ -147,6 +147,19 @@ def names_in(directory: str) -> list[str]:
         raise SystemFault(f"{directory} cannot be read: {error}") from error
 
 
+def own(directories: Sequence[str]) -> set[str]:
+    """Return what is in directories that are ours alone, and the first of them, in which the others are.
+
+    What lies behind a link in place of one of them is not ours.
+    """
+    first = directories[0]
+    found = {first} if read(first) is not None else set()
+    for directory in directories:
+        if all(isinstance(read(path), Directory) for path in (first, directory)):
+            found.update(f"{directory}/{name}" for name in names_in(directory))
+    return found
+
+
 def temporaries(directory: str, age: int = 0) -> list[str]:
     """Return what is on its way into place in a directory. While nobody writes, it is what an interrupted run left.
 
@@ -209,17 +222,6 @@ def write(path: str, wanted: File | Link) -> None:
         raise SystemFault(f"{path} cannot be written: {error}{hint}") from error
 
 
-def written(wanted: Mapping[str, File | Link]) -> list[str]:
-    """Write files, by path; return what hindered that, for where it keeps nothing else from being done."""
-    hindrances = []
-    for path, entry in wanted.items():
-        try:
-            write(path, entry)
-        except SystemFault as error:
-            hindrances.append(str(error))
-    return hindrances
-
-
 @contextlib.contextmanager
 def _put(path: str) -> Iterator[str]:
     """Yield a temporary path beside another: what is made there takes the other's place, or goes if that fails."""
@@ -267,15 +269,15 @@ def remove(path: str) -> None:
         raise SystemFault(f"{path} cannot be removed: {error}") from error
 
 
-def removed(paths: Iterable[str]) -> list[str]:
-    """Remove files; return what hindered that, for where it keeps nothing else from being done."""
+def attempted(steps: Iterable[Callable[[], None]]) -> tuple[str, ...]:
+    """Do one thing after the other; return what hindered some, for where it keeps nothing else from being done."""
     hindrances = []
-    for path in paths:
+    for step in steps:
         try:
-            remove(path)
+            step()
         except SystemFault as error:
             hindrances.append(str(error))
-    return hindrances
+    return tuple(hindrances)
 
 
 def prune(path: str) -> None:

@@ -83,7 +83,7 @@ class Layers(NamedTuple):
             first = None
             if staying and closes.taken(stored, staying):
                 # What hinders it hinders what comes behind it as well, which then says so.
-                first = closing.take(self.salt, self.failure, stored, staying, whole=False, test=test).changes
+                first = closing.take(stored, staying, whole=False, test=test).changes
             try:
                 report = self._whole(stored, completed(asked), test)
             except (self.failure, SpiceGrantError) as error:
@@ -101,17 +101,17 @@ class Layers(NamedTuple):
     def _taken_at_least(self, stored: Stored, asked: Stored, test: bool) -> closing.Taken:
         """Take away all of which it cannot be shown that it stays."""
         if stored.policy is None:
-            found = closing.everything(self.salt, self.failure, test)
+            found = closing.everything(test)
             return found if found.changes else closing.Taken({}, [])
         staying = closes.provable(stored, replace(asked, day=current.today()))
-        found = closing.take(self.salt, self.failure, stored, staying, whole=True, test=test)
+        found = closing.take(stored, staying, whole=True, test=test)
         if not closes.taken(stored, staying):
             return found if found.changes else closing.Taken({}, [])
         return found._replace(changes=union(_policy_changes(stored, staying), found.changes))
 
     def _unknown(self, error: SpiceGrantError, test: bool) -> dict[str, Any]:
         """Close everything where what is stored cannot be read, or is gone: nobody can tell what was lent or locked."""
-        found = closing.everything(self.salt, self.failure, test)
+        found = closing.everything(test)
         if not found.changes:
             raise error
         return {"changes": found.changes, "errors": [_nothing_opened(error), *found.errors], "warnings": []}
@@ -135,12 +135,24 @@ class Layers(NamedTuple):
             changes = merge([policy_changes, *(plans[layer] for layer in applied)])
             errors += [*failed, *_afterwards()]
             if len(applied) < len(chosen) and stored.policy is not None:
-                found = closing.layers(self.salt, self.failure, wanted, current.recalled(stored), True, False)
+                found = closing.layers(wanted, current.recalled(stored), whole=True, test=False)
                 changes = union(changes, found.changes)
                 errors += found.errors
         warnings += [*locked(wanted), *notes(wanted), *confinement(wanted), *unguarded(uplinks.planned(wanted)[1])]
         warnings += current.exchangeable()
         return {"changes": changes, "errors": errors, "warnings": warnings}
+
+    def close(self, test: bool) -> dict[str, Any]:
+        """Take away what the layers hold beyond what is stored, and give nothing."""
+        run.as_root()
+        with contextlib.nullcontext() if test else lock.held():
+            run.afresh()
+            try:
+                stored = current.stored()
+                found = closing.take(stored, stored, whole=True, test=test)
+            except SpiceGrantError as error:
+                return self._unknown(error, test)
+        return {"changes": found.changes, "errors": found.errors, "warnings": []}
 
     def remove(self, test: bool) -> dict[str, Any]:
         """Take all layers away, the guard last, and then forget what is stored.
@@ -225,7 +237,7 @@ class Layers(NamedTuple):
 
 
 def _nothing_opened(error: Exception) -> str:
-    return f"{error}: nothing was opened, and what was taken away is closed"
+    return f"{error}: nothing was opened"
 
 
 def _policy_changes(stored: Stored, becomes: Stored) -> dict[str, Any]:

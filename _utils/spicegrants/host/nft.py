@@ -43,14 +43,10 @@ class Nftables:
         return nftables.plan(wanted, held, giving)
 
     def taken(
-        self, wanted: Wanted, held: list[dict[str, Any]] | None, doors: Collection[tuple[int, str, int]]
+        self, wanted: Wanted | None, held: list[dict[str, Any]] | None, doors: Collection[tuple[int, str, int]] | None
     ) -> FirewallPlan:
-        """Return what takes away what is open at some doors: UID, address and port of each."""
+        """Return what takes away what is open, beyond what is wanted, at some doors or at all."""
         return nftables.taken(wanted, held, doors)
-
-    def nothing(self, held: list[dict[str, Any]] | None) -> FirewallPlan:
-        """Return what closes all that is open."""
-        return nftables.nothing(held)
 
     def send(self, planned: FirewallPlan) -> None:
         """Make a plan's changes, each of its parts in one transaction."""

@@ -12,6 +12,7 @@ from spicegrants import routing
 from spicegrants.errors import CommandFailed, LiveStateUnreadable
 from spicegrants.host import run
 from spicegrants.model import Policy
+from spicegrants.routeplan import RoutingPlan
 from spicegrants.routing import DEVICE, KINDS, TABLE, Live
 
 _IPV6 = "/proc/sys/net/ipv6/conf"
@@ -134,6 +135,17 @@ def _allow_ipv6() -> None:
         return
     except OSError as error:
         raise CommandFailed(f"{DEVICE} cannot take routes of IPv6: {error}") from error
+
+
+def carry_out(planned: RoutingPlan | None) -> None:
+    """Carry a plan out, if there is one: the device first, which its routes need, or last, where it goes."""
+    if planned is None:
+        return
+    if planned.device in ("make", "set up"):
+        device(planned.device)
+    send(planned.commands)
+    if planned.device == "remove":
+        device(planned.device)
 
 
 def send(commands: Mapping[int, Iterable[str]]) -> None:

@@ -19,6 +19,16 @@ from spicegrants.host import disk, mounts, run
 _MAINS = ("/etc/sudoers", "/usr/etc/sudoers")
 
 
+def traits() -> dict[str, bool]:
+    """Return what of sudo the compiler must know, by the names that its inventory has for it."""
+    said = version()
+    return {
+        "sudo_rs": sudo_rs.is_sudo_rs(said),
+        "sudo_opens_early": sudoers.opens_early(said),
+        "sudo_intercepts": sudoers.intercepts(said),
+    }
+
+
 # What the program said that was asked last: a run asks several times.
 _said: dict[tuple[str, int, int, int], str] = {}
 

@@ -50,14 +50,10 @@ class Iptables:
         return iptables.plan(wanted, held, giving)
 
     def taken(
-        self, wanted: Wanted, held: Mapping[int, iptables.Table], doors: Collection[tuple[int, str, int]]
+        self, wanted: Wanted | None, held: Mapping[int, iptables.Table], doors: Collection[tuple[int, str, int]] | None
     ) -> FirewallPlan:
-        """Return what takes away what is open at some doors: UID, address and port of each."""
+        """Return what takes away what is open, beyond what is wanted, at some doors or at all."""
         return iptables.taken(wanted, held, doors)
-
-    def nothing(self, held: Mapping[int, iptables.Table]) -> FirewallPlan:
-        """Return what closes all that is open."""
-        return iptables.nothing(held)
 
     def send(self, planned: FirewallPlan) -> None:
         """Make a plan's changes, in one step for each IP version."""
