@@ -78,7 +78,7 @@ def test_what_is_offered():
     assert "status" in offered["_modules", "spice_grant_status"]
     asked = {"status", "who", "what", "plan", "follow", "lock", "unlock"}
     assert offered["_runners", "spice_grant"] == asked
-    assert offered["_modules", "spice_grant_repair"] == {"repair"}
+    assert offered["_modules", "spice_grant_repair"] == {"close", "repair"}
     assert offered["_modules", "spice_grant_denials"] == {"denials"}
     assert offered["_states", "spice_grant"] == {"present", "absent", "removed"}
 
