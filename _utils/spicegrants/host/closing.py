@@ -58,9 +58,11 @@ def layers(wanted: Wanted, was: Wanted, whole: bool, test: bool) -> Taken:
     }
     if whole:
         steps["viewer"] = partial(closers.viewers, wanted)
+    # Where the guard has closed, a session may end by itself before it is looked at again: that is said, too.
+    seen = _seen(wanted, where)
     found, failed = _closed(steps, test)
     errors = [*found.errors, *(_shut(lost, test) if lost and "firewall" in failed else ())]
-    said, hindrances = _sessions(wanted, where, test)
+    said, hindrances = _sessions(wanted, where, seen, test)
     return Taken(union(found.changes, as_dict(said)), errors + hindrances)
 
 
@@ -112,15 +114,26 @@ def _shut(lost: Iterable[closing.Door], test: bool) -> list[str]:
     return [f"firewall: {spelled}: shut for everybody, until a run succeeds"]
 
 
-def _sessions(wanted: Wanted, lost: Collection[closing.Door] | None, test: bool) -> tuple[list[Change], list[str]]:
-    """End what is open without a right; return that in words, and what hindered it.
+def _strays(wanted: Wanted, lost: Collection[closing.Door] | None) -> set[sessions.Connection]:
+    """Return what is open without a right: where something was lost; ``None`` says everywhere."""
+    found = sessions.stray(wanted, sockets.connections())
+    return {each for each in found if lost is None or each.door in lost}
 
-    lost
-        Where; ``None`` says everywhere.
-    """
+
+def _seen(wanted: Wanted, lost: Collection[closing.Door] | None) -> set[sessions.Connection]:
+    """Look before anything is closed: what hinders it hinders no closing, and is said by the look after that."""
     try:
-        found = sessions.stray(wanted, sockets.connections())
-        found = [each for each in found if lost is None or each.door in lost]
+        return _strays(wanted, lost)
+    except SystemFault:
+        return set()
+
+
+def _sessions(
+    wanted: Wanted, lost: Collection[closing.Door] | None, seen: Collection[sessions.Connection], test: bool
+) -> tuple[list[Change], list[str]]:
+    """End what is open without a right, as seen before and as it is now; return that in words, and what hindered it."""
+    try:
+        found = sorted(_strays(wanted, lost).union(seen))
         users = {access.uid: access.user for access in (*wanted.accesses, *wanted.previous)}
         said = sessions.changes(wanted, found, users, sockets.hindrance())
         if found and not test:
