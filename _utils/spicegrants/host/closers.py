@@ -111,9 +111,8 @@ def sudo(wanted: Wanted | None, before: Wanted | None, edited: bool, test: bool)
         # Without sudo nobody can use the file, and nobody knows for which release it is to be made.
         return Closed()
     else:
-        wanted, before = (
-            replace(each, inventory=replace(each.inventory, **tools.traits())) for each in (wanted, before)
-        )
+        traits = tools.traits()
+        wanted, before = (replace(each, inventory=replace(each.inventory, **traits)) for each in (wanted, before))
         if not edited and not sudoers.says(before, held):
             return Closed()
         planned = sudoers.closing(wanted, before, held, tools.own_tree)
