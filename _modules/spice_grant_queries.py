@@ -20,7 +20,7 @@ from salt.utils.args import yamlify_arg
 from spicegrants import calls, decide, declared, moments, report, spoken, sudoers, verdict
 from spicegrants import explain as reasons
 from spicegrants.errors import PolicyError, SpiceGrantError
-from spicegrants.host import accounts, backends, backstop, current, powers, routes, ruleset, sudo, trial
+from spicegrants.host import accounts, backends, backstop, current, entrance, powers, routes, ruleset, sudo, trial
 from spicegrants.reader import chosen, shown
 
 # Salt makes one module of all files with the same name.
@@ -176,17 +176,24 @@ def verify(user=None, vm=None):
     user, vm
         Names to limit the trial to. Default: every user with a grant and one without any, times every vm.
 
-    For each user and vm: connects to every address of the console with the viewer's group and with the user's own,
-    asks ``sudo -l`` for the granted calls and, where granted, for calls close to them, and tries to start each viewer
+    For each user and vm: connects to every address of the console with the viewer's group and with the user's own, asks
+    ``sudo -l`` for the granted calls and, where granted, for calls close to them, and tries to start each viewer
     without sudo. A connection counts as ``denied`` only if the guard says that it refused it, so a server that is down
-    is ``unreachable``. Where that happens to a granted user, chains that are not ours and stop him are a difference.
-    With a strict policy (pillar's ``spice:sudo:strict``) so is what sudo lets one of these users do besides, as
-    ``spice_sudoers.others`` says it.
+    is ``unreachable``. Where that happens to a granted user, chains that are not ours and stop them are a difference.
 
-    Returns ``{"ok": ..., "differences": [...], "unproven": [...], "matrix": {user: {vm: {...}}}}``. ``ok`` is True;
-    False if anything differs from the policy (the exit code is 1 then); or None if nothing differs, but no granted user
-    could be seen to reach any console, because all servers are down, say (2). Changes nothing. Raises
-    CommandExecutionError if a layer cannot be asked.
+    For each user to whom a console is open now: asks PAM whether sudo would let the account in and, where viewers are
+    confined, starts the opener, which without a desktop does all but start the viewer. Where sudo asks for no password
+    the user's own call does both.
+
+    For each console of a server that declares a ``ca``: looks at the certificate as a viewer does.
+
+    With a strict policy (pillar's ``spice:sudo:strict``) what sudo lets one of these users do besides is a difference
+    as well, as ``spice_sudoers.others`` says it.
+
+    Returns ``{"ok": ..., "differences": [...], "unproven": [...], "warnings": [...], "matrix": {user: {vm: {...}}}}``.
+    ``ok`` is True; False if anything differs from the policy (the exit code is 1 then); or None if nothing differs, but
+    no granted user could be seen to reach any console, because all servers are down, say (2). ``warnings`` say what
+    makes sudo slow. Changes nothing. Raises CommandExecutionError if a layer cannot be asked.
 
     CLI Example:
 
@@ -203,12 +210,16 @@ def verify(user=None, vm=None):
             (name, tried, _judged(wanted, name, tried, attempt))
             for name, tried, attempt in trial.attempts(wanted, users, vms, mechanism.witness())
         )
+        for found in (entrance.users(wanted, users, vms), entrance.consoles(wanted, users, vms)):
+            result["differences"] += found.differences
+            result["unproven"] += found.unproven
         if wanted.policy.sudo.strict:
             result["differences"] += powers.differences(wanted, [tried.name for tried in users])
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     result["differences"] += [f"not enforced: {finding}" for finding in wanted.findings]
     result["differences"] += _viewer_differences(wanted)
+    result["warnings"] = entrance.slow()
     if result["differences"]:
         result["ok"] = False
     if not result["ok"]:

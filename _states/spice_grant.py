@@ -141,6 +141,28 @@ def removed(name, **kwargs):
     return _run(name, "spice_grant.remove", _REMOVED)
 
 
+def mod_watch(name, sfun, **kwargs):
+    """
+    Apply a state once more, because something that it watches or listens to has changed.
+
+    name
+        Name of the state.
+
+    sfun
+        Its function: ``present``, ``absent`` or ``removed``.
+
+    Takes what that takes, and returns what it returns. Salt calls it.
+
+    .. code-block:: yaml
+
+        consoles:
+          spice_grant.present:
+            - watch:
+              - file: /etc/pki/spice/ca-cert.pem
+    """
+    return {"present": present, "absent": absent, "removed": removed}[sfun](name, **kwargs)
+
+
 def _run(name, function, said, /, **arguments):
     """Call the execution module and put its report into the form of a state."""
     if function not in __salt__:

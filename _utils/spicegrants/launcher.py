@@ -6,7 +6,7 @@ usage: rviewer [--list] [NAME]
 Without a name: opens your console if just one is open now; otherwise lists them or, without a terminal, lets you
 choose. --list prints a name a line and, behind a tab, until when it is open or when it opens, if it is not always.
 Exit codes: 0 opened or listed; 1 not allowed, closed now, or not possible, with the reason; 2 wrong usage; 3 the viewer
-could not be started; 4 it ended with an error.
+could not be started; 4 it ended with an error; 5 there is no desktop to show it on.
 """
 
 # Installed as it is and started with the system's Python by users: it decides nothing. It reads the menu that root

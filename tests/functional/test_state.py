@@ -74,6 +74,17 @@ def test_absent(granted):
     assert granted.openings() == {("mybro", GROUP, ADDRESS, 20004)}
 
 
+@pytest.mark.salt
+@pytest.mark.parametrize("requisite", ["watch", "listen"])
+def test_a_state_that_follows_another(granted, requisite):
+    """It is applied when the other has changed, by whichever requisite."""
+    reason = {"file": ["managed", {"name": f"/etc/{requisite}"}, {"contents": "x"}]}
+    following = {"spice_grant": ["absent", {"name": "mybro-leaptest"}, {requisite: [{"file": "reason"}]}]}
+    answers = granted.minion.call("state.high", {"reason": reason, "following": following})
+    assert all(answer["result"] is True for answer in answers.values()), answers
+    assert granted.openings() == {("myself", GROUP, ADDRESS, 20002)}
+
+
 def test_absent_of_nothing(office):
     """absent of a grant that is not there is true already, before the first run too, and writes nothing."""
     before = office.snapshot()

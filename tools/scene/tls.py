@@ -6,12 +6,13 @@ import subprocess
 from scene.machine import SceneError, program
 
 ORGANISATION = "Scene"
-DAYS = "30"
+DAYS = 30
 
 
-def create(directory, host):
+def create(directory, host, days=DAYS):
     """Write ca-cert.pem, ca-key.pem, server-cert.pem and server-key.pem for a host name into a directory.
 
+    ``days`` is for how long the server's is valid; with a negative number it has expired.
     The directory may be one of a machine: ``create(machine.path("/etc/pki/spice"), "server.example")``.
     """
     directory = pathlib.Path(directory)
@@ -19,13 +20,13 @@ def create(directory, host):
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     authority = ["-subj", f"/O={ORGANISATION}/CN=Scene CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
     files = ["-keyout", "ca-key.pem", "-out", "ca-cert.pem"]
-    _openssl(directory, "req", "-x509", "-days", DAYS, *key, *authority, *files)
+    _openssl(directory, "req", "-x509", "-days", str(DAYS), *key, *authority, *files)
     request = ["-subj", f"/O={ORGANISATION}/CN={host}", "-keyout", "server-key.pem", "-out", "server.csr"]
     _openssl(directory, "req", *key, *request)
     (directory / "server.ext").write_text(
         f"subjectAltName=DNS:{host}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n", encoding="utf-8"
     )
-    signer = ["-CA", "ca-cert.pem", "-CAkey", "ca-key.pem", "-set_serial", "2", "-days", DAYS]
+    signer = ["-CA", "ca-cert.pem", "-CAkey", "ca-key.pem", "-set_serial", "2", "-days", str(days)]
     files = ["-in", "server.csr", "-extfile", "server.ext", "-out", "server-cert.pem"]
     _openssl(directory, "x509", "-req", *signer, *files)
     for name in ("server.csr", "server.ext"):

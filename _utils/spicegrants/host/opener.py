@@ -28,7 +28,8 @@ from spicegrants.inventory import Account
 from spicegrants.model import Policy
 
 # Exit codes. That of a viewer that ended by itself with an error is not passed on.
-ENDED, REFUSED, WRONG_USAGE, IMPOSSIBLE, FAILED = range(5)
+ENDED, REFUSED, WRONG_USAGE, IMPOSSIBLE, FAILED, NO_DESKTOP = range(6)
+_NO_DESKTOP = "there is no desktop of this machine: neither DISPLAY nor WAYLAND_DISPLAY names one"
 _UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 # What a user may have set to hinder root's work; and no core file: there may be a password in it. One byte is a limit
 # that the kernel heeds also where it hands cores to a program.
@@ -112,22 +113,34 @@ def _asked(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Polic
 
 
 def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapping[str, str]) -> int:
+    """Start the viewer; without a desktop do all that comes before that, so that this can be tried."""
     mounts.own_namespace()
     desktop = _staged(account, gid, environment, policy.vms[vm].allow)
     _put(sandbox.CONNECTION, _connection(vm), gid)
     layout = confinement.layout()
+    trial = sandbox.command(layout, desktop or sandbox.Session(), account.uid, gid, [sandbox.SETPRIV, "--version"], vm)
+    if desktop is None:
+        if (done := run.attempt(trial)).returncode:
+            raise _impossible(done)
+        return _said(NO_DESKTOP, _NO_DESKTOP)
     options = [f"--spice-shared-dir={desktop.shared}"] if desktop.shared else []
     program = [policy.viewer.paths[0], *options, "--", connection_file(vm)]
     made = sandbox.command(layout, desktop, account.uid, gid, program, vm)
     code = _run(made, sandbox.environment(account.uid, account.name, desktop))
     if code is None:
-        trial = sandbox.command(layout, desktop, account.uid, gid, [sandbox.SETPRIV, "--version"], vm)
-        raise SystemFault(f"no sandbox can be made: {' '.join(run.attempt(trial).stderr.split())[:200]}")
+        raise _impossible(run.attempt(trial))
     return ENDED if code == 0 else _said(FAILED, f"the viewer ended with {code}")
 
 
-def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: Sequence[str]) -> sandbox.Session:
-    """Put what the viewer gets of the user's desktop where only root, and then the viewer, can see it."""
+def _impossible(done: subprocess.CompletedProcess) -> SystemFault:
+    return SystemFault(f"no sandbox can be made: {' '.join(done.stderr.split())[:200]}")
+
+
+def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: Sequence[str]) -> sandbox.Session | None:
+    """Put what the viewer gets of the user's desktop where only root, and then the viewer, can see it.
+
+    Returns ``None`` if there is no desktop.
+    """
     home = pwd.getpwuid(account.uid).pw_dir
     display = xauth.display_number(environment.get("DISPLAY", ""))
     wayland = sandbox.wayland_socket(environment.get("WAYLAND_DISPLAY", ""))
@@ -140,9 +153,9 @@ def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: S
     # Programs look for a display's abstract socket first, and who may listen there is anybody: where the X server does
     # not, another user could. So the viewer knows it by a number that nobody can tell.
     number = None if display is None else str(int.from_bytes(os.urandom(4), "big") >> 1)
-    if (display, wayland) == (None, None):
-        raise SystemFault("there is no desktop of this machine: neither DISPLAY nor WAYLAND_DISPLAY names one")
     mounts.in_memory(sandbox.STAGE)
+    if (display, wayland) == (None, None):
+        return None
     for name, descriptor in found.items():
         if name == sandbox.FILES:
             os.mkdir(f"{sandbox.STAGE}/{name}")

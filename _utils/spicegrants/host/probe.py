@@ -37,7 +37,7 @@ def connect(account: Account, gid: int, places: Iterable[Place], timeout: float 
             outcomes += _connect_all(chosen[start : start + _AT_ONCE], timeout)
         return outcomes
 
-    return dict(zip(chosen, _as_user(account, gid, attempt)))
+    return dict(zip(chosen, as_user(account, gid, attempt)))
 
 
 def _connect_all(places: list[Place], timeout: float) -> list[str]:
@@ -85,10 +85,10 @@ def starts(account: Account, program: str) -> bool:
         _, status = os.waitpid(child, 0)
         return os.waitstatus_to_exitcode(status) != 126
 
-    return _as_user(account, account.gid, attempt)
+    return as_user(account, account.gid, attempt)
 
 
-def _as_user(account: Account, gid: int, attempt: Callable[[], Any]) -> Any:
+def as_user(account: Account, gid: int, attempt: Callable[[], Any]) -> Any:
     """Call a function in a child process that has become the user; return what it returned, by way of JSON."""
     reading, writing = os.pipe()
     child = os.fork()

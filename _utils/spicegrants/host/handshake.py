@@ -1,0 +1,72 @@
+"""Looks at the certificate of a console as a viewer does: it must be of the authority, in time, and of that server."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+
+# Seconds.
+_PATIENCE = 5.0
+# What a subject's parts are called in short, as `host-subject` has them.
+_SHORT = {
+    "countryName": "C",
+    "stateOrProvinceName": "ST",
+    "localityName": "L",
+    "organizationName": "O",
+    "organizationalUnitName": "OU",
+    "commonName": "CN",
+    "emailAddress": "emailAddress",
+    "domainComponent": "DC",
+}
+
+
+def attempt(place: tuple[str, int], host: str, authority: str, subject: str | None) -> dict[str, list[str]]:
+    """Return why a viewer would refuse a console, and what could not be looked at: ``wrong`` and ``unknown``.
+
+    place
+        Address and port.
+
+    host, subject
+        The name that must be in the certificate; where a subject is declared it must be that one instead.
+
+    authority
+        The certificates, as PEM, that it must be signed by.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = subject is None
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("DEFAULT")
+    try:
+        context.load_verify_locations(cadata=authority)
+        with (
+            socket.create_connection(place, _PATIENCE) as connection,
+            context.wrap_socket(connection, server_hostname=host) as console,
+        ):
+            shown = console.getpeercert()["subject"]
+    except ssl.SSLCertVerificationError as error:
+        return _said(wrong=f"viewers refuse its certificate: {error.verify_message}")
+    except (OSError, ValueError) as error:
+        return _said(unknown=f"its certificate could not be looked at: {error}")
+    if subject is None:
+        return _said()
+    held = [(_SHORT.get(key), value) for part in shown for key, value in part]
+    if held == parts(subject):
+        return _said()
+    if any(key is None for key, _ in held):
+        return _said(unknown="nobody can tell whether its certificate has the declared subject")
+    spelled = ",".join(f"{key}={value}" for key, value in held)
+    return _said(wrong=f"viewers refuse its certificate: its subject is {spelled}, not {subject}")
+
+
+def parts(subject: str) -> list[tuple[str, str]]:
+    r"""Return keys and values of a subject as ``host-subject`` spells it: ``C=DE,O=Office\, Ltd,CN=mysrv``."""
+    found = []
+    for part in re.split(r"(?<!\\),", subject):
+        key, _, value = part.strip().partition("=")
+        found.append((key, re.sub(r"\\(.)", r"\1", value)))
+    return found
+
+
+def _said(wrong: str | None = None, unknown: str | None = None) -> dict[str, list[str]]:
+    return {"wrong": [wrong] if wrong else [], "unknown": [unknown] if unknown else []}

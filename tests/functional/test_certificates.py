@@ -1,0 +1,55 @@
+"""What verify says of the certificates that consoles show."""
+
+import subprocess
+
+import pytest
+
+from scene import need, tls
+from scenes import ADDRESS, HOST, PKI, article
+
+need("openssl")
+
+
+def prepare(office):
+    """Consoles speak TLS here."""
+    office.listener.stop()
+
+
+# What a console shows: for which name, for how many days, and whether the authority is another; the subject that pillar
+# declares; and what verify says.
+SHOWN = {
+    "its own": ({}, None, None),
+    "for another name": ({"host": "other.example"}, None, "Hostname mismatch, certificate is not valid for"),
+    "expired": ({"days": -1}, None, "certificate has expired"),
+    "of another authority": ({"other": True}, None, "unable to get local issuer certificate"),
+    "of the declared subject": ({"host": "other.example"}, "O=Scene, CN=other.example", None),
+    "of another subject": ({}, "O=Scene,CN=other.example", f"its subject is O=Scene,CN={HOST}, not"),
+}
+
+
+@pytest.mark.parametrize("what", SHOWN)
+def test_what_a_console_shows(shared, what):
+    """A certificate that every viewer refuses is a difference, for each console that shows it."""
+    shown, subject, said = SHOWN[what]
+    directory = shared.server.path(PKI)
+    tls.create(directory, shown.get("host", HOST), shown.get("days", tls.DAYS))
+    data = article()
+    data["spice"]["servers"]["mysrv"]["ca"] = (directory / "ca-cert.pem").read_text(encoding="utf-8")
+    if shown.get("other"):
+        tls.create(directory, HOST)
+    if subject:
+        data["spice"]["vms"]["debianx"]["host_subject"] = subject
+    shared.applied(data)
+    files = ["-cert", f"{PKI}/server-cert.pem", "-key", f"{PKI}/server-key.pem"]
+    command = ["openssl", "s_server", "-accept", f"{ADDRESS}:20002", *files]
+    console = shared.server.popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert "ACCEPT\n" in iter(console.stdout.readline, "")
+        answer = shared.verify(vm="debianx")
+    finally:
+        console.kill_tree()
+    if said is None:
+        assert (answer["ok"], answer["differences"], answer["unproven"]) == (True, [], [])
+    else:
+        (found,) = answer["differences"]
+        assert found.startswith(f"debianx: {ADDRESS}: viewers refuse its certificate: {said}")
