@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from spicegrants import bystanders
 from spicegrants.bystanders import Chain, Packet, Rule, Step, Table, Truth, every, negated, some
+from spicegrants.errors import SpiceGrantError
 from spicegrants.xtrules import TARGETS
 
 _VERSIONS = {"ip": (4,), "ip6": (6,), "inet": (4, 6)}
@@ -27,14 +28,48 @@ _STATEMENTS = {
     **dict.fromkeys(("counter", "log", "continue", "last"), ()),
 }
 _PLAIN = (bystanders.ACCEPT, bystanders.DROP, bystanders.REJECT, bystanders.RETURN)
-# How what is not understood shows itself; then nothing can be told.
-_STRANGE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+# How what is not understood, or cannot be asked for, shows itself; then nothing can be told.
+_STRANGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, SpiceGrantError)
 
+_Address = (ipaddress.IPv4Address, ipaddress.IPv6Address)
 _NAMED = (str, type(None))
 _NAMES = ("family", "table", "name", "chain")
 
 Object = dict[str, Any]
-Sets = Mapping[str, Object]
+
+
+class Source(NamedTuple):
+    """Where to ask for what a set or map holds that is listed without.
+
+    elements
+        Returns all of them, as nft lists them.
+
+    holds
+        Tells whether an address is among them; ``None`` where it is no set of addresses alone.
+    """
+
+    elements: Callable[[], list[Any]]
+    holds: Callable[[str], bool] | None = None
+
+
+class Held(NamedTuple):
+    """A named set or map: as it is listed, and where to ask for what it holds, if that is not listed."""
+
+    body: Object
+    source: Source | None
+
+    @property
+    def changes(self) -> bool:
+        """Tell whether packets or time change what it holds."""
+        return any(flag in self.body.get("flags", ()) for flag in ("dynamic", "timeout"))
+
+    @property
+    def elements(self) -> list[Any]:
+        """All that it holds."""
+        return self.body.get("elem", []) if self.source is None else self.source.elements()
+
+
+Sets = Mapping[str, Held]
 
 
 # What a table may be without being asleep.
@@ -49,15 +84,22 @@ class _Hidden:
     """What cannot be told of a packet."""
 
 
-def tables(objects: Iterable[Object], without: Iterable[tuple[str, str]]) -> list[Table]:
+def tables(
+    objects: Iterable[Object],
+    without: Iterable[tuple[str, str]],
+    source: Callable[[Object], Source | None] = lambda body: None,
+) -> list[Table]:
     """Return the tables of a listing of the whole ruleset, that of ``nft -nj list ruleset``.
 
     without
         Family and name of the tables to leave out.
+
+    source
+        Where to ask for what a set or map holds, by how it is listed; by default what is listed is all that it holds.
     """
     without, objects = set(without), list(objects)
     chains: dict[tuple[str, str], dict[str, Chain]] = {}
-    sets: dict[tuple[str, str], dict[str, Object]] = {}
+    sets: dict[tuple[str, str], dict[str, Held]] = {}
     active: dict[tuple[str, str], Truth] = {}
     for kind, body in bodies(objects):
         key = (body.get("family"), body.get("name" if kind == "table" else "table"))
@@ -66,7 +108,7 @@ def tables(objects: Iterable[Object], without: Iterable[tuple[str, str]]) -> lis
             # nft 1.0.6 shows another word for 'dormant'.
             active[key] = True if _words(body.get("flags", [])) <= _HARMLESS else None
         elif kind in ("set", "map") and key in sets:
-            sets[key][body.get("name")] = body
+            sets[key][body.get("name")] = Held(body, source(body))
     for kind, body in bodies(objects):
         key = (body.get("family"), body.get("table"))
         if kind == "chain" and key in chains:
@@ -180,7 +222,7 @@ def _looked_up(body: Object, sets: Sets, packet: Packet) -> Iterator[tuple[Truth
     value = _value(body["key"], packet)
     if isinstance(body["data"], str):
         named = sets.get(body["data"][1:])
-        entries = None if named is None or _changes(named) else named.get("elem", [])
+        entries = None if named is None or named.changes else named.elements
     else:
         entries = body["data"]["set"]
     if entries is None:
@@ -190,11 +232,6 @@ def _looked_up(body: Object, sets: Sets, packet: Packet) -> Iterator[tuple[Truth
     for spelled, verdict in sorted(entries, key=lambda entry: entry[0] == "*"):
         (said,) = verdict.items()
         yield _holds(value, spelled, sets), said
-
-
-def _changes(named: Object) -> bool:
-    """Tell whether packets or time change what a set holds."""
-    return any(flag in named.get("flags", ()) for flag in ("dynamic", "timeout"))
 
 
 def _match(body: Object, sets: Sets, packet: Packet) -> Truth:
@@ -261,7 +298,11 @@ def _compared(value: Any, spelled: Any, sets: Sets) -> Truth:
         return some(_holds(value, member, sets) for member in spelled)
     if isinstance(spelled, str) and spelled.startswith("@"):
         named = sets[spelled[1:]]
-        return None if _changes(named) else _compared(value, named.get("elem", []), sets)
+        if named.changes:
+            return None
+        if named.source and named.source.holds and isinstance(value, _Address):
+            return named.source.holds(str(value))
+        return _compared(value, named.elements, sets)
     if spelled == "*":
         return True
     if isinstance(spelled, dict):

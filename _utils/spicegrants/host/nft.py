@@ -155,6 +155,24 @@ def ruleset() -> list[dict[str, Any]]:
         return [entry for family, table in tables() for entry in _table(family, table)]
 
 
+def outline() -> list[dict[str, Any]]:
+    """Return the objects of all tables without what sets and maps hold: that may be a lot."""
+    try:
+        return _listed("ruleset", terse=True)
+    except LiveStateUnreadable:
+        return ruleset()
+
+
+def elements(kind: str, family: str, table: str, name: str) -> list[Any]:
+    """Return what a set or map holds.
+
+    kind
+        ``set`` or ``map``.
+    """
+    found = [entry[kind] for entry in _listed(kind, family, table, name) if kind in entry]
+    return found[0].get("elem", []) if found else []
+
+
 def _table(family: str, table: str) -> list[dict[str, Any]]:
     try:
         return _listed("table", family, table)
@@ -165,8 +183,8 @@ def _table(family: str, table: str) -> list[dict[str, Any]]:
         return [whole, *(entry for name in chains for entry in _listed("chain", family, table, name))]
 
 
-def _listed(*what: str) -> list[dict[str, Any]]:
-    return objects(run.run(["nft", "-nj", "list", *what]), f"nft list {' '.join(what)}")
+def _listed(*what: str, terse: bool = False) -> list[dict[str, Any]]:
+    return objects(run.run(["nft", "-njt" if terse else "-nj", "list", *what]), f"nft list {' '.join(what)}")
 
 
 def objects(printed: str, command: str) -> list[dict[str, Any]]:

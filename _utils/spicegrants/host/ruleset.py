@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +11,7 @@ from spicegrants import bystanders, nftrules, owners, xtrules
 from spicegrants.bystanders import Obstacle, Packet, Table
 from spicegrants.compile import Wanted
 from spicegrants.decide import decide
-from spicegrants.host import disk, nft, run
+from spicegrants.host import disk, nft, run, setelement
 
 # By family: its programs, and where the kernel names the tables that iptables-legacy made.
 _FAMILIES = {"ip": ("iptables", "/proc/net/ip_tables_names"), "ip6": ("ip6tables", "/proc/net/ip6_tables_names")}
@@ -27,7 +28,7 @@ def read() -> list[Table]:
     """
     objects, whole = [], _installed("nft")
     if whole:
-        objects = nft.ruleset()
+        objects = nft.outline()
     found: list[Table] = []
     named = ((body.get("family"), body.get("name")) for kind, body in nftrules.bodies(objects) if kind == "table")
     hidden = {table for table in named if None not in table and owners.is_ours(*table)}
@@ -38,7 +39,7 @@ def read() -> list[Table]:
             found += shown
         if disk.read_text(names):
             found += xtrules.tables(family, _legacy(program), "iptables-legacy")
-    return [*nftrules.tables(objects, hidden), *found]
+    return [*nftrules.tables(objects, hidden, _source), *found]
 
 
 def obstacles(tables: Iterable[Table], uid: int, gid: int, address: str, port: int) -> tuple[Obstacle, ...]:
@@ -55,6 +56,16 @@ def before(wanted: Wanted, user: str, vm: str, tables: Iterable[Table]) -> dict[
     port = wanted.port(access)
     found = {address: obstacles(tables, access.uid, wanted.gid, address, port) for address in wanted.addresses(access)}
     return {address: met for address, met in found.items() if met}
+
+
+def _source(body: dict[str, Any]) -> nftrules.Source | None:
+    """Return where to ask for what a set or map holds, unless it is listed."""
+    if "elem" in body:
+        return None
+    place = body["family"], body["table"], body["name"]
+    elements = functools.cache(functools.partial(nft.elements, "map" if "map" in body else "set", *place))
+    addresses = "map" not in body and body.get("type") in ("ipv4_addr", "ipv6_addr")
+    return nftrules.Source(elements, functools.partial(setelement.holds, *place) if addresses else None)
 
 
 def _tells_all(objects: list[dict[str, Any]], family: str) -> bool:
