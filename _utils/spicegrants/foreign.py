@@ -129,7 +129,7 @@ def _what(
     runas = commands.get("runasusers") or ([] if groups else _by_default(tree))
     spelled = ", ".join(words(runas)) or "himself"
     said = f"may run {', '.join(words(listed))} as {spelled}{' with group ' + ', '.join(groups) if groups else ''}"
-    if matching.includes(runas, _ROOT, tree):
+    if matching.includes(runas, tree, _ROOT):
         if matching.everything(listed, tree):
             return f"{said}{_AS_ROOT}"
         found = [path for path in site.programs if matching.starts(listed, path, tree)]
@@ -140,7 +140,7 @@ def _what(
         found += _becoming(spec, listed, tree, granted)
     else:
         found = []
-    if matching.includes(commands.get("runasgroups", []), site.groups, tree, groups=True):
+    if matching.includes(commands.get("runasgroups", []), tree, site.groups, groups=True):
         started = [path for path in site.viewer.paths if matching.starts(listed, path, tree)]
         if not started and matching.anything(listed, tree):
             started = [f"a program with group {site.viewer.group}"]
@@ -176,7 +176,7 @@ def _becoming(
 
 def _reaches(listed: list[dict[str, Any]], call: undoing.Call, tree: dict[str, Any]) -> bool:
     """Tell whether a list of commands names one of a call's programs, with whatever arguments."""
-    return any(matching.names(listed, program, tree) for program in call.programs)
+    return any(matching.names(listed, tree, program) for program in call.programs)
 
 
 def _undone(listed: list[dict[str, Any]], tree: dict[str, Any], viewer: Viewer) -> list[str]:
@@ -204,7 +204,7 @@ def _acting(
     if not runas or not any(_calls_it(listed, call, tree) for call in undoing.shells()):
         return []
     himself = words(spec["User_List"])
-    users = [user for user in sorted(granted()) if himself != [user] and matching.includes(runas, (user,), tree)]
+    users = [user for user in sorted(granted()) if himself != [user] and matching.includes(runas, tree, (user,))]
     more = [f"{len(users) - 3} more"] if len(users) > 3 else []
     return [f"acting as {', '.join((*users[:3], *more))} with grants"] if users else []
 

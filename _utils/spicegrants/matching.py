@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,14 +27,14 @@ def everything(commands: Members, tree: Tree) -> bool:
         if command.get("command") == ALL:
             verdict = not command.get("negated")
         elif "cmndalias" in command and not command.get("negated"):
-            verdict = everything(_alias(tree, "Command_Aliases", command["cmndalias"]), tree) or verdict
+            verdict = everything(*_alias(tree, "Command_Aliases", command["cmndalias"])) or verdict
     return verdict
 
 
 def anything(commands: Members, tree: Tree) -> bool:
     """Tell whether a list of commands lets anything be run at all."""
     return any(
-        anything(_alias(tree, "Command_Aliases", command["cmndalias"]), tree) if "cmndalias" in command else True
+        anything(*_alias(tree, "Command_Aliases", command["cmndalias"])) if "cmndalias" in command else True
         for command in commands
         if not command.get("negated") and command.get("command") != "list"
     )
@@ -47,10 +48,10 @@ def starts(commands: Members, program: str, tree: Tree) -> bool:
     )
 
 
-def names(commands: Members, program: str, tree: Tree) -> bool:
+def names(commands: Members, tree: Tree, program: str) -> bool:
     """Tell whether a list of commands has a program, with whatever arguments, whatever else is taken out again."""
     return any(
-        names(_alias(tree, "Command_Aliases", command["cmndalias"]), program, tree)
+        names(*_alias(tree, "Command_Aliases", command["cmndalias"]), program)
         if "cmndalias" in command
         else _path(command.get("command", ""), program)
         for command in commands
@@ -75,8 +76,7 @@ def _last(commands: Members, tree: Tree, matches: Callable[[str, bool], bool], w
     for command in commands:
         refused = bool(command.get("negated"))
         if "cmndalias" in command:
-            inner = _alias(tree, "Command_Aliases", command["cmndalias"])
-            met = _last(inner, tree, matches, whole or refused)
+            met = _last(*_alias(tree, "Command_Aliases", command["cmndalias"]), matches, whole or refused)
         else:
             met = matches(command.get("command", ""), whole or refused)
         if met:
@@ -118,7 +118,7 @@ def _expression(pattern: str, text: str) -> bool:
         return True
 
 
-def includes(members: Members, names: Collection[str], tree: Tree, groups: bool = False, sure: bool = False) -> bool:
+def includes(members: Members, tree: Tree, names: Collection[str], groups: bool = False, sure: bool = False) -> bool:
     """Tell whether a list of users or groups, as whom something may be run, has one of some.
 
     names
@@ -135,7 +135,7 @@ def includes(members: Members, names: Collection[str], tree: Tree, groups: bool 
         refused = bool(member.get("negated"))
         kind, value = _named(member)
         if kind == "runasalias":
-            met = includes(_alias(tree, "Runas_Aliases", value), names, tree, groups, sure or refused)
+            met = includes(*_alias(tree, "Runas_Aliases", value), names, groups, sure or refused)
         elif kind in _OF_MANY and not (groups and kind == "usergroup"):
             met = not (sure or refused)
         else:
@@ -156,7 +156,7 @@ def here(hosts: Members, tree: Tree, host: str, sure: bool = False) -> bool:
         refused = bool(member.get("negated"))
         kind, value = _named(member)
         if kind == "hostalias":
-            met = here(_alias(tree, "Host_Aliases", value), tree, host, sure or refused)
+            met = here(*_alias(tree, "Host_Aliases", value), host, sure or refused)
         elif kind in _OF_MANY:
             met = not (sure or refused)
         else:
@@ -170,9 +170,9 @@ def here(hosts: Members, tree: Tree, host: str, sure: bool = False) -> bool:
 def members(users: Members, tree: Tree) -> Iterator[Mapping[str, Any]]:
     """Return users and groups of a list, with what aliases stand for."""
     for member in users:
-        alias = _alias(tree, "User_Aliases", member.get("useralias", ""))
+        alias, inner = _alias(tree, "User_Aliases", member.get("useralias", ""))
         if alias and not member.get("negated"):
-            yield from members(alias, tree)
+            yield from members(alias, inner)
         else:
             yield member
 
@@ -187,16 +187,21 @@ def said(commands: Mapping[str, Any], tree: Tree, user: str) -> tuple[list[str],
 def _expanded(members: Members, kind: str, tree: Tree) -> list[str]:
     found = []
     for member in members:
-        alias = _alias(tree, kind, member.get("cmndalias", member.get("runasalias", "")))
-        inner = _expanded(alias, kind, tree) if alias else words([member])
+        alias, within = _alias(tree, kind, member.get("cmndalias", member.get("runasalias", "")))
+        inner = _expanded(alias, kind, within) if alias else words([member])
         if alias and member.get("negated"):
             inner = [word[1:] if word.startswith("!") else f"!{word}" for word in inner]
         found += inner
     return found
 
 
-def _alias(tree: Tree, kind: str, name: str) -> Members:
-    return tree.get(kind, {}).get(name, [])
+def _alias(tree: Tree, kind: str, name: str) -> tuple[Members, Tree]:
+    """Return what an alias stands for, and the tree in which to look that up: there it stands for nothing, as in sudo.
+
+    Aliases may lead back to themselves; visudo warns of that, and takes it.
+    """
+    aliases = tree.get(kind, {})
+    return aliases.get(name, []), {**tree, kind: ChainMap({name: []}, aliases)}
 
 
 def _named(member: Mapping[str, Any]) -> tuple[str, str]:

@@ -20,6 +20,11 @@ ODD = {
     "digests": b"eve ALL = sha256:" + b"a" * 64 + b" /bin/ls\n",
     "an expression": b"eve ALL = ^/bin/l[ns]$ ^-l$\n",
     "ISO-8859-1": b"Cmnd_Alias DRUCK = /usr/bin/lp -d B\xfcro\neve ALL = DRUCK\n",
+    "aliases in a circle": (
+        b"User_Alias A = eve, B\nUser_Alias B = A\nHost_Alias C = ALL, D\nHost_Alias D = C\n"
+        b"Runas_Alias E = root, F\nRunas_Alias F = E\nCmnd_Alias G = /bin/ls, H\nCmnd_Alias H = G, !G\n"
+        b"B D = (F) H\n"
+    ),
     "no end of line": b"eve ALL = /bin/ls",
     "netgroups and groups of others": b"+staff, %:domain\\ users, #4711, %#4711 ALL = /bin/ls\n",
     "continued": b"eve ALL = \\\n /bin/ls, \\\n /bin/true\n",
