@@ -80,7 +80,7 @@ def test_what_is_offered():
     assert offered["_runners", "spice_grant"] == asked
     assert offered["_modules", "spice_grant_repair"] == {"close", "repair"}
     assert offered["_modules", "spice_grant_denials"] == {"denials"}
-    assert offered["_states", "spice_grant"] == {"present", "absent", "removed"}
+    assert offered["_states", "spice_grant"] == {"present", "absent", "removed", "mod_watch"}
 
 
 @pytest.mark.parametrize(("path", "name"), FUNCTIONS)
@@ -129,8 +129,9 @@ def test_state_example(path, name):
     (block,) = re.findall(r"\.\. code-block:: yaml\n\n((?: +\S.*\n?|\n)+)", text)
     ((_, called),) = yaml.safe_load(textwrap.dedent(block)).items()
     state, arguments = next(iter(called.items())) if isinstance(called, dict) else (called, [])
-    assert state == f"{load(path).__virtualname__}.{name}"
-    known = {*inspect.signature(public(load(path))[name]).parameters, *load(path)._FIELDS}
+    # What Salt calls by itself is called by naming another state.
+    assert state == f"{load(path).__virtualname__}.{'present' if name == 'mod_watch' else name}"
+    known = {*inspect.signature(public(load(path))[name]).parameters, *load(path)._FIELDS, "watch"}
     assert {key for argument in arguments for key in argument} <= known
 
 
