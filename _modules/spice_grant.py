@@ -402,8 +402,14 @@ def _temporarily(changed, comment, tag, event):
         return replace(stored, temporary=changed(stored.temporary, _some(stored.policy), int(time.time())))
 
     found = _enforce(decided, False)
-    sent = bool(found["changes"]) and __salt__["event.send"](tag, event)
+    sent = bool(found["changes"]) and _has_master() and __salt__["event.send"](tag, event)
     return {**found, "comment": comment, "event": sent}
+
+
+def _has_master():
+    """Tell whether there is a master, as Salt does; without a minion's daemon it would look for that for a second."""
+    alone = __opts__.get("local") or __opts__.get("file_client") == "local" or __opts__.get("master_type") == "disable"
+    return bool(not alone or __opts__.get("use_master_when_local"))
 
 
 def _lockable(user):

@@ -143,6 +143,25 @@ def test_the_states_own_example_is_a_good_pillar():
     assert set(arguments) == {"grants", "exclusive", "require"}
 
 
+@pytest.mark.parametrize(
+    ("options", "there"),
+    [
+        ({"file_client": "remote"}, True),
+        ({"file_client": "remote", "local": True}, False),
+        ({"file_client": "local"}, False),
+        ({"file_client": "remote", "master_type": "disable"}, False),
+        ({"file_client": "local", "use_master_when_local": True}, True),
+    ],
+)
+def test_a_master_is_told_where_there_is_one(monkeypatch, options, there):
+    """Otherwise Salt would try for a second, as fast as it can, to reach a daemon that does not run."""
+    module = load(ROOT / "_modules" / "spice_grant.py")
+    monkeypatch.setattr(module, "__opts__", options, raising=False)
+    monkeypatch.setattr(module, "__salt__", {"event.send": lambda tag, data: True}, raising=False)
+    monkeypatch.setattr(module, "_enforce", lambda changed, test: {"changes": {"firewall": ["closes"]}})
+    assert module.lock(all=True)["event"] is there
+
+
 def test_the_fields_of_a_state_are_those_of_a_grant():
     """What pillar takes in a grant a state takes as well, and says the same against it."""
     from spicegrants import pillar
