@@ -11,10 +11,11 @@ from scene.booted import Booted
 from scene.machine import CHECKOUT
 
 CONF = "/etc/salt-scene"
-# Connects for ever, as a user without a grant; a line for each attempt.
+# Connects for ever, as a user without a grant; a line for each attempt. Without the pause it would take a processor.
 LOOP = """
-import socket
+import socket, time
 while True:
+    time.sleep(0.001)
     with socket.socket() as connection:
         connection.settimeout(1)
         try:

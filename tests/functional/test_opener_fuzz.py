@@ -129,7 +129,7 @@ def judged(call, ended):
     # With too little to start it, Python says so in its own words; who sends himself a signal, ends by that.
     if opened or hampered(call):
         return "it opened" if opened else ""
-    codes = [*range(4)]
+    codes = [*range(4), 5]
     if call["timers"] or call["keys"] is not None:
         codes += [-number for number in SIGNALS]
     elif "Traceback" in ended["said"] or OF_THE_LOADER.sub("", ended["said"]).count("\n") > 1:
