@@ -99,7 +99,7 @@ def test_all_modules_are_found(installed):
     found = {name.partition(".")[0] for name in installed.salt_call("sys.list_functions", *sorted(names))}
     assert found == names
     assert {"spice_grant.repair", "spice_grant.status"} <= set(installed.salt_call("sys.list_functions", "spice_grant"))
-    states = [f"spice_grant.{name}" for name in ("absent", "present", "removed")]
+    states = [f"spice_grant.{name}" for name in ("absent", "mod_watch", "present", "removed")]
     assert installed.salt_call("sys.list_state_functions", "spice_grant") == states
 
 
