@@ -226,7 +226,7 @@ def main(argv=None):
     parser.add_argument("--full", action="store_true", help="play everything, with all Salts and mechanisms")
     parser.add_argument("--salts", action="store_true", help="play with the older Salts only")
     parser.add_argument("--part", default=WHOLE, metavar="K/N", help="play one of N parts that take about as long")
-    parser.add_argument("--workers", default="3", metavar="N", help="workers of the largest lane; 3 without")
+    parser.add_argument("--workers", default="4", metavar="N", help="workers of the largest lane; 4 without")
     parser.add_argument("--reports", type=pathlib.Path, default=REPORTS, metavar="PATH", help="where JUnit's files go")
     parser.add_argument("--note-seconds", action="store_true", help="keep how long groups of tests took")
     parser.add_argument("--tests", nargs="+", default=["tests"], metavar="PATH", help="what to play; all without")

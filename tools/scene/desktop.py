@@ -1,8 +1,10 @@
 """A user's X11 desktop in a machine, without a screen."""
 
+import collections
 import pathlib
 import re
 import secrets
+import struct
 import subprocess
 import time
 
@@ -72,15 +74,11 @@ class Desktop:
 
     def colours(self):
         """How often each colour is on the screen: ``{(red, green, blue): pixels}``, most frequent first."""
-        command = ["import", "-silent", "-window", "root", "-depth", "8", "-format", "%c", "histogram:info:-"]
-        found = {}
-        for line in self.run(command).stdout.splitlines():
-            match = re.match(r"\s*(\d+):\s*\(([^)]*)\)", line)
-            if match:
-                parts = [int(float(part)) for part in match.group(2).split(",")[:3]]
-                rgb = tuple(parts * 3 if len(parts) == 1 else parts)
-                found[rgb] = found.get(rgb, 0) + int(match.group(1))
-        return dict(sorted(found.items(), key=lambda item: -item[1]))
+        # A file in the form of xwd: a header with its own size and the number of colours, these, and the pixels.
+        picture = self.machine.path(self.frame).read_bytes()
+        size, colours = (struct.unpack_from(">I", picture, at)[0] for at in (0, 76))
+        found = collections.Counter(memoryview(picture)[size + 12 * colours :].cast("I"))
+        return {(pixel >> 16 & 255, pixel >> 8 & 255, pixel & 255): count for pixel, count in found.most_common()}
 
     def shows(self, rgb, *, timeout=60, every=0.2, tolerance=6, pixels=10000):
         """Whether a colour covers part of the screen within the time; it is looked for every so many seconds."""
