@@ -127,8 +127,9 @@ def _less(
     ]
     staying = tuple(access for access in accesses if access is not None)
     behind = {name for access in staying for name in access.grants}
+    free = {name for access in staying if access.nopasswd for name in access.grants}
     grants = {
-        name: grant
+        name: _asking(grant, asked.policy.grants.get(name), name in free)
         for name, grant in stored.policy.grants.items()
         if name in behind or asked.policy.grants.get(name) == grant
     }
@@ -139,6 +140,16 @@ def _less(
         temporary=temporary,
         day=stored.day or (asked.day if any(access.within for access in staying) else None),
     )
+
+
+def _asking(grant: Grant, other: Grant | None, free: bool) -> Grant:
+    """Return a grant for which sudo asks for a password if it is declared so now.
+
+    free
+        Whether it does not for somebody who has it, where the grant is not declared any more.
+    """
+    same = other is not None and _same(grant, other)
+    return grant._replace(nopasswd=grant.nopasswd and (other.nopasswd if same else free))
 
 
 def _temporary(held: Temporary, asked: Temporary) -> Temporary:
@@ -171,8 +182,10 @@ def _is_there(stored: Stored, asked: Stored, name: str) -> bool:
 
 
 def _certain(stored: Stored, asked: Stored, access: Access, fresh: list[Grant]) -> Access | None:
-    new = any(grant.group or grant.user == access.user for grant in fresh)
-    return _by(access, _staying(stored, asked, access, new))
+    new = [grant for grant in fresh if grant.group or grant.user == access.user]
+    sure = _staying(stored, asked, access, False)
+    rights = [*(_right(asked, name) for name, _ in sure), *new]
+    return _by(access, _staying(stored, asked, access, True) if new else sure, rights)
 
 
 def _provable(stored: Stored, asked: Stored, access: Access, fresh: list[Grant]) -> Access | None:
@@ -180,11 +193,10 @@ def _provable(stored: Stored, asked: Stored, access: Access, fresh: list[Grant])
         return None
     groups = {stored.policy.grants[name].group for name in access.grants if name in stored.policy.grants} - {None}
     new = [grant for grant in fresh if grant.user == access.user or grant.group in groups]
-    found = _by(access, _staying(stored, asked, access, bool(new)))
-    if found is None:
-        return None
-    rights = [_right(asked, name) for name, _ in _staying(stored, asked, access, False)]
-    return _limited(stored, asked, found, [*rights, *new])
+    sure = _staying(stored, asked, access, False)
+    rights = [*(_right(asked, name) for name, _ in sure), *new]
+    found = _by(access, _staying(stored, asked, access, True) if new else sure, rights)
+    return found and _limited(stored, asked, found, rights)
 
 
 def _staying(stored: Stored, asked: Stored, access: Access, new: bool) -> list[Pair]:
@@ -248,12 +260,17 @@ def _place(policy: Policy, name: str) -> Place:
     return vm.server, vm.tls_port
 
 
-def _by(access: Access, pairs: Sequence[Pair]) -> Access | None:
-    """Return an access by some of its names and terms; ``None`` if there are none."""
+def _by(access: Access, pairs: Sequence[Pair], rights: Iterable[Right]) -> Access | None:
+    """Return an access by some of its names and terms; ``None`` if there are none.
+
+    rights
+        Those that may be behind it from now on: sudo asks for a password if it does for all of them.
+    """
     if not pairs:
         return None
     names, terms = zip(*pairs)
-    return access._replace(grants=names, terms=terms)
+    free = access.nopasswd and any(right.nopasswd for right in rights)
+    return access._replace(grants=names, terms=terms, nopasswd=free)
 
 
 def _limited(stored: Stored, asked: Stored, access: Access, rights: Iterable[Right]) -> Access | None:

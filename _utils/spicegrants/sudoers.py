@@ -396,6 +396,8 @@ def closing(wanted: Wanted, before: Wanted, live: Entry, parsed: Callable[[], di
             return SudoPlan((Change("sudo", f"removes {PATH}, which does not parse"),), None)
         have = parse(tree)
     held = {rule.timeless for rule in have}
+    # To ask for a password from now on gives nothing.
+    held |= {replace(rule, nopasswd=False) for rule in held}
     staying = [access for access in wanted.accesses if {rule.timeless for rule in rules_for(wanted, access)} <= held]
     wanted = replace(wanted, accesses=tuple(staying))
     if says(wanted, live):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from functional.office import OPEN, sentences
+from functional.office import FILES, OPEN, STARTED, changed, sentences
 from scene.minion import SaltError
-from scenes import ADDRESS, GROUP, SUDOERS, article
+from scenes import ADDRESS, GROUP, SUDOERS, VIEWER, article
 
 PILLAR = article()
 PILLAR["spice"]["routing"] = {"enabled": True}
@@ -71,4 +71,21 @@ def test_what_is_stored_cannot_be_read(shared):
         shared.minion.call("spice_grant.close")
     shared.client.run(["rm", state])
     shared.applied()
+    assert shared.openings() == OPEN
+
+
+def test_a_password_that_is_to_be_asked_for(shared):
+    """It is asked for although the run cannot go on: to start the viewer without one was a right as well."""
+    call = ["sudo", "-k", "-n", "-g", GROUP, VIEWER, "--", FILES["leaptest"]]
+    assert STARTED in shared.client.run(call, user="mybro", check=False).stderr
+    shared.client.run(["mount", "--bind", "/bin/false", "/usr/bin/ip"])
+    try:
+        grants = {**PILLAR["spice"]["grants"], "mybro-leaptest": {"user": "mybro", "vm": "leaptest"}}
+        data = changed(PILLAR, grants=grants)
+        told, done = shared.apply(data, test=True), shared.apply(data)
+        assert told["changes"] == done["changes"] and done["result"] is False
+        assert "with his password" in sentences(done["changes"])
+        assert "a password is required" in shared.client.run(call, user="mybro", check=False).stderr
+    finally:
+        shared.client.run(["umount", "/usr/bin/ip"])
     assert shared.openings() == OPEN

@@ -40,6 +40,12 @@ def times(made):
     }
 
 
+def free(made):
+    """Where sudo asks for no password, by user, address and port."""
+    doors = ((access, made.addresses(access)) for access in made.accesses if access.nopasswd)
+    return {(access.uid, address, made.port(access)) for access, addresses in doors for address in addresses}
+
+
 def recalled(before, after):
     return closing.wanted(before, after, GID, NOW, (), confined=False)
 
@@ -162,6 +168,17 @@ def test_a_lock_that_is_taken_away_stays_until_the_run_gives():
     assert closing.provable(kept, asked(kept, temporary=Temporary())).temporary == held
 
 
+def test_who_is_to_be_asked_for_a_password():
+    """Also where the run cannot go on; and what is stored says the same."""
+    kept, _ = stored(policy(**{"grants__myself-debianx__nopasswd": True}))
+    for less in (closing.certain, closing.provable):
+        found = less(kept, asked(kept, policy(**{"grants__myself-debianx__nopasswd": False})))
+        assert closing.taken(kept, found)
+        assert not any(access.nopasswd for access in found.accesses if access.user == "myself")
+        assert found.policy.grants["myself-debianx"].nopasswd is False
+        assert closing.lost(recalled(kept, kept), recalled(kept, found)) == set()
+
+
 def test_where_somebody_lost_something():
     kept, _ = stored()
     found = closing.certain(kept, asked(kept, policy(**{"grants__myself-debianx": ...})))
@@ -174,7 +191,13 @@ subjects = st.sampled_from([{"user": "myself"}, {"user": "mybro"}, {"user": "gue
 limits = st.sampled_from(
     [{}, {"schedule": "mornings"}, {"schedule": ["later", "mornings"]}, {"valid_until": "2026-11-25T00:00Z"}]
 )
-grants = st.builds(lambda *parts: {**parts[0], **parts[1], "vm": parts[2]}, subjects, limits, st.sampled_from("ab"))
+grants = st.builds(
+    lambda *parts: {**parts[0], **parts[1], "vm": parts[2], "nopasswd": parts[3]},
+    subjects,
+    limits,
+    st.sampled_from("ab"),
+    st.booleans(),
+)
 places = st.sampled_from([20002, 20003])
 
 
@@ -214,10 +237,14 @@ def test_closing_gives_nothing_and_leaves_what_both_say(before, after, held, oth
     becomes = held._replace(locks=other.locks)
     kept, enforced = stored(before, held)
     known = inventory(addresses={"mysrv": after.servers["mysrv"].addresses})
-    given_then = times(compile_policy(after, known, (), (), becomes, NOW, DAY))
+    enforced_then = compile_policy(after, known, (), (), becomes, NOW, DAY)
+    given_then = times(enforced_then)
     wish = asked(kept, after, becomes)
-    first, least = (times(recalled(kept, less(kept, wish))) for less in (closing.certain, closing.provable))
+    made = [recalled(kept, less(kept, wish)) for less in (closing.certain, closing.provable)]
+    first, least = map(times, made)
     assert within(first, times(enforced)) and within(least, first)
+    assert free(made[1]) <= free(made[0]) <= free(enforced) and free(made[1]) <= free(enforced_then)
+    assert free(enforced) & free(enforced_then) & first.keys() <= free(made[0])
     assert within(least, given_then)
     both = {door: overlap(opened, given_then.get(door, NEVER)) for door, opened in times(enforced).items()}
     assert within({door: opened for door, opened in both.items() if opened}, first)
