@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from spicegrants import bystanders, nftrules, owners, xtrules
 from spicegrants.bystanders import Packet
+from spicegrants.errors import LiveStateUnreadable
+from spicegrants.host import ruleset
 
 RECORDED = pathlib.Path(__file__).parent.parent / "unit" / "recorded"
 LISTINGS = {name: json.loads((RECORDED / name).read_text(encoding="utf-8")) for name in ("ruleset.json", "site.json")}
@@ -53,7 +55,17 @@ SHELL = [
 def walked(objects):
     """Read a listing as verify, explain and rules do."""
     owners.foreign(objects)
+    bystanders.find(nftrules.tables(objects, (), _silent), PACKET)
     return bystanders.find(nftrules.tables(objects, ()), PACKET)
+
+
+def _silent(body):
+    """For what a set holds nobody can be asked."""
+    return ruleset.source(body) and nftrules.Source(_fails, _fails)
+
+
+def _fails(*asked):
+    raise LiveStateUnreadable("nobody knows")
 
 
 @pytest.mark.parametrize("entry", ODD, ids=lambda entry: str(entry)[:60])
@@ -75,6 +87,18 @@ def test_a_rule_that_is_not_understood_may_drop():
     }
     (found,) = walked([*SHELL, rule])
     assert not found.certain
+
+
+@pytest.mark.parametrize("kind", ["ipv4_addr", ["ipv4_addr", "inet_service"]])
+def test_a_set_that_cannot_be_asked_for_may_hold_anything(kind):
+    """Neither is what it holds taken for nothing, nor is it an exception."""
+    held = {"set": {"family": "inet", "name": "s", "table": "t", "type": kind}}
+    left = {"payload": {"protocol": "ip", "field": "daddr"}}
+    match = {"match": {"op": "==", "left": left, "right": "@s"}}
+    rule = {"rule": {"family": "inet", "table": "t", "chain": "output", "handle": 9, "expr": [match, {"drop": None}]}}
+    (found,) = bystanders.find(nftrules.tables([*SHELL, held, rule], (), _silent), PACKET)
+    assert not found.certain
+    assert walked([*SHELL, held, rule]) == (), "listed with nothing in it, it holds nothing"
 
 
 def _mutated(dice, value):

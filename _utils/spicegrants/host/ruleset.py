@@ -39,7 +39,7 @@ def read() -> list[Table]:
             found += shown
         if disk.read_text(names):
             found += xtrules.tables(family, _legacy(program), "iptables-legacy")
-    return [*nftrules.tables(objects, hidden, _source), *found]
+    return [*nftrules.tables(objects, hidden, source), *found]
 
 
 def obstacles(tables: Iterable[Table], uid: int, gid: int, address: str, port: int) -> tuple[Obstacle, ...]:
@@ -58,9 +58,9 @@ def before(wanted: Wanted, user: str, vm: str, tables: Iterable[Table]) -> dict[
     return {address: met for address, met in found.items() if met}
 
 
-def _source(body: dict[str, Any]) -> nftrules.Source | None:
+def source(body: dict[str, Any]) -> nftrules.Source | None:
     """Return where to ask for what a set or map holds, unless it is listed."""
-    if "elem" in body:
+    if "elem" in body or not isinstance(body.get("name"), str):
         return None
     place = body["family"], body["table"], body["name"]
     elements = functools.cache(functools.partial(nft.elements, "map" if "map" in body else "set", *place))
