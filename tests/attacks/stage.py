@@ -15,7 +15,7 @@ from scenes import GROUP
 USER, VM = "myself", "debianx"
 HOME = f"/home/{USER}"
 EVIL, KEPT = f"{HOME}/evil.so", f"{HOME}/kept"
-TOOLS = ("Xvfb", "import", "gcc")
+TOOLS = ("Xvfb", "gcc")
 # Collects what is told at a port, a line each; says it when asked.
 EARS = """
 import select

@@ -5,7 +5,7 @@ from scenes import VIEWER
 
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: the viewer's group is part of the key"
-NEEDS = ("Xvfb", "import")
+NEEDS = ("Xvfb",)
 COPY = "/home/myself/viewer"
 
 

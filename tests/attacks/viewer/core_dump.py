@@ -5,7 +5,7 @@ from scene.requirements import unavailable
 
 RECIPE = "fails"
 STOPPED_BY = "sudo: it lets nobody leave cores; and viewer: nor does the opener, and there is no place to write one to"
-NEEDS = ("Xvfb", "import", "prlimit")
+NEEDS = ("Xvfb", "prlimit")
 PATTERN = "/proc/sys/kernel/core_pattern"
 
 

@@ -4,7 +4,7 @@ from attacks.stage import HOME, Stage
 
 RECIPE = "succeeds"
 STOPPED_BY = "viewer: the opener closes all descriptors and gives the viewer /dev/null"
-NEEDS = ("Xvfb", "import", "pgrep")
+NEEDS = ("Xvfb", "pgrep")
 HAND_ON = 'exec 0<>"$0" 1<>"$0" 5<>"$0" 9<>"$0"; exec "$@"'
 FILE = f"{HOME}/.cache/mine"
 

@@ -5,7 +5,7 @@ from scenes import GROUP
 
 RECIPE = "succeeds"
 STOPPED_BY = "viewer: its connection file is empty once it was read"
-NEEDS = ("Xvfb", "import", "pgrep", "xdotool")
+NEEDS = ("Xvfb", "pgrep", "xdotool")
 FILE = "/etc/spice-grant/vms/debianx.vv"
 # Something on the screen that can be dragged: it is given as what is at a path.
 DRAG = """

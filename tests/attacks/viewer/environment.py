@@ -4,7 +4,7 @@ from attacks.stage import Stage
 
 RECIPE = "fails"
 STOPPED_BY = "sudo: env_reset; and viewer: the opener makes the environment anew"
-NEEDS = ("Xvfb", "import", "pgrep")
+NEEDS = ("Xvfb", "pgrep")
 NAMES = """
     LD_LIBRARY_PATH LD_DEBUG_OUTPUT GTK_EXE_PREFIX GTK_DATA_PREFIX GTK_IM_MODULE_FILE GDK_PIXBUF_MODULEDIR GST_REGISTRY
     GST_PLUGIN_SCANNER GCONV_PATH LOCPATH NLSPATH HOSTALIASES LOCALDOMAIN RES_OPTIONS GETCONF_DIR MALLOC_TRACE

@@ -4,7 +4,7 @@ from attacks.stage import USER, Stage
 
 RECIPE = "fails"
 STOPPED_BY = "sudo: the group is not the user's; and what the opener forks as the user is not his to look into"
-NEEDS = ("Xvfb", "import")
+NEEDS = ("Xvfb",)
 # Looks at each such process that comes, for as long as it is left alone; holds it meanwhile.
 LOOK = """
 import ctypes, select, signal

@@ -4,7 +4,7 @@ from attacks.stage import HOME, USER, Stage
 
 RECIPE = "succeeds"
 STOPPED_BY = "viewer: its sandbox has no socket of a bus, and its environment says that there is none"
-NEEDS = ("Xvfb", "import")
+NEEDS = ("Xvfb",)
 BUS = f"{HOME}/.cache/bus"
 # Hangs up on each caller, and says who called when asked.
 LISTEN = """
