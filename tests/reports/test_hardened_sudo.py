@@ -8,6 +8,8 @@ from functional.confined import Witnesses, pillar
 from functional.confined import prepare as _confined
 from functional.office import FILES, changed
 
+from amount import first_of
+
 PILLAR = pillar()
 GUIDE = "/etc/sudoers.d/00-guide"
 LATER = "/etc/sudoers.d/zz-guide"
@@ -62,7 +64,7 @@ def prepare(office):
     _confined(office)
 
 
-@pytest.fixture(params=[GUIDE, LATER], ids=["before", "after"])
+@pytest.fixture(params=first_of([GUIDE, LATER]), ids=["before", "after"])
 def place(request, shared):
     yield request.param
     shared.client.run(["rm", "-f", request.param])
