@@ -21,11 +21,11 @@ LARGE = 2**30
 
 @contextlib.contextmanager
 def program(machine, name, how):
-    """A program that is broken."""
+    """A program that is broken in one of these ways, or another script in its place."""
     path = shutil.which(name, path=ROOT_PATH)
     machine.run(["mv", path, f"{path}.away"])
     try:
-        text = PROGRAMS[how]
+        text = PROGRAMS.get(how, how)
         if text is not None:
             machine.write(path, f"#!/bin/sh\n{text.replace('PATH', path)}\n", mode=0o755)
         yield
@@ -35,7 +35,7 @@ def program(machine, name, how):
 
 @contextlib.contextmanager
 def file(machine, path, how):
-    """A file, or a directory, that is something else."""
+    """A file, or a directory, that is something else, or holds other bytes."""
     there = machine.path(path, follow=False).exists()
     if there:
         machine.run(["mv", path, f"{path}.away"])
@@ -57,5 +57,6 @@ def _put(machine, path, how):
         machine.run(["mkfifo", path])
     elif how in ("empty", "large"):
         machine.run(["truncate", f"--size={LARGE if how == 'large' else 0}", path])
-    elif how == "bytes":
-        machine.path(path, follow=False).write_bytes(b"\xff\xfe\x00B\xfcro\n" * 3)
+    elif how == "bytes" or isinstance(how, bytes):
+        content = how if isinstance(how, bytes) else b"\xff\xfe\x00B\xfcro\n" * 3
+        machine.path(path, follow=False).write_bytes(content)

@@ -6,7 +6,7 @@ import time
 
 from functional.office import changed, difference
 
-from faults.conftest import Driver
+from faults.calls import Driver
 from faults.driver import GO
 from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, places, sudo_works
 from scenes import ADDRESS, ADDRESS6
