@@ -187,17 +187,16 @@ def render(wanted: Wanted) -> str:
 
 
 def _rule_text(wanted: Wanted, vm: str, nopasswd: bool, windows: Windows, members: Iterable[Access]) -> str:
-    grants = " ".join(dict.fromkeys(name for access in members for name in access.grants))
     users = ", ".join(_name(access.user) for access in members)
     whom = "ALL=(root)" if wanted.confined else f"ALL=(:{_name(wanted.policy.viewer.group)})"
     how = f"{'NOPASSWD' if nopasswd else 'PASSWD'}: NOSETENV:"
     if windows == ALWAYS:
-        return f"# {grants}\n{users} {whom} {how} {', '.join(_commands(wanted, vm))}\n"
+        return f"{users} {whom} {how} {', '.join(_commands(wanted, vm))}\n"
     # Not as one list of commands: see rules_in.
     said = [f"{whom} {stamp} {how} {_alias(vm)}" for stamp in _stamps(windows)]
     if wanted.inventory.sudo_opens_early:
         said = _held_back(said, windows, whom, _alias(vm))
-    return f"# {grants}\n{users} \\\n    " + " : \\\n    ".join(said) + "\n"
+    return f"{users} \\\n    " + " : \\\n    ".join(said) + "\n"
 
 
 def _held_back(allowing: list[str], windows: Windows, whom: str, alias: str) -> list[str]:
