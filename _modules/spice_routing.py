@@ -23,7 +23,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import routeboot, routeplan, routing
+from spicegrants import routeboot, routing
 from spicegrants.errors import SpiceGrantError
 from spicegrants.host import current, disk, routes, run
 from spicegrants.plan import as_dict, merge
@@ -53,15 +53,14 @@ def rules():
     """
     try:
         run.as_root()
-        live = routes.read()
+        found = routes.rules(routes.read())
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     users = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()}
-    found = [routing.parse(entry) for version in live.rules for entry in live.rules[version]]
     return [
         {"user": users.get(rule.uid), "uid": rule.uid, "address": rule.address, "ports": list(rule.ports)}
         for rule in found
-        if rule and routing.personal(rule)
+        if routing.personal(rule)
     ]
 
 
@@ -181,8 +180,7 @@ def remove(test=False):
     try:
         run.as_root()
         stored = [path for path in routeboot.PATHS if disk.read(path) is not None]
-        live = routes.held()
-        planned = None if live is None else routeplan.plan(None, live)
+        planned = routes.plan(None, routes.held())
         if not test:
             for path in stored:
                 disk.remove(path)
@@ -201,7 +199,7 @@ def _kernel_plan(wanted):
     """Return whether the layer is on, and the plan for the kernel; ``None`` where nothing can be there, nor need be."""
     live = routes.held()
     on, _ = routes.chosen(wanted.policy, live)
-    return on, None if live is None else routeplan.plan(wanted if on else None, live)
+    return on, routes.plan(wanted if on else None, live)
 
 
 def _planned(wanted):

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from spicegrants import bystanders
 from spicegrants.bystanders import Chain, Packet, Rule, Step, Table, Truth, every, negated, some
-from spicegrants.errors import SpiceGrantError
 from spicegrants.xtrules import TARGETS
 
 _VERSIONS = {"ip": (4,), "ip6": (6,), "inet": (4, 6)}
@@ -29,7 +28,7 @@ _STATEMENTS = {
 }
 _PLAIN = (bystanders.ACCEPT, bystanders.DROP, bystanders.REJECT, bystanders.RETURN)
 # How what is not understood, or cannot be asked for, shows itself; then nothing can be told.
-_STRANGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, SpiceGrantError)
+_STRANGE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 _Address = (ipaddress.IPv4Address, ipaddress.IPv6Address)
 _NAMED = (str, type(None))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from spicegrants import boot, routeboot, routeplan, sudoers, viewer
+from spicegrants import boot, routeboot, sudoers, viewer
 from spicegrants.closing import Door
 from spicegrants.compile import Wanted
 from spicegrants.errors import SpiceGrantError, SystemFault
@@ -74,8 +74,7 @@ def _guard(mechanism: Mechanism, wanted: Wanted | None, lost: Collection[Door] |
 
 def routing(wanted: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
     """Take rules of routing away that let users through; parameters as for :func:`firewall`."""
-    live = routes.held()
-    planned = None if live is None else routeplan.closing(wanted, live, lost)
+    planned = routes.closing(wanted, routes.held(), lost)
     changes = planned.changes if planned else ()
     entries = routeboot.rules(wanted) if lost is None or changes else {}
     held = {path: entry for path in entries if (entry := disk.read(path)) is not None}

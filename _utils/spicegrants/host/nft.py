@@ -40,13 +40,15 @@ class Nftables:
         giving
             Whether anything may be opened by it.
         """
-        return nftables.plan(wanted, held, giving)
+        with run.understood("nft"):
+            return nftables.plan(wanted, held, giving)
 
     def taken(
         self, wanted: Wanted | None, held: list[dict[str, Any]] | None, doors: Collection[tuple[int, str, int]] | None
     ) -> FirewallPlan:
         """Return what takes away what is open, beyond what is wanted, at some doors or at all."""
-        return nftables.taken(wanted, held, doors)
+        with run.understood("nft"):
+            return nftables.taken(wanted, held, doors)
 
     def send(self, planned: FirewallPlan) -> None:
         """Make a plan's changes, each of its parts in one transaction."""
@@ -69,12 +71,16 @@ class Nftables:
     def rules(self, foreign: bool) -> list[dict[str, Any]]:
         """Return our elements and, if asked for, other tables' owner-match rules."""
         objects = ruleset()
-        own = [entry for entry in objects if any(map(nftables.is_ours, entry.values()))]
-        return owners.ours(nftables.elements(own), nftables.chains(own)) + (owners.foreign(objects) if foreign else [])
+        with run.understood("nft"):
+            own = [entry for entry in objects if any(map(nftables.is_ours, entry.values()))]
+            found = owners.ours(nftables.elements(own), nftables.chains(own))
+            return found + (owners.foreign(objects) if foreign else [])
 
     def denied(self) -> Mapping[Key, int]:
         """Return how many packets of whom were refused within the last hour."""
-        return nftables.denied(self.held() or [])
+        held = self.held() or []
+        with run.understood("nft"):
+            return nftables.denied(held)
 
     def witness(self) -> Callable[[], Mapping[Key, int]]:
         """Return what says how often the guard refused whom so far."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from spicegrants import routing
+from spicegrants import routeplan, routing
+from spicegrants.closing import Door
+from spicegrants.compile import Wanted
 from spicegrants.errors import CommandFailed, LiveStateUnreadable
 from spicegrants.host import run
 from spicegrants.model import Policy
@@ -92,9 +94,28 @@ def chosen(policy: Policy | None, live: Live | None) -> tuple[bool, str | None]:
     """
     if policy is None or policy.routing.enabled is False:
         return False, None
-    standing = live is not None and any(routing.ours(entry) for found in live.rules.values() for entry in found)
+    with run.understood("ip"):
+        standing = live is not None and any(routing.ours(entry) for found in live.rules.values() for entry in found)
     hindered = None if standing else hindrance()
     return hindered is None, hindered
+
+
+def plan(wanted: Wanted | None, live: Live | None) -> RoutingPlan | None:
+    """Compare what is wanted with what the kernel holds; ``None`` where there is nothing to ask it by."""
+    with run.understood("ip"):
+        return None if live is None else routeplan.plan(wanted, live)
+
+
+def closing(wanted: Wanted | None, live: Live | None, lost: Collection[Door] | None) -> RoutingPlan | None:
+    """Return what takes away what users are let through to, as :func:`routeplan.closing` does."""
+    with run.understood("ip"):
+        return None if live is None else routeplan.closing(wanted, live, lost)
+
+
+def rules(live: Live) -> list[routing.Rule]:
+    """Return the listed rules that are ours."""
+    with run.understood("ip"):
+        return [rule for found in live.rules.values() for entry in found if (rule := routing.parse(entry))]
 
 
 def networkd() -> bool:

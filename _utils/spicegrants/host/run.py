@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from spicegrants.errors import CommandFailed, LiveStateUnreadable, SystemFault
+from spicegrants.errors import CommandFailed, LiveStateUnreadable, SpiceGrantError, SystemFault
 
 SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # nft reads and prints times in its own zone; messages and numbers are wanted plain.
@@ -93,6 +93,18 @@ def as_json(printed: str, command: str, kind: type = dict) -> Any:
     if not isinstance(found, kind):
         raise LiveStateUnreadable(f"{command} printed JSON of another kind than it does")
     return found
+
+
+@contextlib.contextmanager
+def understood(program: str) -> Iterator[None]:
+    """Say that a program printed something else than it does, where nothing can be made of what it printed."""
+    try:
+        yield
+    except SpiceGrantError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise LiveStateUnreadable(f"{program} printed something else than it does ({what})") from error
 
 
 def as_root() -> None:

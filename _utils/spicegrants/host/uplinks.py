@@ -55,8 +55,9 @@ def plan(wanted: Wanted) -> tuple[FirewallPlan, str]:
     hindrance = next((f"{tool} is not installed" for tool in ("nft", "ip") if not _installed(tool)), "")
     planned = _NOTHING
     if not hindrance:
-        table = _table()
-        planned = egress.plan(wanted, table, egress.uplinks(wanted, _links()) if chosen != () else {})
+        table, links = _table(), _links() if chosen != () else []
+        with run.understood("nft or ip"):
+            planned = egress.plan(wanted, table, egress.uplinks(wanted, links) if chosen != () else {})
         if table is None and planned.commands:
             done = run.attempt(["nft", "--check", "-j", "-f", "-"], text=json.dumps({"nftables": planned.commands}))
             said = done.stderr.strip().partition("\n")[0].rpartition("Error: ")[2]
@@ -98,7 +99,9 @@ def present() -> bool:
 def covered() -> list[str]:
     """Return the interfaces that the kernel guards."""
     objects = _table() if _installed("nft") else None
-    return egress.covered(objects, _links()) if objects else []
+    links = _links() if objects else []
+    with run.understood("nft or ip"):
+        return egress.covered(objects or [], links)
 
 
 def _send(commands: Sequence[Any]) -> None:
