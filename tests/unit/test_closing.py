@@ -168,6 +168,15 @@ def test_a_lock_that_is_taken_away_stays_until_the_run_gives():
     assert closing.provable(kept, asked(kept, temporary=Temporary())).temporary == held
 
 
+def test_an_open_session_may_go_on_where_its_grant_drains():
+    kept, _ = stored(policy(**{"grants__myself-debianx__on_end": "drain"}))
+    door = (1021, "192.168.2.2", 20002)
+    found = closing.certain(kept, asked(kept, policy(**{"grants__myself-debianx": ...})))
+    made = closing.wanted(kept, found, GID, NOW, [door], confined=False)
+    assert [(drain.uid, drain.address, drain.port) for drain in made.draining] == [door]
+    assert times(made).keys() == {(1022, "192.168.2.2", 20004)}
+
+
 def test_who_is_to_be_asked_for_a_password():
     """Also where the run cannot go on; and what is stored says the same."""
     kept, _ = stored(policy(**{"grants__myself-debianx__nopasswd": True}))
