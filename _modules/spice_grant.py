@@ -356,7 +356,7 @@ def unlock(user=None, vm=None, all=False):
     about = _about(user, vm, all)
     return _temporarily(
         lambda held, policy, now: temporary.unlock(held, policy, _lockable(about.name), about),
-        f"{about.words} is not locked.",
+        f"{about.words} is unlocked.",
         "spice_grant/lock",
         {"action": "unlock", "about": about.words},
     )
