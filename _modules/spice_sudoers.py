@@ -141,9 +141,20 @@ def review(wanted=None, settled=None):
             warnings += unseen
         except CommandFailed as error:
             (errors if strict else warnings).append(f"other files' sudo rules cannot be read: {error}")
+            # Whether our file is included cannot be read either.
+            errors += _unheeded(wanted) if settled else []
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     return {"errors": errors, "warnings": warnings}
+
+
+def _unheeded(wanted):
+    """Say so if sudo does not heed our file."""
+    try:
+        heeded = sudo.heeds(sudoers.rules(wanted), wanted.now)
+    except CommandFailed as error:
+        return [f"nobody can tell whether sudo heeds {sudoers.PATH}: {error}"]
+    return [] if heeded else [f"sudo does not heed {sudoers.PATH}: its rules have no effect"]
 
 
 def _review_rs(wanted, settled):
@@ -152,8 +163,7 @@ def _review_rs(wanted, settled):
     run.find("visudo")
     if settled is None:
         settled = _plan(wanted).text is None
-    if settled and not sudo.heeds(sudoers.rules(wanted)):
-        errors.append(f"sudo does not heed {sudoers.PATH}: its rules have no effect")
+    errors += _unheeded(wanted) if settled else []
     if wanted.policy.sudo.strict:
         site = powers.site(wanted)
         for user in powers.users(site, {access.user for access in wanted.accesses}, {}):
@@ -247,7 +257,7 @@ def apply(wanted=None):
 def _in_force(wanted, text):
     """Raise unless sudo reads our file, which says this."""
     if wanted.inventory.sudo_rs:
-        if not sudo.heeds(sudoers.rules(wanted)):
+        if not sudo.heeds(sudoers.rules(wanted), wanted.now):
             raise SystemFault(f"sudo does not heed {sudoers.PATH}: its rules have no effect")
     elif sudoers.ALIAS in text and not sudo.included(sudo.tree()):
         raise SystemFault(f"{sudo.main()} does not include {sudoers.PATH}: its rules have no effect")

@@ -27,7 +27,7 @@ from salt.exceptions import CommandExecutionError
 from spicegrants import calls, declared, launcher, viewer
 from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.files import Directory, Link, Other
-from spicegrants.host import current, disk, gshadow, overrides, package, processes, run
+from spicegrants.host import accounts, current, disk, gshadow, overrides, package, processes, run
 from spicegrants.host.search import everywhere
 from spicegrants.plan import Change, as_dict
 
@@ -170,6 +170,9 @@ def ensure_group(wanted=None):
         group = wanted.policy.viewer.group
         members, lent = _members(group)
         if wanted.gid is None:
+            if accounts.stands(group):
+                # groupadd would give it another GID.
+                raise SystemFault(f"group {group} is in /etc/group, and the name service does not know it")
             run.run(["groupadd", "--system", group])
         for name in members:
             run.run(["gpasswd", "--delete", name, group])

@@ -67,6 +67,9 @@ def test_what_is_stored_cannot_be_read(shared):
     assert "closes all that is open" in sentences(done["changes"]) and f"{state} is damaged" in done["comment"]
     assert shared.openings() == set()
     assert not shared.client.path(SUDOERS).exists()
+    left = ["find", "/etc/spice-grant/menu", "/etc/spice-grant/vms", "-type", "f"]
+    assert shared.client.run(left).stdout == ""
+    assert "uidrange 1021-1021" not in shared.client.run(["ip", "rule"]).stdout
     with pytest.raises(SaltError, match="is damaged"):
         shared.minion.call("spice_grant.close")
     shared.client.run(["rm", state])

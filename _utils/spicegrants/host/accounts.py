@@ -8,8 +8,10 @@ import pwd
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from spicegrants.host import nss, subordinate
+from spicegrants.host import disk, nss, subordinate
 from spicegrants.inventory import Account, Group, Unasked
+
+_GROUPS = "/etc/group"
 
 
 class Accounts(NamedTuple):
@@ -101,6 +103,12 @@ def _group(
     mapping = (user.name for user in users.values() if user.uid and not owners.isdisjoint((user.name, str(user.uid))))
     members = tuple(sorted({*entry.gr_mem, *primary}))
     return Group(name, gid, members, tuple(sorted(twins.values())), tuple(sorted(mapping)))
+
+
+def stands(group: str) -> bool:
+    """Tell whether /etc/group has a line for a group, whatever the name service says."""
+    lines = (disk.read_site(_GROUPS) or b"").splitlines()
+    return any(line.startswith(f"{group}:".encode()) for line in lines)
 
 
 def uids(also: object) -> dict[str, int]:

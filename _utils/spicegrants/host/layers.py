@@ -217,6 +217,8 @@ class Layers(NamedTuple):
         try:
             if self.salt["spice_viewer.ensure_group"](wanted):
                 wanted = current.compiled(wanted.policy, asking=self.asking)
+            if wanted.gid is None:
+                raise SystemFault(f"the name service does not know group {wanted.policy.viewer.group}")
         except (self.failure, SpiceGrantError) as error:
             return [], [f"viewer: {error}: all else was left as it was"]
         for layer in chosen:

@@ -14,6 +14,7 @@ from spicegrants.calls import Rule
 from spicegrants.errors import CommandFailed, LiveStateUnreadable, SystemFault
 from spicegrants.files import File
 from spicegrants.host import disk, mounts, run
+from spicegrants.times import contains
 
 # As the site has it, and as openSUSE's package has it: sudo takes the first that there is.
 _MAINS = ("/etc/sudoers", "/usr/etc/sudoers")
@@ -191,9 +192,10 @@ def included(whole: dict[str, Any]) -> bool:
     return sudoers.ALIAS in whole.get("Command_Aliases", {})
 
 
-def heeds(rules: Iterable[Rule]) -> bool:
-    """Tell whether sudo heeds our file, by what it says to the first of its rules."""
-    return all(allows(rule.user, rule.call) for rule in itertools.islice(rules, 1))
+def heeds(rules: Iterable[Rule], now: int) -> bool:
+    """Tell whether sudo heeds our file, by what it says to the first of its rules that holds now."""
+    holding = (rule for rule in rules if contains(rule.windows, now))
+    return all(allows(rule.user, rule.call) for rule in itertools.islice(holding, 1))
 
 
 def allows(user: str, call: list[str]) -> bool:
