@@ -1,6 +1,10 @@
 """``close``: it takes away what is not stored as granted, and gives nothing back."""
 
+import subprocess
+import sys
+
 import pytest
+from faults import breakage
 
 from functional.office import FILES, OPEN, STARTED, changed, sentences
 from scene.minion import SaltError
@@ -92,3 +96,64 @@ def test_a_password_that_is_to_be_asked_for(shared):
     finally:
         shared.client.run(["umount", "/usr/bin/ip"])
     assert shared.openings() == OPEN
+
+
+HOLD = """
+import socket, sys
+connection = socket.create_connection((sys.argv[1], 20002), 60)
+connection.recv(64)
+print("open", flush=True)
+try:
+    print(connection.recv(64), flush=True)
+except OSError as error:
+    print(type(error).__name__, flush=True)
+"""
+
+
+@pytest.fixture
+def broken(shared):
+    """A layer that cannot be read: no run gets further than to take away."""
+    shared.client.run(["mount", "--bind", "/bin/false", "/usr/bin/ip"])
+    mended = []
+
+    def mend():
+        if not mended:
+            mended.append(shared.client.run(["umount", "/usr/bin/ip"]))
+
+    yield mend
+    mend()
+
+
+def test_what_was_taken_away_is_stored_at_once(shared, broken):
+    """What repairs drift afterwards does not bring it back."""
+    report, code = shared.minion.call_raw("spice_grant.lock", user="myself")
+    assert code == 1 and report["errors"]
+    broken()
+    shared.minion.call("spice_grant.repair")
+    assert shared.openings() == {opening for opening in OPEN if opening[0] != "myself"}
+    shared.minion.call("spice_grant.unlock", user="myself")
+
+
+@pytest.mark.usefixtures("broken")
+def test_an_idle_session_ends_where_the_run_cannot_go_on(shared):
+    command = [sys.executable, "-I", "-S", "-c", HOLD, ADDRESS]
+    held = shared.client.popen(command, user="myself", group=GROUP, stdout=subprocess.PIPE, text=True)
+    assert held.stdout.readline() == "open\n"
+    shared.minion.call_raw("spice_grant.lock", user="myself")
+    assert held.stdout.readline() == "ConnectionAbortedError\n"
+    held.wait()
+    held.stdout.close()
+
+
+def test_it_is_taken_away_before_anything_else_is_read(shared):
+    """Whatever a run then waits for, or dies of."""
+    look = "[ -e /srv/seen ] || { nft -n list ruleset; iptables-save; } >/srv/seen"
+    with breakage.program(shared.client, "cvtsudoers", f'{look}; exec PATH.away "$@"'):
+        shared.minion.call("spice_grant.lock", user="myself")
+    seen = shared.client.read("/srv/seen").splitlines()
+    doors = {
+        uid for uid, port in (("1021", "20002"), ("1022", "20004")) for line in seen if uid in line and port in line
+    }
+    assert doors == {"1022"}
+    shared.minion.call("spice_grant.unlock", user="myself")
+    shared.client.run(["rm", "/srv/seen"])
