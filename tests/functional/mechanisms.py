@@ -80,6 +80,7 @@ class Nftables:
     name = "nftables"
     times = NftablesTimes()
     programs = ("nft",)
+    loads = "nft"
 
     def prepare(self, office):
         """Nothing: it is what a machine uses by itself."""
@@ -119,6 +120,7 @@ class Iptables:
     """The chains of our own, in either implementation."""
 
     programs = ("iptables", "ip6tables")
+    loads = "iptables-restore"
     times = IptablesTimes()
 
     def __init__(self, variant):

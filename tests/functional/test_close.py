@@ -157,3 +157,13 @@ def test_it_is_taken_away_before_anything_else_is_read(shared):
     assert doors == {"1022"}
     shared.minion.call("spice_grant.unlock", user="myself")
     shared.client.run(["rm", "/srv/seen"])
+
+
+def test_a_guard_that_cannot_be_changed_any_more(shared):
+    """All could be read, so nothing was taken away first; where the guard then refuses, who was moved is out."""
+    vms = {**PILLAR["spice"]["vms"], "debianx": {"server": "mysrv", "tls_port": 20003}}
+    refusing = """case " $* " in *" -f "* | *" --noflush "*) exit 1;; esac; exec PATH.away "$@" """
+    with breakage.program(shared.client, shared.mechanism.loads, refusing):
+        result = shared.apply(changed(PILLAR, vms=vms))
+        assert result["result"] is False
+        assert {opening for opening in shared.openings() if opening[0] == "myself"} == set()

@@ -84,7 +84,7 @@ def test_a_password_that_is_locked(shared):
 
 
 def test_where_sudo_insists_on_a_terminal(shared):
-    """There is one, as the user has."""
+    """Not for our commands: what a site sets for all others is undone for them."""
     shared.client.write("/etc/sudoers.d/site", "Defaults requiretty\n", mode=0o440)
     answer = shared.verify()
     shared.client.run(["rm", "/etc/sudoers.d/site"])
