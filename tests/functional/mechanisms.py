@@ -120,12 +120,12 @@ class Iptables:
     """The chains of our own, in either implementation."""
 
     programs = ("iptables", "ip6tables")
-    loads = "iptables-restore"
     times = IptablesTimes()
 
     def __init__(self, variant):
         self.name = f"iptables-{variant}"
         self.variant = variant
+        self.loads = f"iptables-{variant}-restore"
 
     def prepare(self, office):
         """Make this implementation the machine's, as update-alternatives does."""
