@@ -347,6 +347,16 @@ def test_a_display_that_is_none_of_this_machine(desk, display):
     assert "there is no desktop of this machine" in done.stderr
 
 
+def test_without_a_desktop_the_sandbox_is_tried_all_the_same(desk, looked_at):
+    """So whoever calls it without one is told of all else that is missing."""
+    looked_at.client.run(["mount", "--bind", "/bin/false", "/usr/bin/bwrap"])
+    try:
+        done, seen = desk.open("myself", env={"DISPLAY": ""})
+    finally:
+        looked_at.client.run(["umount", "/usr/bin/bwrap"])
+    assert (done.returncode, seen) == (IMPOSSIBLE, None) and "no sandbox can be made" in done.stderr
+
+
 @pytest.mark.parametrize(
     "made", [["touch"], ["mkfifo"], ["mkdir"], ["ln", "-s", SOCKET], ["ln", "-s", "/home/myself"], ["ln", "-s", "/"]]
 )
