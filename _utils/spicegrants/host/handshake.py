@@ -55,7 +55,8 @@ def attempt(place: tuple[str, int], host: str, authority: str, subject: str | No
         return _said()
     if any(key is None for key, _ in held):
         return _said(unknown="nobody can tell whether its certificate has the declared subject")
-    spelled = ",".join(f"{key}={value}" for key, value in held)
+    # Whoever answers there may have any certificate.
+    spelled = ",".join(f"{key}={value if value.isprintable() else ascii(value)}" for key, value in held)[:200]
     return _said(wrong=f"viewers refuse its certificate: its subject is {spelled}, not {subject}")
 
 
