@@ -26,6 +26,13 @@ def test_json_with_a_member_of_another_name(shared, program, member):
     shared.minion.call("spice_grant.unlock", user="myself")
 
 
+def test_a_mode_that_is_none(shared):
+    """As dpkg-statoverride prints it."""
+    with breakage.program(shared.client, "dpkg-statoverride", "PATH.away \"$@\" | sed 's/0*750/7x0/'"):
+        result = shared.apply()
+    assert result["result"] is False and "dpkg-statoverride printed something else than it does" in result["comment"]
+
+
 def test_a_main_file_of_sudo_that_ends_early(shared):
     """It parses no more, and what it included is not included: red, since nobody gets in."""
     text = shared.client.read("/etc/sudoers")

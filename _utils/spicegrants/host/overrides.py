@@ -28,7 +28,8 @@ class Dpkg:
             raise LiveStateUnreadable(
                 f"dpkg-statoverride --list {path} ended with {done.returncode}: {done.stderr.strip()}"
             )
-        return words[0], words[1], int(words[2], 8)
+        with run.understood("dpkg-statoverride"):
+            return words[0], words[1], int(words[2], 8)
 
     def write(self, path: str, owner: str, group: str, mode: int) -> None:
         """Have a file keep owner, group and mode from now on, in place of what was said before."""

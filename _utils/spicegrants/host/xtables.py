@@ -47,13 +47,15 @@ class Iptables:
         giving
             Whether anything may be opened by it.
         """
-        return iptables.plan(wanted, held, giving)
+        with run.understood("iptables-save"):
+            return iptables.plan(wanted, held, giving)
 
     def taken(
         self, wanted: Wanted | None, held: Mapping[int, iptables.Table], doors: Collection[tuple[int, str, int]] | None
     ) -> FirewallPlan:
         """Return what takes away what is open, beyond what is wanted, at some doors or at all."""
-        return iptables.taken(wanted, held, doors)
+        with run.understood("iptables-save"):
+            return iptables.taken(wanted, held, doors)
 
     def send(self, planned: FirewallPlan) -> None:
         """Make a plan's changes, in one step for each IP version."""
