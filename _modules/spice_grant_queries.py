@@ -133,7 +133,7 @@ def explain(user, vm, at=None):
     policy says of that moment, and what changes next: ``closed; opens Tue 2026-11-24 08:00 Europe/Berlin``) and, for
     ``policy``, ``firewall``, ``routing``, ``sudo`` and ``viewer``, an answer and why. Reads the stored policy and
     accounts; runs ``nft list``, ``ip rule show``, ``ip route get``, ``cvtsudoers``, ``sudo -l``, and ``iptables-save``
-    where nft shows less than all.
+    where nft shows less than all; asks PAM about an account that sudo's rules let through.
     Raises SaltInvocationError if the policy has no such vm, or nobody knows such a user.
 
     CLI Example:
@@ -151,6 +151,7 @@ def explain(user, vm, at=None):
         known = user in wanted.inventory.users
         asked = {known and sudo.allows(user, rule.call) for rule in calls.calls(wanted, user, vm)}
         allowed = None if len(asked) > 1 else asked == {True}
+        refusal = entrance.refusal(user) if allowed and moment == wanted.now else ""
         held = sudoers.parse(sudo.own_tree() or {})
         met = ruleset.before(wanted, user, vm, ruleset.read())
     except SpiceGrantError as error:
@@ -161,7 +162,7 @@ def explain(user, vm, at=None):
         "routing": reasons.routing(
             wanted, user, vm, __salt__["spice_routing.rules"]() if on else None, __salt__["spice_routing.plan"](wanted)
         ),
-        "sudo": reasons.sudo(wanted, user, vm, held, allowed, moment),
+        "sudo": reasons.sudo(wanted, user, vm, held, allowed, moment, refusal),
         "viewer": reasons.viewer(__salt__["spice_viewer.plan"](wanted)),
     }
     answers["firewall"]["backstop"] = backstop.words(wanted.policy.firewall)

@@ -172,7 +172,13 @@ def _spelled(moment: str, zone: str | None) -> str:
 
 
 def sudo(
-    wanted: Wanted, user: str, vm: str, held: Iterable[Rule], allowed: bool | None, moment: int | None = None
+    wanted: Wanted,
+    user: str,
+    vm: str,
+    held: Iterable[Rule],
+    allowed: bool | None,
+    moment: int | None = None,
+    refusal: str = "",
 ) -> dict[str, Any]:
     """Return sudo's own answer, and the rules of ours behind it.
 
@@ -185,6 +191,9 @@ def sudo(
     moment
         When, in seconds since 1970. Defaults to ``wanted.now``. sudo itself knows only now, so for any other moment
         ``allowed`` does not count, and the answer is what our file says.
+
+    refusal
+        Why PAM refuses the account; nothing if it does not.
     """
     moment = wanted.now if moment is None else moment
     chosen = {(rule.viewer, rule.argument) for rule in calls(wanted, user, vm)}
@@ -194,6 +203,8 @@ def sudo(
     if moment != wanted.now:
         who, covered = "our file", {(rule.viewer, rule.argument) for rule in open_then}
         allowed = None if covered and covered != chosen else bool(covered)
+    if refusal:
+        return {"answer": "refused", "why": f"PAM refuses the account: {refusal}"}
     if allowed is None:
         return {"answer": "in doubt", "why": f"{who} lets some of the calls, and refuses others"}
     if allowed and wanted.inventory.sudo_rs and not decide(wanted, user, vm, moment).open:

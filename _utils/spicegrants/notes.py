@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from spicegrants import decide, moments, schedule
 from spicegrants.compile import Wanted
 from spicegrants.model import Grant, Policy
@@ -51,6 +53,14 @@ def unguarded(hindrance: str) -> list[str]:
     if not hindrance:
         return []
     return [f"guests and containers that share a network card with this machine are not held back: {hindrance}"]
+
+
+def bypassing(flowtables: Iterable[str]) -> list[str]:
+    """Name flowtables: what they take along passes no chain of forward, and so not the guard."""
+    return [
+        f"flowtable {name} takes connections of guests past the guard: one that was let through before goes on"
+        for name in flowtables
+    ]
 
 
 def backstop_missing(policy: Policy, hindrance: str) -> list[str]:

@@ -74,6 +74,15 @@ def test_who_is_kept_out_is_named(shared, what):
     assert not [found for found in answer["differences"] if found.partition(":")[0] in entered]
 
 
+def test_explain_says_that_the_account_is_refused(shared):
+    """The rules are there, and sudo refuses all the same."""
+    assert shared.minion.call("spice_grant.explain", "myself", "debianx")["answer"] == "may open"
+    shared.client.run(["chage", "-E", "1", "myself"])
+    answer = shared.minion.call("spice_grant.explain", "myself", "debianx")
+    shared.client.run(["chage", "-E", "-1", "myself"])
+    assert answer["answer"] == "in doubt" and answer["sudo"]["why"].startswith("PAM refuses the account: ")
+
+
 def test_a_password_that_is_locked(shared):
     """Another way than by password may let the user in: it is not proven, and no difference."""
     shared.client.run(["usermod", "-L", "myself"])

@@ -6,12 +6,13 @@ First seen: statements, members and keywords of newer kernels and releases than 
 import json
 import pathlib
 import random
+import subprocess
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spicegrants import bystanders, nftrules, owners, xtrules
+from spicegrants import bystanders, nftrules, notes, owners, xtrules
 from spicegrants.bystanders import Packet
 from spicegrants.errors import LiveStateUnreadable
 from spicegrants.host import ruleset
@@ -99,6 +100,22 @@ def test_a_set_that_cannot_be_asked_for_may_hold_anything(kind):
     (found,) = bystanders.find(nftrules.tables([*SHELL, held, rule], (), _silent), PACKET)
     assert not found.certain
     assert walked([*SHELL, held, rule]) == (), "listed with nothing in it, it holds nothing"
+
+
+def test_a_flowtable_is_named(monkeypatch):
+    """What it takes along passes no chain of forward. Not every kernel has them: what nft prints is from its manual."""
+    printed = json.dumps({"nftables": [{"metainfo": {}}, ODD[0], {"flowtable": None}]})
+    done = subprocess.CompletedProcess([], 0, printed, "")
+    monkeypatch.setattr(ruleset.run, "attempt", lambda command, **options: done)
+    monkeypatch.setattr(ruleset.disk, "read_text", lambda path: b"1\n")
+    assert ruleset.flowtables() == ["inet t f"]
+    (said,) = notes.bypassing(ruleset.flowtables())
+    assert said.startswith("flowtable inet t f takes connections of guests past the guard")
+    for odd, code in (("{", 0), (printed, 1), ("", 0)):
+        done = subprocess.CompletedProcess([], code, odd, "")
+        assert ruleset.flowtables() == [], "it hinders no run"
+    monkeypatch.setattr(ruleset.disk, "read_text", lambda path: b"0\n")
+    assert ruleset.flowtables() == [], "nothing of others passes here"
 
 
 def _mutated(dice, value):

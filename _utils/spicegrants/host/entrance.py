@@ -64,6 +64,12 @@ def consoles(wanted: Wanted, accounts: Iterable[Account], vms: Iterable[str]) ->
     return Found(tuple(differences), tuple(unproven))
 
 
+def refusal(user: str) -> str:
+    """Return why PAM refuses an account to sudo; nothing if it does not."""
+    asked = run.attempt([_PYTHON, "-IS", pam.__file__, user])
+    return _line(asked.stdout or asked.stderr) if asked.returncode else ""
+
+
 def slow() -> list[str]:
     """Return why sudo's answers may take seconds."""
     name = socket.gethostname()
@@ -87,10 +93,9 @@ def _refusals(account: Account, rule: Rule) -> list[str]:
 
     Without a desktop the opener does all but start the viewer.
     """
-    if not (rule.confined and rule.nopasswd):
-        asked = run.attempt([_PYTHON, "-IS", pam.__file__, account.name])
-        if asked.returncode:
-            return [f"sudo refuses the account: {_line(asked.stdout or asked.stderr)}"]
+    refused = "" if rule.confined and rule.nopasswd else refusal(account.name)
+    if refused:
+        return [f"sudo refuses the account: {refused}"]
     if not rule.confined:
         return []
     if rule.nopasswd:

@@ -11,9 +11,9 @@ from spicegrants import closing as closes
 from spicegrants import declared
 from spicegrants.compile import Wanted
 from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.host import backstop, clock, closing, current, heap, lastrun, lock, run, uplinks
+from spicegrants.host import backstop, clock, closing, current, heap, lastrun, lock, ruleset, run, uplinks
 from spicegrants.model import Policy
-from spicegrants.notes import backstop_missing, confinement, locked, notes, unguarded
+from spicegrants.notes import backstop_missing, bypassing, confinement, locked, notes, unguarded
 from spicegrants.plan import Change, as_dict, merge, union
 from spicegrants.store import Stored
 
@@ -139,7 +139,7 @@ class Layers(NamedTuple):
                 changes = union(changes, found.changes)
                 errors += found.errors
         warnings += [*locked(wanted), *notes(wanted), *confinement(wanted), *unguarded(uplinks.planned(wanted)[1])]
-        warnings += current.exchangeable()
+        warnings += [*bypassing(ruleset.flowtables()), *current.exchangeable()]
         return {"changes": changes, "errors": errors, "warnings": warnings}
 
     def close(self, test: bool) -> dict[str, Any]:

@@ -11,10 +11,14 @@ from spicegrants import bystanders, nftrules, owners, xtrules
 from spicegrants.bystanders import Obstacle, Packet, Table
 from spicegrants.compile import Wanted
 from spicegrants.decide import decide
+from spicegrants.errors import SystemFault
 from spicegrants.host import disk, nft, run, setelement
 
 # By family: its programs, and where the kernel names the tables that iptables-legacy made.
 _FAMILIES = {"ip": ("iptables", "/proc/net/ip_tables_names"), "ip6": ("ip6tables", "/proc/net/ip6_tables_names")}
+
+# Whether packets of others pass through this machine.
+_FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
 
 # Rules that are there and that no program of this machine can read: they may be anything.
 _UNREAD = "*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j which-cannot-be-read\n"
@@ -56,6 +60,19 @@ def before(wanted: Wanted, user: str, vm: str, tables: Iterable[Table]) -> dict[
     port = wanted.port(access)
     found = {address: obstacles(tables, access.uid, wanted.gid, address, port) for address in wanted.addresses(access)}
     return {address: met for address, met in found.items() if met}
+
+
+def flowtables() -> list[str]:
+    """Return family, table and name of the flowtables where this machine forwards anything; none if nft says none."""
+    if not _installed("nft") or not any(disk.read_text(path) in (b"1\n", b"2\n") for path in _FORWARDING):
+        return []
+    try:
+        found = nft.objects(run.run(["nft", "-j", "list", "flowtables"]), "nft list flowtables")
+    except SystemFault:
+        # It hinders nothing: what holds up a run is found by whatever needs an answer.
+        return []
+    named = (body for kind, body in nftrules.bodies(found) if kind == "flowtable")
+    return sorted(f"{body.get('family')} {body.get('table')} {body.get('name')}" for body in named)
 
 
 def source(body: dict[str, Any]) -> nftrules.Source | None:
