@@ -21,6 +21,8 @@ MOVED = {
         "mv /etc/nsswitch.conf /etc/authselect/nsswitch.conf",
         "ln -s authselect/nsswitch.conf /etc/nsswitch.conf",
     ],
+    "/bin beside /usr/bin": ["rm /bin", "mkdir /bin", "mount --bind /usr/bin /bin"],
+    "homes elsewhere": ["mkdir /srv/people", "usermod --home /srv/people/myself --move-home myself"],
     "/var/lib/spice-grant": ["mkdir -m 0700 /srv/state", "ln -s /srv/state /var/lib/spice-grant"],
 }
 
