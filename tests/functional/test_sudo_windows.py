@@ -216,7 +216,7 @@ def test_a_group_costs_one_rule(shared):
     """Its members share the lines of the file."""
     shared.applied()
     text = shared.client.read(SUDOERS)
-    assert "\n# by-halves\nmybro, myself \\\n    ALL=(:spicegrp) NOTBEFORE=" in text
+    assert "\nmybro, myself \\\n    ALL=(:spicegrp) NOTBEFORE=" in text
 
 
 def test_the_launcher_tells_what_is_closed(shared):
