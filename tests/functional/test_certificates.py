@@ -15,12 +15,12 @@ def prepare(office):
     office.listener.stop()
 
 
-# What a console shows: for which name, for how many days, and whether the authority is another; the subject that pillar
-# declares; and what verify says.
+# What a console shows: for which name, whether it has expired, and whether the authority is another; the subject that
+# is declared; and what verify says.
 SHOWN = {
     "its own": ({}, None, None),
     "for another name": ({"host": "other.example"}, None, "Hostname mismatch, certificate is not valid for"),
-    "expired": ({"days": -1}, None, "certificate has expired"),
+    "expired": ({"expired": True}, None, "certificate has expired"),
     "of another authority": ({"other": True}, None, "unable to get local issuer certificate"),
     "of the declared subject": ({"host": "other.example"}, "O=Scene, CN=other.example", None),
     "of another subject": ({}, "O=Scene,CN=other.example", f"its subject is O=Scene,CN={HOST}, not"),
@@ -32,7 +32,9 @@ def test_what_a_console_shows(shared, what):
     """A certificate that every viewer refuses is a difference, for each console that shows it."""
     shown, subject, said = SHOWN[what]
     directory = shared.server.path(PKI)
-    tls.create(directory, shown.get("host", HOST), shown.get("days", tls.DAYS))
+    tls.create(directory, shown.get("host", HOST))
+    if shown.get("expired"):
+        tls.expire(directory)
     data = article()
     data["spice"]["servers"]["mysrv"]["ca"] = (directory / "ca-cert.pem").read_text(encoding="utf-8")
     if shown.get("other"):

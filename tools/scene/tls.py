@@ -1,18 +1,21 @@
 """A throw-away certificate authority and a server certificate, made with the openssl program."""
 
+import datetime
 import pathlib
 import subprocess
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
 from scene.machine import SceneError, program
 
 ORGANISATION = "Scene"
-DAYS = 30
+DAYS = "30"
 
 
-def create(directory, host, days=DAYS):
+def create(directory, host):
     """Write ca-cert.pem, ca-key.pem, server-cert.pem and server-key.pem for a host name into a directory.
 
-    ``days`` is for how long the server's is valid; with a negative number it has expired.
     The directory may be one of a machine: ``create(machine.path("/etc/pki/spice"), "server.example")``.
     """
     directory = pathlib.Path(directory)
@@ -20,18 +23,32 @@ def create(directory, host, days=DAYS):
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     authority = ["-subj", f"/O={ORGANISATION}/CN=Scene CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
     files = ["-keyout", "ca-key.pem", "-out", "ca-cert.pem"]
-    _openssl(directory, "req", "-x509", "-days", str(DAYS), *key, *authority, *files)
+    _openssl(directory, "req", "-x509", "-days", DAYS, *key, *authority, *files)
     request = ["-subj", f"/O={ORGANISATION}/CN={host}", "-keyout", "server-key.pem", "-out", "server.csr"]
     _openssl(directory, "req", *key, *request)
     (directory / "server.ext").write_text(
         f"subjectAltName=DNS:{host}\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n", encoding="utf-8"
     )
-    signer = ["-CA", "ca-cert.pem", "-CAkey", "ca-key.pem", "-set_serial", "2", "-days", str(days)]
+    signer = ["-CA", "ca-cert.pem", "-CAkey", "ca-key.pem", "-set_serial", "2", "-days", DAYS]
     files = ["-in", "server.csr", "-extfile", "server.ext", "-out", "server-cert.pem"]
     _openssl(directory, "x509", "-req", *signer, *files)
     for name in ("server.csr", "server.ext"):
         (directory / name).unlink()
     return directory
+
+
+def expire(directory):
+    """Have the server's certificate be one that ended yesterday: openssl makes none such in every release."""
+    directory = pathlib.Path(directory)
+    key = serialization.load_pem_private_key((directory / "ca-key.pem").read_bytes(), None)
+    held = x509.load_pem_x509_certificate((directory / "server-cert.pem").read_bytes())
+    now = datetime.datetime.now(datetime.timezone.utc)
+    made = x509.CertificateBuilder(held.issuer, held.subject, held.public_key(), held.serial_number)
+    made = made.not_valid_before(now - datetime.timedelta(2)).not_valid_after(now - datetime.timedelta(1))
+    for extension in held.extensions:
+        made = made.add_extension(extension.value, extension.critical)
+    text = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    (directory / "server-cert.pem").write_bytes(text)
 
 
 def host_subject(directory):
