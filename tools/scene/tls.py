@@ -1,11 +1,7 @@
 """A throw-away certificate authority and a server certificate, made with the openssl program."""
 
-import datetime
 import pathlib
 import subprocess
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 
 from scene.machine import SceneError, program
 
@@ -35,20 +31,6 @@ def create(directory, host):
     for name in ("server.csr", "server.ext"):
         (directory / name).unlink()
     return directory
-
-
-def expire(directory):
-    """Have the server's certificate be one that ended yesterday: openssl makes none such in every release."""
-    directory = pathlib.Path(directory)
-    key = serialization.load_pem_private_key((directory / "ca-key.pem").read_bytes(), None)
-    held = x509.load_pem_x509_certificate((directory / "server-cert.pem").read_bytes())
-    now = datetime.datetime.now(datetime.timezone.utc)
-    made = x509.CertificateBuilder(held.issuer, held.subject, held.public_key(), held.serial_number)
-    made = made.not_valid_before(now - datetime.timedelta(2)).not_valid_after(now - datetime.timedelta(1))
-    for extension in held.extensions:
-        made = made.add_extension(extension.value, extension.critical)
-    text = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-    (directory / "server-cert.pem").write_bytes(text)
 
 
 def host_subject(directory):
