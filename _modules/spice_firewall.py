@@ -29,13 +29,14 @@ from spicegrants import backstop as backing
 from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
 from spicegrants.host import backends, backstop, beside, clock, current, desktop, disk, package, run, sockets, uplinks
 from spicegrants.model import Firewall
+from spicegrants.paths import LOAD_GUARD, UNITS
 from spicegrants.plan import Change, as_dict
 
 log = logging.getLogger(__name__)
 
 __virtualname__ = "spice_firewall"
 # Directories that go once nothing is in them.
-_OWN = sorted({os.path.dirname(path) for path in (boot.SCRIPT, *boot.DROP_INS)})
+_OWN = sorted({os.path.dirname(path) for path in (LOAD_GUARD, *boot.DROP_INS)})
 _FILES = (*boot.PATHS, *alarm.PATHS, *arrivals.PATHS, arrivals.RULES)
 __outputter__ = {"rules": "nested"}
 
@@ -199,7 +200,7 @@ def apply(wanted=None):
         for path in gone:
             disk.remove(path)
         # As long as rules must change, a run that was killed may have written units as well.
-        units = any(planned[1:]) or any(path.startswith(boot.UNITS) for path in (*entries, *gone))
+        units = any(planned[1:]) or any(path.startswith(UNITS) for path in (*entries, *gone))
         try:
             if units:
                 _reload_units()

@@ -26,6 +26,7 @@ from salt.exceptions import CommandExecutionError
 from spicegrants import routeboot, routing
 from spicegrants.errors import SpiceGrantError
 from spicegrants.host import current, disk, routes, run
+from spicegrants.paths import LOAD_ROUTES
 from spicegrants.plan import as_dict, merge
 
 __virtualname__ = "spice_routing"
@@ -184,7 +185,7 @@ def remove(test=False):
         if not test:
             for path in stored:
                 disk.remove(path)
-            for path in (routeboot.SCRIPT, routeboot.NETWORKD):
+            for path in (LOAD_ROUTES, routeboot.NETWORKD):
                 disk.prune(os.path.dirname(path))
             if stored:
                 _reload_units()

@@ -23,6 +23,7 @@ from spicegrants import foreign as others
 from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
 from spicegrants.files import File
 from spicegrants.host import current, disk, powers, run, sudo
+from spicegrants.paths import SUDOERS
 from spicegrants.plan import as_dict
 from spicegrants.times import ALWAYS
 
@@ -132,7 +133,7 @@ def review(wanted=None, settled=None):
             head = sudoers.head(wanted)
             tree = sudo.tree(head if settled and wanted.timed else None)
             if settled and sudoers.ALIAS in head and not sudo.included(tree):
-                errors.append(f"{sudo.main()} does not include {sudoers.PATH}: its rules have no effect")
+                errors.append(f"{sudo.main()} does not include {SUDOERS}: its rules have no effect")
             site = powers.site(wanted)
             for kind, said in powers.sentences(others.foreign(tree, ours(), site), strict):
                 (errors if strict and kind != others.NOTE else warnings).append(f"another sudo rule: {said}")
@@ -153,8 +154,8 @@ def _unheeded(wanted):
     try:
         heeded = sudo.heeds(sudoers.rules(wanted), wanted.now)
     except CommandFailed as error:
-        return [f"nobody can tell whether sudo heeds {sudoers.PATH}: {error}"]
-    return [] if heeded else [f"sudo does not heed {sudoers.PATH}: its rules have no effect"]
+        return [f"nobody can tell whether sudo heeds {SUDOERS}: {error}"]
+    return [] if heeded else [f"sudo does not heed {SUDOERS}: its rules have no effect"]
 
 
 def _review_rs(wanted, settled):
@@ -247,7 +248,7 @@ def apply(wanted=None):
         planned = _plan(wanted)
         if planned.text is not None:
             sudo.check(planned.text)
-            disk.write(sudoers.PATH, File(planned.text.encode(), sudoers.MODE))
+            disk.write(SUDOERS, File(planned.text.encode(), sudoers.MODE))
             _in_force(wanted, planned.text)
         return as_dict(planned.changes)
     except SpiceGrantError as error:
@@ -258,9 +259,9 @@ def _in_force(wanted, text):
     """Raise unless sudo reads our file, which says this."""
     if wanted.inventory.sudo_rs:
         if not sudo.heeds(sudoers.rules(wanted), wanted.now):
-            raise SystemFault(f"sudo does not heed {sudoers.PATH}: its rules have no effect")
+            raise SystemFault(f"sudo does not heed {SUDOERS}: its rules have no effect")
     elif sudoers.ALIAS in text and not sudo.included(sudo.tree()):
-        raise SystemFault(f"{sudo.main()} does not include {sudoers.PATH}: its rules have no effect")
+        raise SystemFault(f"{sudo.main()} does not include {SUDOERS}: its rules have no effect")
 
 
 def remove(test=False):
@@ -280,13 +281,13 @@ def remove(test=False):
     """
     try:
         run.as_root()
-        if disk.read(sudoers.PATH) is None:
+        if disk.read(SUDOERS) is None:
             return {}
         if not test:
-            disk.remove(sudoers.PATH)
+            disk.remove(SUDOERS)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
-    return {"layers": {"sudo": [f"removes {sudoers.PATH}"]}}
+    return {"layers": {"sudo": [f"removes {SUDOERS}"]}}
 
 
 def allowed(user, vm):
@@ -321,7 +322,7 @@ def allowed(user, vm):
 
 def _plan(wanted):
     run.as_root()
-    return sudoers.plan(wanted, disk.read(sudoers.PATH), sudo.own_tree)
+    return sudoers.plan(wanted, disk.read(SUDOERS), sudo.own_tree)
 
 
 def _spelled(windows):

@@ -24,11 +24,12 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import calls, declared, launcher, viewer
+from spicegrants import declared, launcher, viewer
 from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.files import Directory, Link, Other
 from spicegrants.host import accounts, current, disk, gshadow, overrides, package, processes, run
 from spicegrants.host.search import everywhere
+from spicegrants.paths import DESKTOP_ENTRY, LAUNCHER, OPENER
 from spicegrants.plan import Change, as_dict
 
 __virtualname__ = "spice_viewer"
@@ -259,7 +260,7 @@ def remove(test=False):
 def _removal(kept):
     """Return what is to be removed: words, and what does it, in order."""
     steps = _given_back(kept, kept.originals)
-    for path in (*sorted(disk.own(viewer.DIRECTORIES), reverse=True), viewer.LAUNCHER, viewer.DESKTOP, calls.OPENER):
+    for path in (*sorted(disk.own(viewer.DIRECTORIES), reverse=True), LAUNCHER, DESKTOP_ENTRY, OPENER):
         if disk.read(path) is not None:
             steps.append((f"removes {path}", partial(disk.remove, path)))
     return steps + _without(declared.made_groups(kept))
@@ -344,7 +345,7 @@ def _members(group):
 
 
 def _program(path):
-    if path == viewer.LAUNCHER:
+    if path == LAUNCHER:
         raise SystemFault(f"spice:viewer:path: {path} is our launcher: name the viewer itself")
     try:
         held = os.lstat(path)

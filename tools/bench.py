@@ -16,10 +16,12 @@ from pathlib import Path
 
 from scene import Machine, Minion, connect
 from scene.consoles import Listener
-from spicegrants import alarm, nftables
+from spicegrants import nftables
 from spicegrants import pillar as pillars
+from spicegrants.accounts import Account, Group
 from spicegrants.compile import compile_policy
-from spicegrants.inventory import Account, Group, Inventory
+from spicegrants.inventory import Inventory
+from spicegrants.paths import CLOCK
 
 GROUP = "spicegrp"
 # What the machines' minions have set to be quick: without it they are as a site's, which sets none of it.
@@ -143,7 +145,7 @@ def runs(client, count, settings):
         client.run(["iptables", "-X"])
     minion.set_pillar(big)
     minion.state()
-    clock = by_turns(client, {"the clock": [alarm.PROGRAM], "Python alone": ["-c", "pass"]}, count)
+    clock = by_turns(client, {"the clock": [CLOCK], "Python alone": ["-c", "pass"]}, count)
     forget(minion)
     minion.stop()
     bare, bare_work = medians(taken["bare (one no-op state)"])

@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 from spicegrants.access import Drain, Times
 from spicegrants.compile import Wanted
-from spicegrants.inventory import Inventory
-from spicegrants.store import Stored
 from spicegrants.times import FIRST, LAST, union
 
 Door = tuple[int, str, int]
@@ -56,27 +54,6 @@ class Notice(NamedTuple):
     uid: int
     vm: str
     deadline: Deadline
-
-
-def recalled(stored: Stored, gid: int | None, now: int) -> Wanted:
-    """Return what is enforced at a moment, from what is stored alone; accounts, names and locked accesses left out.
-
-    gid
-        Of the viewer's group.
-
-    now
-        Seconds since 1970. What could drain until an earlier moment does so no more.
-    """
-    return Wanted(
-        stored.policy,
-        Inventory({}, {}, addresses=stored.addresses),
-        gid,
-        stored.accesses,
-        draining=tuple(drain for drain in stored.draining if drain.until is None or drain.until > now),
-        temporary=stored.temporary,
-        now=now,
-        day=stored.day,
-    )
 
 
 @functools.lru_cache(maxsize=4096)

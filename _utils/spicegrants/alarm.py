@@ -8,32 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from spicegrants.boot import STORE, UNITS
 from spicegrants.files import Entry, File, Link, difference
+from spicegrants.paths import CLOCK, STORE, UNITS
 from spicegrants.plan import Change
+from spicegrants.units import CLOCK_SERVICE, HOURLY_TIMER
 
-PROGRAM = "/usr/local/lib/spice-grant/clock"
-# Starts the service at the next moment at which there is something to do; the clock itself arms it, it is no file.
-ALARM = "spice-grant-clock.timer"
-SERVICE = "spice-grant-clock.service"
-# Starts it after each boot, and every hour in case that anything ever disarmed the other.
-NET = "spice-grant-hourly.timer"
-_SERVICE, _NET = f"{UNITS}/{SERVICE}", f"{UNITS}/{NET}"
-_ENABLED = f"{UNITS}/timers.target.wants/{NET}"
-PATHS = (PROGRAM, _SERVICE, _NET, _ENABLED)
+_SERVICE, _NET = f"{UNITS}/{CLOCK_SERVICE}", f"{UNITS}/{HOURLY_TIMER}"
+_ENABLED = f"{UNITS}/timers.target.wants/{HOURLY_TIMER}"
+PATHS = (CLOCK, _SERVICE, _NET, _ENABLED)
 # Messages outlive the run that sends them, as processes of their users: so only the main process is ever killed,
 # nothing is private that leads to a desktop, and users write where users do. It runs as often as it is asked to, and
 # again where systemd could not start it; what is wrong with what is stored, it says once.
 _SERVICE_TEXT = f"""\
 [Unit]
 Description=Warns of the end of SPICE consoles' windows, and ends idle sessions at it
-RequiresMountsFor={STORE} {PROGRAM}
+RequiresMountsFor={STORE} {CLOCK}
 After=spice-grant.service
 StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/python3 -IS {PROGRAM}
+ExecStart=/usr/bin/python3 -IS {CLOCK}
 Restart=on-failure
 RestartSec=2
 RestartPreventExitStatus=1
@@ -72,7 +67,7 @@ Conflicts=shutdown.target
 [Timer]
 OnBootSec=0
 OnCalendar=hourly
-Unit={SERVICE}
+Unit={CLOCK_SERVICE}
 
 [Install]
 WantedBy=timers.target
@@ -86,7 +81,7 @@ def wanted_entries(program: bytes) -> dict[str, Entry]:
         The clock's own text, see :func:`spicegrants.application.archive`.
     """
     return {
-        PROGRAM: File(program, 0o644),
+        CLOCK: File(program, 0o644),
         _SERVICE: File(_SERVICE_TEXT.encode(), 0o644),
         _NET: File(_NET_TEXT.encode(), 0o644),
         _ENABLED: Link(_NET),

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from spicegrants.alarm import PROGRAM as _PACKAGE
-from spicegrants.boot import ARRIVALS, STORE, UNITS
 from spicegrants.compile import Wanted
 from spicegrants.files import Directory, Entry, File, difference
+from spicegrants.paths import CLOCK, STORE, UNITS, UPLINKS
 from spicegrants.plan import Change
+from spicegrants.units import UPLINKS_SERVICE
 
-PROGRAM = "/usr/local/lib/spice-grant/uplinks"
 # Only where udev is: without it, what appears is covered by the next run.
 RULES = "/etc/udev/rules.d"
-_SERVICE, _RULE = f"{UNITS}/{ARRIVALS}", f"{RULES}/90-spice-grant.rules"
-PATHS = (PROGRAM, _SERVICE, _RULE)
+_SERVICE, _RULE = f"{UNITS}/{UPLINKS_SERVICE}", f"{RULES}/90-spice-grant.rules"
+PATHS = (UPLINKS, _SERVICE, _RULE)
 # The clock's program holds the whole package.
 _PROGRAM_TEXT = f"""\
 #!/usr/bin/python3 -I
 # Guards SPICE consoles on network interfaces that have appeared; made by spice_firewall.
 import sys
 
-sys.path.insert(0, "{_PACKAGE}")
+sys.path.insert(0, "{CLOCK}")
 
 from spicegrants.host import uplinks
 
@@ -37,7 +36,7 @@ _SERVICE_TEXT = f"""\
 [Unit]
 Description=Guards SPICE consoles on network interfaces that have appeared
 DefaultDependencies=no
-RequiresMountsFor={STORE} {PROGRAM}
+RequiresMountsFor={STORE} {UPLINKS}
 After=spice-grant.service
 Conflicts=shutdown.target
 Before=shutdown.target
@@ -45,7 +44,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/python3 -I {PROGRAM}
+ExecStart=/usr/bin/python3 -I {UPLINKS}
 Restart=on-failure
 RestartSec=2
 RestartPreventExitStatus=1
@@ -69,7 +68,7 @@ SystemCallArchitectures=native
 # appears while it runs would not be seen otherwise, and it leaves nothing half done.
 _RULE_TEXT = f"""\
 # Guards SPICE consoles on an interface that appears; made by spice_firewall.
-SUBSYSTEM=="net", ACTION=="add|move", ENV{{INTERFACE}}!="lo", RUN+="/bin/systemctl --no-block restart {ARRIVALS}"
+SUBSYSTEM=="net", ACTION=="add|move", ENV{{INTERFACE}}!="lo", RUN+="/bin/systemctl --no-block restart {UPLINKS_SERVICE}"
 """
 
 
@@ -83,7 +82,7 @@ def wanted_entries(wanted: Wanted, live: Mapping[str, Entry]) -> dict[str, Entry
         return {}
     rule = {_RULE: File(_RULE_TEXT.encode(), 0o644)} if isinstance(live.get(RULES), Directory) else {}
     program, service = File(_PROGRAM_TEXT.encode(), 0o644), File(_SERVICE_TEXT.encode(), 0o644)
-    return {PROGRAM: program, _SERVICE: service, **rule}
+    return {UPLINKS: program, _SERVICE: service, **rule}
 
 
 def plan(wanted: Wanted, live: Mapping[str, Entry]) -> tuple[tuple[Change, ...], tuple[str, ...]]:

@@ -12,31 +12,30 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from spicegrants import guard, nftables
-from spicegrants.boot import AFTER, STORE, UNITS
-from spicegrants.compile import Wanted
+from spicegrants.compile import Wanted, guards_servers, server_addresses
 from spicegrants.files import Entry, File, Link, difference
-from spicegrants.guard import guards_servers
 from spicegrants.model import port_words
+from spicegrants.paths import BACKSTOP, STORE, UNITS
 from spicegrants.plan import Change
+from spicegrants.units import AFTER
 
 FAMILY = "inet"
 # What the names of such tables begin with; the program knows it as well.
 PREFIX = "spice_grant_backstop_"
 # Behind the guard, which logs and counts what it refuses: as long as that stands, there is nothing left to refuse.
 PRIORITY = nftables.PRIORITY + 1
-PROGRAM = "/usr/local/lib/spice-grant/backstop"
 STORED = f"{STORE}/backstop.json"
 SERVICE = "spice-grant-backstop.service"
 _SERVICE = f"{UNITS}/{SERVICE}"
 _ENABLED = f"{UNITS}/sysinit.target.wants/{SERVICE}"
-PATHS = (STORED, PROGRAM, _SERVICE, _ENABLED)
+PATHS = (STORED, BACKSTOP, _SERVICE, _ENABLED)
 # After those who load a site's rules: a listing that was saved as such has this table in it, and could not be loaded
 # while somebody owns that. What systemd could not start is started again. What the program says itself it says once.
 _SERVICE_TEXT = f"""\
 [Unit]
 Description=Keeps what is not the viewer from SPICE consoles, whatever is flushed
 DefaultDependencies=no
-RequiresMountsFor={STORE} {PROGRAM}
+RequiresMountsFor={STORE} {BACKSTOP}
 After={AFTER}
 Wants=network-pre.target
 Before=network-pre.target shutdown.target
@@ -46,8 +45,8 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 NotifyAccess=all
-ExecStart=/usr/bin/python3 -IS {PROGRAM}
-ExecReload=/usr/bin/python3 -IS {PROGRAM} $MAINPID
+ExecStart=/usr/bin/python3 -IS {BACKSTOP}
+ExecReload=/usr/bin/python3 -IS {BACKSTOP} $MAINPID
 Restart=always
 RestartSec=0.2
 RestartPreventExitStatus=1
@@ -112,7 +111,7 @@ def _towards(wanted: Wanted) -> list[str]:
     """Return what begins the rules: one for all destinations, or one for the servers' of each IP version."""
     if not guards_servers(wanted):
         return [""]
-    known = [(ip, guard.server_addresses(wanted, version)) for ip, version in (("ip", 4), ("ip6", 6))]
+    known = [(ip, server_addresses(wanted, version)) for ip, version in (("ip", 4), ("ip6", 6))]
     return [f"{ip} daddr {{ {', '.join(addresses)} }} " for ip, addresses in known if addresses]
 
 
@@ -121,7 +120,7 @@ def wanted_entries(kept: Table, program: bytes) -> dict[str, Entry]:
     document = {"table": kept.name, "body": kept.body}
     return {
         STORED: File((json.dumps(document, sort_keys=True) + "\n").encode(), 0o600),
-        PROGRAM: File(program, 0o644),
+        BACKSTOP: File(program, 0o644),
         _SERVICE: File(_SERVICE_TEXT.encode(), 0o644),
         _ENABLED: Link(_SERVICE),
     }

@@ -14,15 +14,12 @@ from spicegrants import iptables, nftables
 from spicegrants.compile import Wanted
 from spicegrants.files import Entry, File, Link, difference
 from spicegrants.model import port_words
+from spicegrants.paths import LOAD_GUARD, STORE, UNITS
 from spicegrants.plan import Change
+from spicegrants.units import AFTER, GUARD_SERVICE, UPLINKS_SERVICE, unit
 
-STORE = "/var/lib/spice-grant"
-UNITS = "/etc/systemd/system"
-SCRIPT = "/usr/local/lib/spice-grant/load-guard"
-UNIT = f"{UNITS}/spice-grant.service"
-# What covers interfaces that appear later; see arrivals.py.
-ARRIVALS = "spice-grant-uplinks.service"
-ENABLED = f"{UNITS}/sysinit.target.wants/spice-grant.service"
+UNIT = f"{UNITS}/{GUARD_SERVICE}"
+ENABLED = f"{UNITS}/sysinit.target.wants/{GUARD_SERVICE}"
 # Services that flush rules, ours with them, and whether they do so at a reload as well, before it is over (firewalld
 # does it when it likes). To give a reload to one that has none would change what "reload-or-restart" means for it.
 FLUSHING = {
@@ -42,7 +39,7 @@ GUARDS = {
     "iptables-nft": (f"{STORE}/guard.iptables-nft.4", f"{STORE}/guard.iptables-nft.6"),
     "iptables-legacy": (f"{STORE}/guard.iptables-legacy.4", f"{STORE}/guard.iptables-legacy.6"),
 }
-PATHS = (SCRIPT, UNIT, *DROP_INS, ENABLED)
+PATHS = (LOAD_GUARD, UNIT, *DROP_INS, ENABLED)
 _SCRIPT_TEXT = """\
 #!/bin/sh
 # Loads the guard before the SPICE consoles; made by spice_firewall.
@@ -78,28 +75,8 @@ nameless() {
     exec "$@"' sh "$@"
 }"""
 # It waits for nothing, and nothing waits for it.
-_UPLINKS_TEXT = f"systemctl --no-block restart {ARRIVALS} 2>/dev/null"
-_UNIT_TEXT = """\
-[Unit]
-Description={what}
-DefaultDependencies=no
-RequiresMountsFor={store} {script}
-{order}Wants=network-pre.target
-Before=network-pre.target shutdown.target
-Conflicts=shutdown.target
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/sh {script}
-ExecReload=/bin/sh {script}
-
-[Install]
-WantedBy=sysinit.target
-"""
+_UPLINKS_TEXT = f"systemctl --no-block restart {UPLINKS_SERVICE} 2>/dev/null"
 _STORES = "stores the rules for the next boot"
-# Who loads a site's rules at the boot.
-AFTER = "nftables.service netfilter-persistent.service iptables.service ip6tables.service"
 
 
 class Loading(NamedTuple):
@@ -162,30 +139,17 @@ def wanted_entries(loading: Loading) -> dict[str, Entry]:
     script = _SCRIPT_TEXT.format(commands="\n".join(loading.commands))
     return {
         **{path: File(content, 0o600) for path, content in loading.files.items()},
-        SCRIPT: File(script.encode(), 0o755),
-        UNIT: unit("Guard before the SPICE consoles", SCRIPT, AFTER),
+        LOAD_GUARD: File(script.encode(), 0o755),
+        UNIT: unit("Guard before the SPICE consoles", LOAD_GUARD, AFTER),
         **{path: File(_drop_in(service).encode(), 0o644) for path, service in DROP_INS.items()},
         ENABLED: Link(UNIT),
     }
 
 
-def unit(what: str, script: str, after: str = "") -> File:
-    """Return a unit that runs a script before the network comes up, once the filesystems of ours are there.
-
-    what
-        Its description.
-
-    after
-        Units that come first, if they are started at all.
-    """
-    order = f"After={after}\n" if after else ""
-    return File(_UNIT_TEXT.format(what=what, store=STORE, script=script, order=order).encode(), 0o644)
-
-
 def _drop_in(service: str) -> str:
     """Return what has a service load the guard again. The dash: whatever becomes of it, the service does not fail."""
     commands = [_SETTLED[service]] if service in _SETTLED else []
-    commands.append(f"/bin/sh {SCRIPT}")
+    commands.append(f"/bin/sh {LOAD_GUARD}")
     lines = [f"ExecStartPost=-{command}" for command in commands] + [f"ExecStopPost=-{commands[-1]}"]
     if FLUSHING[service]:
         lines.append(f"ExecReload=-{commands[-1]}")

@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 
 from spicegrants.compile import Wanted
 from spicegrants.errors import Finding, PolicyError
+from spicegrants.paths import OPENER, connection_file
 from spicegrants.reader import did_you_mean
 from spicegrants.times import ALWAYS, Windows
-
-CONNECTIONS = "/etc/spice-grant/vms"
-OPENER = "/usr/local/lib/spice-grant/open"
 
 
 @dataclass(frozen=True, order=True)
@@ -60,11 +58,6 @@ class Rule:
     def call(self) -> list[str]:
         """What is typed behind ``sudo``."""
         return [*self.runas, *self.command]
-
-
-def connection_file(vm: str) -> str:
-    """Return the path of a vm's connection file."""
-    return f"{CONNECTIONS}/{vm}.vv"
 
 
 def calls(wanted: Wanted, user: str, vm: str, nopasswd: bool = False, windows: Windows = ALWAYS) -> list[Rule]:

@@ -11,8 +11,9 @@ from typing import Union
 
 from spicegrants import decide, store
 from spicegrants.access import Access, Term
+from spicegrants.accounts import Account
 from spicegrants.compile import Wanted, draining, going_on, term
-from spicegrants.inventory import Account, Inventory
+from spicegrants.inventory import Inventory
 from spicegrants.model import Grant, Policy
 from spicegrants.store import Stored
 from spicegrants.temporary import Loan, Temporary, is_loan

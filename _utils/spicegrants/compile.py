@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -9,9 +10,11 @@ from typing import Any
 
 from spicegrants import decide, identity, moments
 from spicegrants.access import Access, Drain, Term, Times
+from spicegrants.accounts import Account
 from spicegrants.errors import Finding
-from spicegrants.inventory import Account, Inventory
+from spicegrants.inventory import Inventory
 from spicegrants.model import Grant, Policy, Vm
+from spicegrants.store import Stored
 from spicegrants.temporary import NOTHING, Loan, Lock, Temporary, unended
 from spicegrants.times import FIRST, LAST, NEVER, contains
 
@@ -303,3 +306,39 @@ def by_user(accesses: Iterable[Access]) -> Mapping[int, tuple[Access, ...]]:
     for access in accesses:
         grouped.setdefault(access.uid, []).append(access)
     return {uid: tuple(members) for uid, members in grouped.items()}
+
+
+def recalled(stored: Stored, gid: int | None, now: int) -> Wanted:
+    """Return what is enforced at a moment, from what is stored alone; accounts, names and locked accesses left out.
+
+    gid
+        Of the viewer's group.
+
+    now
+        Seconds since 1970. What could drain until an earlier moment does so no more.
+    """
+    return Wanted(
+        stored.policy,
+        Inventory({}, {}, addresses=stored.addresses),
+        gid,
+        stored.accesses,
+        draining=tuple(drain for drain in stored.draining if drain.until is None or drain.until > now),
+        temporary=stored.temporary,
+        now=now,
+        day=stored.day,
+    )
+
+
+def guards_servers(wanted: Wanted) -> bool:
+    """Tell whether the guard stands before the servers' addresses only.
+
+    As long as one of them is not known, it stands before every destination.
+    """
+    known = wanted.inventory.addresses
+    return wanted.policy.firewall.guard == "servers" and all(known.get(name) for name in wanted.policy.servers)
+
+
+def server_addresses(wanted: Wanted, version: int) -> list[str]:
+    """Return the addresses of all servers in one IP version, sorted."""
+    found = {address for addresses in wanted.inventory.addresses.values() for address in addresses}
+    return sorted(address for address in found if ipaddress.ip_address(address).version == version)

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from spicegrants import schedule
 from spicegrants.access import Access, Term, Times
-from spicegrants.model import Policy, Schedule
+from spicegrants.model import Policy
 from spicegrants.moments import EARLIEST
+from spicegrants.schedule import Schedule
 from spicegrants.temporary import Lock
 from spicegrants.times import (
     ALWAYS,

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from spicegrants import guard, nftables, nftdeny
-from spicegrants.compile import Wanted
-from spicegrants.guard import FirewallPlan, guards_servers
+from spicegrants.compile import Wanted, guards_servers, server_addresses
+from spicegrants.guard import FirewallPlan
 from spicegrants.nfttimes import ACCEPT, Object, match
+from spicegrants.paths import DEVICE
 from spicegrants.plan import Change
-from spicegrants.routing import DEVICE
 
 FAMILY, TABLE = "netdev", nftables.TABLE
 _OWN = {"family": FAMILY, "table": TABLE}
@@ -94,7 +94,7 @@ def skeleton(wanted: Wanted) -> list[Object]:
     objects: list[Object] = [{"table": {"family": FAMILY, "name": TABLE}}]
     if guards_servers(wanted):
         for name, _, kind, version in _IPS:
-            known = guard.server_addresses(wanted, version)
+            known = server_addresses(wanted, version)
             objects.append({"set": {**_OWN, "name": name, "type": kind, **nftables.filled(known)}})
     objects.append({"set": {**_OWN, **nftables.guarded(wanted)}})
     objects += [{"chain": {**_OWN, "name": name}} for name in ("deny", "guard", "headless", "unseen")]

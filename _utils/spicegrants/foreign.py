@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from spicegrants import matching, undoing
-from spicegrants.calls import OPENER, Rule
+from spicegrants.calls import Rule
 from spicegrants.matching import groups_of, words
 from spicegrants.model import Viewer
+from spicegrants.paths import OPENER
 from spicegrants.sudoers import ALIAS, DEFAULTS, joined, rules_in, specs
 from spicegrants.times import NEVER, Windows
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import ipaddress
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from spicegrants import spoken
 from spicegrants.access import Access, Drain, Term, Times
-from spicegrants.compile import Wanted
+from spicegrants.compile import Wanted, guards_servers
 from spicegrants.model import port_words
 from spicegrants.moments import EARLIEST
 from spicegrants.plan import Change
@@ -157,21 +156,6 @@ def _drain_chain(drain: Drain) -> str:
     return f"draining_{drain.until}" if drain.until else DRAIN
 
 
-def guards_servers(wanted: Wanted) -> bool:
-    """Tell whether the guard stands before the servers' addresses only.
-
-    As long as one of them is not known, it stands before every destination.
-    """
-    known = wanted.inventory.addresses
-    return wanted.policy.firewall.guard == "servers" and all(known.get(name) for name in wanted.policy.servers)
-
-
-def server_addresses(wanted: Wanted, version: int) -> list[str]:
-    """Return the addresses of all servers in one IP version, sorted."""
-    found = {address for addresses in wanted.inventory.addresses.values() for address in addresses}
-    return sorted(address for address in found if ipaddress.ip_address(address).version == version)
-
-
 def same(want: Element | None, have: Element | None) -> bool:
     """Tell whether an element is as wanted; counters aside."""
     return want is not None and have is not None and (want.verdict, want.vm) == (have.verdict, have.vm)
@@ -181,15 +165,6 @@ def guarding(wanted: Wanted) -> Change:
     """Say what a guard that was not there will stand before."""
     where = "the servers" if guards_servers(wanted) else "every destination"
     return Change("firewall", f"guards ports {port_words(wanted.policy.guarded_ports())} towards {where}")
-
-
-def rule_words(want: list, have: list) -> str:
-    """Say in words how the rules of a chain differ."""
-    foreign = sum(rule not in want for rule in have)
-    missing = sum(rule not in have for rule in want)
-    counted = [f"{foreign} rule(s) that do not belong there"] * bool(foreign)
-    counted += [f"{missing} rule(s) missing"] * bool(missing)
-    return ", ".join(counted) or "its rules were out of order or altered"
 
 
 def element_changes(wanted: Wanted, want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Change]:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from spicegrants import names
 from spicegrants.access import Access
+from spicegrants.accounts import Account, Group
 from spicegrants.errors import Finding, PolicyError
-from spicegrants.inventory import Account, Group, Inventory
+from spicegrants.inventory import Inventory
 from spicegrants.model import Grant
 from spicegrants.reader import shown
 from spicegrants.temporary import Loan, is_loan

@@ -14,19 +14,10 @@ from dataclasses import dataclass, field
 
 from spicegrants import guard, xtdeny, xttimes
 from spicegrants.access import Times
-from spicegrants.compile import Wanted
+from spicegrants.compile import Wanted, guards_servers, server_addresses
 from spicegrants.errors import LiveStateUnreadable
-from spicegrants.guard import (
-    DRAIN,
-    PASS,
-    Element,
-    FirewallPlan,
-    Key,
-    guards_servers,
-    wanted_chains,
-    wanted_elements,
-)
-from spicegrants.plan import Change
+from spicegrants.guard import DRAIN, PASS, Element, FirewallPlan, Key, wanted_chains, wanted_elements
+from spicegrants.plan import Change, rule_words
 from spicegrants.xtdeny import DENY, LOG
 
 GUARD, OUTPUT, FORWARD = "SPICE-GRANT", "SPICE-GRANT-OUT", "SPICE-GRANT-FWD"
@@ -183,7 +174,7 @@ def _frame(wanted: Wanted, version: int) -> dict[str, list[Rule]]:
     guarded = [("-p", "tcp", "-m", "tcp", "--dport", port) for port in ports]
     if guards_servers(wanted):
         prefix = {4: 32, 6: 128}[version]
-        known = guard.server_addresses(wanted, version)
+        known = server_addresses(wanted, version)
         guarded = [("-d", f"{address}/{prefix}", *words) for address in known for words in guarded]
     return {
         OUTPUT: [Rule((*words, "-g", GUARD)) for words in guarded],
@@ -313,7 +304,7 @@ def _complaints(frame: Mapping[str, list[Rule]], table: Table, names: Mapping[st
         grants, rest = _told_apart(table[chain], names) if chain == GUARD else ([], table[chain])
         want, have = [rule.normal for rule in rules], [rule.normal for rule in rest]
         if want != have or table[chain][: len(grants)] != grants:
-            said.append(f"restores chain {chain} ({family}): {guard.rule_words(want, have)}")
+            said.append(f"restores chain {chain} ({family}): {rule_words(want, have)}")
     for hook, chain in HOOKS.items():
         first = [Rule(call(chain)).normal]
         if [rule.normal for rule in table.get(hook, ())[:1]] != first:

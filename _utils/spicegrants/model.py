@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from spicegrants import moments
+from spicegrants.schedule import Schedule
 
 PortRange = tuple[int, int]
 
@@ -58,22 +59,6 @@ class Vm:
     def secret(self) -> bool:
         """Tell whether there is a password."""
         return self.password is not None or self.password_file is not None
-
-
-class Schedule(NamedTuple):
-    """A weekly schedule in a time zone, all in the pillar's spelling but validated.
-
-    ``exceptions`` and ``additions`` are dates, or ranges ``FIRST/LAST`` of them. ``worked`` is when it is open as it
-    was worked out earlier, where its zone is not known any more.
-    """
-
-    name: str
-    days: tuple[str, ...]
-    hours: tuple[str, ...]
-    zone: str
-    exceptions: tuple[str, ...] = ()
-    additions: tuple[str, ...] = ()
-    worked: tuple[tuple[int, int], ...] | None = None
 
 
 # Seconds before its end at which a session is warned.

@@ -11,20 +11,11 @@ from typing import Any
 
 from spicegrants import guard, nftdeny, nftspelling, nfttimes
 from spicegrants.access import Times
-from spicegrants.compile import Wanted
-from spicegrants.guard import (
-    DRAIN,
-    PASS,
-    Element,
-    FirewallPlan,
-    Key,
-    guards_servers,
-    wanted_chains,
-    wanted_elements,
-)
+from spicegrants.compile import Wanted, guards_servers, server_addresses
+from spicegrants.guard import DRAIN, PASS, Element, FirewallPlan, Key, wanted_chains, wanted_elements
 from spicegrants.model import join_ranges, port_words
 from spicegrants.nfttimes import ACCEPT, ESTABLISHED, Object, match
-from spicegrants.plan import Change
+from spicegrants.plan import Change, rule_words
 
 FAMILY = "inet"
 TABLE = "spice_grant"
@@ -58,7 +49,7 @@ def skeleton(wanted: Wanted) -> list[Object]:
         evidence = {"flags": ["timeout"], "timeout": 3600, "size": 65535, **counted}
         objects.append({"set": {**own, "name": denied, "type": key, **evidence}})
         if guard_servers:
-            known = guard.server_addresses(wanted, version)
+            known = server_addresses(wanted, version)
             objects.append({"set": {**own, "name": servers, "type": kind, **filled(known)}})
     objects.append({"set": {**own, **guarded(wanted)}})
     objects += [{"set": {**own, **kept}} for kept in nftdeny.SETS]
@@ -391,7 +382,7 @@ def structural(want: Mapping, have: Mapping) -> list[Change]:
             ports = port_words(held["elem"]) or "none"
             changes.append(f"guards ports {port_words(wanted['elem'])} instead of {ports}")
         elif kind == "chain":
-            changes.append(f"restores chain {name}: {guard.rule_words(wanted.get('rules', []), held.get('rules', []))}")
+            changes.append(f"restores chain {name}: {rule_words(wanted.get('rules', []), held.get('rules', []))}")
         else:
             changes.append(f"restores {kind} {name}, which was altered")
     return [Change("firewall", what) for what in changes]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from spicegrants import agenda, spoken
+from spicegrants import spoken
+from spicegrants.accounts import Account
+from spicegrants.compile import recalled
 from spicegrants.decide import decide, denied
-from spicegrants.inventory import Account
 from spicegrants.store import Stored
 from spicegrants.times import contains
 
@@ -25,7 +26,7 @@ def refusal(stored: Stored, gid: int, account: Account, vm: str, now: int) -> st
         return "consoles are not opened this way on this machine"
     if account.gid == gid:
         return "the viewer's group is your primary group"
-    wanted = agenda.recalled(stored, gid, now)
+    wanted = recalled(stored, gid, now)
     decision = decide(wanted, account.name, vm, now)
     access = decision.access
     if access is None or access.uid != account.uid or vm not in policy.vms:

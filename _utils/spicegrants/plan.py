@@ -67,3 +67,12 @@ def merge(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
         for layer, sentences in report.get("layers", {}).items():
             merged.setdefault("layers", {}).setdefault(layer, []).extend(sentences)
     return merged
+
+
+def rule_words(want: list, have: list) -> str:
+    """Say in words how the rules of a chain differ."""
+    foreign = sum(rule not in want for rule in have)
+    missing = sum(rule not in have for rule in want)
+    counted = [f"{foreign} rule(s) that do not belong there"] * bool(foreign)
+    counted += [f"{missing} rule(s) missing"] * bool(missing)
+    return ", ".join(counted) or "its rules were out of order or altered"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 from spicegrants import netlink, routing
+from spicegrants.paths import DEVICE
 
 # Of links, and of routes and rules of both IP versions.
 GROUPS = 0x1 | 0x40 | 0x80 | 0x400 | 1 << 18
@@ -51,7 +52,7 @@ class Signs:
         if kind == _GONE:
             self._up.pop(index, None)
             # What is gone needs nothing any more, unless it is ours.
-            return [f"device {name}"] if name == routing.DEVICE else []
+            return [f"device {name}"] if name == DEVICE else []
         before, self._up[index] = self._up.get(index), up
         return [] if before is up else [f"device {name}"]
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from spicegrants import routing
-from spicegrants.boot import STORE, UNITS, unit
 from spicegrants.compile import Wanted
 from spicegrants.files import Entry, File, Link, difference
+from spicegrants.paths import DEVICE, LOAD_ROUTES, STORE, UNITS
 from spicegrants.plan import Change
+from spicegrants.units import unit
 
-SCRIPT = "/usr/local/lib/spice-grant/load-routes"
 UNIT = f"{UNITS}/spice-grant-routes.service"
 ENABLED = f"{UNITS}/sysinit.target.wants/spice-grant-routes.service"
 # By IP version: the rules of grants.
 RULES = {version: f"{STORE}/routes.{version}" for version in routing.VERSIONS}
 # networkd removes rules that it does not know, whenever it configures a link.
 NETWORKD = "/etc/systemd/networkd.conf.d/spice-grant.conf"
-PATHS = (*RULES.values(), SCRIPT, UNIT, ENABLED, NETWORKD)
+PATHS = (*RULES.values(), LOAD_ROUTES, UNIT, ENABLED, NETWORKD)
 _NETWORKD_TEXT = """\
 [Network]
 ManageForeignRoutingPolicyRules=no
@@ -57,13 +57,13 @@ def wanted_entries(wanted: Wanted, networkd: bool) -> dict[str, Entry]:
     networkd
         Whether the machine has systemd-networkd.
     """
-    kinds = " || ".join(f"ip link add {routing.DEVICE} type {kind} 2>/dev/null" for kind in routing.KINDS)
+    kinds = " || ".join(f"ip link add {DEVICE} type {kind} 2>/dev/null" for kind in routing.KINDS)
     versions = "\n".join(_loading(wanted, version) for version in routing.VERSIONS)
-    script = _SCRIPT_TEXT.format(kinds=kinds, device=routing.DEVICE, versions=versions)
+    script = _SCRIPT_TEXT.format(kinds=kinds, device=DEVICE, versions=versions)
     found: dict[str, Entry] = {
         **rules(wanted),
-        SCRIPT: File(script.encode(), 0o755),
-        UNIT: unit("Routes before the SPICE consoles", SCRIPT),
+        LOAD_ROUTES: File(script.encode(), 0o755),
+        UNIT: unit("Routes before the SPICE consoles", LOAD_ROUTES),
         ENABLED: Link(UNIT),
     }
     return {**found, NETWORKD: File(_NETWORKD_TEXT.encode(), 0o644)} if networkd else found
@@ -83,7 +83,7 @@ def _loading(wanted: Wanted, version: int) -> str:
     first = sorted((rule for rule in closing if rule.preference not in leads), reverse=True)
     return _VERSION_TEXT.format(
         version=version,
-        route=f"default dev {routing.DEVICE} table {routing.TABLE} protocol {routing.PROTOCOL}",
+        route=f"default dev {DEVICE} table {routing.TABLE} protocol {routing.PROTOCOL}",
         closing="\n".join(f"rule {rule.words}" for rule in first),
         path=RULES[version],
         closed=routing.CLOSED,

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from spicegrants.compile import Wanted
-from spicegrants.guard import guards_servers, rule_words
+from spicegrants.compile import Wanted, guards_servers
 from spicegrants.model import port_words
-from spicegrants.plan import Change
+from spicegrants.paths import DEVICE
+from spicegrants.plan import Change, rule_words
 from spicegrants.routing import (
     CLOSED,
     DEAD,
-    DEVICE,
     END,
     ENTER,
     GRANTED,

@@ -23,9 +23,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from spicegrants.access import Times
-from spicegrants.compile import Wanted
-from spicegrants.guard import guards_servers, server_addresses
+from spicegrants.compile import Wanted, guards_servers, server_addresses
 from spicegrants.model import PortRange, join_ranges
+from spicegrants.paths import DEVICE
 from spicegrants.times import NEVER
 
 # Before them all: what is shut for everybody, because nothing else could be closed to somebody.
@@ -33,7 +33,6 @@ SHUT = 160
 ENTER, PAST, GRANTED, DEAD, CLOSED, END = PREFERENCES = range(161, 167)
 # By these numbers ours are told from others': of rules and routes, and of the table.
 PROTOCOL, TABLE = 74, 7462
-DEVICE = "spice-dead"
 # Kinds of devices that swallow what is sent to them, the better one first: a kernel may be built without.
 KINDS = ("dummy", "ifb")
 VERSIONS = (4, 6)

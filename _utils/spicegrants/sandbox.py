@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from spicegrants.calls import CONNECTIONS, connection_file
+from spicegrants.paths import CONNECTIONS, connection_file
 
 BUBBLEWRAP, SETPRIV = "/usr/bin/bwrap", "/usr/bin/setpriv"
 # Where, outside, what is made for one viewer lies; and where that is in sight of it.

@@ -12,9 +12,9 @@ import datetime
 import functools
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from spicegrants import zones
-from spicegrants.model import Schedule
 from spicegrants.reader import Node, did_you_mean, shown
 from spicegrants.times import DAY, Windows, clip, union
 
@@ -22,6 +22,22 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-(?:([01][0-9]|2[0-3]):([0-5][0-9])|24:00)")
 _ONE_DAY = datetime.timedelta(days=1)
 _EPOCH = datetime.date(1970, 1, 1)
+
+
+class Schedule(NamedTuple):
+    """A weekly schedule in a time zone, all in the pillar's spelling but validated.
+
+    ``exceptions`` and ``additions`` are dates, or ranges ``FIRST/LAST`` of them. ``worked`` is when it is open as it
+    was worked out earlier, where its zone is not known any more.
+    """
+
+    name: str
+    days: tuple[str, ...]
+    hours: tuple[str, ...]
+    zone: str
+    exceptions: tuple[str, ...] = ()
+    additions: tuple[str, ...] = ()
+    worked: tuple[tuple[int, int], ...] | None = None
 
 
 def parse(

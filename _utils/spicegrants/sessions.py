@@ -7,8 +7,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from spicegrants.compile import Wanted
-from spicegrants.guard import guards_servers
+from spicegrants.compile import Wanted, guards_servers
 from spicegrants.plan import Change
 
 # States of /proc/net/tcp in which data can still flow: established, both FIN_WAITs, CLOSE_WAIT; linux/tcp_states.h.

@@ -11,10 +11,10 @@ from spicegrants import decide, pillar, schedule, zones
 from spicegrants.access import Access, Drain, Term
 from spicegrants.errors import LiveStateUnreadable, SpiceGrantError
 from spicegrants.model import WARN, Policy, to_pillar
+from spicegrants.paths import STATE
 from spicegrants.temporary import ALL, NOTHING, USER, VM, Loan, Lock, Temporary
 from spicegrants.times import Windows
 
-PATH = "/var/lib/spice-grant/state.json"
 _FORMAT = 1
 
 
@@ -125,7 +125,7 @@ def _read(content: bytes, known: Policy | None, only: tuple[str, str] | None = N
     try:
         document = json.loads(content)
         if document["format"] != _FORMAT:
-            raise LiveStateUnreadable(f"{PATH} has format {document['format']!r}, this version reads {_FORMAT}")
+            raise LiveStateUnreadable(f"{STATE} has format {document['format']!r}, this version reads {_FORMAT}")
         if only is not None:
             document = _narrowed(document, *only)
         return Stored(
@@ -146,7 +146,9 @@ def _read(content: bytes, known: Policy | None, only: tuple[str, str] | None = N
     except LiveStateUnreadable:
         raise
     except (SpiceGrantError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise LiveStateUnreadable(f"{PATH} is damaged ({error}); remove it, and the next run writes it anew") from error
+        raise LiveStateUnreadable(
+            f"{STATE} is damaged ({error}); remove it, and the next run writes it anew"
+        ) from error
 
 
 def _policy(document: Mapping[str, Any], known: Policy | None) -> Policy:

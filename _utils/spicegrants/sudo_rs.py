@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from spicegrants.calls import OPENER
+from spicegrants.paths import OPENER
 
 # What of our settings 0.2.5 knows, and all newer ones do.
 SETTINGS = frozenset({"env_reset", "env_keep", "env_check", "targetpw", "rootpw", "secure_path"})

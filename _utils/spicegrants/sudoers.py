@@ -15,14 +15,14 @@ from typing import Any
 
 from spicegrants import spoken, sudo_rs
 from spicegrants.access import Access
-from spicegrants.calls import OPENER, Rule, calls, connection_file
+from spicegrants.calls import Rule, calls
 from spicegrants.compile import Wanted
 from spicegrants.files import Entry, File
 from spicegrants.matching import groups_of
+from spicegrants.paths import OPENER, SUDOERS, connection_file
 from spicegrants.plan import Change
 from spicegrants.times import ALWAYS, DAY, FIRST, LAST, NEVER, Windows, clip, union
 
-PATH = "/etc/sudoers.d/spice-grant"
 MODE = 0o440
 ALIAS = "SPICE_GRANT"
 KEPT = (
@@ -354,7 +354,7 @@ def plan(wanted: Wanted, live: Entry | None, parsed: Callable[[], dict[str, Any]
     """Compare what is wanted with the installed file.
 
     live
-        What is at :data:`PATH`.
+        What is at :data:`SUDOERS`.
 
     parsed
         Returns what cvtsudoers makes of that file, ``None`` if it does not parse. Only asked if the file is not
@@ -367,13 +367,15 @@ def plan(wanted: Wanted, live: Entry | None, parsed: Callable[[], dict[str, Any]
     tree = parsed() if live is not None else {}
     changes = []
     if tree is None:
-        changes.append(Change("sudo", f"replaces {PATH}, which does not parse"))
+        changes.append(Change("sudo", f"replaces {SUDOERS}, which does not parse"))
     elif isinstance(live, File) and replace(live, content=want_file.content) != want_file:
-        changes.append(Change("sudo", f"restores owner and mode of {PATH}: root:root {MODE:04o}"))
+        changes.append(Change("sudo", f"restores owner and mode of {SUDOERS}: root:root {MODE:04o}"))
     for _, _, what, grants in sorted(_differences(wanted, parse(tree or {}))):
         changes.append(Change("sudo", what, grants))
     if not changes:
-        changes.append(Change("sudo", f"creates {PATH}" if live is None else f"restores {PATH}, which was edited"))
+        changes.append(
+            Change("sudo", f"creates {SUDOERS}" if live is None else f"restores {SUDOERS}, which was edited")
+        )
     return SudoPlan(tuple(changes), text)
 
 
@@ -392,7 +394,7 @@ def closing(wanted: Wanted, before: Wanted, live: Entry, parsed: Callable[[], di
     if not says(before, live):
         tree = parsed() if isinstance(live, File) else None
         if tree is None:
-            return SudoPlan((Change("sudo", f"removes {PATH}, which does not parse"),), None)
+            return SudoPlan((Change("sudo", f"removes {SUDOERS}, which does not parse"),), None)
         have = parse(tree)
     held = {rule.timeless for rule in have}
     # To ask for a password from now on gives nothing.
@@ -402,7 +404,7 @@ def closing(wanted: Wanted, before: Wanted, live: Entry, parsed: Callable[[], di
     if says(wanted, live):
         return SudoPlan((), None)
     changes = [Change("sudo", what, grants) for _, _, what, grants in sorted(_differences(wanted, have))]
-    return SudoPlan(tuple(changes) or (Change("sudo", f"restores {PATH}, which was edited"),), render(wanted))
+    return SudoPlan(tuple(changes) or (Change("sudo", f"restores {SUDOERS}, which was edited"),), render(wanted))
 
 
 def says(wanted: Wanted, live: Entry) -> bool:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from spicegrants import alarm, boot, calls, store, sudoers
 from spicegrants.model import Viewer
+from spicegrants.paths import CLOCK, LOAD_GUARD, OPENER, STATE, SUDOERS, UNITS
+from spicegrants.units import CLOCK_SERVICE, CLOCK_TIMER, GUARD_SERVICE, HOURLY_TIMER
 
 SHELL = "a shell"
 _DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/local/sbin")
@@ -31,8 +32,8 @@ _CLOCK = {
     "chronyc": ("settime 12:00", "makestep"),
     "ntpdate": ("192.0.2.1",),
 }
-_UNITS = ("spice-grant.service", alarm.SERVICE, alarm.ALARM, alarm.NET)
-_FILES = (sudoers.PATH, "/etc/sudoers", calls.OPENER, boot.SCRIPT, boot.UNIT, alarm.PROGRAM, store.PATH)
+_UNITS = (GUARD_SERVICE, CLOCK_SERVICE, CLOCK_TIMER, HOURLY_TIMER)
+_FILES = (SUDOERS, "/etc/sudoers", OPENER, LOAD_GUARD, f"{UNITS}/{GUARD_SERVICE}", CLOCK, STATE)
 
 
 class Call(NamedTuple):
@@ -83,7 +84,7 @@ def asked(viewer: Viewer) -> list[Call]:
         Call("any program", _paths("true"), "spice-grant"),
         Call(SHELL, _paths("sh")),
         *(Call(path, (path,), "--help") for path in viewer.paths),
-        Call("the opener", (calls.OPENER,), "--help"),
+        Call("the opener", (OPENER,), "--help"),
         Call("nft flush ruleset", _paths("nft"), "flush ruleset"),
         Call("iptables -F", table, "-F"),
         Call("ip netns exec", _paths("ip"), "netns exec x sh"),

@@ -9,18 +9,14 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from spicegrants.access import Access
-from spicegrants.calls import CONNECTIONS, OPENER, connection_file
 from spicegrants.compile import Wanted, by_user
 from spicegrants.files import Directory, Entry, File, difference
+from spicegrants.paths import CONFIG, CONNECTIONS, DESKTOP_ENTRY, LAUNCHER, MENUS, OPENER, connection_file
 from spicegrants.plan import Change
 from spicegrants.times import ALWAYS, Windows
 
-CONFIG = "/etc/spice-grant"
-MENUS = "/etc/spice-grant/menu"
 # Ours alone, parents first: what else is in them goes.
 DIRECTORIES = (CONFIG, CONNECTIONS, MENUS)
-LAUNCHER = "/usr/local/bin/rviewer"
-DESKTOP = "/usr/local/share/applications/rviewer.desktop"
 VIEWER_MODE = 0o750
 # Programs that open SPICE or VNC consoles as well; found ones are reported, the firewall stops them all the same.
 OTHERS = (
@@ -103,7 +99,7 @@ def paths(wanted: Wanted) -> list[str]:
     """Return where :func:`wanted_entries` has something, in its order."""
     vms = sorted({access.vm for access in wanted.accesses})
     menus = (f"{MENUS}/{uid}" for uid in by_user(wanted.accesses))
-    return [*DIRECTORIES, LAUNCHER, DESKTOP, OPENER, *map(connection_file, vms), *menus]
+    return [*DIRECTORIES, LAUNCHER, DESKTOP_ENTRY, OPENER, *map(connection_file, vms), *menus]
 
 
 def wanted_entries(wanted: Wanted, launcher: bytes, opener: bytes = b"") -> dict[str, Entry]:
@@ -121,7 +117,7 @@ def wanted_entries(wanted: Wanted, launcher: bytes, opener: bytes = b"") -> dict
         CONNECTIONS: Directory(0o750, gid),
         MENUS: Directory(0o711),
         LAUNCHER: File(launcher, 0o755),
-        DESKTOP: File(_DESKTOP_TEXT.encode(), 0o644),
+        DESKTOP_ENTRY: File(_DESKTOP_TEXT.encode(), 0o644),
     }
     if wanted.confined:
         entries[OPENER] = File(opener, 0o755)

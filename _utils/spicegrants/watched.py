@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 
 from spicegrants import alarm, arrivals, backstop, boot, routeboot, viewer
+from spicegrants.paths import DESKTOP_ENTRY, LAUNCHER, LOAD_GUARD, STORE
 from spicegrants.store import Stored
 
 # What others may write as well: by directory the names that matter.
@@ -21,8 +22,8 @@ _SHARED = (
     "/etc/subgid",
     "/etc/permissions.local",
     "/var/lib/dpkg/statoverride",
-    viewer.LAUNCHER,
-    viewer.DESKTOP,
+    LAUNCHER,
+    DESKTOP_ENTRY,
     *boot.PATHS,
     *routeboot.PATHS,
     *alarm.PATHS,
@@ -30,7 +31,7 @@ _SHARED = (
     *backstop.PATHS,
 )
 # Whatever changes in them matters.
-_WHOLE = ("/etc/sudoers.d", boot.STORE, posixpath.dirname(boot.SCRIPT), *viewer.DIRECTORIES)
+_WHOLE = ("/etc/sudoers.d", STORE, posixpath.dirname(LOAD_GUARD), *viewer.DIRECTORIES)
 # By directory: names, or None for all of them.
 Places = Mapping[str, "frozenset[str] | None"]
 

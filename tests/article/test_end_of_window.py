@@ -5,8 +5,9 @@ import time
 from article.viewers import PATIENCE
 
 from soon import soon
-from spicegrants import alarm, moments
+from spicegrants import moments
 from spicegrants.host.clock import AHEAD
+from spicegrants.paths import CLOCK
 
 # Seconds from the run on: one takes its time on a busy machine.
 SOON = 15
@@ -26,7 +27,7 @@ def windowed(office, **fields):
 def clock(office, moment):
     """Start the clock just before a moment, as its timer does where there is systemd."""
     time.sleep(max(0, moment - AHEAD - time.time()))
-    office.client.run(["/usr/bin/python3", "-I", alarm.PROGRAM])
+    office.client.run(["/usr/bin/python3", "-I", CLOCK])
 
 
 def test_viewer_is_cut_at_the_end_of_its_window(unasked, viewers, artefacts):

@@ -7,8 +7,7 @@ import pytest
 
 from amount import first_of
 from drift import until
-from spicegrants.alarm import SERVICE
-from spicegrants.boot import ARRIVALS
+from spicegrants.units import CLOCK_SERVICE, UPLINKS_SERVICE
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 SCRIPT = "/usr/local/lib/spice-grant/load-guard"
@@ -216,7 +215,7 @@ def test_an_interface_that_appears_is_covered(workstation):
         workstation.booted.run(["ip", "link", "delete", "late0"])
 
 
-@pytest.mark.parametrize("service", [ARRIVALS, SERVICE])
+@pytest.mark.parametrize("service", [UPLINKS_SERVICE, CLOCK_SERVICE])
 def test_a_start_that_the_system_hinders_is_tried_again(workstation, service):
     """While it boots, systemd may fail to put the mounts of a service in order: seen, and nobody asked again."""
     drop_in = f"/etc/systemd/system/{service}.d"

@@ -4,16 +4,17 @@ import time
 
 from booted.trial import PATIENCE
 from soon import soon
-from spicegrants import alarm, moments
+from spicegrants import moments
 from spicegrants.host.clock import AHEAD
+from spicegrants.units import CLOCK_SERVICE, HOURLY_TIMER
 
 
 def test_without_times_nothing_is_armed_but_what_looks_every_hour(trial):
     trial.apply()
     for word in ("is-enabled", "is-active"):
-        trial.booted.run(["systemctl", word, alarm.NET])
+        trial.booted.run(["systemctl", word, HOURLY_TIMER])
     assert trial.armed() is None
-    shown = trial.booted.run(["systemctl", "show", "--property=Result,ExecMainStatus", alarm.SERVICE]).stdout
+    shown = trial.booted.run(["systemctl", "show", "--property=Result,ExecMainStatus", CLOCK_SERVICE]).stdout
     assert shown.split() == ["Result=success", "ExecMainStatus=0"]
 
 
@@ -53,13 +54,13 @@ def test_a_lock_ends_an_idle_session_at_once(trial):
 
 def test_a_store_that_cannot_be_read_is_a_failed_unit_with_a_reason(trial):
     trial.booted.write("/var/lib/spice-grant/state.json", "{", 0o600)
-    done = trial.booted.run(["systemctl", "restart", alarm.SERVICE], check=False)
+    done = trial.booted.run(["systemctl", "restart", CLOCK_SERVICE], check=False)
     assert done.returncode != 0
-    trial.booted.run(["systemctl", "is-failed", alarm.SERVICE])
-    assert any("state.json is damaged" in line for line in trial.journal("-u", alarm.SERVICE))
+    trial.booted.run(["systemctl", "is-failed", CLOCK_SERVICE])
+    assert any("state.json is damaged" in line for line in trial.journal("-u", CLOCK_SERVICE))
     trial.booted.run(["rm", "/var/lib/spice-grant/state.json"])
     trial.apply()
-    assert trial.booted.run(["systemctl", "is-failed", alarm.SERVICE], check=False).returncode != 0
+    assert trial.booted.run(["systemctl", "is-failed", CLOCK_SERVICE], check=False).returncode != 0
 
 
 def test_a_clock_that_has_failed_is_started_again(trial):
@@ -67,13 +68,13 @@ def test_a_clock_that_has_failed_is_started_again(trial):
     trial.apply()
     state = "/var/lib/spice-grant/state.json"
     trial.booted.run(["mv", state, "/root/state.json"])
-    trial.booted.run(["systemctl", "restart", alarm.SERVICE], check=False)
+    trial.booted.run(["systemctl", "restart", CLOCK_SERVICE], check=False)
     trial.booted.run(["mv", "/root/state.json", state])
     said = "starts the clock again, which had failed"
     assert said in trial.workstation.salt("spice_grant.repair", "test=True").stdout
-    trial.booted.run(["systemctl", "is-failed", alarm.SERVICE])
+    trial.booted.run(["systemctl", "is-failed", CLOCK_SERVICE])
     assert said in trial.workstation.salt("spice_grant.repair").stdout
-    assert trial.booted.run(["systemctl", "is-failed", alarm.SERVICE], check=False).returncode != 0
+    assert trial.booted.run(["systemctl", "is-failed", CLOCK_SERVICE], check=False).returncode != 0
     assert said not in trial.workstation.salt("spice_grant.repair").stdout
 
 

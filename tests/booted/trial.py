@@ -5,7 +5,8 @@ import json
 import time
 
 import scenes
-from spicegrants import alarm, store
+from spicegrants.paths import STATE
+from spicegrants.units import CLOCK_SERVICE, CLOCK_TIMER
 
 # Holds an idle session, and says when that ended.
 SESSION = """
@@ -77,7 +78,7 @@ class Trial:
         """Wait until a session has said so many lines."""
         deadline = time.monotonic() + timeout
         while len(said := self.booted.run(["cat", log], check=False).stdout.splitlines()) < lines:
-            assert time.monotonic() < deadline, (said, self.journal("--unit", alarm.SERVICE, "--output=short-precise"))
+            assert time.monotonic() < deadline, (said, self.journal("--unit", CLOCK_SERVICE, "--output=short-precise"))
             time.sleep(0.1)
         return said
 
@@ -89,12 +90,12 @@ class Trial:
 
     def loan(self):
         """When the one loan ends."""
-        ((_, _, _, end, *_),) = json.loads(self.booted.read(store.PATH))["loans"]
+        ((_, _, _, end, *_),) = json.loads(self.booted.read(STATE))["loans"]
         return end
 
     def armed(self):
         """The moment for which the clock's alarm is set; None if it is not."""
-        show = ["systemctl", "show", "--property=NextElapseUSecRealtime,ActiveState", alarm.ALARM]
+        show = ["systemctl", "show", "--property=NextElapseUSecRealtime,ActiveState", CLOCK_TIMER]
         said = dict(line.split("=", 1) for line in self.booted.run(show).stdout.splitlines())
         if said["ActiveState"] != "active":
             return None

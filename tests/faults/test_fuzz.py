@@ -15,9 +15,10 @@ import amount
 from faults.mutations import mutated
 from scene import Machine
 from spicegrants import nftables, pillar, sudoers
+from spicegrants.accounts import Account, Group
 from spicegrants.compile import compile_policy
 from spicegrants.errors import PolicyError
-from spicegrants.inventory import Account, Group, Inventory
+from spicegrants.inventory import Inventory
 
 FUZZED = {
     "deadline": None,

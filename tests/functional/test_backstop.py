@@ -13,8 +13,9 @@ from functional.test_connections import HAMMER, _program
 from scene.machine import CHECKOUT
 from scenes import ADDRESS, GROUP, article
 from spicegrants import backstop, pillar
+from spicegrants.accounts import Group
 from spicegrants.compile import compile_policy
-from spicegrants.inventory import Group, Inventory
+from spicegrants.inventory import Inventory
 
 HOLDER = CHECKOUT / "_utils" / "spicegrants" / "host" / "holder.py"
 TURNS = amount(50, 12)

@@ -8,9 +8,10 @@ from amount import amount
 from functional.test_connections import HAMMER, _program
 from scenes import ADDRESS, GROUP, article
 from spicegrants import nftables, pillar
+from spicegrants.accounts import Account, Group
 from spicegrants.compile import compile_policy
 from spicegrants.guard import FirewallPlan
-from spicegrants.inventory import Account, Group, Inventory
+from spicegrants.inventory import Inventory
 
 GRANTS, SCHEDULES = 1000, 50
 TURNS = amount(2000, 300)

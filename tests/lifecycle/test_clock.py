@@ -10,9 +10,10 @@ from scene import need
 from spicegrants import alarm, pillar, store
 from spicegrants.access import Access, Drain, Term
 from spicegrants.decide import day_of
+from spicegrants.paths import CLOCK, STATE
 from spicegrants.temporary import Lock, Temporary
 
-RUN = ["/usr/bin/python3", "-I", alarm.PROGRAM]
+RUN = ["/usr/bin/python3", "-I", CLOCK]
 NOTED = "/run/spice-grant/clock"
 
 
@@ -37,7 +38,7 @@ class Clock:
             temporary=temporary or Temporary(),
             day=day_of(int(time.time())),
         )
-        self.machine.write(store.PATH, store.dump(kept), 0o600)
+        self.machine.write(STATE, store.dump(kept), 0o600)
 
     def run(self, code=0):
         """Run the program; return what it says on standard error."""
@@ -61,8 +62,8 @@ def access(user, vm, start, end, **fields):
 
 def test_what_is_installed_is_all_that_it_takes(clock):
     """Root's alone to change, and Salt cannot even be imported where it runs."""
-    held = clock.machine.stat(alarm.PROGRAM)
-    assert (held.st_uid, held.st_gid, clock.machine.mode(alarm.PROGRAM)) == (0, 0, 0o644)
+    held = clock.machine.stat(CLOCK)
+    assert (held.st_uid, held.st_gid, clock.machine.mode(CLOCK)) == (0, 0, 0o644)
     importing = ["/usr/bin/python3", "-I", "-c", "import salt"]
     assert clock.machine.run(importing, check=False).returncode == 1
     assert clock.run() == ""
@@ -201,10 +202,10 @@ def test_a_store_that_cannot_be_read_is_a_failure_with_a_reason(clock, content):
     """Nobody's session is ended for it, and nothing is assumed."""
     session = clock.client.session("myself", "192.168.2.2", 20002)
     if content is None:
-        clock.machine.run(["rm", store.PATH])
+        clock.machine.run(["rm", STATE])
     else:
-        clock.machine.write(store.PATH, content, 0o600)
-    assert store.PATH in clock.run(code=1)
+        clock.machine.write(STATE, content, 0o600)
+    assert STATE in clock.run(code=1)
     assert session.poll() is None
     session.kill_tree()
 

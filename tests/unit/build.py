@@ -7,9 +7,10 @@ import subprocess
 from datetime import datetime, timezone
 
 from spicegrants import pillar, sudoers
+from spicegrants.accounts import Account, Group
 from spicegrants.compile import compile_policy
 from spicegrants.host import sudo
-from spicegrants.inventory import Account, Group, Inventory
+from spicegrants.inventory import Inventory
 from spicegrants.moments import EARLIEST
 from spicegrants.times import DAY, FIRST, LAST
 

@@ -5,7 +5,8 @@ import string
 
 from hypothesis import strategies as st
 
-from spicegrants.inventory import Account, Group, Inventory
+from spicegrants.accounts import Account, Group
+from spicegrants.inventory import Inventory
 from unit.build import PEM
 
 ALNUM = string.ascii_letters + string.digits

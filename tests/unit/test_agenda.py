@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from spicegrants import agenda
 from spicegrants.access import Access, Drain, Term, Times
 from spicegrants.agenda import Deadline
-from spicegrants.compile import compile_policy
+from spicegrants.compile import compile_policy, recalled
 from spicegrants.store import Stored
 from spicegrants.temporary import Loan, Temporary
 from spicegrants.times import ALWAYS, FIRST, LAST, NEVER, contains, lengthened, union
@@ -29,7 +29,7 @@ def access(start=FIRST, end=LAST, vm="debianx", **fields):
 
 
 def made(*accesses, now=NOW, **fields):
-    return agenda.recalled(stored(*accesses, **fields), 995, now)
+    return recalled(stored(*accesses, **fields), 995, now)
 
 
 # What is stored is enough
@@ -45,7 +45,7 @@ def test_what_is_recalled_has_the_same_times_as_what_was_enforced():
     loan = Loan("mybro", "debianx", NOW, NOW + 3600)
     enforced = compile_policy(policy(**changes), inventory(), (), (), Temporary((loan,)), NOW, DAY)
     kept = stored(*enforced.accesses, **changes)
-    found = agenda.recalled(kept, 995, NOW)
+    found = recalled(kept, 995, NOW)
     assert [found.times(each) for each in found.accesses] == [enforced.times(each) for each in enforced.accesses]
     assert [found.open_now(each) for each in found.accesses] == [enforced.open_now(each) for each in enforced.accesses]
     assert [found.addresses(each) for each in found.accesses] == [("192.168.2.2",)] * 3
@@ -199,15 +199,15 @@ def test_two_connections_to_two_addresses_are_one_announcement():
     both = {"servers__mysrv__addresses": ["192.168.2.2", "fd00:2::2"]}
     kept = stored(access(NOW, END), **both)
     kept = Stored(kept.policy, {"mysrv": ("192.168.2.2", "fd00:2::2")}, kept.accesses, day=DAY)
-    recalled = agenda.recalled(kept, 995, END - 120)
-    assert len(agenda.due(recalled, END - 121, {DOOR, (1021, "fd00:2::2", 20002)})) == 1
+    known = recalled(kept, 995, END - 120)
+    assert len(agenda.due(known, END - 121, {DOOR, (1021, "fd00:2::2", 20002)})) == 1
 
 
 # What comes next
 
 
 def test_nothing_timed_is_nothing_to_wake_up_for():
-    assert agenda.upcoming(agenda.recalled(stored(*wanted().accesses), 995, NOW)) is None
+    assert agenda.upcoming(recalled(stored(*wanted().accesses), 995, NOW)) is None
 
 
 def test_the_next_moment_is_each_announcement_and_then_the_end():

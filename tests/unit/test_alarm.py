@@ -11,6 +11,8 @@ import pytest
 from spicegrants import alarm, application
 from spicegrants.files import File, Link
 from spicegrants.host import package
+from spicegrants.paths import CLOCK
+from spicegrants.units import CLOCK_SERVICE, CLOCK_TIMER, HOURLY_TIMER
 
 SOURCES = {"spicegrants/__init__.py": b"", "spicegrants/host/clock.py": b"def main():\n    return 3\n"}
 
@@ -69,16 +71,16 @@ def test_it_runs_with_the_systems_own_python_and_nothing_else(tmp_path):
 def test_what_is_installed():
     entries = alarm.wanted_entries(b"program")
     assert set(entries) == set(alarm.PATHS)
-    enabled = f"/etc/systemd/system/timers.target.wants/{alarm.NET}"
-    assert entries.pop(enabled) == Link(f"/etc/systemd/system/{alarm.NET}")
+    enabled = f"/etc/systemd/system/timers.target.wants/{HOURLY_TIMER}"
+    assert entries.pop(enabled) == Link(f"/etc/systemd/system/{HOURLY_TIMER}")
     assert {(entry.uid, entry.gid, entry.mode) for entry in entries.values()} == {(0, 0, 0o644)}
-    assert entries[alarm.PROGRAM] == File(b"program", 0o644)
+    assert entries[CLOCK] == File(b"program", 0o644)
 
 
 def test_units_read_as_systemd_reads_them(tmp_path):
     """It warns of what it does not know, and of a program that is not there: only that is expected."""
     for path, entry in alarm.wanted_entries(b"").items():
-        if isinstance(entry, File) and path != alarm.PROGRAM:
+        if isinstance(entry, File) and path != CLOCK:
             (tmp_path / path.rpartition("/")[2]).write_bytes(entry.content)
     try:
         done = subprocess.run(
@@ -92,14 +94,14 @@ def test_units_read_as_systemd_reads_them(tmp_path):
 
 def test_messages_outlive_the_service_and_reach_a_desktop():
     """Else systemd would end them with the run that sends them, or hide the sockets that they go to."""
-    service = alarm.wanted_entries(b"")[f"/etc/systemd/system/{alarm.SERVICE}"].content.decode()
+    service = alarm.wanted_entries(b"")[f"/etc/systemd/system/{CLOCK_SERVICE}"].content.decode()
     assert "\nKillMode=process\n" in service
     assert "PrivateTmp" not in service and "ProtectHome" not in service
 
 
 def test_the_timer_that_is_armed_has_another_name_than_the_one_that_is_a_file():
     """Otherwise systemd-run would refuse to make it."""
-    assert alarm.ALARM == alarm.SERVICE.replace(".service", ".timer") != alarm.NET
+    assert CLOCK_TIMER == CLOCK_SERVICE.replace(".service", ".timer") != HOURLY_TIMER
 
 
 @pytest.mark.parametrize("path", alarm.PATHS)

@@ -9,10 +9,11 @@ import pytest
 
 from spicegrants import boot, nftables
 from spicegrants.files import Directory, File, Link, Other
+from spicegrants.paths import LOAD_GUARD, UNITS
 from unit.build import Kernel, wanted
 
 (GUARD,) = boot.GUARDS["nftables"]
-NFTABLES, UFW = (f"{boot.UNITS}/{name}.service.d/spice-grant.conf" for name in ("nftables", "ufw"))
+NFTABLES, UFW = (f"{UNITS}/{name}.service.d/spice-grant.conf" for name in ("nftables", "ufw"))
 TOOLS = {4: "iptables-nft", 6: "ip6tables-nft"}
 FALLBACK = {"servers__two": {"host": "two.example.com", "ports": [5900, "5905-5910"]}}
 
@@ -55,7 +56,7 @@ def test_only_root_reads_who_may_open_what(loading):
         assert entries.pop(path).mode == 0o600
     for path, entry in entries.items():
         if path != boot.ENABLED:
-            assert (entry.uid, entry.gid, entry.mode) == (0, 0, 0o755 if path == boot.SCRIPT else 0o644)
+            assert (entry.uid, entry.gid, entry.mode) == (0, 0, 0o755 if path == LOAD_GUARD else 0o644)
             assert b"myself" not in entry.content and b"192.168.2.2" not in entry.content
 
 
@@ -113,14 +114,14 @@ def test_the_ports_stay_shut_if_the_rules_do_not_load_into_iptables():
 
 @LOADINGS
 def test_the_script_is_one_that_the_shell_reads(loading):
-    script = boot.wanted_entries(loading(FALLBACK))[boot.SCRIPT].content
+    script = boot.wanted_entries(loading(FALLBACK))[LOAD_GUARD].content
     done = subprocess.run(["/bin/sh", "-n"], input=script, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_programs_read_and_print_times_in_utc():
     """Whatever zone the machine is in: nft would take its text for local time."""
-    script = boot.wanted_entries(boot.Loading({}, ("env",)))[boot.SCRIPT].content
+    script = boot.wanted_entries(boot.Loading({}, ("env",)))[LOAD_GUARD].content
     environment = {"TZ": "Asia/Kolkata", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(["/bin/sh"], input=script, capture_output=True, check=True, env=environment)
     assert b"TZ=UTC" in done.stdout.splitlines()
@@ -135,7 +136,7 @@ def test_nothing_from_pillar_but_numbers_is_in_the_script(loading):
 def test_the_first_run():
     changes, write = boot.plan(nft(), {})
     assert [change.what for change in changes] == [
-        f"creates {boot.SCRIPT}",
+        f"creates {LOAD_GUARD}",
         f"creates {boot.UNIT}",
         f"creates {boot.ENABLED}",
         f"loads the guard again after {', '.join(boot.FLUSHING)}",
@@ -166,7 +167,7 @@ def test_a_grant_that_goes_is_not_loaded_into_iptables_either():
 
 def test_other_ports_change_the_fallback_too():
     more = nft({"servers__mysrv__ports": "20001-20020"})
-    assert boot.plan(more, boot.wanted_entries(nft()))[1] == (GUARD, boot.SCRIPT)
+    assert boot.plan(more, boot.wanted_entries(nft()))[1] == (GUARD, LOAD_GUARD)
 
 
 @pytest.mark.parametrize(
@@ -174,8 +175,8 @@ def test_other_ports_change_the_fallback_too():
     [
         (GUARD, None, "stores the rules for the next boot"),
         (GUARD, File(b"{}", 0o600), "stores the rules for the next boot"),
-        (boot.SCRIPT, None, f"creates {boot.SCRIPT}"),
-        (boot.SCRIPT, File(b"", 0o755), f"rewrites {boot.SCRIPT}"),
+        (LOAD_GUARD, None, f"creates {LOAD_GUARD}"),
+        (LOAD_GUARD, File(b"", 0o755), f"rewrites {LOAD_GUARD}"),
         (boot.UNIT, None, f"creates {boot.UNIT}"),
         (boot.UNIT, File(b"", 0o644), f"rewrites {boot.UNIT}"),
         (boot.UNIT, Link("/dev/null"), f"replaces the symbolic link at {boot.UNIT}"),

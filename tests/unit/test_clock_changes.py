@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from spicegrants import moments, pillar, schedule
-from spicegrants.model import Schedule
+from spicegrants.schedule import Schedule
 from unit.build import article
 
 

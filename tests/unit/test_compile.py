@@ -3,9 +3,9 @@
 import pytest
 
 from spicegrants.access import Access, Term
+from spicegrants.accounts import Account, Group
 from spicegrants.compile import by_user
 from spicegrants.errors import PolicyError
-from spicegrants.inventory import Account, Group
 from unit.build import inventory, wanted
 
 FAMILY = {"everyone": {"group": "family", "vm": "debianx"}}

@@ -6,6 +6,8 @@ from spicegrants import arrivals, boot, egress, nftables
 from spicegrants.egress import Uplink
 from spicegrants.files import Directory
 from spicegrants.guard import FirewallPlan
+from spicegrants.paths import UPLINKS
+from spicegrants.units import UPLINKS_SERVICE
 from unit.build import GID, wanted
 
 ETH0 = {"ifindex": 2, "ifname": "eth0", "flags": ["BROADCAST", "UP"], "link_type": "ether"}
@@ -186,9 +188,9 @@ def test_what_covers_interfaces_that_appear():
     with_udev, without = (arrivals.wanted_entries(wanted(), live) for live in (places, {}))
     assert set(with_udev) == set(arrivals.PATHS) and set(with_udev) - set(without) == {arrivals.PATHS[-1]}
     program, unit, rule = (with_udev[path].content.decode() for path in arrivals.PATHS)
-    assert f"--no-block restart {boot.ARRIVALS}" in rule
-    assert f"ExecStart=/usr/bin/python3 -I {arrivals.PROGRAM}\n" in unit
-    compile(program, arrivals.PROGRAM, "exec")
+    assert f"--no-block restart {UPLINKS_SERVICE}" in rule
+    assert f"ExecStart=/usr/bin/python3 -I {UPLINKS}\n" in unit
+    compile(program, UPLINKS, "exec")
     assert arrivals.plan(wanted(), {**places, **with_udev}) == ((), ())
 
 

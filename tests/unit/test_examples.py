@@ -9,8 +9,9 @@ import salt.utils.yaml
 import yaml
 
 from spicegrants import decide, pillar, report, spoken
+from spicegrants.accounts import Account, Group
 from spicegrants.compile import compile_policy
-from spicegrants.inventory import Account, Group, Inventory
+from spicegrants.inventory import Inventory
 from spicegrants.notes import notes
 
 pytestmark = pytest.mark.salt

@@ -12,11 +12,13 @@ import shutil
 import pytest
 import yaml
 
-from spicegrants import calls, nftables, pillar, routing, sudoers, viewer
+from spicegrants import nftables, pillar, routing, sudoers, viewer
+from spicegrants.accounts import Account, Group
 from spicegrants.compile import compile_policy
 from spicegrants.errors import Finding
 from spicegrants.files import File
-from spicegrants.inventory import Account, Group, Inventory
+from spicegrants.inventory import Inventory
+from spicegrants.paths import CONNECTIONS, MENUS
 from spicegrants.plan import as_dict
 from unit.build import Kernel, cvtsudoers, parsed, visudo
 
@@ -84,9 +86,9 @@ def produced(case):
         made["findings.txt"] = "".join(f"{finding}\n" for finding in wanted.findings)
     for path, entry in viewer.wanted_entries(wanted, LAUNCHER, OPENER).items():
         parent, name = path.rsplit("/", 1)
-        if parent == calls.CONNECTIONS:
+        if parent == CONNECTIONS:
             made[f"vms/{name}"] = entry.content.decode()
-        elif parent == viewer.MENUS:
+        elif parent == MENUS:
             made[f"menu/{name}.json"] = entry.content.decode()
     return made
 

@@ -4,9 +4,9 @@ import pytest
 
 from spicegrants import temporary
 from spicegrants.access import Access
+from spicegrants.accounts import Account, Group, Unasked
 from spicegrants.compile import compile_policy
 from spicegrants.host import nss
-from spicegrants.inventory import Account, Group, Unasked
 from spicegrants.temporary import NOTHING, Loan
 from unit.build import GID, inventory, policy, wanted
 

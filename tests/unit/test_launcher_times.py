@@ -5,6 +5,7 @@ import time
 import pytest
 
 from spicegrants import launcher, viewer
+from spicegrants.paths import MENUS
 from unit.build import EVENING_WINDOWS, TIMED, wanted
 from unit.desk import call
 
@@ -152,7 +153,7 @@ def test_only_what_is_open_is_offered(clock):
 def test_the_menu_with_times_that_a_run_writes(clock, monkeypatch, moment):
     """Launcher and viewer layer agree on the form."""
     compiled = wanted({**TIMED, "grants__myself-debianx__nopasswd": True})
-    clock.menu.write_bytes(viewer.wanted_entries(compiled, b"")[f"{viewer.MENUS}/1021"].content)
+    clock.menu.write_bytes(viewer.wanted_entries(compiled, b"")[f"{MENUS}/1021"].content)
     monkeypatch.setattr(launcher.time, "time", lambda: moment)
     assert clock.opened() == call("debianx")
     monkeypatch.setattr(launcher.time, "time", lambda: EVENING_WINDOWS[-1][1])

@@ -8,8 +8,8 @@ import pytest
 
 from spicegrants import nftables
 from spicegrants.access import Access
+from spicegrants.accounts import Account, Group
 from spicegrants.guard import Element, Key
-from spicegrants.inventory import Account, Group
 from unit.build import inventory, wanted
 from unit.nft import MYBRO, MYSELF, body, is_rebuilt, verbs, words
 

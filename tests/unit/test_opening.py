@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from spicegrants import opening
 from spicegrants.access import Access, Term
+from spicegrants.accounts import Account
 from spicegrants.compile import compile_policy
 from spicegrants.decide import decide
-from spicegrants.inventory import Account
 from spicegrants.store import Stored, dump, load, load_one
 from spicegrants.temporary import ALL, NOTHING, USER, VM, Lock, Temporary
 from spicegrants.times import DAY as A_DAY

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spicegrants import routing
+from spicegrants.paths import DEVICE
 from spicegrants.roadsigns import Signs
 
 
@@ -44,7 +45,7 @@ def test_links_that_appear_or_go_up_or_down():
     assert signs.feed(link()) == ["device eth0"] and signs.feed(link(flags=0x1000)) == []
     assert signs.feed(link(flags=1)) == ["device eth0"] == signs.feed(link(flags=0))
     assert signs.feed(link(kind=17)) == [] and signs.feed(link()) == ["device eth0"]
-    assert signs.feed(link(kind=17, name=routing.DEVICE.encode())) == ["device spice-dead"]
+    assert signs.feed(link(kind=17, name=DEVICE.encode())) == ["device spice-dead"]
 
 
 @given(st.binary(max_size=200))

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spicegrants import routeplan, routing
+from spicegrants.paths import DEVICE
 from spicegrants.plan import as_dict
 from spicegrants.routing import Live
 from unit.build import TIMED, wanted
@@ -12,8 +13,8 @@ from unit.roads import Rules
 
 LO = {"ifname": "lo", "flags": ["LOOPBACK", "UP"]}
 ETH = {"ifname": "eth0", "flags": ["BROADCAST", "UP"], "linkinfo": {"info_kind": "veth"}}
-DEAD = {"ifname": routing.DEVICE, "flags": ["UP"], "linkinfo": {"info_kind": "dummy"}}
-WAY = {"type": "unicast", "dst": "default", "dev": routing.DEVICE, "protocol": "74", "scope": "link", "flags": []}
+DEAD = {"ifname": DEVICE, "flags": ["UP"], "linkinfo": {"info_kind": "dummy"}}
+WAY = {"type": "unicast", "dst": "default", "dev": DEVICE, "protocol": "74", "scope": "link", "flags": []}
 HELD = {"type": "2", "dst": "default", "dev": "eth0", "protocol": "74", "metric": 1, "flags": []}
 PLACES = [(uid, address, port) for uid in (0, 1021, 1022, 1023) for address in ("192.168.2.2", "192.168.2.9")
           for port in (19999, 20001, 20002, 20003, 20004, 20010, 20011)]  # fmt: skip

@@ -9,8 +9,9 @@ import yaml
 
 from spicegrants import pillar
 from spicegrants.errors import PolicyError
-from spicegrants.model import Schedule, to_pillar
+from spicegrants.model import to_pillar
 from spicegrants.moments import EARLIEST
+from spicegrants.schedule import Schedule
 from spicegrants.times import DAY
 from unit.build import article, changed
 

@@ -10,6 +10,7 @@ from spicegrants import pillar, store
 from spicegrants.access import Access, Drain, Term
 from spicegrants.compile import compile_policy
 from spicegrants.errors import LiveStateUnreadable
+from spicegrants.paths import STATE
 from spicegrants.store import Stored
 from spicegrants.temporary import Loan, Lock, Temporary
 from spicegrants.times import LAST
@@ -193,7 +194,7 @@ def test_junk_in_a_part_is_noticed_or_read(part, value):
     try:
         assert isinstance(store.load(content), Stored)
     except LiveStateUnreadable as error:
-        assert store.PATH in str(error)
+        assert STATE in str(error)
 
 
 def test_a_policy_that_is_known_is_not_read_again():

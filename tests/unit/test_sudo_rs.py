@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from spicegrants import calls, explain, sudo_rs, sudoers, verdict
+from spicegrants import explain, sudo_rs, sudoers, verdict
 from spicegrants.files import File
+from spicegrants.paths import OPENER, SUDOERS
 from spicegrants.times import ALWAYS
 from unit.build import EVENINGS, TIMED, wanted
 
@@ -28,8 +29,8 @@ def test_there_are_no_times_and_no_unknown_settings():
     (line,) = [line for line in text.splitlines() if line.startswith("Defaults!")]
     settings = re.sub('"[^"]*"', "", line.partition(" ")[2])
     assert set(re.findall("[a-z_]+", settings)) == sudo_rs.SETTINGS
-    assert f"myself ALL=(root) PASSWD: NOSETENV: {calls.OPENER} debianx" in text.splitlines()
-    assert f"mybro ALL=(root) NOPASSWD: NOSETENV: {calls.OPENER} leaptest" in text.splitlines()
+    assert f"myself ALL=(root) PASSWD: NOSETENV: {OPENER} debianx" in text.splitlines()
+    assert f"mybro ALL=(root) NOPASSWD: NOSETENV: {OPENER} leaptest" in text.splitlines()
 
 
 def test_what_never_opens_has_no_rule():
@@ -57,8 +58,8 @@ def test_an_edit_is_seen_and_said():
     for edited, what in (
         (text.replace(" debianx", " leaptest"), "lets myself open debianx confined with his password"),
         (text.replace("mybro ALL=(root) NOPASSWD", "mybro ALL=(root) PASSWD"), "lets mybro open leaptest confined"),
-        (text + "guest ALL=(ALL) ALL\n", f"restores {sudoers.PATH}, which was edited"),
-        (text.replace("!targetpw", "targetpw"), f"restores {sudoers.PATH}, which was edited"),
+        (text + "guest ALL=(ALL) ALL\n", f"restores {SUDOERS}, which was edited"),
+        (text.replace("!targetpw", "targetpw"), f"restores {SUDOERS}, which was edited"),
     ):
         planned = sudoers.plan(compiled, File(edited.encode(), sudoers.MODE), functools.partial(sudo_rs.tree, edited))
         assert planned.text == text

@@ -4,11 +4,12 @@ import pytest
 
 from spicegrants import calls, sudoers
 from spicegrants.access import Access
+from spicegrants.accounts import Account
 from spicegrants.calls import Rule
 from spicegrants.errors import PolicyError
 from spicegrants.files import Directory, File, Other
 from spicegrants.foreign import Site, foreign
-from spicegrants.inventory import Account
+from spicegrants.paths import OPENER
 from unit.build import VIEWER, cvtsudoers, inventory, parsed, wanted
 
 URI = "spice://mysrv.anraconc.de?tls-port=20002"
@@ -217,9 +218,9 @@ def confined(changes=None, previous=()):
 
 def test_one_exact_rule_as_root():
     (rule,) = calls.calls(confined(), "myself", "debianx")
-    assert rule == Rule("myself", "", calls.OPENER, "debianx") and rule.confined
-    assert rule.call == ["-u", "root", calls.OPENER, "debianx"]
-    assert f"myself ALL=(root) PASSWD: NOSETENV: {calls.OPENER} debianx" in sudoers.render(confined()).splitlines()
+    assert rule == Rule("myself", "", OPENER, "debianx") and rule.confined
+    assert rule.call == ["-u", "root", OPENER, "debianx"]
+    assert f"myself ALL=(root) PASSWD: NOSETENV: {OPENER} debianx" in sudoers.render(confined()).splitlines()
 
 
 @pytest.mark.parametrize("setting", ["auto", True, False])

@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spicegrants import pillar, sudoers
+from spicegrants.accounts import Account, Group
 from spicegrants.compile import compile_policy
 from spicegrants.files import File
-from spicegrants.inventory import Account, Group
 from spicegrants.moments import EARLIEST
 from spicegrants.times import ALWAYS, DAY, LAST, union
 from unit.build import (

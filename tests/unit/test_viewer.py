@@ -4,23 +4,24 @@ import json
 
 import pytest
 
-from spicegrants import calls, viewer
+from spicegrants import viewer
+from spicegrants.accounts import Account
 from spicegrants.compile import compile_policy
 from spicegrants.files import Directory, File, Link, Other, difference
-from spicegrants.inventory import Account
 from spicegrants.moments import EARLIEST
+from spicegrants.paths import DESKTOP_ENTRY, LAUNCHER, connection_file
 from spicegrants.times import DAY, LAST
 from spicegrants.viewer import Program, ViewerLive
 from unit.build import EVENING_WINDOWS, GID, TIMED, VIEWER, inventory, key_file, policy, wanted
 
-LAUNCHER = b"#!/usr/bin/python3 -I\n"
+PROGRAM = b"#!/usr/bin/python3 -I\n"
 VMS = "/etc/spice-grant/vms"
 MENU = "/etc/spice-grant/menu"
 
 
 def live(compiled, members=(), programs=None, **entries):
     """Return what a run leaves behind; ``entries`` by path are what is there instead, None for nothing."""
-    held = {**viewer.wanted_entries(compiled, LAUNCHER), **entries}
+    held = {**viewer.wanted_entries(compiled, PROGRAM), **entries}
     good = {path: Program(0, compiled.gid, 0o750) for path in compiled.policy.viewer.paths}
     return ViewerLive(
         tuple(members), good if programs is None else programs, {path: e for path, e in held.items() if e is not None}
@@ -106,7 +107,7 @@ def test_a_password_in_a_file_that_cannot_be_read():
 
 def test_another_password_is_no_word_of_the_plan():
     before, after = (wanted({"vms__debianx__password": text}, unconfinable="") for text in ("s3cret", "0ther"))
-    planned = viewer.plan(after, viewer.ViewerLive((), {}, viewer.wanted_entries(before, LAUNCHER)), LAUNCHER)
+    planned = viewer.plan(after, viewer.ViewerLive((), {}, viewer.wanted_entries(before, PROGRAM)), PROGRAM)
     assert words(planned) == [(f"rewrites {VMS}/debianx.vv", ("myself-debianx",))]
 
 
@@ -147,7 +148,7 @@ def test_menu_of_what_never_opens_again():
 
 
 def test_entries_let_nobody_read_what_is_not_his():
-    entries = viewer.wanted_entries(wanted(), LAUNCHER)
+    entries = viewer.wanted_entries(wanted(), PROGRAM)
     assert entries[VMS] == Directory(0o750, GID) and entries[MENU] == Directory(0o711)
     assert {path for path in entries if path.startswith((VMS + "/", MENU + "/"))} == {
         f"{VMS}/debianx.vv",
@@ -161,30 +162,30 @@ def test_entries_let_nobody_read_what_is_not_his():
             assert (entry.mode, entry.gid, entry.reader) == (0o640, GID, None)
         if path.startswith(MENU + "/"):
             assert (entry.mode, entry.gid, entry.reader) == (0o640, 0, int(path.rpartition("/")[2]))
-    assert entries[viewer.LAUNCHER] == File(LAUNCHER, 0o755)
+    assert entries[LAUNCHER] == File(PROGRAM, 0o755)
 
 
 def test_parents_come_first():
-    paths = list(viewer.wanted_entries(wanted(unconfinable=""), LAUNCHER))
+    paths = list(viewer.wanted_entries(wanted(unconfinable=""), PROGRAM))
     assert paths == viewer.paths(wanted())
     for place, path in enumerate(paths):
         assert not [later for later in paths[place:] if path.startswith(f"{later}/")]
 
 
 def test_the_desktop_file_starts_the_launcher_without_a_terminal():
-    text = viewer.wanted_entries(wanted(), LAUNCHER)[viewer.DESKTOP].content.decode()
+    text = viewer.wanted_entries(wanted(), PROGRAM)[DESKTOP_ENTRY].content.decode()
     assert text.startswith("[Desktop Entry]\nType=Application\n")
-    assert f"\nExec={viewer.LAUNCHER}\n" in text and "\nTerminal=false\n" in text
+    assert f"\nExec={LAUNCHER}\n" in text and "\nTerminal=false\n" in text
 
 
 def test_the_second_run_has_nothing_to_do():
-    assert viewer.plan(wanted(), live(wanted()), LAUNCHER) == viewer.ViewerPlan(())
+    assert viewer.plan(wanted(), live(wanted()), PROGRAM) == viewer.ViewerPlan(())
 
 
 def test_the_first_run():
     before = wanted(groups={})
     programs = {VIEWER: Program(0, 0, 0o755)}
-    planned = viewer.plan(before, ViewerLive((), programs, {}), LAUNCHER)
+    planned = viewer.plan(before, ViewerLive((), programs, {}), PROGRAM)
     assert [what for what, _ in words(planned)] == [
         "creates group spicegrp",
         f"restricts {VIEWER} to root:spicegrp 0750",
@@ -206,20 +207,20 @@ def test_the_first_run():
 def test_the_first_run_says_what_the_second_then_does_not():
     """What depends on the group's GID is said once, though the group is made on the way."""
     before = wanted(groups={})
-    said = words(viewer.plan(before, ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), LAUNCHER))
-    later = words(viewer.plan(wanted(), ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), LAUNCHER))
+    said = words(viewer.plan(before, ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), PROGRAM))
+    later = words(viewer.plan(wanted(), ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), PROGRAM))
     assert said == [("creates group spicegrp", ()), *later]
 
 
 def test_a_group_that_others_could_join_is_shut():
     held = live(wanted())
-    planned = viewer.plan(wanted(), held._replace(lent=True), LAUNCHER)
+    planned = viewer.plan(wanted(), held._replace(lent=True), PROGRAM)
     assert planned.seal and words(planned) == [("takes administrators and password from group spicegrp", ())]
-    assert not viewer.plan(wanted(), held, LAUNCHER).seal
+    assert not viewer.plan(wanted(), held, PROGRAM).seal
 
 
 def test_members_are_taken_out_of_the_group():
-    planned = viewer.plan(wanted(), live(wanted(), members=["guest", "mybro"]), LAUNCHER)
+    planned = viewer.plan(wanted(), live(wanted(), members=["guest", "mybro"]), PROGRAM)
     assert words(planned) == [
         ("takes guest out of group spicegrp", ()),
         ("takes mybro out of group spicegrp", ()),
@@ -238,7 +239,7 @@ def test_members_are_taken_out_of_the_group():
     ],
 )
 def test_a_viewer_that_others_could_start(held):
-    planned = viewer.plan(wanted(), live(wanted(), programs={VIEWER: held}), LAUNCHER)
+    planned = viewer.plan(wanted(), live(wanted(), programs={VIEWER: held}), PROGRAM)
     assert words(planned) == [(f"restricts {VIEWER} to root:spicegrp 0750", ())]
     assert planned.programs == (VIEWER,)
 
@@ -261,7 +262,7 @@ KEPT = ("root", "spicegrp", 0o750)
 def test_a_package_upgrade_leaves_the_viewer_restricted(overrides, said):
     """Where the system's packages can be told; elsewhere there is nothing to plan."""
     held = live(wanted())
-    planned = viewer.plan(wanted(), ViewerLive(held.members, held.programs, held.entries, overrides), LAUNCHER)
+    planned = viewer.plan(wanted(), ViewerLive(held.members, held.programs, held.entries, overrides), PROGRAM)
     assert words(planned) == [(f"keeps owner and mode of {VIEWER} over package upgrades", ())] * said
     assert planned.overrides == (VIEWER,) * said
 
@@ -269,7 +270,7 @@ def test_a_package_upgrade_leaves_the_viewer_restricted(overrides, said):
 def test_each_of_several_viewers():
     compiled = wanted({"viewer": {"path": [VIEWER, "/opt/bin/remote-viewer"]}})
     held = {VIEWER: Program(0, GID, 0o750), "/opt/bin/remote-viewer": Program(0, 0, 0o755)}
-    assert viewer.plan(compiled, live(compiled, programs=held), LAUNCHER).programs == ("/opt/bin/remote-viewer",)
+    assert viewer.plan(compiled, live(compiled, programs=held), PROGRAM).programs == ("/opt/bin/remote-viewer",)
 
 
 @pytest.mark.parametrize(
@@ -282,19 +283,19 @@ def test_each_of_several_viewers():
         (f"{MENU}/1022", Directory(0o755), "replaces the directory at", ("mybro-leaptest",)),
         (VMS, Directory(0o755, GID), "restores owner and mode of", ()),
         (MENU, Directory(0o755), "restores owner and mode of", ()),
-        (viewer.LAUNCHER, File(b"exec sh", 0o755), "rewrites", ()),
-        (viewer.DESKTOP, None, "creates", ()),
+        (LAUNCHER, File(b"exec sh", 0o755), "rewrites", ()),
+        (DESKTOP_ENTRY, None, "creates", ()),
     ],
 )
 def test_tampering_with_a_file(path, held, said, grants):
-    planned = viewer.plan(wanted(), live(wanted(), **{path: held}), LAUNCHER)
+    planned = viewer.plan(wanted(), live(wanted(), **{path: held}), PROGRAM)
     assert words(planned) == [(f"{said} {path}", grants)]
     assert planned.write == (path,) and planned.remove == ()
 
 
 def test_what_does_not_belong_there_goes_the_deepest_first():
     strange = {f"{VMS}/x": Directory(0o755), f"{VMS}/x/y.vv": File(b"", 0o644), f"{MENU}/1023": File(b"{}", 0o644)}
-    planned = viewer.plan(wanted(), live(wanted(), **strange), LAUNCHER)
+    planned = viewer.plan(wanted(), live(wanted(), **strange), PROGRAM)
     assert planned.remove == (f"{VMS}/x/y.vv", f"{VMS}/x", f"{MENU}/1023")
     assert words(planned) == [(f"removes {path}", ()) for path in planned.remove]
     assert planned.write == ()
@@ -303,7 +304,7 @@ def test_what_does_not_belong_there_goes_the_deepest_first():
 def test_a_grant_less():
     before = wanted()
     after = wanted({"grants__myself-debianx": ...}, previous=before.accesses)
-    planned = viewer.plan(after, live(before), LAUNCHER)
+    planned = viewer.plan(after, live(before), PROGRAM)
     assert words(planned) == [
         (f"removes {VMS}/debianx.vv", ("myself-debianx",)),
         (f"removes {MENU}/1021", ("myself-debianx",)),
@@ -313,13 +314,13 @@ def test_a_grant_less():
 def test_a_connection_file_stays_as_long_as_somebody_needs_it():
     before = wanted({"grants__more": {"user": "mybro", "vm": "debianx"}})
     after = wanted({"grants__myself-debianx": ..., "grants__more": {"user": "mybro", "vm": "debianx"}})
-    assert viewer.plan(after, live(before), LAUNCHER).remove == (f"{MENU}/1021",)
+    assert viewer.plan(after, live(before), PROGRAM).remove == (f"{MENU}/1021",)
 
 
 def test_a_user_with_another_uid_has_another_menu():
     before = wanted()
     after = wanted(users={**inventory().users, "myself": Account("myself", 4000, 4000)}, previous=before.accesses)
-    planned = viewer.plan(after, live(before), LAUNCHER)
+    planned = viewer.plan(after, live(before), PROGRAM)
     assert words(planned) == [
         (f"creates {MENU}/4000", ("myself-debianx",)),
         (f"removes {MENU}/1021", ("myself-debianx",)),
@@ -327,4 +328,4 @@ def test_a_user_with_another_uid_has_another_menu():
 
 
 def test_paths_of_connection_files():
-    assert calls.connection_file("debianx") == f"{VMS}/debianx.vv"
+    assert connection_file("debianx") == f"{VMS}/debianx.vv"

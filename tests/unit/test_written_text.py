@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spicegrants import calls, pillar, sudoers, viewer
+from spicegrants.accounts import Account, Group
 from spicegrants.compile import compile_policy
 from spicegrants.errors import PolicyError
 from spicegrants.host import sudo
-from spicegrants.inventory import Account, Group
+from spicegrants.paths import CONNECTIONS, MENUS, OPENER
 from spicegrants.times import ALWAYS
 from unit.build import PEM, article, changed, cvtsudoers, inventory, key_file, visudo, wanted
 from unit.strategies import accounts, dotted, hostile, hosts, lines, names, paths, pillars, systems, text
@@ -56,9 +57,9 @@ def check_files(compiled):
     entries = viewer.wanted_entries(compiled, b"")
     consoles = {}
     for path, entry in entries.items():
-        if path.startswith(calls.CONNECTIONS + "/"):
+        if path.startswith(CONNECTIONS + "/"):
             fields = key_file(entry.content.decode())
-            vm = policy.vms[path[len(calls.CONNECTIONS) + 1 : -len(".vv")]]
+            vm = policy.vms[path[len(CONNECTIONS) + 1 : -len(".vv")]]
             assert [key for key in KEYS if key in fields] == list(fields)
             assert (fields["title"], fields["host"]) == (vm.name, policy.servers[vm.server].host)
             assert (fields["tls-port"], fields["type"], fields["secure-channels"]) == (str(vm.tls_port), "spice", "all")
@@ -67,11 +68,11 @@ def check_files(compiled):
             assert fields.get("password") == (secret if compiled.confined else None)
             assert fields.get("ca") == compiled.inventory.authorities.get(vm.server)
             assert (entry.mode, entry.gid, entry.uid) == (0o640, compiled.gid, 0)
-        elif path.startswith(viewer.MENUS + "/"):
+        elif path.startswith(MENUS + "/"):
             menu = json.loads(entry.content)
             direct = {"group": policy.viewer.group, "viewer": policy.viewer.paths[0]}
             start = {key: value for key, value in menu.items() if key != "consoles"}
-            assert start == ({"opener": calls.OPENER} if compiled.confined else direct)
+            assert start == ({"opener": OPENER} if compiled.confined else direct)
             consoles[int(path.rpartition("/")[2])] = menu["consoles"]
             assert (entry.mode, entry.gid, entry.reader) == (0o640, 0, int(path.rpartition("/")[2]))
     may = {}
@@ -259,7 +260,7 @@ def test_no_grants_no_rules(tmp_path, monkeypatch):
     assert check_sudoers(without) == {}
     path = tmp_path / "spice-grant"
     path.write_text(sudoers.render(without), encoding="utf-8")
-    monkeypatch.setattr(sudoers, "PATH", str(path))
+    monkeypatch.setattr(sudo, "SUDOERS", str(path))
     assert sudo.own_tree() == {}
     path.write_text(sudoers.render(wanted()), encoding="utf-8")
     assert sorted(sudoers.parse(sudo.own_tree())) == sorted(sudoers.rules(wanted()))

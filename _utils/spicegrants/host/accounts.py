@@ -8,10 +8,9 @@ import pwd
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from spicegrants.accounts import Account, Group, Unasked
 from spicegrants.host import disk, nss, subordinate
-from spicegrants.inventory import Account, Group, Unasked
-
-_GROUPS = "/etc/group"
+from spicegrants.paths import GROUPS
 
 
 class Accounts(NamedTuple):
@@ -107,7 +106,7 @@ def _group(
 
 def stands(group: str) -> bool:
     """Tell whether /etc/group has a line for a group, whatever the name service says."""
-    lines = (disk.read_site(_GROUPS) or b"").splitlines()
+    lines = (disk.read_site(GROUPS) or b"").splitlines()
     return any(line.startswith(f"{group}:".encode()) for line in lines)
 
 
@@ -134,4 +133,11 @@ def _look_up(function, what):
     """Return what a function of pwd or grp finds; ``None`` if it finds nothing, for whatever reason."""
     with contextlib.suppress(KeyError):
         return function(what)
+    return None
+
+
+def gid(group: str) -> int | None:
+    """Return the number of a group; ``None`` if there is no such group."""
+    with contextlib.suppress(KeyError):
+        return grp.getgrnam(group).gr_gid
     return None

@@ -12,12 +12,11 @@ from spicegrants.compile import Wanted
 from spicegrants.errors import CommandFailed
 from spicegrants.host import disk, nft, package, run
 from spicegrants.model import Firewall
+from spicegrants.paths import PYTHON, SYSTEMD
 
 # Before that release it prints JSON of a table with an owner that is none, or says something else in it, to whoever
 # lists tables: a use after free.
 _OLDEST_NFT = (1, 1)
-_SYSTEMD = "/run/systemd/system"
-_PYTHON = "/usr/bin/python3"
 
 
 def planned(wanted: Wanted) -> tuple[Plan, str]:
@@ -38,7 +37,7 @@ def plan(wanted: Wanted) -> tuple[Plan, str]:
     if firewall.backstop is not False and wanted.policy.guarded_ports():
         kept = backstop.table(wanted, program)
     # In use, it is no question whether it can be, as long as there is somebody to hold it.
-    used = live[backstop.STORED] is not None and os.path.isdir(_SYSTEMD)
+    used = live[backstop.STORED] is not None and os.path.isdir(SYSTEMD)
     hindered = hindrance(firewall) if kept is not None and not used else ""
     owned = used and kept is not None and _owned(kept.name)
     return backstop.plan(None if hindered else kept, program, live, owned), hindered
@@ -63,7 +62,7 @@ def hindrance(firewall: Firewall) -> str:
 
 
 def _hindrance(firewall: Firewall) -> str:
-    if not os.path.isdir(_SYSTEMD):
+    if not os.path.isdir(SYSTEMD):
         return "systemd is not at work"
     for program in ("nft", "unshare"):
         if shutil.which(program, path=run.SEARCH) is None:
@@ -72,7 +71,7 @@ def _hindrance(firewall: Firewall) -> str:
         found = nft.release()
         if found < _OLDEST_NFT:
             return f"nft {'.'.join(map(str, found))} prints broken JSON where a table has an owner, 1.1 does not"
-    tried = run.attempt(["unshare", "--net", _PYTHON, "-IS", "-", "try"], text=package.text("holder.py").decode())
+    tried = run.attempt(["unshare", "--net", PYTHON, "-IS", "-", "try"], text=package.text("holder.py").decode())
     return " ".join(tried.stderr.split())[-200:] or "it fails without a word" if tried.returncode else ""
 
 
@@ -86,7 +85,7 @@ def hold() -> None:
 
 def stop() -> None:
     """Have nothing hold it any more; what persists goes as well, if its holder was killed before it could do that."""
-    if os.path.isdir(_SYSTEMD):
+    if os.path.isdir(SYSTEMD):
         run.attempt(["systemctl", "stop", SERVICE])
     for name in _names():
         run.attempt(["nft", "delete", "table", FAMILY, name])

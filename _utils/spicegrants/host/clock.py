@@ -5,8 +5,6 @@ It is run by itself, by systemd and with the system's own Python: no Salt, no ma
 
 from __future__ import annotations
 
-import contextlib
-import grp
 import os
 import pwd
 import sys
@@ -14,21 +12,21 @@ import time
 from collections.abc import Iterable
 
 from spicegrants import agenda, notices, sessions, store
-from spicegrants.alarm import ALARM, NET, SERVICE
-from spicegrants.boot import UNITS
-from spicegrants.compile import Wanted
+from spicegrants.compile import Wanted, recalled
 from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
 from spicegrants.files import Directory, File
 from spicegrants.host import desktop, disk, run, sockets
+from spicegrants.host.accounts import gid
+from spicegrants.paths import RUN, STATE, SYSTEMD, UNITS
 from spicegrants.sessions import Connection
+from spicegrants.units import CLOCK_SERVICE, CLOCK_TIMER, HOURLY_TIMER
 
 # When it last ran: what came before that has been announced.
-MOMENT = "/run/spice-grant/clock"
+MOMENT = f"{RUN}/clock"
 # Seconds before a moment at which systemd starts the clock: so it has started by then, and has seen what is open.
 AHEAD = 1
 # Seconds: what is nearer is waited for, since systemd would start nothing that still runs.
 SOON = AHEAD + 2
-_SYSTEMD = "/run/systemd/system"
 
 
 def main() -> int:
@@ -63,10 +61,10 @@ def tick(seen: Iterable[Connection] = ()) -> tuple[int | None, list[Connection]]
     shows messages. Raises :class:`~spicegrants.errors.SpiceGrantError` if something cannot be read.
     """
     now = int(time.time())
-    stored = store.load(disk.read_text(store.PATH))
+    stored = store.load(disk.read_text(STATE))
     if stored.policy is None:
-        raise SystemFault(f"there is no {store.PATH}: run state.apply spice")
-    wanted = agenda.recalled(stored, gid(stored.policy.viewer.group), now)
+        raise SystemFault(f"there is no {STATE}: run state.apply spice")
+    wanted = recalled(stored, gid(stored.policy.viewer.group), now)
     connections = sockets.connections()
     strays = sessions.stray(wanted, connections)
     _end(wanted, strays, sessions.stray(wanted, seen))
@@ -75,13 +73,6 @@ def tick(seen: Iterable[Connection] = ()) -> tuple[int | None, list[Connection]]
     desktop.tell(warned, notices.ENDING, wanted.gid)
     _note(now)
     return agenda.upcoming(wanted), staying
-
-
-def gid(group: str) -> int | None:
-    """Return the number of a group; ``None`` if there is no such group."""
-    with contextlib.suppress(KeyError):
-        return grp.getgrnam(group).gr_gid
-    return None
 
 
 def _end(wanted: Wanted, strays: list[Connection], gone: list[Connection]) -> None:
@@ -115,28 +106,28 @@ def arm(moment: int | None) -> None:
     A moment of the calendar: it comes when clocks show it, however often they are set, and at once when a machine wakes
     up behind it.
     """
-    if not os.path.isdir(_SYSTEMD):
+    if not os.path.isdir(SYSTEMD):
         return
     # It fails if there is none.
-    run.attempt(["systemctl", "stop", ALARM])
+    run.attempt(["systemctl", "stop", CLOCK_TIMER])
     if moment is not None:
         properties = ("AccuracySec=100ms", "DefaultDependencies=no")
         options = [f"--timer-property={each}" for each in properties]
-        run.run(["systemd-run", "--quiet", f"--unit={SERVICE}", f"--on-calendar=@{moment}", *options])
+        run.run(["systemd-run", "--quiet", f"--unit={CLOCK_SERVICE}", f"--on-calendar=@{moment}", *options])
 
 
 def start() -> None:
     """Have systemd see to it from now on, where it runs; it runs the clock for the first time."""
-    if os.path.isdir(_SYSTEMD):
-        run.run(["systemctl", "start", NET])
+    if os.path.isdir(SYSTEMD):
+        run.run(["systemctl", "start", HOURLY_TIMER])
 
 
 def failed() -> bool:
     """Tell whether it ended with a failure when systemd started it last, and so will not be started again."""
-    if not os.path.isdir(_SYSTEMD):
+    if not os.path.isdir(SYSTEMD):
         return False
     try:
-        return run.attempt(["systemctl", "is-failed", "--quiet", SERVICE]).returncode == 0
+        return run.attempt(["systemctl", "is-failed", "--quiet", CLOCK_SERVICE]).returncode == 0
     except CommandFailed:
         # Whatever needs it says so.
         return False
@@ -147,13 +138,13 @@ def again() -> None:
 
     Raises :class:`~spicegrants.errors.CommandFailed` if it cannot.
     """
-    if os.path.isdir(_SYSTEMD) and os.path.exists(f"{UNITS}/{SERVICE}"):
-        run.run(["systemctl", "restart", SERVICE])
+    if os.path.isdir(SYSTEMD) and os.path.exists(f"{UNITS}/{CLOCK_SERVICE}"):
+        run.run(["systemctl", "restart", CLOCK_SERVICE])
 
 
 def stop() -> None:
     """Have nothing start it any more, and forget when it last ran."""
-    if os.path.isdir(_SYSTEMD):
-        run.attempt(["systemctl", "stop", NET, ALARM, SERVICE])
+    if os.path.isdir(SYSTEMD):
+        run.attempt(["systemctl", "stop", HOURLY_TIMER, CLOCK_TIMER, CLOCK_SERVICE])
     disk.remove(MOMENT)
     disk.prune(os.path.dirname(MOMENT))

@@ -15,6 +15,7 @@ from spicegrants.files import File
 from spicegrants.host import backends, disk, routes
 from spicegrants.host import sudo as tools
 from spicegrants.host.backends import Mechanism
+from spicegrants.paths import SUDOERS
 from spicegrants.plan import Change
 
 
@@ -101,11 +102,11 @@ def sudo(wanted: Wanted | None, before: Wanted | None, edited: bool, test: bool)
     Raises :class:`~spicegrants.errors.SystemFault` if visudo refuses our file, or cannot be run: then it stays as it
     was.
     """
-    held = disk.read(sudoers.PATH)
+    held = disk.read(SUDOERS)
     if held is None:
         return Closed()
     if wanted is None:
-        planned = sudoers.SudoPlan((Change("sudo", f"removes {sudoers.PATH}"),), None)
+        planned = sudoers.SudoPlan((Change("sudo", f"removes {SUDOERS}"),), None)
     elif not tools.version():
         # Without sudo nobody can use the file, and nobody knows for which release it is to be made.
         return Closed()
@@ -117,10 +118,10 @@ def sudo(wanted: Wanted | None, before: Wanted | None, edited: bool, test: bool)
         planned = sudoers.closing(wanted, before, held, tools.own_tree)
     if planned.changes and not test:
         if planned.text is None:
-            disk.remove(sudoers.PATH)
+            disk.remove(SUDOERS)
         else:
             tools.check_alone(planned.text)
-            disk.write(sudoers.PATH, File(planned.text.encode(), sudoers.MODE))
+            disk.write(SUDOERS, File(planned.text.encode(), sudoers.MODE))
     return Closed(planned.changes)
 
 

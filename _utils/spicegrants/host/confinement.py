@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from spicegrants import sandbox
 from spicegrants.errors import SystemFault
 from spicegrants.host import run
+from spicegrants.paths import PYTHON
 
-_PYTHON = "/usr/bin/python3"
 _RESOLVER = "/etc/resolv.conf"
 # Whoever this is: nobody in particular.
 _NOBODY = 65534
@@ -21,7 +21,7 @@ def hindrance() -> str:
 
     Tries it, as :func:`run.attempt` does, with a program that does nothing.
     """
-    for program, package in ((sandbox.BUBBLEWRAP, "bubblewrap"), (sandbox.SETPRIV, "util-linux"), (_PYTHON, "python3")):
+    for program, package in ((sandbox.BUBBLEWRAP, "bubblewrap"), (sandbox.SETPRIV, "util-linux"), (PYTHON, "python3")):
         if not os.access(program, os.X_OK):
             return f"there is no {program} (package {package})"
     trial = sandbox.command(layout(), sandbox.Session(), _NOBODY, _NOBODY, [sandbox.SETPRIV, "--version"], None)

@@ -9,37 +9,24 @@ import stat
 import time
 from dataclasses import replace
 
-from spicegrants import (
-    alarm,
-    arrivals,
-    boot,
-    calls,
-    closing,
-    decide,
-    moments,
-    routeboot,
-    store,
-    sudoers,
-    viewer,
-)
+from spicegrants import alarm, arrivals, boot, closing, decide, moments, routeboot, store
 from spicegrants.compile import Wanted, compile_policy
 from spicegrants.errors import SystemFault
 from spicegrants.files import Directory, File, Link, Other
 from spicegrants.host import accounts, confinement, disk, resolve, run, sockets, sudo
 from spicegrants.inventory import Inventory
 from spicegrants.model import Policy
+from spicegrants.paths import CONNECTIONS, DESKTOP_ENTRY, GROUPS, LAUNCHER, LOAD_GUARD, OPENER, RUN, STATE, SUDOERS
 from spicegrants.plan import Change
 
 # Where runs write beside what is not theirs; from directories that are theirs alone, all that does not belong goes.
-_WRITTEN = (store.PATH, sudoers.PATH, viewer.LAUNCHER, viewer.DESKTOP, calls.OPENER)
+_WRITTEN = (STATE, SUDOERS, LAUNCHER, DESKTOP_ENTRY, OPENER)
 _WRITTEN += (*boot.PATHS, *arrivals.PATHS, *routeboot.PATHS, *alarm.PATHS)
 _SHARED = {parent for path in _WRITTEN for parent in (os.path.dirname(path), os.path.dirname(os.path.dirname(path)))}
 # What root runs: at the boot, by systemd, for a user who opens a console.
-_PROGRAMS = os.path.dirname(boot.SCRIPT)
+_PROGRAMS = os.path.dirname(LOAD_GUARD)
 # Where notes lie that are gone with the next boot. They are also written without the lock, each within a moment.
-PASSING = "/run/spice-grant"
 _UNFINISHED_FOR = 60
-_ACCOUNTS = "/etc/group"
 
 NOTHING = "no policy has been applied on this minion yet: run state.apply spice"
 
@@ -51,13 +38,13 @@ def stored(known: Policy | None = None) -> store.Stored:
         As for :func:`spicegrants.store.load`.
     """
     run.as_root()
-    return store.load(disk.read_text(store.PATH), known)
+    return store.load(disk.read_text(STATE), known)
 
 
 def exposed() -> list[Change]:
     """Say what others than root could read or change of what is ours, as something that :func:`keep` puts right."""
     found = []
-    for path, mode in ((os.path.dirname(store.PATH), 0o700), (store.PATH, 0o600)):
+    for path, mode in ((os.path.dirname(STATE), 0o700), (STATE, 0o600)):
         live = disk.read(path)
         if live is not None and (isinstance(live, (Link, Other)) or (live.uid, live.gid, live.mode) != (0, 0, mode)):
             found.append(Change("policy", f"restores owner and mode of {path}: root:root {mode:04o}"))
@@ -85,15 +72,15 @@ def exchangeable() -> list[str]:
 
 def keep(what: store.Stored) -> None:
     """Store it, readable by root only; and leave the programs that root runs where only root may write."""
-    directory = os.path.dirname(store.PATH)
+    directory = os.path.dirname(STATE)
     disk.make_parents(directory)
     if disk.read(directory) != Directory(0o700):
         disk.make_directory(directory, Directory(0o700))
     if _loosened():
         disk.make_directory(_PROGRAMS, Directory(0o755))
     wanted = File(store.dump(what), 0o600)
-    if disk.read(store.PATH) != wanted:
-        disk.write(store.PATH, wanted)
+    if disk.read(STATE) != wanted:
+        disk.write(STATE, wanted)
 
 
 def unfinished() -> list[Change]:
@@ -109,18 +96,18 @@ def sweep() -> None:
 
 def _temporaries() -> list[str]:
     found = [path for directory in sorted(_SHARED) for path in disk.temporaries(directory)]
-    return found + disk.temporaries(PASSING, _UNFINISHED_FOR)
+    return found + disk.temporaries(RUN, _UNFINISHED_FOR)
 
 
 def exists() -> bool:
     """Tell whether anything is stored."""
     run.as_root()
-    return disk.read(os.path.dirname(store.PATH)) is not None
+    return disk.read(os.path.dirname(STATE)) is not None
 
 
 def forget() -> None:
     """Remove what is stored."""
-    directory = os.path.dirname(store.PATH)
+    directory = os.path.dirname(STATE)
     for name in disk.names_in(directory):
         disk.remove(f"{directory}/{name}")
     disk.remove(directory)
@@ -155,15 +142,15 @@ def _gid(group: str) -> int | None:
     """Return the number of the viewer's group, by our own files where accounts cannot be read; ``None`` for none."""
     # libc waits for ever for what is written into a pipe.
     with contextlib.suppress(KeyError, OSError):
-        if stat.S_ISREG(os.stat(_ACCOUNTS).st_mode):
+        if stat.S_ISREG(os.stat(GROUPS).st_mode):
             return grp.getgrnam(group).gr_gid
-    held = disk.read(calls.CONNECTIONS)
+    held = disk.read(CONNECTIONS)
     return held.gid if isinstance(held, Directory) and held.gid else None
 
 
 def _confining() -> bool:
     """Tell whether runs have viewers run confined: then the opener is there."""
-    return isinstance(disk.read(calls.OPENER), File)
+    return isinstance(disk.read(OPENER), File)
 
 
 def compiled(

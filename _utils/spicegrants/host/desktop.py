@@ -13,8 +13,8 @@ import subprocess
 from collections.abc import Mapping
 
 from spicegrants.host import run
+from spicegrants.paths import PYTHON
 
-PYTHON = "/usr/bin/python3"
 # Seconds that a message may stay.
 PATIENCE = 60
 

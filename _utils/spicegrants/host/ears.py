@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 
-from spicegrants import boot, routeboot, store, watched
+from spicegrants import boot, store, watched
 from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.host import backends, disk
 from spicegrants.host.inotify import Inotify
 from spicegrants.host.routechanges import RouteChanges
 from spicegrants.host.rulechanges import RuleChanges
 from spicegrants.host.xtables import Iptables
+from spicegrants.paths import LOAD_ROUTES, STATE
 from spicegrants.store import Stored
 from spicegrants.transactions import WATCHED, Transaction
 
@@ -53,7 +54,7 @@ class Ears:
         except SystemFault as error:
             self.hindrances.append(str(error))
         try:
-            if self._routes is None and disk.read(routeboot.SCRIPT) is not None:
+            if self._routes is None and disk.read(LOAD_ROUTES) is not None:
                 self._routes = RouteChanges()
                 missed.append("routes were not watched before")
         except SystemFault as error:
@@ -103,5 +104,5 @@ class Ears:
 def _stored() -> Stored:
     """Return what is stored; where that cannot be read, the look that follows says so."""
     with contextlib.suppress(SpiceGrantError):
-        return store.load(disk.read_text(store.PATH))
+        return store.load(disk.read_text(STATE))
     return Stored()

@@ -8,15 +8,15 @@ from functools import partial
 from typing import NamedTuple
 
 from spicegrants import sudoers
+from spicegrants.accounts import Account
 from spicegrants.calls import Rule
 from spicegrants.compile import Wanted
 from spicegrants.decide import decide
 from spicegrants.errors import CommandFailed
 from spicegrants.host import handshake, opener, pam, probe, run
-from spicegrants.inventory import Account
+from spicegrants.paths import PYTHON
 
 _LOCKED = ("!", "*")
-_PYTHON = "/usr/bin/python3"
 
 
 class Found(NamedTuple):
@@ -66,7 +66,7 @@ def consoles(wanted: Wanted, accounts: Iterable[Account], vms: Iterable[str]) ->
 
 def refusal(user: str) -> str:
     """Return why PAM refuses an account to sudo; nothing if it does not."""
-    asked = run.attempt([_PYTHON, "-IS", pam.__file__, user])
+    asked = run.attempt([PYTHON, "-IS", pam.__file__, user])
     return _line(asked.stdout or asked.stderr) if asked.returncode else ""
 
 

@@ -12,8 +12,9 @@ from spicegrants import standing
 from spicegrants.errors import LiveStateUnreadable, SpiceGrantError, SystemFault
 from spicegrants.files import Directory, File
 from spicegrants.host import current, disk
+from spicegrants.paths import RUN
 
-PATH = f"{current.PASSING}/last-run"
+PATH = f"{RUN}/last-run"
 
 
 def read() -> standing.Run | None:

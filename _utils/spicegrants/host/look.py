@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from spicegrants import boot, declared, fights, store
+from spicegrants import declared, fights
 from spicegrants.errors import LiveStateUnreadable, SystemFault
 from spicegrants.files import Directory, File
 from spicegrants.host import disk, lock, rulechanges
+from spicegrants.paths import LOAD_GUARD, RUN, STATE
 
-DIRECTORY = "/run/spice-grant"
-REPORTS = f"{DIRECTORY}/looks"
-FIGHTS = f"{DIRECTORY}/fights"
+REPORTS = f"{RUN}/looks"
+FIGHTS = f"{RUN}/fights"
 Repair = Callable[..., Mapping[str, Any]]
 
 
@@ -69,7 +69,7 @@ def _looked(repair: Repair, repairing: bool, held: set[str]) -> dict[str, Any]:
 
 def needed() -> bool:
     """Tell whether there is anything to look at: something is stored, or of ours all the same."""
-    return os.path.lexists(store.PATH) or os.path.lexists(boot.SCRIPT)
+    return os.path.lexists(STATE) or os.path.lexists(LOAD_GUARD)
 
 
 def noted() -> dict[str, fights.Record]:
@@ -82,7 +82,7 @@ def noted() -> dict[str, fights.Record]:
 def note(records: Mapping[str, fights.Record]) -> None:
     """Keep what came back how often, over whatever becomes of this process, until the next boot."""
     if records or disk.read(FIGHTS) is not None:
-        make_directory(DIRECTORY)
+        make_directory(RUN)
         disk.write(FIGHTS, File(fights.dump(records), 0o600))
 
 
@@ -101,7 +101,7 @@ def reports() -> list[dict[str, Any]]:
 
 def make_directory(path: str) -> None:
     """Make a directory that is root's alone, and those above it."""
-    for directory in dict.fromkeys((DIRECTORY, path)):
+    for directory in dict.fromkeys((RUN, path)):
         if disk.read(directory) != Directory(0o700):
             disk.make_directory(directory, Directory(0o700))
 
@@ -109,6 +109,6 @@ def make_directory(path: str) -> None:
 def forget() -> None:
     """Remove all of it."""
     reports()
-    for path in (FIGHTS, REPORTS, DIRECTORY):
+    for path in (FIGHTS, REPORTS, RUN):
         with contextlib.suppress(SystemFault):
             disk.remove(path)

@@ -14,8 +14,8 @@ import os
 import re
 
 from spicegrants.host import disk
+from spicegrants.paths import NSSWITCH
 
-CONFIGURATION = "/etc/nsswitch.conf"
 # By database: the function of a source that looks up a name; nss(5), nsswitch.conf(5).
 _FUNCTIONS = {"passwd": "getpwnam_r", "group": "getgrnam_r"}
 # Systems name SSSD by default, and most have none: without a configuration it knows nobody, and is not away.
@@ -45,7 +45,7 @@ class Sources:
     """The sources of one database; one that was found to be away is not asked again."""
 
     def __init__(self, database: str):
-        text = (disk.read_site(CONFIGURATION) or b"").decode(errors="replace")
+        text = (disk.read_site(NSSWITCH) or b"").decode(errors="replace")
         self._function = _FUNCTIONS[database]
         named, self.merging = sources(text, database)
         self._names = [name for name in named if name != _SSSD or any(map(glob.glob, _CONFIGURED))]
@@ -55,7 +55,7 @@ class Sources:
         """Say why nobody can tell whether there is an account of a name; ``None`` if all sources have answered."""
         for source in self._names if self._away is None else ():
             if not self._answers(source, name):
-                self._away = f"source {source!r} of {CONFIGURATION} cannot be asked"
+                self._away = f"source {source!r} of {NSSWITCH} cannot be asked"
                 break
         return self._away
 

@@ -21,11 +21,11 @@ import time
 from collections.abc import Mapping, Sequence
 
 from spicegrants import names, opening, sandbox, store, xauth
-from spicegrants.calls import connection_file
+from spicegrants.accounts import Account
 from spicegrants.errors import SpiceGrantError, SystemFault
 from spicegrants.host import confinement, disk, mounts, once, run, session
-from spicegrants.inventory import Account
 from spicegrants.model import Policy
+from spicegrants.paths import STATE, connection_file
 
 # Exit codes. That of a viewer that ended by itself with an error is not passed on.
 ENDED, REFUSED, WRONG_USAGE, IMPOSSIBLE, FAILED, NO_DESKTOP = range(6)
@@ -102,9 +102,9 @@ def _asked(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Polic
         entry = pwd.getpwuid(int(uid))
         if pwd.getpwnam(entry.pw_name).pw_uid != entry.pw_uid or environment.get("SUDO_USER") != entry.pw_name:
             raise SystemFault(f"UID {uid} and {entry.pw_name!r} are not the same account to all who were asked")
-        stored = store.load_one(disk.read_text(store.PATH), entry.pw_name, vm)
+        stored = store.load_one(disk.read_text(STATE), entry.pw_name, vm)
         if stored.policy is None:
-            raise SystemFault(f"there is no {store.PATH}: run state.apply spice")
+            raise SystemFault(f"there is no {STATE}: run state.apply spice")
         gid = grp.getgrnam(stored.policy.viewer.group).gr_gid
     except (KeyError, OverflowError) as error:
         raise SystemFault(f"account or group is not known: {error}") from error

@@ -18,12 +18,13 @@ from spicegrants.foreign import ADMIN, Foreign, Site
 from spicegrants.host import disk, run, sudo
 from spicegrants.listing import Entry
 from spicegrants.matching import words
+from spicegrants.paths import NSSWITCH
 
 # With sudo-rs.
 UNREAD = (
     "sudo-rs prints its rules in no form that can be read: nobody has looked at others' but by spice_sudoers.others"
 )
-SWITCH, CONFIGURATION = "/etc/nsswitch.conf", "/etc/sudo.conf"
+CONFIGURATION = "/etc/sudo.conf"
 # Whose members are likely to have rules, wherever these are from.
 WELL_KNOWN = ("sudo", "wheel", "admin", "adm")
 _CHECKED = re.compile(r"(/.*): parsed OK")
@@ -36,11 +37,11 @@ _MARK = "spice-grant-line-"
 def other_sources() -> list[str]:
     """Name what sudo takes rules from besides ``/etc/sudoers`` and what that includes."""
     found = []
-    for line in _lines(SWITCH):
+    for line in _lines(NSSWITCH):
         name, _, sources = line.partition(":")
         if name.strip() == "sudoers":
             named = re.sub(r"\[[^]]*\]", " ", sources).split()
-            found = [f"{source} ({SWITCH})" for source in dict.fromkeys(named) if source != "files"]
+            found = [f"{source} ({NSSWITCH})" for source in dict.fromkeys(named) if source != "files"]
     for line in _lines(CONFIGURATION):
         words = line.split()
         standard = os.path.basename(words[2]) == "sudoers.so" and len(words) == 3 if len(words) > 2 else True

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from spicegrants.accounts import Account
 from spicegrants.errors import SystemFault
-from spicegrants.inventory import Account
 
 # Outcomes of a connection, before it is known who refused.
 CONNECTED, REFUSED, UNANSWERED, NO_ROUTE = "connected", "refused", "unanswered", "no route"

@@ -14,8 +14,9 @@ from spicegrants.compile import Wanted
 from spicegrants.errors import CommandFailed, LiveStateUnreadable
 from spicegrants.host import run
 from spicegrants.model import Policy
+from spicegrants.paths import DEVICE
 from spicegrants.routeplan import RoutingPlan
-from spicegrants.routing import DEVICE, KINDS, TABLE, Live
+from spicegrants.routing import KINDS, TABLE, Live
 
 _IPV6 = "/proc/sys/net/ipv6/conf"
 _NETWORKD = ("/lib/systemd/systemd-networkd", "/usr/lib/systemd/systemd-networkd")

@@ -17,8 +17,8 @@ import socket
 import stat
 from collections.abc import Mapping
 
+from spicegrants.accounts import Account
 from spicegrants.errors import SystemFault
-from spicegrants.inventory import Account
 
 # Seconds that the user's file systems may take.
 PATIENCE = 10

@@ -14,6 +14,7 @@ from spicegrants.calls import Rule
 from spicegrants.errors import CommandFailed, LiveStateUnreadable, SystemFault
 from spicegrants.files import File
 from spicegrants.host import disk, mounts, run
+from spicegrants.paths import SUDOERS
 from spicegrants.times import contains
 
 # As the site has it, and as openSUSE's package has it: sudo takes the first that there is.
@@ -81,12 +82,12 @@ def own_tree() -> dict[str, Any] | None:
 
     With sudo-rs, which has nothing like it, our own rules in that form.
     """
-    found = disk.read(sudoers.PATH)
+    found = disk.read(SUDOERS)
     if not isinstance(found, File):
         return None
     if is_rs():
         return sudo_rs.tree(found.content.decode(errors="replace"))
-    done = run.attempt(["cvtsudoers", "-f", "json", sudoers.PATH])
+    done = run.attempt(["cvtsudoers", "-f", "json", SUDOERS])
     return parsed(done.stdout) if done.returncode == 0 else None
 
 
@@ -137,12 +138,12 @@ def _taken(text: str, command: list[str]) -> bool:
 
 def _staged(text: str, command: list[str]) -> str:
     """Run a program that sees the tree with this text as our file; return what it printed."""
-    directory = os.path.dirname(sudoers.PATH)
+    directory = os.path.dirname(SUDOERS)
     # It may be a link of root's.
     if not os.path.isdir(directory):
         raise SystemFault(f"there is no directory {directory}: is sudo installed?")
     copies = _copies(directory)
-    copies[os.path.basename(sudoers.PATH)] = (text.encode(), 0o440, 0, 0)
+    copies[os.path.basename(SUDOERS)] = (text.encode(), 0o440, 0, 0)
 
     def staged() -> str:
         try:
@@ -169,7 +170,7 @@ def _copies(directory: str) -> dict[str, tuple[bytes, int, int, int]]:
     copies = {}
     for name in disk.names_in(directory):
         path = f"{directory}/{name}"
-        if path == sudoers.PATH:
+        if path == SUDOERS:
             continue
         try:
             status = os.stat(path)

@@ -7,13 +7,13 @@ import pwd
 from collections.abc import Callable, Iterable, Mapping
 
 from spicegrants import calls
+from spicegrants.accounts import Account
 from spicegrants.bystanders import Obstacle
 from spicegrants.compile import Wanted
 from spicegrants.decide import decide
 from spicegrants.errors import SystemFault
 from spicegrants.guard import Key
 from spicegrants.host import probe, ruleset, sudo
-from spicegrants.inventory import Account
 from spicegrants.verdict import UNREACHABLE, Attempt, connection
 
 Refusals = Callable[[], Mapping[Key, int]]

@@ -12,11 +12,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from spicegrants import agenda, egress, store
-from spicegrants.compile import Wanted
+from spicegrants import egress, store
+from spicegrants.compile import Wanted, recalled
 from spicegrants.errors import CommandFailed, LiveStateUnreadable, SpiceGrantError, SystemFault
 from spicegrants.guard import FirewallPlan
-from spicegrants.host import clock, disk, lock, nft, run
+from spicegrants.host import disk, lock, nft, run
+from spicegrants.host.accounts import gid
+from spicegrants.paths import STATE
 
 _NOTHING = FirewallPlan((), ())
 # Seconds: the port of a bridge is no port yet at the moment at which it appears.
@@ -32,10 +34,10 @@ def main() -> int:
         run.as_root()
         time.sleep(_SETTLING)
         with lock.held():
-            stored = store.load(disk.read_text(store.PATH))
+            stored = store.load(disk.read_text(STATE))
             if stored.policy is None:
-                raise SystemFault(f"there is no {store.PATH}: run state.apply spice")
-            wanted = agenda.recalled(stored, clock.gid(stored.policy.viewer.group), int(time.time()))
+                raise SystemFault(f"there is no {STATE}: run state.apply spice")
+            wanted = recalled(stored, gid(stored.policy.viewer.group), int(time.time()))
             hindrance = apply(wanted)
     except SpiceGrantError as error:
         print(f"interfaces are not guarded: {error}", file=sys.stderr)

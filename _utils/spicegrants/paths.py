@@ -1,0 +1,38 @@
+"""Paths of this machine that more than one module names: our own files, and what of the system they rest on."""
+
+from __future__ import annotations
+
+# The store, for root only: what is enforced, and what systemd loads at the boot.
+STORE = "/var/lib/spice-grant"
+STATE = f"{STORE}/state.json"
+# What is gone with the next boot.
+RUN = "/run/spice-grant"
+# What root runs: at the boot, by systemd, for a user who opens a console.
+PROGRAMS = "/usr/local/lib/spice-grant"
+OPENER = f"{PROGRAMS}/open"
+CLOCK = f"{PROGRAMS}/clock"
+UPLINKS = f"{PROGRAMS}/uplinks"
+BACKSTOP = f"{PROGRAMS}/backstop"
+LOAD_GUARD = f"{PROGRAMS}/load-guard"
+LOAD_ROUTES = f"{PROGRAMS}/load-routes"
+# What the viewer is started with, and from.
+CONFIG = "/etc/spice-grant"
+CONNECTIONS = f"{CONFIG}/vms"
+MENUS = f"{CONFIG}/menu"
+LAUNCHER = "/usr/local/bin/rviewer"
+DESKTOP_ENTRY = "/usr/local/share/applications/rviewer.desktop"
+SUDOERS = "/etc/sudoers.d/spice-grant"
+# The network device into which routes lead that lead nowhere.
+DEVICE = "spice-dead"
+
+PYTHON = "/usr/bin/python3"
+UNITS = "/etc/systemd/system"
+# There while systemd is the init system: sd_booted(3).
+SYSTEMD = "/run/systemd/system"
+GROUPS = "/etc/group"
+NSSWITCH = "/etc/nsswitch.conf"
+
+
+def connection_file(vm: str) -> str:
+    """Return the path of a vm's connection file."""
+    return f"{CONNECTIONS}/{vm}.vv"
