@@ -27,9 +27,10 @@ import salt.loader
 import salt.utils.process
 from salt.exceptions import CommandExecutionError
 
-from spicegrants.errors import SpiceGrantError
-from spicegrants.host import look, run
-from spicegrants.host.keeper import Keeper, Settings
+from spicegrants.core.errors import SpiceGrantError
+from spicegrants.drift.live import check
+from spicegrants.drift.live.monitor import Keeper, Settings
+from spicegrants.host import run
 
 __virtualname__ = "spice_grant"
 
@@ -136,7 +137,7 @@ def _start(repairing, noticed):
 def _look(opts, repairing, noticed):
     """Look, by modules that are loaded from their files anew: what the minion's own process has loaded may be older."""
     functions = salt.loader.minion_mods(opts)
-    look.take(functions["spice_grant.repair"], CommandExecutionError, repairing, noticed)
+    check.take(functions["spice_grant.repair"], CommandExecutionError, repairing, noticed)
 
 
 def _busy():

@@ -24,20 +24,25 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import alarm, arrivals, boot, notices, sessions
-from spicegrants import backstop as backing
-from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
-from spicegrants.host import backends, backstop, beside, clock, current, desktop, disk, package, run, sockets, uplinks
-from spicegrants.model import Firewall
-from spicegrants.paths import LOAD_GUARD, UNITS
-from spicegrants.plan import Change, as_dict
+from spicegrants.core.changes import Change, as_dict
+from spicegrants.core.errors import CommandFailed, SpiceGrantError, SystemFault
+from spicegrants.core.paths import LOAD_GUARD, UNITS
+from spicegrants.engine import context
+from spicegrants.expiry import clock_units, messages
+from spicegrants.expiry.live import clock, notify
+from spicegrants.firewall import backstop as backing
+from spicegrants.firewall import boot, connections
+from spicegrants.firewall.live import backends, backstop, egress, sockets
+from spicegrants.firewall.nft import hotplug
+from spicegrants.host import background, disk, package, run
+from spicegrants.policy.model import Firewall
 
 log = logging.getLogger(__name__)
 
 __virtualname__ = "spice_firewall"
 # Directories that go once nothing is in them.
 _OWN = sorted({os.path.dirname(path) for path in (LOAD_GUARD, *boot.DROP_INS)})
-_FILES = (*boot.PATHS, *alarm.PATHS, *arrivals.PATHS, arrivals.RULES)
+_FILES = (*boot.PATHS, *clock_units.PATHS, *hotplug.PATHS, hotplug.RULES)
 __outputter__ = {"rules": "nested"}
 
 
@@ -63,10 +68,10 @@ def backend():
     """
     try:
         run.as_root()
-        policy = current.stored().policy
+        policy = context.stored().policy
         firewall = policy.firewall if policy else Firewall()
         mechanism, reason = backends.choose(firewall.backend)
-        guarded = {"uplinks": uplinks.covered(), "backstop": backstop.words(firewall)}
+        guarded = {"uplinks": egress.covered(), "backstop": backstop.words(firewall)}
         return {"backend": mechanism.name, "version": mechanism.version(), "reason": reason, **guarded}
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -148,13 +153,13 @@ def plan(wanted=None):
         salt '*' spice_firewall.plan
     """
     try:
-        wanted = wanted or current.compiled()
+        wanted = wanted or context.compiled()
         run.as_root()
         mechanism, reason = _mechanism(wanted)
         # With many grants the longest wait of a run that changes nothing.
-        held = beside.begin(mechanism.held)
+        held = background.begin(mechanism.held)
         stored, _, _ = _file_plan(wanted, mechanism.loading(wanted))
-        beyond = (*uplinks.planned(wanted)[0].changes, *backstop.planned(wanted)[0].changes)
+        beyond = (*egress.planned(wanted)[0].changes, *backstop.planned(wanted)[0].changes)
         left = (*beyond, *stored, *_left_over(mechanism), *_stray(wanted)[1])
         return as_dict((*_newly(mechanism, reason), *mechanism.compare(wanted, held.result()).changes, *left))
     except SpiceGrantError as error:
@@ -185,10 +190,10 @@ def apply(wanted=None):
         salt '*' spice_firewall.apply
     """
     try:
-        wanted = wanted or current.compiled()
+        wanted = wanted or context.compiled()
         run.as_root()
         mechanism, reason = _mechanism(wanted)
-        planned, leaving = mechanism.plan(wanted), uplinks.plan(wanted)[0].changes
+        planned, leaving = mechanism.plan(wanted), egress.plan(wanted)[0].changes
         held_back, _ = backstop.plan(wanted)
         stored, entries, gone = _file_plan(wanted, mechanism.loading(wanted))
         left = (*leaving, *held_back.changes, *stored, *_left_over(mechanism), *_stray(wanted)[1])
@@ -207,7 +212,7 @@ def apply(wanted=None):
         finally:
             # What systemd does not know is no reason to leave a port open.
             mechanism.send(planned)
-            uplinks.apply(wanted)
+            egress.apply(wanted)
             _end_sessions(wanted)
             _back(held_back)
         if units:
@@ -241,10 +246,10 @@ def remove(test=False):
     try:
         run.as_root()
         guards = [path for paths in boot.GUARDS.values() for path in paths]
-        files = (*boot.PATHS, *alarm.PATHS, *arrivals.PATHS, *backing.PATHS, *guards)
+        files = (*boot.PATHS, *clock_units.PATHS, *hotplug.PATHS, *backing.PATHS, *guards)
         stored = [path for path in files if disk.read(path) is not None]
         hollow = [directory for directory in _OWN if disk.read(directory) and not disk.names_in(directory)]
-        holding, watching = backends.holding(), uplinks.present()
+        holding, watching = backends.holding(), egress.present()
         if not test:
             clock.stop()
             backstop.stop()
@@ -258,7 +263,7 @@ def remove(test=False):
             for mechanism in holding:
                 mechanism.delete()
             if watching:
-                uplinks.delete()
+                egress.delete()
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     done = [f"removes {path}" for path in (*stored, *hollow)]
@@ -269,14 +274,14 @@ def remove(test=False):
 
 def _mechanism(wanted=None):
     """Return the mechanism that the policy asks for, and why; without a policy, the machine decides."""
-    policy = wanted.policy if wanted else current.stored().policy
+    policy = wanted.policy if wanted else context.stored().policy
     return backends.choose((policy.firewall if policy else Firewall()).backend)
 
 
 def _stray(wanted):
     """Return the connections without a grant, and say that they will be ended."""
-    found = sessions.stray(wanted, sockets.connections())
-    return found, sessions.changes(wanted, found, _users(found), sockets.hindrance())
+    found = connections.stray(wanted, sockets.connections())
+    return found, connections.changes(wanted, found, _users(found), sockets.hindrance())
 
 
 def _end_sessions(wanted):
@@ -287,7 +292,7 @@ def _end_sessions(wanted):
     except CommandFailed as error:
         log.warning("sessions without a grant go on until their next packet: %s", error)
     else:
-        desktop.tell(notices.ended(wanted, found, _users(found)), notices.ENDED, wanted.gid)
+        notify.tell(messages.ended(wanted, found, _users(found)), messages.ENDED, wanted.gid)
 
 
 def _back(planned):
@@ -316,11 +321,15 @@ def _users(found):
 
 def _file_plan(wanted, loading):
     """Return in words what of our files must change, by path what is to be written, and the paths to remove."""
-    program = package.program("clock")
+    program = package.program("spicegrants.expiry.live.clock")
     live = {path: disk.read(path) for path in (*_FILES, *loading.files)}
-    plans = boot.plan(loading, live), alarm.plan(program, live), arrivals.plan(wanted, live)
+    plans = boot.plan(loading, live), clock_units.plan(program, live), hotplug.plan(wanted, live)
     changes, paths = (sum(parts, ()) for parts in zip(*plans))
-    entries = {**boot.wanted_entries(loading), **alarm.wanted_entries(program), **arrivals.wanted_entries(wanted, live)}
+    entries = {
+        **boot.wanted_entries(loading),
+        **clock_units.wanted_entries(program),
+        **hotplug.wanted_entries(wanted, live),
+    }
     written = {path: entries[path] for path in paths if path in entries}
     return changes, written, [path for path in paths if path not in entries]
 

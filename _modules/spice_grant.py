@@ -24,11 +24,12 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 from salt.utils.args import yamlify_arg
 
-from spicegrants import declared, temporary
-from spicegrants.errors import PolicyError, SpiceGrantError, SystemFault
-from spicegrants.host import accounts, current, lastrun, run
-from spicegrants.host.layers import Layers
-from spicegrants.reader import meant, shown
+from spicegrants.core.errors import PolicyError, SpiceGrantError, SystemFault
+from spicegrants.core.reader import meant, shown
+from spicegrants.engine import context, last_run
+from spicegrants.engine.enforcement import Layers
+from spicegrants.host import accounts, run
+from spicegrants.policy import loans_locks, merge
 
 __virtualname__ = "spice_grant"
 
@@ -91,21 +92,21 @@ def apply(grants=None, exclusive=True, test=False):
 
         salt '*' spice_grant.apply
     """
-    with lastrun.noted(test, (CommandExecutionError, SaltInvocationError)) as reports:
+    with last_run.noted(test, (CommandExecutionError, SaltInvocationError)) as reports:
         with _said_as_salt_does():
             run.as_root()
-            data = declared.plain(__pillar__.get("spice"))
+            data = merge.plain(__pillar__.get("spice"))
             # Passwords are asked for when what goes is taken away: who keeps them may be down, or slow.
-            bare = declared.without_secrets(data)
-            wished = partial(declared.combine, bare, grants, exclusive)
+            bare = merge.without_secrets(data)
+            wished = partial(merge.combine, bare, grants, exclusive)
             # Read first, where what is stored has no say: mostly that is the same, and then not read again.
             alone = wished(None) if exclusive else None
 
         def completed(asked):
             if bare is data:
                 return asked
-            whole = declared.with_secrets(data, _secret)
-            return replace(asked, policy=declared.combine(whole, grants, exclusive, asked.policy))
+            whole = merge.with_secrets(data, _secret)
+            return replace(asked, policy=merge.combine(whole, grants, exclusive, asked.policy))
 
         reports.append(
             _enforce(lambda stored: replace(stored, policy=alone or wished(stored.policy)), test, alone, completed)
@@ -138,7 +139,7 @@ def absent(name, test=False):
         chosen = _named(name, held.grants if held else ())
         if held is None or chosen not in held.grants:
             return None
-        return replace(stored, policy=declared.without(held, [chosen]))
+        return replace(stored, policy=merge.without(held, [chosen]))
 
     return _enforce(decided, test)
 
@@ -191,7 +192,7 @@ def grant(user, vm, nopasswd=False, reason=None):
         salt 'client1' spice_grant.grant myself leaptest
     """
     return {
-        **_enforce_policy(lambda held: declared.with_grant(held, _user(user), _named(vm, held.vms), nopasswd, reason)),
+        **_enforce_policy(lambda held: merge.with_grant(held, _user(user), _named(vm, held.vms), nopasswd, reason)),
         "comment": f"{user} is granted {vm}; {_UNTIL_NEXT}.",
     }
 
@@ -219,7 +220,7 @@ def revoke(user, vm):
 
     def changed(held):
         named = {grant.user for grant in held.grants.values() if grant.user}
-        return declared.without_user(held, _named(user, named), _named(vm, held.vms), current.recalled())
+        return merge.without_user(held, _named(user, named), _named(vm, held.vms), context.recalled())
 
     return {
         **_enforce_policy(changed),
@@ -260,7 +261,7 @@ def lend(user, vm, duration, reason=None, nopasswd=False):
 
     def changed(held, policy, now):
         name, console = _user(user), _named(vm, policy.vms)
-        return temporary.lend(held, policy, accounts.uids(name), now, name, console, duration, reason, nopasswd)
+        return loans_locks.lend(held, policy, accounts.uids(name), now, name, console, duration, reason, nopasswd)
 
     return _temporarily(
         changed,
@@ -290,7 +291,7 @@ def end_loan(user, vm):
 
     def changed(held, policy, now):
         console = _named(vm, {*policy.vms, *(loan.vm for loan in held.loans)})
-        return temporary.end_loan(held, _named(user, {loan.user for loan in held.loans}), console)
+        return loans_locks.end_loan(held, _named(user, {loan.user for loan in held.loans}), console)
 
     return _temporarily(
         changed,
@@ -330,7 +331,7 @@ def lock(user=None, vm=None, all=False, reason=None):
     about = _about(user, vm, all)
     made = about._replace(reason=reason)
     return _temporarily(
-        lambda held, policy, now: temporary.lock(held, policy, _lockable(made.name), now, made),
+        lambda held, policy, now: loans_locks.lock(held, policy, _lockable(made.name), now, made),
         f"{about.words} is locked.",
         "spice_grant/lock",
         {"action": "lock", "about": about.words, "reason": reason},
@@ -355,7 +356,7 @@ def unlock(user=None, vm=None, all=False):
     """
     about = _about(user, vm, all)
     return _temporarily(
-        lambda held, policy, now: temporary.unlock(held, policy, _lockable(about.name), about),
+        lambda held, policy, now: loans_locks.unlock(held, policy, _lockable(about.name), about),
         f"{about.words} is unlocked.",
         "spice_grant/lock",
         {"action": "unlock", "about": about.words},
@@ -414,7 +415,7 @@ def _has_master():
 
 def _lockable(user):
     """Return the names of users who may be locked; accounts are asked for only if nothing tells of this one."""
-    stored = current.stored()
+    stored = context.stored()
     known = {access.user for access in stored.accesses} | {loan.user for loan in stored.temporary.loans}
     if stored.policy is not None:
         known |= {grant.user for grant in stored.policy.grants.values() if grant.user}
@@ -423,21 +424,21 @@ def _lockable(user):
 
 def _about(user, vm, everything):
     """Return what a lock is about; just one may be named."""
-    named = {temporary.USER: user, temporary.VM: vm}
+    named = {loans_locks.USER: user, loans_locks.VM: vm}
     chosen = [(about, name) for about, name in named.items() if name is not None]
-    chosen += [(temporary.ALL, "")] if everything is True else []
+    chosen += [(loans_locks.ALL, "")] if everything is True else []
     if len(chosen) != 1:
         raise SaltInvocationError("name one of user=NAME, vm=NAME and all=True")
     ((kind, name),) = chosen
     if not isinstance(name, str):
         with _said_as_salt_does():
-            stored = current.stored()
+            stored = context.stored()
         locked = {lock.name for lock in stored.temporary.locks if lock.about == kind}
         vms = stored.policy.vms if stored.policy else {}
-        name = _named(name, locked | set(vms)) if kind == temporary.VM else _user(name, locked)
+        name = _named(name, locked | set(vms)) if kind == loans_locks.VM else _user(name, locked)
     if not isinstance(name, str):
         raise SaltInvocationError(f"no {kind} {shown(name)}")
-    return temporary.Lock(kind, name)
+    return loans_locks.Lock(kind, name)
 
 
 def _named(word, known):

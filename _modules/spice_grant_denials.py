@@ -15,11 +15,13 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 from salt.utils.args import yamlify_arg
 
-from spicegrants import denials as logged
-from spicegrants import moments
-from spicegrants.errors import PolicyError, SpiceGrantError
-from spicegrants.host import accounts, current, kernellog
-from spicegrants.reader import chosen, shown
+from spicegrants.audit import denials as logged
+from spicegrants.audit.live import kernel_log
+from spicegrants.core.errors import PolicyError, SpiceGrantError
+from spicegrants.core.reader import chosen, shown
+from spicegrants.engine import context
+from spicegrants.host import accounts
+from spicegrants.schedule import instants
 
 __virtualname__ = "spice_grant"
 
@@ -76,10 +78,10 @@ def denials(since=None, user=None, vm=None):
         salt '*' spice_grant.denials since=2026-11-24T18:00 vm=debianx
     """
     try:
-        wanted = current.compiled(asking=False)
+        wanted = context.compiled(asking=False)
         start = _start(wanted, since)
         user, vm = _known(wanted, user, vm)
-        lines, cut = kernellog.lines(start)
+        lines, cut = kernel_log.lines(start)
     except PolicyError as error:
         raise SaltInvocationError(str(error)) from error
     except SpiceGrantError as error:
@@ -92,7 +94,7 @@ def denials(since=None, user=None, vm=None):
     if len(entries) > _MOST:
         notes.append(logged.note("older entries that are left out", len(entries) - _MOST))
     if cut:
-        notes.append(logged.note(f"what is older than the {kernellog.MOST} newest lines of the journal is left out"))
+        notes.append(logged.note(f"what is older than the {kernel_log.MOST} newest lines of the journal is left out"))
     if unread:
         notes.append(logged.note("lines with the guard's prefix that cannot be read", unread))
     return entries[:_MOST] + notes
@@ -100,10 +102,10 @@ def denials(since=None, user=None, vm=None):
 
 def _start(wanted, since):
     """Return the moment from which on denials are wanted."""
-    seconds = moments.duration("24h" if since is None else since)
+    seconds = instants.duration("24h" if since is None else since)
     if seconds is not None:
         return max(0, int(time.time()) - seconds)
-    moment = moments.read(since, wanted.policy.time.zone or "UTC")
+    moment = instants.read(since, wanted.policy.time.zone or "UTC")
     if moment is None:
         raise SaltInvocationError(f"since: {shown(since)} is neither a duration, as 2h, nor a moment, as 2026-11-24")
     return moment

@@ -17,11 +17,19 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 from salt.utils.args import yamlify_arg
 
-from spicegrants import calls, decide, declared, moments, report, spoken, sudoers, verdict
-from spicegrants import explain as reasons
-from spicegrants.errors import PolicyError, SpiceGrantError
-from spicegrants.host import accounts, backends, backstop, current, entrance, powers, routes, ruleset, sudo, trial
-from spicegrants.reader import chosen, shown
+from spicegrants.audit import access_report, verdict
+from spicegrants.audit import explain as reasons
+from spicegrants.audit.live import entrance, trial
+from spicegrants.core.errors import PolicyError, SpiceGrantError
+from spicegrants.core.reader import chosen, shown
+from spicegrants.engine import context
+from spicegrants.firewall.live import backends, backstop, other_tables
+from spicegrants.host import accounts
+from spicegrants.policy import decision, merge, wording
+from spicegrants.routing.live import ip
+from spicegrants.schedule import instants
+from spicegrants.sudo import commands, sudoers
+from spicegrants.sudo.live import privileges, tools
 
 # Salt makes one module of all files with the same name.
 __virtualname__ = "spice_grant"
@@ -55,7 +63,7 @@ def list_(at=None):
         salt '*' spice_grant.list at=2026-11-24T18:00
     """
     wanted = _compiled()
-    return report.listed(wanted, _moment(wanted, at))
+    return access_report.listed(wanted, _moment(wanted, at))
 
 
 def who(vm, at=None):
@@ -78,7 +86,7 @@ def who(vm, at=None):
     """
     wanted = _compiled()
     vm = _known_vm(wanted, vm)
-    return [entry for entry in report.listed(wanted, _moment(wanted, at)) if entry["vm"] == vm]
+    return [entry for entry in access_report.listed(wanted, _moment(wanted, at)) if entry["vm"] == vm]
 
 
 def timeline(user=None, days=7, at=None):
@@ -111,7 +119,7 @@ def timeline(user=None, days=7, at=None):
         raise SaltInvocationError(f"days: must be a number from 1 to 366, not {shown(days)}")
     if user is not None:
         user = _known_user(wanted, user)
-    return report.timeline(wanted, user, _moment(wanted, at), days)
+    return access_report.timeline(wanted, user, _moment(wanted, at), days)
 
 
 def explain(user, vm, at=None):
@@ -147,13 +155,13 @@ def explain(user, vm, at=None):
     moment = _moment(wanted, at)
     try:
         rules = __salt__["spice_firewall.rules"](foreign=False)
-        on, _ = routes.chosen(wanted.policy, routes.held())
+        on, _ = ip.chosen(wanted.policy, ip.held())
         known = user in wanted.inventory.users
-        asked = {known and sudo.allows(user, rule.call) for rule in calls.calls(wanted, user, vm)}
+        asked = {known and tools.allows(user, rule.call) for rule in commands.calls(wanted, user, vm)}
         allowed = None if len(asked) > 1 else asked == {True}
         refusal = entrance.refusal(user) if allowed and moment == wanted.now else ""
-        held = sudoers.parse(sudo.own_tree() or {})
-        met = ruleset.before(wanted, user, vm, ruleset.read())
+        held = sudoers.parse(tools.own_tree() or {})
+        met = other_tables.before(wanted, user, vm, other_tables.read())
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     answers = {
@@ -166,7 +174,7 @@ def explain(user, vm, at=None):
         "viewer": reasons.viewer(__salt__["spice_viewer.plan"](wanted)),
     }
     answers["firewall"]["backstop"] = backstop.words(wanted.policy.firewall)
-    state = spoken.decision(wanted.policy, decide.decide(wanted, user, vm, moment))
+    state = wording.decision(wanted.policy, decision.decide(wanted, user, vm, moment))
     return {"answer": reasons.summary(answers), "state": state, **answers}
 
 
@@ -215,7 +223,7 @@ def verify(user=None, vm=None):
             result["differences"] += found.differences
             result["unproven"] += found.unproven
         if wanted.policy.sudo.strict:
-            result["differences"] += powers.differences(wanted, [tried.name for tried in users])
+            result["differences"] += privileges.differences(wanted, [tried.name for tried in users])
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     result["differences"] += [f"not enforced: {finding}" for finding in wanted.findings]
@@ -231,7 +239,7 @@ def verify(user=None, vm=None):
 def _viewer_differences(wanted):
     """Say what is wrong with the viewer itself: whoever is let through everywhere sees nothing without it."""
     try:
-        return [f"viewer: {what}" for what in declared.sentences(__salt__["spice_viewer.plan"](wanted))]
+        return [f"viewer: {what}" for what in merge.sentences(__salt__["spice_viewer.plan"](wanted))]
     except CommandExecutionError as error:
         return [f"viewer: {error}"]
 
@@ -250,7 +258,7 @@ def loans():
         salt '*' spice_grant.loans
     """
     wanted = _compiled()
-    return report.loans(wanted, wanted.now)
+    return access_report.loans(wanted, wanted.now)
 
 
 def locks():
@@ -265,12 +273,12 @@ def locks():
 
         salt '*' spice_grant.locks
     """
-    return report.locks(_compiled())
+    return access_report.locks(_compiled())
 
 
 def _judged(wanted, user, vm, attempt):
     """Return the cell of a trial, unless what the policy says has changed since it began."""
-    before, after = (decide.decide(wanted, user, vm, moment).open for moment in (wanted.now, int(time.time())))
+    before, after = (decision.decide(wanted, user, vm, moment).open for moment in (wanted.now, int(time.time())))
     by_sudo = None
     if wanted.inventory.sudo_rs:
         by_sudo = any(
@@ -283,7 +291,7 @@ def _moment(wanted, at):
     """Return the moment that is asked about."""
     if at is None:
         return wanted.now
-    moment = moments.read(at, wanted.policy.time.zone or "UTC")
+    moment = instants.read(at, wanted.policy.time.zone or "UTC")
     if moment is None:
         raise SaltInvocationError(f"at: {shown(at)} is no moment, as 2026-11-24 or 2026-11-24T18:00+01:00")
     return moment
@@ -291,7 +299,7 @@ def _moment(wanted, at):
 
 def _compiled():
     try:
-        return current.compiled()
+        return context.compiled()
     except PolicyError as error:
         raise SaltInvocationError(str(error)) from error
     except SpiceGrantError as error:

@@ -13,9 +13,9 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.host import current
-from spicegrants.host.layers import Layers
+from spicegrants.core.errors import SpiceGrantError, SystemFault
+from spicegrants.engine import context
+from spicegrants.engine.enforcement import Layers
 
 __virtualname__ = "spice_grant"
 
@@ -82,5 +82,5 @@ def _told(made):
 
 def _stored(stored):
     if stored.policy is None:
-        raise SystemFault(current.NOTHING)
+        raise SystemFault(context.NOTHING)
     return stored

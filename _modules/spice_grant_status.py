@@ -13,10 +13,12 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import declared, standing
-from spicegrants.errors import SpiceGrantError
-from spicegrants.host import current, lastrun, lock
-from spicegrants.host.layers import Layers
+from spicegrants.audit import minion_status
+from spicegrants.core.errors import SpiceGrantError
+from spicegrants.engine import context, last_run
+from spicegrants.engine.enforcement import Layers
+from spicegrants.host import lock
+from spicegrants.policy import merge
 
 __virtualname__ = "spice_grant"
 
@@ -49,11 +51,11 @@ def status():
     drift, errors, locks = [], [], []
     try:
         with lock.held():
-            policy, last = lastrun.policy(), lastrun.read()
+            policy, last = last_run.policy(), last_run.read()
             if policy:
                 report = Layers(__salt__, CommandExecutionError).enforce(lambda stored: stored, test=True)
-                drift, errors = declared.sentences(report["changes"]), report["errors"]
-                locks = [held.words for held in current.stored().temporary.locks]
+                drift, errors = merge.sentences(report["changes"]), report["errors"]
+                locks = [held.words for held in context.stored().temporary.locks]
     except (CommandExecutionError, SpiceGrantError) as error:
         errors = str(error).splitlines()
-    return standing.status(policy, last, drift, errors, locks)
+    return minion_status.status(policy, last, drift, errors, locks)

@@ -23,11 +23,13 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import routeboot, routing
-from spicegrants.errors import SpiceGrantError
-from spicegrants.host import current, disk, routes, run
-from spicegrants.paths import LOAD_ROUTES
-from spicegrants.plan import as_dict, merge
+from spicegrants.core.changes import as_dict, merge
+from spicegrants.core.errors import SpiceGrantError
+from spicegrants.core.paths import LOAD_ROUTES
+from spicegrants.engine import context
+from spicegrants.host import disk, run
+from spicegrants.routing import boot, policy_rules
+from spicegrants.routing.live import ip
 
 __virtualname__ = "spice_routing"
 # How often rules are made as they must be before what is still different is an error.
@@ -54,14 +56,14 @@ def rules():
     """
     try:
         run.as_root()
-        found = routes.rules(routes.read())
+        found = ip.rules(ip.read())
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     users = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()}
     return [
         {"user": users.get(rule.uid), "uid": rule.uid, "address": rule.address, "ports": list(rule.ports)}
         for rule in found
-        if routing.personal(rule)
+        if policy_rules.personal(rule)
     ]
 
 
@@ -83,9 +85,9 @@ def review(wanted=None):
     """
     try:
         run.as_root()
-        wanted = wanted or current.compiled()
-        live = None if wanted.policy.routing.enabled is False else routes.held()
-        hindered = routes.chosen(wanted.policy, live)[1]
+        wanted = wanted or context.compiled()
+        live = None if wanted.policy.routing.enabled is False else ip.held()
+        hindered = ip.chosen(wanted.policy, live)[1]
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     insisted = wanted.policy.routing.enabled is True
@@ -114,7 +116,7 @@ def plan(wanted=None):
     """
     try:
         run.as_root()
-        return as_dict(_planned(wanted or current.compiled())[0])
+        return as_dict(_planned(wanted or context.compiled())[0])
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 
@@ -140,7 +142,7 @@ def apply(wanted=None):
     """
     try:
         run.as_root()
-        wanted = wanted or current.compiled()
+        wanted = wanted or context.compiled()
         changes, planned, entries, superfluous = _planned(wanted)
         # Stored first: whenever this ends, a boot loads nothing that is revoked.
         for path, entry in entries.items():
@@ -148,14 +150,14 @@ def apply(wanted=None):
             disk.write(path, entry)
         for path in superfluous:
             disk.remove(path)
-        routes.carry_out(planned)
+        ip.carry_out(planned)
         for _ in range(_PASSES - 1):
             # What stood where only ours may be can have taken one of ours along.
             _, left = _kernel_plan(wanted)
             if left is None or not left.changes:
                 break
-            routes.carry_out(left)
-        if any(path.startswith(os.path.dirname(routeboot.UNIT)) for path in (*entries, *superfluous)):
+            ip.carry_out(left)
+        if any(path.startswith(os.path.dirname(boot.UNIT)) for path in (*entries, *superfluous)):
             _reload_units()
         return as_dict(changes)
     except SpiceGrantError as error:
@@ -180,16 +182,16 @@ def remove(test=False):
     """
     try:
         run.as_root()
-        stored = [path for path in routeboot.PATHS if disk.read(path) is not None]
-        planned = routes.plan(None, routes.held())
+        stored = [path for path in boot.PATHS if disk.read(path) is not None]
+        planned = ip.plan(None, ip.held())
         if not test:
             for path in stored:
                 disk.remove(path)
-            for path in (LOAD_ROUTES, routeboot.NETWORKD):
+            for path in (LOAD_ROUTES, boot.NETWORKD):
                 disk.prune(os.path.dirname(path))
             if stored:
                 _reload_units()
-            routes.carry_out(planned)
+            ip.carry_out(planned)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
     removals = {"layers": {"routing": [f"removes {path}" for path in stored]}} if stored else {}
@@ -198,17 +200,17 @@ def remove(test=False):
 
 def _kernel_plan(wanted):
     """Return whether the layer is on, and the plan for the kernel; ``None`` where nothing can be there, nor need be."""
-    live = routes.held()
-    on, _ = routes.chosen(wanted.policy, live)
-    return on, routes.plan(wanted if on else None, live)
+    live = ip.held()
+    on, _ = ip.chosen(wanted.policy, live)
+    return on, ip.plan(wanted if on else None, live)
 
 
 def _planned(wanted):
     """Return all changes in words, the plan for the kernel, and of files those to write and those to remove."""
     on, planned = _kernel_plan(wanted)
-    entries = routeboot.wanted_entries(wanted, routes.networkd()) if on else {}
-    held = {path: disk.read(path) for path in routeboot.PATHS}
-    stored, write = routeboot.plan(entries, held)
+    entries = boot.wanted_entries(wanted, ip.networkd()) if on else {}
+    held = {path: disk.read(path) for path in boot.PATHS}
+    stored, write = boot.plan(entries, held)
     superfluous = [path for path in held if path not in entries and held[path] is not None]
     changes = (*stored, *(planned.changes if planned else ()))
     return changes, planned, {path: entries[path] for path in write}, superfluous

@@ -18,14 +18,17 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import calls, moments, sudoers
-from spicegrants import foreign as others
-from spicegrants.errors import CommandFailed, SpiceGrantError, SystemFault
-from spicegrants.files import File
-from spicegrants.host import current, disk, powers, run, sudo
-from spicegrants.paths import SUDOERS
-from spicegrants.plan import as_dict
-from spicegrants.times import ALWAYS
+from spicegrants.core.changes import as_dict
+from spicegrants.core.entries import File
+from spicegrants.core.errors import CommandFailed, SpiceGrantError, SystemFault
+from spicegrants.core.paths import SUDOERS
+from spicegrants.engine import context
+from spicegrants.host import disk, run
+from spicegrants.schedule import instants
+from spicegrants.schedule.intervals import ALWAYS
+from spicegrants.sudo import commands, sudoers
+from spicegrants.sudo import other_rules as others
+from spicegrants.sudo.live import privileges, tools
 
 __virtualname__ = "spice_sudoers"
 
@@ -59,7 +62,7 @@ def rules(foreign=True):
     """
     try:
         run.as_root()
-        own = sudo.own_tree()
+        own = tools.own_tree()
         found = [
             {
                 "user": rule.user,
@@ -72,13 +75,13 @@ def rules(foreign=True):
             }
             for rule in (sudoers.parse(own) if own else [])
         ]
-        if foreign and sudo.is_rs():
-            found.append({"who": "", "what": powers.UNREAD, "where": "", "foreign": True})
+        if foreign and tools.is_rs():
+            found.append({"who": "", "what": privileges.UNREAD, "where": "", "foreign": True})
         elif foreign:
-            stored = current.stored()
-            site = powers.site(current.compiled(kept=stored)) if stored.policy else others.Site()
-            held = others.foreign(sudo.tree(), sudoers.parse(own or {}), site)
-            for other, where in zip(held, powers.places([other.entry for other in held])):
+            stored = context.stored()
+            site = privileges.site(context.compiled(kept=stored)) if stored.policy else others.Site()
+            held = others.foreign(tools.tree(), sudoers.parse(own or {}), site)
+            for other, where in zip(held, privileges.places([other.entry for other in held])):
                 found.append({"who": other.who, "what": other.what, "where": where, "foreign": True})
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -113,7 +116,7 @@ def review(wanted=None, settled=None):
     errors, warnings = [], []
     try:
         run.as_root()
-        wanted = wanted or current.compiled()
+        wanted = wanted or context.compiled()
         strict = wanted.policy.sudo.strict
         if wanted.inventory.sudo_rs:
             return _review_rs(wanted, settled)
@@ -123,7 +126,7 @@ def review(wanted=None, settled=None):
             if settled is None:
                 settled = _plan(wanted).text is None
             # What our file holds now may differ, and is about to go.
-            leaving = [] if settled else sudoers.parse(sudo.own_tree() or {})
+            leaving = [] if settled else sudoers.parse(tools.own_tree() or {})
 
             def ours():
                 """Made when they are asked for: hardly a site has rules to compare them with."""
@@ -131,13 +134,13 @@ def review(wanted=None, settled=None):
                 yield from leaving
 
             head = sudoers.head(wanted)
-            tree = sudo.tree(head if settled and wanted.timed else None)
-            if settled and sudoers.ALIAS in head and not sudo.included(tree):
-                errors.append(f"{sudo.main()} does not include {SUDOERS}: its rules have no effect")
-            site = powers.site(wanted)
-            for kind, said in powers.sentences(others.foreign(tree, ours(), site), strict):
+            tree = tools.tree(head if settled and wanted.timed else None)
+            if settled and sudoers.ALIAS in head and not tools.included(tree):
+                errors.append(f"{tools.main()} does not include {SUDOERS}: its rules have no effect")
+            site = privileges.site(wanted)
+            for kind, said in privileges.sentences(others.foreign(tree, ours(), site), strict):
                 (errors if strict and kind != others.NOTE else warnings).append(f"another sudo rule: {said}")
-            harm, unseen = powers.beyond_files(wanted, site, ours, tree, strict)
+            harm, unseen = privileges.beyond_files(wanted, site, ours, tree, strict)
             errors += harm
             warnings += unseen
         except CommandFailed as error:
@@ -152,7 +155,7 @@ def review(wanted=None, settled=None):
 def _unheeded(wanted):
     """Say so if sudo does not heed our file."""
     try:
-        heeded = sudo.heeds(sudoers.rules(wanted), wanted.now)
+        heeded = tools.heeds(sudoers.rules(wanted), wanted.now)
     except CommandFailed as error:
         return [f"nobody can tell whether sudo heeds {SUDOERS}: {error}"]
     return [] if heeded else [f"sudo does not heed {SUDOERS}: its rules have no effect"]
@@ -166,11 +169,11 @@ def _review_rs(wanted, settled):
         settled = _plan(wanted).text is None
     errors += _unheeded(wanted) if settled else []
     if wanted.policy.sudo.strict:
-        site = powers.site(wanted)
-        for user in powers.users(site, {access.user for access in wanted.accesses}, {}):
-            errors += [f"sudo lets {user}: {what}" for what in powers.answers(user, site)]
+        site = privileges.site(wanted)
+        for user in privileges.users(site, {access.user for access in wanted.accesses}, {}):
+            errors += [f"sudo lets {user}: {what}" for what in privileges.answers(user, site)]
     else:
-        warnings.append(powers.UNREAD)
+        warnings.append(privileges.UNREAD)
     return {"errors": errors, "warnings": warnings}
 
 
@@ -191,12 +194,12 @@ def refusal(wanted=None):
         salt '*' spice_sudoers.refusal
     """
     try:
-        wanted = wanted or current.compiled()
+        wanted = wanted or context.compiled()
         run.find("visudo")
         text = _plan(wanted).text
         if text is not None:
             try:
-                sudo.check(text)
+                tools.check(text)
             except CommandFailed as error:
                 return f"the sudoers tree would not parse, so it stays as it was: {error}"
     except SpiceGrantError as error:
@@ -221,7 +224,7 @@ def plan(wanted=None):
         salt '*' spice_sudoers.plan
     """
     try:
-        return as_dict(_plan(wanted or current.compiled()).changes)
+        return as_dict(_plan(wanted or context.compiled()).changes)
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
 
@@ -244,10 +247,10 @@ def apply(wanted=None):
         salt '*' spice_sudoers.apply
     """
     try:
-        wanted = wanted or current.compiled()
+        wanted = wanted or context.compiled()
         planned = _plan(wanted)
         if planned.text is not None:
-            sudo.check(planned.text)
+            tools.check(planned.text)
             disk.write(SUDOERS, File(planned.text.encode(), sudoers.MODE))
             _in_force(wanted, planned.text)
         return as_dict(planned.changes)
@@ -258,10 +261,10 @@ def apply(wanted=None):
 def _in_force(wanted, text):
     """Raise unless sudo reads our file, which says this."""
     if wanted.inventory.sudo_rs:
-        if not sudo.heeds(sudoers.rules(wanted), wanted.now):
+        if not tools.heeds(sudoers.rules(wanted), wanted.now):
             raise SystemFault(f"sudo does not heed {SUDOERS}: its rules have no effect")
-    elif sudoers.ALIAS in text and not sudo.included(sudo.tree()):
-        raise SystemFault(f"{sudo.main()} does not include {SUDOERS}: its rules have no effect")
+    elif sudoers.ALIAS in text and not tools.included(tools.tree()):
+        raise SystemFault(f"{tools.main()} does not include {SUDOERS}: its rules have no effect")
 
 
 def remove(test=False):
@@ -311,9 +314,9 @@ def allowed(user, vm):
     """
     answer = {"allowed": [], "refused": []}
     try:
-        wanted = current.compiled()
-        for rule in calls.calls(wanted, user, vm):
-            verdict = "allowed" if sudo.allows(user, rule.call) else "refused"
+        wanted = context.compiled()
+        for rule in commands.calls(wanted, user, vm):
+            verdict = "allowed" if tools.allows(user, rule.call) else "refused"
             answer[verdict].append(" ".join(rule.call))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -322,8 +325,8 @@ def allowed(user, vm):
 
 def _plan(wanted):
     run.as_root()
-    return sudoers.plan(wanted, disk.read(SUDOERS), sudo.own_tree)
+    return sudoers.plan(wanted, disk.read(SUDOERS), tools.own_tree)
 
 
 def _spelled(windows):
-    return None if windows == ALWAYS else [[moments.iso(start), moments.iso(end)] for start, end in windows]
+    return None if windows == ALWAYS else [[instants.iso(start), instants.iso(end)] for start, end in windows]

@@ -15,9 +15,11 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
-from spicegrants import sudoers
-from spicegrants.errors import SpiceGrantError
-from spicegrants.host import current, powers, run, sudo
+from spicegrants.core.errors import SpiceGrantError
+from spicegrants.engine import context
+from spicegrants.host import run
+from spicegrants.sudo import sudoers
+from spicegrants.sudo.live import privileges, tools
 
 # Salt makes one module of all files with the same name.
 __virtualname__ = "spice_sudoers"
@@ -57,14 +59,14 @@ def others(user=None):
     answer = {}
     try:
         run.as_root()
-        wanted = current.compiled()
+        wanted = context.compiled()
         legible = not wanted.inventory.sudo_rs
-        site, tree, granted = powers.site(wanted), sudo.tree() if legible else {}, sudoers.rules(wanted)
-        if user is not None and not powers.exists(user):
+        site, tree, granted = privileges.site(wanted), tools.tree() if legible else {}, sudoers.rules(wanted)
+        if user is not None and not privileges.exists(user):
             raise SaltInvocationError(f"no user {user!r} on this machine")
-        asked = powers.users(site, {access.user for access in wanted.accesses}, tree) if user is None else [user]
+        asked = privileges.users(site, {access.user for access in wanted.accesses}, tree) if user is None else [user]
         for name in asked:
-            lets, rules = powers.answers(name, site), powers.said(name, granted, site, tree) if legible else []
+            lets, rules = privileges.answers(name, site), privileges.said(name, granted, site, tree) if legible else []
             if rules is None:
                 raise CommandExecutionError(f"what sudo -ll -U {name} prints cannot be read")
             if lets or rules:

@@ -24,13 +24,16 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants import declared, launcher, viewer
-from spicegrants.errors import SpiceGrantError, SystemFault
-from spicegrants.files import Directory, Link, Other
-from spicegrants.host import accounts, current, disk, gshadow, overrides, package, processes, run
-from spicegrants.host.search import everywhere
-from spicegrants.paths import DESKTOP_ENTRY, LAUNCHER, OPENER
-from spicegrants.plan import Change, as_dict
+from spicegrants.core.changes import Change, as_dict
+from spicegrants.core.entries import Directory, Link, Other
+from spicegrants.core.errors import SpiceGrantError, SystemFault
+from spicegrants.core.paths import DESKTOP_ENTRY, LAUNCHER, OPENER
+from spicegrants.engine import context
+from spicegrants.host import accounts, disk, gshadow, package, run
+from spicegrants.policy import merge
+from spicegrants.viewer import files, launcher
+from spicegrants.viewer.live import mode_overrides, processes
+from spicegrants.viewer.live.search import everywhere
 
 __virtualname__ = "spice_viewer"
 
@@ -73,7 +76,7 @@ def status(search=False, seconds=600):
         salt '*' spice_viewer.status search=True
     """
     try:
-        wanted = current.compiled()
+        wanted = context.compiled()
         group = wanted.inventory.groups.get(wanted.policy.viewer.group)
         programs = {path: _program(path) for path in wanted.policy.viewer.paths}
         shadow = gshadow.read(wanted.policy.viewer.group)
@@ -92,7 +95,7 @@ def status(search=False, seconds=600):
         "twins": {twin.name: list(twin.members) for twin in group.twins} if group else {},
         "programs": {path: {"owner": _owner(held), "mode": f"{held.mode:04o}"} for path, held in programs.items()},
         "processes": strange,
-        "others": [path for path in viewer.OTHERS if os.path.lexists(path) and path not in programs],
+        "others": [path for path in files.OTHERS if os.path.lexists(path) and path not in programs],
         **searched,
     }
 
@@ -115,8 +118,8 @@ def plan(wanted=None):
         salt '*' spice_viewer.plan
     """
     try:
-        kept = current.stored()
-        wanted = wanted or current.compiled(kept=kept)
+        kept = context.stored()
+        wanted = wanted or context.compiled(kept=kept)
         return as_dict((*_plan(wanted).changes, *_words(_leftovers(kept, wanted))))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -139,7 +142,7 @@ def originals(wanted=None):
         salt '*' spice_viewer.originals
     """
     try:
-        wanted = wanted or current.compiled()
+        wanted = wanted or context.compiled()
         found = {path: _program(path) for path in wanted.policy.viewer.paths}
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -167,7 +170,7 @@ def ensure_group(wanted=None):
     """
     try:
         run.as_root()
-        wanted = wanted or current.compiled()
+        wanted = wanted or context.compiled()
         group = wanted.policy.viewer.group
         members, lent = _members(group)
         if wanted.gid is None:
@@ -204,17 +207,17 @@ def apply(wanted=None):
         salt '*' spice_viewer.apply
     """
     try:
-        kept = current.stored()
-        wanted = wanted or current.compiled(kept=kept)
+        kept = context.stored()
+        wanted = wanted or context.compiled(kept=kept)
         planned, leftovers = _plan(wanted), _leftovers(kept, wanted)
         if planned.create_group or planned.strip or planned.seal:
             ensure_group(wanted)
-            wanted = current.compiled(wanted.policy)
+            wanted = context.compiled(wanted.policy)
         for path in planned.programs:
             _restrict(path, wanted.gid)
         for path in planned.overrides:
-            overrides.mechanism().write(path, "root", wanted.policy.viewer.group, viewer.VIEWER_MODE)
-        entries = viewer.wanted_entries(wanted, _launcher(), _opener(wanted))
+            mode_overrides.mechanism().write(path, "root", wanted.policy.viewer.group, files.VIEWER_MODE)
+        entries = files.wanted_entries(wanted, _launcher(), _opener(wanted))
         for path in planned.write:
             if isinstance(entries[path], Directory):
                 disk.make_parents(path)
@@ -226,7 +229,7 @@ def apply(wanted=None):
             disk.remove(path)
         for _, step in leftovers:
             step()
-        current.keep(declared.settled(kept, wanted.policy))
+        context.keep(merge.settled(kept, wanted.policy))
         return as_dict((*planned.changes, *_words(leftovers)))
     except SpiceGrantError as error:
         raise CommandExecutionError(str(error)) from error
@@ -249,7 +252,7 @@ def remove(test=False):
         salt '*' spice_viewer.remove
     """
     try:
-        steps = _removal(current.stored())
+        steps = _removal(context.stored())
         for _, step in () if test else steps:
             step()
     except SpiceGrantError as error:
@@ -260,27 +263,27 @@ def remove(test=False):
 def _removal(kept):
     """Return what is to be removed: words, and what does it, in order."""
     steps = _given_back(kept, kept.originals)
-    for path in (*sorted(disk.own(viewer.DIRECTORIES), reverse=True), LAUNCHER, DESKTOP_ENTRY, OPENER):
+    for path in (*sorted(disk.own(files.DIRECTORIES), reverse=True), LAUNCHER, DESKTOP_ENTRY, OPENER):
         if disk.read(path) is not None:
             steps.append((f"removes {path}", partial(disk.remove, path)))
-    return steps + _without(declared.made_groups(kept))
+    return steps + _without(merge.made_groups(kept))
 
 
 def _leftovers(kept, wanted):
     """Return what is to be done about viewers and groups that are ours no more: words, and what does it, in order."""
-    paths, groups = declared.abandoned(kept, wanted.policy)
+    paths, groups = merge.abandoned(kept, wanted.policy)
     return _given_back(kept, paths) + _without(groups)
 
 
 def _given_back(kept, paths):
-    keeper, steps = overrides.mechanism(), []
+    keeper, steps = mode_overrides.mechanism(), []
     for path in paths if keeper else ():
         # First of all: dpkg refuses to work while an override names a group that is gone.
         if keeper.read(path) is not None:
             steps.append((f"leaves owner and mode of {path} to its package", partial(keeper.remove, path)))
     for path in paths:
         rights = kept.originals[path]
-        if _restricted(path) not in (None, viewer.Program(*rights)):
+        if _restricted(path) not in (None, files.Program(*rights)):
             steps.append((f"gives {path} back its owner and mode", partial(_set_rights, path, *rights)))
     return steps
 
@@ -301,16 +304,16 @@ def _plan(wanted):
     entries = {path: entry for path in _places(wanted) if (entry := disk.read(path)) is not None}
     members, lent = _members(wanted.policy.viewer.group)
     programs = {path: _program(path) for path in wanted.policy.viewer.paths}
-    keeper = overrides.mechanism()
+    keeper = mode_overrides.mechanism()
     kept = {path: keeper.read(path) for path in programs} if keeper else None
-    live = viewer.ViewerLive(members, programs, entries, kept, lent)
-    return viewer.plan(wanted, live, _launcher(), _opener(wanted))
+    live = files.ViewerLive(members, programs, entries, kept, lent)
+    return files.plan(wanted, live, _launcher(), _opener(wanted))
 
 
 def _places(wanted):
     """Return all paths to look at; what lies behind a link in place of a directory of ours is not ours."""
-    linked = tuple(f"{path}/" for path in viewer.DIRECTORIES if isinstance(disk.read(path), (Link, Other)))
-    found = {*viewer.paths(wanted), *disk.own(viewer.DIRECTORIES)}
+    linked = tuple(f"{path}/" for path in files.DIRECTORIES if isinstance(disk.read(path), (Link, Other)))
+    found = {*files.paths(wanted), *disk.own(files.DIRECTORIES)}
     return {path for path in found if not path.startswith(linked)}
 
 
@@ -320,7 +323,7 @@ def _launcher():
 
 def _opener(wanted):
     """Return the program that starts confined viewers, where they are confined."""
-    return package.program("opener") if wanted.confined else b""
+    return package.program("spicegrants.viewer.live.opener") if wanted.confined else b""
 
 
 def _members(group):
@@ -335,7 +338,7 @@ def _members(group):
     shadow = gshadow.read(group)
     members = tuple(dict.fromkeys((*entry.gr_mem, *shadow.members)))
     lent = bool(shadow.administrators) or shadow.password or gshadow.usable(entry.gr_passwd)
-    if (members or lent) and current.stored().group != group:
+    if (members or lent) and context.stored().group != group:
         whom = ", ".join((*members, *shadow.administrators)) or "who knows its password"
         raise SystemFault(
             f"spice:viewer:group: group {group!r} exists and has members ({whom}), each of whom could "
@@ -358,7 +361,7 @@ def _program(path):
         raise SystemFault(f"spice:viewer:path: others than root can replace {path}: they may write in {directory}")
     if not stat.S_ISREG(held.st_mode):
         raise SystemFault(f"spice:viewer:path: {path} is not a regular file: name the program itself, not a link to it")
-    return viewer.Program(held.st_uid, held.st_gid, stat.S_IMODE(held.st_mode))
+    return files.Program(held.st_uid, held.st_gid, stat.S_IMODE(held.st_mode))
 
 
 def _restricted(path):
@@ -370,7 +373,7 @@ def _restricted(path):
 
 
 def _restrict(path, gid):
-    _set_rights(path, 0, gid, viewer.VIEWER_MODE)
+    _set_rights(path, 0, gid, files.VIEWER_MODE)
 
 
 def _set_rights(path, uid, gid, mode):

@@ -24,9 +24,10 @@ import salt.pillar
 import salt.utils.minions
 from salt.exceptions import SaltException, SaltInvocationError
 
-from spicegrants import declared as words
-from spicegrants import fleet, pillar, standing
-from spicegrants.errors import PolicyError
+from spicegrants.audit import fleet, minion_status
+from spicegrants.core.errors import PolicyError
+from spicegrants.policy import merge as words
+from spicegrants.policy import pillar
 
 __virtualname__ = "spice_grant"
 
@@ -62,7 +63,7 @@ def status(tgt="*", tgt_type="glob", batch=None, timeout=None, declared=True, qu
     """
     expected, answers = _ask("spice_grant.status", (), {}, tgt, tgt_type, batch, timeout, quiet)
     rows = fleet.status(expected, answers, {minion: _declared(minion) for minion in expected} if declared else {})
-    return _table(rows, any(row["state"] != standing.IN_STEP for row in rows))
+    return _table(rows, any(row["state"] != minion_status.IN_STEP for row in rows))
 
 
 def who(vm, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
@@ -290,7 +291,7 @@ def _declared(minion):
     if "spice" not in data:
         return fleet.Declared(None)
     try:
-        return fleet.Declared(standing.fingerprint(pillar.parse(words.plain(data["spice"]))))
+        return fleet.Declared(minion_status.fingerprint(pillar.parse(words.plain(data["spice"]))))
     except PolicyError as error:
         return fleet.Declared(None, tuple(map(str, error.findings)))
 

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from scene import Machine, Minion, connect
 from scene.consoles import Listener
-from spicegrants import nftables
-from spicegrants import pillar as pillars
-from spicegrants.accounts import Account, Group
-from spicegrants.compile import compile_policy
-from spicegrants.inventory import Inventory
-from spicegrants.paths import CLOCK
+from spicegrants.core.accounts import Account, Group
+from spicegrants.core.paths import CLOCK
+from spicegrants.firewall.nft import guard_table
+from spicegrants.policy import pillar as pillars
+from spicegrants.policy.compiler import compile_policy
+from spicegrants.policy.facts import Inventory
 
 GROUP = "spicegrp"
 # What the machines' minions have set to be quick: without it they are as a site's, which sets none of it.
@@ -291,7 +291,7 @@ def transaction(grants, gid, schedules=0):
     users = {name: Account(name, 2000 + number, 100) for number, name in enumerate(names)}
     inventory = Inventory(users, {GROUP: Group(GROUP, gid)}, addresses={"mysrv": ("192.168.2.2",)})
     wanted = compile_policy(pillars.parse(data["spice"]), inventory)
-    return {"nftables": nftables.plan(wanted, None).commands}
+    return {"nftables": guard_table.plan(wanted, None).commands}
 
 
 def recipe(users):

@@ -5,9 +5,9 @@ import time
 from article.viewers import PATIENCE
 
 from soon import soon
-from spicegrants import moments
-from spicegrants.host.clock import AHEAD
-from spicegrants.paths import CLOCK
+from spicegrants.core.paths import CLOCK
+from spicegrants.expiry.live.clock import AHEAD
+from spicegrants.schedule import instants
 
 # Seconds from the run on: one takes its time on a busy machine.
 SOON = 15
@@ -18,7 +18,7 @@ def windowed(office, **fields):
     """Have myself's grant end soon; return when."""
 
     def window(end):
-        office.pillar["spice"]["grants"]["myself-debianx"].update(valid_until=moments.iso(end), **fields)
+        office.pillar["spice"]["grants"]["myself-debianx"].update(valid_until=instants.iso(end), **fields)
         office.apply()
 
     return soon(window, SOON, margin=8)

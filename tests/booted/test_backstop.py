@@ -7,7 +7,7 @@ import pytest
 from amount import amount
 from booted.workstation import happens, holds
 from drift import until
-from spicegrants import backstop
+from spicegrants.firewall import backstop
 
 PILLAR = "/srv/pillar/spice.sls"
 TURNS = amount(50, 5)

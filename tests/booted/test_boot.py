@@ -7,7 +7,7 @@ import pytest
 
 from amount import first_of
 from drift import until
-from spicegrants.units import CLOCK_SERVICE, UPLINKS_SERVICE
+from spicegrants.core.units import CLOCK_SERVICE, UPLINKS_SERVICE
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 SCRIPT = "/usr/local/lib/spice-grant/load-guard"

@@ -4,9 +4,9 @@ import time
 
 from booted.trial import PATIENCE
 from soon import soon
-from spicegrants import moments
-from spicegrants.host.clock import AHEAD
-from spicegrants.units import CLOCK_SERVICE, HOURLY_TIMER
+from spicegrants.core.units import CLOCK_SERVICE, HOURLY_TIMER
+from spicegrants.expiry.live.clock import AHEAD
+from spicegrants.schedule import instants
 
 
 def test_without_times_nothing_is_armed_but_what_looks_every_hour(trial):
@@ -22,7 +22,7 @@ def test_window_ends_on_time_and_its_user_was_warned(trial):
     """An idle session, which the kernel alone would leave; nothing of Salt's runs meanwhile."""
 
     def window(end):
-        trial.apply(myself_debianx={"valid_until": moments.iso(end), "warn": ["5s"], "vm": "debianx"})
+        trial.apply(myself_debianx={"valid_until": instants.iso(end), "warn": ["5s"], "vm": "debianx"})
 
     end = soon(window, 25, margin=15)
     assert trial.armed() == end - 5 - AHEAD
@@ -79,7 +79,7 @@ def test_a_clock_that_has_failed_is_started_again(trial):
 
 
 def test_removal_leaves_nothing_that_would_start_it(trial):
-    trial.apply(myself_debianx={"valid_until": moments.iso(int(time.time()) + 3600)})
+    trial.apply(myself_debianx={"valid_until": instants.iso(int(time.time()) + 3600)})
     assert trial.armed() is not None
     trial.workstation.salt("spice_grant.remove")
     listed = trial.booted.run(["systemctl", "list-units", "--all", "--plain", "--no-legend", "spice-grant-*"]).stdout

@@ -6,8 +6,8 @@ import pytest
 
 from booted.trial import PATIENCE
 from soon import soon
-from spicegrants import moments
-from spicegrants.host.clock import AHEAD
+from spicegrants.expiry.live.clock import AHEAD
+from spicegrants.schedule import instants
 
 pytestmark = pytest.mark.full
 
@@ -18,7 +18,7 @@ def test_all_three_hold_over_a_reboot(trial):
     """In the middle of a window, a loan and a lock: from the first moment on, to their own ends, without a minion."""
 
     def prepare(end):
-        trial.apply(myself_debianx={"valid_until": moments.iso(end), "warn": []})
+        trial.apply(myself_debianx={"valid_until": instants.iso(end), "warn": []})
         left = end - int(time.time()) + 15
         trial.workstation.salt("spice_grant.lend", "mybro", "debianx", f"{left}s", "reason=year-end")
         trial.workstation.salt("spice_grant.lock", "vm=leaptest", "reason=restored")

@@ -5,8 +5,8 @@ import json
 import time
 
 import scenes
-from spicegrants.paths import STATE
-from spicegrants.units import CLOCK_SERVICE, CLOCK_TIMER
+from spicegrants.core.paths import STATE
+from spicegrants.core.units import CLOCK_SERVICE, CLOCK_TIMER
 
 # Holds an idle session, and says when that ended.
 SESSION = """

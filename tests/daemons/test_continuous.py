@@ -134,7 +134,7 @@ def test_what_belongs_to_others_is_no_drift(office, workstation, event_listener)
 
 def test_the_beacon_goes_on_with_newer_code(office, workstation, served):
     """After a sync it is the newer code that looks: it makes the clock's program of itself."""
-    path = served / "_utils" / "spicegrants" / "names.py"
+    path = served / "_utils" / "spicegrants" / "core" / "validation.py"
     before = path.read_text()
     path.write_text(before + "\n# the second version\n")
     since = time.time()
@@ -153,7 +153,7 @@ def test_the_beacon_goes_on_with_newer_code(office, workstation, served):
 @pytest.mark.full
 def test_code_that_is_newer_than_that_of_the_minions_own_process(office, workstation, served):
     """It was synced, and the minion was not told: no look is taken by half of each."""
-    path = served / "_utils" / "spicegrants" / "names.py"
+    path = served / "_utils" / "spicegrants" / "core" / "validation.py"
     before = path.read_text()
     path.write_text(before + "\n# synced, and not loaded\n")
     since = time.time()

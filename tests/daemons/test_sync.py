@@ -49,13 +49,13 @@ class Release:
         self.withdraw()
         for path in (self.served / PACKAGE).rglob("*.py"):
             path.write_text(f"{path.read_text()}{padding}\n# {marker}\n")
-        names, module = self.served / PACKAGE / "names.py", self.served / "_modules" / "spice_grant.py"
+        names, module = self.served / PACKAGE / "core" / "validation.py", self.served / "_modules" / "spice_grant.py"
         names.write_text(f"{names.read_text()}\nMARKER = {marker!r}\n")
         module.write_text(module.read_text() + MARKER)
         if needs:
             path = self.served / PACKAGE / needs
             path.write_text(
-                f"{path.read_text()}\nfrom spicegrants.names import MARKER\n\nassert MARKER == {marker!r}\n"
+                f"{path.read_text()}\nfrom spicegrants.core.validation import MARKER\n\nassert MARKER == {marker!r}\n"
             )
 
     def withdraw(self):
@@ -172,11 +172,11 @@ def test_a_sync_that_ends_half_way_changes_no_rule_and_the_next_one_repairs_it(r
     assert release.salt("state.apply", "spice")[1] == 0
     rules, before = kernel(), release.synced()
     assert rules.count(": accept") == 2
-    release.publish("the second one", padding="\n" + "#" * 8192, needs="access.py")
+    release.publish("the second one", padding="\n" + "#" * 8192, needs="audit/__init__.py")
     release.salt("saltutil.sync_all")
     after = release.synced()
-    changed = {path.name for path in after if after[path] != before[path]}
-    assert "access.py" in changed and "names.py" not in changed
+    changed = {str(path.relative_to(little_room)) for path in after if after[path] != before[path]}
+    assert "audit/__init__.py" in changed and "core/validation.py" not in changed
     data, code = release.salt("state.apply", "spice")
     (state,) = data.values()
     assert (state["result"], state["changes"]) == (False, {}) and code != 0

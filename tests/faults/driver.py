@@ -88,7 +88,7 @@ def answer(functions, request, output):
         sys.modules["spicegrants.host.lock"].held.__wrapped__.__defaults__ = (request["patience"],)
     if "answers" in request:
         sys.modules["spicegrants.host.run"].LIMITS[:] = [request["answers"]]
-        sys.modules["spicegrants.host.closing"].PATIENCE = request["answers"]
+        sys.modules["spicegrants.engine.closing"].PATIENCE = request["answers"]
     try:
         said["data"] = functions[request["fun"]](*request.get("args", ()), **request.get("kwargs", {}))
         said["retcode"] = functions.pack["__context__"].get("retcode", 0)

@@ -14,11 +14,13 @@ from unit.strategies import hostile, systems
 import amount
 from faults.mutations import mutated
 from scene import Machine
-from spicegrants import nftables, pillar, sudoers
-from spicegrants.accounts import Account, Group
-from spicegrants.compile import compile_policy
-from spicegrants.errors import PolicyError
-from spicegrants.inventory import Inventory
+from spicegrants.core.accounts import Account, Group
+from spicegrants.core.errors import PolicyError
+from spicegrants.firewall.nft import guard_table
+from spicegrants.policy import pillar
+from spicegrants.policy.compiler import compile_policy
+from spicegrants.policy.facts import Inventory
+from spicegrants.sudo import sudoers
 
 FUZZED = {
     "deadline": None,
@@ -177,11 +179,11 @@ def test_no_layer_opens_more_than_the_pillar_says():
         made, inventory, compiled = found
         note(repr(made))
         opened, lines, guarded = said(made, inventory)
-        assert guarded_by(nftables.skeleton(compiled)) == guarded
+        assert guarded_by(guard_table.skeleton(compiled)) == guarded
         pairs = {(access.user, access.vm) for access in compiled.accesses}
         assert pairs <= set(opened)
         may = {(user, *place) for user, vm in pairs for place in opened[user, vm]}
-        elements = opened_by(nftables.wanted_elements(compiled), inventory)
+        elements = opened_by(guard_table.wanted_elements(compiled), inventory)
         assert set(elements) == (may if compiled.gid is not None else set())
         assert set(elements.values()) <= {compiled.gid} and compiled.gid != 0
         assert not any(inventory.users[user].uid == 0 for user, _ in pairs)
@@ -220,13 +222,13 @@ def test_a_kernel_holds_what_the_pillar_says(machine, data):
         if found is None:
             return
         made, inventory, compiled = found
-        for commands in filter(None, nftables.plan(compiled, live)[1:]):
+        for commands in filter(None, guard_table.plan(compiled, live)[1:]):
             machine.run(["nft", "-j", "-f", "-"], input=json.dumps({"nftables": commands}))
         live = listing(machine)
         opened, _, guarded = said(made, inventory)
         assert guarded_by(live) == guarded
         may = {(user, *place) for (user, _), places in opened.items() for place in places}
-        held = opened_by(nftables.elements(live), inventory)
+        held = opened_by(guard_table.elements(live), inventory)
         assert set(held) <= may
-        assert held == opened_by(nftables.wanted_elements(compiled), inventory)
-        assert not any(nftables.plan(compiled, live)[1:])
+        assert held == opened_by(guard_table.wanted_elements(compiled), inventory)
+        assert not any(guard_table.plan(compiled, live)[1:])

@@ -18,7 +18,8 @@ def test_the_next_job_of_every_minion_runs_the_version_that_was_synced(office):
     pids = {name: client.minion.pid for name, client in office.clients.items()}
     before = {name: client.held() for name, client in office.clients.items()}
     assert "is not available" in str(office.master.salt("spice_grant.marker", check=False))
-    names, module = (office.code.path(name) for name in ("_utils/spicegrants/names.py", "_modules/spice_grant.py"))
+    names = office.code.path("_utils/spicegrants/core/validation.py")
+    module = office.code.path("_modules/spice_grant.py")
     names.write_text(f"{names.read_text()}\nMARKER = 'N+1'\n")
     module.write_text(module.read_text() + MARKER)
     office.code.push("Version N+1")

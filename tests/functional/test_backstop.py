@@ -12,12 +12,13 @@ from functional.office import changed
 from functional.test_connections import HAMMER, _program
 from scene.machine import CHECKOUT
 from scenes import ADDRESS, GROUP, article
-from spicegrants import backstop, pillar
-from spicegrants.accounts import Group
-from spicegrants.compile import compile_policy
-from spicegrants.inventory import Inventory
+from spicegrants.core.accounts import Group
+from spicegrants.firewall import backstop
+from spicegrants.policy import pillar
+from spicegrants.policy.compiler import compile_policy
+from spicegrants.policy.facts import Inventory
 
-HOLDER = CHECKOUT / "_utils" / "spicegrants" / "host" / "holder.py"
+HOLDER = CHECKOUT / "_utils" / "spicegrants" / "firewall" / "live" / "backstop_holder.py"
 TURNS = amount(50, 12)
 FLUSHES = (
     ("nft", "flush", "ruleset"),

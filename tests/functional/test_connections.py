@@ -14,7 +14,7 @@ from functional.office import BOTH, OPEN_BOTH, OUTSIDE, PORTS, UIDS, Office, cha
 from scene import Machine, connect
 from scene.minion import SaltError
 from scenes import ADDRESS, ADDRESS6, GROUP, SECOND_ADDRESS, article
-from spicegrants import guard
+from spicegrants.firewall import guard
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 PILLAR = article(BOTH)

@@ -7,11 +7,12 @@ import time
 from amount import amount
 from functional.test_connections import HAMMER, _program
 from scenes import ADDRESS, GROUP, article
-from spicegrants import nftables, pillar
-from spicegrants.accounts import Account, Group
-from spicegrants.compile import compile_policy
-from spicegrants.guard import FirewallPlan
-from spicegrants.inventory import Inventory
+from spicegrants.core.accounts import Account, Group
+from spicegrants.firewall.guard import FirewallPlan
+from spicegrants.firewall.nft import guard_table
+from spicegrants.policy import pillar
+from spicegrants.policy.compiler import compile_policy
+from spicegrants.policy.facts import Inventory
 
 GRANTS, SCHEDULES = 1000, 50
 TURNS = amount(2000, 300)
@@ -55,12 +56,12 @@ def test_the_kernel_takes_them_at_once(office):
     listing = None
     for day in (TODAY, TODAY + 86400):
         compiled = _compiled(day)
-        main, before, after = _carried_out(office, nftables.plan(compiled, listing))
+        main, before, after = _carried_out(office, guard_table.plan(compiled, listing))
         assert [text.count('"rule"') for text in (before, after)] == [SCHEDULES * bool(listing)] * 2
         assert (main == '{"nftables": []}') is bool(listing)
         listing = _listing(office)
-        assert nftables.plan(compiled, listing) == FirewallPlan((), ())
-    ranges = [len(times.opened) for times in nftables.chains(listing).values()]
+        assert guard_table.plan(compiled, listing) == FirewallPlan((), ())
+    ranges = [len(times.opened) for times in guard_table.chains(listing).values()]
     assert len(ranges) == SCHEDULES and min(ranges) >= 30
 
 
@@ -85,10 +86,10 @@ def test_who_is_let_through_notices_nothing(office):
     office.client.run(["groupadd", GROUP])
     today = datetime.datetime.now(datetime.timezone.utc).date()
     turns = [_open_but(office, f"{today + datetime.timedelta(days=ahead)}") for ahead in (3, 4)]
-    _carried_out(office, nftables.plan(turns[0], None))
+    _carried_out(office, guard_table.plan(turns[0], None))
     with _program(office.client, HAMMER, ADDRESS, 20004, user="mybro", group=GROUP) as granted:
         for turn in range(1, TURNS):
-            planned = nftables.plan(turns[turn % 2], _listing(office))
+            planned = guard_table.plan(turns[turn % 2], _listing(office))
             assert planned.changes
             _carried_out(office, planned)
         granted.stdin.close()

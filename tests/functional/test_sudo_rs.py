@@ -13,7 +13,7 @@ from functional.confined import prepare as prepare_witness
 from functional.office import changed, sentences
 from scene import need
 from scenes import GROUP, SUDOERS
-from spicegrants import calls, sudo_rs
+from spicegrants.sudo import commands, sudo_rs
 
 need("bwrap", "sudo-rs")
 PILLAR = pillar()
@@ -103,8 +103,8 @@ def test_rviewer(shared):
 
 def test_a_call_close_to_the_granted_one_is_refused(shared):
     """Really called, not only asked for: without a password, and with the user's own."""
-    rule = calls.Rule("mybro", "", OPENER, "leaptest", nopasswd=True)
-    for what, call in calls.mutants(rule, 20002):
+    rule = commands.Rule("mybro", "", OPENER, "leaptest", nopasswd=True)
+    for what, call in commands.mutants(rule, 20002):
         for password in (False, True):
             done = shared.sudo("mybro", *call, password=password)
             assert done.returncode == 1 and "rviewer:" not in done.stderr, (what, done)

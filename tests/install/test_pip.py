@@ -118,7 +118,7 @@ def test_the_beacon_is_found(installed):
 def test_the_distribution_has_its_name_and_brings_nothing_but_the_package(installed):
     (info,) = installed.site.glob("saltext_spice_grant-*.dist-info")
     assert "Name: saltext-spice-grant" in (info / "METADATA").read_text()
-    assert (installed.where() / "launcher.py").is_file()
+    assert (installed.where() / "viewer" / "launcher.py").is_file()
     assert not (installed.site / "salt").exists()
 
 

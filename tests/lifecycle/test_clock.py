@@ -7,11 +7,12 @@ import pytest
 from lifecycle.test_desktop import Bus
 
 from scene import need
-from spicegrants import alarm, pillar, store
-from spicegrants.access import Access, Drain, Term
-from spicegrants.decide import day_of
-from spicegrants.paths import CLOCK, STATE
-from spicegrants.temporary import Lock, Temporary
+from spicegrants.core.paths import CLOCK, STATE
+from spicegrants.expiry import clock_units
+from spicegrants.policy import pillar, state_file
+from spicegrants.policy.access import Access, Drain, Term
+from spicegrants.policy.decision import day_of
+from spicegrants.policy.loans_locks import Lock, Temporary
 
 RUN = ["/usr/bin/python3", "-I", CLOCK]
 NOTED = "/run/spice-grant/clock"
@@ -29,7 +30,7 @@ class Clock:
     def store(self, *accesses, draining=(), temporary=None):
         """Store what is enforced."""
         addresses = {"mysrv": ("192.168.2.2", "fd00:2::2")}
-        kept = store.Stored(
+        kept = state_file.Stored(
             pillar.parse(self.client.pillar["spice"]),
             addresses,
             accesses,
@@ -38,7 +39,7 @@ class Clock:
             temporary=temporary or Temporary(),
             day=day_of(int(time.time())),
         )
-        self.machine.write(STATE, store.dump(kept), 0o600)
+        self.machine.write(STATE, state_file.dump(kept), 0o600)
 
     def run(self, code=0):
         """Run the program; return what it says on standard error."""
@@ -225,7 +226,7 @@ def test_without_ss_it_says_so_and_goes_on(clock):
     session.kill_tree()
 
 
-@pytest.mark.parametrize("path", alarm.PATHS)
+@pytest.mark.parametrize("path", clock_units.PATHS)
 def test_what_is_altered_is_drift_and_restored(clock, path):
     clock.client.apply()
     clock.machine.run(["cp", "--remove-destination", "/etc/hostname", path])
@@ -238,5 +239,5 @@ def test_what_is_altered_is_drift_and_restored(clock, path):
 def test_the_removal_takes_it_away(clock):
     clock.run()
     clock.client.minion.state("spice.absent")
-    for path in (*alarm.PATHS, NOTED, "/run/spice-grant"):
+    for path in (*clock_units.PATHS, NOTED, "/run/spice-grant"):
         assert not clock.machine.path(path, follow=False).is_symlink() and not clock.machine.path(path).exists(), path

@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spicegrants import bystanders, nftrules, notes, owners, xtrules
-from spicegrants.bystanders import Packet
-from spicegrants.errors import LiveStateUnreadable
-from spicegrants.host import ruleset
+from spicegrants.core.errors import LiveStateUnreadable
+from spicegrants.firewall import owner_rules
+from spicegrants.firewall.live import other_tables
+from spicegrants.firewall.trace import iptables_rules, nft_rules, tracer
+from spicegrants.firewall.trace.tracer import Packet
+from spicegrants.policy import hints
 
 RECORDED = pathlib.Path(__file__).parent.parent / "unit" / "recorded"
 LISTINGS = {name: json.loads((RECORDED / name).read_text(encoding="utf-8")) for name in ("ruleset.json", "site.json")}
@@ -55,14 +57,14 @@ SHELL = [
 
 def walked(objects):
     """Read a listing as verify, explain and rules do."""
-    owners.foreign(objects)
-    bystanders.find(nftrules.tables(objects, (), _silent), PACKET)
-    return bystanders.find(nftrules.tables(objects, ()), PACKET)
+    owner_rules.foreign(objects)
+    tracer.find(nft_rules.tables(objects, (), _silent), PACKET)
+    return tracer.find(nft_rules.tables(objects, ()), PACKET)
 
 
 def _silent(body):
     """For what a set holds nobody can be asked."""
-    return ruleset.source(body) and nftrules.Source(_fails, _fails)
+    return other_tables.source(body) and nft_rules.Source(_fails, _fails)
 
 
 def _fails(*asked):
@@ -97,7 +99,7 @@ def test_a_set_that_cannot_be_asked_for_may_hold_anything(kind):
     left = {"payload": {"protocol": "ip", "field": "daddr"}}
     match = {"match": {"op": "==", "left": left, "right": "@s"}}
     rule = {"rule": {"family": "inet", "table": "t", "chain": "output", "handle": 9, "expr": [match, {"drop": None}]}}
-    (found,) = bystanders.find(nftrules.tables([*SHELL, held, rule], (), _silent), PACKET)
+    (found,) = tracer.find(nft_rules.tables([*SHELL, held, rule], (), _silent), PACKET)
     assert not found.certain
     assert walked([*SHELL, held, rule]) == (), "listed with nothing in it, it holds nothing"
 
@@ -106,16 +108,16 @@ def test_a_flowtable_is_named(monkeypatch):
     """What it takes along passes no chain of forward. Not every kernel has them: what nft prints is from its manual."""
     printed = json.dumps({"nftables": [{"metainfo": {}}, ODD[0], {"flowtable": None}]})
     done = subprocess.CompletedProcess([], 0, printed, "")
-    monkeypatch.setattr(ruleset.run, "attempt", lambda command, **options: done)
-    monkeypatch.setattr(ruleset.disk, "read_text", lambda path: b"1\n")
-    assert ruleset.flowtables() == ["inet t f"]
-    (said,) = notes.bypassing(ruleset.flowtables())
+    monkeypatch.setattr(other_tables.run, "attempt", lambda command, **options: done)
+    monkeypatch.setattr(other_tables.disk, "read_text", lambda path: b"1\n")
+    assert other_tables.flowtables() == ["inet t f"]
+    (said,) = hints.bypassing(other_tables.flowtables())
     assert said.startswith("flowtable inet t f takes connections of guests past the guard")
     for odd, code in (("{", 0), (printed, 1), ("", 0)):
         done = subprocess.CompletedProcess([], code, odd, "")
-        assert ruleset.flowtables() == [], "it hinders no run"
-    monkeypatch.setattr(ruleset.disk, "read_text", lambda path: b"0\n")
-    assert ruleset.flowtables() == [], "nothing of others passes here"
+        assert other_tables.flowtables() == [], "it hinders no run"
+    monkeypatch.setattr(other_tables.disk, "read_text", lambda path: b"0\n")
+    assert other_tables.flowtables() == [], "nothing of others passes here"
 
 
 def _mutated(dice, value):
@@ -145,4 +147,4 @@ def test_iptables_save_cut_anywhere_and_with_other_bytes(data):
         st.sampled_from(["", '"', "'", "\\", "\ufffd", "-A", ":", "*nat\n", "\n", " ! ", "-j", "-A INPUT\n"])
     )
     for made in (text[:start] + odd, text[:start] + odd + text[start:]):
-        bystanders.find(xtrules.tables("ip", made), PACKET)
+        tracer.find(iptables_rules.tables("ip", made), PACKET)

@@ -6,13 +6,14 @@ import re
 import subprocess
 from datetime import datetime, timezone
 
-from spicegrants import pillar, sudoers
-from spicegrants.accounts import Account, Group
-from spicegrants.compile import compile_policy
-from spicegrants.host import sudo
-from spicegrants.inventory import Inventory
-from spicegrants.moments import EARLIEST
-from spicegrants.times import DAY, FIRST, LAST
+from spicegrants.core.accounts import Account, Group
+from spicegrants.policy import pillar
+from spicegrants.policy.compiler import compile_policy
+from spicegrants.policy.facts import Inventory
+from spicegrants.schedule.instants import EARLIEST
+from spicegrants.schedule.intervals import DAY, FIRST, LAST
+from spicegrants.sudo import sudoers
+from spicegrants.sudo.live import tools
 
 VIEWER = "/usr/bin/remote-viewer"
 GID = 995
@@ -234,7 +235,7 @@ def cvtsudoers(text):
         ["/usr/bin/cvtsudoers", "-f", "json", "-"], input=text, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0 and not done.stderr, done.stderr
-    return sudo.parsed(done.stdout)
+    return tools.parsed(done.stdout)
 
 
 def visudo(text):

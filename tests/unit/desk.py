@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from spicegrants import launcher
+from spicegrants.viewer import launcher
 from unit.build import VIEWER
 
 

@@ -1,6 +1,6 @@
 """The table of nftables and plans for it, as tests look at them."""
 
-from spicegrants.guard import Key
+from spicegrants.firewall.guard import Key
 
 MYSELF = Key(1021, 995, "192.168.2.2", 20002)
 MYBRO = Key(1022, 995, "192.168.2.2", 20004)

@@ -1,6 +1,6 @@
 """A kernel's rules of policy routing, as far as ours go: changed by lines for `ip -batch`, listed, and asked."""
 
-from spicegrants import routing
+from spicegrants.routing import policy_rules
 
 _LISTS = {"pref": "priority", "table": "table", "lookup": "table", "goto": "goto", "protocol": "protocol", "iif": "iif"}
 
@@ -67,7 +67,7 @@ class Rules:
                 targets = [n for n, other in enumerate(self.entries) if other["priority"] == held["goto"]]
                 # One that leads nowhere is passed over.
                 at = targets[0] if targets else at
-            elif held.get("action") == "8" or held["table"] == str(routing.TABLE):
+            elif held.get("action") == "8" or held["table"] == str(policy_rules.TABLE):
                 return False
             elif held["table"] == "254":
                 return True

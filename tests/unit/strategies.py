@@ -5,8 +5,8 @@ import string
 
 from hypothesis import strategies as st
 
-from spicegrants.accounts import Account, Group
-from spicegrants.inventory import Inventory
+from spicegrants.core.accounts import Account, Group
+from spicegrants.policy.facts import Inventory
 from unit.build import PEM
 
 ALNUM = string.ascii_letters + string.digits

@@ -12,14 +12,18 @@ import shutil
 import pytest
 import yaml
 
-from spicegrants import nftables, pillar, routing, sudoers, viewer
-from spicegrants.accounts import Account, Group
-from spicegrants.compile import compile_policy
-from spicegrants.errors import Finding
-from spicegrants.files import File
-from spicegrants.inventory import Inventory
-from spicegrants.paths import CONNECTIONS, MENUS
-from spicegrants.plan import as_dict
+from spicegrants.core.accounts import Account, Group
+from spicegrants.core.changes import as_dict
+from spicegrants.core.entries import File
+from spicegrants.core.errors import Finding
+from spicegrants.core.paths import CONNECTIONS, MENUS
+from spicegrants.firewall.nft import guard_table
+from spicegrants.policy import pillar
+from spicegrants.policy.compiler import compile_policy
+from spicegrants.policy.facts import Inventory
+from spicegrants.routing import policy_rules
+from spicegrants.sudo import sudoers
+from spicegrants.viewer import files
 from unit.build import Kernel, cvtsudoers, parsed, visudo
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
@@ -58,15 +62,15 @@ def compiled(case, name, previous=()):
 def changes(wanted, before):
     """What the run reports: from nothing, or from what the run before left."""
     kernel, held, file = Kernel(), {}, None
-    programs = {path: viewer.Program(0, 0, 0o755) for path in wanted.policy.viewer.paths}
+    programs = {path: files.Program(0, 0, 0o755) for path in wanted.policy.viewer.paths}
     if before is not None:
-        kernel.carry_out(nftables.plan(before, None))
-        held = viewer.wanted_entries(before, LAUNCHER, OPENER)
+        kernel.carry_out(guard_table.plan(before, None))
+        held = files.wanted_entries(before, LAUNCHER, OPENER)
         file = File(sudoers.render(before).encode(), sudoers.MODE)
-        programs = {path: viewer.Program(0, before.gid, 0o750) for path in before.policy.viewer.paths}
+        programs = {path: files.Program(0, before.gid, 0o750) for path in before.policy.viewer.paths}
     planned = [
-        *nftables.plan(wanted, kernel.listing()).changes,
-        *viewer.plan(wanted, viewer.ViewerLive((), programs, held), LAUNCHER, OPENER).changes,
+        *guard_table.plan(wanted, kernel.listing()).changes,
+        *files.plan(wanted, files.ViewerLive((), programs, held), LAUNCHER, OPENER).changes,
         *sudoers.plan(wanted, file, lambda: parsed(sudoers.rules(before))).changes,
     ]
     return as_dict(planned)
@@ -77,14 +81,16 @@ def produced(case):
     before = compiled(case, "previous.yaml") if (case / "previous.yaml").exists() else None
     wanted = compiled(case, "policy.yaml", before.accesses if before else ())
     made = {
-        "nft.json": json.dumps(nftables.plan(wanted, None).commands, indent=1) + "\n",
-        "routes": "".join(f"{rule.words}\n" for version in (4, 6) for rule in routing.wanted_rules(wanted, version)),
+        "nft.json": json.dumps(guard_table.plan(wanted, None).commands, indent=1) + "\n",
+        "routes": "".join(
+            f"{rule.words}\n" for version in (4, 6) for rule in policy_rules.wanted_rules(wanted, version)
+        ),
         "sudoers": sudoers.render(wanted),
         "changes.json": json.dumps(changes(wanted, before), indent=1, ensure_ascii=False) + "\n",
     }
     if wanted.findings:
         made["findings.txt"] = "".join(f"{finding}\n" for finding in wanted.findings)
-    for path, entry in viewer.wanted_entries(wanted, LAUNCHER, OPENER).items():
+    for path, entry in files.wanted_entries(wanted, LAUNCHER, OPENER).items():
         parent, name = path.rsplit("/", 1)
         if parent == CONNECTIONS:
             made[f"vms/{name}"] = entry.content.decode()

@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -11,13 +12,37 @@ import sys
 import pytest
 
 import spicegrants
-from checkout import ROOT
 from spicegrants import _entry
 
 HERE = pathlib.Path(spicegrants.__file__).parent
-# Not the launcher, a program by itself, nor what looks whether the package's own files changed, nor what reads the data
-# of time zones, which Python's own module for them reads as well.
-PURE = sorted(path for path in HERE.glob("*.py") if path.name not in ("launcher.py", "__init__.py", "zones.py"))
+# Each room may import those of lower floors; rooms of one floor know nothing of each other.
+FLOORS = {
+    "core": 0,
+    "schedule": 1,
+    "host": 1,
+    "policy": 2,
+    "firewall": 3,
+    "routing": 3,
+    "sudo": 3,
+    "viewer": 3,
+    "expiry": 4,
+    "audit": 4,
+    "engine": 5,
+    "drift": 5,
+}
+FILES = [path for path in sorted(HERE.rglob("*.py")) if path.parent != HERE]
+# Programs by themselves, and what reads the data of time zones, which Python's own module for them reads as well.
+ALONE = ("launcher.py", "zones.py")
+
+
+def name(path):
+    """The path of a file below the package."""
+    return str(path.relative_to(HERE))
+
+
+def reads_the_system(path):
+    """Whether a file may read and change the running system."""
+    return path.parent.name == "live" or path.relative_to(HERE).parts[0] in ("host", "engine")
 
 
 def imported(path):
@@ -31,7 +56,7 @@ def imported(path):
     return found
 
 
-@pytest.mark.parametrize("path", [*HERE.rglob("*.py")], ids=lambda path: str(path.relative_to(HERE)))
+@pytest.mark.parametrize("path", [*HERE.rglob("*.py")], ids=name)
 def test_only_the_standard_library_is_imported(path):
     """It must load in any minion's Python; Salt itself is for the loader's files."""
     known = {"spicegrants", *getattr(sys, "stdlib_module_names", ())}
@@ -40,13 +65,26 @@ def test_only_the_standard_library_is_imported(path):
     assert {name.partition(".")[0] for name in imported(path)} <= known
 
 
-@pytest.mark.parametrize("path", PURE, ids=lambda path: path.name)
-def test_the_core_reads_and_writes_nothing(path):
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_rooms_import_from_lower_floors_only(path):
+    room = path.relative_to(HERE).parts[0]
+    for found in imported(path):
+        package, _, rest = found.partition(".")
+        other = rest.partition(".")[0]
+        if package == "spicegrants" and other in FLOORS and other != room:
+            assert FLOORS[other] < FLOORS[room], found
+
+
+PURE = [path for path in FILES if not reads_the_system(path) and path.name not in ALONE]
+
+
+@pytest.mark.parametrize("path", PURE, ids=name)
+def test_the_rest_reads_and_writes_nothing(path):
     """Neither the system nor a clock: what it decides depends on its arguments only."""
     forbidden = {"os", "subprocess", "socket", "time", "pwd", "grp", "shutil", "random", "secrets", "tempfile"}
     names = imported(path)
     assert not {name.partition(".")[0] for name in names} & forbidden
-    assert not [name for name in names if name.startswith("spicegrants.host")]
+    assert not [found for found in names if re.match(r"spicegrants\.(host|engine|\w+\.live)\b", found)]
     calls = {
         ast.unparse(node.func)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
@@ -71,11 +109,11 @@ def test_fresh(copied):
     assert module.stale() is False
     (directory / "notes.txt").write_text("no code", encoding="utf-8")
     (directory / "__pycache__").mkdir(exist_ok=True)
-    (directory / "__pycache__" / "names.cpython-311.pyc").write_bytes(b"")
+    (directory / "__pycache__" / "validation.cpython-311.pyc").write_bytes(b"")
     assert module.stale() is False
 
 
-@pytest.mark.parametrize("name", ["names.py", "host/run.py", "__init__.py"])
+@pytest.mark.parametrize("name", ["core/validation.py", "host/run.py", "__init__.py"])
 def test_a_file_that_changed(copied, name):
     module, directory = copied
     path = directory / name
@@ -87,8 +125,8 @@ def test_a_file_that_changed(copied, name):
 
 def test_a_file_that_was_written_again(copied):
     module, directory = copied
-    status = (directory / "names.py").stat()
-    os.utime(directory / "names.py", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    status = (directory / "core/validation.py").stat()
+    os.utime(directory / "core/validation.py", ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     assert module.stale() is True
 
 
@@ -99,7 +137,7 @@ def test_a_new_file(copied, name):
     assert module.stale() is True
 
 
-@pytest.mark.parametrize("name", ["names.py", "host/run.py"])
+@pytest.mark.parametrize("name", ["core/validation.py", "host/run.py"])
 def test_a_file_that_is_gone(copied, name):
     module, directory = copied
     (directory / name).unlink()
@@ -115,7 +153,8 @@ def test_the_directories_for_salts_loader():
 
 def test_it_imports_without_salt():
     code = (
-        "import sys; sys.modules['salt'] = None; import spicegrants.declared, spicegrants.viewer, spicegrants.explain"
+        "import sys; sys.modules['salt'] = None; "
+        "import spicegrants.policy.merge, spicegrants.engine.enforcement, spicegrants.audit.explain"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -127,7 +166,6 @@ def test_it_imports_without_salt():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("path", [*HERE.rglob("*.py")], ids=lambda path: str(path.relative_to(HERE)))
-def test_the_architecture_says_what_a_module_is_for(path):
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    assert path.name == "__init__.py" or f"`{path.name}`" in text
+@pytest.mark.parametrize("room", sorted({path.parent for path in FILES}), ids=name)
+def test_each_room_says_what_it_is_for(room):
+    assert (room / "__init__.py").read_text(encoding="utf-8").startswith('"""')

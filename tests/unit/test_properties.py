@@ -5,10 +5,13 @@ import copy
 from hypothesis import given, note
 from hypothesis import strategies as st
 
-from spicegrants import nftables, pillar, sudoers, viewer
-from spicegrants.compile import compile_policy
-from spicegrants.errors import PolicyError
-from spicegrants.model import to_pillar
+from spicegrants.core.errors import PolicyError
+from spicegrants.firewall.nft import guard_table
+from spicegrants.policy import pillar
+from spicegrants.policy.compiler import compile_policy
+from spicegrants.policy.model import to_pillar
+from spicegrants.sudo import sudoers
+from spicegrants.viewer import files
 from unit.build import Kernel, article
 from unit.strategies import junk, pillars, systems
 from unit.timestrategies import timed_pillars
@@ -121,9 +124,9 @@ def test_the_order_of_grants_makes_no_difference(data):
     other = compile_policy(pillar.parse({**made, "grants": dict(grants)}), inventory)
     assert one.accesses == other.accesses
     assert sorted(one.findings) == sorted(other.findings)
-    assert nftables.plan(one, None).commands == nftables.plan(other, None).commands
+    assert guard_table.plan(one, None).commands == guard_table.plan(other, None).commands
     assert sudoers.render(one) == sudoers.render(other)
-    assert viewer.wanted_entries(one, b"") == viewer.wanted_entries(other, b"")
+    assert files.wanted_entries(one, b"") == files.wanted_entries(other, b"")
 
 
 @given(st.data())
@@ -131,7 +134,7 @@ def test_compiling_twice_gives_the_same(data):
     _, policy, inventory = drawn(data)
     one, other = compile_policy(policy, inventory), compile_policy(policy, inventory)
     assert one == other
-    assert nftables.plan(one, None) == nftables.plan(other, None)
+    assert guard_table.plan(one, None) == guard_table.plan(other, None)
     assert sudoers.render(one) == sudoers.render(other)
 
 
@@ -150,7 +153,7 @@ def test_each_element_belongs_to_one_declared_user_and_vm(data):
     wanted = compile_policy(policy, inventory)
     may = declared(policy, inventory)
     by_uid = {account.uid: name for name, account in inventory.users.items()}
-    elements = nftables.wanted_elements(wanted)
+    elements = guard_table.wanted_elements(wanted)
     for key, element in elements.items():
         vm = policy.vms[element.vm]
         note(f"{key} {element}")
@@ -200,10 +203,10 @@ def test_without_grants_nothing_is_opened(data):
     made, _, _ = drawn(data)
     policy = pillar.parse({**made, "grants": {}})
     wanted = compile_policy(policy, data.draw(systems(policy)))
-    assert wanted.accesses == () and nftables.wanted_elements(wanted) == {}
+    assert wanted.accesses == () and guard_table.wanted_elements(wanted) == {}
     assert sudoers.rules(wanted) == [] and "ALL=" not in sudoers.render(wanted)
-    assert not [path for path in viewer.wanted_entries(wanted, b"") if path.endswith(".vv") or "/menu/" in path]
-    assert any("set" in entry["add"] for entry in nftables.plan(wanted, None).commands if "add" in entry)
+    assert not [path for path in files.wanted_entries(wanted, b"") if path.endswith(".vv") or "/menu/" in path]
+    assert any("set" in entry["add"] for entry in guard_table.plan(wanted, None).commands if "add" in entry)
 
 
 @given(st.data())
@@ -218,13 +221,13 @@ def test_from_any_policy_to_any_other(data):
         else:
             inventory = data.draw(systems(policy))
         wanted = compile_policy(policy, inventory, previous)
-        planned = nftables.plan(wanted, kernel.listing(packets=step))
+        planned = guard_table.plan(wanted, kernel.listing(packets=step))
         assert bool(planned.commands) >= (kernel.objects is None)
         kernel.carry_out(planned)
         if wanted.gid is not None:
-            assert set(nftables.elements(kernel.listing())) == set(nftables.wanted_elements(wanted))
+            assert set(guard_table.elements(kernel.listing())) == set(guard_table.wanted_elements(wanted))
             assert bool(planned.changes) == bool(planned.commands)
-        again = nftables.plan(wanted, kernel.listing(packets=7))
+        again = guard_table.plan(wanted, kernel.listing(packets=7))
         assert again.commands == ()
         previous = wanted.accesses
 

@@ -5,9 +5,11 @@ import pathlib
 
 import pytest
 
-from spicegrants import egress, nftables, nftspelling, routing, sudoers
-from spicegrants.egress import Uplink
-from spicegrants.guard import FirewallPlan
+from spicegrants.firewall.guard import FirewallPlan
+from spicegrants.firewall.nft import egress, guard_table, spelling
+from spicegrants.firewall.nft.egress import Uplink
+from spicegrants.routing import policy_rules
+from spicegrants.sudo import sudoers
 from unit.build import wanted
 from unit.timed import timed
 
@@ -26,7 +28,7 @@ def equal(left):
 
 def test_a_table_as_another_release_lists_it_is_no_difference():
     compiled = timed()
-    assert nftables.plan(compiled, recorded("table-times-1.1.3.json")) == FirewallPlan((), ())
+    assert guard_table.plan(compiled, recorded("table-times-1.1.3.json")) == FirewallPlan((), ())
 
 
 def test_nor_is_the_guard_of_an_interface():
@@ -36,7 +38,7 @@ def test_nor_is_the_guard_of_an_interface():
 
 
 def test_lower_bits_of_a_place_are_that_place():
-    assert nftspelling.expression(equal(MASKED)) == nftspelling.expression(equal(LOWER)) == equal(LOWER)
+    assert spelling.expression(equal(MASKED)) == spelling.expression(equal(LOWER)) == equal(LOWER)
 
 
 @pytest.mark.parametrize(
@@ -52,16 +54,16 @@ def test_lower_bits_of_a_place_are_that_place():
     ],
 )
 def test_anything_else_stays_as_it_is(left):
-    assert nftspelling.expression(equal(left)) == equal(left)
-    assert nftspelling.expression({"match": None}) == {"match": None}
+    assert spelling.expression(equal(left)) == equal(left)
+    assert spelling.expression({"match": None}) == {"match": None}
 
 
 def test_other_flags_of_a_set_are_a_difference():
     held = {"type": "uid", "flags": ["timeout", "dynamic"]}
-    assert nftspelling.attributes(held) == {"type": "uid", "flags": ["timeout"]}
-    assert nftspelling.attributes({**held, "flags": ["constant", "dynamic"]}) == {"type": "uid", "flags": ["constant"]}
-    assert nftspelling.attributes({"type": "uid", "flags": "interval"}) == {"type": "uid", "flags": ["interval"]}
-    assert nftspelling.attributes({"type": "uid", "flags": ["dynamic"]}) == {"type": "uid"}
+    assert spelling.attributes(held) == {"type": "uid", "flags": ["timeout"]}
+    assert spelling.attributes({**held, "flags": ["constant", "dynamic"]}) == {"type": "uid", "flags": ["constant"]}
+    assert spelling.attributes({"type": "uid", "flags": "interval"}) == {"type": "uid", "flags": ["interval"]}
+    assert spelling.attributes({"type": "uid", "flags": ["dynamic"]}) == {"type": "uid"}
 
 
 def specs(**runas):
@@ -84,12 +86,12 @@ def test_any_other_stays_as_it_is(runas):
 @pytest.mark.parametrize("release", ["6.1", "6.15"])
 def test_rules_of_routing(release):
     """From 6.15 on ip says of each single port that no bit of it is masked."""
-    listed = [entry for entry in recorded(f"rules-{release}.json") if routing.ours(entry)]
-    assert [routing.parse(entry) for entry in listed] == [
-        routing.Rule(163, "goto 166", 1021, "192.168.2.2", (20002, 20002)),
-        routing.Rule(163, "goto 166", 0),
-        routing.Rule(164, "lookup 7462", None, None, (20001, 20010)),
-        routing.Rule(165, "prohibit", None, None, (20001, 20010)),
-        routing.Rule(166, "nop"),
+    listed = [entry for entry in recorded(f"rules-{release}.json") if policy_rules.ours(entry)]
+    assert [policy_rules.parse(entry) for entry in listed] == [
+        policy_rules.Rule(163, "goto 166", 1021, "192.168.2.2", (20002, 20002)),
+        policy_rules.Rule(163, "goto 166", 0),
+        policy_rules.Rule(164, "lookup 7462", None, None, (20001, 20010)),
+        policy_rules.Rule(165, "prohibit", None, None, (20001, 20010)),
+        policy_rules.Rule(166, "nop"),
     ]
-    assert routing.parse({**listed[0], "dport_mask": "0xff00"}) is None, "it lets more through"
+    assert policy_rules.parse({**listed[0], "dport_mask": "0xff00"}) is None, "it lets more through"

@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spicegrants import calls, pillar, sudoers, viewer
-from spicegrants.accounts import Account, Group
-from spicegrants.compile import compile_policy
-from spicegrants.errors import PolicyError
-from spicegrants.host import sudo
-from spicegrants.paths import CONNECTIONS, MENUS, OPENER
-from spicegrants.times import ALWAYS
+from spicegrants.core.accounts import Account, Group
+from spicegrants.core.errors import PolicyError
+from spicegrants.core.paths import CONNECTIONS, MENUS, OPENER
+from spicegrants.policy import pillar
+from spicegrants.policy.compiler import compile_policy
+from spicegrants.schedule.intervals import ALWAYS
+from spicegrants.sudo import commands as sudo_commands
+from spicegrants.sudo import sudoers
+from spicegrants.sudo.live import tools
+from spicegrants.viewer import files
 from unit.build import PEM, article, changed, cvtsudoers, inventory, key_file, visudo, wanted
 from unit.strategies import accounts, dotted, hostile, hosts, lines, names, paths, pillars, systems, text
 
@@ -54,7 +57,7 @@ def check_sudoers(compiled):
 def check_files(compiled):
     """Each connection file pins its own console, each menu lists its user's own consoles."""
     policy = compiled.policy
-    entries = viewer.wanted_entries(compiled, b"")
+    entries = files.wanted_entries(compiled, b"")
     consoles = {}
     for path, entry in entries.items():
         if path.startswith(CONNECTIONS + "/"):
@@ -216,7 +219,7 @@ def test_mutants_are_not_granted():
     compiled = wanted({"viewer": {"path": ["/usr/bin/remote-viewer", "/opt/bin/remote-viewer"]}})
     granted = [rule.call for rule in sudoers.rules(compiled)]
     for rule in sudoers.rules(compiled):
-        mutants = calls.mutants(rule, 65535)
+        mutants = sudo_commands.mutants(rule, 65535)
         assert len(mutants) >= 12
         assert len({what for what, _ in mutants}) == len(mutants)
         for _, call in mutants:
@@ -260,11 +263,11 @@ def test_no_grants_no_rules(tmp_path, monkeypatch):
     assert check_sudoers(without) == {}
     path = tmp_path / "spice-grant"
     path.write_text(sudoers.render(without), encoding="utf-8")
-    monkeypatch.setattr(sudo, "SUDOERS", str(path))
-    assert sudo.own_tree() == {}
+    monkeypatch.setattr(tools, "SUDOERS", str(path))
+    assert tools.own_tree() == {}
     path.write_text(sudoers.render(wanted()), encoding="utf-8")
-    assert sorted(sudoers.parse(sudo.own_tree())) == sorted(sudoers.rules(wanted()))
+    assert sorted(sudoers.parse(tools.own_tree())) == sorted(sudoers.rules(wanted()))
     path.write_text("nonsense\n", encoding="utf-8")
-    assert sudo.own_tree() is None
+    assert tools.own_tree() is None
     path.unlink()
-    assert sudo.own_tree() is None
+    assert tools.own_tree() is None

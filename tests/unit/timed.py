@@ -1,7 +1,7 @@
 """A workstation whose consoles are open at some times only."""
 
-from spicegrants.compile import compile_policy
-from spicegrants.times import DAY
+from spicegrants.policy.compiler import compile_policy
+from spicegrants.schedule.intervals import DAY
 from unit.build import inventory, policy
 
 # Tue 2026-11-24, and six in the evening of the day before in Berlin.

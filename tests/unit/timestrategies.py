@@ -4,7 +4,7 @@ import datetime
 
 from hypothesis import strategies as st
 
-from spicegrants.temporary import ALL, USER, VM, Loan, Lock, Temporary
+from spicegrants.policy.loans_locks import ALL, USER, VM, Loan, Lock, Temporary
 from unit import timemodel
 from unit.strategies import lines, names, pillars, some
 

@@ -16,9 +16,9 @@ import yaml
 
 from spicecheck import compiled
 from spicecheck.errors import one_line
-from spicegrants import pillar
-from spicegrants.declared import plain
-from spicegrants.errors import PolicyError
+from spicegrants.core.errors import PolicyError
+from spicegrants.policy import pillar
+from spicegrants.policy.merge import plain
 
 _ABOUT = """\
 Compile the pillar of minions with Salt's own compiler, without a master, and check what it declares under 'spice'.

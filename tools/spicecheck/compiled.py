@@ -9,7 +9,7 @@ import warnings
 from typing import Any, NamedTuple
 
 from spicecheck.errors import RenderingError, one_line
-from spicegrants.reader import Node
+from spicegrants.core.reader import Node
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # about Salt's own code

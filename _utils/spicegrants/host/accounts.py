@@ -8,9 +8,9 @@ import pwd
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from spicegrants.accounts import Account, Group, Unasked
-from spicegrants.host import disk, nss, subordinate
-from spicegrants.paths import GROUPS
+from spicegrants.core.accounts import Account, Group, Unasked
+from spicegrants.core.paths import GROUPS
+from spicegrants.host import disk, nss, subgid
 
 
 class Accounts(NamedTuple):
@@ -55,7 +55,7 @@ def read(users: Iterable[str], groups: Iterable[str], stood: Mapping[str, int]) 
             found.setdefault(holder.pw_name, _account(holder))
     asking = nss.Sources("passwd")
     unasked = {name: why for name in sorted(missing) if (why := asking.hindrance(name))}
-    lent = subordinate.ranges()
+    lent = subgid.ranges()
     known = {name: _group(name, entry, found, everything, lent) for name, entry in entries.items()}
     numeric = frozenset(name for name in (*found, *entries, *(entry.gr_name for entry in everything)) if name.isdigit())
     why = next(iter((*unasked.values(), *silent.values())), "")
@@ -87,7 +87,7 @@ def _group(
     entry: grp.struct_group,
     users: Mapping[str, Account],
     everything: Iterable[grp.struct_group],
-    lent: Iterable[subordinate.Range],
+    lent: Iterable[subgid.Range],
 ) -> Group:
     """Return a group with all who have its GID."""
     gid = entry.gr_gid

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
-from spicegrants.errors import SystemFault
-from spicegrants.files import Directory, Entry, File, Link, Other
+from spicegrants.core.entries import Directory, Entry, File, Link, Other
+from spicegrants.core.errors import SystemFault
 
 _ACL = "system.posix_acl_access"
 # linux/posix_acl_xattr.h: version, then (tag, permissions, id) of each entry.
@@ -114,7 +114,7 @@ def replaceable(path: str, links: int = 40) -> str | None:
 
     links
         How many of these there may be. Beyond that, or if one cannot be looked at, raises
-        :class:`~spicegrants.errors.SystemFault`.
+        :class:`~spicegrants.core.errors.SystemFault`.
     """
     for parent in (str(each) for each in reversed(PurePosixPath(path).parents)):
         try:

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from spicegrants.errors import SystemFault
+from spicegrants.core.errors import SystemFault
 
 PATH = "/run/spice-grant.lock"
 PATIENCE = 120.0
@@ -20,7 +20,7 @@ def held(patience: float = PATIENCE) -> Iterator[None]:
 
     patience
         Seconds to wait for another run. Defaults to 120. Then raises
-        :class:`~spicegrants.errors.SystemFault`, which says who holds it.
+        :class:`~spicegrants.core.errors.SystemFault`, which says who holds it.
 
     The kernel drops the lock with the process that holds it, however that ends.
     """

@@ -13,8 +13,8 @@ import glob
 import os
 import re
 
+from spicegrants.core.paths import NSSWITCH
 from spicegrants.host import disk
-from spicegrants.paths import NSSWITCH
 
 # By database: the function of a source that looks up a name; nss(5), nsswitch.conf(5).
 _FUNCTIONS = {"passwd": "getpwnam_r", "group": "getgrnam_r"}

@@ -6,27 +6,27 @@ import functools
 from pathlib import Path
 
 import spicegrants
-from spicegrants import application
-from spicegrants.errors import SystemFault
+from spicegrants.core import zipapp
+from spicegrants.core.errors import SystemFault
 
 
 def program(module: str) -> bytes:
     """Return a program made of the package as it is on this machine.
 
     module
-        The one of ``spicegrants.host`` that it runs.
+        The one that it runs, dotted.
 
-    Raises :class:`~spicegrants.errors.SystemFault` if a file cannot be read.
+    Raises :class:`~spicegrants.core.errors.SystemFault` if a file cannot be read.
     """
     try:
-        return application.archive(_sources(), module)
+        return zipapp.archive(_sources(), module)
     except OSError as error:
         raise SystemFault(f"the files of this package cannot be read: {error}") from error
 
 
 def text(name: str) -> bytes:
-    """Return a file of ``spicegrants.host``, by its name."""
-    return _sources()[f"spicegrants/host/{name}"]
+    """Return the text of a module, by its dotted name."""
+    return _sources()[f"{name.replace('.', '/')}.py"]
 
 
 # A run makes several programs of them. Where other files come, this module is loaded anew with them.
@@ -36,6 +36,6 @@ def _sources() -> dict[str, bytes]:
     # Not what an installation by pip puts beside: that needs Salt.
     return {
         str(path.relative_to(home.parent)): path.read_bytes()
-        for directory in (home, home / "host")
-        for path in directory.glob("*.py")
+        for path in home.rglob("*.py")
+        if not path.relative_to(home).parts[0].startswith("ext_")
     }

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from spicegrants.errors import CommandFailed, LiveStateUnreadable, SpiceGrantError, SystemFault
+from spicegrants.core.errors import CommandFailed, LiveStateUnreadable, SpiceGrantError, SystemFault
 
 SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # nft reads and prints times in its own zone; messages and numbers are wanted plain.
@@ -24,7 +24,7 @@ _SPARED = 300
 
 
 def find(program: str) -> str:
-    """Return the path of a program; raise :class:`~spicegrants.errors.CommandFailed` if there is none."""
+    """Return the path of a program; raise :class:`~spicegrants.core.errors.CommandFailed` if there is none."""
     for directory in SEARCH.split(":"):
         path = os.path.join(directory, program)
         if os.path.isfile(path) and os.access(path, os.X_OK):

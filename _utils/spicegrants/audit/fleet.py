@@ -1,0 +1,209 @@
+"""What the minions of a fleet answered, judged and made into rows for people.
+
+Everything here comes from other machines: an answer of an odd shape is reported, it never breaks the others'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from spicegrants.audit import minion_status
+
+SILENT, BEHIND, ODD = "not answering", "behind", "strange answer"
+_LONGEST = 400
+_STATES = (minion_status.IN_STEP, minion_status.DRIFTED, minion_status.FAILED, minion_status.NO_POLICY)
+
+
+class Answer(NamedTuple):
+    """What a minion returned, and the exit code that went with it."""
+
+    data: Any
+    retcode: int = 0
+
+
+class Declared(NamedTuple):
+    """What pillar declares for a minion: a fingerprint, ``None`` without ``spice``; or what is wrong with it."""
+
+    policy: str | None
+    errors: tuple[str, ...] = ()
+
+
+Answers = Mapping[str, Answer]
+Row = dict[str, Any]
+
+
+def line(value: Any) -> str:
+    """Return anything as one printable line of moderate length."""
+    text = " ".join(str(value).split())
+    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _lines(values: Any) -> str:
+    return "; ".join(line(value) for value in values) if isinstance(values, (list, tuple)) else line(values)
+
+
+def status(expected: Iterable[str], answers: Answers, declared: Mapping[str, Declared]) -> list[Row]:
+    """Return a row for each expected minion: how it stands, and why.
+
+    declared
+        What pillar declares, by minion; a minion that is not in it is not compared.
+    """
+    return [_status(minion, answers.get(minion), declared.get(minion)) for minion in sorted(expected)]
+
+
+def _status(minion: str, answer: Answer | None, declared: Declared | None) -> Row:
+    row = {"minion": minion, "policy": "", "since": "", "state": SILENT, "why": ""}
+    wrong = [f"pillar: {error}" for error in declared.errors] if declared else []
+    if answer is None:
+        return {**row, "why": _lines(wrong)}
+    found = answer.data
+    if not isinstance(found, dict) or found.get("state") not in _STATES:
+        return {**row, "state": ODD, "why": _lines([*wrong, found])}
+    state, why = found["state"], [*_listed(found.get("errors")), *_listed(found.get("drift"))]
+    policy = found.get("policy")
+    if wrong:
+        state = minion_status.FAILED
+    elif declared and state != minion_status.FAILED and declared.policy != policy:
+        state = BEHIND
+        why.insert(0, f"pillar declares {declared.policy or 'nothing'}")
+    elif declared and state == minion_status.NO_POLICY and declared.policy is None:
+        # Nothing is declared, and nothing is enforced.
+        state = minion_status.IN_STEP
+    said = {"policy": line(policy or ""), "since": line(found.get("since") or "")}
+    return {**row, **said, "state": state, "why": _lines([*wrong, *why])}
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value] if value else []
+
+
+def accesses(expected: Iterable[str], answers: Answers, **wanted: str) -> list[Row]:
+    """Return a row for each access that minions named, of the ``wanted`` user or vm, and for each that named none.
+
+    A minion that has no such user or vm has no row; one that could not say has, with the reason.
+    """
+    rows = []
+    for minion in sorted(expected):
+        answer = answers.get(minion)
+        if answer is None:
+            rows.append(_access(minion, state=SILENT))
+        elif not isinstance(answer.data, list) or not all(isinstance(each, dict) for each in answer.data):
+            rows.append(_access(minion, state=f"{ODD}: {line(answer.data)}"))
+        else:
+            rows += [
+                _access(minion, **{key: each[key] for key in _SHOWN if key in each})
+                for each in answer.data
+                if all(each.get(key) == value for key, value in wanted.items())
+            ]
+    return rows
+
+
+# What is shown of an access, whatever else a minion says of it.
+_SHOWN = ("user", "vm", "state", "grants")
+_METADATA = {"reason": "", "owner": "owner ", "ticket": "ticket "}
+
+
+def _access(minion: str, user: Any = "", vm: Any = "", state: Any = "", grants: Any = "") -> Row:
+    return {
+        "grants": _grants(grants),
+        "minion": minion,
+        "state": line(state),
+        "user": line(user),
+        "vm": line(vm),
+    }
+
+
+def _grants(grants: Any) -> str:
+    if isinstance(grants, dict):
+        return ", ".join(_grant(name, about) for name, about in grants.items())
+    return line(grants)
+
+
+def _grant(name: Any, about: Any) -> str:
+    """Spell a grant's name, with its reason, owner and ticket where it has them."""
+    said = about if isinstance(about, dict) else {}
+    words = [f"{prefix}{line(said[key])}" for key, prefix in _METADATA.items() if key in said]
+    return f"{line(name)} ({', '.join(words)})" if words else line(name)
+
+
+def unknown(rows: Iterable[Row]) -> bool:
+    """Tell whether a minion of :func:`accesses` did not say who may open what."""
+    return any(row["state"] == SILENT or row["state"].startswith(ODD) for row in rows)
+
+
+def runs(expected: Iterable[str], answers: Answers, sentences: Any) -> list[Row]:
+    """Return a row for each minion that was to apply the state: ``ok``, ``changes`` (in words), and why not.
+
+    sentences
+        Makes sentences of the changes of a report.
+    """
+    rows = []
+    for minion in sorted(expected):
+        answer = answers.get(minion)
+        row = {"changes": "", "minion": minion, "result": SILENT, "why": ""}
+        if answer is not None:
+            row.update(_ran(answer, sentences))
+        rows.append(row)
+    return rows
+
+
+def _ran(answer: Answer, sentences: Any) -> Row:
+    """Judge what ``state.apply`` returned: states by their key, or a list of what kept it from running."""
+    found = answer.data
+    states = list(found.values()) if isinstance(found, dict) else []
+    if not states or not all(isinstance(state, dict) and "result" in state for state in states):
+        return {"result": "red", "why": _lines(found)}
+    changes = []
+    for state in states:
+        change = state.get("changes")
+        try:
+            # What other states of the same run change is shown as it is.
+            changes += (sentences(change) or [change]) if change else []
+        except (AttributeError, TypeError):
+            changes.append(change)
+    red = [state.get("comment", "") for state in states if state["result"] is not True and state["result"] is not None]
+    if red or answer.retcode:
+        return {"result": "red", "changes": _lines(changes), "why": _lines(red or [f"exit code {answer.retcode}"])}
+    return {
+        "result": "would change" if any(state["result"] is None for state in states) else "green",
+        "changes": _lines(changes),
+        "why": "",
+    }
+
+
+def confirmations(expected: Iterable[str], answers: Answers) -> dict[str, Any]:
+    """Sort minions by whether they said that they carried something out, in all layers.
+
+    Returns ``confirmed`` (names), ``failed`` (by name: why) and ``not confirmed`` (names: they did not answer).
+    """
+    found: dict[str, Any] = {"confirmed": [], "failed": {}, "not confirmed": []}
+    for minion in sorted(expected):
+        answer = answers.get(minion)
+        if answer is None:
+            found["not confirmed"].append(minion)
+            continue
+        data = answer.data
+        sound = isinstance(data, dict) and isinstance(data.get("changes"), dict) and data.get("errors") == []
+        if sound and answer.retcode == 0:
+            found["confirmed"].append(minion)
+        else:
+            found["failed"][minion] = _lines(data.get("errors") or data if isinstance(data, dict) else data)
+    return found
+
+
+def groups(minions: Iterable[str], batch: Any) -> list[list[str]]:
+    """Split minions into groups: of so many, of a percentage (``"10%"``), or all at once with ``None``.
+
+    Raises ValueError if ``batch`` is none of these.
+    """
+    names = sorted(minions)
+    if batch is None:
+        return [names] if names else []
+    text = str(batch)
+    number = text[:-1] if text.endswith("%") else text
+    if isinstance(batch, bool) or not (number.isascii() and number.isdigit()) or int(number) < 1:
+        raise ValueError("batch: a number of minions, or a percentage as 10%")
+    size = max(1, len(names) * int(number) // 100) if text.endswith("%") else int(number)
+    return [names[start : start + size] for start in range(0, len(names), size)]

@@ -1,0 +1,125 @@
+"""Tries a granted user's call as far as the viewer: the account, sudo, the opener and its sandbox, the certificate."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from functools import partial
+from typing import NamedTuple
+
+from spicegrants.audit.live import certificate, probe
+from spicegrants.core.accounts import Account
+from spicegrants.core.errors import CommandFailed
+from spicegrants.core.paths import PYTHON
+from spicegrants.host import run
+from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.decision import decide
+from spicegrants.sudo import sudoers
+from spicegrants.sudo.commands import Rule
+from spicegrants.sudo.live import pam
+from spicegrants.viewer.live import opener
+
+_LOCKED = ("!", "*")
+
+
+class Found(NamedTuple):
+    """What keeps a user out, and what could not be tried, in sentences."""
+
+    differences: tuple[str, ...] = ()
+    unproven: tuple[str, ...] = ()
+
+
+def users(wanted: Wanted, accounts: Iterable[Account], vms: Iterable[str]) -> Found:
+    """Try what is each user's own, once for each of them, on the first of some consoles that is open to them."""
+    differences: list[str] = []
+    unproven: list[str] = []
+    chosen = set(vms)
+    for account in accounts:
+        rules = _rules(wanted, account, chosen)
+        if not rules:
+            continue
+        try:
+            differences += [f"{account.name}: {what}" for what in _refusals(account, rules[0])]
+        except CommandFailed as error:
+            unproven.append(f"{account.name}: {error}")
+        if not rules[0].nopasswd and _password_is_locked(account):
+            unproven.append(f"{account.name}: sudo asks for a password, and the account's is locked")
+    return Found(tuple(differences), tuple(unproven))
+
+
+def consoles(wanted: Wanted, accounts: Iterable[Account], vms: Iterable[str]) -> Found:
+    """Look at each console's certificate as the viewer of the first user who may open it now."""
+    differences: list[str] = []
+    unproven: list[str] = []
+    accounts = list(accounts)
+    for name in vms:
+        vm = wanted.policy.vms[name]
+        authority = wanted.inventory.authorities.get(vm.server)
+        account = next((each for each in accounts if decide(wanted, each.name, name, wanted.now).open), None)
+        if authority is None or account is None:
+            continue
+        host = wanted.policy.servers[vm.server].host
+        for address in wanted.inventory.addresses.get(vm.server, ()):
+            attempt = partial(certificate.attempt, (address, vm.tls_port), host, authority, vm.host_subject)
+            said = probe.as_user(account, wanted.gid, attempt)
+            differences += [f"{name}: {address}: {what}" for what in said["wrong"]]
+            unproven += [f"{name}: {address}: {what}" for what in said["unknown"]]
+    return Found(tuple(differences), tuple(unproven))
+
+
+def refusal(user: str) -> str:
+    """Return why PAM refuses an account to sudo; nothing if it does not."""
+    asked = run.attempt([PYTHON, "-IS", pam.__file__, user])
+    return _line(asked.stdout or asked.stderr) if asked.returncode else ""
+
+
+def slow() -> list[str]:
+    """Return why sudo's answers may take seconds."""
+    name = socket.gethostname()
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError:
+        return [f"nobody knows this machine's own name, {name}: sudo's answers may take seconds (see /etc/hosts)"]
+    return []
+
+
+def _rules(wanted: Wanted, account: Account, vms: set[str]) -> list[Rule]:
+    """Return the rules of the first console that is open to a user now."""
+    for access in wanted.accesses:
+        if access.user == account.name and access.vm in vms and decide(wanted, access.user, access.vm, wanted.now).open:
+            return sudoers.rules_for(wanted, access)
+    return []
+
+
+def _refusals(account: Account, rule: Rule) -> list[str]:
+    """Say why a user's call opens nothing: made as they make it where sudo asks for no password, else bit by bit.
+
+    Without a desktop the opener does all but start the viewer.
+    """
+    refused = "" if rule.confined and rule.nopasswd else refusal(account.name)
+    if refused:
+        return [f"sudo refuses the account: {refused}"]
+    if not rule.confined:
+        return []
+    if rule.nopasswd:
+        code, said = probe.as_user(account, account.gid, partial(_as_they_call_it, rule))
+    else:
+        # As sudo would start it.
+        done = run.attempt(["env", f"SUDO_UID={account.uid}", f"SUDO_USER={account.name}", *rule.command])
+        code, said = done.returncode, done.stderr
+    return [] if code == opener.NO_DESKTOP else [f"{rule.argument} does not open: {_line(said) or f'exit code {code}'}"]
+
+
+def _as_they_call_it(rule: Rule) -> tuple[int, str]:
+    done = run.attempt(["sudo", "-n", *rule.call])
+    return done.returncode, done.stderr
+
+
+def _password_is_locked(account: Account) -> bool:
+    """Tell whether no password can be right for an account, as far as this machine's own sources say."""
+    entry = run.attempt(["getent", "shadow", account.name]).stdout.split(":")
+    return len(entry) > 1 and entry[1].startswith(_LOCKED)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:200]

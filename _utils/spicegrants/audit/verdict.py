@@ -1,0 +1,138 @@
+"""Judges what was tried as the users themselves against the policy. Pure: the attempts are made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spicegrants.firewall.trace.tracer import Obstacle
+
+OPEN, DENIED, UNREACHABLE, NOT_STOPPED = "open", "denied", "unreachable", "not stopped"
+
+
+def connection(outcome: str, refused_by_guard: bool) -> str:
+    """Say what became of a connection.
+
+    outcome
+        What connecting gave: ``connected``, ``refused``, ``unanswered`` or ``no route``.
+
+    refused_by_guard
+        Whether the guard counted a refusal of just this UID, GID, address and port meanwhile.
+
+    Returns ``open``; ``denied`` only if the guard says that it was the guard; ``unreachable`` if no packet could leave
+    or the server did not take it. :func:`cell` calls the latter ``not stopped`` where the guard should have refused.
+    """
+    if outcome == "connected":
+        return OPEN
+    return DENIED if refused_by_guard else UNREACHABLE
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What happened when one user tried one vm.
+
+    viewer_group, own_group
+        By address: how the connection ended with the viewer's group, and with the user's own; pairs of
+        outcome and whether the guard refused.
+
+    calls
+        By granted call, as a text: whether sudo lets the user make it; ``None`` if sudo did not answer.
+
+    mutants
+        By what is different: whether sudo lets the user make it.
+
+    starts
+        Viewers that the user can start without sudo.
+
+    obstacles
+        By address that the user may reach and did not: chains of others that stop him, or may.
+    """
+
+    viewer_group: Mapping[str, tuple[str, bool]]
+    own_group: Mapping[str, tuple[str, bool]]
+    calls: Mapping[str, bool | None]
+    mutants: Mapping[str, bool] = field(default_factory=dict)
+    starts: tuple[str, ...] = ()
+    obstacles: Mapping[str, tuple[Obstacle, ...]] = field(default_factory=dict)
+
+
+def cell(granted: bool, attempt: Attempt, by_sudo: bool | None = None) -> dict[str, Any]:
+    """Return one cell of the matrix: what each layer did, and the differences from the policy.
+
+    by_sudo
+        What sudo is to say where that is not what is granted at the moment: sudo-rs holds no rule to a time.
+    """
+    expected = granted if by_sudo is None else by_sudo
+    differences = []
+    with_group = _connections(attempt.viewer_group, granted, "with the viewer's group", differences)
+    for address, met in sorted(attempt.obstacles.items()):
+        differences += [f"{address} is {UNREACHABLE} with the viewer's group: {obstacle}" for obstacle in met]
+    without_group = _connections(attempt.own_group, False, "with his own program", differences)
+    unproven = [
+        f"sudo does not answer root: sudo {call}" for call, said in sorted(attempt.calls.items()) if said is None
+    ]
+    for call, allowed in sorted(attempt.calls.items()):
+        if allowed not in (None, expected):
+            differences.append(f"sudo {'lets' if allowed else 'refuses'}: sudo {call}")
+    for what, allowed in sorted(attempt.mutants.items()):
+        if allowed:
+            differences.append(f"sudo lets a call that is not granted: {what}")
+    for program in attempt.starts:
+        differences.append(f"starts {program} without sudo")
+    return {
+        "granted": granted,
+        "viewer group": with_group,
+        "own program": without_group,
+        "sudo": _by_sudo(attempt.calls.values()),
+        "differences": differences,
+        "unproven": unproven,
+    }
+
+
+def _by_sudo(said: Collection[bool | None]) -> str:
+    if None in said:
+        return "no answer"
+    return "allowed" if said and all(said) else "refused"
+
+
+def undecided(granted: bool) -> dict[str, Any]:
+    """Return the cell of a user for whom a window began or ended during the trial, which then proves nothing."""
+    return {"granted": granted, "skipped": "a window began or ended during the trial", "differences": []}
+
+
+def _connections(outcomes: Mapping[str, tuple[str, bool]], may: bool, how: str, differences: list[str]) -> str:
+    """Return one word for all addresses of a vm; the worst decides."""
+    words = set()
+    for address, (outcome, by_guard) in sorted(outcomes.items()):
+        word = connection(outcome, by_guard)
+        if not may and word == UNREACHABLE and outcome != "no route":
+            # The guard would have refused at once; somebody else did, or nobody.
+            word = NOT_STOPPED
+        words.add(word)
+        if (may and word == DENIED) or (not may and word in (OPEN, NOT_STOPPED)):
+            differences.append(f"{address} is {word} {how}")
+    order = (DENIED, UNREACHABLE, OPEN) if may else (OPEN, NOT_STOPPED, UNREACHABLE, DENIED)
+    return next((word for word in order if word in words), UNREACHABLE)
+
+
+def matrix(cells: Iterable[tuple[str, str, dict[str, Any]]]) -> dict[str, Any]:
+    """Return the whole matrix by user and vm, with all differences in one list, and what nothing was proven of.
+
+    ``ok`` is ``None`` where nothing differs, and no granted user could be seen to reach any console.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    differences, unproven = [], []
+    proven = 0
+    for user, vm, found in cells:
+        differences += [f"{user} x {vm}: {what}" for what in found["differences"]]
+        unproven += [f"{user} x {vm}: {what}" for what in found.get("unproven", ())]
+        if found["granted"] and found.get("viewer group") == UNREACHABLE:
+            unproven.append(f"{user} x {vm}: the console is {UNREACHABLE}")
+        elif found["granted"]:
+            proven += 1
+        rows.setdefault(user, {})[vm] = {
+            key: value for key, value in found.items() if key not in ("differences", "unproven")
+        }
+    ok = False if differences else None if unproven and not proven else True
+    return {"ok": ok, "differences": differences, "unproven": unproven, "matrix": rows}

@@ -1,0 +1,201 @@
+"""Reads nested plain data and collects what is wrong with it, each finding with its path."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from spicegrants.core.errors import Finding
+
+
+def shown(value: Any) -> str:
+    """Quote a value from pillar for a message: one short line, control characters escaped.
+
+    Of a list or mapping only the kind is said: there may be a password in it.
+    """
+    if isinstance(value, (dict, list)):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    if isinstance(value, int) and abs(value) >= 10**18:
+        return "a huge number"
+    text = ascii(value) if isinstance(value, str) else f"{value!a} ({type(value).__name__})"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def meant(word: Any, known: Iterable[str], read: Callable[[str], Any]) -> Any:
+    """Return the name that a word of a command line stands for; the word itself if none does, or several do.
+
+    Salt makes numbers and truth values of such words before anybody sees them: of ``101``, ``0x10`` and ``on``.
+
+    known
+        The names that there are.
+
+    read
+        Does that.
+    """
+    if isinstance(word, str):
+        return word
+    found = [name for name in known if type(read(name)) is type(word) and read(name) == word]
+    return found[0] if len(found) == 1 else word
+
+
+def chosen(
+    what: str, word: Any, known: Iterable[str], read: Callable[[str], Any], failure: type[Exception], where: str = ""
+) -> str:
+    """Return the name that a word of a command line stands for; raise if it is none of those that there are.
+
+    what, where
+        Of what kind they are, and where they are known, for the message.
+
+    failure
+        What is raised.
+
+    word, known, read
+        As for :func:`meant`.
+    """
+    known = list(known)
+    name = meant(word, known, read)
+    if not isinstance(name, str) or name not in known:
+        raise failure(f"no {what} {shown(word)}{where}{did_you_mean(str(word), known)}")
+    return name
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``, did you mean 'x'?`` when a known name is close, else an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+class Node:
+    """A value at a path. Its readers return the value, or note a finding and return ``None``."""
+
+    __slots__ = ("_findings", "_place", "value")
+
+    def __init__(self, value: Any, place: str | tuple[Node, Any], findings: list[Finding]) -> None:
+        self.value = value
+        self._place = place
+        self._findings = findings
+
+    @property
+    def path(self) -> str:
+        """Where the value stands: spelled out for findings only, which are few."""
+        if isinstance(self._place, str):
+            return self._place
+        parent, key = self._place
+        return f"{parent.path}:{key if isinstance(key, str) and key.isprintable() else shown(key)}"
+
+    def wrong(self, message: str) -> None:
+        """Note a finding at this path."""
+        self._findings.append(Finding(self.path, message))
+
+    def child(self, key: Any) -> Node:
+        """Return the node below a key; its value is ``None`` where the key is absent."""
+        value = self.value.get(key) if isinstance(self.value, dict) else None
+        return Node(value, (self, key), self._findings)
+
+    def given(self, *keys: str) -> list[tuple[str, Node]]:
+        """Return the children of a mapping that are there, of some keys."""
+        return [(key, self.child(key)) for key in keys if key in self.value]
+
+    def items(self) -> list[tuple[str, Node]]:
+        """Return the named children of a mapping whose keys are free."""
+        if not isinstance(self.value, dict):
+            self.wrong(f"must be a mapping of names, not {shown(self.value)}")
+            return []
+        children = []
+        for key in self.value:
+            child = self.child(key)
+            if isinstance(key, str):
+                children.append((key, child))
+            else:
+                child.wrong("a name must be text: put it in quotes")
+        return children
+
+    def keys(self, required: Iterable[str], optional: Iterable[str] = ()) -> bool:
+        """Check that this is a mapping with the required keys and no unknown ones; tell whether it is a mapping."""
+        required, known = tuple(required), (*required, *optional)
+        if not isinstance(self.value, dict):
+            self.wrong(f"must be a mapping with {', '.join(known)}, not {shown(self.value)}")
+            return False
+        for key in self.value:
+            if key not in known:
+                hint = did_you_mean(key, known) if isinstance(key, str) else ""
+                self.child(key).wrong(f"unknown key{hint or ', known are ' + ', '.join(known)}")
+            elif self.value[key] is None:
+                self.child(key).wrong("has no value")
+        for key in required:
+            if key not in self.value:
+                self.wrong(f"{key!r} is missing")
+        return True
+
+    @property
+    def absent(self) -> bool:
+        """Tell whether there is no value here."""
+        return self.value is None
+
+    def text(self, check: Callable[[str], str | None]) -> str | None:
+        """Return text that passes ``check``, which says what is wrong or returns ``None``."""
+        if self.absent:
+            return None
+        if not isinstance(self.value, str):
+            self.wrong(f"must be text, not {shown(self.value)}")
+            return None
+        complaint = check(self.value)
+        if complaint:
+            self.wrong(f"{shown(self.value)} {complaint}")
+            return None
+        return self.value
+
+    def flag(self, default: bool) -> bool:
+        """Return a boolean; ``default`` where absent."""
+        if self.absent:
+            return default
+        if not isinstance(self.value, bool):
+            self.wrong(f"must be true or false, not {shown(self.value)}")
+            return default
+        return self.value
+
+    def choice(self, allowed: Iterable[str], default: str) -> str:
+        """Return one of some words; ``default`` where absent."""
+        allowed = tuple(allowed)
+        if self.absent:
+            return default
+        if self.value not in allowed:
+            self.wrong(f"must be one of {', '.join(allowed)}, not {shown(self.value)}")
+            return default
+        return self.value
+
+    def port(self) -> int | None:
+        """Return a TCP port."""
+        if self.absent:
+            return None
+        if isinstance(self.value, bool) or not isinstance(self.value, int):
+            self.wrong(f"must be a port number, not {shown(self.value)}")
+            return None
+        if not 1 <= self.value <= 65535:
+            self.wrong(f"{self.value if abs(self.value) < 10**18 else shown(self.value)} is no port: 1 to 65535")
+            return None
+        return self.value
+
+    def elements(self, *, scalar: bool = False) -> list[Node]:
+        """Return the nodes of a list; with ``scalar`` a single value counts as a list of one."""
+        if self.absent:
+            return []
+        if scalar and not isinstance(self.value, (list, dict)):
+            return [self]
+        if not isinstance(self.value, list):
+            self.wrong(f"must be a list, not {shown(self.value)}")
+            return []
+        nodes = [Node(value, (self, str(index)), self._findings) for index, value in enumerate(self.value)]
+        for node in nodes:
+            if node.absent:
+                node.wrong("has no value")
+        return [node for node in nodes if not node.absent]
+
+    def reference(self, known: Iterable[str], what: str) -> str | None:
+        """Return the name of something that is declared elsewhere."""
+        name = self.text(lambda text: None)
+        if name is None or name in (known := tuple(known)):
+            return name
+        self.wrong(f"no {what} {shown(name)}{did_you_mean(name, known)}")
+        return None

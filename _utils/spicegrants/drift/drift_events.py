@@ -1,0 +1,62 @@
+"""What a look found and did, as events for Salt's bus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from spicegrants.core.changes import LAYERS
+from spicegrants.drift.flapping import Look, Record
+from spicegrants.policy import merge
+
+_SHOWN = 20
+Who = Iterable["tuple[int, str]"]
+
+
+def events(report: Mapping[str, Any], look: Look, records: Mapping[str, Record]) -> list[dict[str, Any]]:
+    """Return the events that tell of a look; none if there is nothing new.
+
+    report
+        What :func:`spicegrants.drift.live.check.take` left.
+
+    records
+        What came back how often, with this look.
+    """
+    if not look.found - look.held:
+        return []
+    changes = report["changes"]
+    about = {"layers": layers(changes), "what": merge.sentences(changes), "changes": changes}
+    found = []
+    if changes:
+        told = {"who": people(look.who), "noticed": report["noticed"][:_SHOWN], "repairing": report["acted"]}
+        found.append({"tag": "drift", **about, **told})
+    if look.left and report["acted"]:
+        found.append(
+            {"tag": "failed", "layers": about["layers"], "what": sorted(look.left), "errors": report["errors"]}
+        )
+    elif report["acted"]:
+        found.append({"tag": "repaired", **about, "errors": report["errors"]})
+    fights = {what: records[what] for what in sorted(look.found - look.held) if what in records and records[what].fight}
+    if fights:
+        who = dict.fromkeys(member for record in fights.values() for member in record.who)
+        found.append(
+            {
+                "tag": "fight",
+                "what": list(fights),
+                "who": people(who),
+                "times": max(len(record.times) for record in fights.values()),
+                "pause": max(record.pause for record in fights.values()),
+            }
+        )
+    return found
+
+
+def layers(changes: Mapping[str, Any]) -> list[str]:
+    """Return the layers in which something changes."""
+    named = {*changes.get("layers", {}), *(layer for parts in changes.get("grants", {}).values() for layer in parts)}
+    return [layer for layer in LAYERS if layer in named]
+
+
+def people(who: Who) -> list[dict[str, Any]]:
+    """Return processes as data."""
+    return [{"pid": pid, "comm": comm} for pid, comm in dict.fromkeys(who)]

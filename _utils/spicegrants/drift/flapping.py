@@ -1,0 +1,140 @@
+"""What keeps coming back, or cannot be repaired: it is told, and left alone for longer and longer, not looped on.
+
+Moments are seconds of a clock that only goes on and begins with the boot.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+from spicegrants.core.errors import LiveStateUnreadable
+
+# So often within so many seconds is a fight.
+TIMES, WINDOW = 3, 600.0
+# Seconds for which something is left alone: at first, and at most. Each time they double.
+FIRST, LONGEST = 30.0, 900.0
+_MEMBERS = 8
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one change.
+
+    times
+        When it came, within the last :data:`WINDOW`.
+
+    standing
+        Whether it was still there after the last look.
+
+    fight
+        Whether it comes back too often.
+
+    pause
+        For how many seconds it is left alone; 0 for not at all.
+
+    until
+        When that is over.
+
+    who
+        Whom the kernel named for it, the last ones: process id and name.
+    """
+
+    times: tuple[float, ...] = ()
+    standing: bool = False
+    fight: bool = False
+    pause: float = 0.0
+    until: float = 0.0
+    who: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look found, in sentences.
+
+    found
+        What was different.
+
+    left
+        What still is.
+
+    held
+        What was left alone on purpose, if it was found.
+
+    who
+        Whom the kernel named for it.
+
+    acted
+        Whether it was to be repaired.
+    """
+
+    found: frozenset[str]
+    left: frozenset[str] = frozenset()
+    held: frozenset[str] = frozenset()
+    who: tuple[tuple[int, str], ...] = ()
+    acted: bool = True
+
+
+def after(records: Mapping[str, Record], look: Look, now: float) -> dict[str, Record]:
+    """Return the records after a look."""
+    kept = {}
+    for what in sorted({*records, *look.found}):
+        record = records.get(what, Record())
+        record = replace(record, times=tuple(moment for moment in record.times if now - WINDOW < moment <= now))
+        if what not in look.found:
+            record = _gone(record, now)
+        elif what not in look.held:
+            record = _found(record, look, now)
+        record = replace(record, standing=what in look.left)
+        if record.times or record.standing or record.fight:
+            kept[what] = record
+    return kept
+
+
+def _found(record: Record, look: Look, now: float) -> Record:
+    times = record.times if record.standing else (*record.times, now)
+    fight = record.fight or len(times) >= TIMES
+    # What is left for the first time came while the rest was repaired, or is for others to repair.
+    waits = fight or record.standing or not look.acted
+    pause = min(max(FIRST, 2 * record.pause), LONGEST) if waits else 0.0
+    until = now + pause if pause else 0.0
+    members = tuple(dict.fromkeys((*record.who, *look.who)))[-_MEMBERS:]
+    return replace(record, times=times, fight=fight, pause=pause, until=until, who=members)
+
+
+def _gone(record: Record, now: float) -> Record:
+    if record.fight and now <= record.until + WINDOW:
+        return record
+    return replace(record, fight=False, pause=0.0, until=0.0)
+
+
+def held(records: Mapping[str, Record], now: float) -> dict[str, float]:
+    """Return what is left alone now, and until when."""
+    return {what: record.until for what, record in records.items() if now < record.until <= now + LONGEST}
+
+
+def due(records: Mapping[str, Record]) -> float | None:
+    """Return when something that is still there must be looked at again; ``None`` if nothing is."""
+    return min((record.until for record in records.values() if record.standing), default=None)
+
+
+def dump(records: Mapping[str, Record]) -> bytes:
+    """Return a file's content."""
+    return (json.dumps({what: asdict(record) for what, record in records.items()}, sort_keys=True) + "\n").encode()
+
+
+def load(content: bytes | None) -> dict[str, Record]:
+    """Read it back; ``None`` says that there is no file.
+
+    Raises :class:`~spicegrants.core.errors.LiveStateUnreadable` if it is not what :func:`dump` wrote.
+    """
+    try:
+        return {what: _record(**fields) for what, fields in json.loads(content or b"{}").items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise LiveStateUnreadable(f"what came back how often cannot be read: {error}") from error
+
+
+def _record(times, standing, fight, pause, until, who) -> Record:
+    members = tuple((int(pid), str(name)) for pid, name in who)
+    return Record(tuple(map(float, times)), bool(standing), bool(fight), float(pause), float(until), members)

@@ -1,0 +1,1 @@
+"""Listens to the kernel, and starts a check in a process of its own."""

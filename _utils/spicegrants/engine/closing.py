@@ -1,0 +1,151 @@
+"""Takes away in all layers what may not be open any more, whatever else fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from spicegrants.core.changes import Change, as_dict, union
+from spicegrants.core.errors import SpiceGrantError, SystemFault
+from spicegrants.engine import closers, context
+from spicegrants.expiry import messages
+from spicegrants.expiry.live import notify
+from spicegrants.firewall import connections
+from spicegrants.firewall.live import sockets
+from spicegrants.host import run
+from spicegrants.policy import closing
+from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.state_file import Stored
+from spicegrants.routing.live import last_resort
+
+# Seconds that a program may take before others have their turn.
+PATIENCE = 20
+
+
+class Taken(NamedTuple):
+    """What was taken away, as layers report changes, and what hindered more."""
+
+    changes: dict[str, Any]
+    errors: list[str]
+
+
+def take(before: Stored, after: Stored, whole: bool, test: bool) -> Taken:
+    """Store what stays of what was stored, and take everything else away: rights, and open sessions.
+
+    before, after
+        What was stored, and what stays of it.
+
+    whole
+        Whether all goes that is not stored. Otherwise what was stored and does not stay; lists and connection files,
+        which open nothing, are left to the end of the run.
+
+    test
+        Whether only to say what would change.
+    """
+    wanted, was = context.recalled(before, after), context.recalled(before, before)
+    errors = [] if test or not closing.taken(before, after) else _kept(closing.remembered(after, wanted))
+    found = layers(wanted, was, whole, test)
+    return Taken(found.changes, errors + found.errors)
+
+
+def layers(wanted: Wanted, was: Wanted, whole: bool, test: bool) -> Taken:
+    """Take away what the layers hold beyond what is wanted, each by itself, the guard first.
+
+    was
+        What held before.
+    """
+    lost = closing.lost(was, wanted)
+    where = None if whole else lost
+    steps = {
+        "firewall": partial(closers.firewall, wanted, where),
+        "routing": partial(closers.routing, wanted, where),
+        "sudo": partial(closers.sudo, wanted, was, whole),
+    }
+    if whole:
+        steps["viewer"] = partial(closers.viewers, wanted)
+    # Where the guard has closed, a session may end by itself before it is looked at again: that is said, too.
+    seen = _seen(wanted, where)
+    found, failed = _closed(steps, test)
+    errors = [*found.errors, *(_shut(lost, test) if lost and "firewall" in failed else ())]
+    said, hindrances = _sessions(wanted, where, seen, test)
+    return Taken(union(found.changes, as_dict(said)), errors + hindrances)
+
+
+def everything(test: bool) -> Taken:
+    """Take away all rights that there are, for where nobody can tell which of them stay."""
+    steps = {
+        "firewall": partial(closers.firewall, None, None),
+        "routing": partial(closers.routing, None, None),
+        "sudo": partial(closers.sudo, None, None, True),
+        "viewer": partial(closers.viewers, None),
+    }
+    return _closed(steps, test)[0]
+
+
+def _closed(steps: Mapping[str, Callable[..., closers.Closed]], test: bool) -> tuple[Taken, set[str]]:
+    """Have layers close, each by itself; return also which of them failed."""
+    changes: list[Change] = []
+    errors: list[str] = []
+    failed = set()
+    for layer, close in steps.items():
+        try:
+            with run.patience(PATIENCE):
+                found = close(test)
+            changes += found.changes
+            errors += [f"{layer}: what is taken away comes back with a boot: {why}" for why in found.unstored]
+        except SpiceGrantError as error:
+            failed.add(layer)
+            errors.append(f"{layer}: what is taken away could not be closed there: {error}")
+    return Taken(as_dict(changes), errors), failed
+
+
+def _kept(after: Stored) -> list[str]:
+    try:
+        context.keep(after)
+    except SystemFault as error:
+        return [f"policy: what is taken away could not be stored: {error}"]
+    return []
+
+
+def _shut(lost: Iterable[closing.Door], test: bool) -> list[str]:
+    """Shut consoles for everybody; return that, in words, or what hinders it."""
+    places = sorted({(address, port) for _, address, port in lost})
+    try:
+        if not test:
+            last_resort.shut(places)
+    except SystemFault as error:
+        return [f"firewall: {error}"]
+    spelled = ", ".join(f"{address} port {port}" for address, port in places)
+    return [f"firewall: {spelled}: shut for everybody, until a run succeeds"]
+
+
+def _strays(wanted: Wanted, lost: Collection[closing.Door] | None) -> set[connections.Connection]:
+    """Return what is open without a right: where something was lost; ``None`` says everywhere."""
+    found = connections.stray(wanted, sockets.connections())
+    return {each for each in found if lost is None or each.door in lost}
+
+
+def _seen(wanted: Wanted, lost: Collection[closing.Door] | None) -> set[connections.Connection]:
+    """Look before anything is closed: what hinders it hinders no closing, and is said by the look after that."""
+    try:
+        return _strays(wanted, lost)
+    except SystemFault:
+        return set()
+
+
+def _sessions(
+    wanted: Wanted, lost: Collection[closing.Door] | None, seen: Collection[connections.Connection], test: bool
+) -> tuple[list[Change], list[str]]:
+    """End what is open without a right, as seen before and as it is now; return that in words, and what hindered it."""
+    try:
+        found = sorted(_strays(wanted, lost).union(seen))
+        users = {access.uid: access.user for access in (*wanted.accesses, *wanted.previous)}
+        said = connections.changes(wanted, found, users, sockets.hindrance())
+        if found and not test:
+            with run.patience(PATIENCE):
+                sockets.end(found)
+            notify.tell(messages.ended(wanted, found, users), messages.ENDED, wanted.gid)
+    except SystemFault as error:
+        return [], [f"sessions without a grant go on until their next packet: {error}"]
+    return said, []

@@ -1,0 +1,216 @@
+"""The minion's own state of affairs: what is stored, and a policy compiled against the system as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import stat
+import time
+from dataclasses import replace
+
+from spicegrants.core.changes import Change
+from spicegrants.core.entries import Directory, File, Link, Other
+from spicegrants.core.errors import SystemFault
+from spicegrants.core.paths import CONNECTIONS, DESKTOP_ENTRY, GROUPS, LAUNCHER, LOAD_GUARD, OPENER, RUN, STATE, SUDOERS
+from spicegrants.expiry import clock_units
+from spicegrants.firewall import boot as firewall_boot
+from spicegrants.firewall.live import sockets
+from spicegrants.firewall.nft import hotplug
+from spicegrants.host import accounts, disk, run
+from spicegrants.policy import closing, decision, state_file
+from spicegrants.policy.compiler import Wanted, compile_policy
+from spicegrants.policy.facts import Inventory
+from spicegrants.policy.live import resolve
+from spicegrants.policy.model import Policy
+from spicegrants.routing import boot as routing_boot
+from spicegrants.schedule import instants
+from spicegrants.sudo.live import tools
+from spicegrants.viewer.live import confinement
+
+# Where runs write beside what is not theirs; from directories that are theirs alone, all that does not belong goes.
+_WRITTEN = (STATE, SUDOERS, LAUNCHER, DESKTOP_ENTRY, OPENER)
+_WRITTEN += (*firewall_boot.PATHS, *hotplug.PATHS, *routing_boot.PATHS, *clock_units.PATHS)
+_SHARED = {parent for path in _WRITTEN for parent in (os.path.dirname(path), os.path.dirname(os.path.dirname(path)))}
+# What root runs: at the boot, by systemd, for a user who opens a console.
+_PROGRAMS = os.path.dirname(LOAD_GUARD)
+# Where notes lie that are gone with the next boot. They are also written without the lock, each within a moment.
+_UNFINISHED_FOR = 60
+
+NOTHING = "no policy has been applied on this minion yet: run state.apply spice"
+
+
+def stored(known: Policy | None = None) -> state_file.Stored:
+    """Return what the last run stored on this minion. Needs root.
+
+    known
+        As for :func:`spicegrants.policy.state_file.load`.
+    """
+    run.as_root()
+    return state_file.load(disk.read_text(STATE), known)
+
+
+def exposed() -> list[Change]:
+    """Say what others than root could read or change of what is ours, as something that :func:`keep` puts right."""
+    found = []
+    for path, mode in ((os.path.dirname(STATE), 0o700), (STATE, 0o600)):
+        live = disk.read(path)
+        if live is not None and (isinstance(live, (Link, Other)) or (live.uid, live.gid, live.mode) != (0, 0, mode)):
+            found.append(Change("policy", f"restores owner and mode of {path}: root:root {mode:04o}"))
+    if _loosened():
+        found.append(Change("policy", f"restores owner and mode of {_PROGRAMS}: root:root 0755"))
+    return found
+
+
+def _loosened() -> bool:
+    """Tell whether others than root may write where the programs are that root runs, or their users may not look."""
+    live = disk.read(_PROGRAMS)
+    return isinstance(live, Directory) and live != Directory(0o755)
+
+
+def exchangeable() -> list[str]:
+    """Say where others than root could put other programs in place of those that root runs. That is the site's to mend.
+
+    Sentences without a full stop.
+    """
+    directory = disk.replaceable(_PROGRAMS)
+    if directory is None:
+        return []
+    return [f"others than root can exchange what root runs from {_PROGRAMS}: they may write in {directory}"]
+
+
+def keep(what: state_file.Stored) -> None:
+    """Store it, readable by root only; and leave the programs that root runs where only root may write."""
+    directory = os.path.dirname(STATE)
+    disk.make_parents(directory)
+    if disk.read(directory) != Directory(0o700):
+        disk.make_directory(directory, Directory(0o700))
+    if _loosened():
+        disk.make_directory(_PROGRAMS, Directory(0o755))
+    wanted = File(state_file.dump(what), 0o600)
+    if disk.read(STATE) != wanted:
+        disk.write(STATE, wanted)
+
+
+def unfinished() -> list[Change]:
+    """Name what interrupted runs left half-way, as something that :func:`sweep` puts right."""
+    return [Change("policy", f"removes {path}, left by an interrupted run") for path in _temporaries()]
+
+
+def sweep() -> None:
+    """Remove what interrupted runs left half-way. To be called by the one run that holds the lock."""
+    for path in _temporaries():
+        disk.remove(path)
+
+
+def _temporaries() -> list[str]:
+    found = [path for directory in sorted(_SHARED) for path in disk.temporaries(directory)]
+    return found + disk.temporaries(RUN, _UNFINISHED_FOR)
+
+
+def exists() -> bool:
+    """Tell whether anything is stored."""
+    run.as_root()
+    return disk.read(os.path.dirname(STATE)) is not None
+
+
+def forget() -> None:
+    """Remove what is stored."""
+    directory = os.path.dirname(STATE)
+    for name in disk.names_in(directory):
+        disk.remove(f"{directory}/{name}")
+    disk.remove(directory)
+
+
+def today() -> int | None:
+    """Return the day for which times are to be worked out; ``None`` as long as the clock was never set."""
+    now = int(time.time())
+    return decision.day_of(now) if now >= instants.EARLIEST else None
+
+
+def recalled(before: state_file.Stored | None = None, after: state_file.Stored | None = None) -> Wanted:
+    """Return what may be open at most, from what is stored alone: no account, name or certificate is asked for.
+
+    before, after
+        What was stored, and what stays of it. Default to what is stored.
+    """
+    before = before or stored()
+    after = after or before
+    if after.policy is None:
+        raise SystemFault(NOTHING)
+    doors = frozenset()
+    if state_file.leaving(before):
+        # Where that cannot be read, nothing goes on.
+        with contextlib.suppress(SystemFault):
+            doors = frozenset(connection.door for connection in sockets.connections())
+    found = closing.wanted(before, after, _gid(after.policy.viewer.group), int(time.time()), doors, _confining())
+    return found if found.gid is not None else replace(found, accesses=(), draining=())
+
+
+def _gid(group: str) -> int | None:
+    """Return the number of the viewer's group, by our own files where accounts cannot be read; ``None`` for none."""
+    # libc waits for ever for what is written into a pipe.
+    with contextlib.suppress(KeyError, OSError):
+        if stat.S_ISREG(os.stat(GROUPS).st_mode):
+            return grp.getgrnam(group).gr_gid
+    held = disk.read(CONNECTIONS)
+    return held.gid if isinstance(held, Directory) and held.gid else None
+
+
+def _confining() -> bool:
+    """Tell whether runs have viewers run confined: then the opener is there."""
+    return isinstance(disk.read(OPENER), File)
+
+
+def compiled(
+    policy: Policy | None = None, kept: state_file.Stored | None = None, day: int | None = None, asking: bool = True
+) -> Wanted:
+    """Compile a policy against the accounts and addresses of now.
+
+    policy
+        Defaults to the one that is stored on this minion.
+
+    kept
+        What :func:`stored` returned, where the caller has it already. Its loans and locks count.
+
+    day
+        The day for which times are worked out. Defaults to that of the last run: what the layers hold comes from there.
+
+    asking
+        Whether servers' names are resolved; otherwise those that are known keep the addresses of the last run.
+    """
+    kept = kept or stored()
+    policy = policy or kept.policy
+    if policy is None:
+        raise SystemFault(NOTHING)
+    users = [grant.user for grant in policy.grants.values() if grant.user]
+    users += [loan.user for loan in kept.temporary.loans]
+    groups = {grant.group for grant in policy.grants.values() if grant.group} | {policy.viewer.group}
+    known = accounts.read(users, sorted(groups), {access.user: access.uid for access in kept.accesses})
+    if policy.viewer.group in known.unasked.groups and kept.group == policy.viewer.group and not kept.made_group:
+        # One that we did not make may be the name service's own: we make no other in its place.
+        raise SystemFault(f"nobody can tell whether there is a group {kept.group!r}: {known.unasked.why}")
+    addresses, unresolved = resolve.addresses(policy, kept.addresses, asking)
+    authorities, unread = resolve.authorities(policy)
+    leaving = state_file.leaving(kept)
+    sessions = frozenset(connection.door for connection in sockets.connections()) if leaving else frozenset()
+    passwords, unusable = resolve.passwords(policy)
+    findings = (*unresolved, *unread, *unusable)
+    # Not tried where it does not matter.
+    unconfinable = "" if policy.viewer.confine is False else confinement.hindrance()
+    inventory = Inventory(
+        known.users,
+        known.groups,
+        known.numeric_names,
+        addresses,
+        authorities,
+        passwords,
+        sessions,
+        unconfinable,
+        findings,
+        known.unasked,
+        **tools.traits(),
+    )
+    day = day or kept.day or today()
+    before = kept.policy.grants if kept.policy else {}
+    return compile_policy(policy, inventory, kept.accesses, leaving, kept.temporary, int(time.time()), day, before)

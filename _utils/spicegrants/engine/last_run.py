@@ -1,0 +1,78 @@
+"""What the last run that was told what is declared left behind; gone with the next boot."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from spicegrants.audit import minion_status
+from spicegrants.core.entries import Directory, File
+from spicegrants.core.errors import LiveStateUnreadable, SpiceGrantError, SystemFault
+from spicegrants.core.paths import RUN
+from spicegrants.engine import context
+from spicegrants.host import disk
+
+PATH = f"{RUN}/last-run"
+
+
+def read() -> minion_status.Run | None:
+    """Return what it left; ``None`` if there was none since the boot."""
+    return minion_status.load(disk.read_text(PATH))
+
+
+@contextlib.contextmanager
+def noted(test: bool, failures: tuple[type[Exception], ...]) -> Iterator[list[dict[str, Any]]]:
+    """Note how the run within ends, also one that changes nothing because of what is wrong.
+
+    test
+        Whether the run only says what would change: then nothing is noted.
+
+    failures
+        The exceptions by which it says that it changed nothing.
+
+    Yields a list that takes the run's report. What hinders the note is added to the report's errors.
+    """
+    reports: list[dict[str, Any]] = []
+    try:
+        yield reports
+    except failures as error:
+        if not test:
+            # What is wrong is raised; that it cannot be noted as well is not more important.
+            with contextlib.suppress(SystemFault):
+                _note(False, tuple(str(error).splitlines()))
+        raise
+    for report in reports if not test else ():
+        try:
+            _note(bool(report["changes"]), tuple(report["errors"]))
+        except SystemFault as error:
+            report["errors"].append(f"status: {error}")
+
+
+def policy() -> str | None:
+    """Return the fingerprint of the policy that is stored; ``None`` without one."""
+    stored = context.stored().policy
+    return minion_status.fingerprint(stored) if stored else None
+
+
+def _note(changed: bool, errors: tuple[str, ...]) -> None:
+    before = enforced = None
+    with contextlib.suppress(LiveStateUnreadable):
+        before = read()
+    with contextlib.suppress(SpiceGrantError):
+        enforced = policy()
+    directory, wanted = os.path.dirname(PATH), Directory(0o700)
+    if disk.read(directory) != wanted:
+        disk.make_directory(directory, wanted)
+    run = minion_status.after(before, int(time.time()), changed, errors, enforced)
+    disk.write(PATH, File(minion_status.dump(run), 0o600))
+
+
+def forget() -> None:
+    """Remove it, with what a killed run left of it, and its directory if nothing else is there."""
+    directory = os.path.dirname(PATH)
+    for path in (PATH, *disk.temporaries(directory)):
+        disk.remove(path)
+    disk.prune(directory)

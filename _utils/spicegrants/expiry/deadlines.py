@@ -1,0 +1,126 @@
+"""What lies ahead of open sessions: at which moments something ends, and at which it is announced. Pure."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from spicegrants.policy.access import Drain, Times
+from spicegrants.policy.compiler import Wanted
+from spicegrants.schedule.intervals import FIRST, LAST, union
+
+Door = tuple[int, str, int]
+
+
+class Deadline(NamedTuple):
+    """A moment at which a console closes, or at which what is open there ends, or both.
+
+    since
+        From when on this lies ahead; nothing is announced before.
+
+    moment
+        When it comes, in seconds since 1970.
+
+    going
+        Until when what is open may go on: ``moment`` where it does not, ``None`` for as long as it likes.
+
+    closes
+        Whether the console closes. Otherwise it had closed before, and what went on ends.
+    """
+
+    since: int
+    moment: int
+    going: int | None
+    closes: bool = True
+
+    @property
+    def ends(self) -> bool:
+        """Tell whether what is open ends at that moment."""
+        return self.going == self.moment
+
+    def announcements(self, warn: tuple[int, ...]) -> list[int]:
+        """Return the moments at which it is announced.
+
+        warn
+            How many seconds before.
+        """
+        return [self.moment - seconds for seconds in warn if self.since <= self.moment - seconds]
+
+
+class Notice(NamedTuple):
+    """A deadline that the user of a console is to be told of."""
+
+    uid: int
+    vm: str
+    deadline: Deadline
+
+
+@functools.lru_cache(maxsize=4096)
+def deadlines(times: Times) -> tuple[Deadline, ...]:
+    """Return what ends when, in order; stretches of time that touch or overlap are one."""
+    going = union(times.opened, times.lasting)
+    found = []
+    for start, end in times.opened:
+        if end < LAST:
+            last = next(limit for begin, limit in going if begin <= start < limit)
+            found.append(Deadline(start, end, None if last == LAST else last))
+    known = {deadline.moment for deadline in found}
+    for start, end in going:
+        if end < LAST and end not in known:
+            # While the console is open, it is its closing that is announced.
+            since = max((closed for _, closed in times.opened if closed <= end), default=start)
+            found.append(Deadline(since, end, end, closes=False))
+    return tuple(sorted(found, key=lambda deadline: deadline.moment))
+
+
+def _of_drain(drain: Drain) -> tuple[Deadline, ...]:
+    if drain.until is None:
+        return ()
+    since = FIRST if drain.grace is None else drain.until - drain.grace
+    return (Deadline(since, drain.until, drain.until, closes=False),)
+
+
+def due(wanted: Wanted, since: int, doors: Iterable[Door]) -> list[Notice]:
+    """Return what is to be announced to users who have something open, each as often as it may be.
+
+    since
+        The moment up to which all was announced, in seconds since 1970. What came between that and ``wanted.now`` and
+        still lies ahead is announced now, once.
+
+    doors
+        UID, address and port of open connections.
+    """
+    opened = set(doors)
+    found = []
+    for access in wanted.accesses:
+        if any((access.uid, address, wanted.port(access)) in opened for address in wanted.addresses(access)):
+            found += _due(wanted, since, access.uid, access.vm, access.warn, deadlines(wanted.times(access)))
+    for drain in wanted.draining:
+        if (drain.uid, drain.address, drain.port) in opened:
+            found += _due(wanted, since, drain.uid, drain.vm, drain.warn, _of_drain(drain))
+    return list(dict.fromkeys(found))
+
+
+def _due(
+    wanted: Wanted, since: int, uid: int, vm: str, warn: tuple[int, ...], ahead: Iterable[Deadline]
+) -> Iterator[Notice]:
+    for deadline in ahead:
+        passed = (since < moment <= wanted.now for moment in deadline.announcements(warn))
+        if wanted.now < deadline.moment and any(passed):
+            yield Notice(uid, vm, deadline)
+
+
+def upcoming(wanted: Wanted) -> int | None:
+    """Return the next moment after ``wanted.now`` at which there is something to end or to announce."""
+    # Many accesses share their times.
+    ahead = {(deadlines(wanted.times(access)), access.warn) for access in wanted.accesses}
+    ahead |= {(_of_drain(drain), drain.warn) for drain in wanted.draining}
+    moments = (
+        moment
+        for found, warn in ahead
+        for deadline in found
+        if wanted.now < deadline.moment
+        for moment in (*deadline.announcements(warn), *([deadline.moment] if deadline.ends else []))
+    )
+    return min((moment for moment in moments if wanted.now < moment), default=None)

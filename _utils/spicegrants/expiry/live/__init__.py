@@ -1,0 +1,1 @@
+"""The clock's program, and messages on users' desktops."""

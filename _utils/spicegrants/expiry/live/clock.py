@@ -1,0 +1,154 @@
+"""The clock: ends sessions whose time is over, warns users before, and has systemd start it again when that is due.
+
+It is run by itself, by systemd and with the system's own Python: no Salt, no master, no name of a server is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+import time
+from collections.abc import Iterable
+
+from spicegrants.core.entries import Directory, File
+from spicegrants.core.errors import CommandFailed, SpiceGrantError, SystemFault
+from spicegrants.core.paths import RUN, STATE, SYSTEMD, UNITS
+from spicegrants.core.units import CLOCK_SERVICE, CLOCK_TIMER, HOURLY_TIMER
+from spicegrants.expiry import deadlines, messages
+from spicegrants.expiry.live import notify
+from spicegrants.firewall import connections as firewall_connections
+from spicegrants.firewall.connections import Connection
+from spicegrants.firewall.live import sockets
+from spicegrants.host import disk, run
+from spicegrants.host.accounts import gid
+from spicegrants.policy import state_file
+from spicegrants.policy.compiler import Wanted, recalled
+
+# When it last ran: what came before that has been announced.
+MOMENT = f"{RUN}/clock"
+# Seconds before a moment at which systemd starts the clock: so it has started by then, and has seen what is open.
+AHEAD = 1
+# Seconds: what is nearer is waited for, since systemd would start nothing that still runs.
+SOON = AHEAD + 2
+
+
+def main() -> int:
+    """Do what is due, and arrange for what comes next; return the exit code.
+
+    What goes wrong is said on standard error, and nothing is then assumed in its place.
+    """
+    try:
+        run.as_root()
+        seen: list[Connection] = []
+        while True:
+            coming, seen = tick(seen)
+            if coming is None or coming - time.time() > SOON:
+                alarm = None if coming is None else coming - AHEAD
+                arm(alarm)
+                # Whoever was held up until then does it himself.
+                if alarm is None or time.time() < alarm:
+                    return 0
+            time.sleep(max(0.0, coming - time.time()))
+    except SpiceGrantError as error:
+        print(f"the times of SPICE consoles are not seen to: {error}", file=sys.stderr)
+        return 1
+
+
+def tick(seen: Iterable[Connection] = ()) -> tuple[int | None, list[Connection]]:
+    """End and announce what is due; return when next something is, in seconds since 1970, and what stays open.
+
+    seen
+        What was open a moment ago. The kernel may end it before it can be found here; its users are told all the same.
+
+    Reads what is stored, /proc/net/tcp and tcp6, and :data:`MOMENT`, which is written. Runs ``ss --kill``, and what
+    shows messages. Raises :class:`~spicegrants.core.errors.SpiceGrantError` if something cannot be read.
+    """
+    now = int(time.time())
+    stored = state_file.load(disk.read_text(STATE))
+    if stored.policy is None:
+        raise SystemFault(f"there is no {STATE}: run state.apply spice")
+    wanted = recalled(stored, gid(stored.policy.viewer.group), now)
+    connections = sockets.connections()
+    strays = firewall_connections.stray(wanted, connections)
+    _end(wanted, strays, firewall_connections.stray(wanted, seen))
+    staying = [connection for connection in connections if connection not in strays]
+    warned = messages.announced(wanted, deadlines.due(wanted, _last(now), {each.door for each in staying}))
+    notify.tell(warned, messages.ENDING, wanted.gid)
+    _note(now)
+    return deadlines.upcoming(wanted), staying
+
+
+def _end(wanted: Wanted, strays: list[Connection], gone: list[Connection]) -> None:
+    """End connections and say why, also of those that are gone; where that fails their next packet ends them."""
+    try:
+        sockets.end(strays)
+    except CommandFailed as error:
+        print(f"sessions go on until their next packet: {error}", file=sys.stderr)
+    else:
+        ended = [*strays, *gone]
+        users = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()} if ended else {}
+        notify.tell(messages.ended(wanted, ended, users), messages.ENDED, wanted.gid)
+
+
+def _last(now: int) -> int:
+    """Return the moment up to which all is announced; now, if that is not known or the clock was set back since."""
+    noted = disk.read_text(MOMENT) or b""
+    return min(int(noted), now) if noted.strip().isdigit() else now
+
+
+def _note(now: int) -> None:
+    directory, wanted = os.path.dirname(MOMENT), Directory(0o700)
+    if disk.read(directory) != wanted:
+        disk.make_directory(directory, wanted)
+    disk.write(MOMENT, File(f"{now}\n".encode(), 0o600))
+
+
+def arm(moment: int | None) -> None:
+    """Have systemd start the clock at a moment, and at none that it was told before; without systemd, do nothing.
+
+    A moment of the calendar: it comes when clocks show it, however often they are set, and at once when a machine wakes
+    up behind it.
+    """
+    if not os.path.isdir(SYSTEMD):
+        return
+    # It fails if there is none.
+    run.attempt(["systemctl", "stop", CLOCK_TIMER])
+    if moment is not None:
+        properties = ("AccuracySec=100ms", "DefaultDependencies=no")
+        options = [f"--timer-property={each}" for each in properties]
+        run.run(["systemd-run", "--quiet", f"--unit={CLOCK_SERVICE}", f"--on-calendar=@{moment}", *options])
+
+
+def start() -> None:
+    """Have systemd see to it from now on, where it runs; it runs the clock for the first time."""
+    if os.path.isdir(SYSTEMD):
+        run.run(["systemctl", "start", HOURLY_TIMER])
+
+
+def failed() -> bool:
+    """Tell whether it ended with a failure when systemd started it last, and so will not be started again."""
+    if not os.path.isdir(SYSTEMD):
+        return False
+    try:
+        return run.attempt(["systemctl", "is-failed", "--quiet", CLOCK_SERVICE]).returncode == 0
+    except CommandFailed:
+        # Whatever needs it says so.
+        return False
+
+
+def again() -> None:
+    """Have the clock look at once at what is stored now, where systemd runs and its unit is in place.
+
+    Raises :class:`~spicegrants.core.errors.CommandFailed` if it cannot.
+    """
+    if os.path.isdir(SYSTEMD) and os.path.exists(f"{UNITS}/{CLOCK_SERVICE}"):
+        run.run(["systemctl", "restart", CLOCK_SERVICE])
+
+
+def stop() -> None:
+    """Have nothing start it any more, and forget when it last ran."""
+    if os.path.isdir(SYSTEMD):
+        run.attempt(["systemctl", "stop", HOURLY_TIMER, CLOCK_TIMER, CLOCK_SERVICE])
+    disk.remove(MOMENT)
+    disk.prune(os.path.dirname(MOMENT))

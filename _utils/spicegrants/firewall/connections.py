@@ -1,0 +1,91 @@
+"""Open TCP connections to guarded ports: which of them have no grant behind them any more."""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from spicegrants.core.changes import Change
+from spicegrants.policy.compiler import Wanted, guards_servers
+
+# States of /proc/net/tcp in which data can still flow: established, both FIN_WAITs, CLOSE_WAIT; linux/tcp_states.h.
+_OPEN = ("01", "04", "05", "08")
+
+
+class Connection(NamedTuple):
+    """One line of /proc/net/tcp or tcp6: proc(5)."""
+
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    uid: int
+
+    @property
+    def door(self) -> tuple[int, str, int]:
+        """UID, remote address and port."""
+        return self.uid, *self.remote
+
+
+def parse(text: str) -> list[Connection]:
+    """Read the text of /proc/net/tcp or tcp6: connections that are open, and somebody's or with something to send."""
+    found = []
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        # Without an inode it is nobody's any more: the kernel only sees it off. But with much left to send, slowly, it
+        # would go on for hours, and no packet of it has an owner.
+        unsent = int(fields[4].partition(":")[0], 16)
+        if fields[3] in _OPEN and (fields[9] != "0" or unsent):
+            found.append(Connection(_place(fields[1]), _place(fields[2]), int(fields[7])))
+    return found
+
+
+def _place(text: str) -> tuple[str, int]:
+    """Read ``0202A8C0:4E22``: words of 32 bits in the machine's own order, then the port."""
+    address, port = text.split(":")
+    raw = b"".join(struct.pack("=I", int(address[start : start + 8], 16)) for start in range(0, len(address), 8))
+    parsed = ipaddress.ip_address(raw)
+    mapped = parsed.ipv4_mapped if parsed.version == 6 else None
+    return str(mapped or parsed), int(port, 16)
+
+
+def stray(wanted: Wanted, connections: Iterable[Connection]) -> list[Connection]:
+    """Return the connections to guarded ports whose user has no grant there at the moment.
+
+    With which group a connection was made cannot be told; one that a granted user made with another program ends at its
+    next packet.
+    """
+    servers = {address for found in wanted.inventory.addresses.values() for address in found}
+    ranges = wanted.policy.guarded_ports()
+    everywhere = not guards_servers(wanted)
+    guarded = [
+        connection
+        for connection in connections
+        if any(low <= connection.remote[1] <= high for low, high in ranges)
+        and (everywhere or connection.remote[0] in servers)
+    ]
+    if not guarded:
+        return []
+    stay = {(drain.uid, drain.address, drain.port) for drain in wanted.draining}
+    for access in filter(wanted.open_now, wanted.accesses):
+        stay |= {(access.uid, address, wanted.port(access)) for address in wanted.addresses(access)}
+    return [connection for connection in guarded if connection.door not in stay]
+
+
+def changes(
+    wanted: Wanted, strays: Iterable[Connection], users: Mapping[int, str], hindrance: str | None
+) -> list[Change]:
+    """Say in words what is ended.
+
+    users
+        Names by UID.
+
+    hindrance
+        Why it cannot be ended, if so.
+    """
+    hint = f" ({hindrance})" if hindrance else ""
+    found = []
+    for uid, address, port in sorted({connection.door for connection in strays}):
+        what = f"ends what {users.get(uid, f'UID {uid}')} has open at {address} port {port}{hint}"
+        found.append(Change("firewall", what, wanted.grants_of(uid, wanted.vm_at(address, port))))
+    return found

@@ -1,0 +1,276 @@
+"""What the guard lets pass, whatever mechanism of the kernel holds it: nftables or iptables."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from spicegrants.core.changes import Change
+from spicegrants.policy import wording
+from spicegrants.policy.access import Access, Drain, Term, Times
+from spicegrants.policy.compiler import Wanted, guards_servers
+from spicegrants.policy.model import port_words
+from spicegrants.schedule.instants import EARLIEST
+from spicegrants.schedule.intervals import NEVER, Windows
+
+# What a line of the kernel's log begins with: by the rule that refused a packet.
+OUTPUT, FORWARD, EGRESS = "output", "forward", "egress"
+LOG_PREFIXES = {rule: f"spice-grant deny {rule}: " for rule in (OUTPUT, FORWARD, EGRESS)}
+# Whoever has subordinate UIDs is many owners. They begin at 100000, unless login.defs(5) says otherwise, and local
+# accounts end before 65536, so that what is limited for all from here on hides nothing of these.
+FIRST_OF_MANY = 65536
+# Lines a minute: of one owner; of packets that have none, for each rule; of all owners below that number together, and
+# of all others.
+OWNER_RATE, OWNER_BURST = 6, 10
+OWNERLESS_RATE, OWNERLESS_BURST = 30, 30
+TOTAL_RATE, TOTAL_BURST = 300, 300
+# Refusals a minute of one owner that are noted by place: as many as verify makes at once, and a tenth of what is kept.
+NOTED_RATE, NOTED_BURST = 60, 3000
+# Of all owners from that number on: half of what is kept.
+MANY_NOTED_RATE, MANY_NOTED_BURST = 300, 15000
+# What an element does: lets everything pass, or only what belongs to a connection that is open already. Anything else
+# is the name of a chain that says when.
+PASS, DRAIN = "accept", "drain"
+# Said where nobody can tell what may stay.
+CLOSED = Change("firewall", "closes all that is open")
+# What the names of such chains begin with.
+_TIMED = ("schedule_", "times_", "draining_")
+
+
+class Key(NamedTuple):
+    """What decides a connection: UID and GID of the socket's creator, destination address and TCP port."""
+
+    uid: int
+    gid: int
+    address: str
+    port: int
+
+    @property
+    def door(self) -> tuple[int, str, int]:
+        """UID, address and port."""
+        return self.uid, self.address, self.port
+
+    @property
+    def version(self) -> int:
+        """The IP version, 4 or 6."""
+        return 6 if ":" in self.address else 4
+
+
+def number(account: int) -> str:
+    """Return a UID or GID as nft and iptables are told it.
+
+    Both look for an account or group of that name first, and useradd makes one that is named like a number if asked.
+    A sign, which strtoul(3) takes, makes it the name of none.
+    """
+    return f"+{account}"
+
+
+class Element(NamedTuple):
+    """What the kernel holds for a key."""
+
+    verdict: str = PASS
+    vm: str | None = None
+    packets: int = 0
+    bytes: int = 0
+
+
+class FirewallPlan(NamedTuple):
+    """Changes in words, and what a mechanism must be told to make them.
+
+    before, after
+        What it is told by itself, before and after the commands. Each is taken as a whole.
+    """
+
+    changes: tuple[Change, ...]
+    commands: Any
+    before: tuple[Any, ...] = ()
+    after: tuple[Any, ...] = ()
+
+
+def wanted_elements(wanted: Wanted) -> Mapping[Key, Element]:
+    """Return the elements that the grants stand for; none as long as the viewer's group does not exist.
+
+    The verdict of one that is open at some times only is the name of one of :func:`wanted_chains`.
+    """
+    return wanted.once(_elements)
+
+
+def _elements(wanted: Wanted) -> Mapping[Key, Element]:
+    if wanted.gid is None:
+        return {}
+    drained = {
+        Key(drain.uid, wanted.gid, drain.address, drain.port): Element(_drain_chain(drain), drain.vm)
+        for drain in wanted.draining
+    }
+    granted = {
+        Key(access.uid, wanted.gid, address, wanted.port(access)): Element(_chain(access), access.vm)
+        for access in wanted.accesses
+        if wanted.times(access) != Times(NEVER)
+        for address in wanted.addresses(access)
+    }
+    return {**drained, **granted}
+
+
+def wanted_chains(wanted: Wanted) -> Mapping[str, Times]:
+    """Return by name what elements lead to that are not open for good; sorted by name."""
+    return wanted.once(_chains)
+
+
+def _chains(wanted: Wanted) -> Mapping[str, Times]:
+    if wanted.gid is None:
+        return {}
+    chains = {_drain_chain(drain): Times(NEVER, ((EARLIEST, drain.until),)) for drain in wanted.draining if drain.until}
+    for access in wanted.accesses:
+        found, name = wanted.times(access), _chain(access)
+        if name != PASS and found != Times(NEVER):
+            chains[name] = found
+    return dict(sorted(chains.items()))
+
+
+def is_timed(name: str) -> bool:
+    """Tell whether a verdict, or the name of a chain, says that something is open at some times only."""
+    return name.startswith(_TIMED)
+
+
+@functools.lru_cache(maxsize=4096)
+def _chain_name(terms: tuple[Term, ...], on_end: str, grace: int | None, within: Windows | None) -> str:
+    """Return the name under which all that is open at the same times for the same reasons shares one chain."""
+    unique = sorted(set(terms))
+    if within is not None:
+        return f"times_{hashlib.sha256(repr((unique, on_end, grace, within)).encode()).hexdigest()[:16]}"
+    if Term() in terms:
+        return PASS
+    schedules = unique[0].schedules
+    if unique == [Term(schedules)] and len(schedules) == 1 and on_end == "cut":
+        return f"schedule_{schedules[0]}"
+    return f"times_{hashlib.sha256(repr((unique, on_end, grace)).encode()).hexdigest()[:16]}"
+
+
+def _chain(access: Access) -> str:
+    return _chain_name(access.terms, access.on_end, access.grace, access.within)
+
+
+def _drain_chain(drain: Drain) -> str:
+    return f"draining_{drain.until}" if drain.until else DRAIN
+
+
+def same(want: Element | None, have: Element | None) -> bool:
+    """Tell whether an element is as wanted; counters aside."""
+    return want is not None and have is not None and (want.verdict, want.vm) == (have.verdict, have.vm)
+
+
+def guarding(wanted: Wanted) -> Change:
+    """Say what a guard that was not there will stand before."""
+    where = "the servers" if guards_servers(wanted) else "every destination"
+    return Change("firewall", f"guards ports {port_words(wanted.policy.guarded_ports())} towards {where}")
+
+
+def element_changes(wanted: Wanted, want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Change]:
+    """Say in words, by grant, what is opened and closed."""
+    changes = []
+    if wanted.gid is None:
+        # The group is about to be made: its elements are part of what this run will change.
+        for access in wanted.accesses:
+            for address in wanted.addresses(access):
+                what = f"opens {address} port {wanted.port(access)} to {access.user}{_when(wanted, access)}"
+                changes.append(Change("firewall", what, access.grants))
+    users = {access.uid: access.user for access in (*wanted.previous, *wanted.accesses)}
+    users.update((drain.uid, drain.user) for drain in wanted.leaving)
+    behind = {(access.uid, access.vm): access for access in wanted.accesses}
+    for key in sorted(key for key in {*want, *have} if not same(want.get(key), have.get(key))):
+        held, wished = have.get(key), want.get(key)
+        vm = (wished or held).vm or wanted.vm_at(key.address, key.port)
+        who = users.get(key.uid) or f"UID {key.uid}"
+        foreign = "" if key.gid == wanted.gid else f" with GID {key.gid}"
+        when = _when(wanted, behind.get((key.uid, vm)))
+        what = _element_words(held, wished, f"{key.address} port {key.port} to {who}{foreign}", when)
+        changes.append(Change("firewall", what, wanted.grants_of(key.uid, vm)))
+    return changes
+
+
+def taken(
+    want: Mapping[Key, Element], have: Mapping[Key, Element], doors: Collection[tuple[int, str, int]] | None
+) -> tuple[dict[Key, Element], dict[Key, Element]]:
+    """Return the held elements that go, and what becomes of some of them: those that may drain, or are open less often.
+
+    doors
+        UID, address and port of those that may go; ``None`` for all.
+    """
+    gone = {
+        key: held
+        for key, held in have.items()
+        if (doors is None or key.door in doors) and not same(want.get(key), held)
+    }
+    return gone, {key: want[key] for key in gone if key in want}
+
+
+def taken_changes(
+    wanted: Wanted | None, gone: Mapping[Key, Element], becomes: Mapping[Key, Element]
+) -> tuple[Change, ...]:
+    """Say in words what goes; ``None`` for what is wanted: everything."""
+    if not gone:
+        return ()
+    return (CLOSED,) if wanted is None else tuple(element_changes(wanted, becomes, gone))
+
+
+def chain_changes(
+    wanted: Wanted,
+    want: Mapping[str, Times],
+    have: Mapping[str, Times | None],
+    elements: Mapping[Key, Element],
+) -> list[Change]:
+    """Say in words how the chains that say when are not as they must be.
+
+    One that comes or goes with its elements needs no words of its own.
+
+    have
+        The live chains; ``None`` for one that says something else than when.
+
+    elements
+        The live elements.
+    """
+    said = []
+    used = {element.verdict for element in elements.values()}
+    for name, held in have.items():
+        if name in want and held is None:
+            said.append(f"restores chain {name}, whose rules were altered")
+        elif name in want and held != want[name]:
+            said.append(f"sets the times of chain {name}{_reason(wanted, name)}")
+        elif name not in want and name not in used:
+            said.append(f"removes chain {name}, to which nothing leads")
+    return [Change("firewall", what) for what in said]
+
+
+def _reason(wanted: Wanted, name: str) -> str:
+    """Say what a chain stands for, where its name does not."""
+    if not name.startswith("times_"):
+        return ""
+    terms = next(access.terms for access in wanted.accesses if _chain(access) == name)
+    return f": {wording.terms(wanted.policy, terms)}"
+
+
+def _when(wanted: Wanted, access: Access | None) -> str:
+    if access is None or _chain(access) == PASS:
+        return ""
+    return f", {wording.terms(wanted.policy, access.terms)}"
+
+
+def _drains(element: Element | None) -> bool:
+    return element is not None and element.verdict.startswith("drain")
+
+
+def _element_words(held: Element | None, wished: Element | None, door: str, when: str) -> str:
+    if wished is None and _drains(held):
+        over = "whose last session has ended" if held.verdict == DRAIN else "whose sessions have had their time"
+        return f"closes {door}, {over}"
+    if wished is None:
+        return f"closes {door}"
+    if _drains(wished):
+        return f"closes {door}, whose open sessions may go on"
+    if held is None or _drains(held):
+        return f"opens {door}{when}"
+    if held.verdict != wished.verdict and (held.verdict == PASS or is_timed(held.verdict)):
+        return f"changes when {door} is open: {when.removeprefix(', ') or 'always'}"
+    return f"restores the element that opens {door}{when}"

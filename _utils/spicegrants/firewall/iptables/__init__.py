@@ -1,0 +1,1 @@
+"""The guard as iptables has it: chains of our own in the table ``filter``."""

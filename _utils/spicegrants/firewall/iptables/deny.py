@@ -1,0 +1,46 @@
+"""What becomes of a packet that the guard refuses, for iptables: it is told and logged within limits, and reset.
+
+No match of iptables counts by UID: its hashlimit knows addresses and ports only. So each user with a grant here has a
+rule with a limit of his own, all others share one, and those of which one user may have many share another.
+"""
+
+from __future__ import annotations
+
+from spicegrants.firewall import guard
+from spicegrants.policy.compiler import Wanted
+
+DENY, FORWARDED, LOG = "SPICE-GRANT-DENY", "SPICE-GRANT-DENY-FWD", "SPICE-GRANT-LOG"
+# Whatever was opened by a process. "--socket-exists" says more: the kernel's own socket has no owner, and sends resets.
+OWNED = ("-m", "owner", "--uid-owner", f"0-{2**32 - 2}")
+# By one of many owners that may be the same user.
+_MANY = ("-m", "owner", "--uid-owner", f"{guard.FIRST_OF_MANY}-{2**32 - 2}")
+# Where refusals are told to whoever listens: netlink group of the NFLOG target.
+NFLOG_GROUP = 20002
+
+Words = tuple[str, ...]
+
+
+def chains() -> dict[str, list[Words]]:
+    """Return the words of the rules by chain, without those that limit the log by user."""
+    reset = ("-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset")
+    told = ("-j", "NFLOG", "--nflog-group", f"{NFLOG_GROUP}", "--nflog-size", "64")
+    forwarded = _logged(guard.FORWARD, guard.OWNERLESS_RATE, guard.OWNERLESS_BURST)
+    return {DENY: [told, ("-j", LOG), reset], FORWARDED: [forwarded, reset]}
+
+
+def limits(wanted: Wanted) -> list[Words]:
+    """Return the words of the rules that log, within a limit for each user that has a grant, locked or not."""
+    own = guard.OUTPUT, guard.OWNER_RATE, guard.OWNER_BURST
+    shared = guard.OUTPUT, guard.OWNERLESS_RATE, guard.OWNERLESS_BURST
+    words = []
+    for uid in sorted({access.uid for access in (*wanted.accesses, *(access for access, _ in wanted.locked))}):
+        owner = ("-m", "owner", "--uid-owner", f"{uid}")
+        words += [(*owner, *_logged(*own)), (*owner, "-j", "RETURN")]
+    for owner in (_MANY, OWNED):
+        words += [(*owner, *_logged(*shared)), (*owner, "-j", "RETURN")]
+    return [*words, _logged(*shared)]
+
+
+def _logged(rule: str, rate: int, burst: int) -> Words:
+    limit = ("-m", "limit", "--limit", f"{rate}/min", "--limit-burst", f"{burst}")
+    return (*limit, "-j", "LOG", "--log-prefix", guard.LOG_PREFIXES[rule], "--log-level", "6", "--log-uid")

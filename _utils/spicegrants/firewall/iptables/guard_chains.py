@@ -1,0 +1,417 @@
+"""The firewall layer for iptables: chains of our own in the table ``filter``, a rule for each grant, IPv4 and IPv6.
+
+What is wanted and what iptables-save(8) prints are both turned into :class:`Rule` and compare as data. A grant's rule
+returns: what else the site's own rules say of the packet stays theirs.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import shlex
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from spicegrants.core.changes import Change, rule_words
+from spicegrants.core.errors import LiveStateUnreadable
+from spicegrants.firewall import guard
+from spicegrants.firewall.guard import DRAIN, PASS, Element, FirewallPlan, Key, wanted_chains, wanted_elements
+from spicegrants.firewall.iptables import deny, time_chains
+from spicegrants.firewall.iptables.deny import DENY, LOG
+from spicegrants.policy.access import Times
+from spicegrants.policy.compiler import Wanted, guards_servers, server_addresses
+
+GUARD, OUTPUT, FORWARD = "SPICE-GRANT", "SPICE-GRANT-OUT", "SPICE-GRANT-FWD"
+CHAINS = (OUTPUT, FORWARD, GUARD, DENY, deny.FORWARDED, LOG)
+# Built-in chain, and the chain of ours that must be called from its first rule.
+HOOKS = {"OUTPUT": OUTPUT, "FORWARD": FORWARD}
+# Options that only load what a following one needs, or say what is said by another word.
+_SILENT = {"-m", "--match"}
+_QUOTING = set("\"'\\")
+_FAMILIES = {4: "IPv4", 6: "IPv6"}
+
+Words = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of iptables, in its own words, without its chain."""
+
+    words: Words
+    packets: int = field(default=0, compare=False)
+    bytes: int = field(default=0, compare=False)
+
+    @functools.cached_property
+    def normal(self) -> tuple[tuple[str, ...], ...]:
+        """Return what the rule says, in a form that compares: each option with its values, sorted."""
+        options: list[list[str]] = []
+        negated = False
+        for word in self.words:
+            if word == "!":
+                negated = True
+            elif word.startswith("-") and len(word) > 1:
+                options.append(["!" * negated + word])
+                negated = False
+            elif options:
+                options[-1].append(_host(word) if options[-1][0] in ("-d", "-s") else word)
+            else:
+                options.append([word])
+        return tuple(sorted(tuple(option) for option in options if option[0] not in _SILENT))
+
+    @functools.cached_property
+    def target(self) -> str | None:
+        """Return where the rule sends a packet."""
+        return next((value[0] for option, *value in self.normal if option in ("-j", "-g") and value), None)
+
+
+Table = Mapping[str, list[Rule]]
+
+
+def is_ours(chain: str) -> bool:
+    """Tell whether a chain is one of ours."""
+    return chain in CHAINS or time_chains.is_timed(chain)
+
+
+# The same few addresses, over and over.
+@functools.lru_cache(maxsize=1024)
+def _host(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        return text
+
+
+def parse(text: str) -> dict[str, list[Rule]]:
+    """Read what ``iptables-save -c -t filter`` printed: rules by chain.
+
+    Raises :class:`~spicegrants.core.errors.LiveStateUnreadable` if it is not what that program prints.
+    """
+    chains: dict[str, list[Rule]] = {}
+    for line in text.splitlines():
+        if line.startswith(":"):
+            chains[line[1:].split()[0]] = []
+        elif line.startswith("["):
+            try:
+                # The shell's rules take their time, and most lines need none of them.
+                counters, _, chain, *words = shlex.split(line) if _QUOTING & set(line) else line.split()
+                packets, octets = map(int, counters.strip("[]").split(":"))
+                chains[chain].append(Rule(tuple(words), packets, octets))
+            except (ValueError, KeyError) as error:
+                raise LiveStateUnreadable(f"iptables-save printed what cannot be read ({error}): {line}") from error
+        elif line and not line.startswith("#") and line not in ("*filter", "COMMIT"):
+            raise LiveStateUnreadable(f"iptables-save printed what cannot be read: {line}")
+    return chains
+
+
+def _grant(key: Key, element: Element) -> Rule:
+    network = f"{key.address}/{ipaddress.ip_address(key.address).max_prefixlen}"
+    words = ["-d", network, "-p", "tcp", "-m", "tcp", "--dport", f"{key.port}"]
+    words += ["-m", "owner", "--uid-owner", f"{key.uid}", "--gid-owner", f"{key.gid}"]
+    if element.verdict == DRAIN:
+        words += ["-m", "conntrack", "--ctstate", "ESTABLISHED"]
+    # A chain that is entered by a goto returns as if this one did.
+    verdict = ("-j", "RETURN") if element.verdict in (PASS, DRAIN) else ("-g", time_chains.chain(element.verdict))
+    return Rule((*words, "-m", "comment", "--comment", element.vm, *verdict))
+
+
+def _element(rule: Rule, names: Mapping[str, str]) -> tuple[Key, Element] | None:
+    """Return the key and element that a grant's rule holds; ``None`` if it is no such rule.
+
+    names
+        Of the chains that say when, by what iptables calls them.
+    """
+    said = {option: value[0] for option, *value in rule.normal if value}
+    try:
+        address = ipaddress.ip_network(said["-d"])
+        key = Key(int(said["--uid-owner"]), int(said["--gid-owner"]), str(address[0]), int(said["--dport"]))
+        verdict = names.get(said.get("-g", ""), DRAIN if "--ctstate" in said else PASS)
+        element = Element(verdict, said["--comment"], rule.packets, rule.bytes)
+    except (KeyError, ValueError):
+        return None
+    return (key, element) if _grant(key, element).normal == rule.normal else None
+
+
+def elements(table: Table, known: Iterable[str] = ()) -> dict[Key, Element]:
+    """Return the elements that the guard's chain holds.
+
+    known
+        Names of chains that say when, for those whose own rules do not name them any more.
+    """
+    names = _names(table, known)
+    return dict(filter(None, (_element(rule, names) for rule in table.get(GUARD, ()))))
+
+
+def chains(table: Table, known: Iterable[str] = ()) -> dict[str, Times | None]:
+    """Return the chains that say when, by their names; ``None`` for one that says something else.
+
+    known
+        As for :func:`elements`.
+    """
+    found = {}
+    for chain, name in _names(table, known).items():
+        if chain in table:
+            said, times = _said(table[chain])
+            found[name] = times if said == name else None
+    return found
+
+
+def _names(table: Table, known: Iterable[str]) -> dict[str, str]:
+    """Return the names of the chains that say when by what iptables calls them, which is all that some have."""
+    names = {time_chains.chain(name): name for name in known}
+    for chain in table:
+        if time_chains.is_timed(chain) and chain not in names:
+            name, _ = _said(table[chain])
+            names[chain] = name if name and time_chains.chain(name) == chain else chain
+    return names
+
+
+def _said(rules: Iterable[Rule]) -> tuple[str | None, Times | None]:
+    return time_chains.read([rule.normal for rule in rules], DENY)
+
+
+def _frame(wanted: Wanted, version: int) -> dict[str, list[Rule]]:
+    """Return the chains and rules that there must be, without those of the grants."""
+    ports = [f"{low}" if low == high else f"{low}:{high}" for low, high in wanted.policy.guarded_ports()]
+    guarded = [("-p", "tcp", "-m", "tcp", "--dport", port) for port in ports]
+    if guards_servers(wanted):
+        prefix = {4: 32, 6: 128}[version]
+        known = server_addresses(wanted, version)
+        guarded = [("-d", f"{address}/{prefix}", *words) for address in known for words in guarded]
+    return {
+        OUTPUT: [Rule((*words, "-g", GUARD)) for words in guarded],
+        FORWARD: [Rule((*words, "-g", deny.FORWARDED)) for words in guarded],
+        GUARD: [
+            # Whatever has an owner and was not let pass above is denied, established or not.
+            Rule((*deny.OWNED, "-g", DENY)),
+            # What has no owner is the teardown of a socket that is gone already.
+            Rule(("-m", "conntrack", "--ctstate", "ESTABLISHED", "-j", "RETURN")),
+            Rule(("-g", DENY)),
+        ],
+        **{chain: [Rule(words) for words in rules] for chain, rules in deny.chains().items()},
+    }
+
+
+def call(chain: str) -> Words:
+    """Return the words of the rule by which a built-in chain calls one of ours."""
+    return ("-p", "tcp", "-j", chain)
+
+
+def _calls(table: Table) -> list[tuple[str, Rule]]:
+    """Return the rules of other chains that call one of ours."""
+    return [(chain, rule) for chain, rules in table.items() if not is_ours(chain) for rule in rules if _is_call(rule)]
+
+
+def _is_call(rule: Rule) -> bool:
+    return rule.target is not None and is_ours(rule.target)
+
+
+def held(table: Table) -> bool:
+    """Tell whether anything of ours is in a table."""
+    return any(map(is_ours, table))
+
+
+def plan(wanted: Wanted, live: Mapping[int, Table], giving: bool = True) -> FirewallPlan:
+    """Compare what is wanted with the tables of both IP versions.
+
+    giving
+        Whether rules of grants come that the tables do not have. Otherwise some go, or are open less often.
+
+    The plan's commands are what iptables-restore(8) must get, by IP version; each takes effect as one. If chains and
+    rules are as they must be apart from the grants, only rules of grants are changed, and all others keep their
+    counters. Otherwise our chains are filled anew.
+    """
+    want, timed = wanted_elements(wanted), wanted_chains(wanted)
+    if not giving:
+        # Neither the names of chains nor their times matter for which doors there are.
+        held_keys = {key for table in live.values() for key in elements(table)}
+        want = {key: element for key, element in want.items() if key in held_keys}
+    limits = [Rule(words) for words in deny.limits(wanted)]
+    have: dict[Key, Element] = {}
+    wrong: list[Change] = []
+    altered: list[Change] = []
+    commands = {}
+    fresh = not any(held(table) for table in live.values())
+    for version, table in live.items():
+        of_version = _of_version(want, version)
+        times = _times(of_version, timed)
+        names = _names(table, times)
+        found, found_times = elements(table, times), chains(table, times)
+        have.update(found)
+        frame = _frame(wanted, version)
+        unlimited = [rule.normal for rule in table.get(LOG, ())] != [rule.normal for rule in limits]
+        complaints = _complaints(frame, table, names, _FAMILIES[version])
+        wrong += complaints
+        altered += guard.chain_changes(wanted, times, found_times, found)
+        if complaints:
+            commands[version] = _filled({**frame, LOG: limits}, of_version, times, table)
+        elif lines := _changed(of_version, found, times, found_times, table) + _flushed(LOG, limits) * unlimited:
+            commands[version] = lines
+    start = [guard.guarding(wanted)] if fresh else wrong
+    texts = {version: "\n".join(("*filter", *lines, "COMMIT", "")) for version, lines in commands.items()}
+    # What both versions hold is said once.
+    changes = (*start, *dict.fromkeys(altered), *guard.element_changes(wanted, want, have))
+    # Limits come and go with their users' grants; by themselves they change only if somebody altered them.
+    alone = texts and not changes
+    return FirewallPlan((Change("firewall", f"restores chain {LOG}"),) if alone else changes, texts)
+
+
+def taken(
+    wanted: Wanted | None, live: Mapping[int, Table], doors: Collection[tuple[int, str, int]] | None
+) -> FirewallPlan:
+    """Return what takes rules of grants away; all else stays as it is.
+
+    wanted
+        What may be open at most; ``None`` for nothing.
+
+    doors
+        UID, address and port of those that may go; ``None`` for all.
+    """
+    want, timed = (wanted_elements(wanted), wanted_chains(wanted)) if wanted else ({}, {})
+    gone: dict[Key, Element] = {}
+    becomes: dict[Key, Element] = {}
+    texts = {}
+    for version, table in live.items():
+        have, held_times = elements(table), chains(table)
+        less, rest = guard.taken(want, have, doors)
+        if less:
+            left = {**{key: held for key, held in have.items() if key not in less}, **rest}
+            known = {**held_times, **_times(rest, timed)}
+            times = {name: known[name] for name in known if name in {element.verdict for element in left.values()}}
+            lines = _changed(left, have, times, held_times, table)
+            limits = [Rule(words) for words in deny.limits(wanted)] if wanted else []
+            texts[version] = "\n".join(("*filter", *lines, *(_flushed(LOG, limits) if wanted else ()), "COMMIT", ""))
+            gone.update(less)
+            becomes.update(rest)
+    return FirewallPlan(guard.taken_changes(wanted, gone, becomes), texts)
+
+
+def _of_version(want: Mapping[Key, Element], version: int) -> dict[Key, Element]:
+    return {key: element for key, element in want.items() if key.version == version}
+
+
+def _times(want: Mapping[Key, Element], timed: Mapping[str, Times]) -> dict[str, Times]:
+    """Return the chains that elements lead to."""
+    used = {element.verdict for element in want.values()}
+    return {name: time_chains.held(times) for name, times in timed.items() if name in used}
+
+
+def _complaints(frame: Mapping[str, list[Rule]], table: Table, names: Mapping[str, str], family: str) -> list[Change]:
+    """Say in words how chains and rules, apart from the grants, are not as they must be."""
+    said = []
+    for chain, rules in frame.items():
+        if chain not in table:
+            said.append(f"restores chain {chain} ({family}), which was missing")
+            continue
+        grants, rest = _told_apart(table[chain], names) if chain == GUARD else ([], table[chain])
+        want, have = [rule.normal for rule in rules], [rule.normal for rule in rest]
+        if want != have or table[chain][: len(grants)] != grants:
+            said.append(f"restores chain {chain} ({family}): {rule_words(want, have)}")
+    for hook, chain in HOOKS.items():
+        first = [Rule(call(chain)).normal]
+        if [rule.normal for rule in table.get(hook, ())[:1]] != first:
+            said.append(f"makes the guard the first rule of {hook} ({family})")
+    misplaced = [call for call in _calls(table) if not _is_first(call, table)]
+    if misplaced:
+        said.append(f"removes {len(misplaced)} rule(s) that call the guard from the wrong place ({family})")
+    return [Change("firewall", what) for what in said]
+
+
+def _is_first(call_: tuple[str, Rule], table: Table) -> bool:
+    chain, rule = call_
+    return chain in HOOKS and rule is table[chain][0] and rule.target == HOOKS[chain]
+
+
+def _told_apart(rules: Iterable[Rule], names: Mapping[str, str]) -> tuple[list[Rule], list[Rule]]:
+    """Return the rules of grants, one for each key, and the others."""
+    grants: dict[Key, Rule] = {}
+    rest = []
+    for rule in rules:
+        found = _element(rule, names)
+        if found is None or grants.setdefault(found[0], rule) is not rule:
+            rest.append(rule)
+    return list(grants.values()), rest
+
+
+def _filled(
+    frame: Mapping[str, list[Rule]], want: Mapping[Key, Element], times: Mapping[str, Times], table: Table
+) -> list[str]:
+    """Return the lines that make all chains and rules anew."""
+    lines = [f":{chain} - [0:0]" for chain in CHAINS]
+    lines += [line for name in times for line in _timed(name, times[name])]
+    lines += [_line("-D", chain, rule.words) for chain, rule in _calls(table)]
+    lines += [_line("-I", hook, call(chain)) for hook, chain in HOOKS.items()]
+    lines += [_line("-A", GUARD, _grant(key, want[key]).words) for key in sorted(want)]
+    lines += [_line("-A", chain, rule.words) for chain, rules in frame.items() for rule in rules]
+    return lines + _deleted(times, table)
+
+
+def _timed(name: str, times: Times) -> list[str]:
+    """Return the lines that fill a chain that says when, there or not."""
+    chain = time_chains.chain(name)
+    return [f":{chain} - [0:0]", *(_line("-A", chain, words) for words in time_chains.rules(name, times, DENY))]
+
+
+def _flushed(chain: str, rules: Iterable[Rule]) -> list[str]:
+    """Return the lines that fill a chain anew."""
+    return [f":{chain} - [0:0]", *(_line("-A", chain, rule.words) for rule in rules)]
+
+
+def _deleted(times: Mapping[str, Times], table: Table) -> list[str]:
+    """Return the lines that delete the chains that say when and are not wanted: one may lead to another."""
+    kept = {time_chains.chain(name) for name in times}
+    gone = [chain for chain in table if time_chains.is_timed(chain) and chain not in kept]
+    return [f"{verb} {chain}" for verb in ("-F", "-X") for chain in gone]
+
+
+def _changed(
+    want: Mapping[Key, Element],
+    have: Mapping[Key, Element],
+    times: Mapping[str, Times],
+    found_times: Mapping[str, Times | None],
+    table: Table,
+) -> list[str]:
+    """Return the lines that change rules of grants, and chains that say when, only.
+
+    What grants lead to comes before them, and goes after them.
+    """
+    names = _names(table, times)
+    lines = [line for name in times if times[name] != found_times.get(name) for line in _timed(name, times[name])]
+    for rule in table.get(GUARD, ()):
+        found = _element(rule, names)
+        if found is not None and not guard.same(want.get(found[0]), found[1]):
+            lines.append(_line("-D", GUARD, rule.words))
+    new = [key for key in sorted(want, reverse=True) if not guard.same(want[key], have.get(key))]
+    lines += [_line("-I", GUARD, _grant(key, want[key]).words) for key in new]
+    return lines + _deleted(times, table)
+
+
+def _line(verb: str, chain: str, words: Words) -> str:
+    return " ".join((verb, chain, *(_quoted(_told(word, after)) for word, after in zip(words, ("", *words)))))
+
+
+def _told(word: str, after: str) -> str:
+    return guard.number(int(word)) if after in ("--uid-owner", "--gid-owner") and word.isdecimal() else word
+
+
+def _quoted(word: str) -> str:
+    """Quote a word as iptables-restore reads it: in double quotes, a backslash before what ends them."""
+    if word and not set(word) & set("\"'\\ \t"):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def stored(wanted: Wanted, version: int) -> str:
+    """Return what iptables-restore must get after a boot, when nothing is there: our chains, not yet called."""
+    want = _of_version(wanted_elements(wanted), version)
+    frame = {**_frame(wanted, version), LOG: [Rule(words) for words in deny.limits(wanted)]}
+    filled = _filled(frame, want, _times(want, wanted_chains(wanted)), {})
+    lines = [line for line in filled if not line.startswith("-I")]
+    return "\n".join(("*filter", *lines, "COMMIT", ""))
+
+
+def removal(table: Table) -> str:
+    """Return what iptables-restore must get to take all of ours away."""
+    lines = [_line("-D", chain, rule.words) for chain, rule in _calls(table)]
+    present = [chain for chain in table if is_ours(chain)]
+    lines += [f"-F {chain}" for chain in present] + [f"-X {chain}" for chain in present]
+    return "\n".join(("*filter", *lines, "COMMIT", ""))

@@ -1,0 +1,99 @@
+"""Chains of iptables that say when: their rules in iptables' own words, and back from what iptables-save prints.
+
+The kernel compares with its own clock at each packet, in whole seconds, and iptables reads and prints UTC.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+
+from spicegrants.policy.access import Times
+from spicegrants.schedule import instants
+from spicegrants.schedule.intervals import ALWAYS, FIRST, Range, Windows, clip
+
+# A name of a chain of iptables has at most 28 characters.
+_PREFIX = "SPICE-GRANT-T-"
+_CHAIN = re.compile(f"{_PREFIX}[0-9a-f]{{10}}")
+# Of the last second that the kernel's match can hold, 2038-01-19 03:14:07, the end; an open end is that as well.
+_END = 2**31
+
+Words = tuple[str, ...]
+# A rule as ``iptables.Rule.normal`` says it.
+Said = tuple[tuple[str, ...], ...]
+
+
+def is_timed(chain: str) -> bool:
+    """Tell whether a chain of iptables is one of those that say when."""
+    return _CHAIN.fullmatch(chain) is not None
+
+
+def chain(name: str) -> str:
+    """Return how iptables calls a chain."""
+    return name if is_timed(name) else _PREFIX + hashlib.sha256(name.encode()).hexdigest()[:10]
+
+
+def held(times: Times) -> Times:
+    """Return times as far as iptables can hold them."""
+    return Times(_capped(times.opened), _capped(times.lasting))
+
+
+def _capped(windows: Windows) -> Windows:
+    return windows if windows == ALWAYS else clip(windows, FIRST, _END)
+
+
+def rules(name: str, times: Times, otherwise: str) -> list[Words]:
+    """Return the words of a chain's rules: what may be opened, what may go on, and where all else is sent.
+
+    A packet that is let pass returns to the site's own rules, because this chain is entered by a goto.
+
+    times
+        As :func:`held` returns them.
+    """
+    opened = [(*_within(span), "-j", "RETURN") for span in times.opened]
+    state = ("-m", "conntrack", "--ctstate", "ESTABLISHED")
+    lasting = [(*state, *_within(span), "-j", "RETURN") for span in times.lasting]
+    return [*opened, *lasting, ("-m", "comment", "--comment", name, "-g", otherwise)]
+
+
+def _within(span: Range) -> Words:
+    if (span,) == ALWAYS:
+        return ()
+    start, end = span
+    since = ("--datestart", instants.iso(start).rstrip("Z")) if start != FIRST else ()
+    # The last second belongs to the range.
+    return ("-m", "time", *since, "--datestop", instants.iso(end - 1).rstrip("Z"))
+
+
+def read(said: Iterable[Said], otherwise: str) -> tuple[str | None, Times | None]:
+    """Return name and times that a chain's rules say; ``None`` for what they do not say as :func:`rules` does."""
+    *timed, last = said or [()]
+    ending = _options(last)
+    name = ending["--comment"] if ending.keys() == {"--comment", "-g"} and ending["-g"] == otherwise else None
+    found = [_read(_options(rule)) for rule in timed]
+    if name is None or None in found or found != sorted(found):
+        return name, None
+    return name, Times(*(tuple(span for goes_on, span in found if goes_on is kind) for kind in (False, True)))
+
+
+def _options(said: Said) -> dict[str, str]:
+    """Return the values of a rule's options; none at all if one is there twice."""
+    options = {option: " ".join(values) for option, *values in said}
+    return options if len(options) == len(said) else {}
+
+
+def _read(said: Mapping[str, str]) -> tuple[bool, Range] | None:
+    """Return whether a rule is about what is open already, and its window."""
+    rest = dict(said)
+    verdict, state = rest.pop("-j", None), rest.pop("--ctstate", None)
+    start, stop = rest.pop("--datestart", None), rest.pop("--datestop", None)
+    if verdict != "RETURN" or state not in (None, "ESTABLISHED") or rest:
+        return None
+    if start is None and stop is None:
+        return state is not None, ALWAYS[0]
+    try:
+        first = FIRST if start is None else instants.seconds(start)
+        return state is not None, (first, _END if stop is None else instants.seconds(stop) + 1)
+    except (TypeError, ValueError):
+        return None

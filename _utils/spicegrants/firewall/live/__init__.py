@@ -1,0 +1,1 @@
+"""Reads and changes the kernel's rules and connections."""

@@ -1,0 +1,109 @@
+"""The backstop on this machine: whether it can be held, whether it is held, and the service that holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+
+from spicegrants.core.errors import CommandFailed
+from spicegrants.core.paths import PYTHON, SYSTEMD
+from spicegrants.firewall import backstop
+from spicegrants.firewall.backstop import FAMILY, PREFIX, SERVICE, Plan
+from spicegrants.firewall.live import nft
+from spicegrants.host import disk, package, run
+from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.model import Firewall
+
+# Before that release it prints JSON of a table with an owner that is none, or says something else in it, to whoever
+# lists tables: a use after free.
+_OLDEST_NFT = (1, 1)
+_HOLDER = "spicegrants.firewall.live.backstop_holder"
+
+
+def planned(wanted: Wanted) -> tuple[Plan, str]:
+    """Return :func:`plan`, made once for what is wanted."""
+    return wanted.once(plan)
+
+
+def plan(wanted: Wanted) -> tuple[Plan, str]:
+    """Compare what must be there with what is; return the plan, and what makes a backstop impossible.
+
+    Runs ``nft list table``; and where the backstop was never held, has a process of its own try to, in a network
+    namespace that is gone afterwards.
+    """
+    firewall = wanted.policy.firewall
+    program = package.text(_HOLDER)
+    live = {path: disk.read(path) for path in backstop.PATHS}
+    kept = None
+    if firewall.backstop is not False and wanted.policy.guarded_ports():
+        kept = backstop.table(wanted, program)
+    # In use, it is no question whether it can be, as long as there is somebody to hold it.
+    used = live[backstop.STORED] is not None and os.path.isdir(SYSTEMD)
+    hindered = hindrance(firewall) if kept is not None and not used else ""
+    owned = used and kept is not None and _owned(kept.name)
+    return backstop.plan(None if hindered else kept, program, live, owned), hindered
+
+
+def words(firewall: Firewall) -> str:
+    """Say whether the backstop is held, and if not, why."""
+    if firewall.backstop is False:
+        return "off: pillar says so"
+    held = list(filter(_owned, _names()))
+    if held:
+        return f"held: table {FAMILY} {', '.join(held)}"
+    return f"not held: {hindrance(firewall) or 'a run of the state repairs that'}"
+
+
+def hindrance(firewall: Firewall) -> str:
+    """Return why this machine cannot hold a backstop, or why it is left off; nothing if it can."""
+    try:
+        return _hindrance(firewall)
+    except CommandFailed as error:
+        return str(error)
+
+
+def _hindrance(firewall: Firewall) -> str:
+    if not os.path.isdir(SYSTEMD):
+        return "systemd is not at work"
+    for program in ("nft", "unshare"):
+        if shutil.which(program, path=run.SEARCH) is None:
+            return f"{program} is not installed"
+    if firewall.backstop is None:
+        found = nft.release()
+        if found < _OLDEST_NFT:
+            return f"nft {'.'.join(map(str, found))} prints broken JSON where a table has an owner, 1.1 does not"
+    tried = run.attempt(["unshare", "--net", PYTHON, "-IS", "-", "try"], text=package.text(_HOLDER).decode())
+    return " ".join(tried.stderr.split())[-200:] or "it fails without a word" if tried.returncode else ""
+
+
+def hold() -> None:
+    """Have systemd's service hold what is stored; what it held before goes once that is there.
+
+    Raises :class:`~spicegrants.core.errors.CommandFailed` if it does not.
+    """
+    run.run(["systemctl", "reload-or-restart", SERVICE])
+
+
+def stop() -> None:
+    """Have nothing hold it any more; what persists goes as well, if its holder was killed before it could do that."""
+    if os.path.isdir(SYSTEMD):
+        run.attempt(["systemctl", "stop", SERVICE])
+    for name in _names():
+        run.attempt(["nft", "delete", "table", FAMILY, name])
+
+
+def _names() -> list[str]:
+    """Return the names of such tables that there are; none where there is no nft, or the kernel has no nftables."""
+    with contextlib.suppress(CommandFailed):
+        return [name for family, name in nft.tables() if family == FAMILY and name.startswith(PREFIX)]
+    return []
+
+
+def _owned(name: str) -> bool:
+    """Tell whether there is such a table, and a process owns it."""
+    try:
+        return "owner" in nft.flags(FAMILY, name)
+    except CommandFailed:
+        # There is no nft.
+        return False

@@ -1,0 +1,136 @@
+"""The guard of uplinks in the kernel: reads interfaces and our table, and covers what has come.
+
+It is also a program of its own, which systemd starts when an interface appears: no Salt and no master is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from spicegrants.core.errors import CommandFailed, LiveStateUnreadable, SpiceGrantError, SystemFault
+from spicegrants.core.paths import STATE
+from spicegrants.firewall.guard import FirewallPlan
+from spicegrants.firewall.live import nft
+from spicegrants.firewall.nft import egress
+from spicegrants.host import disk, lock, run
+from spicegrants.host.accounts import gid
+from spicegrants.policy import state_file
+from spicegrants.policy.compiler import Wanted, recalled
+
+_NOTHING = FirewallPlan((), ())
+# Seconds: the port of a bridge is no port yet at the moment at which it appears.
+_SETTLING = 0.3
+
+
+def main() -> int:
+    """Cover the interfaces that there are now, by what is stored; return the exit code.
+
+    What goes wrong is said on standard error; the next run of the state says so as well.
+    """
+    try:
+        run.as_root()
+        time.sleep(_SETTLING)
+        with lock.held():
+            stored = state_file.load(disk.read_text(STATE))
+            if stored.policy is None:
+                raise SystemFault(f"there is no {STATE}: run state.apply spice")
+            wanted = recalled(stored, gid(stored.policy.viewer.group), int(time.time()))
+            hindrance = apply(wanted)
+    except SpiceGrantError as error:
+        print(f"interfaces are not guarded: {error}", file=sys.stderr)
+        return 1
+    if hindrance:
+        print(f"interfaces are not guarded: {hindrance}", file=sys.stderr)
+    return 0
+
+
+def plan(wanted: Wanted) -> tuple[FirewallPlan, str]:
+    """Compare what is wanted with what the kernel holds; return the plan, and what makes the whole of it impossible.
+
+    Runs ``nft list table`` and ``ip link``, and where there is no table yet, has the kernel check whether it could be
+    made. Raises :class:`~spicegrants.core.errors.SystemFault` if it could not, and the policy names interfaces.
+    """
+    chosen = wanted.policy.firewall.uplinks
+    hindrance = next((f"{tool} is not installed" for tool in ("nft", "ip") if not _installed(tool)), "")
+    planned = _NOTHING
+    if not hindrance:
+        table, links = _table(), _links() if chosen != () else []
+        with run.understood("nft or ip"):
+            planned = egress.plan(wanted, table, egress.uplinks(wanted, links) if chosen != () else {})
+        if table is None and planned.commands:
+            done = run.attempt(["nft", "--check", "-j", "-f", "-"], text=json.dumps({"nftables": planned.commands}))
+            said = done.stderr.strip().partition("\n")[0].rpartition("Error: ")[2]
+            hindrance = f"the kernel, or nft, cannot do it ({said})" if done.returncode else ""
+    if chosen and hindrance:
+        raise SystemFault(f"spice:firewall:uplinks names interfaces that cannot be guarded: {hindrance}")
+    return (_NOTHING, "" if chosen == () else hindrance) if hindrance else (planned, "")
+
+
+def apply(wanted: Wanted) -> str:
+    """Make the kernel hold what is wanted; return what makes the whole of it impossible.
+
+    An interface may have gone since it was listed, and with it the transaction fails: then it is listed once more.
+    """
+    made, hindrance = plan(wanted)
+    try:
+        _send(made.commands)
+    except CommandFailed:
+        made, hindrance = plan(wanted)
+        _send(made.commands)
+    return hindrance
+
+
+def planned(wanted: Wanted) -> tuple[FirewallPlan, str]:
+    """Return :func:`plan`, made once for what is wanted."""
+    return wanted.once(plan)
+
+
+def delete() -> None:
+    """Take all of it away, there or not."""
+    _send(egress.removal())
+
+
+def present() -> bool:
+    """Tell whether the kernel holds any of it."""
+    return _installed("nft") and _table() is not None
+
+
+def covered() -> list[str]:
+    """Return the interfaces that the kernel guards."""
+    objects = _table() if _installed("nft") else None
+    links = _links() if objects else []
+    with run.understood("nft or ip"):
+        return egress.covered(objects or [], links)
+
+
+def _send(commands: Sequence[Any]) -> None:
+    if commands:
+        nft.load(commands)
+
+
+def _installed(program: str) -> bool:
+    return shutil.which(program, path=run.SEARCH) is not None
+
+
+def _links() -> list[dict[str, Any]]:
+    return run.as_json(run.run(["ip", "-json", "-details", "link"]), "ip link", list)
+
+
+def _table() -> list[dict[str, Any]] | None:
+    """Return the objects of our table; ``None`` if there is no such table, which is not the same as unreadable."""
+    done = run.attempt(["nft", "-nj", "list", "table", egress.FAMILY, egress.TABLE])
+    if done.returncode == 0:
+        return nft.objects(done.stdout, "nft list table")
+    try:
+        known = nft.tables()
+    except CommandFailed:
+        # The kernel has no nftables.
+        return None
+    if (egress.FAMILY, egress.TABLE) in known:
+        raise LiveStateUnreadable(f"nft list table ended with {done.returncode}: {done.stderr.strip()}")
+    return None

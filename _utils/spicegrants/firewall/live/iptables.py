@@ -1,0 +1,152 @@
+"""The kernel's rules by way of iptables-save and iptables-restore: reads and changes our own chains.
+
+There are two implementations, with rules of their own each: ``iptables-nft`` and ``iptables-legacy``.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import re
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from spicegrants.core.errors import CommandFailed, SystemFault
+from spicegrants.firewall import boot, owner_rules
+from spicegrants.firewall.guard import FirewallPlan, Key
+from spicegrants.firewall.iptables import deny, guard_chains
+from spicegrants.firewall.live import nflog
+from spicegrants.host import run
+from spicegrants.policy.compiler import Wanted
+
+_PROGRAMS = {4: "iptables", 6: "ip6tables"}
+# What the kernel shows once the old implementation has been used.
+_LEGACY_TABLES = {4: "/proc/net/ip_tables_names", 6: "/proc/net/ip6_tables_names"}
+# Counters, and comments with the time.
+_PASSING = re.compile(r"^#.*\n|\[[0-9]+:[0-9]+\]", re.MULTILINE)
+
+
+class Iptables:
+    """Our chains in the table ``filter``, IPv4 and, unless the kernel has none, IPv6."""
+
+    def __init__(self, name: str) -> None:
+        """Use the rules of one implementation, ``iptables-nft`` or ``iptables-legacy``."""
+        self.name = name
+        self._variant = name.removeprefix("iptables-")
+
+    def version(self) -> str:
+        """Return what iptables calls itself."""
+        return run.run([self._tools()[4], "--version"]).strip()
+
+    def plan(self, wanted: Wanted) -> FirewallPlan:
+        """Compare what is wanted with what the kernel holds."""
+        return self.compare(wanted, self.held())
+
+    def compare(self, wanted: Wanted, held: Mapping[int, guard_chains.Table], giving: bool = True) -> FirewallPlan:
+        """Compare what is wanted with what the kernel held.
+
+        giving
+            Whether anything may be opened by it.
+        """
+        with run.understood("iptables-save"):
+            return guard_chains.plan(wanted, held, giving)
+
+    def taken(
+        self,
+        wanted: Wanted | None,
+        held: Mapping[int, guard_chains.Table],
+        doors: Collection[tuple[int, str, int]] | None,
+    ) -> FirewallPlan:
+        """Return what takes away what is open, beyond what is wanted, at some doors or at all."""
+        with run.understood("iptables-save"):
+            return guard_chains.taken(wanted, held, doors)
+
+    def send(self, planned: FirewallPlan) -> None:
+        """Make a plan's changes, in one step for each IP version."""
+        self._restore(planned.commands)
+
+    def _restore(self, texts: Mapping[int, str]) -> None:
+        for version, text in sorted(texts.items()):
+            run.run([f"{self._tools()[version]}-restore", "--noflush", "--wait"], text=text)
+
+    def present(self) -> bool:
+        """Tell whether the kernel holds anything of ours."""
+        return any(map(guard_chains.held, self.held().values()))
+
+    def delete(self) -> None:
+        """Take all of ours away."""
+        self._restore({version: guard_chains.removal(table) for version, table in self.held().items() if table})
+
+    def rules(self, foreign: bool) -> list[dict[str, Any]]:
+        """Return the rules of grants and, if asked for, other chains' owner-match rules."""
+        tables = sorted(self.held().items())
+        own = [owner_rules.ours(guard_chains.elements(table), guard_chains.chains(table)) for _, table in tables]
+        found = sorted(
+            (rule for rules in own for rule in rules), key=operator.itemgetter("uid", "gid", "address", "port")
+        )
+        for version, table in tables if foreign else ():
+            found += owner_rules.foreign_rules(table, {4: "ip", 6: "ip6"}[version])
+        return found
+
+    def printed(self) -> str:
+        """Return the rules as they are printed, without what packets and time change in that."""
+        texts = (run.run([f"{tool}-save", "--table", "filter"]) for tool in self._tools().values())
+        return _PASSING.sub("", "".join(texts))
+
+    def denied(self) -> Mapping[Key, int]:
+        """Raise: iptables keeps no list of refusals."""
+        raise SystemFault("iptables keeps no list of what was refused; the kernel's log has it")
+
+    def witness(self) -> Callable[[], Mapping[Key, int]]:
+        """Return what says how often the guard refused whom since it was first asked."""
+        return nflog.Witness(deny.NFLOG_GROUP)
+
+    def loading(self, wanted: Wanted) -> boot.Loading:
+        """Return what loads the guard without us."""
+        return boot.for_iptables(wanted, self.name, self._tools())
+
+    def _tools(self) -> dict[int, str]:
+        """Return the programs by IP version: by their own names where both implementations are installed."""
+        versions = [4, 6] if os.path.exists("/proc/sys/net/ipv6") else [4]
+        tools = {}
+        for version in versions:
+            exact = f"{_PROGRAMS[version]}-{self._variant}"
+            tools[version] = exact if shutil.which(exact, path=run.SEARCH) else _PROGRAMS[version]
+        return tools
+
+    def held(self) -> dict[int, guard_chains.Table]:
+        """Return the tables in which our chains are, by IP version."""
+        return {version: self._table(version, tool) for version, tool in self._tools().items()}
+
+    def _table(self, version: int, tool: str) -> guard_chains.Table:
+        return guard_chains.parse(run.run([f"{tool}-save", "--counters", "--table", "filter"]))
+
+
+def variant() -> str:
+    """Return the implementation that ``iptables`` is on this machine."""
+    return "iptables-nft" if re.search(r"\(nf_tables\)", run.run(["iptables", "--version"])) else "iptables-legacy"
+
+
+def installed(name: str) -> bool:
+    """Tell whether an implementation is installed."""
+    try:
+        return shutil.which(name, path=run.SEARCH) is not None or variant() == name
+    except CommandFailed:
+        return False
+
+
+def in_use(name: str) -> bool:
+    """Tell whether the kernel may hold rules of an implementation, without loading anything into it."""
+    if name == "iptables-nft":
+        return True
+    found = []
+    for path in _LEGACY_TABLES.values():
+        try:
+            with open(path, encoding="ascii") as stream:
+                found += stream.read().split()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise SystemFault(f"{path} cannot be read: {error}") from error
+    return "filter" in found

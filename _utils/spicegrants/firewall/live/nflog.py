@@ -1,0 +1,114 @@
+"""Listens to what the guard refuses where iptables holds it: packets that its NFLOG rule tells a netlink group.
+
+The layout of the messages is that of linux/netfilter/nfnetlink_log.h; the kernel says whose socket a packet is from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import socket
+import struct
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from spicegrants.core import netlink
+from spicegrants.core.errors import SystemFault
+from spicegrants.firewall.guard import Key
+
+_NETLINK_NETFILTER = 12
+_ULOG = 4 << 8
+_PACKET, _CONFIG = _ULOG | 0, _ULOG | 1
+_ERROR = 2
+_REQUEST_ACK = 1 | 4
+_BIND, _COPY_PACKET = 1, 2
+# Attributes of the configuration, and of a packet.
+_CFG_COMMAND, _CFG_MODE, _CFG_THRESHOLD = 1, 2, 5
+_PAYLOAD, _UID, _GID = 9, 11, 14
+_COPIED = 64
+_SO_RCVBUFFORCE = 33
+_BUFFER = 4 * 1024 * 1024
+
+
+class Witness:
+    """Counts the refusals by key from the first call on; the first answer is empty."""
+
+    def __init__(self, group: int) -> None:
+        """Listen to a netlink group, once it is asked."""
+        self._group = group
+        self._socket: socket.socket | None = None
+        self._seen: Counter[Key] = Counter()
+
+    def __call__(self) -> Mapping[Key, int]:
+        """Return how often whom was refused so far.
+
+        Raises :class:`~spicegrants.core.errors.SystemFault` if the kernel does not let us listen.
+        """
+        try:
+            if self._socket is None:
+                self._socket = _listening(self._group)
+            self._seen.update(_refused(self._socket))
+        except OSError as error:
+            raise SystemFault(f"cannot listen to what the guard refuses: {error}") from error
+        return dict(self._seen)
+
+
+def _listening(group: int) -> socket.socket:
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+    made.settimeout(5)
+    made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+    made.bind((0, 0))
+    for attribute, value in (
+        (_CFG_COMMAND, struct.pack("=B", _BIND)),
+        (_CFG_MODE, struct.pack("!IBB", _COPIED, _COPY_PACKET, 0)),
+        (_CFG_THRESHOLD, struct.pack("!I", 1)),
+    ):
+        field = struct.pack("=HH", 4 + len(value), attribute) + value
+        field += bytes(-len(field) % 4)
+        body = struct.pack("!BBH", socket.AF_UNSPEC, 0, group) + field
+        made.send(struct.pack("=IHHII", 16 + len(body), _CONFIG, _REQUEST_ACK, 0, 0) + body)
+        _acknowledged(made)
+    made.setblocking(False)
+    return made
+
+
+def _acknowledged(connection: socket.socket) -> None:
+    """Wait for the answer to a request; packets that come first are of no interest yet."""
+    while True:
+        for kind, body in netlink.messages(connection.recv(65536)):
+            if kind == _ERROR:
+                (code,) = struct.unpack_from("=i", body)
+                if code:
+                    raise OSError(-code, "netlink refused")
+                return
+
+
+def _refused(connection: socket.socket) -> Iterator[Key]:
+    """Read what has come so far. Messages that the kernel had to drop are missing: that is no evidence for anything."""
+    while True:
+        try:
+            received = connection.recv(1024 * 1024)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            continue
+        for kind, body in netlink.messages(received):
+            if kind == _PACKET:
+                with contextlib.suppress(KeyError, struct.error):
+                    yield _key(body)
+
+
+def _key(body: bytes) -> Key:
+    """Return whose packet it is, and where it was going; raise KeyError for a packet without an owner."""
+    fields = netlink.attributes(body[4:])
+    (uid,), (gid,) = struct.unpack("!I", fields[_UID]), struct.unpack("!I", fields[_GID])
+    packet = fields[_PAYLOAD]
+    if body[0] == socket.AF_INET:
+        address, header = ipaddress.IPv4Address(packet[16:20]), (packet[0] & 15) * 4
+    else:
+        address, header = ipaddress.IPv6Address(packet[24:40]), 40
+    (port,) = struct.unpack_from("!H", packet, header + 2)
+    return Key(uid, gid, str(address), port)

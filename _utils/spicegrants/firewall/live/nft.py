@@ -1,0 +1,202 @@
+"""The kernel's rules by way of nft: reads and changes our own table."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from spicegrants.core.errors import LiveStateUnreadable
+from spicegrants.firewall import boot, owner_rules
+from spicegrants.firewall.guard import FirewallPlan, Key
+from spicegrants.firewall.nft import guard_table
+from spicegrants.host import mounts, run
+from spicegrants.policy.compiler import Wanted
+
+# Where libc finds accounts: files, and which other sources there are; without the latter it looks in files alone.
+_NAMES = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf")
+# A server of names that libc asks whatever that says.
+_NAME_SERVERS = ("/run/nscd",)
+
+
+class Nftables:
+    """The table ``inet spice_grant``."""
+
+    name = "nftables"
+
+    def version(self) -> str:
+        """Return what nft calls itself."""
+        return run.run(["nft", "--version"]).strip()
+
+    def plan(self, wanted: Wanted) -> FirewallPlan:
+        """Compare what is wanted with what the kernel holds."""
+        return self.compare(wanted, self.held())
+
+    def compare(self, wanted: Wanted, held: list[dict[str, Any]] | None, giving: bool = True) -> FirewallPlan:
+        """Compare what is wanted with what the kernel held.
+
+        giving
+            Whether anything may be opened by it.
+        """
+        with run.understood("nft"):
+            return guard_table.plan(wanted, held, giving)
+
+    def taken(
+        self, wanted: Wanted | None, held: list[dict[str, Any]] | None, doors: Collection[tuple[int, str, int]] | None
+    ) -> FirewallPlan:
+        """Return what takes away what is open, beyond what is wanted, at some doors or at all."""
+        with run.understood("nft"):
+            return guard_table.taken(wanted, held, doors)
+
+    def send(self, planned: FirewallPlan) -> None:
+        """Make a plan's changes, each of its parts in one transaction."""
+        for commands in filter(None, (planned.before, planned.commands, planned.after)):
+            load(commands)
+
+    def present(self) -> bool:
+        """Tell whether the kernel holds anything of ours."""
+        return self.held() is not None
+
+    def delete(self) -> None:
+        """Take all of ours away: first the rules, then what they look things up in.
+
+        A packet that is under way in rules that go together with their sets finds nothing there any more, and a granted
+        session is reset (seen: 18 of 48,000 connections while a table was deleted 500 times).
+        """
+        for verb in ("flush", "delete"):
+            run.run(["nft", verb, "table", guard_table.FAMILY, guard_table.TABLE])
+
+    def rules(self, foreign: bool) -> list[dict[str, Any]]:
+        """Return our elements and, if asked for, other tables' owner-match rules."""
+        objects = ruleset()
+        with run.understood("nft"):
+            own = [entry for entry in objects if any(map(guard_table.is_ours, entry.values()))]
+            found = owner_rules.ours(guard_table.elements(own), guard_table.chains(own))
+            return found + (owner_rules.foreign(objects) if foreign else [])
+
+    def denied(self) -> Mapping[Key, int]:
+        """Return how many packets of whom were refused within the last hour."""
+        held = self.held() or []
+        with run.understood("nft"):
+            return guard_table.denied(held)
+
+    def witness(self) -> Callable[[], Mapping[Key, int]]:
+        """Return what says how often the guard refused whom so far."""
+        return self.denied
+
+    def loading(self, wanted: Wanted) -> boot.Loading:
+        """Return what loads the guard without us."""
+        return boot.for_nftables(wanted)
+
+    def held(self) -> list[dict[str, Any]] | None:
+        """Return the objects of our table; ``None`` if there is no such table, which is not the same as unreadable."""
+        done = run.attempt(["nft", "-nj", "list", "table", guard_table.FAMILY, guard_table.TABLE])
+        if done.returncode == 0:
+            try:
+                return objects(done.stdout, "nft list table")
+            except LiveStateUnreadable:
+                # Where a table is asleep nft 1.0.6 frees the word for that before it prints it: what comes is a matter
+                # of luck. Nothing in such a table is in force.
+                if "dormant" not in flags(guard_table.FAMILY, guard_table.TABLE):
+                    raise
+                return [{"table": {"family": guard_table.FAMILY, "name": guard_table.TABLE, "flags": "dormant"}}]
+        if (guard_table.FAMILY, guard_table.TABLE) in tables():
+            raise LiveStateUnreadable(f"nft list table ended with {done.returncode}: {done.stderr.strip()}")
+        return None
+
+
+def load(commands: Sequence[Any]) -> None:
+    """Change the kernel's rules, in one transaction.
+
+    nft looks each number of a user or group up as a name first, sign or not: thousands of times, which takes seconds
+    where there are many accounts, or a directory service to be asked. So it sees no accounts. Where it cannot be kept
+    from seeing them it takes longer, and means the same.
+    """
+    text = json.dumps({"nftables": commands})
+
+    def loaded() -> None:
+        with contextlib.suppress(OSError):
+            mounts.own_namespace()
+            for path in filter(os.path.isfile, _NAMES):
+                mounts.nothing_at(path)
+            for path in filter(os.path.isdir, _NAME_SERVERS):
+                mounts.in_memory(path)
+        run.run(["nft", "-j", "-f", "-"], text=text)
+
+    try:
+        mounts.apart(loaded)
+    except RuntimeError:
+        run.run(["nft", "-j", "-f", "-"], text=text)
+
+
+def release() -> tuple[int, ...]:
+    """Return the numbers of nft's release: ``(1, 0, 6)``."""
+    return tuple(map(int, re.findall(r"[0-9]+", run.run(["nft", "--version"]))[:3]))
+
+
+def tables() -> list[tuple[str, str]]:
+    """Return family and name of the tables that there are.
+
+    By nft's text: before 1.1 nft frees the flag of a table before it prints it as JSON, and what comes is a matter of
+    luck, often no JSON at all.
+    """
+    lines = (line.split() for line in run.run(["nft", "list", "tables"]).splitlines())
+    return [(words[1], words[2]) for words in lines if len(words) == 3 and words[0] == "table"]
+
+
+def flags(family: str, table: str) -> frozenset[str]:
+    """Return the flags of a table, none if there is no such table; by nft's text as well."""
+    printed = run.attempt(["nft", "--terse", "list", "table", family, table]).stdout
+    said = (line.split() for line in printed.splitlines()[:3])
+    return frozenset(flag for words in said if words[:1] == ["flags"] for flag in "".join(words[1:]).split(","))
+
+
+def ruleset() -> list[dict[str, Any]]:
+    """Return the objects of all tables; of one whose JSON is broken its chains and rules, without its sets."""
+    try:
+        return _listed("ruleset")
+    except LiveStateUnreadable:
+        return [entry for family, table in tables() for entry in _table(family, table)]
+
+
+def outline() -> list[dict[str, Any]]:
+    """Return the objects of all tables without what sets and maps hold: that may be a lot."""
+    try:
+        return _listed("ruleset", terse=True)
+    except LiveStateUnreadable:
+        return ruleset()
+
+
+def elements(kind: str, family: str, table: str, name: str) -> list[Any]:
+    """Return what a set or map holds.
+
+    kind
+        ``set`` or ``map``.
+    """
+    found = [entry[kind] for entry in _listed(kind, family, table, name) if kind in entry]
+    return found[0].get("elem", []) if found else []
+
+
+def _table(family: str, table: str) -> list[dict[str, Any]]:
+    try:
+        return _listed("table", family, table)
+    except LiveStateUnreadable:
+        found = [entry["chain"] for entry in _listed("chains", family) if "chain" in entry]
+        chains = [chain["name"] for chain in found if chain["table"] == table]
+        whole = {"table": {"family": family, "name": table, "flags": sorted(flags(family, table))}}
+        return [whole, *(entry for name in chains for entry in _listed("chain", family, table, name))]
+
+
+def _listed(*what: str, terse: bool = False) -> list[dict[str, Any]]:
+    return objects(run.run(["nft", "-njt" if terse else "-nj", "list", *what]), f"nft list {' '.join(what)}")
+
+
+def objects(printed: str, command: str) -> list[dict[str, Any]]:
+    """Return the objects that nft printed as JSON; raise if it is nothing of the kind."""
+    listed = run.as_json(printed, command).get("nftables")
+    if not isinstance(listed, list):
+        raise LiveStateUnreadable(f"{command} printed no list of objects")
+    return listed

@@ -1,0 +1,116 @@
+"""Reads the rules of all firewalls of this machine: nft's, and those of iptables-legacy, which nft does not see."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Iterable
+from typing import Any
+
+from spicegrants.core.errors import SystemFault
+from spicegrants.firewall import owner_rules
+from spicegrants.firewall.live import nft, set_element
+from spicegrants.firewall.trace import iptables_rules, nft_rules, tracer
+from spicegrants.firewall.trace.tracer import Obstacle, Packet, Table
+from spicegrants.host import disk, run
+from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.decision import decide
+
+# By family: its programs, and where the kernel names the tables that iptables-legacy made.
+_FAMILIES = {"ip": ("iptables", "/proc/net/ip_tables_names"), "ip6": ("ip6tables", "/proc/net/ip6_tables_names")}
+
+# Whether packets of others pass through this machine.
+_FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
+
+# Rules that are there and that no program of this machine can read: they may be anything.
+_UNREAD = "*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j which-cannot-be-read\n"
+
+
+def read() -> list[Table]:
+    """Return the tables of all but us.
+
+    What iptables-nft made is read from iptables-nft-save where nft would show names of matches only, or is not there.
+    No program of iptables-legacy is run if the kernel has none of its tables: it would make them.
+    """
+    objects, whole = [], _installed("nft")
+    if whole:
+        objects = nft.outline()
+    found: list[Table] = []
+    named = ((body.get("family"), body.get("name")) for kind, body in nft_rules.bodies(objects) if kind == "table")
+    hidden = {table for table in named if None not in table and owner_rules.is_ours(*table)}
+    for family, (program, names) in _FAMILIES.items():
+        if not (whole and _tells_all(objects, family)) and _installed(f"{program}-nft-save"):
+            shown = iptables_rules.tables(family, run.run([f"{program}-nft-save"]))
+            hidden |= {(family, table.name.partition(" ")[2]) for table in shown}
+            found += shown
+        if disk.read_text(names):
+            found += iptables_rules.tables(family, _legacy(program), "iptables-legacy")
+    return [*nft_rules.tables(objects, hidden, source), *found]
+
+
+def obstacles(tables: Iterable[Table], uid: int, gid: int, address: str, port: int) -> tuple[Obstacle, ...]:
+    """Return the chains that stop, or may stop, a connection of a user with a group."""
+    return tracer.find(tables, Packet(uid, gid, address, port, _device(uid, address)))
+
+
+def before(wanted: Wanted, user: str, vm: str, tables: Iterable[Table]) -> dict[str, tuple[Obstacle, ...]]:
+    """Return by address of a vm what stops, or may stop, a user who may open it; nothing for one who may not."""
+    decision = decide(wanted, user, vm, wanted.now)
+    if not decision.open or wanted.gid is None:
+        return {}
+    access, tables = decision.access, list(tables)
+    port = wanted.port(access)
+    found = {address: obstacles(tables, access.uid, wanted.gid, address, port) for address in wanted.addresses(access)}
+    return {address: met for address, met in found.items() if met}
+
+
+def flowtables() -> list[str]:
+    """Return family, table and name of the flowtables where this machine forwards anything; none if nft says none."""
+    if not _installed("nft") or not any(disk.read_text(path) in (b"1\n", b"2\n") for path in _FORWARDING):
+        return []
+    try:
+        found = nft.objects(run.run(["nft", "-j", "list", "flowtables"]), "nft list flowtables")
+    except SystemFault:
+        # It hinders nothing: what holds up a run is found by whatever needs an answer.
+        return []
+    named = (body for kind, body in nft_rules.bodies(found) if kind == "flowtable")
+    return sorted(f"{body.get('family')} {body.get('table')} {body.get('name')}" for body in named)
+
+
+def source(body: dict[str, Any]) -> nft_rules.Source | None:
+    """Return where to ask for what a set or map holds, unless it is listed."""
+    if "elem" in body or not isinstance(body.get("name"), str):
+        return None
+    place = body["family"], body["table"], body["name"]
+    elements = functools.cache(functools.partial(nft.elements, "map" if "map" in body else "set", *place))
+    addresses = "map" not in body and body.get("type") in ("ipv4_addr", "ipv6_addr")
+    return nft_rules.Source(elements, functools.partial(set_element.holds, *place) if addresses else None)
+
+
+def _tells_all(objects: list[dict[str, Any]], family: str) -> bool:
+    rules = (body for kind, body in nft_rules.bodies(objects) if kind == "rule" and body.get("family") == family)
+    found = (rule.get("expr") for rule in rules)
+    return not any(
+        "xt" in expression for expressions in found if isinstance(expressions, list) for expression in expressions
+    )
+
+
+def _legacy(program: str) -> str:
+    """Return what iptables-legacy-save prints, whatever it is called here."""
+    for name in (f"{program}-legacy-save", f"{program}-save"):
+        if _installed(name) and "nf_tables" not in run.run([name, "--version"]):
+            return run.run([name])
+    return _UNREAD
+
+
+def _device(uid: int, address: str) -> str | None:
+    """Return the interface by which a user's packets leave; ``None`` if that cannot be told."""
+    if not _installed("ip"):
+        return None
+    done = run.attempt(["ip", "-json", "route", "get", address, "uid", str(uid)])
+    routes = run.as_json(done.stdout, "ip route get", list) if done.returncode == 0 else []
+    return routes[0].get("dev") if routes and isinstance(routes[0], dict) else None
+
+
+def _installed(program: str) -> bool:
+    return shutil.which(program, path=run.SEARCH) is not None

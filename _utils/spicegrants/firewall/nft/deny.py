@@ -1,0 +1,74 @@
+"""What becomes of a packet that the guard refuses, for nft: it is noted, logged within limits, and reset.
+
+Notes and lines of the log have a limit for each owner, so that nobody's flood fills them or hides what another tried.
+The sets with these limits are filled by the kernel; who has tried nothing for a while is not in them any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from spicegrants.firewall import guard
+from spicegrants.firewall.nft.time_chains import Object, match
+
+# By what is known of a packet: it has an owner, it left this machine without one, it was only forwarded.
+OWNED, OWNERLESS, FORWARDED = "deny", "deny_ownerless", "deny_forward"
+# Its owner may be one of thousands that are the same user's.
+MANY = "deny_many"
+CHAINS = (OWNED, MANY, OWNERLESS, FORWARDED)
+# A limit is full again after less time than that: one that is forgotten and made anew lets through no more.
+LIMITED: Object = {"name": "limited", "type": "uid", "flags": ["timeout"], "timeout": 600, "size": 65535}
+NOTED: Object = {**LIMITED, "name": "noted", "timeout": 3600}
+LIMITED_MANY: Object = {**LIMITED, "name": "limited_many"}
+NOTED_MANY: Object = {**NOTED, "name": "noted_many"}
+SETS = (LIMITED, NOTED, LIMITED_MANY, NOTED_MANY)
+# A number, as nft prints it when asked for numbers (-n): a rule compares equal to what was sent.
+_TCP = 6
+
+
+def rules(evidence: Mapping[str, Object]) -> list[tuple[str, list[Object]]]:
+    """Return chain and expressions of each rule, in order.
+
+    evidence
+        By the set, one for each IP version, in which it is noted whose packet was refused: what of a packet is noted.
+    """
+    made: list[tuple[str, list[Object]]] = []
+    many = match({"meta": {"key": "skuid"}}, {"range": [guard.FIRST_OF_MANY, 2**32 - 1]})
+    made.append((OWNED, [many, {"goto": {"target": MANY}}]))
+    together = limit(guard.MANY_NOTED_RATE, guard.MANY_NOTED_BURST)
+    for chain, kept, limits in ((OWNED, NOTED, []), (MANY, NOTED_MANY, [together])):
+        limits = [_limit_of_owner(kept, guard.NOTED_RATE, guard.NOTED_BURST), *limits]
+        # To look up what is noted already counts it, however often it is tried, and uses up no limit.
+        made += [(chain, [match(key, f"@{name}")]) for name, key in evidence.items()]
+        made += [(chain, [match(key, f"@{name}", "!="), *limits, _note(key, name)]) for name, key in evidence.items()]
+    total = limit(guard.TOTAL_RATE, guard.TOTAL_BURST)
+    nobodys = [limit(guard.OWNERLESS_RATE, guard.OWNERLESS_BURST)]
+    for chain, limits, rule in (
+        (OWNED, [_limit_of_owner(LIMITED, guard.OWNER_RATE, guard.OWNER_BURST), total], guard.OUTPUT),
+        (MANY, [_limit_of_owner(LIMITED_MANY, guard.OWNER_RATE, guard.OWNER_BURST), total], guard.OUTPUT),
+        (OWNERLESS, nobodys, guard.OUTPUT),
+        (FORWARDED, nobodys, guard.FORWARD),
+    ):
+        made.append((chain, [*limits, log(rule)]))
+        made.append((chain, [match({"meta": {"key": "l4proto"}}, _TCP), {"reject": {"type": "tcp reset"}}]))
+    return made
+
+
+def _note(key: Object, name: str) -> Object:
+    return {"set": {"op": "update", "elem": key, "set": f"@{name}"}}
+
+
+def _limit_of_owner(kept: Object, rate: int, burst: int) -> Object:
+    """Return what ends a rule for an owner's packets beyond so many a minute, by the set in which his limit is kept."""
+    owner = {"op": "update", "elem": {"meta": {"key": "skuid"}}, "set": f"@{kept['name']}"}
+    return {"set": {**owner, "stmt": [limit(rate, burst)]}}
+
+
+def limit(rate: int, burst: int) -> Object:
+    """Return what ends a rule for packets beyond so many a minute."""
+    return {"limit": {"rate": rate, "burst": burst, "per": "minute"}}
+
+
+def log(rule: str) -> Object:
+    """Return what writes a line into the kernel's log, with the rule that refused the packet and its owner."""
+    return {"log": {"prefix": guard.LOG_PREFIXES[rule], "level": "info", "flags": "skuid"}}

@@ -1,0 +1,389 @@
+"""The firewall layer for nftables: one table of our own, grants as elements of a verdict map.
+
+What is wanted and what the kernel holds are both lists of libnftables JSON objects (libnftables-json(5)) and go
+through :func:`structure` and :func:`elements`, so that they compare as data. Nothing here is text for nft to parse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from spicegrants.core.changes import Change, rule_words
+from spicegrants.firewall import guard
+from spicegrants.firewall.guard import DRAIN, PASS, Element, FirewallPlan, Key, wanted_chains, wanted_elements
+from spicegrants.firewall.nft import deny, spelling, time_chains
+from spicegrants.firewall.nft.time_chains import ACCEPT, ESTABLISHED, Object, match
+from spicegrants.policy.access import Times
+from spicegrants.policy.compiler import Wanted, guards_servers, server_addresses
+from spicegrants.policy.model import join_ranges, port_words
+
+FAMILY = "inet"
+TABLE = "spice_grant"
+# Before the usual filter chains (0), so that the log line and the reset come from here.
+PRIORITY = -5
+# A number, as nft prints it when asked for numbers (-n): a rule compares equal to what was sent.
+_TCP = 6
+# What a map of grants says of a key, and what that means.
+_VERDICTS = {PASS: ACCEPT, DRAIN: {"jump": {"target": "draining"}}}
+_GUARDED = ("set", "guarded")
+_IPS = {
+    4: ("grants4", "denied4", "servers4", "ip", "ipv4_addr"),
+    6: ("grants6", "denied6", "servers6", "ip6", "ipv6_addr"),
+}
+
+
+def is_ours(body: Object) -> bool:
+    """Tell whether an object of a listing, without its kind, is in our table."""
+    return (body.get("family"), body.get("table")) == (FAMILY, TABLE)
+
+
+def skeleton(wanted: Wanted) -> list[Object]:
+    """Return table, sets, maps, chains and rules, without the elements of the grant maps and chains that say when."""
+    own = {"family": FAMILY, "table": TABLE}
+    guard_servers = guards_servers(wanted)
+    objects: list[Object] = [{"table": {"family": FAMILY, "name": TABLE}}]
+    for version, (grants, denied, servers, _, kind) in _IPS.items():
+        key = ["uid", "gid", kind, "inet_service"]
+        counted = {"stmt": [{"counter": None}]}
+        objects.append({"map": {**own, "name": grants, "type": key, "map": "verdict", **counted}})
+        evidence = {"flags": ["timeout"], "timeout": 3600, "size": 65535, **counted}
+        objects.append({"set": {**own, "name": denied, "type": key, **evidence}})
+        if guard_servers:
+            known = server_addresses(wanted, version)
+            objects.append({"set": {**own, "name": servers, "type": kind, **filled(known)}})
+    objects.append({"set": {**own, **guarded(wanted)}})
+    objects += [{"set": {**own, **kept}} for kept in deny.SETS]
+    hook = {"type": "filter", "prio": PRIORITY, "policy": "accept"}
+    objects += [
+        *({"chain": {**own, "name": name}} for name in deny.CHAINS),
+        {"chain": {**own, "name": "draining"}},
+        {"chain": {**own, "name": "guard"}},
+        {"chain": {**own, "name": "output", **hook, "hook": "output"}},
+        {"chain": {**own, "name": "forward", **hook, "hook": "forward"}},
+    ]
+    for chain, expressions in _rules(guard_servers):
+        objects.append({"rule": {**own, "chain": chain, "expr": expressions}})
+    return objects
+
+
+def guarded(wanted: Wanted) -> Object:
+    """Return the set of guarded ports, without the table that it is in."""
+    ports = [low if low == high else {"range": [low, high]} for low, high in wanted.policy.guarded_ports()]
+    return {"name": "guarded", "type": "inet_service", "flags": ["interval"], **filled(ports)}
+
+
+def filled(elements: list[Any]) -> Object:
+    """Return what a set is filled with; nft refuses an empty list."""
+    return {"elem": elements} if elements else {}
+
+
+def _rules(guard_servers: bool) -> list[tuple[str, list[Object]]]:
+    """Return chain and expressions of each rule, in order."""
+    rules: list[tuple[str, list[Object]]] = [("draining", [ESTABLISHED, ACCEPT])]
+    for grants, _, _, ip, _ in _IPS.values():
+        rules.append(("guard", [{"vmap": {"key": _key(ip), "data": f"@{grants}"}}]))
+    rules += [
+        # Whatever has an owner and was not accepted above is denied, established or not: a removed grant ends a
+        # live session.
+        ("guard", [match({"meta": {"key": "skuid"}}, {"range": [0, 4294967295]}), _goto(deny.OWNED)]),
+        # What has no owner is the teardown of a socket that is gone already. Its connection was let in once;
+        # refusing the rest would leave the server's side hanging and log denials that are none.
+        ("guard", [ESTABLISHED, ACCEPT]),
+        ("guard", [_goto(deny.OWNERLESS)]),
+    ]
+    rules += deny.rules({denied: _key(ip) for _, denied, _, ip, _ in _IPS.values()})
+    to_port = match({"payload": {"protocol": "tcp", "field": "dport"}}, "@guarded")
+    for chain, target in (("output", "guard"), ("forward", deny.FORWARDED)):
+        if guard_servers:
+            for _, _, servers, ip, _ in _IPS.values():
+                to_server = match({"payload": {"protocol": ip, "field": "daddr"}}, f"@{servers}")
+                rules.append((chain, [to_server, to_port, _goto(target)]))
+        else:
+            rules.append((chain, [to_port, _goto(target)]))
+    return rules
+
+
+def _goto(chain: str) -> Object:
+    return {"goto": {"target": chain}}
+
+
+def _key(ip: str) -> Object:
+    return {
+        "concat": [
+            {"meta": {"key": "skuid"}},
+            {"meta": {"key": "skgid"}},
+            {"payload": {"protocol": ip, "field": "daddr"}},
+            {"payload": {"protocol": "tcp", "field": "dport"}},
+        ]
+    }
+
+
+def structure(objects: Iterable[Object]) -> dict[tuple[str, str], Any]:
+    """Return what a table is built of, by kind and name, in a form that compares.
+
+    Rules are listed with their chain, in order. Handles and the elements of the maps and of the sets that
+    the kernel fills itself are left out; the elements of the other sets are put in order.
+    """
+    built: dict[tuple[str, str], Any] = {}
+    for entry in objects:
+        for kind, body in entry.items():
+            if kind == "rule":
+                rules = built.setdefault(("chain", body["chain"]), {}).setdefault("rules", [])
+                rules.append(list(map(spelling.expression, body["expr"])))
+            elif kind != "metainfo":
+                kept = {key: value for key, value in body.items() if key not in ("handle", "elem", "family", "table")}
+                kept.pop("name")
+                if kind == "set":
+                    kept = spelling.attributes(kept)
+                if kind == "set" and not kept.get("timeout"):
+                    kept["elem"] = _normal_elements(body.get("elem", []))
+                built.setdefault((kind, body["name"]), {}).update(kept)
+    return built
+
+
+def _normal_elements(values: list[Any]) -> list[Any]:
+    """Return ports as joined ranges, and anything else in order."""
+    plain = [value["elem"]["val"] if isinstance(value, dict) and "elem" in value else value for value in values]
+    ranges = [tuple(value.get("range", (None,))) if isinstance(value, dict) else (value, value) for value in plain]
+    if all(isinstance(end, int) for ends in ranges for end in ends):
+        return list(join_ranges(ranges))
+    return sorted(plain, key=repr)
+
+
+def elements(objects: Iterable[Object]) -> dict[Key, Element]:
+    """Return the elements of the grant maps that a listing holds."""
+    found: dict[Key, Element] = {}
+    for entry in objects:
+        body = entry.get("map", {})
+        for grants, _, _, _, kind in _IPS.values():
+            own = [grants, ["uid", "gid", kind, "inet_service"], "verdict"]
+            # A map of another type under this name holds no grants; it goes with the whole table.
+            if [body.get(field) for field in ("name", "type", "map")] == own:
+                found.update(_element(value, verdict) for value, verdict in body.get("elem", []))
+    return found
+
+
+def _element(value: Object, verdict: Object) -> tuple[Key, Element]:
+    detail = value.get("elem", {"val": value})
+    counter = detail.get("counter") or {}
+    known = next((name for name, held in _VERDICTS.items() if held == verdict), None)
+    target = (verdict.get("jump") or {}).get("target", "")
+    # A verdict that is none of ours, by its name in nft; it is not what is wanted, whatever that is.
+    name = known or (target if guard.is_timed(target) else next(iter(verdict)))
+    return Key(*detail["val"]["concat"]), Element(
+        name, detail.get("comment"), counter.get("packets", 0), counter.get("bytes", 0)
+    )
+
+
+def _verdict(name: str) -> Object:
+    return _VERDICTS.get(name) or {"jump": {"target": name}}
+
+
+def chains(objects: Iterable[Object]) -> dict[str, Times | None]:
+    """Return the chains that say when that a listing holds; ``None`` for one that says something else."""
+    return _without_times(structure(objects))[1]
+
+
+def _without_times(
+    built: Mapping[tuple[str, str], Any],
+) -> tuple[dict[tuple[str, str], Any], dict[str, Times | None]]:
+    """Return what a table is built of apart from the chains that say when, and those."""
+    rest, timed = {}, {}
+    for (kind, name), body in built.items():
+        # With a hook it is more than that.
+        if kind == "chain" and guard.is_timed(name) and body.keys() <= {"rules"}:
+            timed[name] = time_chains.read(body.get("rules", []))
+        else:
+            rest[kind, name] = body
+    return rest, timed
+
+
+def denied(objects: Iterable[Object]) -> dict[Key, int]:
+    """Return how many packets of whom to where a listing says were denied within the last hour."""
+    found: dict[Key, int] = {}
+    for entry in objects:
+        body = entry.get("set")
+        if body and body["name"] in ("denied4", "denied6"):
+            for value in body.get("elem", []):
+                key, element = _element(value, ACCEPT)
+                found[key] = element.packets
+    return found
+
+
+def plan(wanted: Wanted, live: list[Object] | None, giving: bool = True) -> FirewallPlan:
+    """Compare what is wanted with a listing of our table; ``None`` says that there is no such table.
+
+    giving
+        Whether elements come that the listing does not have. Otherwise some go, or are open less often.
+
+    Elements, and chains that say when, are changed one by one, so that all others keep their counters. Rules and
+    guarded ports are replaced in place. If the table is built differently beyond that it is built anew, in the same
+    single transaction that takes the old one away: there is no moment without a guard. The sets are kept where that is
+    possible because a packet that is under way in the old rules may find nothing in the old, deleted sets: a granted
+    session could be reset. The rules of a chain that says when have sets of their own, so new ones are there before
+    anything else changes, and old ones go when nothing needs them any more.
+    """
+    want_elements, want_chains, want_objects = wanted_elements(wanted), wanted_chains(wanted), skeleton(wanted)
+    have_elements = {} if live is None else elements(live)
+    if not giving:
+        want_elements = {key: element for key, element in want_elements.items() if key in have_elements}
+    if live is None:
+        changes = (guard.guarding(wanted), *guard.element_changes(wanted, want_elements, {}))
+        return FirewallPlan(changes, tuple(_fresh(wanted, want_elements)))
+    have_built, have_chains = _without_times(structure(live))
+    want_built = structure(want_objects)
+    wrong = structural(want_built, have_built)
+    changes = (
+        *wrong,
+        *guard.chain_changes(wanted, want_chains, have_chains, have_elements),
+        *guard.element_changes(wanted, want_elements, have_elements),
+    )
+    if wrong and _frame(want_built) != _frame(have_built):
+        return FirewallPlan(changes, tuple(_fresh(wanted, want_elements)))
+    commands = _refilled(want_objects) if wrong else []
+    commands += _elements_changed(want_elements, have_elements)
+    return FirewallPlan(
+        changes,
+        tuple(commands),
+        before=tuple(_timed(want_chains, have_chains)),
+        after=tuple(_timed_no_more(want_chains, have_chains, live)),
+    )
+
+
+def taken(
+    wanted: Wanted | None, live: list[Object] | None, doors: Collection[tuple[int, str, int]] | None
+) -> FirewallPlan:
+    """Return what takes elements away that a listing of our table shows; all else stays as it is.
+
+    wanted
+        What may be open at most; ``None`` for nothing.
+
+    doors
+        UID, address and port of those that may go; ``None`` for all.
+    """
+    have, have_chains = elements(live or ()), chains(live or ())
+    want, timed = (wanted_elements(wanted), wanted_chains(wanted)) if wanted else ({}, {})
+    gone, becomes = guard.taken(want, have, doors)
+    needed = {element.verdict for element in becomes.values()}
+    left = needed | {held.verdict for key, held in have.items() if key not in gone}
+    unused = {held.verdict for held in gone.values()} & have_chains.keys() - left
+    return FirewallPlan(
+        guard.taken_changes(wanted, gone, becomes),
+        tuple(_elements_changed(becomes, gone)),
+        before=tuple(_timed({name: times for name, times in timed.items() if name in needed}, have_chains)),
+        after=tuple(_timed_no_more({}, dict.fromkeys(sorted(unused)), ())),
+    )
+
+
+def _elements_changed(want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Object]:
+    gone = [key for key, held in have.items() if not guard.same(want.get(key), held)]
+    new = {key: wished for key, wished in want.items() if not guard.same(wished, have.get(key))}
+    commands = [{"delete": body} for body in _element_objects(dict.fromkeys(gone))]
+    return commands + [{"add": body} for body in _element_objects(new)]
+
+
+def _timed(want: Mapping[str, Times], have: Mapping[str, Times | None]) -> list[Object]:
+    """Return what adds the chains that say when, and their rules where these differ, behind those that there are."""
+    commands: list[Object] = []
+    for name, times in want.items():
+        own = {"family": FAMILY, "table": TABLE}
+        if name not in have:
+            commands.append({"add": {"chain": {**own, "name": name}}})
+        if name not in have or times != have[name]:
+            rules = time_chains.rules(times)
+            commands += [{"add": {"rule": {**own, "chain": name, "expr": expressions}}} for expressions in rules]
+    return commands
+
+
+def _timed_no_more(want: Mapping[str, Times], have: Mapping[str, Times | None], live: Iterable[Object]) -> list[Object]:
+    """Return what deletes the rules that a listing shows in chains that say something else now, and whole chains.
+
+    Chains are emptied first, because one may lead to another.
+    """
+    differ = {name for name in have if name in want and want[name] != have[name]}
+    found = [entry["rule"] for entry in live if entry.get("rule", {}).get("chain") in differ]
+    own = ("family", "table", "chain", "handle")
+    commands = [{"delete": {"rule": {key: rule[key] for key in own}}} for rule in found]
+    gone = [{"chain": {"family": FAMILY, "table": TABLE, "name": name}} for name in have if name not in want]
+    return commands + [{verb: chain} for verb in ("flush", "delete") for chain in gone]
+
+
+def _frame(built: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
+    """Return what a table is built of without the rules and the guarded ports, which can be replaced in place."""
+    return {
+        key: {name: value for name, value in body.items() if name != "rules" and (key, name) != (_GUARDED, "elem")}
+        for key, body in built.items()
+    }
+
+
+def _refilled(objects: list[Object]) -> list[Object]:
+    """Return what replaces all rules and the guarded ports of a table that has the right frame, but no times."""
+    own = {"family": FAMILY, "table": TABLE, "name": _GUARDED[1]}
+    chains = [entry["chain"]["name"] for entry in objects if "chain" in entry]
+    commands: list[Object] = [{"flush": {"chain": {**own, "name": name}}} for name in chains]
+    commands.append({"flush": {"set": own}})
+    for entry in objects:
+        if "rule" in entry:
+            commands.append({"add": entry})
+        elif entry.get("set", {}).get("name") == own["name"] and "elem" in entry["set"]:
+            commands.append({"add": {"element": {**own, "elem": entry["set"]["elem"]}}})
+    return commands
+
+
+def fresh(wanted: Wanted) -> list[Object]:
+    """Return the transaction that makes the table anew, whatever was there."""
+    return _fresh(wanted, wanted_elements(wanted))
+
+
+def _fresh(wanted: Wanted, chosen: Mapping[Key, Element]) -> list[Object]:
+    table = {"table": {"family": FAMILY, "name": TABLE}}
+    return [
+        {"add": table},
+        {"delete": table},
+        *({"add": entry} for entry in skeleton(wanted)),
+        *_timed(wanted_chains(wanted), {}),
+        *({"add": entry} for entry in _element_objects(chosen)),
+    ]
+
+
+def _element_objects(chosen: Mapping[Key, Element | None]) -> list[Object]:
+    """Return element objects, a map each; a key alone, as deleting takes it, where no element is given."""
+    objects = []
+    for version, (grants, *_) in _IPS.items():
+        entries: list[Any] = []
+        for key in sorted(key for key in chosen if key.version == version):
+            element = chosen[key]
+            if element is None:
+                entries.append(_concat(key))
+            else:
+                entries.append([{"elem": {"val": _concat(key), "comment": element.vm}}, _verdict(element.verdict)])
+        if entries:
+            objects.append({"element": {"family": FAMILY, "table": TABLE, "name": grants, "elem": entries}})
+    return objects
+
+
+def _concat(key: Key) -> Object:
+    """Return the key as nft is told it."""
+    return {"concat": [guard.number(key.uid), guard.number(key.gid), key.address, key.port]}
+
+
+def structural(want: Mapping, have: Mapping) -> list[Change]:
+    """Say in words how a table is built differently."""
+    changes = []
+    for kind, name in sorted({*want, *have}):
+        wanted, held = want.get((kind, name)), have.get((kind, name))
+        if wanted == held:
+            continue
+        if held is None:
+            changes.append(f"restores {kind} {name}, which was missing")
+        elif wanted is None:
+            changes.append(f"removes {kind} {name}, which does not belong in table {TABLE}")
+        elif name == "guarded" and {**held, "elem": wanted["elem"]} == wanted:
+            ports = port_words(held["elem"]) or "none"
+            changes.append(f"guards ports {port_words(wanted['elem'])} instead of {ports}")
+        elif kind == "chain":
+            changes.append(f"restores chain {name}: {rule_words(wanted.get('rules', []), held.get('rules', []))}")
+        else:
+            changes.append(f"restores {kind} {name}, which was altered")
+    return [Change("firewall", what) for what in changes]

@@ -1,0 +1,94 @@
+"""What guards interfaces that appear later: a program that covers them, the unit that runs it, a rule of udev.
+
+A table of the family netdev names each interface, and a rule cannot be made for one that is not there. So nothing of it
+is among what is stored for the boot, where a missing interface would keep all of it from loading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from spicegrants.core.changes import Change
+from spicegrants.core.entries import Directory, Entry, File, difference
+from spicegrants.core.paths import CLOCK, STORE, UNITS, UPLINKS
+from spicegrants.core.units import UPLINKS_SERVICE
+from spicegrants.policy.compiler import Wanted
+
+# Only where udev is: without it, what appears is covered by the next run.
+RULES = "/etc/udev/rules.d"
+_SERVICE, _RULE = f"{UNITS}/{UPLINKS_SERVICE}", f"{RULES}/90-spice-grant.rules"
+PATHS = (UPLINKS, _SERVICE, _RULE)
+# The clock's program holds the whole package.
+_PROGRAM_TEXT = f"""\
+#!/usr/bin/python3 -I
+# Guards SPICE consoles on network interfaces that have appeared; made by spice_firewall.
+import sys
+
+sys.path.insert(0, "{CLOCK}")
+
+from spicegrants.firewall.live.egress import main
+
+sys.exit(main())
+"""
+# While a system boots, systemd may fail to put its mounts in order (seen: status 226). What the program itself says
+# against a start it says once.
+_SERVICE_TEXT = f"""\
+[Unit]
+Description=Guards SPICE consoles on network interfaces that have appeared
+DefaultDependencies=no
+RequiresMountsFor={STORE} {UPLINKS}
+After=spice-grant.service
+Conflicts=shutdown.target
+Before=shutdown.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 -I {UPLINKS}
+Restart=on-failure
+RestartSec=2
+RestartPreventExitStatus=1
+TimeoutStartSec=150
+CapabilityBoundingSet=CAP_NET_ADMIN
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths=/run
+ProtectHome=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectControlGroups=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+"""
+# udev tells of the interfaces of this machine's own network, not of those of containers. Started anew for each: what
+# appears while it runs would not be seen otherwise, and it leaves nothing half done.
+_RULE_TEXT = f"""\
+# Guards SPICE consoles on an interface that appears; made by spice_firewall.
+SUBSYSTEM=="net", ACTION=="add|move", ENV{{INTERFACE}}!="lo", RUN+="/bin/systemctl --no-block restart {UPLINKS_SERVICE}"
+"""
+
+
+def wanted_entries(wanted: Wanted, live: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Return the files that there must be, by path: none where no interface is guarded.
+
+    live
+        What there is, by path, :data:`RULES` included.
+    """
+    if wanted.policy.firewall.uplinks == ():
+        return {}
+    rule = {_RULE: File(_RULE_TEXT.encode(), 0o644)} if isinstance(live.get(RULES), Directory) else {}
+    program, service = File(_PROGRAM_TEXT.encode(), 0o644), File(_SERVICE_TEXT.encode(), 0o644)
+    return {UPLINKS: program, _SERVICE: service, **rule}
+
+
+def plan(wanted: Wanted, live: Mapping[str, Entry]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+    """Compare what must be there with what is; return changes in words, and the paths to write or remove."""
+    entries = wanted_entries(wanted, live)
+    verbs = {path: difference(entry, live.get(path)) for path, entry in entries.items()}
+    verbs.update({path: "removes" for path in PATHS if path not in entries and live.get(path) is not None})
+    paths = tuple(path for path, verb in verbs.items() if verb)
+    return tuple(Change("firewall", f"{verbs[path]} {path}") for path in paths), paths

@@ -1,0 +1,141 @@
+"""Owner-match rules as plain data: those of our grants, and those of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from spicegrants.firewall import backstop
+from spicegrants.firewall.guard import Element, Key
+from spicegrants.firewall.iptables import guard_chains
+from spicegrants.firewall.nft import egress, guard_table
+from spicegrants.firewall.trace import nft_rules
+from spicegrants.policy.access import Times
+from spicegrants.schedule import instants
+from spicegrants.schedule.intervals import Windows
+
+_OURS = {(guard_table.FAMILY, guard_table.TABLE), (egress.FAMILY, egress.TABLE)}
+_FIELDS = {"skuid": "uid", "skgid": "gid", "daddr": "address", "dport": "port"}
+# How what is not understood shows itself.
+_STRANGE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+_OPTIONS = {"--uid-owner": "uid", "--gid-owner": "gid", "-d": "address", "--dport": "port"}
+
+
+def is_ours(family: str, table: str) -> bool:
+    """Tell whether a table of nftables is ours."""
+    return (family, table) in _OURS or (family == backstop.FAMILY and table.startswith(backstop.PREFIX))
+
+
+def ours(elements: Mapping[Key, Element], chains: Mapping[str, Times | None]) -> list[dict[str, Any]]:
+    """Return the elements of our grants as plain dicts.
+
+    One that leads to one of ``chains`` has that chain's name for its verdict, and its times.
+    """
+    return [
+        {
+            "uid": key.uid,
+            "gid": key.gid,
+            "address": key.address,
+            "port": key.port,
+            "vm": element.vm,
+            "verdict": element.verdict,
+            **(_spelled(chains[element.verdict]) if element.verdict in chains else {}),
+            "packets": element.packets,
+            "bytes": element.bytes,
+            "foreign": False,
+        }
+        for key, element in sorted(elements.items())
+    ]
+
+
+def _spelled(times: Times | None) -> dict[str, Any]:
+    """Return when something may be opened, and when what is open may go on; ``None`` if that cannot be said."""
+    if times is None:
+        return {"times": None, "lasting": None}
+    return {"times": _ranges(times.opened), "lasting": _ranges(times.lasting)}
+
+
+def _ranges(windows: Windows) -> list[list[str]]:
+    return [[instants.iso(start), instants.iso(end)] for start, end in windows]
+
+
+def foreign_rules(table: guard_chains.Table, family: str) -> list[dict[str, Any]]:
+    """Return rules outside our chains of iptables that match the owner of a socket.
+
+    family
+        ``ip`` or ``ip6``.
+    """
+    found = []
+    for chain, rules in table.items():
+        for rule in rules if not guard_chains.is_ours(chain) else ():
+            said = {option: value[0] for option, *value in rule.normal if value}
+            if any(option.lstrip("!") in ("--uid-owner", "--gid-owner") for option in said):
+                stated = {name: _plain(said[option]) for option, name in _OPTIONS.items() if option in said}
+                place = {"table": f"{family} filter", "chain": chain, "handle": None}
+                counted = {"packets": rule.packets, "bytes": rule.bytes}
+                verdict = {"verdict": rule.target.lower()} if rule.target else {}
+                found.append({**place, **stated, **counted, **verdict, "foreign": True})
+    return found
+
+
+def _plain(text: str) -> int | str:
+    return int(text) if text.isdigit() else text.removesuffix("/32").removesuffix("/128")
+
+
+def foreign(objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rules outside our tables of nftables that match the owner of a socket.
+
+    What a rule states beyond a plain comparison stays out; a match of the iptables compatibility layer, of which nft
+    shows the name only, appears without UID and GID.
+    """
+    found = []
+    for kind, rule in nft_rules.bodies(objects):
+        if kind != "rule" or is_ours(str(rule.get("family")), str(rule.get("table"))):
+            continue
+        try:
+            stated = _stated(rule.get("expr"))
+        except _STRANGE:
+            # Of which nobody can tell what it says; if it may be about owners it is shown.
+            stated = {} if "skuid" in repr(rule) or "skgid" in repr(rule) else None
+        if stated is not None:
+            place = {"table": f"{rule.get('family')} {rule.get('table')}", "chain": rule.get("chain")}
+            found.append({**place, "handle": rule.get("handle"), **stated, "foreign": True})
+    return found
+
+
+def _stated(expressions: Any) -> dict[str, Any] | None:
+    """Return what a rule of nftables states, if it is about the owner of a socket."""
+    stated: dict[str, Any] = {}
+    owner = False
+    for expression in expressions:
+        (kind, body), *_ = expression.items()
+        if kind == "match":
+            field = _field(body["left"])
+            owner = owner or _mentions_owner(body["left"])
+            if field and body["op"] == "==" and isinstance(body["right"], (int, str)):
+                stated[field] = body["right"]
+        elif kind in ("vmap", "set") and _mentions_owner(body):
+            owner = True
+        elif kind == "xt":
+            owner = owner or (isinstance(body, dict) and body.get("name") == "owner")
+        elif kind == "counter" and isinstance(body, dict):
+            stated.update(packets=body["packets"], bytes=body["bytes"])
+        elif kind in ("accept", "drop", "reject", "jump", "goto"):
+            stated["verdict"] = kind
+    return stated if owner else None
+
+
+def _field(left: Any) -> str | None:
+    if not isinstance(left, dict):
+        return None
+    if "meta" in left:
+        return _FIELDS.get(left["meta"]["key"])
+    if "payload" in left:
+        return _FIELDS.get(left["payload"].get("field"))
+    return None
+
+
+def _mentions_owner(body: Any) -> bool:
+    if isinstance(body, dict):
+        return body.get("key") in ("skuid", "skgid") or any(map(_mentions_owner, body.values()))
+    return isinstance(body, list) and any(map(_mentions_owner, body))

@@ -1,0 +1,285 @@
+"""What a run takes away before it reads anything else, from what is stored and declared alone. Pure.
+
+Nothing here ever opens something: of what is stored some goes, and the rest stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Union
+
+from spicegrants.core.accounts import Account
+from spicegrants.policy import decision, state_file
+from spicegrants.policy.access import Access, Term
+from spicegrants.policy.compiler import Wanted, draining, going_on, term
+from spicegrants.policy.facts import Inventory
+from spicegrants.policy.loans_locks import Loan, Temporary, is_loan
+from spicegrants.policy.model import Grant, Policy
+from spicegrants.policy.state_file import Stored
+from spicegrants.schedule.intervals import NEVER, overlap, union
+
+Door = tuple[int, str, int]
+Right = Union[Grant, Loan]
+Pair = tuple[str, Term]
+Place = tuple[str, int]
+
+
+def certain(stored: Stored, asked: Stored) -> Stored:
+    """Return what is stored less what nobody has any more, whatever the system says: what a run takes away first.
+
+    A right that is declared under another name, or for another group, may be the same: that is left to the run itself.
+
+    stored
+        What holds now; it has a policy.
+
+    asked
+        What is to hold: policy, loans and locks; and the day that it is.
+    """
+    return _less(stored, asked, _certain)
+
+
+def provable(stored: Stored, asked: Stored) -> Stored:
+    """Return what is stored less all of which it cannot be shown that it stays: for where a run cannot go on.
+
+    stored, asked
+        As for :func:`certain`.
+    """
+    addresses = {name: _addresses(asked.policy, name, found) for name, found in stored.addresses.items()}
+    return replace(_less(stored, asked, _provable), addresses=addresses)
+
+
+def taken(before: Stored, after: Stored) -> bool:
+    """Tell whether somebody may open less than before."""
+    return (before.accesses, before.addresses, before.temporary) != (after.accesses, after.addresses, after.temporary)
+
+
+def remembered(after: Stored, wanted: Wanted) -> Stored:
+    """Return what must be stored while no more than that is open, with where open sessions may go on."""
+    return replace(after, draining=wanted.draining)
+
+
+def lost(was: Wanted, wanted: Wanted) -> set[Door]:
+    """Return where somebody may open less than before: UID, address and port."""
+    staying = {
+        (access.uid, address, wanted.port(access)): wanted.times(access).opened
+        for access in wanted.accesses
+        for address in wanted.addresses(access)
+    }
+    found = set()
+    for access in was.accesses:
+        opened = was.times(access).opened
+        doors = [(access.uid, address, was.port(access)) for address in was.addresses(access)]
+        found |= {door for door in doors if overlap(opened, staying.get(door, NEVER)) != opened}
+    return found | {(drain.uid, drain.address, drain.port) for drain in set(was.draining) - set(wanted.draining)}
+
+
+def wanted(
+    before: Stored, after: Stored, gid: int | None, now: int, sessions: Iterable[Door], confined: bool
+) -> Wanted:
+    """Return what the layers must hold at most, from what is stored alone.
+
+    before, after
+        What was stored, and what of it stays.
+
+    gid
+        Of the viewer's group.
+
+    now
+        Seconds since 1970.
+
+    sessions
+        UID, address and port of what is open.
+
+    confined
+        Whether the rules that are in force have viewers run confined.
+    """
+    known = {access.user: Account(access.user, access.uid, -1) for access in before.accesses}
+    known.update((drain.user, Account(drain.user, drain.uid, -1)) for drain in before.draining)
+    inventory = Inventory(
+        known,
+        {},
+        addresses=after.addresses,
+        sessions=frozenset(sessions),
+        unconfinable="" if confined else "they are not confined on this machine",
+    )
+    made = Wanted(
+        after.policy,
+        inventory,
+        gid,
+        after.accesses,
+        previous=before.accesses,
+        leaving=going_on(state_file.leaving(before), after.temporary, now),
+        temporary=after.temporary,
+        now=now,
+        day=after.day,
+    )
+    return replace(made, draining=draining(made))
+
+
+def _less(
+    stored: Stored, asked: Stored, kept: Callable[[Stored, Stored, Access, list[Grant]], Access | None]
+) -> Stored:
+    temporary, fresh = _temporary(stored.temporary, asked.temporary), _fresh(stored, asked)
+    accesses = [
+        kept(stored, asked, access, _new(stored, fresh, access))
+        for access in stored.accesses
+        if temporary.lock_on(access.user, access.vm) is None
+    ]
+    staying = tuple(access for access in accesses if access is not None)
+    behind = {name for access in staying for name in access.grants}
+    free = {name for access in staying if access.nopasswd for name in access.grants}
+    grants = {
+        name: _asking(grant, asked.policy.grants.get(name), name in free)
+        for name, grant in stored.policy.grants.items()
+        if name in behind or asked.policy.grants.get(name) == grant
+    }
+    return replace(
+        stored,
+        policy=replace(stored.policy, grants=grants),
+        accesses=staying,
+        temporary=temporary,
+        day=stored.day or (asked.day if any(access.within for access in staying) else None),
+    )
+
+
+def _asking(grant: Grant, other: Grant | None, free: bool) -> Grant:
+    """Return a grant for which sudo asks for a password if it is declared so now.
+
+    free
+        Whether it does not for somebody who has it, where the grant is not declared any more.
+    """
+    same = other is not None and _same(grant, other)
+    return grant._replace(nopasswd=grant.nopasswd and (other.nopasswd if same else free))
+
+
+def _temporary(held: Temporary, asked: Temporary) -> Temporary:
+    """Return the locks of both, and the loans that both have, for as long as both say."""
+    named = {loan.name: loan for loan in asked.loans}
+    loans = (
+        loan._replace(start=max(loan.start, named[loan.name].start), end=min(loan.end, named[loan.name].end))
+        for loan in held.loans
+        if loan.name in named
+    )
+    locks = {(lock.about, lock.name): lock for lock in (*held.locks, *asked.locks)}
+    return Temporary(tuple(loans), tuple(locks[key] for key in sorted(locks)))
+
+
+def _addresses(policy: Policy, name: str, found: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those addresses of a server at which it still is by what is declared."""
+    server = policy.servers.get(name)
+    if server is None or not server.addresses:
+        return found
+    return tuple(address for address in found if address in server.addresses)
+
+
+def _is_there(stored: Stored, asked: Stored, name: str) -> bool:
+    """Tell whether a vm's console is declared to be where it was: by server, port, and the server's name or address."""
+    vm, other = stored.policy.vms[name], asked.policy.vms.get(name)
+    if other is None or (vm.server, vm.tls_port) != (other.server, other.tls_port):
+        return False
+    hosts = {policy.servers[vm.server].host for policy in (stored.policy, asked.policy)}
+    return len(hosts) == 1 and bool(_addresses(asked.policy, vm.server, stored.addresses.get(vm.server, ())))
+
+
+def _certain(stored: Stored, asked: Stored, access: Access, fresh: list[Grant]) -> Access | None:
+    new = [grant for grant in fresh if grant.group or grant.user == access.user]
+    sure = _staying(stored, asked, access, False)
+    rights = [*(_right(asked, name) for name, _ in sure), *new]
+    return _by(access, _staying(stored, asked, access, True) if new else sure, rights)
+
+
+def _provable(stored: Stored, asked: Stored, access: Access, fresh: list[Grant]) -> Access | None:
+    if not _is_there(stored, asked, access.vm):
+        return None
+    groups = {stored.policy.grants[name].group for name in access.grants if name in stored.policy.grants} - {None}
+    new = [grant for grant in fresh if grant.user == access.user or grant.group in groups]
+    sure = _staying(stored, asked, access, False)
+    rights = [*(_right(asked, name) for name, _ in sure), *new]
+    found = _by(access, _staying(stored, asked, access, True) if new else sure, rights)
+    return found and _limited(stored, asked, found, rights)
+
+
+def _staying(stored: Stored, asked: Stored, access: Access, new: bool) -> list[Pair]:
+    """Return those names and terms of an access that stand for the same user, or group, and vm as before.
+
+    new
+        Whether there is another grant that may stand for what grants that are gone stood for: these stay as well then.
+    """
+    return [
+        (name, when)
+        for name, when in zip(access.grants, access.terms)
+        if (_same(_right(stored, name), _right(asked, name)) and not _leaves_out(asked, name, access.user))
+        or (new and not is_loan(name))
+    ]
+
+
+def _leaves_out(asked: Stored, name: str, user: str) -> bool:
+    grant = asked.policy.grants.get(name)
+    return grant is not None and user in grant.left_out
+
+
+def _right(stored: Stored, name: str) -> Right | None:
+    if is_loan(name):
+        return next((loan for loan in stored.temporary.loans if loan.name == name), None)
+    return stored.policy.grants.get(name)
+
+
+def _same(one: Right | None, other: Right | None) -> bool:
+    return one is not None and other is not None and _meaning(one) == _meaning(other)
+
+
+def _meaning(right: Right) -> tuple[str | None, str | None, str]:
+    return right.user, None if isinstance(right, Loan) else right.group, right.vm
+
+
+def _fresh(stored: Stored, asked: Stored) -> dict[Union[str, Place], list[Grant]]:
+    """Return the grants that were not declared so before, by the names of their vms, and by where these are."""
+    known = stored.policy.grants
+    found: dict[Union[str, Place], list[Grant]] = {}
+    for grant in asked.policy.grants.values():
+        if not _same(known.get(grant.name), grant) or grant.left_out != known[grant.name].left_out:
+            for key in (grant.vm, _place(asked.policy, grant.vm)):
+                found.setdefault(key, []).append(grant)
+    return found
+
+
+def _new(stored: Stored, fresh: Mapping[Union[str, Place], list[Grant]], access: Access) -> list[Grant]:
+    """Return the grants of an access's vm, or of one that has its place, that may be new to its user."""
+    found = [*fresh.get(access.vm, ()), *fresh.get(_place(stored.policy, access.vm), ())] if fresh else []
+    return [grant for grant in found if access.user not in grant.left_out and not _had(stored, grant, access)]
+
+
+def _had(stored: Stored, grant: Grant, access: Access) -> bool:
+    """Tell whether a grant was declared for the same before, and not without this user."""
+    before = stored.policy.grants.get(grant.name)
+    return _same(before, grant) and access.user not in before.left_out
+
+
+def _place(policy: Policy, name: str) -> Place:
+    vm = policy.vms[name]
+    return vm.server, vm.tls_port
+
+
+def _by(access: Access, pairs: Sequence[Pair], rights: Iterable[Right]) -> Access | None:
+    """Return an access by some of its names and terms; ``None`` if there are none.
+
+    rights
+        Those that may be behind it from now on: sudo asks for a password if it does for all of them.
+    """
+    if not pairs:
+        return None
+    names, terms = zip(*pairs)
+    free = access.nopasswd and any(right.nopasswd for right in rights)
+    return access._replace(grants=names, terms=terms, nopasswd=free)
+
+
+def _limited(stored: Stored, asked: Stored, access: Access, rights: Iterable[Right]) -> Access | None:
+    """Return an access at those of its times at which rights that are declared open it as well; ``None`` for never."""
+    day = stored.day or asked.day
+    stretch = None if day is None else decision.span(stored.policy, day)
+    opened = decision.times(stored.policy, access, stretch).opened
+    left = overlap(opened, union(*(decision.opened(asked.policy.schedules, term(right), stretch) for right in rights)))
+    if left == opened:
+        return access
+    return access._replace(within=left) if left else None

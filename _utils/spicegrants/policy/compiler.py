@@ -1,0 +1,345 @@
+"""Policy and inventory to what each layer must hold: who may open which console, with whose right."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from spicegrants.core.accounts import Account
+from spicegrants.core.errors import Finding
+from spicegrants.policy import decision, principals
+from spicegrants.policy.access import Access, Drain, Term, Times
+from spicegrants.policy.facts import Inventory
+from spicegrants.policy.loans_locks import NOTHING, Loan, Lock, Temporary, unended
+from spicegrants.policy.model import Grant, Policy, Vm
+from spicegrants.policy.state_file import Stored
+from spicegrants.schedule import instants
+from spicegrants.schedule.intervals import FIRST, LAST, NEVER, contains
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the layers must hold. Each layer renders its own part from it.
+
+    gid
+        Of the viewer's group; ``None`` while that group does not exist: then nobody can pass yet.
+
+    accesses
+        Sorted by user and vm; what is locked is not among them.
+
+    findings
+        Grants that are not enforced, and why: the run is red, the others hold.
+
+    previous
+        Accesses of the run before, to name the grants behind rules that must go.
+
+    leaving, draining
+        Places where open sessions may go on without a grant, and those of them where somebody has one, sorted.
+
+    locked
+        Accesses that a lock denies, with that lock.
+
+    temporary
+        Loans and locks.
+
+    now
+        The moment at which this was worked out, in seconds since 1970.
+
+    day
+        The day for which times are worked out; ``None`` as long as the clock was never set.
+    """
+
+    policy: Policy
+    inventory: Inventory
+    gid: int | None
+    accesses: tuple[Access, ...]
+    findings: tuple[Finding, ...] = ()
+    previous: tuple[Access, ...] = ()
+    leaving: tuple[Drain, ...] = ()
+    draining: tuple[Drain, ...] = ()
+    locked: tuple[tuple[Access, Lock], ...] = ()
+    temporary: Temporary = NOTHING
+    now: int = 0
+    day: int | None = None
+
+    # Many accesses share their times, and each layer asks for all.
+    _times: dict[tuple, Times] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _made: dict[Callable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def times(self, access: Access) -> Times:
+        """Return when an access is open, as far as that is worked out."""
+        key = access.terms, access.on_end, access.grace, access.within
+        found = self._times.get(key)
+        if found is None:
+            stretch = None if self.day is None else decision.span(self.policy, self.day)
+            found = self._times[key] = decision.times(self.policy, access, stretch)
+        return found
+
+    def open_now(self, access: Access) -> bool:
+        """Tell whether sessions of an access may be open at the moment."""
+        found = self.times(access)
+        return contains(found.opened, self.now) or contains(found.lasting, self.now)
+
+    def once(self, make: Callable[[Wanted], Any]) -> Any:
+        """Return what a function makes of this; several ask for the same, and it is not to be altered."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
+
+    @property
+    def confined(self) -> bool:
+        """Tell whether viewers run confined: the policy wishes it, or leaves it open, and this machine can."""
+        return self.policy.viewer.confine is not False and not self.inventory.unconfinable
+
+    @property
+    def timed(self) -> bool:
+        """Tell whether anything is open at some times only."""
+        always = (Term(),)
+        return any(access.terms != always * len(access.terms) or access.within is not None for access in self.accesses)
+
+    def addresses(self, access: Access) -> tuple[str, ...]:
+        """Return the addresses at which an access's console is."""
+        return self.inventory.addresses[self.policy.vms[access.vm].server]
+
+    def port(self, access: Access) -> int:
+        """Return the TLS port of an access's console."""
+        return self.policy.vms[access.vm].tls_port
+
+    def vm_at(self, address: str, port: int) -> str | None:
+        """Return the vm whose console is at an address and port."""
+        for vm in self.policy.vms.values():
+            if vm.tls_port == port and address in self.inventory.addresses.get(vm.server, ()):
+                return vm.name
+        return None
+
+    def grants_of(self, user: str | int | None, vm: str | None) -> tuple[str, ...]:
+        """Return the grants that stand, or stood in the run before, behind a user's (name or UID) right to a vm."""
+        for access in (*self.accesses, *self.previous, *self.leaving):
+            if access.vm == vm and user in (access.user, access.uid):
+                return access.grants
+        return ()
+
+
+def compile_policy(
+    policy: Policy,
+    inventory: Inventory,
+    previous: Iterable[Access] = (),
+    leaving: Iterable[Drain] = (),
+    temporary: Temporary = NOTHING,
+    now: int = instants.EARLIEST,
+    day: int | None = instants.EARLIEST,
+    before: Mapping[str, Grant] = MappingProxyType({}),
+) -> Wanted:
+    """Work out who may open what, and when. Pure: the same input gives the same result.
+
+    previous
+        Accesses of the run before.
+
+    leaving
+        Places where an open session may go on if nobody may open one there any more.
+
+    temporary
+        Loans and locks of this machine.
+
+    now, day
+        The moment, and the day for which times are worked out: ``None`` as long as the clock was never set.
+
+    before
+        Grants of the run before. Where the name service cannot be asked, what stood by one that is declared as it was
+        stays; nothing new is opened.
+
+    A grant of an account that is unknown, is root's or could pass with any program is left out and reported in
+    ``findings``, as are all grants of a server without an address or certificate: they cost nobody else anything.
+
+    Raises :class:`~spicegrants.core.errors.PolicyError` when the viewer's group itself cannot be told from another.
+    """
+    group = inventory.groups.get(policy.viewer.group)
+    principals.viewer_group(policy.viewer.group, inventory)
+    findings = [*inventory.findings, *principals.insiders(group, inventory.users)]
+    people = principals.People(inventory, group, principals.standing(policy.grants, before, previous))
+    usable = _usable_vms(policy, inventory, findings)
+    merged: dict[tuple[str, str], Access] = {}
+    temporary = unended(temporary, day or 0)
+    for grant in (*policy.grants.values(), *temporary.loans):
+        if grant.vm not in usable:
+            continue
+        for account in people.meant(grant, findings):
+            merged[account.name, grant.vm] = _merged(merged.get((account.name, grant.vm)), _access(account, grant))
+    denied = {key: temporary.lock_on(*key) for key in merged}
+    accesses = tuple(merged[key] for key in sorted(merged) if denied[key] is None)
+    locked = tuple((merged[key], denied[key]) for key in sorted(merged) if denied[key] is not None)
+    if now < instants.EARLIEST:
+        message = f"it says {instants.iso(now)}, so it was never set: what has times is closed until it is"
+        findings.append(Finding("clock", message))
+    gid = group.gid if group else None
+    places = going_on(leaving, temporary, now)
+    made = Wanted(
+        policy, inventory, gid, accesses, tuple(findings), tuple(previous), places, (), locked, temporary, now, day
+    )
+    return replace(made, draining=draining(made))
+
+
+def going_on(leaving: Iterable[Drain], temporary: Temporary, now: int) -> tuple[Drain, ...]:
+    """Return the places where open sessions may go on from now on, less those that a lock denies."""
+    return tuple(
+        drain._replace(until=now + drain.grace) if drain.until is None and drain.grace is not None else drain
+        for drain in leaving
+        if temporary.lock_on(drain.user, drain.vm) is None
+    )
+
+
+def _access(account: Account, grant: Grant | Loan) -> Access:
+    """Return what one grant or loan gives one account."""
+    if isinstance(grant, Loan):
+        return Access(account.name, account.uid, grant.vm, (grant.name,), grant.nopasswd, terms=(term(grant),))
+    return Access(
+        account.name,
+        account.uid,
+        grant.vm,
+        (grant.name,),
+        grant.nopasswd,
+        grant.on_end,
+        grant.grace,
+        grant.warn,
+        (term(grant),),
+    )
+
+
+def term(grant: Grant | Loan) -> Term:
+    """Return when a grant or loan is open."""
+    if isinstance(grant, Loan):
+        return Term((), grant.start, grant.end)
+    return Term(
+        grant.schedules,
+        FIRST if grant.valid_from is None else grant.valid_from,
+        LAST if grant.valid_until is None else grant.valid_until,
+    )
+
+
+def _merged(one: Access | None, other: Access) -> Access:
+    """Return what two grants give together."""
+    if one is None:
+        return other
+    names, terms = zip(*sorted(zip((*one.grants, *other.grants), (*one.terms, *other.terms))))
+    graces = [access.grace for access in (one, other) if access.grace is not None]
+    return one._replace(
+        grants=names,
+        terms=terms,
+        nopasswd=one.nopasswd or other.nopasswd,
+        on_end="cut" if "cut" in (one.on_end, other.on_end) else "drain",
+        grace=min(graces, default=None),
+        warn=tuple(sorted({*one.warn, *other.warn}, reverse=True)),
+    )
+
+
+def draining(wanted: Wanted) -> tuple[Drain, ...]:
+    """Return the places where something of the same account is open that nobody may open anew."""
+    if not wanted.leaving:
+        return ()
+    granted = {
+        (access.uid, address, wanted.port(access))
+        for access in wanted.accesses
+        if wanted.times(access) != Times(NEVER)
+        for address in wanted.addresses(access)
+    }
+    open_now = wanted.inventory.sessions - granted
+    users = wanted.inventory.users
+    found = [
+        drain
+        for drain in wanted.leaving
+        if (drain.uid, drain.address, drain.port) in open_now
+        and drain.user in users
+        and users[drain.user].uid == drain.uid
+        and (drain.until is None or drain.until > wanted.now)
+    ]
+    return tuple(sorted({(drain.uid, drain.address, drain.port): drain for drain in found}.values(), key=_order))
+
+
+def _order(drain: Drain) -> tuple[str, str, int]:
+    return drain.user, drain.address, drain.port
+
+
+def _usable_vms(policy: Policy, inventory: Inventory, findings: list[Finding]) -> dict[str, Vm]:
+    """Return the vms whose server has an address, and its certificate if it declares one, not shared with another vm.
+
+    The inventory itself reports a server without address or certificate, and a password that cannot be read.
+    """
+    if policy.viewer.confine and inventory.unconfinable:
+        message = f"viewers cannot be confined: {inventory.unconfinable}; nothing is opened"
+        findings.append(Finding("spice:viewer:confine", message))
+        return {}
+    if inventory.sudo_rs and (policy.viewer.confine is False or inventory.unconfinable):
+        why = inventory.unconfinable or "pillar has them run in the direct form"
+        message = f"with sudo-rs viewers must run confined, as it holds no rule to a time: {why}; nothing is opened"
+        findings.append(Finding("spice:viewer:confine", message))
+        return {}
+    ready = {
+        vm.name: vm
+        for vm in policy.vms.values()
+        if inventory.addresses.get(vm.server)
+        and (policy.servers[vm.server].ca is None or vm.server in inventory.authorities)
+        and (vm.password_file is None or vm.name in inventory.passwords)
+    }
+    for vm in list(ready.values()):
+        if vm.secret and inventory.unconfinable:
+            message = f"it would not be kept from users, as viewers cannot be confined: {inventory.unconfinable}"
+            findings.append(Finding(f"spice:vms:{vm.name}:password", f"{message}; its console stays closed"))
+            del ready[vm.name]
+    owner: dict[tuple[str, int], str] = {}
+    shared: set[str] = set()
+    for vm in ready.values():
+        for address in inventory.addresses[vm.server]:
+            other = owner.setdefault((address, vm.tls_port), vm.name)
+            if other != vm.name:
+                for name, twin in ((other, vm.name), (vm.name, other)):
+                    message = f"{address} port {vm.tls_port} is also the console of vm {twin!r}: neither is opened"
+                    findings.append(Finding(f"spice:vms:{name}", message))
+                shared |= {vm.name, other}
+    return {name: vm for name, vm in ready.items() if name not in shared}
+
+
+def by_user(accesses: Iterable[Access]) -> Mapping[int, tuple[Access, ...]]:
+    """Group accesses by UID."""
+    grouped: dict[int, list[Access]] = {}
+    for access in accesses:
+        grouped.setdefault(access.uid, []).append(access)
+    return {uid: tuple(members) for uid, members in grouped.items()}
+
+
+def recalled(stored: Stored, gid: int | None, now: int) -> Wanted:
+    """Return what is enforced at a moment, from what is stored alone; accounts, names and locked accesses left out.
+
+    gid
+        Of the viewer's group.
+
+    now
+        Seconds since 1970. What could drain until an earlier moment does so no more.
+    """
+    return Wanted(
+        stored.policy,
+        Inventory({}, {}, addresses=stored.addresses),
+        gid,
+        stored.accesses,
+        draining=tuple(drain for drain in stored.draining if drain.until is None or drain.until > now),
+        temporary=stored.temporary,
+        now=now,
+        day=stored.day,
+    )
+
+
+def guards_servers(wanted: Wanted) -> bool:
+    """Tell whether the guard stands before the servers' addresses only.
+
+    As long as one of them is not known, it stands before every destination.
+    """
+    known = wanted.inventory.addresses
+    return wanted.policy.firewall.guard == "servers" and all(known.get(name) for name in wanted.policy.servers)
+
+
+def server_addresses(wanted: Wanted, version: int) -> list[str]:
+    """Return the addresses of all servers in one IP version, sorted."""
+    found = {address for addresses in wanted.inventory.addresses.values() for address in addresses}
+    return sorted(address for address in found if ipaddress.ip_address(address).version == version)

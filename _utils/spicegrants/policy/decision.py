@@ -1,0 +1,150 @@
+"""When a user may open a console: the one answer that rules, reports and the launcher are all made from."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from spicegrants.policy.access import Access, Term, Times
+from spicegrants.policy.loans_locks import Lock
+from spicegrants.policy.model import Policy
+from spicegrants.schedule import weekly
+from spicegrants.schedule.instants import EARLIEST
+from spicegrants.schedule.intervals import (
+    ALWAYS,
+    DAY,
+    FIRST,
+    LAST,
+    NEVER,
+    Range,
+    Windows,
+    clip,
+    contains,
+    lengthened,
+    next_edge,
+    overlap,
+    union,
+)
+from spicegrants.schedule.weekly import Schedule
+
+# How far back times are worked out: what drains after a window may do so for a day, in any time zone.
+_BACK = 2 * DAY
+
+
+def day_of(moment: int) -> int:
+    """Return the start of a moment's day, UTC. All that is worked out on one day is the same."""
+    return moment // DAY * DAY
+
+
+def span(policy: Policy, day: int) -> Range:
+    """Return the stretch of time for which schedules are worked out on a day."""
+    return day - _BACK, day + policy.time.horizon * DAY
+
+
+def times(policy: Policy, access: Access, stretch: Range | None) -> Times:
+    """Return when an access is open within a stretch of time, and when sessions may go on.
+
+    stretch
+        As :func:`span` returns it. ``None`` says that the time is not known: then only what has no times is open.
+    """
+    named = {name: policy.schedules[name] for term in access.terms for name in term.schedules}
+    return _times(tuple(sorted(named.items())), access.terms, access.on_end, access.grace, access.within, stretch)
+
+
+@functools.lru_cache(maxsize=4096)
+def _times(
+    schedules: tuple[tuple[str, Schedule], ...],
+    terms: tuple[Term, ...],
+    on_end: str,
+    grace: int | None,
+    within: Windows | None,
+    stretch: Range | None,
+) -> Times:
+    known = dict(schedules)
+    found = union(*(opened(known, term, stretch) for term in terms))
+    if within is not None:
+        found = overlap(found, within)
+    if on_end == "cut" or found in (ALWAYS, NEVER):
+        return Times(found)
+    return Times(found, ALWAYS if grace is None else lengthened(found, grace))
+
+
+def opened(schedules: Mapping[str, Schedule], term: Term, stretch: Range | None) -> Windows:
+    """Return when one grant or loan is open within a stretch of time."""
+    if not term.schedules:
+        if (term.start, term.end) == (FIRST, LAST):
+            return ALWAYS
+        if stretch is None or term.end <= stretch[0]:
+            return NEVER
+        # Not with a clock that was never set, which has the kernel boot long before.
+        return ((max(term.start, EARLIEST), term.end),)
+    if stretch is None:
+        return NEVER
+    by_schedule = union(*(weekly.windows(schedules[name], *stretch) for name in term.schedules))
+    return clip(by_schedule, term.start, term.end)
+
+
+class Decision(NamedTuple):
+    """Whether a user may open a console at a moment.
+
+    open
+        Whether he may.
+
+    lasting
+        Whether what he has open may go on though he may not open it.
+
+    until
+        When ``open`` changes next, as far as it is worked out; ``None`` if it does not.
+
+    grants
+        Names of the grants and loans that open it at that moment; all behind it where none does.
+
+    access
+        What is behind it, locked or not; ``None`` if nothing is.
+
+    lock
+        What denies it, whatever the grants say.
+    """
+
+    open: bool
+    lasting: bool = False
+    until: int | None = None
+    grants: tuple[str, ...] = ()
+    access: Access | None = None
+    lock: Lock | None = None
+
+
+def decide(wanted, user: str, vm: str, moment: int) -> Decision:
+    """Return whether a user may open the console of a vm at a moment.
+
+    wanted
+        A :class:`~spicegrants.policy.compiler.Wanted`: the policy with its accounts, loans and locks.
+    """
+    for access, lock in wanted.locked:
+        if (access.user, access.vm) == (user, vm):
+            return denied(access, lock)
+    access = next((access for access in wanted.accesses if (access.user, access.vm) == (user, vm)), None)
+    return Decision(False) if access is None else judged(wanted.policy, access, moment)
+
+
+def denied(access: Access, lock: Lock) -> Decision:
+    """Return what an access means that a lock denies."""
+    return Decision(False, grants=access.grants, access=access, lock=lock)
+
+
+def judged(policy: Policy, access: Access, moment: int) -> Decision:
+    """Return what an access that is not locked means at a moment."""
+    stretch = span(policy, day_of(moment))
+    found = times(policy, access, stretch)
+    is_open = contains(found.opened, moment)
+    at_work = tuple(
+        name
+        for name, term in zip(access.grants, access.terms)
+        if contains(opened(policy.schedules, term, stretch), moment)
+    )
+    until = next_edge(found.opened, moment)
+    if until == stretch[1] and contains(times(policy, access, (stretch[0], until + 1)).opened, until):
+        # Nothing ends there, it is only not worked out any further.
+        until = None
+    return Decision(is_open, not is_open and contains(found.lasting, moment), until, at_work or access.grants, access)

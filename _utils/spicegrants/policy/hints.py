@@ -1,0 +1,76 @@
+"""What is worth knowing though nothing is wrong: what is declared but open to nobody, and how viewers run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from spicegrants.policy import decision
+from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.model import Grant, Policy
+from spicegrants.schedule import instants, weekly
+from spicegrants.schedule.intervals import LAST, clip
+
+
+def notes(wanted: Wanted) -> list[str]:
+    """Name the schedules in use that will not open as far as times are worked out, and the grants that have ended.
+
+    Nothing is said as long as the clock was never set. Sentences without a full stop, sorted by name.
+    """
+    if wanted.day is None:
+        return []
+    policy, now = wanted.policy, wanted.now
+    ended = {
+        grant.name for grant in policy.grants.values() if grant.valid_until is not None and grant.valid_until <= now
+    }
+    used = {name for grant in policy.grants.values() if grant.name not in ended for name in grant.schedules}
+    stretch = decision.span(policy, wanted.day)
+    closed = [
+        f"schedule {name} does not open within the next {policy.time.horizon} days"
+        for name in sorted(used)
+        if not clip(weekly.windows(policy.schedules[name], *stretch), now, LAST)
+    ]
+    return closed + [_ended(policy, policy.grants[name]) for name in sorted(ended)]
+
+
+def locked(wanted: Wanted) -> list[str]:
+    """Say what is locked: whoever wonders why nobody gets in looks at a run first."""
+    return [
+        f"{lock.words} is locked{f' ({lock.reason})' if lock.reason else ''}, until spice_grant.unlock"
+        for lock in wanted.temporary.locks
+    ]
+
+
+def confinement(wanted: Wanted) -> list[str]:
+    """Say how viewers run where the policy leaves that open, and why, as :func:`notes` does."""
+    if wanted.policy.viewer.confine is not None:
+        return []
+    if wanted.confined:
+        return ["viewers run confined: this machine has what that needs"]
+    return [f"viewers run unconfined: {wanted.inventory.unconfinable}"]
+
+
+def unguarded(hindrance: str) -> list[str]:
+    """Say why interfaces are not guarded where the policy leaves that open."""
+    if not hindrance:
+        return []
+    return [f"guests and containers that share a network card with this machine are not held back: {hindrance}"]
+
+
+def bypassing(flowtables: Iterable[str]) -> list[str]:
+    """Name flowtables: what they take along passes no chain of forward, and so not the guard."""
+    return [
+        f"flowtable {name} takes connections of guests past the guard: one that was let through before goes on"
+        for name in flowtables
+    ]
+
+
+def backstop_missing(policy: Policy, hindrance: str) -> list[str]:
+    """Say why there is no backstop where the policy asks for one."""
+    if not policy.firewall.backstop or not hindrance:
+        return []
+    return [f"firewall: spice:firewall:backstop asks for what cannot be held here: {hindrance}"]
+
+
+def _ended(policy: Policy, grant: Grant) -> str:
+    zone = policy.time.zone or next((policy.schedules[name].zone for name in grant.schedules), None)
+    return f"grant {grant.name} ended {instants.words(grant.valid_until, zone)}"

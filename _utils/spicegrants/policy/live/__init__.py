@@ -1,0 +1,1 @@
+"""What the compiler asks the system and the name service for."""

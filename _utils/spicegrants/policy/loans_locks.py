@@ -1,0 +1,208 @@
+"""Loans and locks: what was lent or denied on this machine itself, beside what pillar declares."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from spicegrants.core import validation
+from spicegrants.core.errors import Finding, PolicyError
+from spicegrants.core.reader import did_you_mean, shown
+from spicegrants.policy.model import Policy
+from spicegrants.schedule import instants
+
+USER, VM, ALL = "user", "vm", "all"
+
+
+_LOAN = "loan:"
+
+
+def is_loan(name: str) -> bool:
+    """Tell whether what stands behind an access under a name is a loan, and no grant."""
+    return name.startswith(_LOAN)
+
+
+class Loan(NamedTuple):
+    """A user may open the console of a vm until ``end``, whatever pillar says; both moments in seconds since 1970.
+
+    ``uid`` is that of the account that it was made to: another of the same name does not get it.
+    """
+
+    user: str
+    vm: str
+    start: int
+    end: int
+    reason: str | None = None
+    nopasswd: bool = False
+    uid: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What stands for it in reports; no grant can be named so."""
+        return f"{_LOAN}{self.user}:{self.vm}"
+
+
+class Lock(NamedTuple):
+    """Nobody gets through whom it is about, whatever grants and loans say, until it is taken away.
+
+    ``about`` is ``user``, ``vm`` or ``all``; ``name`` is that of the user or vm.
+    """
+
+    about: str
+    name: str = ""
+    reason: str | None = None
+    since: int = 0
+
+    def covers(self, user: str, vm: str) -> bool:
+        """Tell whether it denies a user a vm."""
+        return self.about == ALL or self.name == {USER: user, VM: vm}[self.about]
+
+    @property
+    def words(self) -> str:
+        """Whom it is about, for people."""
+        return "everything" if self.about == ALL else f"{self.about} {self.name}"
+
+
+class Temporary(NamedTuple):
+    """All loans and locks of this machine."""
+
+    loans: tuple[Loan, ...] = ()
+    locks: tuple[Lock, ...] = ()
+
+    def lock_on(self, user: str, vm: str) -> Lock | None:
+        """Return a lock that denies a user a vm, if there is one."""
+        return next((lock for lock in self.locks if lock.covers(user, vm)), None)
+
+
+NOTHING = Temporary()
+
+
+def lend(
+    held: Temporary,
+    policy: Policy,
+    known: Mapping[str, int],
+    now: int,
+    user: object,
+    vm: object,
+    duration: object,
+    reason: object,
+    nopasswd: object,
+) -> Temporary:
+    """Return them with one more loan, which replaces one of the same user and vm.
+
+    known
+        UIDs of all users by name.
+
+    duration
+        As ``2h`` or ``1h30m``, not longer than the policy's longest loan.
+
+    Raises :class:`~spicegrants.core.errors.PolicyError` with all findings.
+    """
+    findings = [*_user_complaints(user, known), *_reason_complaints(reason), *_vm_complaints(policy, vm)]
+    longest = policy.time.longest_loan
+    seconds = instants.duration(duration)
+    if not longest:
+        findings.append(Finding("duration", "nothing may be lent here: pillar says 'longest_loan: 0s'"))
+    elif seconds is None:
+        findings.append(Finding("duration", f"{shown(duration)} is no duration, as 2h or 1h30m"))
+    elif not 0 < seconds <= longest:
+        message = (
+            f"{shown(duration)} is not between 1s and {instants.spelled(longest)}, pillar's spice:time:longest_loan"
+        )
+        findings.append(Finding("duration", message))
+    if user == "root":
+        findings.append(Finding("user", "root needs no loan: no client can hold root back"))
+    if not isinstance(nopasswd, bool):
+        findings.append(Finding("nopasswd", f"must be true or false, not {shown(nopasswd)}"))
+    if now < instants.EARLIEST:
+        findings.append(Finding("clock", f"it says {instants.iso(now)}: set it first"))
+    if findings:
+        raise PolicyError(findings)
+    others = without_loan(held, user, vm)
+    loan = Loan(user, vm, now, now + seconds, reason, nopasswd, known[user])
+    return others._replace(loans=tuple(sorted((*others.loans, loan))))
+
+
+def end_loan(held: Temporary, user: object, vm: object) -> Temporary:
+    """Return them less a loan; raise :class:`~spicegrants.core.errors.PolicyError` if there is none."""
+    if not any((loan.user, loan.vm) == (user, vm) for loan in held.loans):
+        lent = ", ".join(f"{loan.vm} to {loan.user}" for loan in held.loans) or "nothing"
+        raise PolicyError([Finding("loan", f"{shown(vm)} is not lent to {shown(user)}; lent is {lent}")])
+    return without_loan(held, user, vm)
+
+
+def without_loan(held: Temporary, user: object, vm: object) -> Temporary:
+    """Return them less a loan."""
+    return held._replace(loans=tuple(loan for loan in held.loans if (loan.user, loan.vm) != (user, vm)))
+
+
+def lock(held: Temporary, policy: Policy, known: Collection[str], now: int, new: Lock) -> Temporary:
+    """Return them with one more lock, which replaces one about the same for another reason.
+
+    known
+        Names of all users: a lock with a slip in its name would lock nothing.
+
+    Raises :class:`~spicegrants.core.errors.PolicyError`.
+    """
+    findings = _reason_complaints(new.reason)
+    if new.about == USER:
+        findings += _user_complaints(new.name, known)
+    elif new.about == VM:
+        findings += _vm_complaints(policy, new.name)
+    if findings:
+        raise PolicyError(findings)
+    if any(lock._replace(since=0) == new for lock in held.locks):
+        return held
+    others = _without_lock(held, new)
+    return others._replace(locks=tuple(sorted((*others.locks, new._replace(since=now)))))
+
+
+def unended(held: Temporary, moment: int) -> Temporary:
+    """Return them less the loans that have ended by a moment."""
+    return held._replace(loans=tuple(loan for loan in held.loans if loan.end > moment))
+
+
+def unlock(held: Temporary, policy: Policy, known: Collection[str], gone: Lock) -> Temporary:
+    """Return them less the lock about the same, if there is one.
+
+    known
+        Names of all users: with a slip in its name something would stay locked.
+
+    Raises :class:`~spicegrants.core.errors.PolicyError`.
+    """
+    locked = [lock.name for lock in held.locks if lock.about == gone.about]
+    if gone.name not in locked:
+        findings = []
+        if gone.about == USER:
+            findings = _user_complaints(gone.name, {*known, *locked})
+        elif gone.about == VM and gone.name not in policy.vms:
+            hint = did_you_mean(gone.name, [*policy.vms, *locked])
+            findings = [Finding("vm", f"no vm {shown(gone.name)}{hint}")]
+        if findings:
+            raise PolicyError(findings)
+    return _without_lock(held, gone)
+
+
+def _without_lock(held: Temporary, gone: Lock) -> Temporary:
+    rest = tuple(lock for lock in held.locks if (lock.about, lock.name) != (gone.about, gone.name))
+    return held._replace(locks=rest)
+
+
+def _user_complaints(user: object, known: Collection[str]) -> list[Finding]:
+    complaint = validation.account_name(user) if isinstance(user, str) else "must be text"
+    if complaint:
+        return [Finding("user", f"{shown(user)} {complaint}")]
+    return [] if user in known else [Finding("user", f"no user {shown(user)}{did_you_mean(user, known)}")]
+
+
+def _reason_complaints(reason: object) -> list[Finding]:
+    if reason is None:
+        return []
+    complaint = validation.line(reason) if isinstance(reason, str) else "must be text"
+    return [Finding("reason", f"{shown(reason)} {complaint}")] if complaint else []
+
+
+def _vm_complaints(policy: Policy, vm: object) -> list[Finding]:
+    if isinstance(vm, str) and vm in policy.vms:
+        return []
+    return [Finding("vm", f"no vm {shown(vm)}{did_you_mean(str(vm), policy.vms)}")]

@@ -1,0 +1,254 @@
+"""What is declared: pillar, grants of a state and what the minion holds already, combined into one policy."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from spicegrants.core.changes import Change
+from spicegrants.core.errors import Finding, PolicyError
+from spicegrants.core.reader import did_you_mean, shown
+from spicegrants.policy import pillar
+from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.loans_locks import unended
+from spicegrants.policy.model import Grant, Policy, grant_to_pillar, to_pillar
+from spicegrants.policy.state_file import Stored
+from spicegrants.schedule import instants
+
+# How a change of settings is said.
+_SETTINGS = {"viewer": "the viewer", "firewall": "the firewall", "routing": "routing", "time": "time", "sudo": "sudo"}
+# What the name of a grant cannot hold.
+_UNUSABLE = re.compile(r"[^A-Za-z0-9._-]+|\.{2,}")
+
+
+def plain(value: Any) -> Any:
+    """Copy nested data into plain dicts and lists; Salt 3008 wraps the pillar into types that print as asterisks."""
+    if isinstance(value, Mapping):
+        return {key: plain(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(member) for member in value]
+    return value
+
+
+def combine(data: Any, grants: Any, exclusive: bool, held: Policy | None) -> Policy:
+    """Return the policy that pillar declares, with the given grants.
+
+    data
+        The pillar's ``spice``.
+
+    grants
+        Grants by name, in the pillar's form; ``None`` means those of the pillar.
+
+    exclusive
+        Whether grants that only ``held`` has go. Otherwise they stay, as long as their vm is still declared.
+
+    held
+        The policy that the minion holds already.
+
+    Raises :class:`~spicegrants.core.errors.PolicyError` with all findings.
+    """
+    if not isinstance(exclusive, bool):
+        # Any text, "no" as well, would otherwise remove grants.
+        raise PolicyError([Finding("exclusive", f"must be true or false, not {shown(exclusive)}")])
+    data = plain(data)
+    if grants is not None and isinstance(data, dict):
+        data = {**data, "grants": plain(grants)}
+    if not exclusive and held is not None and isinstance(data, dict) and isinstance(data.get("grants"), dict):
+        vms = data.get("vms")
+        kept = {
+            grant.name: grant_to_pillar(grant)
+            for grant in held.grants.values()
+            if isinstance(vms, dict) and grant.vm in vms
+        }
+        data = {**data, "grants": {**kept, **data["grants"]}}
+    return pillar.parse(data)
+
+
+def without_secrets(data: Any) -> Any:
+    """Return what pillar declares less the passwords that are to be asked for; the same object if there are none."""
+    vms = data.get("vms") if isinstance(data, dict) else None
+    bare = {
+        name: {key: value for key, value in vm.items() if key != "password"}
+        for name, vm in (vms.items() if isinstance(vms, dict) else ())
+        if isinstance(vm, dict) and _is_secret(vm.get("password"))
+    }
+    return {**data, "vms": {**vms, **bare}} if bare else data
+
+
+def _is_secret(password: Any) -> bool:
+    return isinstance(password, str) and password.startswith(pillar.SDB)
+
+
+def with_secrets(data: Any, get: Callable[[str], Any]) -> Any:
+    """Return what pillar declares, with passwords in the place of what they are to be asked for by.
+
+    get
+        Takes an ``sdb://`` URI and returns what it stands for, the URI itself if nothing does.
+
+    Raises :class:`~spicegrants.core.errors.PolicyError` if there is no such password.
+    """
+    vms = data.get("vms") if isinstance(data, dict) else None
+    found, findings = {}, []
+    for name, vm in vms.items() if isinstance(vms, dict) else ():
+        uri = vm.get("password") if isinstance(vm, dict) else None
+        if _is_secret(uri):
+            secret = get(uri)
+            if isinstance(secret, str) and secret != uri:
+                found[name] = {**vm, "password": secret}
+            else:
+                path = f"spice:vms:{name}:password"
+                findings.append(Finding(path, "sdb has no text under this URI; is the profile in the configuration?"))
+    if findings:
+        raise PolicyError(findings)
+    return {**data, "vms": {**vms, **found}} if found else data
+
+
+def without(policy: Policy, names: Iterable[str]) -> Policy:
+    """Return a policy less some grants."""
+    gone = set(names)
+    return replace(policy, grants={name: grant for name, grant in policy.grants.items() if name not in gone})
+
+
+def with_grant(policy: Policy, user: Any, vm: Any, nopasswd: Any, reason: Any) -> Policy:
+    """Return a policy with one more grant, named after user and vm, checked as one from pillar is.
+
+    The user's own grant of that name is replaced; if it is the name of another grant, a number makes it a new one.
+    """
+    if not isinstance(vm, str) or vm not in policy.vms:
+        raise PolicyError([Finding("vm", f"no vm {vm!r}{did_you_mean(str(vm), policy.vms)}")])
+    grant = {"user": user, "vm": vm, "nopasswd": nopasswd, **({"reason": reason} if reason is not None else {})}
+    data = to_pillar(policy)
+    stem = _UNUSABLE.sub("-", f"{user}-{vm}").lstrip("-_.")[:56]
+    names = (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))
+    data["grants"][next(name for name in names if _is_free(policy.grants.get(name), user, vm))] = grant
+    return pillar.parse(data)
+
+
+def _is_free(held: Grant | None, user: Any, vm: str) -> bool:
+    return held is None or (held.user, held.vm) == (user, vm)
+
+
+def without_user(policy: Policy, user: str, vm: str, wanted: Wanted) -> Policy:
+    """Return a policy less a user's own grants of a vm.
+
+    Raises :class:`~spicegrants.core.errors.PolicyError` if he has none, or has the vm through a group as well.
+    """
+    own = [grant.name for grant in policy.grants.values() if (grant.user, grant.vm) == (user, vm)]
+    shared = [name for name in wanted.grants_of(user, vm) if name not in own and name in policy.grants]
+    if shared:
+        message = f"{user} has {vm} through a group, by {', '.join(shared)}: change that grant or the group"
+        raise PolicyError([Finding("user", message)])
+    if not own:
+        raise PolicyError([Finding("user", f"{user} has no grant of {vm} on this machine")])
+    return without(policy, own)
+
+
+def remember(stored: Stored, wanted: Wanted, originals: Mapping[str, tuple[int, int, int]]) -> Stored:
+    """Return what must be stored while ``wanted`` is enforced; the first known rights of a viewer are kept."""
+    policy = wanted.policy
+    return replace(
+        stored,
+        policy=policy,
+        addresses={name: found for name, found in wanted.inventory.addresses.items() if name in policy.servers},
+        accesses=wanted.accesses,
+        draining=wanted.draining,
+        group=policy.viewer.group,
+        made_group=wanted.gid is None or policy.viewer.group in made_groups(stored),
+        originals={**originals, **stored.originals},
+        left=abandoned(stored, policy)[1],
+        temporary=unended(stored.temporary, wanted.day or 0),
+        day=wanted.day if wanted.timed else None,
+    )
+
+
+def made_groups(stored: Stored) -> set[str]:
+    """Return the names of all groups that were made by us."""
+    return {*stored.left, *([stored.group] if stored.made_group and stored.group else [])}
+
+
+def abandoned(stored: Stored, policy: Policy) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return viewers that are not declared any more, and groups of ours that are not used any more."""
+    paths = tuple(path for path in stored.originals if path not in policy.viewer.paths)
+    return paths, tuple(sorted(made_groups(stored) - {policy.viewer.group}))
+
+
+def settled(stored: Stored, policy: Policy) -> Stored:
+    """Return what must be stored once nothing of what was abandoned is left: it is not ours to look at any more."""
+    gone = abandoned(stored, policy)[0]
+    return replace(
+        stored, originals={path: kept for path, kept in stored.originals.items() if path not in gone}, left=()
+    )
+
+
+def changes(before: Stored, after: Stored) -> list[Change]:
+    """Say in words how the stored policy changes."""
+    # For which day the layers were made, and that a loan has ended since, means nothing else.
+    if before == replace(after, day=before.day):
+        return []
+    old, new = before.policy, after.policy
+    found = []
+    old_grants = old.grants if old else {}
+    for name in sorted({*old_grants, *new.grants}):
+        was, becomes = old_grants.get(name), new.grants.get(name)
+        if was != becomes:
+            verb = "adds" if was is None else "removes" if becomes is None else "changes"
+            grant = becomes or was
+            whom = grant.user or f"group {grant.group}"
+            found.append(Change("policy", f"{verb} the grant of {grant.vm} to {whom}", (name,)))
+    for what in ("servers", "vms", "schedules"):
+        was, becomes = getattr(old, what, {}), getattr(new, what)
+        for name in sorted({*was, *becomes}):
+            if was.get(name) != becomes.get(name):
+                verb = "adds" if name not in was else "removes" if name not in becomes else "changes"
+                found.append(Change("policy", f"{verb} {what[:-1]} {name}"))
+    found += _temporary_changes(before, after)
+    for what in _SETTINGS:
+        if old is not None and getattr(old, what) != getattr(new, what):
+            found.append(Change("policy", f"changes the settings of {_SETTINGS[what]}"))
+    for name in sorted(after.addresses):
+        if old is not None and before.addresses.get(name) not in (None, after.addresses[name]):
+            found.append(Change("policy", f"server {name} is now at {', '.join(after.addresses[name])}"))
+    found += _moved(before, after)
+    return found or [Change("policy", "records who may open what now")]
+
+
+def _moved(before: Stored, after: Stored) -> list[Change]:
+    """Name users whose account is another than before."""
+    was = {access.user: access.uid for access in before.accesses}
+    becomes = {access.user: access.uid for access in after.accesses}
+    return [
+        Change("policy", f"user {name} has UID {becomes[name]} now, not {was[name]}")
+        for name in sorted({*was} & {*becomes})
+        if was[name] != becomes[name]
+    ]
+
+
+def _temporary_changes(before: Stored, after: Stored) -> list[Change]:
+    """Say in words what is lent and locked, and what is not any more."""
+    zone = after.policy.time.zone
+    was, becomes = before.temporary, after.temporary
+    found = [
+        Change("policy", f"lends {loan.vm} to {loan.user} until {instants.words(loan.end, zone)}", (loan.name,))
+        for loan in becomes.loans
+        if loan not in was.loans
+    ]
+    lent = {loan.name for loan in becomes.loans}
+    found += [
+        Change("policy", f"ends the loan of {loan.vm} to {loan.user}", (loan.name,))
+        for loan in was.loans
+        if loan.name not in lent
+    ]
+    found += [Change("policy", f"locks {lock.words}") for lock in becomes.locks if lock not in was.locks]
+    locked = {lock.words for lock in becomes.locks}
+    return found + [Change("policy", f"unlocks {lock.words}") for lock in was.locks if lock.words not in locked]
+
+
+def sentences(report: Mapping[str, Any]) -> list[str]:
+    """Return the sentences of a report of changes."""
+    found = [f"{layer}: {what}" for layer, said in report.get("layers", {}).items() for what in said]
+    for grant, layers in report.get("grants", {}).items():
+        found += [f"{grant}: {layer}: {what}" for layer, said in layers.items() for what in said]
+    return found

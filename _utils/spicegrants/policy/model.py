@@ -1,0 +1,286 @@
+"""The policy of one minion as validated, immutable values, and back to the pillar's own form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from spicegrants.schedule import instants
+from spicegrants.schedule.weekly import Schedule
+
+PortRange = tuple[int, int]
+
+
+class Server(NamedTuple):
+    """A KVM host: its name in URI and certificate, its addresses, the ports that are guarded towards it."""
+
+    name: str
+    host: str
+    ports: tuple[PortRange, ...]
+    addresses: tuple[str, ...] = ()
+    ca: str | None = None
+
+    def guards(self, port: int) -> bool:
+        """Tell whether a port lies in the guarded ranges."""
+        return any(low <= port <= high for low, high in self.ports)
+
+
+class Secret(str):
+    """Text that is not shown where a value is, as in a traceback."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret()"
+
+
+# What a confined viewer may do only if pillar says so: reach one directory of its user's.
+ALLOWED = ("files",)
+
+
+@dataclass(frozen=True)
+class Vm:
+    """A virtual machine whose SPICE console listens on a TLS port of a server.
+
+    The console's password, if it has one that users are not to know, is given or stands in a file on the minion.
+    ``allow`` names those of :data:`ALLOWED` that its confined viewer may do.
+    """
+
+    name: str
+    server: str
+    tls_port: int
+    host_subject: str | None = None
+    password: Secret | None = None
+    password_file: str | None = None
+    allow: tuple[str, ...] = ()
+
+    @property
+    def secret(self) -> bool:
+        """Tell whether there is a password."""
+        return self.password is not None or self.password_file is not None
+
+
+# Seconds before its end at which a session is warned.
+WARN = (900, 120)
+
+
+class Grant(NamedTuple):
+    """A user, or the members of a group, may open the console of a vm.
+
+    schedules
+        Names of the schedules by which it is open, if it is not always; one of them is enough.
+
+    valid_from, valid_until
+        Seconds since 1970; the end itself is not part of it.
+
+    on_end, grace
+        What becomes of open sessions when the grant or one of its windows ends: ``cut``, or ``drain``: they may go on,
+        for so many seconds or as long as they like.
+
+    warn
+        How many seconds before the end of a window a session is warned.
+
+    owner, reason, ticket
+        Who answers for it, why, and where that is written down.
+
+    left_out
+        Names of members of the group whom it does not mean, of any form.
+    """
+
+    name: str
+    vm: str
+    user: str | None = None
+    group: str | None = None
+    nopasswd: bool = False
+    reason: str | None = None
+    on_end: str = "cut"
+    schedules: tuple[str, ...] = ()
+    valid_from: int | None = None
+    valid_until: int | None = None
+    grace: int | None = None
+    warn: tuple[int, ...] = WARN
+    owner: str | None = None
+    ticket: str | None = None
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """The programs that open consoles, the group that only sudo lends, and whether they are confined.
+
+    ``confine`` is ``None`` where they are wherever that is possible.
+    """
+
+    paths: tuple[str, ...] = ("/usr/bin/remote-viewer",)
+    group: str = "spicegrp"
+    confine: bool | None = None
+
+
+@dataclass(frozen=True)
+class Firewall:
+    """What guards, and where.
+
+    ``guard`` is ``everywhere`` (every destination) or ``servers`` (their addresses only); ``backend`` is ``auto``,
+    ``nftables`` or ``iptables``. ``uplinks`` are names, or patterns of names, of the interfaces on which frames are
+    guarded that no other rule sees; ``None`` where those are chosen by what they are, if that is possible at all.
+    ``backstop`` is whether a second table is held that nobody can flush; ``None`` where that is so if it is possible.
+    """
+
+    guard: str = "everywhere"
+    backend: str = "auto"
+    uplinks: tuple[str, ...] | None = None
+    backstop: bool | None = None
+
+
+@dataclass(frozen=True)
+class Sudo:
+    """What becomes of sudo rules of other files that open the viewer, or undo what is enforced.
+
+    strict
+        Whether they are errors.
+
+    admins
+        Users and groups, as sudoers(5) spells them, whose rules are not minded.
+    """
+
+    strict: bool = False
+    admins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Whether routes guard as well; ``enabled`` is ``None`` for wherever that is possible."""
+
+    enabled: bool | None = False
+
+
+@dataclass(frozen=True)
+class Time:
+    """What holds for all times.
+
+    zone
+        Time zone of schedules and moments that name none, and for those that are shown.
+
+    horizon
+        For how many days windows are worked out in advance.
+
+    longest_loan
+        For how many seconds a console may be lent at most; 0 says that none may.
+    """
+
+    zone: str | None = None
+    horizon: int = 30
+    longest_loan: int = 8 * 3600
+
+
+@dataclass(frozen=True)
+class Policy:
+    """All that is declared for one minion."""
+
+    servers: Mapping[str, Server]
+    vms: Mapping[str, Vm]
+    schedules: Mapping[str, Schedule]
+    grants: Mapping[str, Grant]
+    viewer: Viewer = Viewer()
+    firewall: Firewall = Firewall()
+    time: Time = Time()
+    sudo: Sudo = Sudo()
+    routing: Routing = Routing()
+
+    def guarded_ports(self) -> tuple[PortRange, ...]:
+        """Return the guarded ports of all servers, sorted, neighbours joined."""
+        return join_ranges(port for server in self.servers.values() for port in server.ports)
+
+    def uri(self, vm: Vm) -> str:
+        """Return the SPICE URI of a vm's console, as one types it."""
+        host = self.servers[vm.server].host
+        return f"spice://[{host}]?tls-port={vm.tls_port}" if ":" in host else f"spice://{host}?tls-port={vm.tls_port}"
+
+
+def join_ranges(ranges) -> tuple[PortRange, ...]:
+    """Sort port ranges and join those that touch or overlap."""
+    joined: list[PortRange] = []
+    for low, high in sorted(ranges):
+        if joined and low <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+        else:
+            joined.append((low, high))
+    return tuple(joined)
+
+
+def port_words(ranges) -> str:
+    """Spell port ranges as the pillar does: ``5900, 20001-20010``."""
+    return ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
+
+
+def to_pillar(policy: Policy) -> dict[str, Any]:
+    """Return the policy as plain data in the pillar's form; :func:`spicegrants.policy.pillar.parse` reads it back."""
+
+    def plain(**values: Any) -> dict[str, Any]:
+        return {key: value for key, value in values.items() if value not in (None, [], False)}
+
+    return {
+        "servers": {
+            server.name: plain(
+                host=server.host,
+                addresses=list(server.addresses),
+                ports=[low if low == high else f"{low}-{high}" for low, high in server.ports],
+                ca=server.ca,
+            )
+            for server in policy.servers.values()
+        },
+        "vms": {
+            vm.name: plain(
+                server=vm.server,
+                tls_port=vm.tls_port,
+                host_subject=vm.host_subject,
+                allow=list(vm.allow),
+                password={"file": vm.password_file} if vm.password_file else vm.password,
+            )
+            for vm in policy.vms.values()
+        },
+        "schedules": {
+            schedule.name: {
+                **plain(days=list(schedule.days), hours=list(schedule.hours), zone=schedule.zone),
+                **plain(**{"except": list(schedule.exceptions), "also": list(schedule.additions)}),
+            }
+            for schedule in policy.schedules.values()
+        },
+        "grants": {grant.name: grant_to_pillar(grant) for grant in policy.grants.values()},
+        "viewer": {
+            "path": list(policy.viewer.paths),
+            "group": policy.viewer.group,
+            "confine": "auto" if policy.viewer.confine is None else policy.viewer.confine,
+        },
+        "firewall": {
+            "backend": policy.firewall.backend,
+            "guard": policy.firewall.guard,
+            "uplinks": "auto" if policy.firewall.uplinks is None else list(policy.firewall.uplinks) or False,
+            # Left out where nothing is said: so it was before there was such a key.
+            **({} if policy.firewall.backstop is None else {"backstop": policy.firewall.backstop}),
+        },
+        "routing": {"enabled": "auto" if policy.routing.enabled is None else policy.routing.enabled},
+        "time": {
+            **plain(zone=policy.time.zone),
+            "horizon": f"{policy.time.horizon}d",
+            "longest_loan": instants.spelled(policy.time.longest_loan),
+        },
+        # Left out where nothing is said: so it was before there was such a key.
+        **plain(sudo=plain(strict=policy.sudo.strict, admins=list(policy.sudo.admins)) or None),
+    }
+
+
+def grant_to_pillar(grant: Grant) -> dict[str, Any]:
+    """Return one grant in the pillar's form, defaults left out."""
+    plain = {field: getattr(grant, field) for field in ("user", "group", "vm", "reason", "owner", "ticket")}
+    plain["nopasswd"] = grant.nopasswd or None
+    plain["except"] = list(grant.left_out) or None
+    plain["on_end"] = None if grant.on_end == "cut" else grant.on_end
+    plain["schedule"] = list(grant.schedules) or None
+    for field in ("valid_from", "valid_until"):
+        moment = getattr(grant, field)
+        plain[field] = None if moment is None else instants.iso(moment)
+    plain["grace"] = None if grant.grace is None else instants.spelled(grant.grace)
+    plain["warn"] = None if grant.warn == WARN else [instants.spelled(seconds) for seconds in grant.warn]
+    return {field: value for field, value in plain.items() if value is not None}

@@ -1,0 +1,371 @@
+"""Pillar to policy: everything is checked, and everything that is wrong is said at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Union
+
+from spicegrants.core import validation
+from spicegrants.core.errors import Finding, PolicyError
+from spicegrants.core.reader import Node, shown
+from spicegrants.policy.model import (
+    ALLOWED,
+    WARN,
+    Firewall,
+    Grant,
+    Policy,
+    PortRange,
+    Routing,
+    Secret,
+    Server,
+    Sudo,
+    Time,
+    Viewer,
+    Vm,
+    join_ranges,
+)
+from spicegrants.schedule import instants, weekly
+
+_DAY = 86400
+# What a password starts with that Salt's own storage for secrets is to be asked for.
+SDB = "sdb://"
+_LIMITS = ("schedule", "valid_from", "valid_until", "on_end", "grace", "warn")
+_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+
+
+ZoneCheck = Callable[[str], Union[str, None]]
+
+
+def parse(data: Any, root: str = "spice", zone_complaint: ZoneCheck = weekly.zone_complaint) -> Policy:
+    """Turn the pillar's ``spice`` mapping into a policy.
+
+    data
+        Plain data, as the pillar holds it. Not trusted in any way.
+
+    root
+        Where the data stands, for the paths in findings. Defaults to ``spice``.
+
+    zone_complaint
+        Says what is wrong with the name of a time zone, if anything is. Defaults to what says so of this machine.
+
+    Raises :class:`~spicegrants.core.errors.PolicyError` with all findings if anything is wrong.
+    """
+    findings: list[Finding] = []
+    node = Node(data, root, findings)
+    if data is None or data == {}:
+        node.wrong("the pillar of this minion declares nothing here; nothing was assumed")
+    elif node.keys(("servers", "vms", "grants"), ("schedules", "time", "viewer", "firewall", "routing", "sudo")):
+        policy = _policy(node, zone_complaint)
+        if not findings:
+            return policy
+    raise PolicyError(findings)
+
+
+def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
+    known = {kind: _names_in(node.child(kind)) for kind in ("servers", "vms", "schedules")}
+    servers = _named(node.child("servers"), _server)
+    vms = _named(node.child("vms"), lambda name, child: _vm(name, child, servers, known["servers"]))
+    _unshared_ports(node.child("vms"), vms, servers)
+    time = _time(node.child("time"), zone_complaint)
+    schedules = _named(
+        node.child("schedules"), lambda name, child: weekly.parse(name, child, time.zone, zone_complaint)
+    )
+    viewer = _viewer(node.child("viewer"))
+    grants = _named(
+        node.child("grants"),
+        lambda name, child: _grant(name, child, known["vms"], known["schedules"], time.zone),
+    )
+    for vm in vms.values():
+        if vm.secret and viewer.confine is False:
+            node.child("vms").child(vm.name).child("password").wrong(
+                "cannot be kept from the user where viewers are not confined; leave it out, the viewer asks for it"
+            )
+        if vm.allow and viewer.confine is False:
+            node.child("vms").child(vm.name).child("allow").wrong("is for confined viewers: others can do all of it")
+    for grant in grants.values():
+        if grant.group == viewer.group:
+            node.child("grants").child(grant.name).child("group").wrong("is the viewer's group, which has no members")
+    rest = _firewall(node.child("firewall")), time, _sudo(node.child("sudo")), _routing(node.child("routing"))
+    return Policy(servers, vms, schedules, grants, viewer, *rest)
+
+
+def _named(node: Node, read) -> Mapping[str, Any]:
+    """Read a mapping of names; children with findings are left out."""
+    found = {}
+    if node.absent:
+        return found
+    for name, child in node.items():
+        complaint = validation.object_name(name)
+        if complaint:
+            child.wrong(f"{shown(name)} {complaint}")
+        else:
+            value = read(name, child)
+            if value is not None:
+                found[name] = value
+    return found
+
+
+def _server(name: str, node: Node) -> Server | None:
+    if not node.keys(("host", "ports"), ("addresses", "ca")):
+        return None
+    host = node.child("host").text(validation.host_name)
+    ports = _ports(node.child("ports"))
+    addresses = [_address(child) for child in node.child("addresses").elements(scalar=True)]
+    authority = _authority(node.child("ca"))
+    if node.child("addresses").value == []:
+        node.child("addresses").wrong("is empty: leave it out to have the host's name resolved")
+    if None in (host, *addresses) or not ports:
+        return None
+    if not addresses and validation.address(host):
+        addresses = [_address(node.child("host"))]
+    if None in addresses:
+        return None
+    unique = tuple(dict.fromkeys(addresses))
+    return Server(name, host.lower(), ports, unique, authority)
+
+
+def _address(node: Node) -> str | None:
+    text = node.text(lambda value: None if validation.address(value) else "is no IP address")
+    if text is None:
+        return None
+    address = validation.address(text)
+    if not validation.usable_address(address):
+        node.wrong(f"{address} is not the address of one server")
+        return None
+    return address
+
+
+def _authority(node: Node) -> str | None:
+    """Return PEM text, or the path of a file with it."""
+    if isinstance(node.value, str) and "-----BEGIN" in node.value:
+        text, complaint = validation.certificates(node.value)
+        if complaint:
+            node.wrong(complaint)
+        return text or None
+    return node.text(validation.path)
+
+
+def _ports(node: Node) -> tuple[PortRange, ...]:
+    ranges = []
+    for child in node.elements(scalar=True):
+        if isinstance(child.value, str):
+            match = _RANGE.fullmatch(child.value)
+            low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+            if not 1 <= low <= high <= 65535:
+                child.wrong(f"{shown(child.value)} is no port or range of ports, as 20002 or 20001-20010")
+                continue
+            ranges.append((low, high))
+        else:
+            port = child.port()
+            if port is not None:
+                ranges.append((port, port))
+    if node.value == []:
+        node.wrong("guards nothing: name at least one port")
+    return join_ranges(ranges)
+
+
+def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: tuple[str, ...]) -> Vm | None:
+    if not node.keys(("server", "tls_port"), ("host_subject", "password", "allow")):
+        return None
+    server = node.child("server").reference(declared, "server")
+    port = node.child("tls_port").port()
+    subject = node.child("host_subject").text(validation.line)
+    password, file = _password(node.child("password"))
+    allow = [child.choice(ALLOWED, "") for child in node.child("allow").elements(scalar=True)]
+    if port is not None and server in servers and not servers[server].guards(port):
+        node.child("tls_port").wrong(f"{port} is outside the guarded ports of server {server!r}")
+    return (
+        None
+        if server is None or port is None
+        else Vm(name, server, port, subject, password, file, tuple(dict.fromkeys(filter(None, allow))))
+    )
+
+
+def _password(node: Node) -> tuple[Secret | None, str | None]:
+    """Return a password, or the path of a file with it. No finding says what was given."""
+    if node.absent:
+        return None, None
+    if isinstance(node.value, dict):
+        return None, node.child("file").text(validation.path) if node.keys(("file",)) else None
+    # What sdb.get is to be asked for is longer.
+    if isinstance(node.value, str) and node.value.startswith(SDB):
+        return Secret(node.value), None
+    if not isinstance(node.value, str):
+        node.wrong("must be text (in quotes, if it reads as a number), or a mapping with file")
+        return None, None
+    complaint = validation.password(node.value)
+    if complaint:
+        node.wrong(complaint)
+    return (None if complaint else Secret(node.value)), None
+
+
+def _names_in(node: Node) -> tuple[str, ...]:
+    """Return the names declared, also of things that are wrong in themselves: those are reported once, there."""
+    return tuple(name for name in node.value if isinstance(name, str)) if isinstance(node.value, dict) else ()
+
+
+def _unshared_ports(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Server]) -> None:
+    """Two vms behind one address and port would be one console: refuse."""
+    owner: dict[tuple[str, int], str] = {}
+    for vm in vms.values():
+        server = servers.get(vm.server)
+        for place in (server.host, *server.addresses) if server else (vm.server,):
+            other = owner.setdefault((place, vm.tls_port), vm.name)
+            if other != vm.name:
+                node.child(vm.name).child("tls_port").wrong(f"{vm.tls_port} on {place} is already vm {other!r}")
+                break
+
+
+def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ...], zone: str | None) -> Grant | None:
+    if not node.keys(("vm",), ("user", "group", "except", "nopasswd", *_LIMITS, "owner", "reason", "ticket")):
+        return None
+    # Most grants have little of what they could have, and a pillar may have thousands.
+    whom = {key: child.text(validation.account_name) for key, child in node.given("user", "group")}
+    if len(whom) != 1:
+        node.wrong("needs either 'user' or 'group'")
+    if whom.get("user") == "root":
+        node.child("user").wrong("root needs no grant: no client can hold root back")
+    left_out = tuple(child.text(validation.line) for child in node.child("except").elements(scalar=True))
+    if left_out and "user" in whom:
+        node.child("except").wrong("is for a group: whom of its members the grant does not mean")
+    vm = node.child("vm").reference(vms, "vm")
+    limits = _limits(node, schedules, zone) if not node.value.keys().isdisjoint(_LIMITS) else {}
+    nopasswd = node.child("nopasswd").flag(False)
+    said = {key: child.text(validation.line) for key, child in node.given("owner", "reason", "ticket")}
+    if vm is None or limits is None:
+        return None
+    left_out = tuple(sorted({name for name in left_out if name is not None}))
+    return Grant(name, vm, nopasswd=nopasswd, left_out=left_out, **whom, **said, **limits)
+
+
+def _limits(node: Node, schedules: tuple[str, ...], zone: str | None) -> dict[str, Any] | None:
+    """Return the fields of a grant that limit it in time; ``None`` if it names a schedule that there is not."""
+    by = node.child("schedule")
+    chosen = [child.reference(schedules, "schedule") for child in by.elements(scalar=True)]
+    if by.value == []:
+        by.wrong("is empty: leave it out for a grant that is always open")
+    ends = node.given("valid_from", "valid_until")
+    valid = {key: _moment(child, zone, last=key == "valid_until") for key, child in ends}
+    if len(valid) == 2 and None not in valid.values() and valid["valid_until"] <= valid["valid_from"]:
+        node.child("valid_until").wrong("is not after 'valid_from'")
+    on_end = node.child("on_end").choice(("cut", "drain"), "cut")
+    grace = _duration(node.child("grace"), _DAY)
+    if grace is not None and on_end != "drain":
+        node.child("grace").wrong("is for 'on_end: drain' only")
+    ahead = node.child("warn")
+    warn = [_duration(child, _DAY) for child in ahead.elements(scalar=True)]
+    if None in chosen:
+        return None
+    return {
+        **valid,
+        "schedules": tuple(dict.fromkeys(chosen)),
+        "on_end": on_end,
+        "grace": grace,
+        "warn": WARN if ahead.absent else tuple(sorted(filter(None, set(warn)), reverse=True)),
+    }
+
+
+def _moment(node: Node, zone: str | None, *, last: bool) -> int | None:
+    if node.absent:
+        return None
+    try:
+        moment = instants.read(node.value, zone, last=last)
+    except LookupError:
+        node.wrong("needs an offset, as 2026-12-24T18:00+01:00, or a zone for all moments: 'time: {zone: ...}'")
+        return None
+    if moment is None:
+        node.wrong(f"{shown(node.value)} is no date or moment of this century, as 2026-12-24 or 2026-12-24T18:00+01:00")
+    return moment
+
+
+def _duration(node: Node, longest: int) -> int | None:
+    """Return a duration in seconds, longer than nothing."""
+    if node.absent:
+        return None
+    seconds = instants.duration(node.value)
+    if seconds is None:
+        node.wrong(f"{shown(node.value)} is no duration, as 15m or 1h30m")
+    elif not 0 < seconds <= longest:
+        node.wrong(f"{shown(node.value)} is not between 1s and {instants.spelled(longest)}")
+    else:
+        return seconds
+    return None
+
+
+def _time(node: Node, zone_complaint: ZoneCheck) -> Time:
+    if node.absent or not node.keys((), ("zone", "horizon", "longest_loan")):
+        return Time()
+    zone = node.child("zone").text(zone_complaint)
+    if zone is None and not node.child("zone").absent:
+        # What is wrong is said once, not for each schedule and moment that relies on it.
+        zone = "UTC"
+    horizon = _duration(node.child("horizon"), 366 * _DAY)
+    if horizon is not None and (horizon % _DAY or horizon < 2 * _DAY):
+        node.child("horizon").wrong("must be whole days, at least 2d")
+    loan = node.child("longest_loan")
+    longest = 0 if instants.duration(loan.value) == 0 else _duration(loan, 31 * _DAY)
+    return Time(
+        zone,
+        Time.horizon if horizon is None else horizon // _DAY,
+        Time.longest_loan if longest is None else longest,
+    )
+
+
+def _viewer(node: Node) -> Viewer:
+    if node.absent or not node.keys((), ("path", "group", "confine")):
+        return Viewer()
+    paths = tuple(
+        path for path in (child.text(validation.path) for child in node.child("path").elements(scalar=True)) if path
+    )
+    if node.child("path").value == []:
+        node.child("path").wrong("is empty: name at least one viewer")
+    group = node.child("group").text(validation.account_name)
+    if group == "root":
+        node.child("group").wrong("must be a group of its own")
+    return Viewer(tuple(dict.fromkeys(paths)) or Viewer.paths, group or Viewer.group, _switch(node.child("confine")))
+
+
+def _switch(node: Node) -> bool | None:
+    if node.absent or node.value == "auto":
+        return None
+    if isinstance(node.value, bool):
+        return node.value
+    node.wrong(f"must be auto, true or false, not {shown(node.value)}")
+    return None
+
+
+def _firewall(node: Node) -> Firewall:
+    if node.absent or not node.keys((), ("backend", "guard", "uplinks", "backstop")):
+        return Firewall()
+    backend = node.child("backend").choice(("auto", "nftables", "iptables"), "auto")
+    guard = node.child("guard").choice(("everywhere", "servers"), "everywhere")
+    return Firewall(guard, backend, _uplinks(node.child("uplinks")), _switch(node.child("backstop")))
+
+
+def _uplinks(node: Node) -> tuple[str, ...] | None:
+    """Return names and patterns of interfaces, none at all for ``false``, and ``None`` for ``auto``."""
+    if node.absent or node.value == "auto":
+        return None
+    if node.value is False:
+        return ()
+    if not isinstance(node.value, list):
+        node.wrong(f"must be auto, false or a list of interfaces, not {shown(node.value)}")
+        return None
+    if not node.value:
+        node.wrong("is empty: false guards no interface")
+    return tuple(dict.fromkeys(filter(None, (child.text(validation.interface) for child in node.elements()))))
+
+
+def _sudo(node: Node) -> Sudo:
+    if node.absent or not node.keys((), ("strict", "admins")):
+        return Sudo()
+    admins = (child.text(validation.sudo_subject) for child in node.child("admins").elements(scalar=True))
+    return Sudo(node.child("strict").flag(False), tuple(dict.fromkeys(admin for admin in admins if admin)))
+
+
+def _routing(node: Node) -> Routing:
+    if node.absent or not node.keys((), ("enabled",)):
+        return Routing()
+    enabled = node.child("enabled")
+    return Routing() if enabled.absent else Routing(_switch(enabled))

@@ -1,0 +1,221 @@
+"""The minion's own copy of what was declared and enforced, so that nothing later needs a master."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from spicegrants.core.errors import LiveStateUnreadable, SpiceGrantError
+from spicegrants.core.paths import STATE
+from spicegrants.policy import decision, pillar
+from spicegrants.policy.access import Access, Drain, Term
+from spicegrants.policy.loans_locks import ALL, NOTHING, USER, VM, Loan, Lock, Temporary
+from spicegrants.policy.model import WARN, Policy, to_pillar
+from spicegrants.schedule import weekly, zones
+from spicegrants.schedule.intervals import Windows
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is kept between runs.
+
+    policy
+        The policy that is enforced; ``None`` before the first run.
+
+    addresses
+        By server: the addresses of the last run, for when its name does not resolve.
+
+    accesses
+        Who could open what after the last run.
+
+    group
+        Name of the viewer's group once it is in our care: its members are drift then.
+
+    made_group
+        Whether that group was made by us, and so is ours to remove.
+
+    originals
+        By path of a viewer: ``[uid, gid, mode]`` from before the first run.
+
+    left
+        Groups that were made by us for viewers, and are not the viewer's any more: to be removed.
+
+    draining
+        Places that somebody may not open any more, but where he had something open after the last run.
+
+    temporary
+        Loans and locks of this machine.
+
+    day
+        The day for which times were worked out.
+    """
+
+    policy: Policy | None = None
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    accesses: tuple[Access, ...] = ()
+    group: str | None = None
+    made_group: bool = False
+    originals: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
+    draining: tuple[Drain, ...] = ()
+    temporary: Temporary = NOTHING
+    day: int | None = None
+
+
+def dump(stored: Stored) -> bytes:
+    """Return the file's content."""
+    document: dict[str, Any] = {
+        "format": _FORMAT,
+        "policy": to_pillar(stored.policy) if stored.policy else None,
+        "addresses": {name: list(found) for name, found in stored.addresses.items()},
+        # Records are lists of their fields, in order.
+        "accesses": stored.accesses,
+        "draining": stored.draining,
+        "loans": stored.temporary.loans,
+        "locks": stored.temporary.locks,
+        "day": stored.day,
+        "windows": _windows(stored),
+        "group": stored.group,
+        "made_group": stored.made_group,
+        "originals": {path: list(owner) for path, owner in stored.originals.items()},
+        "left": list(stored.left),
+    }
+    return (json.dumps(document, sort_keys=True) + "\n").encode()
+
+
+# The content that was read last, and what it says: one run asks several times.
+_last: dict[bytes, Stored] = {}
+
+
+def load(content: bytes | None, known: Policy | None = None) -> Stored:
+    """Read the file's content back; ``None`` says that there is no file.
+
+    known
+        A policy that was read already. Mostly it is the one that is stored, which is then not read again.
+
+    Raises :class:`~spicegrants.core.errors.LiveStateUnreadable` if it is not what :func:`dump` wrote.
+    """
+    if content is None:
+        return Stored()
+    if content not in _last:
+        found = _read(content, known)
+        _last.clear()
+        _last[content] = found
+    return _last[content]
+
+
+def load_one(content: bytes | None, user: str, vm: str) -> Stored:
+    """Read of the file what is about one user and the console of one vm: others' accesses are left out, and all grants.
+
+    They are most of it, and a user waits. Raises as :func:`load` does.
+    """
+    return Stored() if content is None else _read(content, None, (user, vm))
+
+
+def _narrowed(document: Mapping[str, Any], user: str, vm: str) -> dict[str, Any]:
+    accesses = [values for values in document["accesses"] if (values[0], values[2]) == (user, vm)]
+    policy = {**document["policy"], "grants": {}} if document["policy"] else None
+    return {**document, "policy": policy, "accesses": accesses, "draining": []}
+
+
+def _read(content: bytes, known: Policy | None, only: tuple[str, str] | None = None) -> Stored:
+    try:
+        document = json.loads(content)
+        if document["format"] != _FORMAT:
+            raise LiveStateUnreadable(f"{STATE} has format {document['format']!r}, this version reads {_FORMAT}")
+        if only is not None:
+            document = _narrowed(document, *only)
+        return Stored(
+            _policy(document, known) if document["policy"] else None,
+            {name: tuple(found) for name, found in document["addresses"].items()},
+            tuple(_access(*values) for values in document["accesses"]),
+            document["group"],
+            document["made_group"],
+            {path: tuple(owner) for path, owner in document["originals"].items()},
+            tuple(document.get("left", ())),
+            tuple(_drain(*values) for values in document.get("draining", ())),
+            Temporary(
+                tuple(_loan(*values) for values in document.get("loans", ())),
+                tuple(_lock(*values) for values in document.get("locks", ())),
+            ),
+            _typed(document.get("day"), int, type(None)),
+        )
+    except LiveStateUnreadable:
+        raise
+    except (SpiceGrantError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise LiveStateUnreadable(
+            f"{STATE} is damaged ({error}); remove it, and the next run writes it anew"
+        ) from error
+
+
+def _policy(document: Mapping[str, Any], known: Policy | None) -> Policy:
+    """Read the policy; a schedule whose zone the system has lost since is open when it was worked out to be."""
+    data, worked = document["policy"], document.get("windows", {})
+    if known is not None and to_pillar(known) == data:
+        return known
+    policy = pillar.parse(data, "policy", lambda name: None)
+    lost = {name: each for name, each in policy.schedules.items() if not zones.known(each.zone)}
+    kept = {name: each._replace(worked=_spans(worked.get(name, ()))) for name, each in lost.items()}
+    return replace(policy, schedules={**policy.schedules, **kept}) if kept else policy
+
+
+def _windows(stored: Stored) -> dict[str, Windows]:
+    """Return when schedules are open, as far as that is worked out on the stored day."""
+    if stored.policy is None or stored.day is None:
+        return {}
+    stretch = decision.span(stored.policy, stored.day)
+    return {name: weekly.windows(each, *stretch) for name, each in stored.policy.schedules.items()}
+
+
+def _spans(found: Iterable[Iterable[int]]) -> Windows:
+    return tuple((_typed(start, int), _typed(end, int)) for start, end in found)
+
+
+def _access(
+    user, uid, vm, grants, nopasswd=False, on_end="cut", grace=None, warn=WARN, terms=None, within=None
+) -> Access:
+    found = tuple(Term(tuple(schedules), *limits) for schedules, *limits in terms or [[()]] * len(grants))
+    limits = None if within is None else _spans(within)
+    return Access(user, uid, vm, tuple(grants), nopasswd, on_end, grace, tuple(warn), found, limits)
+
+
+def _drain(user, uid, address, port, vm, grants=(), until=None, grace=None, warn=WARN) -> Drain:
+    return Drain(user, uid, address, port, vm, tuple(grants), until, grace, tuple(warn))
+
+
+def _loan(user, vm, start, end, reason=None, nopasswd=False, uid=None) -> Loan:
+    _typed(reason, str, type(None))
+    _typed(uid, int, type(None))
+    limits = _typed(start, int), _typed(end, int)
+    return Loan(_typed(user, str), _typed(vm, str), *limits, reason, _typed(nopasswd, bool), uid)
+
+
+def _lock(about, name="", reason=None, since=0) -> Lock:
+    if about not in (ALL, USER, VM):
+        raise ValueError(f"a lock of {about!r}")
+    return Lock(about, _typed(name, str), _typed(reason, str, type(None)), _typed(since, int))
+
+
+def _typed(value: Any, *kinds: type) -> Any:
+    """Return a value that must not be of another kind: what denies something is never guessed at."""
+    if type(value) not in kinds:
+        raise TypeError(f"{value!r} where {kinds[0].__name__} belongs")
+    return value
+
+
+def leaving(stored: Stored) -> tuple[Drain, ...]:
+    """Return the places where open sessions may go on once they are not granted any more."""
+    found = list(stored.draining)
+    for access in stored.accesses:
+        vm = stored.policy.vms[access.vm]
+        if access.on_end == "drain":
+            limits = (None, access.grace, access.warn)
+            found += [
+                Drain(access.user, access.uid, address, vm.tls_port, access.vm, access.grants, *limits)
+                for address in stored.addresses.get(vm.server, ())
+            ]
+    return tuple(found)

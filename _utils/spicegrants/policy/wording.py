@@ -1,0 +1,48 @@
+"""Times in words, in the zone that the policy names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from spicegrants.policy.access import Term
+from spicegrants.policy.decision import Decision
+from spicegrants.policy.model import Policy
+from spicegrants.schedule import instants
+from spicegrants.schedule.intervals import FIRST, LAST
+
+
+def term(policy: Policy, said: Term) -> str:
+    """Say when one grant is open: ``by schedule evenings until Wed 2027-03-31 00:00 Europe/Berlin``."""
+    words = []
+    if said.schedules:
+        words.append(f"by schedule {' or '.join(said.schedules)}")
+    if said.start != FIRST:
+        words.append(f"from {instants.words(said.start, policy.time.zone)}")
+    if said.end != LAST:
+        words.append(f"until {instants.words(said.end, policy.time.zone)}")
+    return " ".join(words) or "always"
+
+
+def terms(policy: Policy, said: Iterable[Term]) -> str:
+    """Say when something is open that several grants may open."""
+    return ", or ".join(dict.fromkeys(term(policy, each) for each in said))
+
+
+def decision(policy: Policy, decided: Decision) -> str:
+    """Say what holds, and what changes next: ``closed; opens Tue 2026-11-24 08:00 Europe/Berlin``."""
+    if decided.lock is not None:
+        reason = f" ({decided.lock.reason})" if decided.lock.reason else ""
+        return f"locked: {decided.lock.words}{reason}"
+    if decided.access is None:
+        return "closed"
+    state = "open" if decided.open else "closed, though what is open may go on" if decided.lasting else "closed"
+    if decided.until is None:
+        return state
+    verb = "until" if decided.open else "; opens"
+    return f"{state}{' ' if decided.open else ''}{verb} {instants.words(decided.until, zone_of(policy, decided))}"
+
+
+def zone_of(policy: Policy, decided: Decision) -> str | None:
+    """Return the zone to speak in: the policy's, else that of a schedule behind the decision."""
+    named = (policy.schedules[name].zone for term in decided.access.terms for name in term.schedules)
+    return policy.time.zone or next(named, None)

@@ -1,0 +1,180 @@
+"""Reads and changes rules and routes by ip(8), and finds out whether this machine can do what they are for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from spicegrants.core.errors import CommandFailed, LiveStateUnreadable
+from spicegrants.core.paths import DEVICE
+from spicegrants.host import run
+from spicegrants.policy.closing import Door
+from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.model import Policy
+from spicegrants.routing import policy_rules, transition
+from spicegrants.routing.policy_rules import KINDS, TABLE, Live
+from spicegrants.routing.transition import RoutingPlan
+
+_IPV6 = "/proc/sys/net/ipv6/conf"
+_NETWORKD = ("/lib/systemd/systemd-networkd", "/usr/lib/systemd/systemd-networkd")
+# What a machine must be able to do, tried where it leaves nothing behind.
+_TRIAL = (
+    f"rule add pref {policy_rules.END} protocol {policy_rules.PROTOCOL} nop",
+    f"rule add pref {policy_rules.GRANTED} uidrange 1-1 ipproto tcp dport 1-2 goto {policy_rules.END}",
+    f"link add {DEVICE} type ",
+)
+
+
+def versions() -> tuple[int, ...]:
+    """Return the IP versions that the kernel has."""
+    return policy_rules.VERSIONS if os.path.isdir(_IPV6) else (4,)
+
+
+def installed() -> bool:
+    """Tell whether there is ip(8) at all: without it nothing can be of ours."""
+    return shutil.which("ip", path=run.SEARCH) is not None
+
+
+def read() -> Live:
+    """Return what the kernel holds; raise if it cannot be read."""
+    rules: dict[int, Any] = {}
+    routes: dict[int, Any] = {}
+    links: list[dict[str, Any]] = []
+    for version in versions():
+        asked = ["rule show", f"route show table {TABLE}", *(["link show"] if version == 4 else [])]
+        printed = run.run(["ip", "-N", "-j", "-d", f"-{version}", "-batch", "-"], text="\n".join([*asked, ""]))
+        lists = _lists(printed)
+        if len(lists) != len(asked):
+            raise LiveStateUnreadable(f"ip -{version} answered {len(lists)} of {len(asked)} questions")
+        rules[version], routes[version], *rest = lists
+        links = rest[0] if rest else links
+    return Live(rules, routes, links)
+
+
+def held() -> Live | None:
+    """Return what the kernel holds; ``None`` where there is nothing to ask it by, and so nothing of ours."""
+    return read() if installed() else None
+
+
+def _lists(printed: str) -> list[Any]:
+    """Read the lists that a batch prints one behind the other."""
+    decoder, found, at = json.JSONDecoder(), [], 0
+    printed = printed.strip()
+    try:
+        while at < len(printed):
+            each, end = decoder.raw_decode(printed, at)
+            found.append(each)
+            at = end + len(printed[end:]) - len(printed[end:].lstrip())
+    except ValueError as error:
+        raise LiveStateUnreadable(f"ip printed what is no JSON: {error}") from error
+    return found
+
+
+def hindrance() -> str | None:
+    """Return why this machine cannot route by user and port, ``None`` if it can. Tried in a namespace of its own."""
+    for program in ("ip", "unshare"):
+        if shutil.which(program, path=run.SEARCH) is None:
+            return f"{program} is not installed"
+    why = ""
+    for kind in KINDS:
+        done = run.attempt(["unshare", "--net", "ip", "-batch", "-"], text="\n".join(_TRIAL) + f"{kind}\n")
+        if done.returncode == 0:
+            return None
+        why = " ".join(done.stderr.split())[:200]
+    return f"rules by user and port, and a device that swallows packets, cannot be made here: {why}"
+
+
+def chosen(policy: Policy | None, live: Live | None) -> tuple[bool, str | None]:
+    """Return whether the layer is on, and what hinders it where pillar wants it or leaves it open.
+
+    live
+        What the kernel holds, where it could be asked. Where all of it is there, nothing needs to be tried.
+    """
+    if policy is None or policy.routing.enabled is False:
+        return False, None
+    with run.understood("ip"):
+        standing = live is not None and any(
+            policy_rules.ours(entry) for found in live.rules.values() for entry in found
+        )
+    hindered = None if standing else hindrance()
+    return hindered is None, hindered
+
+
+def plan(wanted: Wanted | None, live: Live | None) -> RoutingPlan | None:
+    """Compare what is wanted with what the kernel holds; ``None`` where there is nothing to ask it by."""
+    with run.understood("ip"):
+        return None if live is None else transition.plan(wanted, live)
+
+
+def closing(wanted: Wanted | None, live: Live | None, lost: Collection[Door] | None) -> RoutingPlan | None:
+    """Return what takes away what users are let through to, as :func:`routeplan.closing` does."""
+    with run.understood("ip"):
+        return None if live is None else transition.closing(wanted, live, lost)
+
+
+def rules(live: Live) -> list[policy_rules.Rule]:
+    """Return the listed rules that are ours."""
+    with run.understood("ip"):
+        return [rule for found in live.rules.values() for entry in found if (rule := policy_rules.parse(entry))]
+
+
+def networkd() -> bool:
+    """Tell whether the machine has systemd-networkd."""
+    return any(os.path.exists(path) for path in _NETWORKD)
+
+
+def device(what: str) -> None:
+    """Make our device, set it up, or remove it, as a plan says."""
+    if what == "remove":
+        run.run(["ip", "link", "delete", "dev", DEVICE])
+        return
+    if what == "make":
+        run.attempt(["ip", "link", "delete", "dev", DEVICE])
+        for kind in KINDS:
+            done = run.attempt(["ip", "link", "add", DEVICE, "type", kind])
+            if done.returncode == 0:
+                break
+        else:
+            raise CommandFailed(f"device {DEVICE} cannot be made: {done.stderr.strip()}")
+        # No address of its own in IPv6; a kernel without that knows no such mode.
+        run.attempt(["ip", "link", "set", "dev", DEVICE, "addrgenmode", "none"])
+    run.run(["ip", "link", "set", "dev", DEVICE, "up"])
+    _allow_ipv6()
+
+
+def _allow_ipv6() -> None:
+    """Have our device take routes of IPv6, also where devices are made without; a container may not change that."""
+    switch = f"{_IPV6}/{DEVICE}/disable_ipv6"
+    try:
+        with open(switch, encoding="ascii") as stream:
+            if stream.read().strip() == "0":
+                return
+        with open(switch, "w", encoding="ascii") as stream:
+            stream.write("0")
+    except FileNotFoundError:
+        # A kernel without IPv6.
+        return
+    except OSError as error:
+        raise CommandFailed(f"{DEVICE} cannot take routes of IPv6: {error}") from error
+
+
+def carry_out(planned: RoutingPlan | None) -> None:
+    """Carry a plan out, if there is one: the device first, which its routes need, or last, where it goes."""
+    if planned is None:
+        return
+    if planned.device in ("make", "set up"):
+        device(planned.device)
+    send(planned.commands)
+    if planned.device == "remove":
+        device(planned.device)
+
+
+def send(commands: Mapping[int, Iterable[str]]) -> None:
+    """Change rules and routes, line by line, in the order given; raise at the first that is refused."""
+    for version, lines in commands.items():
+        text = "".join(f"{line}\n" for line in lines)
+        if text:
+            run.run(["ip", f"-{version}", "-batch", "-"], text=text)

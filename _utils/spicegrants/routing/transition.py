@@ -1,0 +1,228 @@
+"""From the rules and routes that there are to those that there must be: in words, and line by line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from spicegrants.core.changes import Change, rule_words
+from spicegrants.core.paths import DEVICE
+from spicegrants.policy.compiler import Wanted, guards_servers
+from spicegrants.policy.model import port_words
+from spicegrants.routing.policy_rules import (
+    CLOSED,
+    DEAD,
+    END,
+    ENTER,
+    GRANTED,
+    KINDS,
+    PAST,
+    PREFERENCES,
+    PROTOCOL,
+    TABLE,
+    Live,
+    Rule,
+    granted_rules,
+    let_through,
+    ours,
+    parse,
+    parse_route,
+    personal,
+    wanted_routes,
+    wanted_rules,
+)
+
+
+class RoutingPlan(NamedTuple):
+    """Changes in words; what of the device is to be done (``make``, ``set up``, ``remove``); lines for `ip -batch`."""
+
+    changes: tuple[Change, ...]
+    device: str | None
+    commands: Mapping[int, tuple[str, ...]]
+
+
+def plan(wanted: Wanted | None, live: Live) -> RoutingPlan:
+    """Compare what there must be with what there is.
+
+    wanted
+        ``None`` where the layer is off: then nothing of it may be left.
+    """
+    changes: list[Change] = []
+    commands: dict[int, tuple[str, ...]] = {}
+    device = _device(live.links, wanted is not None)
+    if device:
+        changes.append(Change("routing", {"set up": f"sets {DEVICE} up"}.get(device, f"{device}s {DEVICE}")))
+    for version in live.rules:
+        rules = wanted_rules(wanted, version) if wanted else []
+        routes = wanted_routes(live, version) if rules else {}
+        held = [entry for entry in live.rules[version] if ours(entry)]
+        if wanted:
+            changes += _changes(wanted, version, rules, held)
+        elif held:
+            changes.append(Change("routing", f"removes the rules (IPv{version})"))
+        # A device that is made anew has no routes.
+        standing = [entry for entry in live.routes[version] if device != "make" or entry.get("dev") != DEVICE]
+        said, lines = _route_plan(version, routes, standing)
+        changes += said
+        commands[version] = (*lines, *_commands(rules, held)) if rules else (*_removal(held), *lines)
+    return RoutingPlan(tuple(changes), device, commands)
+
+
+def closing(wanted: Wanted | None, live: Live, lost: Collection[tuple[int, str, int]] | None = None) -> RoutingPlan:
+    """Compare what may be open at most with what there is: rules of grants go, or let less through, and nothing else.
+
+    A rule may be for several ports; what is left of one that goes comes before it goes.
+
+    wanted
+        ``None`` says that nothing may be open.
+
+    lost
+        UID, address and port of what may go; ``None`` says that all may.
+    """
+    changes: list[Change] = []
+    commands: dict[int, tuple[str, ...]] = {}
+    for version in live.rules:
+        passing = {rule for rule in map(parse, filter(ours, live.rules[version])) if rule and personal(rule)}
+        doors = _every_door(passing)
+        beyond = doors - _every_door(granted_rules(wanted, version) if wanted else ())
+        doors -= beyond if lost is None else beyond & set(lost)
+        staying = set(let_through(doors))
+        if wanted:
+            changes += _door_changes(wanted, staying, passing)
+        elif passing:
+            changes.append(Change("routing", f"closes all that is open (IPv{version})"))
+        added = [f"rule add {rule.words}" for rule in sorted(staying - passing)]
+        commands[version] = (*added, *(f"rule del {rule.words}" for rule in sorted(passing - staying)))
+    return RoutingPlan(tuple(changes), None, commands)
+
+
+def _device(links: Iterable[Mapping[str, Any]], needed: bool) -> str | None:
+    found = next((link for link in links if link["ifname"] == DEVICE), None)
+    if not needed:
+        return "remove" if found else None
+    if found is None or found.get("linkinfo", {}).get("info_kind") not in KINDS:
+        return "make"
+    return None if "UP" in found["flags"] else "set up"
+
+
+def _changes(wanted: Wanted, version: int, rules: list[Rule], held: list[dict[str, Any]]) -> list[Change]:
+    """Say in words how rules differ: those that close as a whole, those of grants one by one."""
+    have = [parse(entry) for entry in held]
+    closing, standing = _closing(rules), _closing(have)
+    changes = []
+    if not held and rules:
+        where = "the servers" if guards_servers(wanted) else "every destination"
+        what = f"guards ports {port_words(wanted.policy.guarded_ports())} towards {where} (IPv{version})"
+        changes.append(Change("routing", what))
+    elif closing != standing:
+        what = f"sets the rules that close (IPv{version}): {rule_words([*closing], [*standing])}"
+        changes.append(Change("routing", what))
+    granted, passing = ({rule for rule in them if rule and personal(rule)} for them in (rules, have))
+    changes += _door_changes(wanted, granted, passing)
+    if granted != passing and _every_door(granted) == _every_door(passing):
+        changes.append(Change("routing", f"sets the rules of grants (IPv{version})"))
+    return changes
+
+
+def _door_changes(wanted: Wanted, granted: set[Rule], passing: set[Rule]) -> list[Change]:
+    opened, closed = _every_door(granted - passing), _every_door(passing - granted)
+    users = {access.uid: access.user for access in (*wanted.previous, *wanted.accesses)}
+    users.update((drain.uid, drain.user) for drain in wanted.leaving)
+    changes = []
+    for door in sorted(opened ^ closed):
+        uid, address, port = door
+        who = users.get(uid) or f"UID {uid}"
+        what = f"{'opens' if door in opened else 'closes'} {address} port {port} to {who}"
+        changes.append(Change("routing", what, wanted.grants_of(uid, wanted.vm_at(address, port))))
+    return changes
+
+
+def _every_door(rules: Iterable[Rule]) -> set[tuple[int, str, int]]:
+    return {(rule.uid, rule.address, port) for rule in rules for port in range(rule.ports[0], rule.ports[1] + 1)}
+
+
+def _commands(rules: list[Rule], held: list[dict[str, Any]]) -> list[str]:
+    """Return the lines that make the held rules the wanted ones, and at no moment let through more than both do.
+
+    A preference with something that cannot be ours is emptied: to name what is to go, `ip rule del` knows no way that
+    fits nothing else. Meanwhile the others close. While rules that close are changed nothing is led past them.
+    """
+    by_preference: dict[int, list[Rule | None]] = {preference: [] for preference in PREFERENCES}
+    lines = []
+    for entry in held:
+        if entry["priority"] in by_preference:
+            by_preference[entry["priority"]].append(parse(entry))
+        else:
+            lines.append(f"rule del pref {entry['priority']} protocol {PROTOCOL}")
+    changed = {preference for preference, have in by_preference.items() if _differs(rules, preference, have)}
+    if not changed:
+        return lines
+    if _closing(rules) != _closing(rule for have in by_preference.values() for rule in have):
+        changed.add(PAST)
+        lines += _emptied(PAST, by_preference[PAST])
+        by_preference[PAST] = []
+    # What is revoked goes before an end that was missing lets anybody through again.
+    for preference in (CLOSED, DEAD, GRANTED, END, ENTER, PAST):
+        if preference in changed:
+            lines += _replaced(preference, rules, by_preference[preference])
+    return lines
+
+
+def _closing(rules: Iterable[Rule | None]) -> Counter:
+    return Counter(rule for rule in rules if rule is None or not personal(rule))
+
+
+def _differs(rules: list[Rule], preference: int, have: list[Rule | None]) -> bool:
+    return Counter(have) != Counter(rule for rule in rules if rule.preference == preference)
+
+
+def _replaced(preference: int, rules: list[Rule], have: list[Rule | None]) -> list[str]:
+    want = [rule for rule in rules if rule.preference == preference]
+    known, asked = set(have), set(want)
+    removed = [rule for rule in have if rule not in asked]
+    if len(known) < len(have) or not all(rule and _told_apart(rule, have) for rule in removed):
+        return [*_emptied(preference, have), *(f"rule add {rule.words}" for rule in want)]
+    gone = [f"rule del {rule.words}" for rule in removed]
+    added = [f"rule add {rule.words}" for rule in want if rule not in known]
+    return gone + added if preference == GRANTED else added + gone
+
+
+def _told_apart(rule: Rule, have: list[Rule | None]) -> bool:
+    """Tell whether the kernel, asked to remove a rule, removes that one: it takes the first that has all it is told."""
+    if personal(rule):
+        return True
+    told = [at for at, field in enumerate(rule) if field is not None]
+    return rule == next(other for other in have if other and all(other[at] == rule[at] for at in told))
+
+
+def _emptied(preference: int, have: list[Rule | None]) -> list[str]:
+    return [f"rule del pref {preference}"] * len(have)
+
+
+def _removal(held: list[dict[str, Any]]) -> list[str]:
+    """Return the lines that remove all of ours: first what leads in, last what the others lead to."""
+    return [
+        f"rule del pref {entry['priority']}" + ("" if entry["priority"] in PREFERENCES else f" protocol {PROTOCOL}")
+        for entry in sorted(held, key=lambda entry: entry["priority"])
+    ]
+
+
+def _route_plan(
+    version: int, routes: Mapping[tuple[str, str], str], live: list[dict[str, Any]]
+) -> tuple[list[Change], list[str]]:
+    have = [parse_route(entry) for entry in live]
+    if routes and None not in have and len(set(have)) == len(have) and set(have) == routes.keys():
+        return [], []
+    if not routes:
+        # They go with what they are for.
+        return [], [f"route flush table {TABLE}"] if live else []
+    strange = None in have or len(set(have)) < len(have) or bool(set(have) - routes.keys())
+    lines = [f"route flush table {TABLE}"] if strange else []
+    missing = [key for key in routes if strange or key not in have]
+    lines += [f"route append {routes[key]}" for key in missing]
+    if strange:
+        words = "its routes were altered"
+    else:
+        words = f"holds what is sent by {', '.join(device for _, device in missing)}"
+    return [Change("routing", f"sets table {TABLE} (IPv{version}): {words}")], lines

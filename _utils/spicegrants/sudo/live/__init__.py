@@ -1,0 +1,1 @@
+"""Asks sudo, its tools, and PAM."""

@@ -1,0 +1,292 @@
+"""The sudo policy as sudo itself has it: for each user, from all sources, and where in which file it stands."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from spicegrants.core.errors import CommandFailed
+from spicegrants.core.paths import NSSWITCH
+from spicegrants.host import disk, run
+from spicegrants.policy.compiler import Wanted
+from spicegrants.sudo import bypasses, listing, matching, other_rules, sudoers
+from spicegrants.sudo.commands import Rule
+from spicegrants.sudo.listing import Entry
+from spicegrants.sudo.live import tools
+from spicegrants.sudo.matching import words
+from spicegrants.sudo.other_rules import ADMIN, Foreign, Site
+
+# With sudo-rs.
+UNREAD = (
+    "sudo-rs prints its rules in no form that can be read: nobody has looked at others' but by spice_sudoers.others"
+)
+CONFIGURATION = "/etc/sudo.conf"
+# Whose members are likely to have rules, wherever these are from.
+WELL_KNOWN = ("sudo", "wheel", "admin", "adm")
+_CHECKED = re.compile(r"(/.*): parsed OK")
+_INCLUDE = re.compile(r"\s*[@#]include(?:dir)?\s")
+_COMMENT = re.compile(r"\s*(?:$|#(?![0-9]))")
+# A user whom nobody has: what is said of it tells in which line the next entry stands.
+_MARK = "spice-grant-line-"
+
+
+def other_sources() -> list[str]:
+    """Name what sudo takes rules from besides ``/etc/sudoers`` and what that includes."""
+    found = []
+    for line in _lines(NSSWITCH):
+        name, _, sources = line.partition(":")
+        if name.strip() == "sudoers":
+            named = re.sub(r"\[[^]]*\]", " ", sources).split()
+            found = [f"{source} ({NSSWITCH})" for source in dict.fromkeys(named) if source != "files"]
+    for line in _lines(CONFIGURATION):
+        words = line.split()
+        standard = os.path.basename(words[2]) == "sudoers.so" and len(words) == 3 if len(words) > 2 else True
+        if words[:1] == ["Plugin"] and not standard:
+            found.append(f"{' '.join(words[1:])} ({CONFIGURATION})")
+    return found
+
+
+def _lines(path: str) -> list[str]:
+    return [line for line in (line.partition("#")[0].strip() for line in _text(path).splitlines()) if line]
+
+
+def _text(path: str) -> str:
+    """Return what a file of the site's says, which may be a link; nothing if there is none."""
+    return (disk.read_site(path) or b"").decode(errors="replace")
+
+
+def entries(user: str) -> list[Entry] | None:
+    """Return what sudo lists for a user, from all sources; ``None`` if that cannot be read."""
+    done = run.attempt(["sudo", "-n", "-ll", "-U", user])
+    if done.returncode not in (0, 1):
+        raise CommandFailed(f"sudo -ll ended with {done.returncode}: {done.stderr.strip()[:500]}")
+    return listing.parse(done.stdout, user)
+
+
+def lets(user: str, runas: Sequence[str], call: bypasses.Call) -> bool | None:
+    """Ask sudo whether it lets a user make a call; ``None`` if this machine has no such program.
+
+    runas
+        The options that say as whom. ``-g GROUP`` alone means the user himself: sudo takes who asks for that one, here
+        root.
+    """
+    path = next((path for path in call.programs if os.access(path, os.X_OK)), None)
+    return None if path is None else tools.allows(user, [*runas, path, *call.arguments.split()])
+
+
+def places(entries: Collection[Mapping[str, Any]]) -> list[str]:
+    """Return for each of some entries of the whole tree where it stands, ``FILE:LINE``; nothing if that cannot be told.
+
+    visudo names the files of the tree. Each is given to cvtsudoers once more, without what it includes, and with a mark
+    before each statement: what follows a mark in the parsed tree is what that line says.
+    """
+    found: dict[int, list[str]] = {}
+    done = run.attempt(["visudo", "-c", "-f", tools.main()])
+    for path in (match[1] for match in map(_CHECKED.fullmatch, done.stdout.splitlines()) if match):
+        for line, statement in _statements(_text(path)):
+            for number, entry in enumerate(entries):
+                if entry == statement:
+                    found.setdefault(number, []).append(f"{path}:{line}")
+    return [" and ".join(dict.fromkeys(found.get(number, []))) for number in range(len(entries))]
+
+
+def _statements(text: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Return the users' entries and defaults of one file, each with the number of its line."""
+    marked, continued = [], False
+    for number, line in enumerate(text.splitlines(), 1):
+        included = not continued and _INCLUDE.match(line)
+        if not (continued or included or _COMMENT.match(line)):
+            marked += [f"{_MARK}{number} ALL = /bin/true", f"Defaults:{_MARK}{number} lecture"]
+        marked.append("" if included else line)
+        continued = line.endswith("\\")
+    done = run.attempt(["cvtsudoers", "-f", "json", "-"], text="\n".join([*marked, ""]))
+    tree = tools.parsed(done.stdout) if done.returncode == 0 else {}
+    for kind, members in (("User_Specs", "User_List"), ("Defaults", "Binding")):
+        line = "1"
+        for statement in tree.get(kind, []):
+            name = next((member.get("username") or "" for member in statement.get(members, [])), "")
+            if name.startswith(_MARK):
+                line = name[len(_MARK) :]
+            else:
+                yield line, statement
+
+
+class Said(NamedTuple):
+    """A rule that lets a user do what he should not.
+
+    rule
+        What it lets him do.
+
+    where
+        ``FILE:LINE``, or what sudo calls the entry of another source; nothing if that cannot be told.
+
+    listed
+        The entry as sudo printed it, if it is from another source.
+    """
+
+    rule: Foreign
+    where: str
+    listed: str = ""
+
+
+def users(site: Site, granted: Iterable[str], tree: Mapping[str, Any]) -> list[str]:
+    """Return who is to be asked about: users with grants, people's accounts, and whom the tree's rules name.
+
+    A name service that does not enumerate its accounts tells only of those who have grants or stand in a rule or group.
+    """
+    names = set(granted) | {entry.pw_name for entry in pwd.getpwall() if 1000 <= entry.pw_uid < 65000}
+    groups = set(WELL_KNOWN)
+    for spec, _ in sudoers.specs(tree):
+        for member in matching.members(spec["User_List"], tree):
+            names.add(member.get("username", ""))
+            groups.add(member.get("usergroup", ""))
+    for name in groups:
+        with contextlib.suppress(KeyError):
+            names.update(grp.getgrnam(name).gr_mem)
+    return sorted(name for name in names if _account(name) and not accepted(name, site))
+
+
+def exists(user: Any) -> bool:
+    """Tell whether there is a user of this name."""
+    return isinstance(user, str) and _account(user) is not None
+
+
+def _account(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def accepted(user: str, site: Site) -> bool:
+    """Tell whether a user is root, or one of those who may do anything, by name, UID or group."""
+    account = _account(user)
+    return account is not None and (account.pw_uid == 0 or not _spelled(account).isdisjoint(site.admins))
+
+
+def _spelled(account: pwd.struct_passwd) -> set[str]:
+    """Return all by which sudoers may mean a user, less what only the name service knows."""
+    spelled = {"ALL", account.pw_name, f"#{account.pw_uid}"}
+    for gid in os.getgrouplist(account.pw_name, account.pw_gid):
+        spelled.add(f"%#{gid}")
+        with contextlib.suppress(KeyError):
+            spelled.add(f"%{grp.getgrgid(gid).gr_name}")
+    return spelled
+
+
+def said(user: str, granted: Collection[Rule], site: Site, tree: Mapping[str, Any]) -> list[Said] | None:
+    """Return the rules by which sudo lets a user do what he should not; ``None`` if its list cannot be read.
+
+    tree
+        What is in files, to name the line.
+    """
+    listed = entries(user)
+    if listed is None:
+        return None
+    found = []
+    for entry in listed:
+        for rule in other_rules.foreign({"User_Specs": [entry.spec]}, granted, site._replace(admins=())):
+            found.append((rule, entry))
+    if not found:
+        return []
+    known = list(_of(user, tree))
+    where = places([spec for spec, _ in known])
+    return [
+        Said(rule, entry.origin, entry.text)
+        if entry.origin
+        else Said(
+            rule, " and ".join(at for at, (_, said) in zip(where, known) if at and said == entry.said) or entry.file
+        )
+        for rule, entry in found
+    ]
+
+
+def _of(user: str, tree: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], tuple[list[str], ...]]]:
+    """Return the entries of a tree that may be about a user, each with what it says."""
+    account = _account(user)
+    spelled = _spelled(account) if account else set()
+    for spec, commands in sudoers.specs(tree):
+        members = words(matching.members(spec["User_List"], tree))
+        if any(member in spelled or member.startswith(("+", "%:")) for member in members):
+            yield spec, matching.said(commands, tree, user)
+
+
+def answers(user: str, site: Site) -> list[str]:
+    """Ask sudo whether it lets a user do any of what no rule should; return what it does, in words.
+
+    No text is read for it: the exit code of ``sudo -l`` says it.
+    """
+    group, viewer = site.viewer.group, site.viewer
+    asked = [(("-u", "root"), "as root", call) for call in bypasses.asked(viewer)]
+    # sudo takes who asks, which is root, for "himself": alone, -g asks for rules that name a group only.
+    for runas in (("-g", group), ("-u", user, "-g", group)) if site.gid is not None else ():
+        asked += [(runas, f"with group {group}", call) for call in bypasses.with_group(viewer)]
+    found = [f"{call.does} {how}" for runas, how, call in asked if lets(user, runas, call)]
+    return list(dict.fromkeys(found))
+
+
+def site(wanted: Wanted) -> Site:
+    """Return what is to be protected on this machine."""
+    return Site(wanted.policy.viewer, wanted.gid, os.uname().nodename, wanted.policy.sudo.admins)
+
+
+def sentences(found: Sequence[Foreign], everywhere: bool) -> list[tuple[str, str]]:
+    """Say what was found in files, with the line; return kind and sentence of each.
+
+    everywhere
+        Whether to name the line of what makes somebody as good as root, too. Nearly each site has such a rule, and to
+        look for its line takes longer than all else.
+    """
+    sought = [rule for rule in found if everywhere or rule.kind != ADMIN]
+    where = iter(places([rule.entry for rule in sought]) if sought else ())
+    said = []
+    for rule in found:
+        place = next(where) if rule in sought else ""
+        said.append((rule.kind, f"{rule} ({place})" if place else str(rule)))
+    return said
+
+
+def beyond_files(
+    wanted: Wanted, site: Site, granted: Callable[[], Iterable[Rule]], tree: Mapping[str, Any], strict: bool
+) -> tuple[list[str], list[str]]:
+    """Say what is amiss in sources of sudo's other than files; return errors and warnings.
+
+    Nothing is asked but with a strict policy: that takes a call of sudo for each user.
+    """
+    sources = other_sources()
+    if not sources:
+        return [], []
+    if not strict:
+        named = ", ".join(sources)
+        return [], [f"sudo takes rules from {named} as well: nobody has looked there but by spice_sudoers.others"]
+    errors, rules = [], tuple(granted())
+    for user in users(site, {access.user for access in wanted.accesses}, tree):
+        found = said(user, rules, site, tree)
+        # What stands in a known line has been found there.
+        errors += _told(
+            user, None if found is None else [rule for rule in found if rule.listed or ":" not in rule.where]
+        )
+    return errors, []
+
+
+def differences(wanted: Wanted, names: Iterable[str]) -> list[str]:
+    """Say what sudo lets users do besides what is granted, by its answers and its list; nothing of admins."""
+    legible = not wanted.inventory.sudo_rs
+    place, tree, rules = site(wanted), tools.tree() if legible else {}, sudoers.rules(wanted)
+    found = []
+    for user in names:
+        if not accepted(user, place):
+            found += [f"sudo lets {user}: {what}" for what in answers(user, place)]
+            found += _told(user, said(user, rules, place, tree) if legible else [])
+    return found
+
+
+def _told(user: str, found: list[Said] | None) -> list[str]:
+    if found is None:
+        return [f"what sudo lets {user} do cannot be read from sudo -ll -U {user}"]
+    return [f"another sudo rule: {rule}{f' ({where})' if where else ''}" for rule, where, _ in found]

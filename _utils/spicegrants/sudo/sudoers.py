@@ -1,0 +1,447 @@
+"""The sudo layer: one file in sudoers.d with exact-argument rules.
+
+Reading back goes through the JSON that ``cvtsudoers -f json`` makes of a file or of the whole tree (sudoers(5),
+cvtsudoers(1)).
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from spicegrants.core.changes import Change
+from spicegrants.core.entries import Entry, File
+from spicegrants.core.paths import OPENER, SUDOERS, connection_file
+from spicegrants.policy import wording
+from spicegrants.policy.access import Access
+from spicegrants.policy.compiler import Wanted
+from spicegrants.schedule.intervals import ALWAYS, DAY, FIRST, LAST, NEVER, Windows, clip, union
+from spicegrants.sudo import sudo_rs
+from spicegrants.sudo.commands import Rule, calls
+from spicegrants.sudo.matching import groups_of
+
+MODE = 0o440
+ALIAS = "SPICE_GRANT"
+KEPT = (
+    "LANG LANGUAGE LINGUAS LC_ADDRESS LC_ALL LC_COLLATE LC_CTYPE LC_IDENTIFICATION LC_MEASUREMENT LC_MESSAGES "
+    "LC_MONETARY LC_NAME LC_NUMERIC LC_PAPER LC_TELEPHONE LC_TIME XDG_SESSION_COOKIE "
+    "DISPLAY XAUTHORITY WAYLAND_DISPLAY XDG_RUNTIME_DIR"
+)
+_DEFAULTS = (
+    "env_reset",
+    f'env_keep = "{KEPT}"',
+    # As sudo has it built in: a site may have added to it, and what passes the check is kept.
+    'env_check = "COLORTERM LANG LANGUAGE LC_* LINGUAS TERM TZ"',
+    # The user's own password, whatever the site asks elsewhere (targetpw is openSUSE's default).
+    "!targetpw",
+    "!rootpw",
+    "!runaspw",
+    "!exempt_group",
+    # A desktop icon has no terminal.
+    "!requiretty",
+    "set_home",
+    "umask = 0077",
+    "umask_override",
+    'secure_path = "/usr/local/bin:/usr/bin:/bin"',
+    # With a site's runchroot=* the program of the rule would be one that the user put under a root of his own.
+    "!runchroot",
+    "!runcwd",
+    # Guides to hardening ask for what keeps a program from starting others, and the opener starts a sandbox.
+    "!noexec",
+    "!stay_setuid",
+    "!preserve_groups",
+    "command_timeout = 0",
+)
+# Which older ones take for a fault.
+_INTERCEPTING = ("!intercept", "!log_subcmds")
+_HEADER = """\
+# Written by saltext-spice-grant from the pillar of this minion; the next run undoes any edit.
+"""
+_SPECIAL = re.compile(r"([,:=\\?*\[\]!#\"])")
+_BARE = re.compile(
+    r'^(\s*)("(?:runcwd|runchroot|role|type|privs|limitprivs|apparmor_profile)": "(?:[^"\\]|\\.)*")(,?)$', re.MULTILINE
+)
+_STAMP = "%Y%m%d%H%M%SZ"
+_UTC = datetime.timezone.utc
+# What a rule of ours may say besides who, what and as whom.
+_OPTIONS = {"authenticate", "setenv", "notbefore", "notafter"}
+
+
+def rules_for(wanted: Wanted, access: Access) -> list[Rule]:
+    """Return the rules of one access; none if it is not open at any time that is worked out."""
+    windows = _windows(wanted, access)
+    return calls(wanted, access.user, access.vm, access.nopasswd, windows) if windows else []
+
+
+def _windows(wanted: Wanted, access: Access) -> Windows:
+    """Return when the rules of an access hold: with sudo-rs always, if the access is ever open."""
+    opened = wanted.times(access).opened
+    return ALWAYS if opened and wanted.inventory.sudo_rs else opened
+
+
+def rules(wanted: Wanted) -> list[Rule]:
+    """Return all rules that a policy stands for."""
+    return [rule for access in wanted.accesses for rule in rules_for(wanted, access)]
+
+
+def joined(found: Iterable[Rule]) -> list[Rule]:
+    """Return rules of which some differ in their times only, those as one; without any that never holds."""
+    together: dict[Rule, list[Windows]] = {}
+    for rule in found:
+        if rule.windows:
+            together.setdefault(rule.timeless, []).append(rule.windows)
+    return [replace(rule, windows=union(*many)) for rule, many in together.items()]
+
+
+@functools.lru_cache(maxsize=4096)
+def escape(word: str) -> str:
+    """Escape a word of a sudoers command so that it stands for itself only.
+
+    sudo joins arguments into one string and matches it with fnmatch(3): a bare ``?`` would also let through a blank,
+    and so two arguments.
+    """
+    return _SPECIAL.sub(r"\\\1", word)
+
+
+def _commands(wanted: Wanted, vm: str) -> list[str]:
+    """Return the commands that open a vm, as sudoers spells them."""
+    return [" ".join(map(escape, rule.command)) for rule in calls(wanted, "", vm)]
+
+
+def _name(account: str) -> str:
+    return escape(account).replace("@", r"\@")
+
+
+def _alias(vm: str) -> str:
+    """Return the alias for the commands of a vm; each vm has its own: ``a-b`` is A__B, and B is _42."""
+    spelled = re.sub("[^a-z0-9-]", lambda other: f"_{ord(other[0]):02X}", vm)
+    return f"{ALIAS}_{spelled.upper().replace('-', '__')}"
+
+
+@functools.lru_cache(maxsize=4096)
+def _stamps(windows: Windows) -> tuple[str, ...]:
+    """Spell windows. Both ends of what sudo reads are part of it."""
+    spelled = []
+    for start, end in windows:
+        words = [f"NOTBEFORE={_stamp(start)}"] if start > FIRST else []
+        words += [f"NOTAFTER={_stamp(end - 1)}"] if end < LAST else []
+        spelled.append(" ".join(words))
+    return tuple(spelled)
+
+
+def _stamp(moment: int) -> str:
+    # Of a thousand windows each has its own, on few days.
+    day, second = divmod(moment, DAY)
+    return f"{_date(day)}{second // 3600:02}{second // 60 % 60:02}{second % 60:02}Z"
+
+
+@functools.lru_cache(maxsize=4096)
+def _date(day: int) -> str:
+    return datetime.datetime.fromtimestamp(day * DAY, _UTC).strftime("%Y%m%d")
+
+
+def head(wanted: Wanted) -> str:
+    """Return what stands before the rules of the sudoers file: aliases and what sudo must heed for them."""
+    lines = [_HEADER]
+    opened = [(access.vm, _windows(wanted, access)) for access in wanted.accesses]
+    spelled = {vm: _commands(wanted, vm) for vm in dict.fromkeys(vm for vm, windows in opened if windows)}
+    if spelled:
+        unique = ", \\\n    ".join(dict.fromkeys(command for commands in spelled.values() for command in commands))
+        lines.append(f"Cmnd_Alias {ALIAS} = {unique}\n")
+        lines.append(f"Defaults!{ALIAS} {', '.join(_defaults(wanted))}\n")
+    for vm in dict.fromkeys(vm for vm, windows in opened if windows not in (ALWAYS, NEVER)):
+        lines.append(f"Cmnd_Alias {_alias(vm)} = {', '.join(spelled[vm])}\n")
+    return "\n".join(lines)
+
+
+def _defaults(wanted: Wanted) -> Iterator[str]:
+    """Return the settings for our commands that this machine's sudo knows."""
+    for option in (*_DEFAULTS, *(_INTERCEPTING if wanted.inventory.sudo_intercepts else ())):
+        if not wanted.inventory.sudo_rs or _setting(option) in sudo_rs.SETTINGS:
+            yield option
+
+
+def _setting(option: str) -> str:
+    return re.match("!?([a-z_]+)", option)[1]
+
+
+# The names of what they set, on older releases of sudo and on all others.
+DEFAULTS = frozenset(map(_setting, _DEFAULTS)), frozenset(map(_setting, (*_DEFAULTS, *_INTERCEPTING)))
+
+
+def render(wanted: Wanted) -> str:
+    """Return the text of the sudoers file.
+
+    Users who may open the same console at the same times share one rule, which then has a line a window.
+    """
+    shared: dict[tuple[str | None, str, bool, Windows], list[Access]] = {}
+    for access in wanted.accesses:
+        windows = _windows(wanted, access)
+        alone = access.user if windows == ALWAYS else None
+        if windows:
+            shared.setdefault((alone, access.vm, access.nopasswd, windows), []).append(access)
+    return "\n".join((head(wanted), *(_rule_text(wanted, *key[1:], members) for key, members in shared.items())))
+
+
+def _rule_text(wanted: Wanted, vm: str, nopasswd: bool, windows: Windows, members: Iterable[Access]) -> str:
+    users = ", ".join(_name(access.user) for access in members)
+    whom = "ALL=(root)" if wanted.confined else f"ALL=(:{_name(wanted.policy.viewer.group)})"
+    how = f"{'NOPASSWD' if nopasswd else 'PASSWD'}: NOSETENV:"
+    if windows == ALWAYS:
+        return f"{users} {whom} {how} {', '.join(_commands(wanted, vm))}\n"
+    # Not as one list of commands: see rules_in.
+    said = [f"{whom} {stamp} {how} {_alias(vm)}" for stamp in _stamps(windows)]
+    if wanted.inventory.sudo_opens_early:
+        said = _held_back(said, windows, whom, _alias(vm))
+    return f"{users} \\\n    " + " : \\\n    ".join(said) + "\n"
+
+
+def _held_back(allowing: list[str], windows: Windows, whom: str, alias: str) -> list[str]:
+    """Return entries for windows, so that a sudo that heeds no start beside an end heeds these.
+
+    The last entry that matches counts. So the last window comes first, and behind each that has an end an entry that
+    refuses until it begins, with an end alone.
+    """
+    found = []
+    for entry, (start, end) in zip(reversed(allowing), reversed(windows)):
+        found.append(entry)
+        if end < LAST:
+            found.append(f"{whom} NOTAFTER={_stamp(start - 1)} !{alias}")
+    return found
+
+
+def specs(tree: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the entries of a parsed tree: each with its users, and what they may do."""
+    for spec in tree.get("User_Specs", []):
+        for commands in spec["Cmnd_Specs"]:
+            yield spec, commands
+
+
+def rules_in(spec: dict[str, Any], commands: dict[str, Any], tree: dict[str, Any]) -> Iterator[Rule]:
+    """Return what one entry of a parsed tree says, as far as it can be said as our rules; anything else as a rule
+    that no policy has."""
+    options = {key: value for option in commands.get("Options", []) for key, value in option.items()}
+    group = _group_of_form(commands)
+    windows = _window(options)
+    plain = group is not None and options.get("setenv") is False
+    plain = plain and windows is not None and set(options) <= _OPTIONS
+    # Commands of one list may have times of their own, of which cvtsudoers prints the first only.
+    plain = plain and (windows == ALWAYS or len(commands["Commands"]) == 1)
+    aliases = tree.get("Command_Aliases", {})
+    for user in spec["User_List"]:
+        for command in _expanded(commands["Commands"], aliases):
+            viewer, _, argument = _unescaped(command.get("command", "")).partition(" " if group == "" else " -- ")
+            ours = group or viewer == OPENER
+            if plain and ours and set(user) == {"username"} and set(command) == {"command"}:
+                free = options.get("authenticate") is False
+                yield Rule(user["username"], group, viewer, argument, free, windows)
+            else:
+                yield Rule("", "", viewer, argument)
+
+
+def mended(printed: str) -> str:
+    """Return what cvtsudoers printed as JSON: before 1.9.16 it leaves out the braces around some members of lists.
+
+    A line that begins with a name cannot be a part of a text: JSON has no line ends in texts.
+    """
+    return _BARE.sub(r"\1{ \2 }\3", printed)
+
+
+def is_tree(tree: Mapping[str, Any]) -> bool:
+    """Tell whether JSON has the form of what cvtsudoers makes of sudoers, as far as all that reads it needs that."""
+    specs, defaults = tree.get("User_Specs", []), tree.get("Defaults", [])
+    aliases = [tree.get(f"{kind}_Aliases", {}) for kind in ("User", "Runas", "Host", "Command")]
+    return (
+        _all(dict, specs, defaults)
+        and all(isinstance(alias, dict) and _all(dict, *alias.values()) for alias in aliases)
+        and all(_all(dict, spec.get("User_List"), spec.get("Host_List"), spec.get("Cmnd_Specs")) for spec in specs)
+        and all(
+            _all(dict, entry.get("Commands"), entry.get("Options", []), entry.get("runasusers") or [])
+            and _all(dict, entry.get("runasgroups") or [])
+            for spec in specs
+            for entry in spec["Cmnd_Specs"]
+        )
+        and all(_all(dict, entry.get("Options", []), entry.get("Binding", [])) for entry in defaults)
+    )
+
+
+def _all(kind: type, *lists: Any) -> bool:
+    return all(isinstance(each, list) and all(isinstance(member, kind) for member in each) for each in lists)
+
+
+def spelled(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return a parsed tree, which is changed, in one spelling: cvtsudoers 1.9.16 says ``""`` for whoever calls.
+
+    That is the user of a rule like ``(:group)``, of which older ones name none.
+    """
+    for spec in tree.get("User_Specs", ()):
+        for commands in spec["Cmnd_Specs"]:
+            if commands.get("runasgroups") and commands.get("runasusers") == [{"username": ""}]:
+                del commands["runasusers"]
+    return tree
+
+
+def _group_of_form(commands: dict[str, Any]) -> str | None:
+    """Return the group that a rule of the direct form names, nothing for the confined form; ``None`` for neither."""
+    groups, users = groups_of(commands), commands.get("runasusers")
+    if users is None and len(groups) == 1:
+        return groups[0]
+    return "" if users == [{"username": "root"}] and not groups else None
+
+
+def _expanded(commands: Iterable[dict[str, Any]], aliases: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for command in commands:
+        yield from aliases.get(command["cmndalias"], [command]) if set(command) == {"cmndalias"} else [command]
+
+
+def _window(options: Mapping[str, Any]) -> Windows | None:
+    """Return when an entry of a parsed tree holds; ``None`` if that cannot be told."""
+    try:
+        start = _moment(options["notbefore"]) if "notbefore" in options else FIRST
+        end = _moment(options["notafter"]) + 1 if "notafter" in options else LAST
+    except (TypeError, ValueError):
+        return None
+    return clip([(start, end)], FIRST, LAST)
+
+
+@functools.lru_cache(maxsize=4096)
+def _moment(stamp: str) -> int:
+    return int(datetime.datetime.strptime(stamp, _STAMP).replace(tzinfo=_UTC).timestamp())
+
+
+@functools.lru_cache(maxsize=4096)
+def _unescaped(command: str) -> str:
+    return re.sub(r"\\(.)", r"\1", command)
+
+
+def parse(tree: dict[str, Any]) -> list[Rule]:
+    """Return the rules of our own form that a parsed file holds."""
+    found = (rule for spec, commands in specs(tree) for rule in rules_in(spec, commands, tree))
+    return joined(rule for rule in found if rule.user)
+
+
+def opens_early(version: str) -> bool:
+    """Tell whether a sudo, by what it says of its version, heeds no NOTBEFORE of a rule that has a NOTAFTER as well.
+
+    Asked (``sudo -l``) it does, called it does not: https://github.com/sudo-project/sudo/pull/513.
+    """
+    return (1, 9, 15) <= _release(version) <= (1, 9, 17)
+
+
+def intercepts(version: str) -> bool:
+    """Tell whether a sudo, by what it says of its version, can look at what its commands start: since 1.9.8."""
+    return _release(version) >= (1, 9, 8)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the numbers of sudo's release; none if it is another program."""
+    found = re.match(r"Sudo version ([0-9]+)\.([0-9]+)\.([0-9]+)", version)
+    return tuple(map(int, found.groups())) if found else ()
+
+
+@dataclass(frozen=True)
+class SudoPlan:
+    """Changes in words, and the text to install; ``None`` if the file is right as it is."""
+
+    changes: tuple[Change, ...]
+    text: str | None
+
+
+def plan(wanted: Wanted, live: Entry | None, parsed: Callable[[], dict[str, Any] | None]) -> SudoPlan:
+    """Compare what is wanted with the installed file.
+
+    live
+        What is at :data:`SUDOERS`.
+
+    parsed
+        Returns what cvtsudoers makes of that file, ``None`` if it does not parse. Only asked if the file is not
+        already right, byte for byte.
+    """
+    text = render(wanted)
+    want_file = _file(text)
+    if live == want_file:
+        return SudoPlan((), None)
+    tree = parsed() if live is not None else {}
+    changes = []
+    if tree is None:
+        changes.append(Change("sudo", f"replaces {SUDOERS}, which does not parse"))
+    elif isinstance(live, File) and replace(live, content=want_file.content) != want_file:
+        changes.append(Change("sudo", f"restores owner and mode of {SUDOERS}: root:root {MODE:04o}"))
+    for _, _, what, grants in sorted(_differences(wanted, parse(tree or {}))):
+        changes.append(Change("sudo", what, grants))
+    if not changes:
+        changes.append(
+            Change("sudo", f"creates {SUDOERS}" if live is None else f"restores {SUDOERS}, which was edited")
+        )
+    return SudoPlan(tuple(changes), text)
+
+
+def closing(wanted: Wanted, before: Wanted, live: Entry, parsed: Callable[[], dict[str, Any] | None]) -> SudoPlan:
+    """Compare what may be allowed at most with the installed file; a text of ``None`` is no file at all.
+
+    before
+        What held so far. Only a file that does not say just that has to be parsed.
+
+    live, parsed
+        As for :func:`plan`.
+    """
+    if says(wanted, live):
+        return SudoPlan((), None)
+    have = rules(before)
+    if not says(before, live):
+        tree = parsed() if isinstance(live, File) else None
+        if tree is None:
+            return SudoPlan((Change("sudo", f"removes {SUDOERS}, which does not parse"),), None)
+        have = parse(tree)
+    held = {rule.timeless for rule in have}
+    # To ask for a password from now on gives nothing.
+    held |= {replace(rule, nopasswd=False) for rule in held}
+    staying = [access for access in wanted.accesses if {rule.timeless for rule in rules_for(wanted, access)} <= held]
+    wanted = replace(wanted, accesses=tuple(staying))
+    if says(wanted, live):
+        return SudoPlan((), None)
+    changes = [Change("sudo", what, grants) for _, _, what, grants in sorted(_differences(wanted, have))]
+    return SudoPlan(tuple(changes) or (Change("sudo", f"restores {SUDOERS}, which was edited"),), render(wanted))
+
+
+def says(wanted: Wanted, live: Entry) -> bool:
+    """Tell whether the installed file says just what is wanted, byte for byte."""
+    return live == _file(render(wanted))
+
+
+def _file(text: str) -> File:
+    return File(text.encode(), MODE)
+
+
+def _differences(wanted: Wanted, parsed: Iterable[Rule]) -> set[tuple[str, str, str, tuple[str, ...]]]:
+    """Return user, argument, sentence and grants of each difference."""
+    found = set()
+    want = {rule: access for access in wanted.accesses for rule in rules_for(wanted, access)}
+    have = set(parsed)
+    calls_held = {rule.timeless for rule in have}
+    for rule in want.keys() - have:
+        said = _said(rule)
+        when = "always" if rule.windows == ALWAYS else wording.terms(wanted.policy, want[rule].terms)
+        if rule.timeless in calls_held:
+            what = f"sets when {rule.user} may {said}: {when}"
+        else:
+            asked = "without a password" if rule.nopasswd else "with his password"
+            what = f"lets {rule.user} {said} {asked}" + (f", {when}" if rule.windows != ALWAYS else "")
+        found.add((rule.user, rule.argument, what, want[rule].grants))
+    wished = {(rule.user, rule.argument) for rule in want}
+    vms = {vm: vm for vm in wanted.policy.vms}
+    vms.update({connection_file(vm): vm for vm in wanted.policy.vms})
+    vms.update({wanted.policy.uri(vm): vm.name for vm in wanted.policy.vms.values()})
+    for rule in have - want.keys():
+        if (rule.user, rule.argument) not in wished:
+            what = f"no longer lets {rule.user} {_said(rule)}"
+            found.add((rule.user, rule.argument, what, wanted.grants_of(rule.user, vms.get(rule.argument))))
+    return found
+
+
+def _said(rule: Rule) -> str:
+    return f"open {rule.argument} confined" if rule.confined else f"start the viewer on {rule.argument}"

@@ -1,0 +1,40 @@
+"""Whether somebody who asks the opener for a console may open it now, from what is stored alone. Pure."""
+
+from __future__ import annotations
+
+from spicegrants.core.accounts import Account
+from spicegrants.policy import wording
+from spicegrants.policy.compiler import recalled
+from spicegrants.policy.decision import decide, denied
+from spicegrants.policy.state_file import Stored
+from spicegrants.schedule.intervals import contains
+
+
+def refusal(stored: Stored, gid: int, account: Account, vm: str, now: int) -> str | None:
+    """Say why a user may not open a console at a moment; ``None`` if he may.
+
+    Name and UID must both be those of the access: an account that got another's UID has nothing of his.
+
+    gid
+        Of the viewer's group.
+
+    now
+        Seconds since 1970.
+    """
+    policy = stored.policy
+    if policy.viewer.confine is False:
+        return "consoles are not opened this way on this machine"
+    if account.gid == gid:
+        return "the viewer's group is your primary group"
+    wanted = recalled(stored, gid, now)
+    decision = decide(wanted, account.name, vm, now)
+    access = decision.access
+    if access is None or access.uid != account.uid or vm not in policy.vms:
+        return "it is not granted to you"
+    lock = stored.temporary.lock_on(account.name, vm)
+    if lock is not None:
+        decision = denied(access, lock)
+    # Both must say so: what is worked out from the schedules, and the ranges that the other layers hold.
+    if decision.open and contains(wanted.times(access).opened, now):
+        return None
+    return f"it is {wording.decision(policy, decision)}"

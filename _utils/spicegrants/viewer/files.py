@@ -1,0 +1,259 @@
+"""The viewer layer: what may start, with what connection files, and how its users find it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from spicegrants.core.changes import Change
+from spicegrants.core.entries import Directory, Entry, File, difference
+from spicegrants.core.paths import CONFIG, CONNECTIONS, DESKTOP_ENTRY, LAUNCHER, MENUS, OPENER, connection_file
+from spicegrants.policy.access import Access
+from spicegrants.policy.compiler import Wanted, by_user
+from spicegrants.schedule.intervals import ALWAYS, Windows
+
+# Ours alone, parents first: what else is in them goes.
+DIRECTORIES = (CONFIG, CONNECTIONS, MENUS)
+VIEWER_MODE = 0o750
+# Programs that open SPICE or VNC consoles as well; found ones are reported, the firewall stops them all the same.
+OTHERS = (
+    "/usr/bin/spicy",
+    "/usr/bin/virt-viewer",
+    "/usr/bin/virt-manager",
+    "/usr/bin/gnome-boxes",
+    "/usr/bin/gnome-connections",
+    "/usr/bin/vinagre",
+    "/usr/bin/remmina",
+    "/usr/bin/krdc",
+    "/usr/bin/vncviewer",
+    "/var/lib/flatpak/app/org.virt_manager.virt-viewer",
+    "/var/lib/flatpak/app/org.gnome.Boxes",
+)
+_DESKTOP_TEXT = f"""\
+[Desktop Entry]
+Type=Application
+Name=SPICE consoles
+Comment=Open the consoles that were granted to you
+Exec={LAUNCHER}
+Icon=video-display
+Terminal=false
+Categories=System;RemoteAccess;
+"""
+
+
+def connection_text(wanted: Wanted, name: str) -> str:
+    """Return the connection file of a vm, in the key file form that remote-viewer(1) reads.
+
+    It pins host, port and, where declared, certificate authority and subject. A password is in it in the confined form
+    only: otherwise the user's own plug-ins could read it.
+    """
+    vm = wanted.policy.vms[name]
+    server = wanted.policy.servers[vm.server]
+    fields = {
+        "type": "spice",
+        "host": server.host,
+        "tls-port": str(vm.tls_port),
+        "title": name,
+        "secure-channels": "all",
+        "ca": wanted.inventory.authorities.get(server.name),
+        "host-subject": vm.host_subject,
+        "password": (vm.password or wanted.inventory.passwords.get(name)) if wanted.confined else None,
+    }
+    lines = [f"{key}={_key_file_value(value)}" for key, value in fields.items() if value]
+    return "\n".join(("[virt-viewer]", *lines, ""))
+
+
+def _key_file_value(value: str) -> str:
+    """Escape a value for a GLib key file."""
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+
+
+def menu_text(wanted: Wanted, accesses) -> str:
+    """Return what the launcher reads for one user: his consoles, when they are open, and what to start for them."""
+    policy, consoles = wanted.policy, {}
+    for access in accesses:
+        windows = wanted.times(access).opened
+        consoles[access.vm] = {
+            "password": not access.nopasswd,
+            "grants": access.grants,
+            "windows": None if windows == ALWAYS else _spelled(windows),
+        }
+        if not wanted.confined:
+            consoles[access.vm]["file"] = connection_file(access.vm)
+    start = {"opener": OPENER} if wanted.confined else {"group": policy.viewer.group, "viewer": policy.viewer.paths[0]}
+    menu = {**start, "consoles": consoles}
+    return json.dumps(menu, sort_keys=True) + "\n"
+
+
+# They are most of a menu, and many consoles share theirs.
+@functools.lru_cache(maxsize=4096)
+def _spelled(windows: Windows) -> str:
+    """Spell windows in seconds since 1970: ``1795456800-1795471200 1795543200-1795557600``."""
+    return " ".join(f"{start}-{end}" for start, end in windows)
+
+
+def paths(wanted: Wanted) -> list[str]:
+    """Return where :func:`wanted_entries` has something, in its order."""
+    vms = sorted({access.vm for access in wanted.accesses})
+    menus = (f"{MENUS}/{uid}" for uid in by_user(wanted.accesses))
+    return [*DIRECTORIES, LAUNCHER, DESKTOP_ENTRY, OPENER, *map(connection_file, vms), *menus]
+
+
+def wanted_entries(wanted: Wanted, launcher: bytes, opener: bytes = b"") -> dict[str, Entry]:
+    """Return the files and directories that there must be, by path, parents first.
+
+    launcher
+        The launcher's own text.
+
+    opener
+        The program that starts confined viewers.
+    """
+    gid = wanted.gid
+    entries: dict[str, Entry] = {
+        CONFIG: Directory(0o755),
+        CONNECTIONS: Directory(0o750, gid),
+        MENUS: Directory(0o711),
+        LAUNCHER: File(launcher, 0o755),
+        DESKTOP_ENTRY: File(_DESKTOP_TEXT.encode(), 0o644),
+    }
+    if wanted.confined:
+        entries[OPENER] = File(opener, 0o755)
+    for name in sorted({access.vm for access in wanted.accesses}):
+        entries[connection_file(name)] = File(connection_text(wanted, name).encode(), 0o640, gid)
+    for uid, accesses in by_user(wanted.accesses).items():
+        entries[f"{MENUS}/{uid}"] = _menu(wanted, uid, accesses)
+    return entries
+
+
+class Program(NamedTuple):
+    """A viewer's owner, group and mode."""
+
+    uid: int
+    gid: int
+    mode: int
+
+
+class ViewerLive(NamedTuple):
+    """What the system holds of this layer.
+
+    members
+        Users in the viewer's group, by membership or by primary group.
+
+    programs
+        By path, each viewer.
+
+    entries
+        By path: what is where a file or directory of ours must be, and all else in our own directories.
+
+    overrides
+        By path of a viewer: owner, group and mode that package upgrades leave it with, ``None`` where they are the
+        package's. ``None`` altogether where the system has no such mechanism.
+
+    lent
+        Whether others may give themselves the group: its administrators, or who knows its password.
+    """
+
+    members: tuple[str, ...]
+    programs: Mapping[str, Program]
+    entries: Mapping[str, Entry]
+    overrides: Mapping[str, tuple[str, str, int] | None] | None = None
+    lent: bool = False
+
+
+class ViewerPlan(NamedTuple):
+    """Changes in words, and what to do."""
+
+    changes: tuple[Change, ...]
+    create_group: bool = False
+    strip: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    seal: bool = False
+
+
+def plan(wanted: Wanted, live: ViewerLive, launcher: bytes, opener: bytes = b"") -> ViewerPlan:
+    """Compare what is wanted with what the system holds."""
+    group = wanted.policy.viewer.group
+    create = wanted.gid is None
+    changes = [Change("viewer", f"creates group {group}")] if create else []
+    changes += [Change("viewer", f"takes {name} out of group {group}") for name in live.members]
+    if live.lent:
+        changes.append(Change("viewer", f"takes administrators and password from group {group}"))
+    programs = tuple(
+        path for path, program in live.programs.items() if create or program != Program(0, wanted.gid, VIEWER_MODE)
+    )
+    for path in programs:
+        changes.append(Change("viewer", f"restricts {path} to root:{group} {VIEWER_MODE:04o}"))
+    kept = ("root", group, VIEWER_MODE)
+    overrides = tuple(path for path, held in (live.overrides or {}).items() if held != kept)
+    for path in overrides:
+        changes.append(Change("viewer", f"keeps owner and mode of {path} over package upgrades"))
+    entries = wanted_entries(wanted, launcher, opener)
+    write = []
+    for path, entry in entries.items():
+        what = difference(entry, live.entries.get(path))
+        if what:
+            write.append(path)
+            changes.append(_entry_change(wanted, path, what))
+    remove = tuple(path for path in sorted(live.entries, reverse=True) if path not in entries)
+    for path in remove:
+        changes.append(_entry_change(wanted, path, "removes"))
+    return ViewerPlan(tuple(changes), create, live.members, programs, overrides, tuple(write), remove, live.lent)
+
+
+class ClosingPlan(NamedTuple):
+    """Changes in words, paths to remove, and by path files that say less than before."""
+
+    changes: tuple[Change, ...]
+    remove: tuple[str, ...]
+    write: Mapping[str, File]
+
+
+def closing(wanted: Wanted | None, held: Mapping[str, Entry]) -> ClosingPlan:
+    """Compare what may be there at most with what is in our own directories.
+
+    Nothing comes that was not there, and a connection file that somebody may still use is left as it is.
+
+    wanted
+        ``None`` says that nothing may be there.
+    """
+    known = wanted.accesses if wanted else ()
+    vms = {connection_file(access.vm) for access in known}
+    lists = {f"{MENUS}/{uid}": (uid, accesses) for uid, accesses in by_user(known).items()}
+    remove = tuple(path for path in sorted(held, reverse=True) if path not in {*DIRECTORIES, *vms, *lists})
+    write = {}
+    for path in lists.keys() & held.keys():
+        uid, accesses = lists[path]
+        entry = _menu(wanted, uid, accesses)
+        if isinstance(held[path], File) and held[path].content != entry.content:
+            write[path] = entry
+    changes = [_entry_change(wanted, path, "removes") for path in remove]
+    changes += [_entry_change(wanted, path, difference(entry, held[path])) for path, entry in sorted(write.items())]
+    return ClosingPlan(tuple(changes), remove, write)
+
+
+def _menu(wanted: Wanted, uid: int, accesses: Iterable[Access]) -> File:
+    return File(menu_text(wanted, accesses).encode(), 0o640, 0, reader=uid)
+
+
+def _entry_change(wanted: Wanted | None, path: str, verb: str) -> Change:
+    parent, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
+    grants: tuple[str, ...] = ()
+    if wanted is None:
+        return Change("viewer", f"{verb} {path}")
+    if parent == MENUS and name.isdigit():
+        known = (*wanted.accesses, *wanted.previous)
+        grants = _grants(access.grants for access in known if access.uid == int(name))
+    elif parent == CONNECTIONS:
+        known = wanted.accesses if verb != "removes" else wanted.previous
+        grants = _grants(access.grants for access in known if connection_file(access.vm) == path)
+    return Change("viewer", f"{verb} {path}", grants)
+
+
+def _grants(names: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(sorted({name for grants in names for name in grants}))

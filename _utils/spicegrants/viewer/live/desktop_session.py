@@ -1,0 +1,115 @@
+"""Looks at a user's desktop, for the opener: sockets and cookie, by a process of the user's own.
+
+Whatever lies at paths that a user chose is opened with the user's rights and nobody else's, within some seconds. What
+comes back is not trusted: a descriptor must be that of a socket or directory, a cookie is read as what it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import stat
+from collections.abc import Mapping
+
+from spicegrants.core.accounts import Account
+from spicegrants.core.errors import SystemFault
+
+# Seconds that the user's file systems may take.
+PATIENCE = 10
+_LARGEST = 65536
+_PR_SET_DUMPABLE = 4
+
+
+def look(account: Account, paths: Mapping[str, tuple[str, int]], cookie: str) -> tuple[dict[str, int], bytes]:
+    """Return descriptors of sockets and directories, of those that there are, and what is in the file of cookies.
+
+    paths
+        By what they are called: each path, and of which kind it must be (``stat.S_IFSOCK``, or ``stat.S_IFDIR`` for a
+        directory of the user's).
+
+    cookie
+        Path of the file; where there is none nothing is returned.
+
+    Raises :class:`~spicegrants.core.errors.SystemFault` if that takes too long, or the file is none.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            ours.close()
+            _become(account)
+            names, descriptors = _opened(paths)
+            answer = {"names": names, **_cookie(cookie)}
+            socket.send_fds(theirs, [json.dumps(answer).encode()], descriptors)
+            code = 0
+        finally:
+            os._exit(code)
+    theirs.close()
+    try:
+        return _received(ours, account, {name: kind for name, (_, kind) in paths.items()})
+    finally:
+        ours.close()
+        os.kill(child, signal.SIGKILL)
+        # It is not waited for: a file system of the user's, in user space, may hold even what was killed.
+        os.waitpid(child, os.WNOHANG)
+
+
+def _become(account: Account) -> None:
+    os.initgroups(account.name, account.gid)
+    os.setresgid(account.gid, account.gid, account.gid)
+    # What the opener knows is in this memory as well, and fs.suid_dumpable alone must not decide whether the user gets
+    # at it. As long as root's is the saved UID he does not, and to give that up leaves alone what prctl has set.
+    os.setresuid(account.uid, account.uid, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    os.setresuid(account.uid, account.uid, account.uid)
+
+
+def _opened(paths: Mapping[str, tuple[str, int]]) -> tuple[list[str], list[int]]:
+    names, descriptors = [], []
+    for name, (path, _) in paths.items():
+        with contextlib.suppress(OSError):
+            descriptors.append(os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC))
+            names.append(name)
+    return names, descriptors
+
+
+def _cookie(path: str) -> dict[str, str]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return {"problem": "is no regular file"}
+        with open(descriptor, "rb") as stream:
+            content = stream.read(_LARGEST + 1)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        return {"problem": f"cannot be read: {error.strerror}"}
+    if len(content) > _LARGEST:
+        return {"problem": f"is larger than {_LARGEST} bytes"}
+    return {"cookie": base64.b64encode(content).decode()}
+
+
+def _received(channel: socket.socket, account: Account, asked: Mapping[str, int]) -> tuple[dict[str, int], bytes]:
+    if not select.select([channel], [], [], PATIENCE)[0]:
+        raise SystemFault(f"your desktop could not be looked at within {PATIENCE} seconds")
+    message, descriptors, _, _ = socket.recv_fds(channel, 4 * _LARGEST, len(asked))
+    if not message:
+        raise SystemFault("your desktop could not be looked at")
+    answer = json.loads(message)
+    if "problem" in answer:
+        raise SystemFault(f"the file with your display's cookies {answer['problem']}")
+    found = dict(zip(answer["names"], descriptors))
+    known = {name: fd for name, fd in found.items() if name in asked and _usable(fd, asked[name], account.uid)}
+    return known, base64.b64decode(answer.get("cookie", ""))
+
+
+def _usable(descriptor: int, kind: int, uid: int) -> bool:
+    held = os.fstat(descriptor)
+    return stat.S_IFMT(held.st_mode) == kind and (kind == stat.S_IFSOCK or held.st_uid == uid)

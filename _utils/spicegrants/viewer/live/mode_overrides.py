@@ -1,0 +1,88 @@
+"""Owner and mode that outlive package upgrades, by whatever this system's packages know."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+from spicegrants.core.entries import File
+from spicegrants.core.errors import LiveStateUnreadable, SystemFault
+from spicegrants.host import disk, run
+from spicegrants.viewer import suse_permissions
+
+Rights = suse_permissions.Rights
+
+
+class Dpkg:
+    """dpkg-statoverride(1): dpkg unpacks a file with owner and mode that it was told."""
+
+    programs = ("dpkg-statoverride",)
+
+    def read(self, path: str) -> Rights | None:
+        """Return owner, group and mode that a file is to have; ``None`` if those of its package."""
+        done = run.attempt(["dpkg-statoverride", "--list", path])
+        if done.returncode == 1 and not done.stderr:
+            return None
+        words = done.stdout.split()
+        if done.returncode or len(words) != 4:
+            raise LiveStateUnreadable(
+                f"dpkg-statoverride --list {path} ended with {done.returncode}: {done.stderr.strip()}"
+            )
+        with run.understood("dpkg-statoverride"):
+            return words[0], words[1], int(words[2], 8)
+
+    def write(self, path: str, owner: str, group: str, mode: int) -> None:
+        """Have a file keep owner, group and mode from now on, in place of what was said before."""
+        if self.read(path) is not None:
+            self.remove(path)
+        run.run(["dpkg-statoverride", "--add", owner, group, f"{mode:04o}", path])
+
+    def remove(self, path: str) -> None:
+        """Let the package's own owner and mode hold again."""
+        run.run(["dpkg-statoverride", "--remove", path])
+
+
+class Permissions:
+    """permissions(5) of openSUSE and SLES: permctl, chkstat before, sets what the file says after installations."""
+
+    programs = ("permctl", "chkstat")
+    file = "/etc/permissions.local"
+
+    def read(self, path: str) -> Rights | None:
+        """Return owner, group and mode that a file is to have; ``None`` if those of its package."""
+        held = self._held()
+        return suse_permissions.read(held.content, path) if held else None
+
+    def write(self, path: str, owner: str, group: str, mode: int) -> None:
+        """Have a file keep owner, group and mode from now on, in place of what was said before."""
+        held = self._held()
+        text = suse_permissions.write(held.content if held else None, path, owner, group, mode)
+        disk.write(self.file, replace(held or File(b"", 0o644), content=text))
+
+    def remove(self, path: str) -> None:
+        """Let the package's own owner and mode hold again."""
+        held = self._held()
+        left = suse_permissions.remove(held.content, path) if held else None
+        if left == suse_permissions.MADE:
+            disk.remove(self.file)
+        elif held:
+            disk.write(self.file, replace(held, content=left))
+
+    def _held(self) -> File | None:
+        held = disk.read(self.file)
+        if held is not None and not isinstance(held, File):
+            raise SystemFault(f"{self.file} is not a regular file")
+        if held is not None and held.reader is not None:
+            raise SystemFault(f"{self.file} has an access control list, which a new version of it would lose")
+        return held
+
+
+def mechanism() -> Dpkg | Permissions | None:
+    """Return what keeps owner and mode on this system; ``None`` if nothing does.
+
+    dpkg comes last: systems that do not live on its packages may have it as well.
+    """
+    for kind in (Permissions, Dpkg):
+        if any(shutil.which(program, path=run.SEARCH) for program in kind.programs):
+            return kind()
+    return None

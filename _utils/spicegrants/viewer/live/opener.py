@@ -1,0 +1,226 @@
+"""The opener: started by sudo for a user, it starts the viewer on one console, confined, if he may open that now.
+
+Nothing that the user says is believed: of his environment only the name of a display and of a language are used, and
+what they name is looked at with his own rights. Whatever cannot be told opens nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import json
+import os
+import pwd
+import resource
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from spicegrants.core import validation
+from spicegrants.core.accounts import Account
+from spicegrants.core.errors import SpiceGrantError, SystemFault
+from spicegrants.core.paths import STATE, connection_file
+from spicegrants.host import disk, mounts, run
+from spicegrants.policy import state_file
+from spicegrants.policy.model import Policy
+from spicegrants.viewer import admission, sandbox, xauth
+from spicegrants.viewer.live import confinement, desktop_session, read_once
+
+# Exit codes. That of a viewer that ended by itself with an error is not passed on.
+ENDED, REFUSED, WRONG_USAGE, IMPOSSIBLE, FAILED, NO_DESKTOP = range(6)
+_NO_DESKTOP = "there is no desktop of this machine: neither DISPLAY nor WAYLAND_DISPLAY names one"
+_UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+# What a user may have set to hinder root's work; and no core file: there may be a password in it. One byte is a limit
+# that the kernel heeds also where it hands cores to a program.
+_LIMITS = {
+    resource.RLIMIT_AS: _UNLIMITED,
+    resource.RLIMIT_CPU: _UNLIMITED,
+    resource.RLIMIT_DATA: _UNLIMITED,
+    resource.RLIMIT_FSIZE: _UNLIMITED,
+    resource.RLIMIT_STACK: (8 * 2**20, resource.RLIM_INFINITY),
+    resource.RLIMIT_NOFILE: (1024, 4096),
+    resource.RLIMIT_CORE: (1, 1),
+}
+
+
+def main() -> int:
+    """Do it; return the exit code. What hinders it is said in one line on standard error."""
+    try:
+        if os.getresuid() != (0, 0, 0):
+            raise SystemFault("this is for sudo to start")
+        _clean()
+        arguments = sys.argv[1:]
+        if len(arguments) != 1 or validation.object_name(arguments[0]):
+            return _said(WRONG_USAGE, "usage: open NAME, through sudo")
+        account, gid, policy, complaint = _asked(arguments[0], dict(os.environ))
+        if complaint:
+            return _said(REFUSED, f"{arguments[0]} cannot be opened: {complaint}")
+        return _open(arguments[0], account, gid, policy, dict(os.environ))
+    except (SpiceGrantError, OSError, ValueError) as error:
+        return _said(IMPOSSIBLE, f"the console cannot be opened: {error}")
+
+
+def _said(code: int, message: str) -> int:
+    line = "".join(character if character.isprintable() else " " for character in message)
+    # Standard error may be closed, or full.
+    with contextlib.suppress(OSError):
+        os.write(2, f"rviewer: {line}\n".encode())
+    return code
+
+
+def _clean() -> None:
+    """Give up what came from the user's processes: descriptors, limits, signals, timers, mask, directory."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+    for limit, values in _LIMITS.items():
+        # In a container root may lack the right to raise what somebody had limited.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(limit, values)
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Who reads what is said may be gone, or its file be full: that must not decide how this ends.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.umask(0o022)
+    os.chdir("/")
+
+
+def _asked(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Policy, str | None]:
+    """Return who asks, the viewer's GID, the policy, and why he may not open it, if he may not."""
+    uid = environment.get("SUDO_UID", "")
+    if not (uid.isascii() and uid.isdigit() and int(uid) > 0):
+        raise SystemFault("it is not sudo that started this for a user")
+    try:
+        entry = pwd.getpwuid(int(uid))
+        if pwd.getpwnam(entry.pw_name).pw_uid != entry.pw_uid or environment.get("SUDO_USER") != entry.pw_name:
+            raise SystemFault(f"UID {uid} and {entry.pw_name!r} are not the same account to all who were asked")
+        stored = state_file.load_one(disk.read_text(STATE), entry.pw_name, vm)
+        if stored.policy is None:
+            raise SystemFault(f"there is no {STATE}: run state.apply spice")
+        gid = grp.getgrnam(stored.policy.viewer.group).gr_gid
+    except (KeyError, OverflowError) as error:
+        raise SystemFault(f"account or group is not known: {error}") from error
+    account = Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    return account, gid, stored.policy, admission.refusal(stored, gid, account, vm, int(time.time()))
+
+
+def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapping[str, str]) -> int:
+    """Start the viewer; without a desktop do all that comes before that, so that this can be tried."""
+    mounts.own_namespace()
+    desktop = _staged(account, gid, environment, policy.vms[vm].allow)
+    _put(sandbox.CONNECTION, _connection(vm), gid)
+    layout = confinement.layout()
+    trial = sandbox.command(layout, desktop or sandbox.Session(), account.uid, gid, [sandbox.SETPRIV, "--version"], vm)
+    if desktop is None:
+        if (done := run.attempt(trial)).returncode:
+            raise _impossible(done)
+        return _said(NO_DESKTOP, _NO_DESKTOP)
+    options = [f"--spice-shared-dir={desktop.shared}"] if desktop.shared else []
+    program = [policy.viewer.paths[0], *options, "--", connection_file(vm)]
+    made = sandbox.command(layout, desktop, account.uid, gid, program, vm)
+    code = _run(made, sandbox.environment(account.uid, account.name, desktop))
+    if code is None:
+        raise _impossible(run.attempt(trial))
+    return ENDED if code == 0 else _said(FAILED, f"the viewer ended with {code}")
+
+
+def _impossible(done: subprocess.CompletedProcess) -> SystemFault:
+    return SystemFault(f"no sandbox can be made: {' '.join(done.stderr.split())[:200]}")
+
+
+def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: Sequence[str]) -> sandbox.Session | None:
+    """Put what the viewer gets of the user's desktop where only root, and then the viewer, can see it.
+
+    Returns ``None`` if there is no desktop.
+    """
+    home = pwd.getpwuid(account.uid).pw_dir
+    display = xauth.display_number(environment.get("DISPLAY", ""))
+    wayland = sandbox.wayland_socket(environment.get("WAYLAND_DISPLAY", ""))
+    paths = {name: (path, stat.S_IFSOCK) for name, path in _sockets(account.uid, display, wayland).items()}
+    if sandbox.FILES in allow:
+        paths[sandbox.FILES] = (f"{home}/{sandbox.SHARED}", stat.S_IFDIR)
+    found, content = desktop_session.look(account, paths, environment.get("XAUTHORITY") or f"{home}/.Xauthority")
+    wayland = wayland if sandbox.WAYLAND in found else None
+    display = display if sandbox.DISPLAY in found and wayland is None else None
+    # Programs look for a display's abstract socket first, and who may listen there is anybody: where the X server does
+    # not, another user could. So the viewer knows it by a number that nobody can tell.
+    number = None if display is None else str(int.from_bytes(os.urandom(4), "big") >> 1)
+    mounts.in_memory(sandbox.STAGE)
+    if (display, wayland) == (None, None):
+        return None
+    for name, descriptor in found.items():
+        if name == sandbox.FILES:
+            os.mkdir(f"{sandbox.STAGE}/{name}")
+            mounts.bind_data(descriptor, f"{sandbox.STAGE}/{name}")
+        else:
+            _put(name, b"", gid)
+            mounts.bind(descriptor, f"{sandbox.STAGE}/{name}")
+        os.close(descriptor)
+    cookie = xauth.cookie(content, display, socket.gethostname()) if display is not None else None
+    if cookie is not None:
+        _put(sandbox.COOKIE, cookie, gid)
+    sounds = tuple(name for name in sandbox.SOUND if name in found)
+    shared = sandbox.shared_directory(account.name) if sandbox.FILES in found else None
+    return sandbox.Session(number, wayland, cookie is not None, sounds, shared, sandbox.locale(environment))
+
+
+def _connection(vm: str) -> bytes:
+    content = disk.read_text(connection_file(vm))
+    if content is None:
+        raise SystemFault(f"there is no {connection_file(vm)}: run state.apply spice")
+    return content
+
+
+def _sockets(uid: int, display: str | None, wayland: str | None) -> dict[str, str]:
+    """Return where the sockets of a desktop lie, if there are any, by what they are staged as."""
+    runtime = f"/run/user/{uid}"
+    found = {name: f"{runtime}/{path}" for name, path in sandbox.SOUND.items()}
+    if wayland is not None:
+        found[sandbox.WAYLAND] = f"{runtime}/{wayland}"
+    if display is not None:
+        found[sandbox.DISPLAY] = f"/tmp/.X11-unix/X{display}"  # noqa: S108 - where X servers have them
+    return found
+
+
+def _put(name: str, content: bytes, gid: int) -> None:
+    """Write a file that the viewer can read and nobody else."""
+    descriptor = os.open(f"{sandbox.STAGE}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb") as stream:
+        os.fchown(descriptor, 0, gid)
+        os.fchmod(descriptor, 0o640)
+        stream.write(content)
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> int | None:
+    """Run a sandbox in a session of its own until it ends; return its program's exit code, ``None`` if none ran.
+
+    When its viewer has read the connection file that is staged for it, that is emptied.
+    """
+    connection = read_once.Once(f"{sandbox.STAGE}/{sandbox.CONNECTION}")
+    reading, writing = os.pipe()
+    with open(reading, "rb") as status:
+        process = subprocess.Popen(
+            [command[0], "--json-status-fd", str(writing), *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=dict(environment),
+            cwd="/",
+            pass_fds=(writing,),
+            start_new_session=True,
+        )
+        os.close(writing)
+        said = [json.loads(line) for line in connection.heed(status.fileno()).splitlines()]
+        process.wait()
+    return next((entry["exit-code"] for entry in said if "exit-code" in entry), None)

@@ -1,0 +1,67 @@
+"""A file that can be read once: it is emptied when whoever read it closes it, or before anybody opens it again.
+
+A viewer sends files to its console at a word of its user's, who may drop any path on it. So what it must read itself
+and he must not have, a password, is gone from its sight by then.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import struct
+
+from spicegrants.core.errors import SystemFault
+
+_CLOSE_NOWRITE = 0x10
+_BUFFER = 65536
+# Of fanotify(7): close on exec, do not wait, and be asked; about each opening; yes.
+_ASKED, _ADD, _OPENING, _HERE = 1 | 2 | 4, 1, 0x10000, -100
+_QUESTION, _ANSWER, _YES = struct.Struct("=IBBHQii"), struct.Struct("=iI"), 1
+
+
+class Once:
+    """Empties a file, which nobody else writes, each time that a reader has closed it.
+
+    Who may stop this process (at his terminal, or as owner of its control group) may not have the file stay full: where
+    the kernel lets root be asked, as it does outside of containers, nobody opens it while this process does not answer.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Watch from now on; raise :class:`~spicegrants.core.errors.SystemFault` if the kernel does not tell of it."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._path = path
+        self._opened = False
+        self._queue = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._queue < 0 or libc.inotify_add_watch(self._queue, os.fsencode(path), _CLOSE_NOWRITE) < 0:
+            raise SystemFault(f"it cannot be noticed when {path} was read: {os.strerror(ctypes.get_errno())}")
+        self._gate = libc.fanotify_init(_ASKED, os.O_RDONLY | os.O_CLOEXEC)
+        if self._gate >= 0:
+            libc.fanotify_mark(self._gate, _ADD, ctypes.c_uint64(_OPENING), _HERE, os.fsencode(path))
+
+    def heed(self, descriptor: int) -> bytes:
+        """Do so until a pipe ends; return what came from the pipe."""
+        received = []
+        heeded = [descriptor, self._queue, *([self._gate] if self._gate >= 0 else [])]
+        while True:
+            ready = select.select(heeded, [], [])[0]
+            if self._queue in ready:
+                os.read(self._queue, _BUFFER)
+                os.truncate(self._path, 0)
+            if self._gate in ready:
+                self._let_in()
+            if descriptor in ready:
+                received.append(os.read(descriptor, _BUFFER))
+                if not received[-1]:
+                    for held in heeded[1:]:
+                        os.close(held)
+                    return b"".join(received)
+
+    def _let_in(self) -> None:
+        """Let those open it who ask for that, all but the first when it is empty."""
+        for *_, descriptor, _ in _QUESTION.iter_unpack(os.read(self._gate, _BUFFER)):
+            if self._opened:
+                os.truncate(self._path, 0)
+            self._opened = True
+            os.write(self._gate, _ANSWER.pack(descriptor, _YES))
+            os.close(descriptor)

@@ -1,0 +1,161 @@
+"""Searches local file systems for what lends the viewer's group, and for copies of viewers."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from spicegrants.core.errors import SystemFault
+from spicegrants.host import run
+from spicegrants.viewer import search
+
+# It lets all other work go first.
+_NICE = ("nice", "-n", "19", "ionice", "-c", "3")
+# How many findings of a kind are told, and files compared: users can make as many as they like.
+_TOLD, _COMPARED = 1000, 10000
+_CHUNK = 1 << 16
+
+
+def everywhere(gid: int, viewers: Iterable[str], seconds: float) -> dict[str, Any]:
+    """Return set-GID files of a group, copies of viewers, what was not searched, and why the search is not complete.
+
+    gid
+        Of the viewer's group.
+
+    viewers
+        Paths of the viewers themselves.
+
+    seconds
+        How long it may take.
+
+    Runs ``find``; follows no link. The keys are those of ``spice_viewer.status``.
+    """
+    run.as_root()
+    deadline = time.monotonic() + seconds
+    known = search.mounts(Path("/proc/self/mountinfo").read_bytes())
+    searched, skipped = search.local(known, search.block_kinds(Path("/proc/filesystems").read_text(encoding="ascii")))
+    originals = {path: os.stat(path).st_size for path in viewers}
+    setgid: dict[tuple[int, int, bytes], search.Found] = {}
+    alike: dict[tuple[int, int, bytes], search.Found] = {}
+    missed: list[str] = []
+    harmless = set()
+    for mount in _once(searched):
+        printed, complaint = _find(search.expression(mount, known, gid, originals.values()), deadline)
+        missed += [f"{search.quoted(mount.point)}: {complaint}"] if complaint else []
+        for each in search.found(printed):
+            key = each.device, each.inode, each.path
+            if each.gid == gid and each.mode & stat.S_ISGID:
+                setgid[key] = each
+                if "nosuid" in mount.options:
+                    harmless.add(key)
+            if each.size in originals.values() and os.fsdecode(each.path) not in originals:
+                alike[key] = each
+    copies, hindrance = _copies(alike.values(), originals, deadline)
+    missed += [hindrance] if hindrance else []
+    by_path = sorted(setgid.items(), key=lambda item: item[1].path)
+    told = [{**_told(each), "nosuid": key in harmless} for key, each in by_path]
+    return {
+        "setgid": told[:_TOLD],
+        "copies": copies[:_TOLD],
+        "unsearched": sorted(f"{search.quoted(mount.point)} ({mount.kind})" for mount in skipped),
+        "incomplete": missed + [f"{len(all_)} found, {_TOLD} told" for all_ in (told, copies) if len(all_) > _TOLD],
+    }
+
+
+def _once(searched: list[search.Mount]) -> Iterator[search.Mount]:
+    """Return mounts, less those of which all can be seen by way of another."""
+    left = list(searched)
+    for mount in searched:
+        others = [other for other in left if other != mount]
+        if mount.upper is not None and os.path.isdir(mount.upper):
+            # What anybody wrote in an overlay lies there, and is searched there.
+            left = others
+        elif any(_same(mount.point, path) for path in search.twice(mount, others)):
+            left = others
+        else:
+            yield mount
+
+
+def _same(one: bytes, other: bytes) -> bool:
+    try:
+        return os.path.samestat(os.lstat(one), os.lstat(other))
+    except OSError:
+        return False
+
+
+def _find(expression: list[bytes], deadline: float) -> tuple[bytes, str | None]:
+    """Run find; return what it printed, and what kept it from seeing all."""
+    command = [run.find(_NICE[0]), *_NICE[1:], "find", *expression]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=run.ENVIRONMENT,
+            cwd="/",
+            timeout=max(0.0, deadline - time.monotonic()),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        return late.stdout or b"", "not searched to the end, for lack of time"
+    except OSError as error:
+        raise SystemFault(f"find cannot be run: {error}") from error
+    said = done.stderr.splitlines()
+    return done.stdout, f"{search.quoted(said[0])} ({len(said)} messages)" if said else None
+
+
+def _told(each: search.Found) -> dict[str, Any]:
+    return {"path": search.quoted(each.path), "uid": each.uid, "mode": f"{each.mode:04o}"}
+
+
+def _copies(
+    alike: Iterable[search.Found], originals: Mapping[str, int], deadline: float
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Return which files have the content of a viewer, and why not all were compared."""
+    contents = {path: Path(path).read_bytes() for path in originals}
+    found = []
+    for number, each in enumerate(sorted(alike, key=lambda one: one.path)):
+        if number == _COMPARED or time.monotonic() > deadline:
+            return found, f"{number} files of a viewer's size were compared, not all"
+        of = _content_of(each, contents)
+        if of is not None:
+            found.append({**_told(each), "of": of})
+    return found, None
+
+
+def _content_of(each: search.Found, contents: Mapping[str, bytes]) -> str | None:
+    """Return the viewer whose content a file has; ``None`` if it is of none, or not that file any more."""
+    try:
+        descriptor = _opened(each.path)
+    except OSError:
+        return None
+    with open(descriptor, "rb", buffering=0) as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        left, place = [path for path, content in contents.items() if len(content) == each.size], 0
+        while left and place <= each.size:
+            # Of a file that grows meanwhile no more is read; what is not alike ends it soon.
+            chunk = stream.read(_CHUNK)
+            left = [path for path in left if contents[path][place : place + _CHUNK] == chunk]
+            place += _CHUNK
+        return left[0] if left else None
+
+
+def _opened(path: bytes) -> int:
+    """Open a file for reading, step by step: no link is followed, no path too long, nothing waited for."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    *directories, name = path.strip(b"/").split(b"/")
+    here = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for directory in directories:
+            below = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+            os.close(here)
+            here = below
+        return os.open(name, flags, dir_fd=here)
+    finally:
+        os.close(here)

@@ -1,0 +1,211 @@
+"""The sandbox of a confined viewer: what is in sight there, and the command that makes it. Pure.
+
+Made by root, without a user namespace: the owner of one may ptrace what runs in it. There is no /proc: by way of
+/proc/self/fd a display server could make the viewer load code from a descriptor that it sends. Nothing can be written
+anywhere; where pillar allows files, one directory of the user's can, in which nothing can be executed or loaded.
+Network, and so the firewall's view of the process, stay the machine's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from spicegrants.core.paths import CONNECTIONS, connection_file
+
+BUBBLEWRAP, SETPRIV = "/usr/bin/bwrap", "/usr/bin/setpriv"
+# Where, outside, what is made for one viewer lies; and where that is in sight of it.
+STAGE = "/var/lib/spice-grant"
+COOKIE, CONNECTION = "cookie", "connection"
+# The one directory of a user's, in his home, that a viewer may be allowed.
+FILES, SHARED = "files", "Console"
+# A session's sockets by what they are staged as, and their names below /run/user/UID.
+WAYLAND, DISPLAY = "wayland", "display"
+SOUND = {"pipewire": "pipewire-0", "pulse": "pulse/native"}
+# Parts of the root directory that hold programs; on some systems they are links into /usr.
+PROGRAMS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+# Below these everything is in sight, read-only.
+SHOWN = ("/usr/", "/etc/")
+# What would be started for a link or a file: nothing is.
+HANDLERS = ("/usr/share/applications", "/usr/local/share/applications", "/usr/share/dbus-1", "/usr/local/share/dbus-1")
+# A theme may describe a program's windows, and so what is called when they show; and its name, which any client of the
+# display says, may be a path that leads out of these, to wherever the user has something in sight.
+THEMES = ("/usr/share/themes", "/usr/local/share/themes")
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+# Not the host name: window managers would say that the viewer runs elsewhere.
+_NAMESPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try")
+# The first process in it is bubblewrap's, root's: it needs only what the drop to the user needs.
+_NEEDED = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
+_HOME = "/home"
+_LOCALE = re.compile(r"LANG|LANGUAGE|LC_[A-Z]{1,20}")
+_PLAIN = re.compile(r"[A-Za-z0-9_.@:-]{1,64}")
+_WAYLAND = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class System:
+    """What of this machine's layout matters.
+
+    programs
+        By name, those of :data:`PROGRAMS` that there are: where a link leads, ``None`` for a directory.
+
+    handlers
+        Those of :data:`HANDLERS` that there are.
+
+    themes
+        Those of :data:`THEMES` that there are.
+
+    resolver
+        The file that /etc/resolv.conf leads to, if it is outside /etc.
+    """
+
+    programs: Mapping[str, str | None]
+    handlers: tuple[str, ...] = ()
+    themes: tuple[str, ...] = ()
+    resolver: str | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a viewer gets of its user's desktop.
+
+    display, wayland
+        Number by which the viewer knows the X display, or name of a Wayland socket: one of the two.
+
+    cookie
+        Whether a cookie for the X display is staged.
+
+    sounds
+        Those of :data:`SOUND` that there are.
+
+    shared
+        Where the user's directory for files is in sight, if it is.
+
+    locale
+        Variables that say in which language people are spoken to.
+    """
+
+    display: str | None = None
+    wayland: str | None = None
+    cookie: bool = False
+    sounds: tuple[str, ...] = ()
+    shared: str | None = None
+    locale: Mapping[str, str] = ()
+
+
+def wayland_socket(text: str) -> str | None:
+    """Return the name of a Wayland socket in the user's runtime directory; ``None`` for anything else."""
+    return text if _WAYLAND.fullmatch(text) else None
+
+
+def locale(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an environment that are about language, if they hold nothing but a name."""
+    return {name: value for name, value in environment.items() if _LOCALE.fullmatch(name) and _PLAIN.fullmatch(value)}
+
+
+def environment(uid: int, user: str, session: Session) -> dict[str, str]:
+    """Return the environment of a viewer. Whatever could have it start or load something else is off."""
+    if session.wayland is None:
+        desktop = {"DISPLAY": f":{session.display}", "GDK_BACKEND": "x11"}
+        desktop.update({"XAUTHORITY": f"{_HOME}/.{COOKIE}"} if session.cookie else {})
+    else:
+        desktop = {"WAYLAND_DISPLAY": session.wayland, "GDK_BACKEND": "wayland"}
+    if "pulse" in session.sounds:
+        # Its library looks for it by itself only in a runtime directory that is the user's own.
+        desktop["PULSE_SERVER"] = f"unix:/run/user/{uid}/{SOUND['pulse']}"
+    return {
+        **dict(session.locale),
+        **desktop,
+        "PATH": "/usr/bin:/bin",
+        "HOME": _HOME,
+        "USER": user,
+        "LOGNAME": user,
+        "XDG_RUNTIME_DIR": f"/run/user/{uid}",
+        # No bus: neither the session's, which would start programs, nor that of assistive technologies.
+        "DBUS_SESSION_BUS_ADDRESS": "disabled:",
+        "DBUS_SYSTEM_BUS_ADDRESS": "disabled:",
+        "NO_AT_BRIDGE": "1",
+        "GSETTINGS_BACKEND": "memory",
+        "GIO_USE_VFS": "local",
+        "GIO_USE_VOLUME_MONITOR": "unix",
+        "GTK_USE_PORTAL": "0",
+    }
+
+
+def drop(uid: int, gid: int) -> list[str]:
+    """Return the words before a command by which root becomes a user with one group, for good."""
+    # The sign keeps setpriv from taking a number for somebody's name.
+    ids = [f"--reuid=+{uid}", f"--regid=+{gid}", "--clear-groups"]
+    nothing = ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"]
+    return [SETPRIV, *ids, *nothing, "--"]
+
+
+def command(system: System, session: Session, uid: int, gid: int, program: Iterable[str], vm: str | None) -> list[str]:
+    """Return the command, for root, that runs a program as a user with the viewer's group, in a sandbox.
+
+    program
+        The program and its arguments.
+
+    vm
+        Whose connection file, as it is staged, is in sight, if one is.
+    """
+    program = list(program)
+    words = [BUBBLEWRAP, *_NAMESPACES, "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    words += [word for name in _NEEDED for word in ("--cap-add", name)]
+    words += _read_only("/usr", "/etc")
+    for name, target in system.programs.items():
+        words += _read_only(f"/{name}") if target is None else ["--symlink", target, f"/{name}"]
+    if not program[0].startswith(("/usr/", *(f"/{name}/" for name in system.programs))):
+        words += _read_only(program[0])
+    for directory in (*system.handlers, *([CONNECTIONS] if vm else [])):
+        words += ["--tmpfs", directory]
+    closed = system.themes if session.shared is not None else ()
+    for directory in closed:
+        words += ["--perms", "0000", "--tmpfs", directory]
+    words += _directories("/home", "/tmp", "/run", "/var", "/var/cache")  # noqa: S108 - the sandbox's own
+    words += ["--ro-bind-try", "/var/cache/fontconfig", "/var/cache/fontconfig"]
+    words += _read_only(*filter(None, [system.resolver]))
+    words += [
+        "--tmpfs",
+        "/dev",
+        *(word for name in _DEVICES for word in ("--dev-bind", f"/dev/{name}", f"/dev/{name}")),
+    ]
+    words += _desktop(session, uid)
+    if vm:
+        words += ["--ro-bind", f"{STAGE}/{CONNECTION}", connection_file(vm)]
+    for directory in ("/dev", *system.handlers, *closed, *([CONNECTIONS] if vm else []), "/"):
+        words += ["--remount-ro", directory]
+    return [*words, "--chdir", "/", "--", *drop(uid, gid), *program]
+
+
+def shared_directory(user: str) -> str:
+    """Return where a user's directory for files is in sight: where homes are, at its own place."""
+    return f"{_HOME}/{user}/{SHARED}"
+
+
+def _desktop(session: Session, uid: int) -> list[str]:
+    runtime = f"/run/user/{uid}"
+    words = _directories("/run/user", runtime)
+    if session.shared is not None:
+        words += _directories(session.shared.rpartition("/")[0])
+        words += ["--bind", f"{STAGE}/{FILES}", session.shared]
+    if session.display is not None:
+        words += _directories("/tmp/.X11-unix")  # noqa: S108
+        words += ["--ro-bind", f"{STAGE}/{DISPLAY}", f"/tmp/.X11-unix/X{session.display}"]  # noqa: S108
+    if session.cookie:
+        words += ["--ro-bind", f"{STAGE}/{COOKIE}", f"{_HOME}/.{COOKIE}"]
+    if session.wayland is not None:
+        words += ["--ro-bind", f"{STAGE}/{WAYLAND}", f"{runtime}/{session.wayland}"]
+    for name in session.sounds:
+        words += _directories(*([f"{runtime}/pulse"] if name == "pulse" else []))
+        words += ["--ro-bind", f"{STAGE}/{name}", f"{runtime}/{SOUND[name]}"]
+    return words
+
+
+def _read_only(*paths: str) -> list[str]:
+    return [word for path in paths for word in ("--ro-bind", path, path)]
+
+
+def _directories(*paths: str) -> list[str]:
+    return [word for path in paths for word in ("--perms", "0755", "--dir", path)]

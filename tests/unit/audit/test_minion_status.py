@@ -1,0 +1,68 @@
+"""How a minion stands: fingerprints, what a run leaves behind, and what is said of it."""
+
+import pytest
+
+from spicegrants.audit import minion_status
+from spicegrants.core.errors import LiveStateUnreadable
+from spicegrants.policy import pillar
+from unit.build import article, changed
+
+
+def test_a_fingerprint_is_of_the_meaning():
+    """Order and spelling do not matter, anything else does."""
+    plain = pillar.parse(article())
+    turned = {key: dict(reversed(value.items())) for key, value in reversed(article().items())}
+    spelled = changed(turned, servers__mysrv__ports=["20001-20010"], viewer={"group": "spicegrp"})
+    assert minion_status.fingerprint(pillar.parse(spelled)) == minion_status.fingerprint(plain)
+    other = pillar.parse(changed(article(), **{"grants__myself-debianx__nopasswd": True}))
+    assert minion_status.fingerprint(other) != minion_status.fingerprint(plain)
+
+
+def test_a_fingerprint_is_no_way_to_try_passwords():
+    """It goes to the master and into its job cache; it tells that there is a password, not which."""
+    one, other = (
+        minion_status.fingerprint(pillar.parse(changed(article(), vms__debianx__password=password)))
+        for password in ("first-secret", "other-secret")
+    )
+    assert one == other != minion_status.fingerprint(pillar.parse(article()))
+
+
+def test_since_is_kept_by_runs_that_end_alike_and_change_nothing():
+    first = minion_status.after(None, 100, True, (), "a")
+    assert (first.at, first.since) == (100, 100)
+    assert minion_status.after(first, 200, False, (), "a").since == 100
+    assert minion_status.after(first, 200, True, (), "a").since == 200, "it was not so until now"
+    assert minion_status.after(first, 200, False, (), "b").since == 200
+    red = minion_status.after(first, 200, False, ("wrong",), "a")
+    assert red.since == 200
+    assert minion_status.after(red, 300, False, ("still wrong",), "a").since == 200
+
+
+def test_what_is_left_behind_is_read_back():
+    run = minion_status.Run(1, ("one", "two"), None, 0)
+    assert minion_status.load(minion_status.dump(run)) == run
+    assert minion_status.load(None) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"at": 1}', b'{"at":1,"errors":[],"policy":[],"since":1}'])
+def test_damage_is_not_taken_for_nothing(content):
+    with pytest.raises(LiveStateUnreadable):
+        minion_status.load(content)
+
+
+@pytest.mark.parametrize(
+    ("policy", "errors", "drift", "wrong", "state", "since"),
+    [
+        ("a", (), [], [], "in step", "1970-01-01T00:00:05Z"),
+        ("b", (), [], [], "in step", None),
+        ("a", (), ["d"], [], "drifted", None),
+        ("a", ("e",), ["d"], [], "failed", "1970-01-01T00:00:05Z"),
+        ("a", (), [], ["now"], "failed", None),
+        (None, (), [], [], "no policy", None),
+        (None, ("e",), [], [], "failed", None),
+    ],
+)
+def test_status(policy, errors, drift, wrong, state, since):
+    found = minion_status.status(policy, minion_status.Run(9, errors, "a", 5), drift, wrong, ["user anne"])
+    assert (found["state"], found["since"]) == (state, since)
+    assert found["errors"] == [*errors, *wrong] and found["locks"] == ["user anne"]

@@ -1,0 +1,151 @@
+"""The policy as values: port ranges, URIs, and the way back to pillar."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spicegrants.policy.model import Server, grant_to_pillar, join_ranges, port_words, to_pillar
+from spicegrants.policy.pillar import parse
+from unit.build import policy
+
+
+@pytest.mark.parametrize(
+    ("ranges", "joined"),
+    [
+        ([], ()),
+        ([(5, 5)], ((5, 5),)),
+        ([(5, 6), (7, 8)], ((5, 8),)),
+        ([(7, 8), (5, 6)], ((5, 8),)),
+        ([(5, 10), (6, 7)], ((5, 10),)),
+        ([(5, 6), (8, 9)], ((5, 6), (8, 9))),
+        ([(5, 5), (5, 5)], ((5, 5),)),
+        ([(1, 65535), (5, 5)], ((1, 65535),)),
+    ],
+)
+def test_join_ranges(ranges, joined):
+    assert join_ranges(ranges) == joined
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 9)).map(lambda pair: (pair[0], sum(pair)))))
+def test_joined_ranges_hold_the_same_ports(ranges):
+    joined = join_ranges(ranges)
+    assert [port for low, high in joined for port in range(low, high + 1)] == sorted(
+        {port for low, high in ranges for port in range(low, high + 1)}
+    )
+    assert all(low > before + 1 for (_, before), (low, _) in zip(joined, joined[1:]))
+
+
+def test_port_words():
+    assert port_words([(5900, 5900), (20001, 20010)]) == "5900, 20001-20010"
+    assert port_words([]) == ""
+
+
+@pytest.mark.parametrize(("port", "guarded"), [(9, False), (10, True), (15, True), (20, True), (21, False), (30, True)])
+def test_a_server_guards_its_ports_ends_included(port, guarded):
+    assert Server("a", "a", ((10, 20), (30, 30))).guards(port) is guarded
+
+
+def test_the_guarded_ports_of_all_servers():
+    two = policy(servers__other={"host": "other.example.com", "ports": [20011, "5900"]})
+    assert two.guarded_ports() == ((5900, 5900), (20001, 20011))
+
+
+@pytest.mark.parametrize(
+    ("host", "uri"),
+    [
+        ("MySrv.anraconc.de", "spice://mysrv.anraconc.de?tls-port=20002"),
+        ("192.168.2.2", "spice://192.168.2.2?tls-port=20002"),
+        ("2001:DB8::1", "spice://[2001:db8::1]?tls-port=20002"),
+    ],
+)
+def test_uri(host, uri):
+    found = policy(servers__mysrv__host=host)
+    assert found.uri(found.vms["debianx"]) == uri
+
+
+def test_a_literal_host_is_its_own_address():
+    found = policy(servers__mysrv={"host": "2001:DB8::1", "ports": "20001-20010"})
+    assert found.servers["mysrv"].addresses == ("2001:db8::1",)
+    found = policy(servers__mysrv={"host": "192.168.2.9", "ports": "20001-20010", "addresses": "10.0.0.1"})
+    assert found.servers["mysrv"].addresses == ("10.0.0.1",)
+
+
+def test_the_pillar_of_a_policy_is_plain():
+    assert to_pillar(policy()) == {
+        "servers": {
+            "mysrv": {"host": "mysrv.anraconc.de", "addresses": ["192.168.2.2"], "ports": ["20001-20010"]},
+        },
+        "vms": {
+            "debianx": {"server": "mysrv", "tls_port": 20002},
+            "leaptest": {"server": "mysrv", "tls_port": 20004},
+        },
+        "schedules": {},
+        "grants": {
+            "myself-debianx": {"user": "myself", "vm": "debianx"},
+            "mybro-leaptest": {"user": "mybro", "vm": "leaptest", "nopasswd": True},
+        },
+        "viewer": {"path": ["/usr/bin/remote-viewer"], "group": "spicegrp", "confine": "auto"},
+        "firewall": {"backend": "auto", "guard": "everywhere", "uplinks": "auto"},
+        "routing": {"enabled": False},
+        "time": {"horizon": "30d", "longest_loan": "8h"},
+    }
+
+
+def test_what_becomes_of_other_sudo_rules():
+    assert (policy().sudo.strict, policy().sudo.admins) == (False, ())
+    for declared in ({"strict": True}, {"admins": ["%sudo"]}, {"strict": True, "admins": ["%sudo", "ann"]}):
+        found = policy(sudo=declared)
+        assert to_pillar(found)["sudo"] == declared and parse(to_pillar(found)) == found
+    assert policy(sudo={"admins": "%sudo"}).sudo.admins == ("%sudo",)
+    assert "sudo" not in to_pillar(policy(sudo={"strict": False, "admins": []}))
+
+
+def test_a_grant_in_the_form_of_pillar():
+    grant = policy(**{"grants__myself-debianx": {"group": "family", "vm": "debianx", "reason": "year-end"}})
+    assert grant_to_pillar(grant.grants["myself-debianx"]) == {"group": "family", "vm": "debianx", "reason": "year-end"}
+
+
+def test_a_grant_with_times_in_the_form_of_pillar():
+    """Moments are spelled in UTC, whatever zone they were declared in."""
+    grant = policy(
+        time={"zone": "Europe/Berlin"},
+        schedules={"evenings": {"days": "mon-fri", "hours": "18:00-22:00"}},
+        **{
+            "grants__myself-debianx": {
+                "user": "myself",
+                "vm": "debianx",
+                "schedule": "evenings",
+                "valid_from": "2026-12-24",
+                "valid_until": "2027-03-31",
+                "on_end": "drain",
+                "grace": "90m",
+                "warn": ["2m", "15m", "120s"],
+                "owner": "accounting",
+                "ticket": "IT-4711",
+            }
+        },
+    ).grants["myself-debianx"]
+    assert grant_to_pillar(grant) == {
+        "user": "myself",
+        "vm": "debianx",
+        "schedule": ["evenings"],
+        "valid_from": "2026-12-23T23:00:00Z",
+        "valid_until": "2027-03-31T22:00:00Z",
+        "on_end": "drain",
+        "grace": "1h30m",
+        "owner": "accounting",
+        "ticket": "IT-4711",
+    }
+
+
+@pytest.mark.parametrize(("declared", "written"), [([], []), ("1h", ["1h"]), (["15m", "2m"], None)])
+def test_warnings_in_the_form_of_pillar(declared, written):
+    """None at all is not the default."""
+    grant = policy(**{"grants__myself-debianx__warn": declared}).grants["myself-debianx"]
+    assert grant_to_pillar(grant).get("warn") == written
+
+
+def test_values_cannot_be_changed():
+    found = policy()
+    with pytest.raises(AttributeError):
+        found.vms["debianx"].tls_port = 1

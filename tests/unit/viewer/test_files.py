@@ -1,0 +1,331 @@
+"""The viewer layer: files as values, what is planned, and how that is said."""
+
+import json
+
+import pytest
+
+from spicegrants.core.accounts import Account
+from spicegrants.core.entries import Directory, File, Link, Other, difference
+from spicegrants.core.paths import DESKTOP_ENTRY, LAUNCHER, connection_file
+from spicegrants.policy.compiler import compile_policy
+from spicegrants.schedule.instants import EARLIEST
+from spicegrants.schedule.intervals import DAY, LAST
+from spicegrants.viewer import files
+from spicegrants.viewer.files import Program, ViewerLive
+from unit.build import EVENING_WINDOWS, GID, TIMED, VIEWER, inventory, key_file, policy, wanted
+
+PROGRAM = b"#!/usr/bin/python3 -I\n"
+VMS = "/etc/spice-grant/vms"
+MENU = "/etc/spice-grant/menu"
+
+
+def live(compiled, members=(), programs=None, **entries):
+    """Return what a run leaves behind; ``entries`` by path are what is there instead, None for nothing."""
+    held = {**files.wanted_entries(compiled, PROGRAM), **entries}
+    good = {path: Program(0, compiled.gid, 0o750) for path in compiled.policy.viewer.paths}
+    return ViewerLive(
+        tuple(members), good if programs is None else programs, {path: e for path, e in held.items() if e is not None}
+    )
+
+
+def words(planned):
+    return [(change.what, change.grants) for change in planned.changes]
+
+
+@pytest.mark.parametrize(
+    ("want", "have", "verb"),
+    [
+        (File(b"a", 0o640), None, "creates"),
+        (Directory(0o755), None, "creates"),
+        (File(b"a", 0o640), File(b"a", 0o640), None),
+        (File(b"a", 0o640, 5, reader=7), File(b"a", 0o640, 5, reader=7), None),
+        (Directory(0o750, 5), Directory(0o750, 5), None),
+        (File(b"a", 0o640), File(b"b", 0o640), "rewrites"),
+        (File(b"a", 0o640), File(b"b", 0o644), "rewrites"),
+        (File(b"a", 0o640), File(b"a", 0o644), "restores owner and mode of"),
+        (File(b"a", 0o640), File(b"a", 0o640, 5), "restores owner and mode of"),
+        (File(b"a", 0o640), File(b"a", 0o640, uid=5), "restores owner and mode of"),
+        (File(b"a", 0o640, reader=7), File(b"a", 0o640, reader=8), "restores owner and mode of"),
+        (File(b"a", 0o640, reader=7), File(b"a", 0o640), "restores owner and mode of"),
+        (File(b"a", 0o640), File(b"a", 0o640, reader=-1), "restores owner and mode of"),
+        (Directory(0o750), Directory(0o755), "restores owner and mode of"),
+        (Directory(0o750, 5), Directory(0o750, uid=5), "restores owner and mode of"),
+        (File(b"a", 0o640), Directory(0o640), "replaces the directory at"),
+        (Directory(0o640), File(b"", 0o640), "replaces the file at"),
+        (File(b"a", 0o640), Other("symbolic link"), "replaces the symbolic link at"),
+        (Directory(0o755), Other("special file"), "replaces the special file at"),
+        (File(b"a", 0o640, None), File(b"a", 0o640, 995), "restores owner and mode of"),
+        (Link("/a"), Link("/a"), None),
+        (Link("/a"), Link("/b"), "redirects"),
+        (Link("/a"), None, "creates"),
+        (Link("/a"), File(b"", 0o777), "replaces the file at"),
+        (File(b"", 0o777), Link("/a"), "replaces the symbolic link at"),
+    ],
+)
+def test_difference(want, have, verb):
+    assert difference(want, have) == verb
+
+
+def test_connection_file():
+    compiled = wanted({"vms__debianx__host_subject": "C=DE,O=Müller\\, Söhne"}, authorities={"mysrv": "a\nb\n"})
+    text = files.connection_text(compiled, "debianx")
+    assert key_file(text) == {
+        "type": "spice",
+        "host": "mysrv.anraconc.de",
+        "tls-port": "20002",
+        "title": "debianx",
+        "secure-channels": "all",
+        "ca": "a\nb\n",
+        "host-subject": "C=DE,O=Müller\\, Söhne",
+    }
+    assert "ca=a\\nb\\n\n" in text and "O=Müller\\\\, Söhne" in text
+
+
+def test_connection_file_without_certificate_and_subject():
+    assert {"ca", "host-subject", "password", "port"}.isdisjoint(key_file(files.connection_text(wanted(), "debianx")))
+
+
+SECRET = {"vms__debianx__password": "s3cret"}
+
+
+def test_a_password_is_in_a_confined_viewers_connection_file_only():
+    assert "password=s3cret" in files.connection_text(wanted(SECRET, unconfinable=""), "debianx")
+    assert "s3cret" not in repr(wanted(SECRET, unconfinable=""))
+    open_anyway = wanted(SECRET)
+    assert [access.vm for access in open_anyway.accesses] == ["leaptest"]
+    assert [finding.path for finding in open_anyway.findings] == ["spice:vms:debianx:password"]
+    assert "password" not in files.connection_text(open_anyway, "debianx")
+
+
+def test_a_password_in_a_file_that_cannot_be_read():
+    """Whoever read the files has reported it; nobody is asked for a password that users do not know."""
+    named = {"vms__debianx__password": {"file": "/root/secret"}}
+    assert [access.vm for access in wanted(named, unconfinable="").accesses] == ["leaptest"]
+    found = wanted(named, unconfinable="", passwords={"debianx": "s3cret"})
+    assert "password=s3cret" in files.connection_text(found, "debianx") and "s3cret" not in repr(found)
+
+
+def test_another_password_is_no_word_of_the_plan():
+    before, after = (wanted({"vms__debianx__password": text}, unconfinable="") for text in ("s3cret", "0ther"))
+    planned = files.plan(after, files.ViewerLive((), {}, files.wanted_entries(before, PROGRAM)), PROGRAM)
+    assert words(planned) == [(f"rewrites {VMS}/debianx.vv", ("myself-debianx",))]
+
+
+def test_menu():
+    compiled = wanted({"grants__more": {"user": "myself", "vm": "leaptest", "nopasswd": True}})
+    mine = [access for access in compiled.accesses if access.uid == 1021]
+    assert json.loads(files.menu_text(compiled, mine)) == {
+        "group": "spicegrp",
+        "viewer": VIEWER,
+        "consoles": {
+            "debianx": {
+                "file": f"{VMS}/debianx.vv",
+                "password": True,
+                "grants": ["myself-debianx"],
+                "windows": None,
+            },
+            "leaptest": {"file": f"{VMS}/leaptest.vv", "password": False, "grants": ["more"], "windows": None},
+        },
+    }
+
+
+def test_menu_with_times():
+    compiled = wanted(
+        {**TIMED, "grants__more": {"user": "myself", "vm": "leaptest", "valid_from": "2020-01-01T08:00Z"}}
+    )
+    mine = [access for access in compiled.accesses if access.uid == 1021]
+    consoles = json.loads(files.menu_text(compiled, mine))["consoles"]
+    assert consoles["debianx"]["windows"].split() == [f"{start}-{end}" for start, end in EVENING_WINDOWS]
+    assert consoles["leaptest"]["windows"] == f"{EARLIEST + 8 * 3600}-{LAST}"
+
+
+def test_menu_of_what_never_opens_again():
+    """He keeps it in his menu, which says so."""
+    declared = policy(**TIMED, **{"grants__myself-debianx__valid_until": "2020-01-02T18:00Z"})
+    compiled = compile_policy(declared, inventory(), now=EARLIEST + 5 * DAY, day=EARLIEST + 5 * DAY)
+    mine = [access for access in compiled.accesses if access.uid == 1021]
+    assert json.loads(files.menu_text(compiled, mine))["consoles"]["debianx"]["windows"] == ""
+
+
+def test_entries_let_nobody_read_what_is_not_his():
+    entries = files.wanted_entries(wanted(), PROGRAM)
+    assert entries[VMS] == Directory(0o750, GID) and entries[MENU] == Directory(0o711)
+    assert {path for path in entries if path.startswith((VMS + "/", MENU + "/"))} == {
+        f"{VMS}/debianx.vv",
+        f"{VMS}/leaptest.vv",
+        f"{MENU}/1021",
+        f"{MENU}/1022",
+    }
+    for path, entry in entries.items():
+        assert entry.uid == 0 and not entry.mode & 0o022, path
+        if path.startswith(VMS + "/"):
+            assert (entry.mode, entry.gid, entry.reader) == (0o640, GID, None)
+        if path.startswith(MENU + "/"):
+            assert (entry.mode, entry.gid, entry.reader) == (0o640, 0, int(path.rpartition("/")[2]))
+    assert entries[LAUNCHER] == File(PROGRAM, 0o755)
+
+
+def test_parents_come_first():
+    paths = list(files.wanted_entries(wanted(unconfinable=""), PROGRAM))
+    assert paths == files.paths(wanted())
+    for place, path in enumerate(paths):
+        assert not [later for later in paths[place:] if path.startswith(f"{later}/")]
+
+
+def test_the_desktop_file_starts_the_launcher_without_a_terminal():
+    text = files.wanted_entries(wanted(), PROGRAM)[DESKTOP_ENTRY].content.decode()
+    assert text.startswith("[Desktop Entry]\nType=Application\n")
+    assert f"\nExec={LAUNCHER}\n" in text and "\nTerminal=false\n" in text
+
+
+def test_the_second_run_has_nothing_to_do():
+    assert files.plan(wanted(), live(wanted()), PROGRAM) == files.ViewerPlan(())
+
+
+def test_the_first_run():
+    before = wanted(groups={})
+    programs = {VIEWER: Program(0, 0, 0o755)}
+    planned = files.plan(before, ViewerLive((), programs, {}), PROGRAM)
+    assert [what for what, _ in words(planned)] == [
+        "creates group spicegrp",
+        f"restricts {VIEWER} to root:spicegrp 0750",
+        "creates /etc/spice-grant",
+        f"creates {VMS}",
+        f"creates {MENU}",
+        "creates /usr/local/bin/rviewer",
+        "creates /usr/local/share/applications/rviewer.desktop",
+        f"creates {VMS}/debianx.vv",
+        f"creates {VMS}/leaptest.vv",
+        f"creates {MENU}/1022",
+        f"creates {MENU}/1021",
+    ]
+    assert planned.create_group and planned.programs == (VIEWER,) and planned.remove == ()
+    assert dict(words(planned))[f"creates {MENU}/1021"] == ("myself-debianx",)
+    assert dict(words(planned))[f"creates {VMS}/leaptest.vv"] == ("mybro-leaptest",)
+
+
+def test_the_first_run_says_what_the_second_then_does_not():
+    """What depends on the group's GID is said once, though the group is made on the way."""
+    before = wanted(groups={})
+    said = words(files.plan(before, ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), PROGRAM))
+    later = words(files.plan(wanted(), ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), PROGRAM))
+    assert said == [("creates group spicegrp", ()), *later]
+
+
+def test_a_group_that_others_could_join_is_shut():
+    held = live(wanted())
+    planned = files.plan(wanted(), held._replace(lent=True), PROGRAM)
+    assert planned.seal and words(planned) == [("takes administrators and password from group spicegrp", ())]
+    assert not files.plan(wanted(), held, PROGRAM).seal
+
+
+def test_members_are_taken_out_of_the_group():
+    planned = files.plan(wanted(), live(wanted(), members=["guest", "mybro"]), PROGRAM)
+    assert words(planned) == [
+        ("takes guest out of group spicegrp", ()),
+        ("takes mybro out of group spicegrp", ()),
+    ]
+    assert planned.strip == ("guest", "mybro")
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        Program(0, 0, 0o755),
+        Program(0, GID, 0o755),
+        Program(1021, GID, 0o750),
+        Program(0, GID, 0o2750),
+        Program(0, 0, 0o750),
+    ],
+)
+def test_a_viewer_that_others_could_start(held):
+    planned = files.plan(wanted(), live(wanted(), programs={VIEWER: held}), PROGRAM)
+    assert words(planned) == [(f"restricts {VIEWER} to root:spicegrp 0750", ())]
+    assert planned.programs == (VIEWER,)
+
+
+KEPT = ("root", "spicegrp", 0o750)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (None, False),
+        ({}, False),
+        ({VIEWER: KEPT}, False),
+        ({VIEWER: None}, True),
+        ({VIEWER: ("root", "root", 0o750)}, True),
+        ({VIEWER: ("root", "spicegrp", 0o755)}, True),
+        ({VIEWER: ("myself", "spicegrp", 0o750)}, True),
+    ],
+)
+def test_a_package_upgrade_leaves_the_viewer_restricted(overrides, said):
+    """Where the system's packages can be told; elsewhere there is nothing to plan."""
+    held = live(wanted())
+    planned = files.plan(wanted(), ViewerLive(held.members, held.programs, held.entries, overrides), PROGRAM)
+    assert words(planned) == [(f"keeps owner and mode of {VIEWER} over package upgrades", ())] * said
+    assert planned.overrides == (VIEWER,) * said
+
+
+def test_each_of_several_viewers():
+    compiled = wanted({"viewer": {"path": [VIEWER, "/opt/bin/remote-viewer"]}})
+    held = {VIEWER: Program(0, GID, 0o750), "/opt/bin/remote-viewer": Program(0, 0, 0o755)}
+    assert files.plan(compiled, live(compiled, programs=held), PROGRAM).programs == ("/opt/bin/remote-viewer",)
+
+
+@pytest.mark.parametrize(
+    ("path", "held", "said", "grants"),
+    [
+        (f"{VMS}/debianx.vv", None, "creates", ("myself-debianx",)),
+        (f"{VMS}/debianx.vv", File(b"", 0o640, GID), "rewrites", ("myself-debianx",)),
+        (f"{VMS}/debianx.vv", Other("symbolic link"), "replaces the symbolic link at", ("myself-debianx",)),
+        (f"{MENU}/1022", File(b"{}", 0o640, reader=1022), "rewrites", ("mybro-leaptest",)),
+        (f"{MENU}/1022", Directory(0o755), "replaces the directory at", ("mybro-leaptest",)),
+        (VMS, Directory(0o755, GID), "restores owner and mode of", ()),
+        (MENU, Directory(0o755), "restores owner and mode of", ()),
+        (LAUNCHER, File(b"exec sh", 0o755), "rewrites", ()),
+        (DESKTOP_ENTRY, None, "creates", ()),
+    ],
+)
+def test_tampering_with_a_file(path, held, said, grants):
+    planned = files.plan(wanted(), live(wanted(), **{path: held}), PROGRAM)
+    assert words(planned) == [(f"{said} {path}", grants)]
+    assert planned.write == (path,) and planned.remove == ()
+
+
+def test_what_does_not_belong_there_goes_the_deepest_first():
+    strange = {f"{VMS}/x": Directory(0o755), f"{VMS}/x/y.vv": File(b"", 0o644), f"{MENU}/1023": File(b"{}", 0o644)}
+    planned = files.plan(wanted(), live(wanted(), **strange), PROGRAM)
+    assert planned.remove == (f"{VMS}/x/y.vv", f"{VMS}/x", f"{MENU}/1023")
+    assert words(planned) == [(f"removes {path}", ()) for path in planned.remove]
+    assert planned.write == ()
+
+
+def test_a_grant_less():
+    before = wanted()
+    after = wanted({"grants__myself-debianx": ...}, previous=before.accesses)
+    planned = files.plan(after, live(before), PROGRAM)
+    assert words(planned) == [
+        (f"removes {VMS}/debianx.vv", ("myself-debianx",)),
+        (f"removes {MENU}/1021", ("myself-debianx",)),
+    ]
+
+
+def test_a_connection_file_stays_as_long_as_somebody_needs_it():
+    before = wanted({"grants__more": {"user": "mybro", "vm": "debianx"}})
+    after = wanted({"grants__myself-debianx": ..., "grants__more": {"user": "mybro", "vm": "debianx"}})
+    assert files.plan(after, live(before), PROGRAM).remove == (f"{MENU}/1021",)
+
+
+def test_a_user_with_another_uid_has_another_menu():
+    before = wanted()
+    after = wanted(users={**inventory().users, "myself": Account("myself", 4000, 4000)}, previous=before.accesses)
+    planned = files.plan(after, live(before), PROGRAM)
+    assert words(planned) == [
+        (f"creates {MENU}/4000", ("myself-debianx",)),
+        (f"removes {MENU}/1021", ("myself-debianx",)),
+    ]
+
+
+def test_paths_of_connection_files():
+    assert connection_file("debianx") == f"{VMS}/debianx.vv"

@@ -1,0 +1,262 @@
+"""The launcher: as a user starts it, with sudo, dialogs and terminal replaced."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from spicegrants.core.paths import MENUS
+from spicegrants.viewer import files, launcher
+from unit.build import wanted
+from unit.desk import call
+
+TWO = {"debianx": False, "leaptest": True}
+
+
+def test_one_console_opens_straight_away(desk):
+    desk.grants(debianx=True)
+    assert desk.opened() == call("debianx")
+
+
+def test_by_name(desk):
+    desk.grants(**TWO)
+    assert desk.opened("leaptest") == call("leaptest")
+    assert desk.opened("debianx") == call("debianx")
+
+
+def test_the_menu_that_a_run_writes(desk):
+    """Launcher and viewer layer agree on the form."""
+    compiled = wanted()
+    desk.menu.write_bytes(files.wanted_entries(compiled, b"")[f"{MENUS}/1021"].content)
+    assert desk.opened() == call("debianx")
+    assert f"{MENUS}/" == "/etc/spice-grant/menu/"
+
+
+def test_a_confined_viewer_is_opened_by_the_opener(desk):
+    """As root, by the name of the vm alone, where the run that wrote the menu says so."""
+    desk.menu.write_bytes(files.wanted_entries(wanted(unconfinable=""), b"")[f"{MENUS}/1021"].content)
+    assert desk.opened() == ["-u", "root", "--", "/usr/local/lib/spice-grant/open", "debianx"]
+
+
+def test_several_are_listed_in_a_terminal(desk, capsys):
+    desk.grants(**TWO)
+    assert launcher.main([]) == 0
+    assert capsys.readouterr() == ("You may open:\n  rviewer debianx\n  rviewer leaptest\n", "")
+
+
+@pytest.mark.parametrize("consoles", [{"debianx": True}, {"leaptest": True, "debianx": False}])
+def test_list(desk, capsys, consoles):
+    """For other programs to read; nothing is opened, even if there is just one."""
+    desk.grants(**consoles)
+    assert launcher.main(["--list"]) == 0
+    assert capsys.readouterr() == ("\n".join(sorted(consoles)) + "\n", "")
+
+
+@pytest.mark.parametrize("name", ["leaptest", "", "DEBIANX", "debianx ", "../../etc/passwd", "\x1b[2J"])
+def test_a_console_that_is_not_granted(desk, capsys, name):
+    desk.grants(debianx=True)
+    assert launcher.main([name]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err == f"rviewer: You may not open {name!r}. You may open: debianx.\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["debianx"], ["--list"]])
+def test_without_any_grant(desk, capsys, arguments):
+    assert launcher.main(arguments) == 1
+    assert capsys.readouterr().err == "rviewer: No SPICE console is granted to you on this machine.\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--lisst"],
+        ["-x"],
+        ["--", "debianx"],
+        ["debianx", "leaptest"],
+        ["--list", "debianx"],
+        ["-g", "root"],
+        ["--help", "x"],
+    ],
+)
+def test_wrong_usage(desk, capsys, arguments):
+    desk.grants(**TWO)
+    assert launcher.main(arguments) == 2
+    assert capsys.readouterr() == ("", "usage: rviewer [--list] [NAME]\n")
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help(desk, capsys, option):
+    assert launcher.main([option]) == 0
+    out, err = capsys.readouterr()
+    assert "usage: rviewer [--list] [NAME]" in out and "Exit codes:" in out and not err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"nonsense", b"{", b"[]", b"{}", b"null", b"5", b'{"consoles": null}', b'{"consoles": 5}', b"\xff\xfe"],
+)
+def test_a_broken_menu(desk, capsys, content):
+    desk.menu.write_bytes(content)
+    assert launcher.main(["debianx"]) == 1
+    assert capsys.readouterr().err.startswith("rviewer: Your list of consoles cannot be read: ")
+
+
+def test_a_menu_that_cannot_be_opened(desk, capsys):
+    desk.menu.mkdir()
+    assert launcher.main([]) == 1
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_sudo_that_cannot_be_started(desk, capsys, monkeypatch):
+    def missing(program, arguments):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    desk.grants(debianx=True)
+    monkeypatch.setattr(launcher.os, "execv", missing)
+    assert launcher.main([]) == 1
+    assert "/usr/bin/sudo cannot be started" in capsys.readouterr().err
+
+
+# From a desktop icon
+
+
+@pytest.fixture
+def icon(desk):
+    """Started without a terminal."""
+    desk.terminal(False)
+    return desk
+
+
+def test_without_a_terminal_a_program_asks_for_the_password(icon):
+    icon.programs["ksshaskpass"] = "/usr/bin/ksshaskpass"
+    icon.grants(debianx=True)
+    assert icon.opened() == ["-A", *call("debianx")]
+    assert launcher.os.environ["SUDO_ASKPASS"] == "/usr/bin/ksshaskpass"
+
+
+def test_the_users_own_choice_of_such_a_program(icon, monkeypatch):
+    monkeypatch.setenv("SUDO_ASKPASS", "/usr/bin/mine")
+    icon.programs["ssh-askpass"] = "/usr/bin/ssh-askpass"
+    icon.grants(debianx=True)
+    assert icon.opened()[0] == "-A"
+    assert launcher.os.environ["SUDO_ASKPASS"] == "/usr/bin/mine"
+
+
+def test_without_such_a_program_it_is_said_what_to_do(icon, capsys):
+    icon.grants(debianx=True)
+    assert launcher.main([]) == 1
+    assert "Run 'rviewer debianx' in a terminal" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "shown"),
+    [
+        (0, "", None),
+        (1, "rviewer: debianx cannot be opened: it is locked\n", "debianx cannot be opened: it is locked"),
+        (3, "lecture\nrviewer: the console cannot be opened: why\n", "the console cannot be opened: why"),
+        (1, "sudo: 3 incorrect password attempts\n", None),
+        (4, "rviewer: the viewer ended with 1\n", None),
+    ],
+)
+def test_what_the_opener_says_is_shown_on_the_desktop(icon, monkeypatch, code, stderr, shown):
+    """There is no terminal in which sudo could say it."""
+    icon.programs.update({"zenity": "/usr/bin/zenity", "ssh-askpass": "/usr/bin/ssh-askpass"})
+    icon.menu.write_bytes(files.wanted_entries(wanted(unconfinable=""), b"")[f"{MENUS}/1021"].content)
+    run = icon.run
+
+    def answered(command, **options):
+        done = run(command, **options)
+        return subprocess.CompletedProcess(command, code, "", stderr) if command[0] == launcher.SUDO else done
+
+    monkeypatch.setattr(launcher.subprocess, "run", answered)
+    assert launcher.main([]) == code
+    sudo, *dialogs = icon.dialogs
+    assert sudo == [launcher.SUDO, "-A", "-u", "root", "--", "/usr/local/lib/spice-grant/open", "debianx"]
+    assert [dialog[-1] for dialog in dialogs] == ([] if shown is None else [f"--text={shown}"])
+
+
+def test_a_console_without_password_needs_no_such_program(icon):
+    icon.grants(debianx=False)
+    assert icon.opened() == call("debianx")
+
+
+@pytest.mark.parametrize("program", ["zenity", "kdialog"])
+def test_several_are_offered(icon, program):
+    icon.programs[program] = f"/usr/bin/{program}"
+    icon.grants(debianx=False, leaptest=False)
+    icon.chosen = "leaptest"
+    assert icon.opened() == call("leaptest")
+    assert icon.dialogs[0][0] == program and {"debianx", "leaptest"} <= set(icon.dialogs[0])
+
+
+@pytest.mark.parametrize("chosen", ["", "other", "debianx|leaptest"])
+def test_nothing_chosen(icon, chosen):
+    icon.programs["zenity"] = "/usr/bin/zenity"
+    icon.grants(**TWO)
+    icon.chosen = chosen
+    assert launcher.main([]) == 1
+
+
+def test_several_and_nothing_to_choose_with(icon, capsys):
+    icon.grants(**TWO)
+    assert launcher.main([]) == 1
+    assert capsys.readouterr().err == "rviewer: You may open: debianx, leaptest. Name one: rviewer NAME.\n"
+
+
+@pytest.mark.parametrize("program", ["zenity", "kdialog", "notify-send"])
+def test_a_refusal_is_shown_on_the_desktop(icon, program):
+    icon.programs[program] = f"/usr/bin/{program}"
+    assert launcher.main([]) == 1
+    (dialog,) = icon.dialogs
+    assert dialog[0] == program and "No SPICE console is granted" in dialog[-1]
+
+
+def test_a_refusal_without_a_desktop(icon, monkeypatch):
+    monkeypatch.delenv("DISPLAY")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    icon.programs["zenity"] = "/usr/bin/zenity"
+    assert launcher.main([]) == 1
+    assert icon.dialogs == []
+
+
+def test_in_a_terminal_nothing_is_shown_on_the_desktop(desk):
+    desk.programs["zenity"] = "/usr/bin/zenity"
+    assert launcher.main([]) == 1
+    assert desk.dialogs == []
+
+
+def test_without_any_standard_input(desk, monkeypatch):
+    """Python then has no sys.stdin at all."""
+    monkeypatch.setattr(sys, "stdin", None)
+    desk.programs["ssh-askpass"] = "/usr/bin/ssh-askpass"
+    desk.grants(debianx=True)
+    assert desk.opened() == ["-A", *call("debianx")]
+    desk.grants(**TWO)
+    assert launcher.main([]) == 1
+    desk.menu.unlink()
+    assert launcher.main([]) == 1
+
+
+# As a program
+
+
+def test_it_needs_the_systems_python_only():
+    """It is installed as it is, and started by users with ``-I``."""
+    with open(launcher.__file__, encoding="utf-8") as stream:
+        source = stream.read()
+    assert source.startswith("#!/usr/bin/python3 -IS\n")
+    imported = {
+        alias.name if isinstance(node, ast.Import) else node.module
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    assert imported <= {"json", "os", "re", "shutil", "subprocess", "sys", "time"}
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--nonsense"], 2)])
+def test_its_exit_code(arguments, code):
+    command = [sys.executable, "-I", launcher.__file__, *arguments]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == code and "usage: rviewer" in done.stdout + done.stderr
