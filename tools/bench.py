@@ -40,7 +40,8 @@ ACCOUNTS = 11000
 LOAD = """
 import json, sys, time
 sys.path.insert(0, sys.argv[1])
-from spicegrants.host import nft, run
+from spicegrants.firewall.live import nft
+from spicegrants.host import run
 text = sys.stdin.read()
 commands = json.loads(text)["nftables"]
 for _ in range(int(sys.argv[2])):

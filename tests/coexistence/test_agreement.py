@@ -15,7 +15,7 @@ from scene.machine import CHECKOUT
 TRY = """
 import json, os, socket, subprocess, sys
 sys.path.insert(0, sys.argv[1])
-from spicegrants.host import ruleset
+from spicegrants.firewall.live import other_tables
 
 COUNTER = '''table netdev trial {
 chain sent {
@@ -54,7 +54,7 @@ for line in sys.stdin:
     if loaded.returncode:
         answer["refused"] = loaded.stderr
     else:
-        found = ruleset.obstacles(ruleset.read(), packet[2], packet[3], *packet[:2])
+        found = other_tables.obstacles(other_tables.read(), packet[2], packet[3], *packet[:2])
         answer["said"] = [[str(obstacle), obstacle.certain] for obstacle in found]
         before = sent()
         attempt(version, *packet)

@@ -14,11 +14,11 @@ COUNT = 100_000
 SAY = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from spicegrants.host import nft, ruleset
+from spicegrants.firewall.live import nft, other_tables
 nft.elements = lambda *place: sys.exit("all of a set was asked for")
-tables = ruleset.read()
+tables = other_tables.read()
 uid, gid, port = map(int, sys.argv[2:5])
-found = {address: ruleset.obstacles(tables, uid, gid, address, port) for address in sys.argv[5:]}
+found = {address: other_tables.obstacles(tables, uid, gid, address, port) for address in sys.argv[5:]}
 print(json.dumps({address: [[str(each), each.certain] for each in met] for address, met in found.items()}))
 """
 RULES = """

@@ -16,7 +16,7 @@ MARKER = """
 
 from pathlib import Path as _Path
 
-from spicegrants.names import MARKER as _MARKER
+from spicegrants.core.validation import MARKER as _MARKER
 
 
 def marker(path=None):

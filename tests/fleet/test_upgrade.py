@@ -5,7 +5,7 @@ import pytest
 pytestmark = pytest.mark.full
 MARKER = """
 
-from spicegrants.names import MARKER as _MARKER
+from spicegrants.core.validation import MARKER as _MARKER
 
 
 def marker():

@@ -21,7 +21,7 @@ TURNS = amount(500, 150)
 TAKEN_AWAY = f"""
 import subprocess, sys
 sys.path.insert(0, {str(CHECKOUT / "_utils")!r})
-from spicegrants.host.nft import Nftables
+from spicegrants.firewall.live.nft import Nftables
 stored = sys.stdin.read()
 for _ in range(int(sys.argv[1])):
     Nftables().delete()

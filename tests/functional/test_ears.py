@@ -14,11 +14,11 @@ from scenes import article
 LISTEN = """
 import json, resource, sys
 sys.path.insert(0, sys.argv[1])
-from spicegrants.host import rulechanges
-from spicegrants.host.ears import Ears
+from spicegrants.drift.live import nft_monitor
+from spicegrants.drift.live.watchers import Ears
 
 options = json.loads(sys.argv[2])
-rulechanges._BUFFER = options.get("buffer", rulechanges._BUFFER)
+nft_monitor._BUFFER = options.get("buffer", nft_monitor._BUFFER)
 if "files" in options:
     resource.setrlimit(resource.RLIMIT_NOFILE, (options["files"], options["files"]))
 ears = Ears()
