@@ -12,8 +12,6 @@ network card with it passes neither: a second table, ``netdev spice_grant``, dro
 :depends: nftables 1.0 or newer, or iptables
 """
 
-import logging
-import os
 import pwd
 import sys as _sys
 
@@ -24,25 +22,16 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants.core.changes import Change, as_dict
-from spicegrants.core.errors import CommandFailed, SpiceGrantError, SystemFault
-from spicegrants.core.paths import LOAD_GUARD, UNITS
-from spicegrants.engine import context
-from spicegrants.expiry import clock_units, messages
-from spicegrants.expiry.live import clock, notify
-from spicegrants.firewall import backstop as backing
-from spicegrants.firewall import boot, connections
-from spicegrants.firewall.live import backends, backstop, egress, sockets
-from spicegrants.firewall.nft import hotplug
-from spicegrants.host import background, disk, package, run
+from spicegrants.core.errors import translated
+from spicegrants.engine import context, enforcement
+from spicegrants.engine.layers import EXPIRY, FIREWALL
+from spicegrants.firewall.live import backends, backstop, egress
+from spicegrants.host import run
 from spicegrants.policy.model import Firewall
 
-log = logging.getLogger(__name__)
-
 __virtualname__ = "spice_firewall"
-# Directories that go once nothing is in them.
-_OWN = sorted({os.path.dirname(path) for path in (LOAD_GUARD, *boot.DROP_INS)})
-_FILES = (*boot.PATHS, *clock_units.PATHS, *hotplug.PATHS, hotplug.RULES)
+# The clock, which ends sessions, is a part of the firewall to whoever asks for it.
+_LAYERS = (FIREWALL, EXPIRY)
 __outputter__ = {"rules": "nested"}
 
 
@@ -66,15 +55,13 @@ def backend():
 
         salt '*' spice_firewall.backend
     """
-    try:
+    with translated(CommandExecutionError):
         run.as_root()
         policy = context.stored().policy
         firewall = policy.firewall if policy else Firewall()
         mechanism, reason = backends.choose(firewall.backend)
         guarded = {"uplinks": egress.covered(), "backstop": backstop.words(firewall)}
         return {"backend": mechanism.name, "version": mechanism.version(), "reason": reason, **guarded}
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
 
 
 def rules(foreign=True):
@@ -99,11 +86,9 @@ def rules(foreign=True):
 
         salt '*' spice_firewall.rules
     """
-    try:
+    with translated(CommandExecutionError):
         run.as_root()
-        found = _mechanism()[0].rules(foreign)
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
+        found = _mechanism().rules(foreign)
     users = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()}
     return [{"user": users.get(rule.get("uid")), **rule} for rule in found]
 
@@ -124,23 +109,18 @@ def denied():
 
         salt '*' spice_firewall.denied
     """
-    try:
+    with translated(CommandExecutionError):
         run.as_root()
-        refused = _mechanism()[0].denied()
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
+        refused = _mechanism().denied()
     return [
         {"uid": key.uid, "gid": key.gid, "address": key.address, "port": key.port, "packets": packets}
         for key, packets in sorted(refused.items())
     ]
 
 
-def plan(wanted=None):
+def plan():
     """
     Return what :func:`apply` would change, and change nothing.
-
-    wanted
-        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
     Reads the stored policy, accounts, the servers' addresses, the files for boot and clock; runs ``nft list table``,
     ``ip link`` and, with iptables, ``iptables-save``. Returns an empty dict if everything is as it must be. Raises
@@ -152,26 +132,13 @@ def plan(wanted=None):
 
         salt '*' spice_firewall.plan
     """
-    try:
-        wanted = wanted or context.compiled()
-        run.as_root()
-        mechanism, reason = _mechanism(wanted)
-        # With many grants the longest wait of a run that changes nothing.
-        held = background.begin(mechanism.held)
-        stored, _, _ = _file_plan(wanted, mechanism.loading(wanted))
-        beyond = (*egress.planned(wanted)[0].changes, *backstop.planned(wanted)[0].changes)
-        left = (*beyond, *stored, *_left_over(mechanism), *_stray(wanted)[1])
-        return as_dict((*_newly(mechanism, reason), *mechanism.compare(wanted, held.result()).changes, *left))
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
+    with translated(CommandExecutionError):
+        return enforcement.plan_layers(_LAYERS)
 
 
-def apply(wanted=None):
+def apply():
     """
     Make the kernel hold what the policy says, in one transaction, now and from the next boot on.
-
-    wanted
-        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
     Returns what was changed, as :func:`plan` does. Writes the rules to ``/var/lib/spice-grant``, what loads them to
     ``/usr/local/lib/spice-grant``, units and drop-ins for the services that flush rules to ``/etc/systemd/system``, and
@@ -189,41 +156,8 @@ def apply(wanted=None):
 
         salt '*' spice_firewall.apply
     """
-    try:
-        wanted = wanted or context.compiled()
-        run.as_root()
-        mechanism, reason = _mechanism(wanted)
-        planned, leaving = mechanism.plan(wanted), egress.plan(wanted)[0].changes
-        held_back, _ = backstop.plan(wanted)
-        stored, entries, gone = _file_plan(wanted, mechanism.loading(wanted))
-        left = (*leaving, *held_back.changes, *stored, *_left_over(mechanism), *_stray(wanted)[1])
-        entries, gone = {**entries, **held_back.written}, [*gone, *held_back.removed]
-        # Stored first: whenever this ends, a boot loads nothing that is revoked.
-        for path, entry in entries.items():
-            disk.make_parents(path)
-            disk.write(path, entry)
-        for path in gone:
-            disk.remove(path)
-        # As long as rules must change, a run that was killed may have written units as well.
-        units = any(planned[1:]) or any(path.startswith(UNITS) for path in (*entries, *gone))
-        try:
-            if units:
-                _reload_units()
-        finally:
-            # What systemd does not know is no reason to leave a port open.
-            mechanism.send(planned)
-            egress.apply(wanted)
-            _end_sessions(wanted)
-            _back(held_back)
-        if units:
-            _start_clock()
-        for other in backends.left_over(mechanism):
-            if mechanism.plan(wanted).changes:
-                raise SystemFault(f"{mechanism.name} does not hold the rules yet: those of {other.name} stay")
-            _take_over(other)
-        return as_dict((*_newly(mechanism, reason), *planned.changes, *left))
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
+    with translated(CommandExecutionError):
+        return enforcement.apply_layers(_LAYERS)
 
 
 def remove(test=False):
@@ -243,125 +177,11 @@ def remove(test=False):
 
         salt '*' spice_firewall.remove
     """
-    try:
-        run.as_root()
-        guards = [path for paths in boot.GUARDS.values() for path in paths]
-        files = (*boot.PATHS, *clock_units.PATHS, *hotplug.PATHS, *backing.PATHS, *guards)
-        stored = [path for path in files if disk.read(path) is not None]
-        hollow = [directory for directory in _OWN if disk.read(directory) and not disk.names_in(directory)]
-        holding, watching = backends.holding(), egress.present()
-        if not test:
-            clock.stop()
-            backstop.stop()
-            for path in stored:
-                disk.remove(path)
-            for directory in _OWN:
-                disk.prune(directory)
-            if stored or holding or watching:
-                # Also where a run that was killed had removed the units.
-                _reload_units()
-            for mechanism in holding:
-                mechanism.delete()
-            if watching:
-                egress.delete()
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    done = [f"removes {path}" for path in (*stored, *hollow)]
-    done += [f"removes the guard from {entry.name}" for entry in holding]
-    done += ["removes the guard from uplinks"] * watching
-    return {"layers": {"firewall": done}} if done else {}
+    with translated(CommandExecutionError):
+        return enforcement.remove_layers(_LAYERS, test)
 
 
-def _mechanism(wanted=None):
-    """Return the mechanism that the policy asks for, and why; without a policy, the machine decides."""
-    policy = wanted.policy if wanted else context.stored().policy
-    return backends.choose((policy.firewall if policy else Firewall()).backend)
-
-
-def _stray(wanted):
-    """Return the connections without a grant, and say that they will be ended."""
-    found = connections.stray(wanted, sockets.connections())
-    return found, connections.changes(wanted, found, _users(found), sockets.hindrance())
-
-
-def _end_sessions(wanted):
-    """End connections without a grant; where that fails they are still to do, and no reason to leave all else open."""
-    found, _ = _stray(wanted)
-    try:
-        sockets.end(found)
-    except CommandFailed as error:
-        log.warning("sessions without a grant go on until their next packet: %s", error)
-    else:
-        notify.tell(messages.ended(wanted, found, _users(found)), messages.ENDED, wanted.gid)
-
-
-def _back(planned):
-    """Have the backstop held, or ended; where that fails the guard stands, and what is left to do is an error."""
-    try:
-        if planned.removed:
-            backstop.stop()
-        elif not planned.held:
-            backstop.hold()
-    except CommandFailed as error:
-        log.warning("the backstop is not held: %s", error)
-
-
-def _start_clock():
-    """Start the clock, whose unit may be new; where that fails, what holds in the kernel holds all the same."""
-    try:
-        clock.start()
-    except CommandFailed as error:
-        log.warning("nobody is warned before a session ends, and idle ones go on: %s", error)
-
-
-def _users(found):
-    """Return the names of users by UID, where any are needed."""
-    return {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()} if found else {}
-
-
-def _file_plan(wanted, loading):
-    """Return in words what of our files must change, by path what is to be written, and the paths to remove."""
-    program = package.program("spicegrants.expiry.live.clock")
-    live = {path: disk.read(path) for path in (*_FILES, *loading.files)}
-    plans = boot.plan(loading, live), clock_units.plan(program, live), hotplug.plan(wanted, live)
-    changes, paths = (sum(parts, ()) for parts in zip(*plans))
-    entries = {
-        **boot.wanted_entries(loading),
-        **clock_units.wanted_entries(program),
-        **hotplug.wanted_entries(wanted, live),
-    }
-    written = {path: entries[path] for path in paths if path in entries}
-    return changes, written, [path for path in paths if path not in entries]
-
-
-def _newly(mechanism, reason):
-    """Say which mechanism is used, and why, where it has not been used before."""
-    known = any(disk.read(path) is not None for path in boot.GUARDS[mechanism.name])
-    return [] if known else [Change("firewall", f"uses {mechanism.name}: {reason}")]
-
-
-def _left_over(mechanism):
-    """Say what becomes of the rules that an earlier run gave to another mechanism."""
-    return [
-        Change("firewall", f"removes the guard from {other.name}, now that {mechanism.name} holds it")
-        for other in backends.left_over(mechanism)
-    ]
-
-
-def _take_over(mechanism):
-    """Remove the rules of a mechanism, and then what says that it was in use."""
-    paths = boot.GUARDS[mechanism.name]
-    try:
-        if mechanism.present():
-            mechanism.delete()
-    except SpiceGrantError as error:
-        hint = f"once the kernel has none, remove {' and '.join(paths)}"
-        raise SystemFault(f"what {mechanism.name} may hold of ours cannot be removed: {error}; {hint}") from error
-    for path in paths:
-        disk.remove(path)
-
-
-def _reload_units():
-    """Have systemd read its units anew, where it runs: not in a chroot or a container without it."""
-    if os.path.isdir("/run/systemd/system"):
-        run.run(["systemctl", "daemon-reload"])
+def _mechanism():
+    """Return the mechanism that the stored policy asks for; without one, the machine decides."""
+    policy = context.stored().policy
+    return backends.choose((policy.firewall if policy else Firewall()).backend)[0]

@@ -10,7 +10,6 @@ all but :func:`plan` and :func:`apply` need neither pillar nor master.
 What asks and proves is in a file of its own, which Salt makes one module with this one: a run does without it.
 """
 
-import contextlib
 import sys as _sys
 import time
 from dataclasses import replace
@@ -24,10 +23,9 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 from salt.utils.args import yamlify_arg
 
-from spicegrants.core.errors import PolicyError, SpiceGrantError, SystemFault
+from spicegrants.core.errors import SystemFault, translated
 from spicegrants.core.reader import meant, shown
-from spicegrants.engine import context, last_run
-from spicegrants.engine.enforcement import Layers
+from spicegrants.engine import context, enforcement, last_run
 from spicegrants.host import accounts, run
 from spicegrants.policy import loans_locks, merge
 
@@ -162,7 +160,7 @@ def remove(test=False):
         salt '*' spice_grant.remove
     """
     with _said_as_salt_does():
-        return _layers().remove(test)
+        return enforcement.remove(test)
 
 
 def grant(user, vm, nopasswd=False, reason=None):
@@ -363,15 +361,9 @@ def unlock(user=None, vm=None, all=False):
     )
 
 
-@contextlib.contextmanager
 def _said_as_salt_does():
     """Raise what is wrong with a policy, or with the system, as the errors that Salt has for it."""
-    try:
-        yield
-    except PolicyError as error:
-        raise SaltInvocationError(str(error)) from error
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
+    return translated(CommandExecutionError, SaltInvocationError)
 
 
 def _secret(uri):
@@ -385,7 +377,7 @@ def _secret(uri):
 def _enforce(decided, test, known=None, completed=lambda asked: asked):
     """Enforce what ``decided`` makes of what is stored; an error says so in the exit code as well."""
     with _said_as_salt_does():
-        report = _layers().enforce(decided, test, known, completed)
+        report = enforcement.enforce(decided, test, known, completed)
     if report["errors"]:
         __context__["retcode"] = 1
     return report
@@ -449,10 +441,6 @@ def _named(word, known):
 def _user(word, also=()):
     """Return the name of a user likewise; accounts are asked for only if it is no text."""
     return word if isinstance(word, str) else _named(word, {*also, *accounts.uids(None)})
-
-
-def _layers():
-    return Layers(__salt__, CommandExecutionError)
 
 
 def _some(policy):

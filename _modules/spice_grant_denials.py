@@ -17,7 +17,7 @@ from salt.utils.args import yamlify_arg
 
 from spicegrants.audit import denials as logged
 from spicegrants.audit.live import kernel_log
-from spicegrants.core.errors import PolicyError, SpiceGrantError
+from spicegrants.core.errors import translated
 from spicegrants.core.reader import chosen, shown
 from spicegrants.engine import context
 from spicegrants.host import accounts
@@ -77,15 +77,11 @@ def denials(since=None, user=None, vm=None):
         salt '*' spice_grant.denials since=2h user=mybro
         salt '*' spice_grant.denials since=2026-11-24T18:00 vm=debianx
     """
-    try:
+    with translated(CommandExecutionError, SaltInvocationError):
         wanted = context.compiled(asking=False)
         start = _start(wanted, since)
         user, vm = _known(wanted, user, vm)
         lines, cut = kernel_log.lines(start)
-    except PolicyError as error:
-        raise SaltInvocationError(str(error)) from error
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
     found, unread = logged.parse(lines)
     named = accounts.by_uid({denial.uid for denial in found} - {None})
     entries = [logged.entry(wanted, denial, count, named.get(denial.uid)) for denial, count in logged.folded(found)]

@@ -20,9 +20,10 @@ from salt.utils.args import yamlify_arg
 from spicegrants.audit import access_report, verdict
 from spicegrants.audit import explain as reasons
 from spicegrants.audit.live import entrance, trial
-from spicegrants.core.errors import PolicyError, SpiceGrantError
+from spicegrants.core.errors import SpiceGrantError, translated
 from spicegrants.core.reader import chosen, shown
-from spicegrants.engine import context
+from spicegrants.engine import context, enforcement
+from spicegrants.engine.layers import EXPIRY, FIREWALL, ROUTING, VIEWER
 from spicegrants.firewall.live import backends, backstop, other_tables
 from spicegrants.host import accounts
 from spicegrants.policy import decision, merge, wording
@@ -153,7 +154,7 @@ def explain(user, vm, at=None):
     wanted = _compiled()
     user, vm = _known_user(wanted, user), _known_vm(wanted, vm)
     moment = _moment(wanted, at)
-    try:
+    with translated(CommandExecutionError):
         rules = __salt__["spice_firewall.rules"](foreign=False)
         on, _ = ip.chosen(wanted.policy, ip.held())
         known = user in wanted.inventory.users
@@ -162,17 +163,21 @@ def explain(user, vm, at=None):
         refusal = entrance.refusal(user) if allowed and moment == wanted.now else ""
         held = sudoers.parse(tools.own_tree() or {})
         met = other_tables.before(wanted, user, vm, other_tables.read())
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    answers = {
-        "policy": reasons.policy(wanted, user, vm, moment),
-        "firewall": reasons.firewall(wanted, user, vm, rules, __salt__["spice_firewall.plan"](wanted), met, moment),
-        "routing": reasons.routing(
-            wanted, user, vm, __salt__["spice_routing.rules"]() if on else None, __salt__["spice_routing.plan"](wanted)
-        ),
-        "sudo": reasons.sudo(wanted, user, vm, held, allowed, moment, refusal),
-        "viewer": reasons.viewer(__salt__["spice_viewer.plan"](wanted)),
-    }
+        answers = {
+            "policy": reasons.policy(wanted, user, vm, moment),
+            "firewall": reasons.firewall(
+                wanted, user, vm, rules, enforcement.plan_layers([FIREWALL, EXPIRY], wanted), met, moment
+            ),
+            "routing": reasons.routing(
+                wanted,
+                user,
+                vm,
+                __salt__["spice_routing.rules"]() if on else None,
+                enforcement.plan_layers([ROUTING], wanted),
+            ),
+            "sudo": reasons.sudo(wanted, user, vm, held, allowed, moment, refusal),
+            "viewer": reasons.viewer(enforcement.plan_layers([VIEWER], wanted)),
+        }
     answers["firewall"]["backstop"] = backstop.words(wanted.policy.firewall)
     state = wording.decision(wanted.policy, decision.decide(wanted, user, vm, moment))
     return {"answer": reasons.summary(answers), "state": state, **answers}
@@ -212,7 +217,7 @@ def verify(user=None, vm=None):
     """
     wanted = _compiled()
     vms = sorted(wanted.policy.vms) if vm is None else [_known_vm(wanted, vm)]
-    try:
+    with translated(CommandExecutionError):
         users = [trial.account(wanted, _known_user(wanted, user))] if user is not None else trial.everybody(wanted)
         mechanism, _ = backends.choose(wanted.policy.firewall.backend)
         result = verdict.matrix(
@@ -224,8 +229,6 @@ def verify(user=None, vm=None):
             result["unproven"] += found.unproven
         if wanted.policy.sudo.strict:
             result["differences"] += privileges.differences(wanted, [tried.name for tried in users])
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
     result["differences"] += [f"not enforced: {finding}" for finding in wanted.findings]
     result["differences"] += _viewer_differences(wanted)
     result["warnings"] = entrance.slow()
@@ -239,8 +242,8 @@ def verify(user=None, vm=None):
 def _viewer_differences(wanted):
     """Say what is wrong with the viewer itself: whoever is let through everywhere sees nothing without it."""
     try:
-        return [f"viewer: {what}" for what in merge.sentences(__salt__["spice_viewer.plan"](wanted))]
-    except CommandExecutionError as error:
+        return [f"viewer: {what}" for what in merge.sentences(enforcement.plan_layers([VIEWER], wanted))]
+    except SpiceGrantError as error:
         return [f"viewer: {error}"]
 
 
@@ -298,12 +301,8 @@ def _moment(wanted, at):
 
 
 def _compiled():
-    try:
+    with translated(CommandExecutionError, SaltInvocationError):
         return context.compiled()
-    except PolicyError as error:
-        raise SaltInvocationError(str(error)) from error
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
 
 
 def _known_vm(wanted, vm):

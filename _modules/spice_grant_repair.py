@@ -13,9 +13,8 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants.core.errors import SpiceGrantError, SystemFault
-from spicegrants.engine import context
-from spicegrants.engine.enforcement import Layers
+from spicegrants.core.errors import SystemFault, translated
+from spicegrants.engine import context, enforcement
 
 __virtualname__ = "spice_grant"
 
@@ -43,7 +42,7 @@ def repair(test=False):
         salt '*' spice_grant.repair
         salt '*' spice_grant.repair test=True
     """
-    return _told(lambda: Layers(__salt__, CommandExecutionError, asking=False).enforce(_stored, test))
+    return _told(lambda: enforcement.enforce(_stored, test, asking=False))
 
 
 def close(test=False):
@@ -66,15 +65,13 @@ def close(test=False):
         salt '*' spice_grant.close
         salt '*' spice_grant.close test=True
     """
-    return _told(lambda: Layers(__salt__, CommandExecutionError).close(test))
+    return _told(lambda: enforcement.close(test))
 
 
 def _told(made):
     """Return a report; its errors are in the exit code as well."""
-    try:
+    with translated(CommandExecutionError):
         report = made()
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
     if report["errors"]:
         __context__["retcode"] = 1
     return report

@@ -11,12 +11,9 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
     for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
         del _sys.modules[_name]
 
-from salt.exceptions import CommandExecutionError
-
 from spicegrants.audit import minion_status
 from spicegrants.core.errors import SpiceGrantError
-from spicegrants.engine import context, last_run
-from spicegrants.engine.enforcement import Layers
+from spicegrants.engine import context, enforcement, last_run
 from spicegrants.host import lock
 from spicegrants.policy import merge
 
@@ -53,9 +50,9 @@ def status():
         with lock.held():
             policy, last = last_run.policy(), last_run.read()
             if policy:
-                report = Layers(__salt__, CommandExecutionError).enforce(lambda stored: stored, test=True)
+                report = enforcement.enforce(lambda stored: stored, test=True)
                 drift, errors = merge.sentences(report["changes"]), report["errors"]
                 locks = [held.words for held in context.stored().temporary.locks]
-    except (CommandExecutionError, SpiceGrantError) as error:
+    except SpiceGrantError as error:
         errors = str(error).splitlines()
     return minion_status.status(policy, last, drift, errors, locks)

@@ -12,7 +12,6 @@ times, and holds nothing of root's.
 :depends: iproute2 and a kernel with rules by UID and port (4.17 or newer) and dummy or ifb devices
 """
 
-import os
 import pwd
 import sys as _sys
 
@@ -23,17 +22,14 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants.core.changes import as_dict, merge
-from spicegrants.core.errors import SpiceGrantError
-from spicegrants.core.paths import LOAD_ROUTES
-from spicegrants.engine import context
-from spicegrants.host import disk, run
-from spicegrants.routing import boot, policy_rules
+from spicegrants.core.errors import translated
+from spicegrants.engine import enforcement
+from spicegrants.engine.layers import ROUTING
+from spicegrants.host import run
+from spicegrants.routing import policy_rules
 from spicegrants.routing.live import ip
 
 __virtualname__ = "spice_routing"
-# How often rules are made as they must be before what is still different is an error.
-_PASSES = 3
 
 
 def __virtual__():
@@ -54,11 +50,9 @@ def rules():
 
         salt '*' spice_routing.rules
     """
-    try:
+    with translated(CommandExecutionError):
         run.as_root()
         found = ip.rules(ip.read())
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
     users = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()}
     return [
         {"user": users.get(rule.uid), "uid": rule.uid, "address": rule.address, "ports": list(rule.ports)}
@@ -67,12 +61,9 @@ def rules():
     ]
 
 
-def review(wanted=None):
+def review():
     """
     Say whether the layer is on where pillar leaves that open, and why not where it is off.
-
-    wanted
-        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
     Returns ``errors`` and ``warnings``, lists of sentences. Tries it in a network namespace of its own where nothing
     of ours is there yet. Runs ``ip`` and ``unshare``. Raises CommandExecutionError if the rules cannot be read.
@@ -83,26 +74,13 @@ def review(wanted=None):
 
         salt '*' spice_routing.review
     """
-    try:
-        run.as_root()
-        wanted = wanted or context.compiled()
-        live = None if wanted.policy.routing.enabled is False else ip.held()
-        hindered = ip.chosen(wanted.policy, live)[1]
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    insisted = wanted.policy.routing.enabled is True
-    return {
-        "errors": [f"routing: pillar wants it: {hindered}"] if hindered and insisted else [],
-        "warnings": [f"routing is off: {hindered}"] if hindered and not insisted else [],
-    }
+    with translated(CommandExecutionError):
+        return enforcement.review_layer(ROUTING)
 
 
-def plan(wanted=None):
+def plan():
     """
     Return what :func:`apply` would change, and change nothing.
-
-    wanted
-        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
     Reads the stored policy, accounts, the servers' addresses and the files for the boot; runs ``ip rule show``, ``ip
     route show`` and ``ip link show``. Returns an empty dict if everything is as it must be. Raises
@@ -114,19 +92,13 @@ def plan(wanted=None):
 
         salt '*' spice_routing.plan
     """
-    try:
-        run.as_root()
-        return as_dict(_planned(wanted or context.compiled())[0])
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
+    with translated(CommandExecutionError):
+        return enforcement.plan_layers([ROUTING])
 
 
-def apply(wanted=None):
+def apply():
     """
     Make the kernel hold the rules that the policy says, now and from the next boot on; or none where the layer is off.
-
-    wanted
-        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
     Returns what was changed, as :func:`plan` does. Writes rules to ``/var/lib/spice-grant``, what loads them to
     ``/usr/local/lib/spice-grant``, a unit to ``/etc/systemd/system`` and, where there is systemd-networkd, the setting
@@ -140,28 +112,8 @@ def apply(wanted=None):
 
         salt '*' spice_routing.apply
     """
-    try:
-        run.as_root()
-        wanted = wanted or context.compiled()
-        changes, planned, entries, superfluous = _planned(wanted)
-        # Stored first: whenever this ends, a boot loads nothing that is revoked.
-        for path, entry in entries.items():
-            disk.make_parents(path)
-            disk.write(path, entry)
-        for path in superfluous:
-            disk.remove(path)
-        ip.carry_out(planned)
-        for _ in range(_PASSES - 1):
-            # What stood where only ours may be can have taken one of ours along.
-            _, left = _kernel_plan(wanted)
-            if left is None or not left.changes:
-                break
-            ip.carry_out(left)
-        if any(path.startswith(os.path.dirname(boot.UNIT)) for path in (*entries, *superfluous)):
-            _reload_units()
-        return as_dict(changes)
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
+    with translated(CommandExecutionError):
+        return enforcement.apply_layers([ROUTING])
 
 
 def remove(test=False):
@@ -180,43 +132,5 @@ def remove(test=False):
 
         salt '*' spice_routing.remove
     """
-    try:
-        run.as_root()
-        stored = [path for path in boot.PATHS if disk.read(path) is not None]
-        planned = ip.plan(None, ip.held())
-        if not test:
-            for path in stored:
-                disk.remove(path)
-            for path in (LOAD_ROUTES, boot.NETWORKD):
-                disk.prune(os.path.dirname(path))
-            if stored:
-                _reload_units()
-            ip.carry_out(planned)
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    removals = {"layers": {"routing": [f"removes {path}" for path in stored]}} if stored else {}
-    return merge([removals, as_dict(planned.changes if planned else ())])
-
-
-def _kernel_plan(wanted):
-    """Return whether the layer is on, and the plan for the kernel; ``None`` where nothing can be there, nor need be."""
-    live = ip.held()
-    on, _ = ip.chosen(wanted.policy, live)
-    return on, ip.plan(wanted if on else None, live)
-
-
-def _planned(wanted):
-    """Return all changes in words, the plan for the kernel, and of files those to write and those to remove."""
-    on, planned = _kernel_plan(wanted)
-    entries = boot.wanted_entries(wanted, ip.networkd()) if on else {}
-    held = {path: disk.read(path) for path in boot.PATHS}
-    stored, write = boot.plan(entries, held)
-    superfluous = [path for path in held if path not in entries and held[path] is not None]
-    changes = (*stored, *(planned.changes if planned else ()))
-    return changes, planned, {path: entries[path] for path in write}, superfluous
-
-
-def _reload_units():
-    """Have systemd read its units anew, where it runs."""
-    if os.path.isdir("/run/systemd/system"):
-        run.run(["systemctl", "daemon-reload"])
+    with translated(CommandExecutionError):
+        return enforcement.remove_layers([ROUTING], test)

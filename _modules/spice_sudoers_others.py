@@ -15,7 +15,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
-from spicegrants.core.errors import SpiceGrantError
+from spicegrants.core.errors import translated
 from spicegrants.engine import context
 from spicegrants.host import run
 from spicegrants.sudo import sudoers
@@ -57,7 +57,7 @@ def others(user=None):
         salt 'client1' spice_sudoers.others anne
     """
     answer = {}
-    try:
+    with translated(CommandExecutionError):
         run.as_root()
         wanted = context.compiled()
         legible = not wanted.inventory.sudo_rs
@@ -72,6 +72,4 @@ def others(user=None):
             if lets or rules:
                 held = [{"what": rule.what, "where": where, "listed": listed} for rule, where, listed in rules]
                 answer[name] = {"lets": lets, "rules": held}
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
     return answer

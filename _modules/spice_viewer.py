@@ -12,10 +12,7 @@ its caller's consoles and opens them; each user can read his own list only.
 import grp
 import os
 import pwd
-import stat
 import sys as _sys
-from functools import partial
-from pathlib import Path
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
 if getattr(_sys.modules.get("spicegrants"), "stale", object)():
@@ -24,15 +21,12 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants.core.changes import Change, as_dict
-from spicegrants.core.entries import Directory, Link, Other
-from spicegrants.core.errors import SpiceGrantError, SystemFault
-from spicegrants.core.paths import DESKTOP_ENTRY, LAUNCHER, OPENER
-from spicegrants.engine import context
-from spicegrants.host import accounts, disk, gshadow, package, run
-from spicegrants.policy import merge
-from spicegrants.viewer import files, launcher
-from spicegrants.viewer.live import mode_overrides, processes
+from spicegrants.core.errors import SpiceGrantError, translated
+from spicegrants.engine import context, enforcement
+from spicegrants.engine.layers import VIEWER
+from spicegrants.host import gshadow
+from spicegrants.viewer import files
+from spicegrants.viewer.live import processes, rights
 from spicegrants.viewer.live.search import everywhere
 
 __virtualname__ = "spice_viewer"
@@ -78,7 +72,7 @@ def status(search=False, seconds=600):
     try:
         wanted = context.compiled()
         group = wanted.inventory.groups.get(wanted.policy.viewer.group)
-        programs = {path: _program(path) for path in wanted.policy.viewer.paths}
+        programs = {path: rights.read(path) for path in wanted.policy.viewer.paths}
         shadow = gshadow.read(wanted.policy.viewer.group)
         strange = processes.strange(wanted.gid, programs) if group else []
         searched = everywhere(wanted.gid, programs, seconds) if search and group else {}
@@ -100,12 +94,9 @@ def status(search=False, seconds=600):
     }
 
 
-def plan(wanted=None):
+def plan():
     """
     Return what :func:`apply` would change, and change nothing.
-
-    wanted
-        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
     Reads the stored policy, accounts, the viewers, and the files below ``/etc/spice-grant``. Returns an empty dict if
     everything is as it must be. Raises CommandExecutionError if something cannot be read, if a viewer is missing, or
@@ -117,83 +108,13 @@ def plan(wanted=None):
 
         salt '*' spice_viewer.plan
     """
-    try:
-        kept = context.stored()
-        wanted = wanted or context.compiled(kept=kept)
-        return as_dict((*_plan(wanted).changes, *_words(_leftovers(kept, wanted))))
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
+    with translated(CommandExecutionError):
+        return enforcement.plan_layers([VIEWER])
 
 
-def originals(wanted=None):
-    """
-    Return owner and mode of the viewers as they are now, for :func:`remove` to restore.
-
-    wanted
-        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
-
-    Returns ``{path: [uid, gid, mode]}``; a viewer that is restricted already counts as ``[0, 0, 0o755]``, which is how
-    packages install it. Raises CommandExecutionError if a viewer is missing.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' spice_viewer.originals
-    """
-    try:
-        wanted = wanted or context.compiled()
-        found = {path: _program(path) for path in wanted.policy.viewer.paths}
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    return {
-        path: (held.uid, held.gid, held.mode) if held.mode & stat.S_IXOTH else (0, 0, 0o755)
-        for path, held in found.items()
-    }
-
-
-def ensure_group(wanted=None):
-    """
-    Make the viewer's group if it is missing; take its members, administrators and password from it.
-
-    wanted
-        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
-
-    Returns True if something was changed. Runs ``groupadd``, ``groupmod`` and ``gpasswd``. Raises CommandExecutionError
-    if they fail, or if the group has members and was not made by us.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' spice_viewer.ensure_group
-    """
-    try:
-        run.as_root()
-        wanted = wanted or context.compiled()
-        group = wanted.policy.viewer.group
-        members, lent = _members(group)
-        if wanted.gid is None:
-            if accounts.stands(group):
-                # groupadd would give it another GID.
-                raise SystemFault(f"group {group} is in /etc/group, and the name service does not know it")
-            run.run(["groupadd", "--system", group])
-        for name in members:
-            run.run(["gpasswd", "--delete", name, group])
-        if lent:
-            run.run(["gpasswd", "--administrators", "", group])
-            run.run(["gpasswd", "--restrict", group])
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    return wanted.gid is None or bool(members) or lent
-
-
-def apply(wanted=None):
+def apply():
     """
     Make this layer hold what the policy says; return what was changed, as :func:`plan` does.
-
-    wanted
-        A compiled policy, for calls from ``spice_grant``. Defaults to the policy that is stored on this minion.
 
     A viewer or group that the policy names no more is given back or, if we made it, removed. Writes below
     ``/etc/spice-grant``, launcher, its desktop file and the opener below ``/usr/local``, owner and mode of the viewers,
@@ -206,33 +127,8 @@ def apply(wanted=None):
 
         salt '*' spice_viewer.apply
     """
-    try:
-        kept = context.stored()
-        wanted = wanted or context.compiled(kept=kept)
-        planned, leftovers = _plan(wanted), _leftovers(kept, wanted)
-        if planned.create_group or planned.strip or planned.seal:
-            ensure_group(wanted)
-            wanted = context.compiled(wanted.policy)
-        for path in planned.programs:
-            _restrict(path, wanted.gid)
-        for path in planned.overrides:
-            mode_overrides.mechanism().write(path, "root", wanted.policy.viewer.group, files.VIEWER_MODE)
-        entries = files.wanted_entries(wanted, _launcher(), _opener(wanted))
-        for path in planned.write:
-            if isinstance(entries[path], Directory):
-                disk.make_parents(path)
-                disk.make_directory(path, entries[path])
-            else:
-                disk.make_parents(path)
-                disk.write(path, entries[path])
-        for path in planned.remove:
-            disk.remove(path)
-        for _, step in leftovers:
-            step()
-        context.keep(merge.settled(kept, wanted.policy))
-        return as_dict((*planned.changes, *_words(leftovers)))
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
+    with translated(CommandExecutionError):
+        return enforcement.apply_layers([VIEWER])
 
 
 def remove(test=False):
@@ -251,141 +147,8 @@ def remove(test=False):
 
         salt '*' spice_viewer.remove
     """
-    try:
-        steps = _removal(context.stored())
-        for _, step in () if test else steps:
-            step()
-    except SpiceGrantError as error:
-        raise CommandExecutionError(str(error)) from error
-    return {"layers": {"viewer": [what for what, _ in steps]}} if steps else {}
-
-
-def _removal(kept):
-    """Return what is to be removed: words, and what does it, in order."""
-    steps = _given_back(kept, kept.originals)
-    for path in (*sorted(disk.own(files.DIRECTORIES), reverse=True), LAUNCHER, DESKTOP_ENTRY, OPENER):
-        if disk.read(path) is not None:
-            steps.append((f"removes {path}", partial(disk.remove, path)))
-    return steps + _without(merge.made_groups(kept))
-
-
-def _leftovers(kept, wanted):
-    """Return what is to be done about viewers and groups that are ours no more: words, and what does it, in order."""
-    paths, groups = merge.abandoned(kept, wanted.policy)
-    return _given_back(kept, paths) + _without(groups)
-
-
-def _given_back(kept, paths):
-    keeper, steps = mode_overrides.mechanism(), []
-    for path in paths if keeper else ():
-        # First of all: dpkg refuses to work while an override names a group that is gone.
-        if keeper.read(path) is not None:
-            steps.append((f"leaves owner and mode of {path} to its package", partial(keeper.remove, path)))
-    for path in paths:
-        rights = kept.originals[path]
-        if _restricted(path) not in (None, files.Program(*rights)):
-            steps.append((f"gives {path} back its owner and mode", partial(_set_rights, path, *rights)))
-    return steps
-
-
-def _without(groups):
-    present = {entry.gr_name for entry in grp.getgrall()}
-    return [
-        (f"removes group {name}", partial(run.run, ["groupdel", name])) for name in sorted(groups) if name in present
-    ]
-
-
-def _words(steps):
-    return [Change("viewer", what) for what, _ in steps]
-
-
-def _plan(wanted):
-    run.as_root()
-    entries = {path: entry for path in _places(wanted) if (entry := disk.read(path)) is not None}
-    members, lent = _members(wanted.policy.viewer.group)
-    programs = {path: _program(path) for path in wanted.policy.viewer.paths}
-    keeper = mode_overrides.mechanism()
-    kept = {path: keeper.read(path) for path in programs} if keeper else None
-    live = files.ViewerLive(members, programs, entries, kept, lent)
-    return files.plan(wanted, live, _launcher(), _opener(wanted))
-
-
-def _places(wanted):
-    """Return all paths to look at; what lies behind a link in place of a directory of ours is not ours."""
-    linked = tuple(f"{path}/" for path in files.DIRECTORIES if isinstance(disk.read(path), (Link, Other)))
-    found = {*files.paths(wanted), *disk.own(files.DIRECTORIES)}
-    return {path for path in found if not path.startswith(linked)}
-
-
-def _launcher():
-    return Path(launcher.__file__).read_bytes()
-
-
-def _opener(wanted):
-    """Return the program that starts confined viewers, where they are confined."""
-    return package.program("spicegrants.viewer.live.opener") if wanted.confined else b""
-
-
-def _members(group):
-    """Return who is a member of the viewer's group, and whether others may give it to themselves.
-
-    Those are its administrators, and who knows its password. Refuses to take them out of a group that is not ours.
-    """
-    try:
-        entry = grp.getgrnam(group)
-    except KeyError:
-        return (), False
-    shadow = gshadow.read(group)
-    members = tuple(dict.fromkeys((*entry.gr_mem, *shadow.members)))
-    lent = bool(shadow.administrators) or shadow.password or gshadow.usable(entry.gr_passwd)
-    if (members or lent) and context.stored().group != group:
-        whom = ", ".join((*members, *shadow.administrators)) or "who knows its password"
-        raise SystemFault(
-            f"spice:viewer:group: group {group!r} exists and has members ({whom}), each of whom could "
-            "start the viewer: take them out of it, or name a group of its own"
-        )
-    return members, lent
-
-
-def _program(path):
-    if path == LAUNCHER:
-        raise SystemFault(f"spice:viewer:path: {path} is our launcher: name the viewer itself")
-    try:
-        held = os.lstat(path)
-    except FileNotFoundError:
-        raise SystemFault(f"spice:viewer:path: no viewer {path} on this machine: install it first") from None
-    except OSError as error:
-        raise SystemFault(f"spice:viewer:path: {path} cannot be read: {error}") from error
-    directory = disk.replaceable(path)
-    if directory is not None:
-        raise SystemFault(f"spice:viewer:path: others than root can replace {path}: they may write in {directory}")
-    if not stat.S_ISREG(held.st_mode):
-        raise SystemFault(f"spice:viewer:path: {path} is not a regular file: name the program itself, not a link to it")
-    return files.Program(held.st_uid, held.st_gid, stat.S_IMODE(held.st_mode))
-
-
-def _restricted(path):
-    """Return the rights of what we restricted; None if it is gone, or something that we never would is in its place."""
-    try:
-        return _program(path)
-    except SystemFault:
-        return None
-
-
-def _restrict(path, gid):
-    _set_rights(path, 0, gid, files.VIEWER_MODE)
-
-
-def _set_rights(path, uid, gid, mode):
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            os.fchown(descriptor, uid, gid)
-            os.fchmod(descriptor, mode)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise SystemFault(f"owner and mode of {path} cannot be set: {error}") from error
+    with translated(CommandExecutionError):
+        return enforcement.remove_layers([VIEWER], test)
 
 
 def _owner(program):

@@ -110,8 +110,8 @@ from salt.exceptions import CommandExecutionError
 spice_grant.__salt__, spice_grant.__pillar__, spice_grant.__context__ = {}, {"spice": {}}, {}
 calls = {
     spice_firewall: ["rules", "denied", "plan", "apply", "remove"],
-    spice_sudoers: ["rules", "refusal", "plan", "apply", "remove"],
-    spice_viewer: ["status", "plan", "originals", "ensure_group", "apply", "remove"],
+    spice_sudoers: ["rules", "review", "plan", "apply", "remove"],
+    spice_viewer: ["status", "plan", "apply", "remove"],
     spice_grant: ["plan", "apply"],
     spice_grant_queries: ["list_", "verify"],
 }

@@ -301,6 +301,24 @@ def test_backend(call):
     assert call("spice_firewall.backend")["backend"] == "nftables"
 
 
+def test_the_routing_layer_by_itself(keeper, shared, call):
+    """Off, there is nothing; on, its rules are the grants, and plan, apply and remove go by themselves."""
+    assert call("spice_routing.review") == {"errors": [], "warnings": []}
+    assert call("spice_routing.rules") == [] and call("spice_routing.plan") == {}
+    shared.applied(changed(article(), routing={"enabled": True}))
+    assert call("spice_routing.plan") == {}
+    held = call("spice_routing.rules")
+    assert {(rule["user"], *rule["ports"]) for rule in held} == {("myself", 20002, 20002), ("mybro", 20004, 20004)}
+    removed = call("spice_routing.remove", test=True)
+    assert removed == call("spice_routing.remove") and call("spice_routing.rules") == []
+    planned = call("spice_routing.plan")
+    assert planned == call("spice_routing.apply") and call("spice_routing.rules") == held
+
+
+def test_the_sudo_layer_says_what_a_plan_does_not(shared, call):
+    assert call("spice_sudoers.review")["errors"] == []
+
+
 # Taking it away again
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -15,7 +17,7 @@ class Finding(NamedTuple):
         return f"{self.path}: {self.message}"
 
 
-class SpiceGrantError(ValueError):
+class SpiceGrantError(Exception):
     """Base of all errors of this package."""
 
 
@@ -37,3 +39,21 @@ class CommandFailed(SystemFault):
 
 class LiveStateUnreadable(SystemFault):
     """What the system holds now cannot be read; unreadable is not empty."""
+
+
+@contextlib.contextmanager
+def translated(failure: type[Exception], invalid: type[Exception] | None = None) -> Iterator[None]:
+    """Raise errors of this package as others: Salt has its own.
+
+    failure
+        For all of them.
+
+    invalid
+        For a wrong policy. Defaults to ``failure``.
+    """
+    try:
+        yield
+    except PolicyError as error:
+        raise (invalid or failure)(str(error)) from error
+    except SpiceGrantError as error:
+        raise failure(str(error)) from error

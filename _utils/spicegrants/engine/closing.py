@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import partial
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from spicegrants.core.changes import Change, as_dict, union
 from spicegrants.core.errors import SpiceGrantError, SystemFault
-from spicegrants.engine import closers, context
+from spicegrants.engine import context
+from spicegrants.engine.layers import FIREWALL, ROUTING, SUDO, VIEWER
 from spicegrants.expiry import messages
 from spicegrants.expiry.live import notify
 from spicegrants.firewall import connections
@@ -16,11 +16,14 @@ from spicegrants.firewall.live import sockets
 from spicegrants.host import run
 from spicegrants.policy import closing
 from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.layer import Layer
 from spicegrants.policy.state_file import Stored
 from spicegrants.routing.live import last_resort
 
 # Seconds that a program may take before others have their turn.
 PATIENCE = 20
+# Lists and connection files, the last of them, open nothing by themselves.
+_CLOSING = (FIREWALL, ROUTING, SUDO, VIEWER)
 
 
 class Taken(NamedTuple):
@@ -57,46 +60,39 @@ def layers(wanted: Wanted, was: Wanted, whole: bool, test: bool) -> Taken:
     """
     lost = closing.lost(was, wanted)
     where = None if whole else lost
-    steps = {
-        "firewall": partial(closers.firewall, wanted, where),
-        "routing": partial(closers.routing, wanted, where),
-        "sudo": partial(closers.sudo, wanted, was, whole),
-    }
-    if whole:
-        steps["viewer"] = partial(closers.viewers, wanted)
     # Where the guard has closed, a session may end by itself before it is looked at again: that is said, too.
     seen = _seen(wanted, where)
-    found, failed = _closed(steps, test)
-    errors = [*found.errors, *(_shut(lost, test) if lost and "firewall" in failed else ())]
+    found, failed = _closed(_CLOSING if whole else _CLOSING[:-1], wanted, was, where, test)
+    errors = [*found.errors, *(_shut(lost, test) if lost and FIREWALL in failed else ())]
     said, hindrances = _sessions(wanted, where, seen, test)
     return Taken(union(found.changes, as_dict(said)), errors + hindrances)
 
 
 def everything(test: bool) -> Taken:
     """Take away all rights that there are, for where nobody can tell which of them stay."""
-    steps = {
-        "firewall": partial(closers.firewall, None, None),
-        "routing": partial(closers.routing, None, None),
-        "sudo": partial(closers.sudo, None, None, True),
-        "viewer": partial(closers.viewers, None),
-    }
-    return _closed(steps, test)[0]
+    return _closed(_CLOSING, None, None, None, test)[0]
 
 
-def _closed(steps: Mapping[str, Callable[..., closers.Closed]], test: bool) -> tuple[Taken, set[str]]:
+def _closed(
+    chosen: Iterable[Layer],
+    wanted: Wanted | None,
+    was: Wanted | None,
+    lost: Collection[closing.Door] | None,
+    test: bool,
+) -> tuple[Taken, set[Layer]]:
     """Have layers close, each by itself; return also which of them failed."""
     changes: list[Change] = []
     errors: list[str] = []
     failed = set()
-    for layer, close in steps.items():
+    for layer in chosen:
         try:
             with run.patience(PATIENCE):
-                found = close(test)
+                found = layer.close(wanted, was, lost, test)
             changes += found.changes
-            errors += [f"{layer}: what is taken away comes back with a boot: {why}" for why in found.unstored]
+            errors += [f"{layer.name}: what is taken away comes back with a boot: {why}" for why in found.unstored]
         except SpiceGrantError as error:
             failed.add(layer)
-            errors.append(f"{layer}: what is taken away could not be closed there: {error}")
+            errors.append(f"{layer.name}: what is taken away could not be closed there: {error}")
     return Taken(as_dict(changes), errors), failed
 
 

@@ -14,8 +14,8 @@ from spicegrants.core.paths import CLOCK, STORE, UNITS
 from spicegrants.core.units import CLOCK_SERVICE, HOURLY_TIMER
 
 _SERVICE, _NET = f"{UNITS}/{CLOCK_SERVICE}", f"{UNITS}/{HOURLY_TIMER}"
-_ENABLED = f"{UNITS}/timers.target.wants/{HOURLY_TIMER}"
-PATHS = (CLOCK, _SERVICE, _NET, _ENABLED)
+ENABLED = f"{UNITS}/timers.target.wants/{HOURLY_TIMER}"
+PATHS = (CLOCK, _SERVICE, _NET, ENABLED)
 # Messages outlive the run that sends them, as processes of their users: so only the main process is ever killed,
 # nothing is private that leads to a desktop, and users write where users do. It runs as often as it is asked to, and
 # again where systemd could not start it; what is wrong with what is stored, it says once.
@@ -84,7 +84,7 @@ def wanted_entries(program: bytes) -> dict[str, Entry]:
         CLOCK: File(program, 0o644),
         _SERVICE: File(_SERVICE_TEXT.encode(), 0o644),
         _NET: File(_NET_TEXT.encode(), 0o644),
-        _ENABLED: Link(_NET),
+        ENABLED: Link(_NET),
     }
 
 

@@ -80,5 +80,5 @@ def test_each_file_that_writes_is_in_the_table(name):
 def test_there_are_some():
     """What is looked for is found."""
     assert {"/run/spice-grant.lock", "/usr/local/bin/rviewer"} <= {*paths()}
-    known = {"host/disk.py", "host/lock.py", "viewer/live/read_once.py", "sudo/live/tools.py", "spice_viewer.py"}
+    known = {"host/disk.py", "host/lock.py", "viewer/live/read_once.py", "sudo/live/tools.py", "viewer/live/layer.py"}
     assert known <= {*writers()}

@@ -2,12 +2,13 @@
 
 import pytest
 
-from spicegrants.engine import closers
 from spicegrants.engine import closing as host
+from spicegrants.engine import layers
 from spicegrants.expiry.live import notify
 from spicegrants.firewall.connections import Connection
 from spicegrants.firewall.live import sockets
 from spicegrants.policy import closing
+from spicegrants.policy.layer import Closed
 from unit.build import policy
 from unit.policy.test_closing import asked, recalled, stored
 
@@ -21,10 +22,10 @@ def open_until_closed(monkeypatch):
     def closes(*arguments):
         if not arguments[-1]:
             there.clear()
-        return closers.Closed()
+        return Closed()
 
-    for layer in ("firewall", "routing", "sudo", "viewers"):
-        monkeypatch.setattr(closers, layer, closes)
+    for layer in layers.ALL:
+        monkeypatch.setattr(type(layer), "close", closes)
     monkeypatch.setattr(sockets, "connections", lambda: list(there))
     monkeypatch.setattr(sockets, "hindrance", lambda: "")
     monkeypatch.setattr(sockets, "end", lambda found: None)

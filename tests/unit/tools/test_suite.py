@@ -9,9 +9,8 @@ from checkout import ROOT
 
 TESTS = ROOT / "tests"
 MARK = "pytest.mark.salt"
-# Read by the engine between modules only; no call by itself.
-INNER = {"spice_routing", "spice_sudoers.refusal", "spice_sudoers.review", "spice_viewer.originals"}
-INNER |= {"spice_viewer.ensure_group", "spice_grant.apply", "spice_grant.absent", "spice_grant.remove"}
+# What the states call: no call by itself.
+INNER = {"spice_grant.apply", "spice_grant.absent", "spice_grant.remove"}
 # By function, what calls it in the tests.
 LAYER = ("spice_{layer}.plan", "spice_{layer}.apply")
 HELPERS = {

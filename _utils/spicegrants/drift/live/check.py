@@ -95,10 +95,19 @@ def reports() -> list[dict[str, Any]]:
         path = f"{REPORTS}/{name}"
         # One that is on its way into place is for the next call.
         if name.isdigit():
-            with contextlib.suppress(ValueError):
-                found.append((os.stat(path).st_mtime_ns, json.loads(disk.read_text(path) or b"")))
+            written = os.stat(path).st_mtime_ns
+            try:
+                found.append((written, json.loads(disk.read_text(path) or b"")))
+            except (ValueError, SystemFault) as error:
+                found.append((written, _unreadable(error)))
             disk.remove(path)
     return [report for _, report in sorted(found, key=lambda each: each[0])]
+
+
+def _unreadable(error: Exception) -> dict[str, Any]:
+    """Return the report that stands for one that cannot be read: what the look found is not known."""
+    said = f"the report of a look cannot be read: {error}"
+    return {"errors": [said], "left": [said]}
 
 
 def make_directory(path: str) -> None:

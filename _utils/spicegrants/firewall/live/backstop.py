@@ -21,11 +21,6 @@ _OLDEST_NFT = (1, 1)
 _HOLDER = "spicegrants.firewall.live.backstop_holder"
 
 
-def planned(wanted: Wanted) -> tuple[Plan, str]:
-    """Return :func:`plan`, made once for what is wanted."""
-    return wanted.once(plan)
-
-
 def plan(wanted: Wanted) -> tuple[Plan, str]:
     """Compare what must be there with what is; return the plan, and what makes a backstop impossible.
 

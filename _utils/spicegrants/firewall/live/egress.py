@@ -40,7 +40,8 @@ def main() -> int:
             if stored.policy is None:
                 raise SystemFault(f"there is no {STATE}: run state.apply spice")
             wanted = recalled(stored, gid(stored.policy.viewer.group), int(time.time()))
-            hindrance = apply(wanted)
+            made, hindrance = plan(wanted)
+            apply(wanted, made)
     except SpiceGrantError as error:
         print(f"interfaces are not guarded: {error}", file=sys.stderr)
         return 1
@@ -71,23 +72,15 @@ def plan(wanted: Wanted) -> tuple[FirewallPlan, str]:
     return (_NOTHING, "" if chosen == () else hindrance) if hindrance else (planned, "")
 
 
-def apply(wanted: Wanted) -> str:
-    """Make the kernel hold what is wanted; return what makes the whole of it impossible.
+def apply(wanted: Wanted, made: FirewallPlan) -> None:
+    """Carry a plan out.
 
-    An interface may have gone since it was listed, and with it the transaction fails: then it is listed once more.
+    An interface may have gone since it was listed, and with it the transaction fails: then it is planned once more.
     """
-    made, hindrance = plan(wanted)
     try:
         _send(made.commands)
     except CommandFailed:
-        made, hindrance = plan(wanted)
-        _send(made.commands)
-    return hindrance
-
-
-def planned(wanted: Wanted) -> tuple[FirewallPlan, str]:
-    """Return :func:`plan`, made once for what is wanted."""
-    return wanted.once(plan)
+        _send(plan(wanted)[0].commands)
 
 
 def delete() -> None:

@@ -1,0 +1,43 @@
+"""The layers of enforcement, in the order in which they are applied: the guard first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from spicegrants.core.changes import as_dict
+from spicegrants.core.errors import SpiceGrantError
+from spicegrants.expiry.live.layer import Expiry
+from spicegrants.firewall.live.layer import Firewall
+from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.layer import Layer, Plan
+from spicegrants.policy.state_file import Stored
+from spicegrants.routing.live.layer import Routing
+from spicegrants.sudo.live.layer import Sudo
+from spicegrants.viewer.live.layer import Viewer
+
+FIREWALL, EXPIRY, ROUTING, VIEWER, SUDO = Firewall(), Expiry(), Routing(), Viewer(), Sudo()
+# What is reported under one name is applied together.
+ALL: tuple[Layer, ...] = (FIREWALL, EXPIRY, ROUTING, VIEWER, SUDO)
+Plans = dict[Layer, Plan]
+
+
+def planned(wanted: Wanted, stored: Stored, layers: Iterable[Layer] = ALL) -> Plans:
+    """Return what each layer would do."""
+    return {layer: layer.plan(wanted, stored) for layer in layers}
+
+
+def changes(plans: Plans) -> dict[str, Any]:
+    """Return in words what plans change, as Salt reports it."""
+    return as_dict(change for plan in plans.values() for change in plan.changes)
+
+
+def removed(layers: Iterable[Layer], stored: Stored, test: bool) -> tuple[dict[str, Any], list[str]]:
+    """Remove layers, the last first; return what was removed, and what hindered the rest."""
+    found, errors = [], []
+    for layer in reversed([*layers]):
+        try:
+            found += layer.remove(stored, test)
+        except SpiceGrantError as error:
+            errors.append(f"{layer.name}: {error}")
+    return as_dict(found), errors

@@ -1,0 +1,117 @@
+"""The end of sessions as a layer: the clock's program and units, and open connections that have no grant any more.
+
+People know it as a part of the firewall, and it is reported as such.
+"""
+
+from __future__ import annotations
+
+import logging
+import pwd
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
+
+from spicegrants.core.changes import Change
+from spicegrants.core.entries import Entry
+from spicegrants.core.errors import CommandFailed
+from spicegrants.core.paths import UNITS
+from spicegrants.expiry import clock_units, messages
+from spicegrants.expiry.live import clock, notify
+from spicegrants.firewall import connections
+from spicegrants.firewall.connections import Connection
+from spicegrants.firewall.live import sockets
+from spicegrants.host import disk, package, run, systemd
+from spicegrants.policy.closing import Door
+from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.layer import Closed, Plan, Review
+from spicegrants.policy.state_file import Stored
+
+log = logging.getLogger(__name__)
+
+
+class Steps(NamedTuple):
+    """Files to write, by path, and the link that has systemd start the clock at each boot."""
+
+    write: dict[str, Entry]
+    enabled: Entry
+
+
+class Expiry:
+    """What ends when it is over."""
+
+    name = "firewall"
+
+    def plan(self, wanted: Wanted, stored: Stored) -> Plan:
+        """Compare the clock's files, and look at open connections; see :class:`~spicegrants.policy.layer.Layer`."""
+        run.as_root()
+        program = package.program(clock.__name__)
+        live = {path: disk.read(path) for path in clock_units.PATHS}
+        said, paths = clock_units.plan(program, live)
+        entries = clock_units.wanted_entries(program)
+        strays = connections.stray(wanted, sockets.connections())
+        ended = connections.changes(wanted, strays, _users(strays), sockets.hindrance())
+        steps = Steps({path: entries[path] for path in paths}, entries[clock_units.ENABLED])
+        return Plan((*said, *ended), wanted, steps)
+
+    def apply(self, plan: Plan) -> None:
+        """Install and start the clock; end connections without a grant, those too that were made meanwhile."""
+        steps, wanted = plan.steps, plan.wanted
+        units = any(path.startswith(UNITS) for path in steps.write)
+        if units:
+            # It comes back last: as long as it is missing, the next run tells systemd what this one could not.
+            disk.remove(clock_units.ENABLED)
+        for path, entry in steps.write.items():
+            if path != clock_units.ENABLED:
+                disk.make_parents(path)
+                disk.write(path, entry)
+        try:
+            if units:
+                systemd.reload()
+        finally:
+            _end(wanted, connections.stray(wanted, sockets.connections()))
+        if units:
+            _start()
+            disk.make_parents(clock_units.ENABLED)
+            disk.write(clock_units.ENABLED, steps.enabled)
+
+    def review(self, plan: Plan) -> Review:
+        """Say nothing."""
+        return Review()
+
+    def close(self, wanted: Wanted | None, was: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
+        """Take nothing away: it gives nothing."""
+        return Closed()
+
+    def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
+        """Stop the clock, and take its files away."""
+        run.as_root()
+        files = [path for path in clock_units.PATHS if disk.read(path) is not None]
+        if not test:
+            clock.stop()
+            for path in files:
+                disk.remove(path)
+            if files:
+                systemd.reload()
+        return tuple(Change("firewall", f"removes {path}") for path in files)
+
+
+def _end(wanted: Wanted, strays: list[Connection]) -> None:
+    """End connections; where that fails they are still to do, and no reason to leave all else open."""
+    try:
+        sockets.end(strays)
+    except CommandFailed as error:
+        log.warning("sessions without a grant go on until their next packet: %s", error)
+    else:
+        notify.tell(messages.ended(wanted, strays, _users(strays)), messages.ENDED, wanted.gid)
+
+
+def _start() -> None:
+    """Start the clock, whose unit may be new; where that fails, what holds in the kernel holds all the same."""
+    try:
+        clock.start()
+    except CommandFailed as error:
+        log.warning("nobody is warned before a session ends, and idle ones go on: %s", error)
+
+
+def _users(found: Iterable[Connection]) -> dict[int, str]:
+    """Return the names of users by UID, where any are needed."""
+    return {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()} if found else {}

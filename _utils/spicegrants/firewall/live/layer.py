@@ -1,0 +1,213 @@
+"""The firewall layer: plans, applies, reviews, closes and removes rules, and what loads them at a boot."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection
+from functools import partial
+from typing import NamedTuple
+
+from spicegrants.core.changes import Change
+from spicegrants.core.entries import Entry
+from spicegrants.core.errors import CommandFailed, SpiceGrantError, SystemFault
+from spicegrants.core.paths import LOAD_GUARD, UNITS
+from spicegrants.firewall import backstop as backing
+from spicegrants.firewall import boot
+from spicegrants.firewall.guard import FirewallPlan
+from spicegrants.firewall.live import backends, backstop, egress, other_tables
+from spicegrants.firewall.live.backends import Mechanism
+from spicegrants.firewall.nft import hotplug
+from spicegrants.host import background, disk, run, systemd
+from spicegrants.policy.closing import Door
+from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.hints import backstop_missing, bypassing, unguarded
+from spicegrants.policy.layer import Closed, Plan, Review
+from spicegrants.policy.state_file import Stored
+
+log = logging.getLogger(__name__)
+# Directories that go once nothing is in them.
+_OWN = sorted({os.path.dirname(path) for path in (LOAD_GUARD, *boot.DROP_INS)})
+_FILES = (*boot.PATHS, *hotplug.PATHS)
+
+
+class Steps(NamedTuple):
+    """The mechanism, its plan and those of uplinks and backstop, with what hinders these; files by path, and to remove.
+
+    others
+        Mechanisms that hold rules of earlier runs.
+    """
+
+    mechanism: Mechanism
+    rules: FirewallPlan
+    uplinks: FirewallPlan
+    unguarded: str
+    backstop: backing.Plan
+    unbacked: str
+    write: dict[str, Entry]
+    remove: tuple[str, ...]
+    others: tuple[Mechanism, ...]
+
+
+class Firewall:
+    """Owner-match rules of the kernel."""
+
+    name = "firewall"
+
+    def plan(self, wanted: Wanted, stored: Stored) -> Plan:
+        """Compare rules, uplinks, backstop and files; see :class:`~spicegrants.policy.layer.Layer`."""
+        run.as_root()
+        mechanism, reason = backends.choose(wanted.policy.firewall.backend)
+        # With many grants the longest wait of a run that changes nothing.
+        listed = background.begin(mechanism.held)
+        said, write, remove = _files(wanted, mechanism)
+        uplinks, unguarded_because = egress.plan(wanted)
+        held, unbacked = backstop.plan(wanted)
+        others = tuple(backends.left_over(mechanism))
+        rules = mechanism.compare(wanted, listed.result())
+        changes = (*_newly(mechanism, reason), *rules.changes, *uplinks.changes, *held.changes, *said)
+        write, remove = {**write, **held.written}, (*remove, *held.removed)
+        steps = Steps(mechanism, rules, uplinks, unguarded_because, held, unbacked, write, remove, others)
+        return Plan((*changes, *(_taking_over(mechanism, other) for other in others)), wanted, steps)
+
+    def apply(self, plan: Plan) -> None:
+        """Carry a plan out: files first, then the rules in one transaction; rules of another mechanism go last.
+
+        If the rules are refused the kernel's are as they were, with iptables those of the IP version that was refused.
+        With nftables, new times may be there already beside the old ones.
+        """
+        steps, wanted = plan.steps, plan.wanted
+        # Stored first: whenever this ends, a boot loads nothing that is revoked.
+        for path, entry in steps.write.items():
+            disk.make_parents(path)
+            disk.write(path, entry)
+        for path in steps.remove:
+            disk.remove(path)
+        # As long as rules must change, a run that was killed may have written units as well.
+        try:
+            if any(steps.rules[1:]) or any(path.startswith(UNITS) for path in (*steps.write, *steps.remove)):
+                systemd.reload()
+        finally:
+            # What systemd does not know is no reason to leave a port open.
+            steps.mechanism.send(steps.rules)
+            egress.apply(wanted, steps.uplinks)
+            _back(steps.backstop)
+        for other in steps.others:
+            if steps.mechanism.plan(wanted).changes:
+                raise SystemFault(f"{steps.mechanism.name} does not hold the rules yet: those of {other.name} stay")
+            _take_over(other)
+
+    def review(self, plan: Plan) -> Review:
+        """Say what cannot be guarded here, and what others do that takes connections past the guard."""
+        errors = backstop_missing(plan.wanted.policy, plan.steps.unbacked)
+        warnings = (*unguarded(plan.steps.unguarded), *bypassing(other_tables.flowtables()))
+        return Review(tuple(errors), warnings)
+
+    def close(self, wanted: Wanted | None, was: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
+        """Take elements away, whichever mechanism holds them: none is tried, those that are in use are taken.
+
+        Where something may go everywhere, the guard itself is put right as well. Raises
+        :class:`~spicegrants.core.errors.SystemFault` if a mechanism cannot be read or refuses, when all others have
+        closed.
+        """
+        changes: tuple[Change, ...] = ()
+        unstored: tuple[str, ...] = ()
+        errors = []
+        for mechanism in backends.in_charge():
+            try:
+                closed = _close(mechanism, wanted, lost, test)
+                changes, unstored = changes + closed.changes, unstored + closed.unstored
+            except SpiceGrantError as error:
+                errors.append(str(error))
+        if errors:
+            raise SystemFault("; ".join((*errors, *unstored)))
+        return Closed(changes, unstored)
+
+    def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
+        """Take the guard away, whichever mechanism held it: afterwards every user reaches every console's port."""
+        run.as_root()
+        guards = [path for paths in boot.GUARDS.values() for path in paths]
+        files = [path for path in (*_FILES, *backing.PATHS, *guards) if disk.read(path) is not None]
+        hollow = [directory for directory in _OWN if disk.read(directory) and not disk.names_in(directory)]
+        holding, watching = backends.holding(), egress.present()
+        if not test:
+            backstop.stop()
+            for path in files:
+                disk.remove(path)
+            for directory in _OWN:
+                disk.prune(directory)
+            if files or holding or watching:
+                # Also where a run that was killed had removed the units.
+                systemd.reload()
+            for mechanism in holding:
+                mechanism.delete()
+            if watching:
+                egress.delete()
+        done = [f"removes {path}" for path in (*files, *hollow)]
+        done += [f"removes the guard from {entry.name}" for entry in holding]
+        done += ["removes the guard from uplinks"] * watching
+        return tuple(Change("firewall", what) for what in done)
+
+
+def _files(wanted: Wanted, mechanism: Mechanism) -> tuple[tuple[Change, ...], dict[str, Entry], tuple[str, ...]]:
+    """Return in words what of our files must change, by path what is to be written, and the paths to remove."""
+    loading = mechanism.loading(wanted)
+    live = {path: disk.read(path) for path in (*_FILES, hotplug.RULES, *loading.files)}
+    plans = boot.plan(loading, live), hotplug.plan(wanted, live)
+    changes, paths = (sum(parts, ()) for parts in zip(*plans))
+    entries = {**boot.wanted_entries(loading), **hotplug.wanted_entries(wanted, live)}
+    write = {path: entries[path] for path in paths if path in entries}
+    return changes, write, tuple(path for path in paths if path not in entries)
+
+
+def _newly(mechanism: Mechanism, reason: str) -> list[Change]:
+    """Say which mechanism is used, and why, where it has not been used before."""
+    known = any(disk.read(path) is not None for path in boot.GUARDS[mechanism.name])
+    return [] if known else [Change("firewall", f"uses {mechanism.name}: {reason}")]
+
+
+def _taking_over(mechanism: Mechanism, other: Mechanism) -> Change:
+    """Say what becomes of the rules that an earlier run gave to another mechanism."""
+    return Change("firewall", f"removes the guard from {other.name}, now that {mechanism.name} holds it")
+
+
+def _take_over(other: Mechanism) -> None:
+    """Remove the rules of a mechanism, and then what says that it was in use."""
+    paths = boot.GUARDS[other.name]
+    try:
+        if other.present():
+            other.delete()
+    except SpiceGrantError as error:
+        hint = f"once the kernel has none, remove {' and '.join(paths)}"
+        raise SystemFault(f"what {other.name} may hold of ours cannot be removed: {error}; {hint}") from error
+    for path in paths:
+        disk.remove(path)
+
+
+def _back(planned: backing.Plan) -> None:
+    """Have the backstop held, or ended; where that fails the guard stands, and what is left to do is an error."""
+    try:
+        if planned.removed:
+            backstop.stop()
+        elif not planned.held:
+            backstop.hold()
+    except CommandFailed as error:
+        log.warning("the backstop is not held: %s", error)
+
+
+def _close(mechanism: Mechanism, wanted: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
+    held = mechanism.held()
+    whole = wanted is not None and lost is None
+    planned = mechanism.compare(wanted, held, giving=False) if whole else mechanism.taken(wanted, held, lost)
+    said, write, gone = (), {}, ()
+    if wanted is None:
+        gone = boot.GUARDS[mechanism.name]
+    elif whole or planned.changes:
+        said, write = boot.closing(mechanism.loading(wanted), disk.read)
+    if test:
+        return Closed((*planned.changes, *said))
+    # First: whenever this ends, a boot loads nothing that was taken away.
+    steps = [partial(disk.write, path, entry) for path, entry in write.items()]
+    unstored = disk.attempted([*steps, *(partial(disk.remove, path) for path in gone)])
+    mechanism.send(planned)
+    return Closed((*planned.changes, *said), unstored)

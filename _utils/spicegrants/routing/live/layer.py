@@ -1,0 +1,116 @@
+"""The routing layer: plans, applies, reviews, closes and removes rules, routes, and what loads them at a boot."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from functools import partial
+from typing import NamedTuple
+
+from spicegrants.core.changes import Change
+from spicegrants.core.entries import Entry
+from spicegrants.core.paths import LOAD_ROUTES, UNITS
+from spicegrants.host import disk, run, systemd
+from spicegrants.policy.closing import Door
+from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.layer import Closed, Plan, Review
+from spicegrants.policy.state_file import Stored
+from spicegrants.routing import boot
+from spicegrants.routing.live import ip
+from spicegrants.routing.transition import RoutingPlan
+
+# How often rules are made as they must be before what is still different is an error.
+_PASSES = 3
+
+
+class Steps(NamedTuple):
+    """The plan for the kernel, files by path, paths to remove, and why the layer is off where it should be on."""
+
+    kernel: RoutingPlan | None
+    write: dict[str, Entry]
+    remove: tuple[str, ...]
+    hindrance: str | None
+
+
+class Routing:
+    """Rules of policy routing."""
+
+    name = "routing"
+
+    def plan(self, wanted: Wanted, stored: Stored) -> Plan:
+        """Compare by ``ip``, and the files for the boot; see :class:`~spicegrants.policy.layer.Layer`."""
+        run.as_root()
+        on, kernel, hindrance = _kernel_plan(wanted)
+        entries = boot.wanted_entries(wanted, ip.networkd()) if on else {}
+        held = {path: disk.read(path) for path in boot.PATHS}
+        changes, write = boot.plan(entries, held)
+        superfluous = tuple(path for path in held if path not in entries and held[path] is not None)
+        steps = Steps(kernel, {path: entries[path] for path in write}, superfluous, hindrance)
+        return Plan((*changes, *(kernel.changes if kernel else ())), wanted, steps)
+
+    def apply(self, plan: Plan) -> None:
+        """Carry a plan out. At no moment is more open than before or after."""
+        steps = plan.steps
+        # Stored first: whenever this ends, a boot loads nothing that is revoked.
+        for path, entry in steps.write.items():
+            disk.make_parents(path)
+            disk.write(path, entry)
+        for path in steps.remove:
+            disk.remove(path)
+        ip.carry_out(steps.kernel)
+        for _ in range(_PASSES - 1):
+            # What stood where only ours may be can have taken one of ours along.
+            _, left, _ = _kernel_plan(plan.wanted)
+            if left is None or not left.changes:
+                break
+            ip.carry_out(left)
+        if any(path.startswith(UNITS) for path in (*steps.write, *steps.remove)):
+            systemd.reload()
+
+    def review(self, plan: Plan) -> Review:
+        """Say why the layer is off, if pillar does not say so."""
+        hindrance = plan.steps.hindrance
+        if not hindrance:
+            return Review()
+        if plan.wanted.policy.routing.enabled is True:
+            return Review(errors=(f"routing: pillar wants it: {hindrance}",))
+        return Review(warnings=(f"routing is off: {hindrance}",))
+
+    def close(self, wanted: Wanted | None, was: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
+        """Take away rules that let users through."""
+        planned = ip.closing(wanted, ip.held(), lost)
+        changes = planned.changes if planned else ()
+        entries = boot.rules(wanted) if lost is None or changes else {}
+        held = {path: entry for path in entries if (entry := disk.read(path)) is not None}
+        said, write = boot.plan({path: entries[path] for path in held}, held)
+        if test:
+            return Closed((*changes, *said))
+        unstored = disk.attempted(partial(disk.write, path, entries[path]) for path in write)
+        ip.carry_out(planned)
+        return Closed((*changes, *said), unstored)
+
+    def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
+        """Take rules, routes, the device and the files away."""
+        run.as_root()
+        found = [path for path in boot.PATHS if disk.read(path) is not None]
+        planned = ip.plan(None, ip.held())
+        if not test:
+            for path in found:
+                disk.remove(path)
+            for path in (LOAD_ROUTES, boot.NETWORKD):
+                disk.prune(os.path.dirname(path))
+            if found:
+                systemd.reload()
+            ip.carry_out(planned)
+        removed = tuple(Change("routing", f"removes {path}") for path in found)
+        return (*removed, *(planned.changes if planned else ()))
+
+
+def _kernel_plan(wanted: Wanted) -> tuple[bool, RoutingPlan | None, str | None]:
+    """Return whether the layer is on, the plan for the kernel, and why it is off where pillar does not say so.
+
+    The plan is ``None`` where nothing can be there, nor need be.
+    """
+    live = ip.held()
+    on, hindrance = ip.chosen(wanted.policy, live)
+    return on, ip.plan(wanted if on else None, live), hindrance

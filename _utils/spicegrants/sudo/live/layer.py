@@ -1,0 +1,162 @@
+"""The sudo layer: plans, applies, reviews, closes and removes our sudoers file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+
+from spicegrants.core.changes import Change
+from spicegrants.core.entries import File
+from spicegrants.core.errors import CommandFailed, SystemFault
+from spicegrants.core.paths import SUDOERS
+from spicegrants.host import disk, run
+from spicegrants.policy.closing import Door
+from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.layer import Closed, Plan, Review
+from spicegrants.policy.state_file import Stored
+from spicegrants.sudo import other_rules, sudoers
+from spicegrants.sudo.commands import Rule
+from spicegrants.sudo.live import privileges, tools
+from spicegrants.sudo.sudoers import SudoPlan
+
+
+class Sudo:
+    """One file of sudoers with exact-argument rules. The steps of a plan are its text, ``None`` if that is as it is."""
+
+    name = "sudo"
+
+    def plan(self, wanted: Wanted, stored: Stored) -> Plan:
+        """Compare our file; see :class:`~spicegrants.policy.layer.Layer`."""
+        run.as_root()
+        planned = sudoers.plan(wanted, disk.read(SUDOERS), tools.own_tree)
+        return Plan(planned.changes, wanted, planned.text)
+
+    def apply(self, plan: Plan) -> None:
+        """Install the file, once visudo takes the tree as it would be; see that sudo reads it."""
+        text, wanted = plan.steps, plan.wanted
+        if text is None:
+            return
+        tools.check(text)
+        disk.write(SUDOERS, File(text.encode(), sudoers.MODE))
+        if wanted.inventory.sudo_rs:
+            if not tools.heeds(sudoers.rules(wanted), wanted.now):
+                raise SystemFault(f"sudo does not heed {SUDOERS}: its rules have no effect")
+        elif sudoers.ALIAS in text and not tools.included(tools.tree()):
+            raise SystemFault(f"{tools.main()} does not include {SUDOERS}: its rules have no effect")
+
+    def review(self, plan: Plan) -> Review:
+        """Say whether the file can be installed and counts, and who may open or undo something by another rule.
+
+        Such rules are warnings or, with a strict policy, errors; those of its ``admins`` are left out. If the tree
+        cannot be parsed, because another file is broken, that is said likewise. Where sudo has other sources than files
+        as well, a strict policy has sudo asked about each user; else a warning says that nobody has looked there.
+        """
+        refused = _refused(plan)
+        look = _review_rs if plan.wanted.inventory.sudo_rs else _review
+        errors, warnings = look(plan.wanted, settled=plan.steps is None)
+        said = tuple(f"sudo: {fault}" for fault in (*refused, *errors))
+        return Review(said, tuple(warnings), bool(refused))
+
+    def close(self, wanted: Wanted | None, was: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
+        """Take rules out of our file, or all of it away; other files that do not parse hinder nothing."""
+        held = disk.read(SUDOERS)
+        if held is None:
+            return Closed()
+        if wanted is None:
+            planned = SudoPlan((Change("sudo", f"removes {SUDOERS}"),), None)
+        elif not tools.version():
+            # Without sudo nobody can use the file, and nobody knows for which release it is to be made.
+            return Closed()
+        else:
+            traits = tools.traits()
+            wanted, was = (replace(each, inventory=replace(each.inventory, **traits)) for each in (wanted, was))
+            # Only a file that does not say just what was held has to be parsed.
+            if lost is not None and not sudoers.says(was, held):
+                return Closed()
+            planned = sudoers.closing(wanted, was, held, tools.own_tree)
+        if planned.changes and not test:
+            if planned.text is None:
+                disk.remove(SUDOERS)
+            else:
+                tools.check_alone(planned.text)
+                disk.write(SUDOERS, File(planned.text.encode(), sudoers.MODE))
+        return Closed(planned.changes)
+
+    def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
+        """Take the file away."""
+        run.as_root()
+        if disk.read(SUDOERS) is None:
+            return ()
+        if not test:
+            disk.remove(SUDOERS)
+        return (Change("sudo", f"removes {SUDOERS}"),)
+
+
+def _refused(plan: Plan) -> list[str]:
+    """Say why the file cannot be installed: visudo looks at the tree as it would be, and nothing is written."""
+    if plan.steps is None:
+        return []
+    run.find("visudo")
+    try:
+        tools.check(plan.steps)
+    except CommandFailed as error:
+        return [f"the sudoers tree would not parse, so it stays as it was: {error}"]
+    return []
+
+
+def _review(wanted: Wanted, settled: bool) -> tuple[list[str], list[str]]:
+    """Return errors and warnings of C sudo's tree.
+
+    settled
+        Whether our file is as it must be.
+    """
+    strict = wanted.policy.sudo.strict
+    errors: list[str] = []
+    warnings: list[str] = []
+    for program in ("sudo", "visudo", "cvtsudoers"):
+        run.find(program)
+    try:
+        # What our file holds now may differ, and is about to go.
+        leaving = [] if settled else sudoers.parse(tools.own_tree() or {})
+
+        def ours() -> Iterator[Rule]:
+            """Made when they are asked for: hardly a site has rules to compare them with."""
+            yield from (rule for access in wanted.accesses for rule in sudoers.rules_for(wanted, access))
+            yield from leaving
+
+        head = sudoers.head(wanted)
+        tree = tools.tree(head if settled and wanted.timed else None)
+        if settled and sudoers.ALIAS in head and not tools.included(tree):
+            errors.append(f"{tools.main()} does not include {SUDOERS}: its rules have no effect")
+        site = privileges.site(wanted)
+        for kind, said in privileges.sentences(other_rules.foreign(tree, ours(), site), strict):
+            (errors if strict and kind != other_rules.NOTE else warnings).append(f"another sudo rule: {said}")
+        harm, unseen = privileges.beyond_files(wanted, site, ours, tree, strict)
+        errors += harm
+        warnings += unseen
+    except CommandFailed as error:
+        (errors if strict else warnings).append(f"other files' sudo rules cannot be read: {error}")
+        # Whether our file is included cannot be read either.
+        errors += _unheeded(wanted) if settled else []
+    return errors, warnings
+
+
+def _review_rs(wanted: Wanted, settled: bool) -> tuple[list[str], list[str]]:
+    """Likewise of what sudo-rs says of itself: it prints its rules in no form that a program reads."""
+    run.find("visudo")
+    errors = _unheeded(wanted) if settled else []
+    if not wanted.policy.sudo.strict:
+        return errors, [privileges.UNREAD]
+    site = privileges.site(wanted)
+    for user in privileges.users(site, {access.user for access in wanted.accesses}, {}):
+        errors += [f"sudo lets {user}: {what}" for what in privileges.answers(user, site)]
+    return errors, []
+
+
+def _unheeded(wanted: Wanted) -> list[str]:
+    """Say so if sudo does not heed our file."""
+    try:
+        heeded = tools.heeds(sudoers.rules(wanted), wanted.now)
+    except CommandFailed as error:
+        return [f"nobody can tell whether sudo heeds {SUDOERS}: {error}"]
+    return [] if heeded else [f"sudo does not heed {SUDOERS}: its rules have no effect"]

@@ -1,0 +1,191 @@
+"""The viewer layer: plans, applies, closes and removes the group, the viewers' rights, menus and connection files."""
+
+from __future__ import annotations
+
+import grp
+from collections.abc import Collection, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+from spicegrants.core.changes import Change
+from spicegrants.core.entries import Directory, Entry, Link, Other
+from spicegrants.core.errors import SystemFault
+from spicegrants.core.paths import DESKTOP_ENTRY, LAUNCHER, OPENER
+from spicegrants.host import accounts, disk, gshadow, package, run
+from spicegrants.policy import merge
+from spicegrants.policy.closing import Door
+from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.layer import Closed, Plan, Review
+from spicegrants.policy.state_file import Stored
+from spicegrants.viewer import files, launcher
+from spicegrants.viewer.live import mode_overrides, rights
+
+# What is done, in words, and what does it.
+Step = tuple[str, Callable[[], None]]
+
+
+class Steps(NamedTuple):
+    """What to do by the pure plan, the files that it writes, and what is ours no more.
+
+    originals
+        Owner, group and mode of each viewer from before it was restricted, as far as one can tell.
+    """
+
+    planned: files.ViewerPlan
+    entries: dict[str, Entry]
+    leftovers: list[Step]
+    originals: dict[str, tuple[int, int, int]]
+
+
+class Viewer:
+    """What may start, and how its users find it."""
+
+    name = "viewer"
+
+    def plan(self, wanted: Wanted, stored: Stored) -> Plan:
+        """Compare group, viewers and files; see :class:`~spicegrants.policy.layer.Layer`."""
+        run.as_root()
+        program = launcher_program()
+        opener = package.program("spicegrants.viewer.live.opener") if wanted.confined else b""
+        held = {path: entry for path in _places(wanted) if (entry := disk.read(path)) is not None}
+        members, lent = _members(wanted.policy.viewer.group, stored)
+        programs = {path: rights.read(path) for path in wanted.policy.viewer.paths}
+        keeper = mode_overrides.mechanism()
+        kept = {path: keeper.read(path) for path in programs} if keeper else None
+        planned = files.plan(wanted, files.ViewerLive(members, programs, held, kept, lent), program, opener)
+        leftovers = _leftovers(stored, wanted)
+        entries = files.wanted_entries(wanted, program, opener)
+        steps = Steps(planned, {path: entries[path] for path in planned.write}, leftovers, rights.originals(programs))
+        return Plan((*planned.changes, *_words(leftovers)), wanted, steps)
+
+    def make_group(self, wanted: Wanted, stored: Stored) -> bool:
+        """Make the viewer's group if it is missing; take its members, administrators and password from it.
+
+        Returns whether something was changed. Other layers need its GID, so this comes before them all. Runs
+        ``groupadd`` and ``gpasswd``.
+        """
+        run.as_root()
+        group = wanted.policy.viewer.group
+        members, lent = _members(group, stored)
+        if wanted.gid is None:
+            if accounts.stands(group):
+                # groupadd would give it another GID.
+                raise SystemFault(f"group {group} is in /etc/group, and the name service does not know it")
+            run.run(["groupadd", "--system", group])
+        for name in members:
+            run.run(["gpasswd", "--delete", name, group])
+        if lent:
+            run.run(["gpasswd", "--administrators", "", group])
+            run.run(["gpasswd", "--restrict", group])
+        return wanted.gid is None or bool(members) or lent
+
+    def apply(self, plan: Plan) -> None:
+        """Carry a plan out; the group is there already."""
+        planned, entries, leftovers, _ = plan.steps
+        group = plan.wanted.policy.viewer.group
+        for path in planned.programs:
+            rights.put(path, 0, plan.wanted.gid, files.VIEWER_MODE)
+        for path in planned.overrides:
+            mode_overrides.mechanism().write(path, "root", group, files.VIEWER_MODE)
+        for path, entry in entries.items():
+            disk.make_parents(path)
+            if isinstance(entry, Directory):
+                disk.make_directory(path, entry)
+            else:
+                disk.write(path, entry)
+        for path in planned.remove:
+            disk.remove(path)
+        for _, step in leftovers:
+            step()
+
+    def review(self, plan: Plan) -> Review:
+        """Say nothing: what there is to say stands in the policy."""
+        return Review()
+
+    def close(self, wanted: Wanted | None, was: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
+        """Take connection files and lists of consoles away; without them nothing is open that was not before."""
+        held = {path: entry for path in disk.own(files.DIRECTORIES) if (entry := disk.read(path)) is not None}
+        planned = files.closing(wanted, held)
+        if not test:
+            steps = [partial(disk.remove, path) for path in planned.remove]
+            hindrances = disk.attempted([*steps, *(partial(disk.write, *each) for each in planned.write.items())])
+            if hindrances:
+                raise SystemFault("; ".join(hindrances))
+        return Closed(planned.changes)
+
+    def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
+        """Give the viewers back their rights from before the first run; remove our files, and our group."""
+        run.as_root()
+        steps = _given_back(stored, stored.originals)
+        for path in (*sorted(disk.own(files.DIRECTORIES), reverse=True), LAUNCHER, DESKTOP_ENTRY, OPENER):
+            if disk.read(path) is not None:
+                steps.append((f"removes {path}", partial(disk.remove, path)))
+        steps += _without(merge.made_groups(stored))
+        for _, step in () if test else steps:
+            step()
+        return tuple(_words(steps))
+
+
+def launcher_program() -> bytes:
+    """Return the launcher's text."""
+    return Path(launcher.__file__).read_bytes()
+
+
+def _leftovers(stored: Stored, wanted: Wanted) -> list[Step]:
+    """Return what is to be done about viewers and groups that are ours no more, in order."""
+    paths, groups = merge.abandoned(stored, wanted.policy)
+    return _given_back(stored, paths) + _without(groups)
+
+
+def _given_back(stored: Stored, paths: Iterable[str]) -> list[Step]:
+    keeper = mode_overrides.mechanism()
+    steps: list[Step] = []
+    for path in paths if keeper else ():
+        # First of all: dpkg refuses to work while an override names a group that is gone.
+        if keeper.read(path) is not None:
+            steps.append((f"leaves owner and mode of {path} to its package", partial(keeper.remove, path)))
+    for path in paths:
+        original = stored.originals[path]
+        if rights.held(path) not in (None, files.Program(*original)):
+            steps.append((f"gives {path} back its owner and mode", partial(rights.put, path, *original)))
+    return steps
+
+
+def _without(groups: Collection[str]) -> list[Step]:
+    present = {entry.gr_name for entry in grp.getgrall()}
+    return [
+        (f"removes group {name}", partial(run.run, ["groupdel", name])) for name in sorted(groups) if name in present
+    ]
+
+
+def _words(steps: Iterable[Step]) -> list[Change]:
+    return [Change("viewer", what) for what, _ in steps]
+
+
+def _places(wanted: Wanted) -> set[str]:
+    """Return all paths to look at; what lies behind a link in place of a directory of ours is not ours."""
+    linked = tuple(f"{path}/" for path in files.DIRECTORIES if isinstance(disk.read(path), (Link, Other)))
+    found = {*files.paths(wanted), *disk.own(files.DIRECTORIES)}
+    return {path for path in found if not path.startswith(linked)}
+
+
+def _members(group: str, stored: Stored) -> tuple[tuple[str, ...], bool]:
+    """Return who is a member of the viewer's group, and whether others may give it to themselves.
+
+    Those are its administrators, and who knows its password. Refuses to take them out of a group that is not ours.
+    """
+    try:
+        entry = grp.getgrnam(group)
+    except KeyError:
+        return (), False
+    shadow = gshadow.read(group)
+    members = tuple(dict.fromkeys((*entry.gr_mem, *shadow.members)))
+    lent = bool(shadow.administrators) or shadow.password or gshadow.usable(entry.gr_passwd)
+    if (members or lent) and stored.group != group:
+        whom = ", ".join((*members, *shadow.administrators)) or "who knows its password"
+        raise SystemFault(
+            f"spice:viewer:group: group {group!r} exists and has members ({whom}), each of whom could "
+            "start the viewer: take them out of it, or name a group of its own"
+        )
+    return members, lent
