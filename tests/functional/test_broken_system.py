@@ -105,11 +105,12 @@ def test_without_groupadd_nothing_is_opened(office):
 NOT_ROOT = """
 import json, sys
 sys.path[:0] = sys.argv[1:]
-import spice_firewall, spice_grant, spice_grant_queries, spice_sudoers, spice_viewer
+import spice_firewall, spice_grant, spice_grant_queries, spice_routing, spice_sudoers, spice_viewer
 from salt.exceptions import CommandExecutionError
 spice_grant.__salt__, spice_grant.__pillar__, spice_grant.__context__ = {}, {"spice": {}}, {}
 calls = {
     spice_firewall: ["rules", "denied", "plan", "apply", "remove"],
+    spice_routing: ["rules", "review", "plan", "apply", "remove"],
     spice_sudoers: ["rules", "review", "plan", "apply", "remove"],
     spice_viewer: ["status", "plan", "apply", "remove"],
     spice_grant: ["plan", "apply"],
