@@ -27,8 +27,8 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 __virtualname__ = "spice_grant"
 
-_TIMES = ("schedule", "valid_from", "valid_until", "on_end", "grace", "warn")
-_FIELDS = ("user", "group", "except", "vm", "nopasswd", *_TIMES, "owner", "reason", "ticket")
+# Not None: that is what an empty value in a state is, and an error.
+_NOT_GIVEN = "(not given)"
 
 # What is said if nothing changes, if something changed, and if it would with test=True.
 _PRESENT = ("The grants hold already.", "The grants hold now.", "The grants do not hold; a run would enforce them.")
@@ -50,27 +50,73 @@ def __virtual__():
     return __virtualname__
 
 
-def present(name, grants=None, exclusive=False, **kwargs):
+def present(
+    name,
+    user=_NOT_GIVEN,
+    group=_NOT_GIVEN,
+    vm=_NOT_GIVEN,
+    nopasswd=_NOT_GIVEN,
+    schedule=_NOT_GIVEN,
+    valid_from=_NOT_GIVEN,
+    valid_until=_NOT_GIVEN,
+    on_end=_NOT_GIVEN,
+    grace=_NOT_GIVEN,
+    warn=_NOT_GIVEN,
+    owner=_NOT_GIVEN,
+    reason=_NOT_GIVEN,
+    ticket=_NOT_GIVEN,
+    grants=None,
+    exclusive=False,
+    **kwargs,
+):
     """
     Make sure that grants are enforced.
 
     name
         Name of the one grant, if ``user`` or ``group`` and ``vm`` are given; otherwise any name.
 
-    user, group, except, vm, nopasswd
-        The one grant, with the keys that a grant has in pillar: who may open which console, whom of the group it does
-        not mean, and whether sudo asks for the user's password (it does by default).
+    user
+        Name of the user who may open the console. A grant has this or ``group``.
 
-    schedule, valid_from, valid_until
-        When: by one of the pillar's schedules (a name or a list), and from and until a date or moment of ISO 8601.
-        Always by default.
+    group
+        Name of the group whose members may.
 
-    on_end, grace, warn
-        What becomes of open sessions at the end: ``cut`` (default), or ``drain``, for as long as ``grace`` says
-        (``30m``; for good by default); how long before it their users are warned (default ``[15m, 2m]``).
+    except
+        List of users in the group whom the grant does not mean. Defaults to none.
 
-    owner, reason, ticket
-        Who answers for the grant, why, and where that is written down. They are shown wherever the grant is.
+    vm
+        Name of one of pillar's vms: the console.
+
+    nopasswd
+        Whether sudo asks for no password. Defaults to ``False``: it asks for the user's own.
+
+    schedule
+        Name of one of pillar's schedules, or a list of them: it is open while any of them is. Defaults to always.
+
+    valid_from
+        Date or moment of ISO 8601 from which on the grant holds. Defaults to now.
+
+    valid_until
+        Date or moment of ISO 8601 at which it ends; of a date the whole day belongs to it. Defaults to never.
+
+    on_end
+        What becomes of open sessions at the end of the grant or of a window: ``cut`` (default) or ``drain``, to let
+        them go on.
+
+    grace
+        For how long they may go on with ``drain``, as ``30m``. Defaults to any time.
+
+    warn
+        List of how long before an end its users are warned. Defaults to ``[15m, 2m]``.
+
+    owner
+        Who answers for the grant: one line of text, shown wherever the grant is.
+
+    reason
+        Why there is the grant: likewise.
+
+    ticket
+        Where that is written down: likewise.
 
     grants
         Many grants at once: by name, each with the keys that a grant has in pillar. Defaults, if no single grant is
@@ -96,7 +142,24 @@ def present(name, grants=None, exclusive=False, **kwargs):
             - reason: year-end
             - ticket: IT-4711
     """
-    single = {key: kwargs.pop(key) for key in _FIELDS if key in kwargs}
+    given = {
+        "user": user,
+        "group": group,
+        # No name that a parameter of Python can have.
+        "except": kwargs.pop("except", _NOT_GIVEN),
+        "vm": vm,
+        "nopasswd": nopasswd,
+        "schedule": schedule,
+        "valid_from": valid_from,
+        "valid_until": valid_until,
+        "on_end": on_end,
+        "grace": grace,
+        "warn": warn,
+        "owner": owner,
+        "reason": reason,
+        "ticket": ticket,
+    }
+    single = {key: value for key, value in given.items() if value is not _NOT_GIVEN}
     if unknown := _unknown(kwargs):
         return _failed(name, unknown)
     if single and grants is not None:

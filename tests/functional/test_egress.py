@@ -276,6 +276,7 @@ def test_guests_reach_each_other(shared, undo):
 
 TAMPERED = {
     "table": ("delete table netdev spice_grant", "guards what leaves by eth0"),
+    "table asleep": ("add table netdev spice_grant {{ flags dormant; }}", "restores table spice_grant"),
     "interface": ("delete chain netdev spice_grant {chain}", "guards what leaves by eth0"),
     "rules": ("flush chain netdev spice_grant {chain}", "restores chain {chain}: 6 rule(s) missing"),
     "rule": ("insert rule netdev spice_grant guard accept", "restores chain guard: 1 rule(s) that do not belong there"),
@@ -284,7 +285,7 @@ TAMPERED = {
 }
 
 
-@pytest.mark.parametrize("what", first_of(TAMPERED, 3))
+@pytest.mark.parametrize("what", first_of(TAMPERED, 4))
 def test_drift_is_found_and_repaired(shared, undo, what):
     guest = Guest(shared.client, undo)
     macvlan("bridge")(shared, guest, undo)

@@ -115,15 +115,10 @@ def _links() -> list[dict[str, Any]]:
 
 
 def _table() -> list[dict[str, Any]] | None:
-    """Return the objects of our table; ``None`` if there is no such table, which is not the same as unreadable."""
-    done = run.attempt(["nft", "-nj", "list", "table", egress.FAMILY, egress.TABLE])
-    if done.returncode == 0:
-        return nft.objects(done.stdout, "nft list table")
+    """Return the objects of our table; ``None`` if there is none, or the kernel has no nftables."""
     try:
-        known = nft.tables()
+        return nft.table(egress.FAMILY, egress.TABLE)
+    except LiveStateUnreadable:
+        raise
     except CommandFailed:
-        # The kernel has no nftables.
         return None
-    if (egress.FAMILY, egress.TABLE) in known:
-        raise LiveStateUnreadable(f"nft list table ended with {done.returncode}: {done.stderr.strip()}")
-    return None

@@ -93,19 +93,24 @@ class Nftables:
 
     def held(self) -> list[dict[str, Any]] | None:
         """Return the objects of our table; ``None`` if there is no such table, which is not the same as unreadable."""
-        done = run.attempt(["nft", "-nj", "list", "table", guard_table.FAMILY, guard_table.TABLE])
-        if done.returncode == 0:
-            try:
-                return objects(done.stdout, "nft list table")
-            except LiveStateUnreadable:
-                # Where a table is asleep nft 1.0.6 frees the word for that before it prints it: what comes is a matter
-                # of luck. Nothing in such a table is in force.
-                if "dormant" not in flags(guard_table.FAMILY, guard_table.TABLE):
-                    raise
-                return [{"table": {"family": guard_table.FAMILY, "name": guard_table.TABLE, "flags": "dormant"}}]
-        if (guard_table.FAMILY, guard_table.TABLE) in tables():
-            raise LiveStateUnreadable(f"nft list table ended with {done.returncode}: {done.stderr.strip()}")
-        return None
+        return table(guard_table.FAMILY, guard_table.TABLE)
+
+
+def table(family: str, name: str) -> list[dict[str, Any]] | None:
+    """Return the objects of a table; ``None`` if there is no such table, which is not the same as unreadable."""
+    done = run.attempt(["nft", "-nj", "list", "table", family, name])
+    if done.returncode == 0:
+        try:
+            return objects(done.stdout, "nft list table")
+        except LiveStateUnreadable:
+            # Where a table is asleep nft 1.0.6 frees the word for that before it prints it: what comes is a matter of
+            # luck. Nothing in such a table is in force.
+            if "dormant" not in flags(family, name):
+                raise
+            return [{"table": {"family": family, "name": name, "flags": "dormant"}}]
+    if (family, name) in tables():
+        raise LiveStateUnreadable(f"nft list table ended with {done.returncode}: {done.stderr.strip()}")
+    return None
 
 
 def load(commands: Sequence[Any]) -> None:
