@@ -16,8 +16,10 @@ from spicegrants.core.accounts import Account, Group
 from spicegrants.core.changes import as_dict
 from spicegrants.core.entries import File
 from spicegrants.core.errors import Finding
-from spicegrants.core.paths import CONNECTIONS, MENUS
-from spicegrants.firewall.nft import guard_table
+from spicegrants.core.paths import CONNECTIONS, LOAD_GUARD, MENUS
+from spicegrants.firewall import boot
+from spicegrants.firewall.iptables import guard_chains
+from spicegrants.firewall.nft import egress, guard_table
 from spicegrants.policy import pillar
 from spicegrants.policy.compiler import compile_policy
 from spicegrants.policy.facts import Inventory
@@ -82,12 +84,16 @@ def produced(case):
     wanted = compiled(case, "policy.yaml", before.accesses if before else ())
     made = {
         "nft.json": json.dumps(guard_table.plan(wanted, None).commands, indent=1) + "\n",
+        **{f"iptables.{version}": guard_chains.stored(wanted, version) for version in (4, 6)},
+        "load-guard": boot.wanted_entries(boot.for_nftables(wanted))[LOAD_GUARD].content.decode(),
         "routes": "".join(
             f"{rule.words}\n" for version in (4, 6) for rule in policy_rules.wanted_rules(wanted, version)
         ),
         "sudoers": sudoers.render(wanted),
         "changes.json": json.dumps(changes(wanted, before), indent=1, ensure_ascii=False) + "\n",
     }
+    if wanted.policy.firewall.uplinks != ():
+        made["egress.json"] = json.dumps(egress.skeleton(wanted), indent=1) + "\n"
     if wanted.findings:
         made["findings.txt"] = "".join(f"{finding}\n" for finding in wanted.findings)
     for path, entry in files.wanted_entries(wanted, LAUNCHER, OPENER).items():
