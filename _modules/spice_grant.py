@@ -3,7 +3,7 @@ Who may open which SPICE console: declare, query, change and prove grants on thi
 
 .. versionadded:: 0.1.0
 
-A grant lets a user, or the members of a group, open the console of one vm. This module brings the three layers
+A grant lets a user, or the members of a group, open the console of one vm. This module brings the layers
 together: ``spice_firewall``, ``spice_sudoers`` and ``spice_viewer``. What is enforced is kept on the minion, so that
 all but :func:`plan` and :func:`apply` need neither pillar nor master.
 

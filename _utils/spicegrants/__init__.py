@@ -1,7 +1,7 @@
 """The core of saltext-spice-grant: pillar to policy, policy to rules, rules to a plan.
 
-Only the standard library is imported. What reads or changes the system stands in :mod:`spicegrants.host`; all else is
-pure: no clock, no input or output.
+Only the standard library is imported. What reads or changes the system stands in the packages ``host`` and ``engine``,
+and in each ``live``; all else is pure: no clock, no input or output.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import spicegrants
 from spicegrants import _entry
 
 HERE = pathlib.Path(spicegrants.__file__).parent
-# Each room may import those of lower floors; rooms of one floor know nothing of each other.
+# Each package may import those of lower floors; packages of one floor know nothing of each other.
 FLOORS = {
     "core": 0,
     "schedule": 1,
@@ -66,13 +66,13 @@ def test_only_the_standard_library_is_imported(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
-def test_rooms_import_from_lower_floors_only(path):
-    room = path.relative_to(HERE).parts[0]
+def test_packages_import_from_lower_floors_only(path):
+    mine = path.relative_to(HERE).parts[0]
     for found in imported(path):
-        package, _, rest = found.partition(".")
+        top, _, rest = found.partition(".")
         other = rest.partition(".")[0]
-        if package == "spicegrants" and other in FLOORS and other != room:
-            assert FLOORS[other] < FLOORS[room], found
+        if top == "spicegrants" and other in FLOORS and other != mine:
+            assert FLOORS[other] < FLOORS[mine], found
 
 
 PURE = [path for path in FILES if not reads_the_system(path) and path.name not in ALONE]
@@ -166,6 +166,6 @@ def test_it_imports_without_salt():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("room", sorted({path.parent for path in FILES}), ids=name)
-def test_each_room_says_what_it_is_for(room):
-    assert (room / "__init__.py").read_text(encoding="utf-8").startswith('"""')
+@pytest.mark.parametrize("package", sorted({path.parent for path in FILES}), ids=name)
+def test_each_package_says_what_it_is_for(package):
+    assert (package / "__init__.py").read_text(encoding="utf-8").startswith('"""')
