@@ -10,32 +10,38 @@ from spicegrants.core import zipapp
 from spicegrants.core.errors import SystemFault
 
 
-def program(module: str) -> bytes:
-    """Return a program made of the package as it is on this machine.
+def program(module: str, packages: tuple[str, ...]) -> bytes:
+    """Return a program made of packages as they are on this machine.
 
     module
         The one that it runs, dotted.
 
+    packages
+        The names of those below ``spicegrants`` that it needs: what it does not need is no part of what root runs.
+
     Raises :class:`~spicegrants.core.errors.SystemFault` if a file cannot be read.
     """
-    try:
-        return zipapp.archive(_sources(), module)
-    except OSError as error:
-        raise SystemFault(f"the files of this package cannot be read: {error}") from error
+    found = {path: content for package in packages for path, content in _sources(package).items()}
+    return zipapp.archive({**found, "spicegrants/__init__.py": _read(Path(spicegrants.__file__))}, module)
 
 
 def text(name: str) -> bytes:
-    """Return the text of a module, by its dotted name."""
-    return _sources()[f"{name.replace('.', '/')}.py"]
+    """Return the text of a module, by its dotted name; raise as :func:`program`."""
+    return _read(_HOME / f"{name.replace('.', '/')}.py")
+
+
+_HOME = Path(spicegrants.__file__).parent.parent
 
 
 # A run makes several programs of them. Where other files come, this module is loaded anew with them.
-@functools.lru_cache(maxsize=1)
-def _sources() -> dict[str, bytes]:
-    home = Path(spicegrants.__file__).parent
-    # Not what an installation by pip puts beside: that needs Salt.
-    return {
-        str(path.relative_to(home.parent)): path.read_bytes()
-        for path in home.rglob("*.py")
-        if not path.relative_to(home).parts[0].startswith("ext_")
-    }
+@functools.cache
+def _sources(package: str) -> dict[str, bytes]:
+    found = sorted((_HOME / "spicegrants" / package).rglob("*.py"))
+    return {str(path.relative_to(_HOME)): _read(path) for path in found}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SystemFault(f"the files of this package cannot be read: {error}") from error

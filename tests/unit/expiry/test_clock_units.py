@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,6 @@ from spicegrants.core.entries import File, Link
 from spicegrants.core.paths import CLOCK
 from spicegrants.core.units import CLOCK_SERVICE, CLOCK_TIMER, HOURLY_TIMER
 from spicegrants.expiry import clock_units
-from spicegrants.expiry.live import dialog
-from spicegrants.host import package
 
 CLOCK_MODULE = "spicegrants.expiry.live.clock"
 PACKAGES = ("spicegrants", "spicegrants/expiry", "spicegrants/expiry/live")
@@ -52,26 +49,6 @@ def test_who_interrupts_it_while_it_starts_ends_it_without_a_word(tmp_path):
     path.write_bytes(zipapp.archive(sources, CLOCK_MODULE))
     done = subprocess.run([sys.executable, "-I", path], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
-
-
-def test_this_package_is_what_it_is_made_of():
-    """All of it, and nothing that needs Salt."""
-    with zipfile.ZipFile(io.BytesIO(package.program(CLOCK_MODULE))) as packed:
-        names = packed.namelist()
-        assert packed.read("spicegrants/expiry/live/dialog.py") == Path(dialog.__file__).read_bytes()
-    assert {"__main__.py", "spicegrants/__init__.py", "spicegrants/expiry/live/clock.py"} <= set(names)
-    assert not [name for name in names if "ext_" in name or "__pycache__" in name]
-
-
-def test_it_runs_with_the_systems_own_python_and_nothing_else(tmp_path):
-    """Isolated, no Salt, no checkout: every module that it needs is in it."""
-    path = tmp_path / "clock"
-    path.write_bytes(package.program(CLOCK_MODULE))
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import spicegrants.expiry.live.clock as c; print(c.__file__)"
-    done = subprocess.run(
-        ["/usr/bin/python3", "-I", "-S", "-c", code, path], capture_output=True, text=True, check=False, cwd="/"
-    )
-    assert done.stdout.strip() == f"{path}/spicegrants/expiry/live/clock.py", done.stderr
 
 
 def test_what_is_installed():

@@ -26,6 +26,8 @@ from spicegrants.policy.layer import Closed, Plan, Review
 from spicegrants.policy.state_file import Stored
 
 log = logging.getLogger(__name__)
+# What the clock needs, and the program that covers interfaces: that one borrows it from the clock.
+PACKAGES = ("core", "schedule", "host", "policy", "firewall", "expiry")
 
 
 class Steps(NamedTuple):
@@ -43,7 +45,7 @@ class Expiry:
     def plan(self, wanted: Wanted, stored: Stored) -> Plan:
         """Compare the clock's files, and look at open connections; see :class:`~spicegrants.policy.layer.Layer`."""
         run.as_root()
-        program = package.program(clock.__name__)
+        program = package.program(clock.__name__, PACKAGES)
         live = {path: disk.read(path) for path in clock_units.PATHS}
         said, paths = clock_units.plan(program, live)
         entries = clock_units.wanted_entries(program)

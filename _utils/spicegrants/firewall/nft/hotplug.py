@@ -18,7 +18,7 @@ from spicegrants.policy.compiler import Wanted
 RULES = "/etc/udev/rules.d"
 _SERVICE, _RULE = f"{UNITS}/{UPLINKS_SERVICE}", f"{RULES}/90-spice-grant.rules"
 PATHS = (UPLINKS, _SERVICE, _RULE)
-# The clock's program holds the whole package.
+# The clock's program holds what this needs.
 _PROGRAM_TEXT = f"""\
 #!/usr/bin/python3 -I
 # Guards SPICE consoles on network interfaces that have appeared; made by spice_firewall.

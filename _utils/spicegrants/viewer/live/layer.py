@@ -21,6 +21,9 @@ from spicegrants.policy.state_file import Stored
 from spicegrants.viewer import files, launcher
 from spicegrants.viewer.live import mode_overrides, rights
 
+_OPENER = "spicegrants.viewer.live.opener"
+# What the opener needs.
+PACKAGES = ("core", "schedule", "host", "policy", "viewer")
 # What is done, in words, and what does it.
 Step = tuple[str, Callable[[], None]]
 
@@ -47,7 +50,7 @@ class Viewer:
         """Compare group, viewers and files; see :class:`~spicegrants.policy.layer.Layer`."""
         run.as_root()
         program = launcher_program()
-        opener = package.program("spicegrants.viewer.live.opener") if wanted.confined else b""
+        opener = package.program(_OPENER, PACKAGES) if wanted.confined else b""
         held = {path: entry for path in _places(wanted) if (entry := disk.read(path)) is not None}
         members, lent = _members(wanted.policy.viewer.group, stored)
         programs = {path: rights.read(path) for path in wanted.policy.viewer.paths}
