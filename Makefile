@@ -39,9 +39,10 @@ FAST := unit scene/test_tools.py article/test_article.py
 test-fast: setup ## run what one runs on each save (under a minute)
 	$(PY) tools/suite.py --tests $(FAST:%=tests/%) $(if $(ARGS),-- $(ARGS))
 
-lint: setup ## check style, docstrings and that every SLS renders
+lint: setup ## check style, types, docstrings and that every SLS renders
 	$(RUFF) check .
 	$(RUFF) format --check .
+	$(PY) -m mypy
 	$(PY) tools/lint.py
 
 format: setup ## rewrite the code in the project's style
@@ -69,6 +70,6 @@ golden: setup ## write the golden files of the tests anew; look at the differenc
 	$(PYTEST) tests/unit --update-golden $(ARGS)
 
 clean: ## remove what the other targets made in the checkout
-	rm -rf .venv .nox .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .nox .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -maxdepth 2 -name '*.egg-info' -prune -exec rm -rf {} +

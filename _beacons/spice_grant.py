@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys as _sys
+from typing import TYPE_CHECKING
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
 if getattr(_sys.modules.get("spicegrants"), "stale", object)():
@@ -31,6 +32,13 @@ from spicegrants.core.errors import SpiceGrantError
 from spicegrants.drift.live import check
 from spicegrants.drift.live.monitor import Keeper, Settings
 from spicegrants.host import run
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    # What Salt's loader provides.
+    __context__: dict[str, Any] = {}
+    __opts__: dict[str, Any] = {}
 
 __virtualname__ = "spice_grant"
 

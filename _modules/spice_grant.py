@@ -14,6 +14,7 @@ import sys as _sys
 import time
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
 if getattr(_sys.modules.get("spicegrants"), "stale", object)():
@@ -28,6 +29,16 @@ from spicegrants.core.reader import meant, shown
 from spicegrants.engine import context, enforcement, last_run
 from spicegrants.host import accounts, run
 from spicegrants.policy import loans_locks, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    # What Salt's loader provides.
+    __salt__: dict[str, Callable[..., Any]] = {}
+    __opts__: dict[str, Any] = {}
+    __context__: dict[str, Any] = {}
+    __pillar__: dict[str, Any] = {}
 
 __virtualname__ = "spice_grant"
 

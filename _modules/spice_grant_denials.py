@@ -83,8 +83,11 @@ def denials(since=None, user=None, vm=None):
         user, vm = _known(wanted, user, vm)
         lines, cut = kernel_log.lines(start)
     found, unread = logged.parse(lines)
-    named = accounts.by_uid({denial.uid for denial in found} - {None})
-    entries = [logged.entry(wanted, denial, count, named.get(denial.uid)) for denial, count in logged.folded(found)]
+    named = accounts.by_uid({denial.uid for denial in found if denial.uid is not None})
+    entries = [
+        logged.entry(wanted, denial, count, None if denial.uid is None else named.get(denial.uid))
+        for denial, count in logged.folded(found)
+    ]
     entries = [entry for entry in entries if user in (None, entry["user"]) and vm in (None, entry["vm"])]
     notes = []
     if len(entries) > _MOST:

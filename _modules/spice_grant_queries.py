@@ -8,6 +8,7 @@ Nothing here changes anything, and nothing here needs pillar or master.
 
 import sys as _sys
 import time
+from typing import TYPE_CHECKING
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
 if getattr(_sys.modules.get("spicegrants"), "stale", object)():
@@ -31,6 +32,14 @@ from spicegrants.routing.live import ip
 from spicegrants.schedule import instants
 from spicegrants.sudo import commands, sudoers
 from spicegrants.sudo.live import privileges, tools
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    # What Salt's loader provides.
+    __salt__: dict[str, Callable[..., Any]] = {}
+    __context__: dict[str, Any] = {}
 
 # Salt makes one module of all files with the same name.
 __virtualname__ = "spice_grant"

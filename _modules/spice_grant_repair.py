@@ -5,6 +5,7 @@ Repair what the layers hold, from what is stored on this minion alone.
 """
 
 import sys as _sys
+from typing import TYPE_CHECKING
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
 if getattr(_sys.modules.get("spicegrants"), "stale", object)():
@@ -14,7 +15,14 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError
 
 from spicegrants.core.errors import SystemFault, translated
-from spicegrants.engine import context, enforcement
+from spicegrants.engine import enforcement
+from spicegrants.policy import state_file
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    # What Salt's loader provides.
+    __context__: dict[str, Any] = {}
 
 __virtualname__ = "spice_grant"
 
@@ -79,5 +87,5 @@ def _told(made):
 
 def _stored(stored):
     if stored.policy is None:
-        raise SystemFault(context.NOTHING)
+        raise SystemFault(state_file.NO_POLICY)
     return stored

@@ -57,7 +57,7 @@ def rules():
     return [
         {"user": users.get(rule.uid), "uid": rule.uid, "address": rule.address, "ports": list(rule.ports)}
         for rule in found
-        if policy_rules.personal(rule)
+        if policy_rules.personal(rule) and rule.uid and rule.ports
     ]
 
 

@@ -180,7 +180,7 @@ def allowed(user, vm):
 
         salt '*' spice_sudoers.allowed myself debianx
     """
-    answer = {"allowed": [], "refused": []}
+    answer: dict[str, list[str]] = {"allowed": [], "refused": []}
     with translated(CommandExecutionError):
         wanted = context.compiled()
         for rule in commands.calls(wanted, user, vm):

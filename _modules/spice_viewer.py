@@ -74,8 +74,8 @@ def status(search=False, seconds=600):
         group = wanted.inventory.groups.get(wanted.policy.viewer.group)
         programs = {path: rights.read(path) for path in wanted.policy.viewer.paths}
         shadow = gshadow.read(wanted.policy.viewer.group)
-        strange = processes.strange(wanted.gid, programs) if group else []
-        searched = everywhere(wanted.gid, programs, seconds) if search and group else {}
+        strange = processes.strange(group.gid, programs) if group else []
+        searched = everywhere(group.gid, programs, seconds) if search and group else {}
     except (SpiceGrantError, OSError) as error:
         raise CommandExecutionError(str(error)) from error
     users = wanted.inventory.users

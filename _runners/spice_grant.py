@@ -18,6 +18,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 import copy
 import time
+from typing import TYPE_CHECKING
 
 import salt.client
 import salt.pillar
@@ -28,6 +29,14 @@ from spicegrants.audit import fleet, minion_status
 from spicegrants.core.errors import PolicyError
 from spicegrants.policy import merge as words
 from spicegrants.policy import pillar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    # What Salt's loader provides.
+    __salt__: dict[str, Callable[..., Any]] = {}
+    __opts__: dict[str, Any] = {}
 
 __virtualname__ = "spice_grant"
 

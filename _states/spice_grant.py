@@ -22,8 +22,18 @@ Require what makes the users and what installs the viewer.
 """
 
 import os
+from typing import TYPE_CHECKING
 
 from salt.exceptions import CommandExecutionError, SaltInvocationError
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from salt.loader.lazy import LazyLoader
+
+    # What Salt's loader provides.
+    __salt__ = LazyLoader([])
+    __opts__: dict[str, Any] = {}
 
 __virtualname__ = "spice_grant"
 

@@ -15,14 +15,14 @@ from spicegrants.schedule.intervals import DAY, clip
 
 def listed(wanted: Wanted, moment: int) -> list[dict[str, Any]]:
     """Return every access, locked ones too, and what it means at a moment."""
-    decisions = [policy_decision.judged(wanted.policy, access, moment) for access in wanted.accesses]
-    decisions += [policy_decision.denied(access, lock) for access, lock in wanted.locked]
-    decisions.sort(key=lambda decision: (decision.access.user, decision.access.vm))
-    return [_entry(wanted, decision) for decision in decisions]
+    decided = [(access, policy_decision.judged(wanted.policy, access, moment)) for access in wanted.accesses]
+    decided += [(access, policy_decision.denied(access, lock)) for access, lock in wanted.locked]
+    decided.sort(key=lambda each: (each[0].user, each[0].vm))
+    return [_entry(wanted, access, decision) for access, decision in decided]
 
 
-def _entry(wanted: Wanted, decision: policy_decision.Decision) -> dict[str, Any]:
-    policy, access = wanted.policy, decision.access
+def _entry(wanted: Wanted, access: Access, decision: policy_decision.Decision) -> dict[str, Any]:
+    policy = wanted.policy
     return {
         "user": access.user,
         "uid": access.uid,

@@ -135,7 +135,7 @@ def routing(wanted: Wanted, user: str, vm: str, rules: Iterable[dict[str, Any]] 
         if account and rule["uid"] == account.uid and rule["ports"][0] <= port <= rule["ports"][1]
     }
     reached = [address for address in addresses if address in led]
-    if not reached:
+    if account is None or not reached:
         return {"answer": "closed", "why": f"no rule leads {user} to port {port}"}
     return {"answer": "open", "why": f"rule(s) lead UID {account.uid} to {', '.join(reached)} port {port}"}
 
@@ -146,8 +146,8 @@ def _within(ranges: Iterable[list[str]] | None, at: str) -> bool:
 
 
 def _zone(wanted: Wanted, user: str, vm: str) -> str | None:
-    decision = decide(wanted, user, vm, wanted.now)
-    return wording.zone_of(wanted.policy, decision) if decision.access else wanted.policy.time.zone
+    access = decide(wanted, user, vm, wanted.now).access
+    return wording.zone_of(wanted.policy, access) if access else wanted.policy.time.zone
 
 
 def _chains_words(rules: Iterable[dict[str, Any]], at: str, zone: str | None) -> str:

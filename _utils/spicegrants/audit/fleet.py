@@ -155,7 +155,7 @@ def _ran(answer: Answer, sentences: Any) -> Row:
     states = list(found.values()) if isinstance(found, dict) else []
     if not states or not all(isinstance(state, dict) and "result" in state for state in states):
         return {"result": "red", "why": _lines(found)}
-    changes = []
+    changes: list[Any] = []
     for state in states:
         change = state.get("changes")
         try:

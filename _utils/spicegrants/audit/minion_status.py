@@ -50,8 +50,10 @@ def fingerprint(policy: Policy) -> str:
 
 def after(before: Run | None, now: int, changed: bool, errors: tuple[str, ...], policy: str | None) -> Run:
     """Return what a run leaves behind; ``before`` is what the one before it left."""
-    same = before is not None and (before.policy, bool(before.errors)) == (policy, bool(errors)) and not changed
-    return Run(now, errors, policy, before.since if same else now)
+    since = now
+    if before is not None and (before.policy, bool(before.errors)) == (policy, bool(errors)) and not changed:
+        since = before.since
+    return Run(now, errors, policy, since)
 
 
 def dump(run: Run) -> bytes:
@@ -106,11 +108,11 @@ def status(
     else:
         state = DRIFTED if drift else IN_STEP
     # Green and red runs say since when; when drift began nobody noted.
-    known = last is not None and last.policy == policy and (state == IN_STEP or bool(said))
+    since = last.since if last and last.policy == policy and (state == IN_STEP or said) else None
     return {
         "state": state,
         "policy": policy,
-        "since": instants.iso(last.since) if known else None,
+        "since": None if since is None else instants.iso(since),
         "last_run": {"at": instants.iso(last.at), "errors": said} if last else None,
         "drift": drift,
         "errors": list(dict.fromkeys([*said, *errors])),

@@ -64,7 +64,7 @@ def cell(granted: bool, attempt: Attempt, by_sudo: bool | None = None) -> dict[s
         What sudo is to say where that is not what is granted at the moment: sudo-rs holds no rule to a time.
     """
     expected = granted if by_sudo is None else by_sudo
-    differences = []
+    differences: list[str] = []
     with_group = _connections(attempt.viewer_group, granted, "with the viewer's group", differences)
     for address, met in sorted(attempt.obstacles.items()):
         differences += [f"{address} is {UNREACHABLE} with the viewer's group: {obstacle}" for obstacle in met]

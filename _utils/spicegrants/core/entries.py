@@ -62,6 +62,6 @@ def difference(wanted: Entry, live: Entry | None) -> str | None:
         return f"replaces the {kind} at"
     if isinstance(wanted, Link):
         return "redirects"
-    if isinstance(wanted, File) and wanted.content != live.content:
+    if isinstance(wanted, File) and isinstance(live, File) and wanted.content != live.content:
         return "rewrites"
     return "restores owner and mode of"

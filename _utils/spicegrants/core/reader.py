@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from spicegrants.core.errors import Finding
+
+_T = TypeVar("_T")
 
 
 def shown(value: Any) -> str:
@@ -64,6 +66,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``, did you mean 'x'?`` when a known name is close, else an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {close[0]!r}?" if close else ""
+
+
+def complete(values: Iterable[_T | None]) -> list[_T] | None:
+    """Return what was read, all of it; ``None`` if something could not be read."""
+    values = list(values)
+    found = [value for value in values if value is not None]
+    return found if len(found) == len(values) else None
 
 
 class Node:

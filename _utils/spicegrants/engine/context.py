@@ -29,15 +29,13 @@ from spicegrants.sudo.live import tools
 from spicegrants.viewer.live import confinement
 
 # Where runs write beside what is not theirs; from directories that are theirs alone, all that does not belong goes.
-_WRITTEN = (STATE, SUDOERS, LAUNCHER, DESKTOP_ENTRY, OPENER)
-_WRITTEN += (*firewall_boot.PATHS, *hotplug.PATHS, *routing_boot.PATHS, *clock_units.PATHS)
+_OURS = (*firewall_boot.PATHS, *hotplug.PATHS, *routing_boot.PATHS, *clock_units.PATHS)
+_WRITTEN = (STATE, SUDOERS, LAUNCHER, DESKTOP_ENTRY, OPENER, *_OURS)
 _SHARED = {parent for path in _WRITTEN for parent in (os.path.dirname(path), os.path.dirname(os.path.dirname(path)))}
 # What root runs: at the boot, by systemd, for a user who opens a console.
 _PROGRAMS = os.path.dirname(LOAD_GUARD)
 # Where notes lie that are gone with the next boot. They are also written without the lock, each within a moment.
 _UNFINISHED_FOR = 60
-
-NOTHING = "no policy has been applied on this minion yet: run state.apply spice"
 
 
 def stored(known: Policy | None = None) -> state_file.Stored:
@@ -136,14 +134,13 @@ def recalled(before: state_file.Stored | None = None, after: state_file.Stored |
     """
     before = before or stored()
     after = after or before
-    if after.policy is None:
-        raise SystemFault(NOTHING)
-    doors = frozenset()
+    group = after.the_policy.viewer.group
+    doors: frozenset[closing.Door] = frozenset()
     if state_file.leaving(before):
         # Where that cannot be read, nothing goes on.
         with contextlib.suppress(SystemFault):
             doors = frozenset(connection.door for connection in sockets.connections())
-    found = closing.wanted(before, after, _gid(after.policy.viewer.group), int(time.time()), doors, _confining())
+    found = closing.wanted(before, after, _gid(group), int(time.time()), doors, _confining())
     return found if found.gid is not None else replace(found, accesses=(), draining=())
 
 
@@ -180,9 +177,7 @@ def compiled(
         Whether servers' names are resolved; otherwise those that are known keep the addresses of the last run.
     """
     kept = kept or stored()
-    policy = policy or kept.policy
-    if policy is None:
-        raise SystemFault(NOTHING)
+    policy = policy or kept.the_policy
     users = [grant.user for grant in policy.grants.values() if grant.user]
     users += [loan.user for loan in kept.temporary.loans]
     groups = {grant.group for grant in policy.grants.values() if grant.group} | {policy.viewer.group}

@@ -179,7 +179,8 @@ def _whole(stored: Stored, asked: Stored, test: bool, asking: bool) -> dict[str,
     plans = layers.planned(wanted, stored)
     originals = plans[VIEWER].steps.originals
     policy_changes = _policy_changes(stored, policy_merge.remember(kept, wanted, originals))
-    errors, warnings = [str(finding) for finding in wanted.findings], []
+    errors = [str(finding) for finding in wanted.findings]
+    warnings: list[str] = []
     for layer, plan in plans.items():
         review = layer.review(plan)
         errors += review.errors
@@ -219,8 +220,7 @@ def _apply(plans: layers.Plans, wanted: Wanted, stored: Stored, asking: bool) ->
     try:
         if VIEWER.make_group(wanted, stored):
             wanted = context.compiled(wanted.policy, asking=asking)
-        if wanted.gid is None:
-            raise SystemFault(f"the name service does not know group {wanted.policy.viewer.group}")
+        wanted.viewers_gid()
     except SpiceGrantError as error:
         return [], [f"viewer: {error}: all else was left as it was"]
     for layer, plan in plans.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from spicegrants.core.changes import as_dict
+from spicegrants.core.changes import Change, as_dict
 from spicegrants.core.errors import SpiceGrantError
 from spicegrants.expiry.live.layer import Expiry
 from spicegrants.firewall.live.layer import Firewall
@@ -34,7 +34,8 @@ def changes(plans: Plans) -> dict[str, Any]:
 
 def removed(layers: Iterable[Layer], stored: Stored, test: bool) -> tuple[dict[str, Any], list[str]]:
     """Remove layers, the last first; return what was removed, and what hindered the rest."""
-    found, errors = [], []
+    found: list[Change] = []
+    errors: list[str] = []
     for layer in reversed([*layers]):
         try:
             found += layer.remove(stored, test)

@@ -88,7 +88,7 @@ def wanted_entries(program: bytes) -> dict[str, Entry]:
     }
 
 
-def plan(program: bytes, live: Mapping[str, Entry]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+def plan(program: bytes, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Compare what must be there with what is; return changes in words, and the paths to write."""
     verbs = {path: difference(entry, live.get(path)) for path, entry in wanted_entries(program).items()}
     write = tuple(path for path, verb in verbs.items() if verb)

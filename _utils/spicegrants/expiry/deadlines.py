@@ -92,7 +92,7 @@ def due(wanted: Wanted, since: int, doors: Iterable[Door]) -> list[Notice]:
         UID, address and port of open connections.
     """
     opened = set(doors)
-    found = []
+    found: list[Notice] = []
     for access in wanted.accesses:
         if any((access.uid, address, wanted.port(access)) in opened for address in wanted.addresses(access)):
             found += _due(wanted, since, access.uid, access.vm, access.warn, deadlines(wanted.times(access)))

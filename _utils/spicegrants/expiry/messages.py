@@ -72,7 +72,7 @@ def _closed(wanted: Wanted, access: Access) -> str:
             said = f"Your access to the console of VM {access.vm} has ended."
     if decision.until is None:
         return said
-    return f"{said} It opens again {instants.words(decision.until, wording.zone_of(wanted.policy, decision))}."
+    return f"{said} It opens again {instants.words(decision.until, wording.zone_of(wanted.policy, access))}."
 
 
 def _warning(wanted: Wanted, notice: Notice) -> str:
@@ -92,7 +92,7 @@ def _zone(wanted: Wanted, notice: Notice) -> str | None:
     access = next((each for each in wanted.accesses if (each.uid, each.vm) == (notice.uid, notice.vm)), None)
     if access is None:
         return wanted.policy.time.zone
-    return wording.zone_of(wanted.policy, policy_decision.Decision(True, access=access))
+    return wording.zone_of(wanted.policy, access)
 
 
 def _clock(moment: int, now: int, zone: str | None) -> str:

@@ -127,7 +127,7 @@ def wanted_entries(kept: Table, program: bytes) -> dict[str, Entry]:
     }
 
 
-def plan(kept: Table | None, program: bytes, live: Mapping[str, Entry], owned: bool) -> Plan:
+def plan(kept: Table | None, program: bytes, live: Mapping[str, Entry | None], owned: bool) -> Plan:
     """Compare what must be there with what is.
 
     kept

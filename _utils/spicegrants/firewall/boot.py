@@ -170,7 +170,7 @@ def closing(loading: Loading, read: Callable[[str], Entry | None]) -> tuple[tupl
     return ((Change("firewall", _STORES),) if write else ()), write
 
 
-def plan(loading: Loading, live: Mapping[str, Entry]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+def plan(loading: Loading, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Compare what must be stored with what is; return changes in words, and the paths to write."""
     verbs = {path: difference(entry, live.get(path)) for path, entry in wanted_entries(loading).items()}
     write = tuple(path for path, verb in verbs.items() if verb)

@@ -178,10 +178,11 @@ def element_changes(wanted: Wanted, want: Mapping[Key, Element], have: Mapping[K
                 changes.append(Change("firewall", what, access.grants))
     users = {access.uid: access.user for access in (*wanted.previous, *wanted.accesses)}
     users.update((drain.uid, drain.user) for drain in wanted.leaving)
-    behind = {(access.uid, access.vm): access for access in wanted.accesses}
-    for key in sorted(key for key in {*want, *have} if not same(want.get(key), have.get(key))):
+    behind: dict[tuple[int, str | None], Access] = {(access.uid, access.vm): access for access in wanted.accesses}
+    either = {**have, **want}
+    for key in sorted(key for key in either if not same(want.get(key), have.get(key))):
         held, wished = have.get(key), want.get(key)
-        vm = (wished or held).vm or wanted.vm_at(key.address, key.port)
+        vm = either[key].vm or wanted.vm_at(key.address, key.port)
         who = users.get(key.uid) or f"UID {key.uid}"
         foreign = "" if key.gid == wanted.gid else f" with GID {key.gid}"
         when = _when(wanted, behind.get((key.uid, vm)))
@@ -262,7 +263,7 @@ def _drains(element: Element | None) -> bool:
 
 
 def _element_words(held: Element | None, wished: Element | None, door: str, when: str) -> str:
-    if wished is None and _drains(held):
+    if wished is None and held is not None and _drains(held):
         over = "whose last session has ended" if held.verdict == DRAIN else "whose sessions have had their time"
         return f"closes {door}, {over}"
     if wished is None:

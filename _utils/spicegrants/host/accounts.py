@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import grp
 import pwd
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, TypeVar
 
 from spicegrants.core.accounts import Account, Group, Unasked
 from spicegrants.core.paths import GROUPS
 from spicegrants.host import disk, nss, subgid
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 class Accounts(NamedTuple):
@@ -35,13 +38,13 @@ def read(users: Iterable[str], groups: Iterable[str], stood: Mapping[str, int]) 
     counts, as it does where one asks for it.
     """
     found: dict[str, Account] = {}
-    for entry in pwd.getpwall():
-        found.setdefault(entry.pw_name, _account(entry))
+    for each in pwd.getpwall():
+        found.setdefault(each.pw_name, _account(each))
     everything = grp.getgrall()
     entries, silent = _groups(groups)
     wanted = {*users, *stood}
-    for entry in entries.values():
-        wanted.update(entry.gr_mem)
+    for group in entries.values():
+        wanted.update(group.gr_mem)
     missing: set[str] = set()
     for name in wanted - set(found):
         entry = _look_up(pwd.getpwnam, name)
@@ -119,8 +122,9 @@ def uids(also: object) -> dict[str, int]:
     found: dict[str, int] = {}
     for entry in pwd.getpwall():
         found.setdefault(entry.pw_name, entry.pw_uid)
-    single = _look_up(pwd.getpwnam, also) if isinstance(also, str) and "\0" not in also else None
-    return found if single is None else {**found, also: single.pw_uid}
+    if isinstance(also, str) and "\0" not in also and (single := _look_up(pwd.getpwnam, also)) is not None:
+        found[also] = single.pw_uid
+    return found
 
 
 def by_uid(uids: Iterable[int]) -> dict[int, str]:
@@ -129,7 +133,7 @@ def by_uid(uids: Iterable[int]) -> dict[int, str]:
     return {uid: entry.pw_name for uid, entry in found.items() if entry is not None}
 
 
-def _look_up(function, what):
+def _look_up(function: Callable[[_K], _V], what: _K) -> _V | None:
     """Return what a function of pwd or grp finds; ``None`` if it finds nothing, for whatever reason."""
     with contextlib.suppress(KeyError):
         return function(what)

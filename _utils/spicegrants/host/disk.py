@@ -200,11 +200,17 @@ def make_directory(path: str, wanted: Directory) -> None:
 def _set_rights(directory: str, wanted: Directory) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        os.fchown(descriptor, wanted.uid, wanted.gid)
-        os.fchmod(descriptor, wanted.mode)
+        _own_as(descriptor, wanted)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _own_as(descriptor: int, wanted: File | Directory) -> None:
+    if wanted.gid is None:
+        raise SystemFault("nothing is written for a group that does not exist")
+    os.fchown(descriptor, wanted.uid, wanted.gid)
+    os.fchmod(descriptor, wanted.mode)
 
 
 def write(path: str, wanted: File | Link) -> None:
@@ -239,8 +245,7 @@ def _put(path: str) -> Iterator[str]:
 def _write_new(path: str, wanted: File) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as stream:
-        os.fchown(descriptor, wanted.uid, wanted.gid)
-        os.fchmod(descriptor, wanted.mode)
+        _own_as(descriptor, wanted)
         if wanted.reader is not None:
             os.setxattr(descriptor, _ACL, _acl(wanted.reader))
         stream.write(wanted.content)

@@ -45,7 +45,7 @@ def provable(stored: Stored, asked: Stored) -> Stored:
     stored, asked
         As for :func:`certain`.
     """
-    addresses = {name: _addresses(asked.policy, name, found) for name, found in stored.addresses.items()}
+    addresses = {name: _addresses(asked.the_policy, name, found) for name, found in stored.addresses.items()}
     return replace(_less(stored, asked, _provable), addresses=addresses)
 
 
@@ -104,7 +104,7 @@ def wanted(
         unconfinable="" if confined else "they are not confined on this machine",
     )
     made = Wanted(
-        after.policy,
+        after.the_policy,
         inventory,
         gid,
         after.accesses,
@@ -129,14 +129,15 @@ def _less(
     staying = tuple(access for access in accesses if access is not None)
     behind = {name for access in staying for name in access.grants}
     free = {name for access in staying if access.nopasswd for name in access.grants}
+    policy, declared = stored.the_policy, asked.the_policy.grants
     grants = {
-        name: _asking(grant, asked.policy.grants.get(name), name in free)
-        for name, grant in stored.policy.grants.items()
-        if name in behind or asked.policy.grants.get(name) == grant
+        name: _asking(grant, declared.get(name), name in free)
+        for name, grant in policy.grants.items()
+        if name in behind or declared.get(name) == grant
     }
     return replace(
         stored,
-        policy=replace(stored.policy, grants=grants),
+        policy=replace(policy, grants=grants),
         accesses=staying,
         temporary=temporary,
         day=stored.day or (asked.day if any(access.within for access in staying) else None),
@@ -149,8 +150,9 @@ def _asking(grant: Grant, other: Grant | None, free: bool) -> Grant:
     free
         Whether it does not for somebody who has it, where the grant is not declared any more.
     """
-    same = other is not None and _same(grant, other)
-    return grant._replace(nopasswd=grant.nopasswd and (other.nopasswd if same else free))
+    if other is not None and _same(grant, other):
+        free = other.nopasswd
+    return grant._replace(nopasswd=grant.nopasswd and free)
 
 
 def _temporary(held: Temporary, asked: Temporary) -> Temporary:
@@ -175,29 +177,35 @@ def _addresses(policy: Policy, name: str, found: tuple[str, ...]) -> tuple[str, 
 
 def _is_there(stored: Stored, asked: Stored, name: str) -> bool:
     """Tell whether a vm's console is declared to be where it was: by server, port, and the server's name or address."""
-    vm, other = stored.policy.vms[name], asked.policy.vms.get(name)
+    held, declared = stored.the_policy, asked.the_policy
+    vm, other = held.vms[name], declared.vms.get(name)
     if other is None or (vm.server, vm.tls_port) != (other.server, other.tls_port):
         return False
-    hosts = {policy.servers[vm.server].host for policy in (stored.policy, asked.policy)}
-    return len(hosts) == 1 and bool(_addresses(asked.policy, vm.server, stored.addresses.get(vm.server, ())))
+    hosts = {policy.servers[vm.server].host for policy in (held, declared)}
+    return len(hosts) == 1 and bool(_addresses(declared, vm.server, stored.addresses.get(vm.server, ())))
 
 
 def _certain(stored: Stored, asked: Stored, access: Access, fresh: list[Grant]) -> Access | None:
     new = [grant for grant in fresh if grant.group or grant.user == access.user]
-    sure = _staying(stored, asked, access, False)
-    rights = [*(_right(asked, name) for name, _ in sure), *new]
-    return _by(access, _staying(stored, asked, access, True) if new else sure, rights)
+    return _left(stored, asked, access, new)[0]
 
 
 def _provable(stored: Stored, asked: Stored, access: Access, fresh: list[Grant]) -> Access | None:
     if not _is_there(stored, asked, access.vm):
         return None
-    groups = {stored.policy.grants[name].group for name in access.grants if name in stored.policy.grants} - {None}
+    grants = stored.the_policy.grants
+    groups = {grants[name].group for name in access.grants if name in grants} - {None}
     new = [grant for grant in fresh if grant.user == access.user or grant.group in groups]
-    sure = _staying(stored, asked, access, False)
-    rights = [*(_right(asked, name) for name, _ in sure), *new]
-    found = _by(access, _staying(stored, asked, access, True) if new else sure, rights)
+    found, rights = _left(stored, asked, access, new)
     return found and _limited(stored, asked, found, rights)
+
+
+def _left(stored: Stored, asked: Stored, access: Access, new: list[Grant]) -> tuple[Access | None, list[Right]]:
+    """Return what stays of an access, and the rights that may be behind it from now on."""
+    sure = _staying(stored, asked, access, False)
+    rights: list[Right] = [right for name, _ in sure if (right := _right(asked, name)) is not None]
+    rights += new
+    return _by(access, _staying(stored, asked, access, True) if new else sure, rights), rights
 
 
 def _staying(stored: Stored, asked: Stored, access: Access, new: bool) -> list[Pair]:
@@ -215,14 +223,14 @@ def _staying(stored: Stored, asked: Stored, access: Access, new: bool) -> list[P
 
 
 def _leaves_out(asked: Stored, name: str, user: str) -> bool:
-    grant = asked.policy.grants.get(name)
+    grant = asked.the_policy.grants.get(name)
     return grant is not None and user in grant.left_out
 
 
 def _right(stored: Stored, name: str) -> Right | None:
     if is_loan(name):
         return next((loan for loan in stored.temporary.loans if loan.name == name), None)
-    return stored.policy.grants.get(name)
+    return stored.the_policy.grants.get(name)
 
 
 def _same(one: Right | None, other: Right | None) -> bool:
@@ -235,25 +243,25 @@ def _meaning(right: Right) -> tuple[str | None, str | None, str]:
 
 def _fresh(stored: Stored, asked: Stored) -> dict[Union[str, Place], list[Grant]]:
     """Return the grants that were not declared so before, by the names of their vms, and by where these are."""
-    known = stored.policy.grants
+    known, declared = stored.the_policy.grants, asked.the_policy
     found: dict[Union[str, Place], list[Grant]] = {}
-    for grant in asked.policy.grants.values():
+    for grant in declared.grants.values():
         if not _same(known.get(grant.name), grant) or grant.left_out != known[grant.name].left_out:
-            for key in (grant.vm, _place(asked.policy, grant.vm)):
+            for key in (grant.vm, _place(declared, grant.vm)):
                 found.setdefault(key, []).append(grant)
     return found
 
 
 def _new(stored: Stored, fresh: Mapping[Union[str, Place], list[Grant]], access: Access) -> list[Grant]:
     """Return the grants of an access's vm, or of one that has its place, that may be new to its user."""
-    found = [*fresh.get(access.vm, ()), *fresh.get(_place(stored.policy, access.vm), ())] if fresh else []
+    found = [*fresh.get(access.vm, ()), *fresh.get(_place(stored.the_policy, access.vm), ())] if fresh else []
     return [grant for grant in found if access.user not in grant.left_out and not _had(stored, grant, access)]
 
 
 def _had(stored: Stored, grant: Grant, access: Access) -> bool:
     """Tell whether a grant was declared for the same before, and not without this user."""
-    before = stored.policy.grants.get(grant.name)
-    return _same(before, grant) and access.user not in before.left_out
+    before = stored.the_policy.grants.get(grant.name)
+    return before is not None and _same(before, grant) and access.user not in before.left_out
 
 
 def _place(policy: Policy, name: str) -> Place:
@@ -276,10 +284,10 @@ def _by(access: Access, pairs: Sequence[Pair], rights: Iterable[Right]) -> Acces
 
 def _limited(stored: Stored, asked: Stored, access: Access, rights: Iterable[Right]) -> Access | None:
     """Return an access at those of its times at which rights that are declared open it as well; ``None`` for never."""
-    day = stored.day or asked.day
-    stretch = None if day is None else decision.span(stored.policy, day)
-    opened = decision.times(stored.policy, access, stretch).opened
-    left = overlap(opened, union(*(decision.opened(asked.policy.schedules, term(right), stretch) for right in rights)))
+    policy, schedules, day = stored.the_policy, asked.the_policy.schedules, stored.day or asked.day
+    stretch = None if day is None else decision.span(policy, day)
+    opened = decision.times(policy, access, stretch).opened
+    left = overlap(opened, union(*(decision.opened(schedules, term(right), stretch) for right in rights)))
     if left == opened:
         return access
     return access._replace(within=left) if left else None

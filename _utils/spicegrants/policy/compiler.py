@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from spicegrants.core.accounts import Account
-from spicegrants.core.errors import Finding
+from spicegrants.core.errors import Finding, SystemFault
 from spicegrants.policy import decision, principals
 from spicegrants.policy.access import Access, Drain, Term, Times
 from spicegrants.policy.facts import Inventory
@@ -108,6 +108,12 @@ class Wanted:
         """Return the TLS port of an access's console."""
         return self.policy.vms[access.vm].tls_port
 
+    def viewers_gid(self) -> int:
+        """Return the GID of the viewer's group; raise ``SystemFault`` while that does not exist."""
+        if self.gid is None:
+            raise SystemFault(f"the name service does not know group {self.policy.viewer.group}")
+        return self.gid
+
     def vm_at(self, address: str, port: int) -> str | None:
         """Return the vm whose console is at an address and port."""
         for vm in self.policy.vms.values():
@@ -117,7 +123,8 @@ class Wanted:
 
     def grants_of(self, user: str | int | None, vm: str | None) -> tuple[str, ...]:
         """Return the grants that stand, or stood in the run before, behind a user's (name or UID) right to a vm."""
-        for access in (*self.accesses, *self.previous, *self.leaving):
+        places: tuple[Access | Drain, ...] = (*self.accesses, *self.previous, *self.leaving)
+        for access in places:
             if access.vm == vm and user in (access.user, access.uid):
                 return access.grants
         return ()
@@ -163,14 +170,15 @@ def compile_policy(
     usable = _usable_vms(policy, inventory, findings)
     merged: dict[tuple[str, str], Access] = {}
     temporary = unended(temporary, day or 0)
-    for grant in (*policy.grants.values(), *temporary.loans):
+    rights: tuple[Grant | Loan, ...] = (*policy.grants.values(), *temporary.loans)
+    for grant in rights:
         if grant.vm not in usable:
             continue
         for account in people.meant(grant, findings):
             merged[account.name, grant.vm] = _merged(merged.get((account.name, grant.vm)), _access(account, grant))
-    denied = {key: temporary.lock_on(*key) for key in merged}
-    accesses = tuple(merged[key] for key in sorted(merged) if denied[key] is None)
-    locked = tuple((merged[key], denied[key]) for key in sorted(merged) if denied[key] is not None)
+    denied = {key: lock for key in sorted(merged) if (lock := temporary.lock_on(*key)) is not None}
+    accesses = tuple(merged[key] for key in sorted(merged) if key not in denied)
+    locked = tuple((merged[key], lock) for key, lock in denied.items())
     if now < instants.EARLIEST:
         message = f"it says {instants.iso(now)}, so it was never set: what has times is closed until it is"
         findings.append(Finding("clock", message))
@@ -319,7 +327,7 @@ def recalled(stored: Stored, gid: int | None, now: int) -> Wanted:
         Seconds since 1970. What could drain until an earlier moment does so no more.
     """
     return Wanted(
-        stored.policy,
+        stored.the_policy,
         Inventory({}, {}, addresses=stored.addresses),
         gid,
         stored.accesses,

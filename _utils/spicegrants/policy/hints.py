@@ -20,7 +20,9 @@ def notes(wanted: Wanted) -> list[str]:
         return []
     policy, now = wanted.policy, wanted.now
     ended = {
-        grant.name for grant in policy.grants.values() if grant.valid_until is not None and grant.valid_until <= now
+        grant.name: _ended(policy, grant, grant.valid_until)
+        for grant in policy.grants.values()
+        if grant.valid_until is not None and grant.valid_until <= now
     }
     used = {name for grant in policy.grants.values() if grant.name not in ended for name in grant.schedules}
     stretch = decision.span(policy, wanted.day)
@@ -29,7 +31,7 @@ def notes(wanted: Wanted) -> list[str]:
         for name in sorted(used)
         if not clip(weekly.windows(policy.schedules[name], *stretch), now, LAST)
     ]
-    return closed + [_ended(policy, policy.grants[name]) for name in sorted(ended)]
+    return closed + [ended[name] for name in sorted(ended)]
 
 
 def locked(wanted: Wanted) -> list[str]:
@@ -71,6 +73,6 @@ def backstop_missing(policy: Policy, hindrance: str) -> list[str]:
     return [f"firewall: spice:firewall:backstop asks for what cannot be held here: {hindrance}"]
 
 
-def _ended(policy: Policy, grant: Grant) -> str:
+def _ended(policy: Policy, grant: Grant, moment: int) -> str:
     zone = policy.time.zone or next((policy.schedules[name].zone for name in grant.schedules), None)
-    return f"grant {grant.name} ended {instants.words(grant.valid_until, zone)}"
+    return f"grant {grant.name} ended {instants.words(moment, zone)}"

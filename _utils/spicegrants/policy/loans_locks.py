@@ -82,13 +82,16 @@ def lend(
     policy: Policy,
     known: Mapping[str, int],
     now: int,
-    user: object,
-    vm: object,
+    user: str,
+    vm: str,
     duration: object,
-    reason: object,
-    nopasswd: object,
+    reason: str | None,
+    nopasswd: bool,
 ) -> Temporary:
     """Return them with one more loan, which replaces one of the same user and vm.
+
+    user, vm, reason, nopasswd
+        Come from a command line, which makes what it likes of a word: that they are of these types is checked.
 
     known
         UIDs of all users by name.
@@ -116,7 +119,7 @@ def lend(
         findings.append(Finding("nopasswd", f"must be true or false, not {shown(nopasswd)}"))
     if now < instants.EARLIEST:
         findings.append(Finding("clock", f"it says {instants.iso(now)}: set it first"))
-    if findings:
+    if findings or seconds is None:
         raise PolicyError(findings)
     others = without_loan(held, user, vm)
     loan = Loan(user, vm, now, now + seconds, reason, nopasswd, known[user])
@@ -192,7 +195,7 @@ def _user_complaints(user: object, known: Collection[str]) -> list[Finding]:
     complaint = validation.account_name(user) if isinstance(user, str) else "must be text"
     if complaint:
         return [Finding("user", f"{shown(user)} {complaint}")]
-    return [] if user in known else [Finding("user", f"no user {shown(user)}{did_you_mean(user, known)}")]
+    return [] if user in known else [Finding("user", f"no user {shown(user)}{did_you_mean(str(user), known)}")]
 
 
 def _reason_complaints(reason: object) -> list[Finding]:

@@ -57,29 +57,31 @@ def combine(data: Any, grants: Any, exclusive: bool, held: Policy | None) -> Pol
     if grants is not None and isinstance(data, dict):
         data = {**data, "grants": plain(grants)}
     if not exclusive and held is not None and isinstance(data, dict) and isinstance(data.get("grants"), dict):
-        vms = data.get("vms")
-        kept = {
-            grant.name: grant_to_pillar(grant)
-            for grant in held.grants.values()
-            if isinstance(vms, dict) and grant.vm in vms
-        }
+        vms = _vms_in(data)
+        kept = {grant.name: grant_to_pillar(grant) for grant in held.grants.values() if grant.vm in vms}
         data = {**data, "grants": {**kept, **data["grants"]}}
     return pillar.parse(data)
 
 
 def without_secrets(data: Any) -> Any:
     """Return what pillar declares less the passwords that are to be asked for; the same object if there are none."""
-    vms = data.get("vms") if isinstance(data, dict) else None
+    vms = _vms_in(data)
     bare = {
-        name: {key: value for key, value in vm.items() if key != "password"}
-        for name, vm in (vms.items() if isinstance(vms, dict) else ())
-        if isinstance(vm, dict) and _is_secret(vm.get("password"))
+        name: {key: value for key, value in vm.items() if key != "password"} for name, vm in vms.items() if _uri(vm)
     }
     return {**data, "vms": {**vms, **bare}} if bare else data
 
 
-def _is_secret(password: Any) -> bool:
-    return isinstance(password, str) and password.startswith(pillar.SDB)
+def _vms_in(data: Any) -> dict[Any, Any]:
+    """Return the vms that pillar declares, as they stand there; none where they are no mapping."""
+    vms = data.get("vms") if isinstance(data, dict) else None
+    return vms if isinstance(vms, dict) else {}
+
+
+def _uri(vm: Any) -> str | None:
+    """Return what a vm's password is to be asked for by; ``None`` if it is not to be asked for."""
+    password = vm.get("password") if isinstance(vm, dict) else None
+    return password if isinstance(password, str) and password.startswith(pillar.SDB) else None
 
 
 def with_secrets(data: Any, get: Callable[[str], Any]) -> Any:
@@ -90,11 +92,11 @@ def with_secrets(data: Any, get: Callable[[str], Any]) -> Any:
 
     Raises :class:`~spicegrants.core.errors.PolicyError` if there is no such password.
     """
-    vms = data.get("vms") if isinstance(data, dict) else None
+    vms = _vms_in(data)
     found, findings = {}, []
-    for name, vm in vms.items() if isinstance(vms, dict) else ():
-        uri = vm.get("password") if isinstance(vm, dict) else None
-        if _is_secret(uri):
+    for name, vm in vms.items():
+        uri = _uri(vm)
+        if uri is not None:
             secret = get(uri)
             if isinstance(secret, str) and secret != uri:
                 found[name] = {**vm, "password": secret}
@@ -188,21 +190,20 @@ def changes(before: Stored, after: Stored) -> list[Change]:
     # For which day the layers were made, and that a loan has ended since, means nothing else.
     if before == replace(after, day=before.day):
         return []
-    old, new = before.policy, after.policy
+    old, new = before.policy, after.the_policy
     found = []
     old_grants = old.grants if old else {}
-    for name in sorted({*old_grants, *new.grants}):
+    for name, grant in sorted({**old_grants, **new.grants}.items()):
         was, becomes = old_grants.get(name), new.grants.get(name)
         if was != becomes:
             verb = "adds" if was is None else "removes" if becomes is None else "changes"
-            grant = becomes or was
             whom = grant.user or f"group {grant.group}"
             found.append(Change("policy", f"{verb} the grant of {grant.vm} to {whom}", (name,)))
     for what in ("servers", "vms", "schedules"):
-        was, becomes = getattr(old, what, {}), getattr(new, what)
-        for name in sorted({*was, *becomes}):
-            if was.get(name) != becomes.get(name):
-                verb = "adds" if name not in was else "removes" if name not in becomes else "changes"
+        had, has = getattr(old, what, {}), getattr(new, what)
+        for name in sorted({*had, *has}):
+            if had.get(name) != has.get(name):
+                verb = "adds" if name not in had else "removes" if name not in has else "changes"
                 found.append(Change("policy", f"{verb} {what[:-1]} {name}"))
     found += _temporary_changes(before, after)
     for what in _SETTINGS:
@@ -228,7 +229,7 @@ def _moved(before: Stored, after: Stored) -> list[Change]:
 
 def _temporary_changes(before: Stored, after: Stored) -> list[Change]:
     """Say in words what is lent and locked, and what is not any more."""
-    zone = after.policy.time.zone
+    zone = after.the_policy.time.zone
     was, becomes = before.temporary, after.temporary
     found = [
         Change("policy", f"lends {loan.vm} to {loan.user} until {instants.words(loan.end, zone)}", (loan.name,))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Union
+from typing import Any, TypeVar, Union
 
 from spicegrants.core import validation
 from spicegrants.core.errors import Finding, PolicyError
-from spicegrants.core.reader import Node, shown
+from spicegrants.core.reader import Node, complete, shown
 from spicegrants.policy.model import (
     ALLOWED,
     WARN,
@@ -35,6 +35,7 @@ _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
 ZoneCheck = Callable[[str], Union[str, None]]
+_T = TypeVar("_T")
 
 
 def parse(data: Any, root: str = "spice", zone_complaint: ZoneCheck = weekly.zone_complaint) -> Policy:
@@ -90,9 +91,9 @@ def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
     return Policy(servers, vms, schedules, grants, viewer, *rest)
 
 
-def _named(node: Node, read) -> Mapping[str, Any]:
+def _named(node: Node, read: Callable[[str, Node], _T | None]) -> dict[str, _T]:
     """Read a mapping of names; children with findings are left out."""
-    found = {}
+    found: dict[str, _T] = {}
     if node.absent:
         return found
     for name, child in node.items():
@@ -111,15 +112,15 @@ def _server(name: str, node: Node) -> Server | None:
         return None
     host = node.child("host").text(validation.host_name)
     ports = _ports(node.child("ports"))
-    addresses = [_address(child) for child in node.child("addresses").elements(scalar=True)]
+    addresses = complete(map(_address, node.child("addresses").elements(scalar=True)))
     authority = _authority(node.child("ca"))
     if node.child("addresses").value == []:
         node.child("addresses").wrong("is empty: leave it out to have the host's name resolved")
-    if None in (host, *addresses) or not ports:
+    if host is None or addresses is None or not ports:
         return None
     if not addresses and validation.address(host):
-        addresses = [_address(node.child("host"))]
-    if None in addresses:
+        addresses = complete([_address(node.child("host"))])
+    if addresses is None:
         return None
     unique = tuple(dict.fromkeys(addresses))
     return Server(name, host.lower(), ports, unique, authority)
@@ -127,9 +128,9 @@ def _server(name: str, node: Node) -> Server | None:
 
 def _address(node: Node) -> str | None:
     text = node.text(lambda value: None if validation.address(value) else "is no IP address")
-    if text is None:
+    address = None if text is None else validation.address(text)
+    if address is None:
         return None
-    address = validation.address(text)
     if not validation.usable_address(address):
         node.wrong(f"{address} is not the address of one server")
         return None
@@ -173,13 +174,11 @@ def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: tuple[st
     subject = node.child("host_subject").text(validation.line)
     password, file = _password(node.child("password"))
     allow = [child.choice(ALLOWED, "") for child in node.child("allow").elements(scalar=True)]
-    if port is not None and server in servers and not servers[server].guards(port):
+    if server is None or port is None:
+        return None
+    if server in servers and not servers[server].guards(port):
         node.child("tls_port").wrong(f"{port} is outside the guarded ports of server {server!r}")
-    return (
-        None
-        if server is None or port is None
-        else Vm(name, server, port, subject, password, file, tuple(dict.fromkeys(filter(None, allow))))
-    )
+    return Vm(name, server, port, subject, password, file, tuple(dict.fromkeys(filter(None, allow))))
 
 
 def _password(node: Node) -> tuple[Secret | None, str | None]:
@@ -226,8 +225,8 @@ def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ..
         node.wrong("needs either 'user' or 'group'")
     if whom.get("user") == "root":
         node.child("user").wrong("root needs no grant: no client can hold root back")
-    left_out = tuple(child.text(validation.line) for child in node.child("except").elements(scalar=True))
-    if left_out and "user" in whom:
+    excepted = [child.text(validation.line) for child in node.child("except").elements(scalar=True)]
+    if excepted and "user" in whom:
         node.child("except").wrong("is for a group: whom of its members the grant does not mean")
     vm = node.child("vm").reference(vms, "vm")
     limits = _limits(node, schedules, zone) if not node.value.keys().isdisjoint(_LIMITS) else {}
@@ -235,19 +234,30 @@ def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ..
     said = {key: child.text(validation.line) for key, child in node.given("owner", "reason", "ticket")}
     if vm is None or limits is None:
         return None
-    left_out = tuple(sorted({name for name in left_out if name is not None}))
-    return Grant(name, vm, nopasswd=nopasswd, left_out=left_out, **whom, **said, **limits)
+    return Grant(
+        name,
+        vm,
+        whom.get("user"),
+        whom.get("group"),
+        nopasswd,
+        said.get("reason"),
+        owner=said.get("owner"),
+        ticket=said.get("ticket"),
+        left_out=tuple(sorted({name for name in excepted if name is not None})),
+        **limits,
+    )
 
 
 def _limits(node: Node, schedules: tuple[str, ...], zone: str | None) -> dict[str, Any] | None:
     """Return the fields of a grant that limit it in time; ``None`` if it names a schedule that there is not."""
     by = node.child("schedule")
-    chosen = [child.reference(schedules, "schedule") for child in by.elements(scalar=True)]
+    chosen = complete(child.reference(schedules, "schedule") for child in by.elements(scalar=True))
     if by.value == []:
         by.wrong("is empty: leave it out for a grant that is always open")
     ends = node.given("valid_from", "valid_until")
     valid = {key: _moment(child, zone, last=key == "valid_until") for key, child in ends}
-    if len(valid) == 2 and None not in valid.values() and valid["valid_until"] <= valid["valid_from"]:
+    start, end = valid.get("valid_from"), valid.get("valid_until")
+    if start is not None and end is not None and end <= start:
         node.child("valid_until").wrong("is not after 'valid_from'")
     on_end = node.child("on_end").choice(("cut", "drain"), "cut")
     grace = _duration(node.child("grace"), _DAY)
@@ -255,7 +265,7 @@ def _limits(node: Node, schedules: tuple[str, ...], zone: str | None) -> dict[st
         node.child("grace").wrong("is for 'on_end: drain' only")
     ahead = node.child("warn")
     warn = [_duration(child, _DAY) for child in ahead.elements(scalar=True)]
-    if None in chosen:
+    if chosen is None:
         return None
     return {
         **valid,

@@ -101,12 +101,11 @@ class People:
         found: dict[str, Account] = {}
         for name in members:
             account = known.get(name)
-            complaint = self._complaint(name, account) or _moved(grant, account)
             if account is None and name in unasked.users:
                 found.update(self._remembered(path, name, grant.name, findings))
-            elif complaint:
+            elif complaint := self._complaint(name, account) or _moved(grant, account):
                 findings.append(Finding(path, complaint))
-            else:
+            elif account is not None:
                 found[account.name] = account
         if isinstance(grant, Grant) and grant.group in unasked.groups:
             for access in self._stood.get(grant.name, ()):
@@ -127,7 +126,7 @@ class People:
         if grant.user is not None:
             return f"spice:grants:{grant.name}:user", (grant.user,)
         path = f"spice:grants:{grant.name}:group"
-        group, unasked = self._inventory.groups.get(grant.group), self._inventory.unasked
+        group, unasked = self._inventory.groups.get(grant.group or ""), self._inventory.unasked
         if grant.group in unasked.groups:
             message = f"nobody can tell who is in group {grant.group!r} ({unasked.why}): who had this grant keeps it"
             findings.append(Finding(path, message))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from spicegrants.core.errors import LiveStateUnreadable, SpiceGrantError
+from spicegrants.core.errors import LiveStateUnreadable, SpiceGrantError, SystemFault
 from spicegrants.core.paths import STATE
 from spicegrants.policy import decision, pillar
 from spicegrants.policy.access import Access, Drain, Term
@@ -17,6 +17,7 @@ from spicegrants.schedule import weekly, zones
 from spicegrants.schedule.intervals import Windows
 
 _FORMAT = 1
+NO_POLICY = "no policy has been applied on this minion yet: run state.apply spice"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,13 @@ class Stored:
     draining: tuple[Drain, ...] = ()
     temporary: Temporary = NOTHING
     day: int | None = None
+
+    @property
+    def the_policy(self) -> Policy:
+        """The policy, for what has no meaning without one."""
+        if self.policy is None:
+            raise SystemFault(NO_POLICY)
+        return self.policy
 
 
 def dump(stored: Stored) -> bytes:
@@ -211,7 +219,7 @@ def leaving(stored: Stored) -> tuple[Drain, ...]:
     """Return the places where open sessions may go on once they are not granted any more."""
     found = list(stored.draining)
     for access in stored.accesses:
-        vm = stored.policy.vms[access.vm]
+        vm = stored.the_policy.vms[access.vm]
         if access.on_end == "drain":
             limits = (None, access.grace, access.warn)
             found += [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from spicegrants.policy.access import Term
+from spicegrants.policy.access import Access, Term
 from spicegrants.policy.decision import Decision
 from spicegrants.policy.model import Policy
 from spicegrants.schedule import instants
@@ -38,11 +38,11 @@ def decision(policy: Policy, decided: Decision) -> str:
     state = "open" if decided.open else "closed, though what is open may go on" if decided.lasting else "closed"
     if decided.until is None:
         return state
-    verb = "until" if decided.open else "; opens"
-    return f"{state}{' ' if decided.open else ''}{verb} {instants.words(decided.until, zone_of(policy, decided))}"
+    moment = instants.words(decided.until, zone_of(policy, decided.access))
+    return f"{state} until {moment}" if decided.open else f"{state}; opens {moment}"
 
 
-def zone_of(policy: Policy, decided: Decision) -> str | None:
-    """Return the zone to speak in: the policy's, else that of a schedule behind the decision."""
-    named = (policy.schedules[name].zone for term in decided.access.terms for name in term.schedules)
+def zone_of(policy: Policy, access: Access) -> str | None:
+    """Return the zone to speak in: the policy's, else that of a schedule behind an access."""
+    named = (policy.schedules[name].zone for term in access.terms for name in term.schedules)
     return policy.time.zone or next(named, None)

@@ -144,7 +144,7 @@ def parse(entry: Mapping[str, Any]) -> Rule | None:
     if not ours or uids[0] != uids[1] or entry.get("iif") != ("lo" if uids[0] == ROOT else None):
         return None
     low, high = entry.get("dport_start", entry.get("dport")), entry.get("dport_end", entry.get("dport"))
-    if (low is None) != (entry.get("ipproto") not in _TCP):
+    if (low is None) != (entry.get("ipproto") not in _TCP) or (low is None) != (high is None):
         return None
     if "goto" in entry:
         action = f"goto {entry['goto']}"
@@ -154,7 +154,7 @@ def parse(entry: Mapping[str, Any]) -> Rule | None:
         action = "prohibit"
     else:
         action = f"lookup {entry.get('table')}"
-    ports = None if low is None else (low, high)
+    ports = None if low is None or high is None else (low, high)
     return Rule(entry["priority"], action, uids[0], entry.get("dst"), ports)
 
 

@@ -139,7 +139,12 @@ def _door_changes(wanted: Wanted, granted: set[Rule], passing: set[Rule]) -> lis
 
 
 def _every_door(rules: Iterable[Rule]) -> set[tuple[int, str, int]]:
-    return {(rule.uid, rule.address, port) for rule in rules for port in range(rule.ports[0], rule.ports[1] + 1)}
+    return {
+        (rule.uid, rule.address, port)
+        for rule in rules
+        if rule.uid is not None and rule.address is not None and rule.ports is not None
+        for port in range(rule.ports[0], rule.ports[1] + 1)
+    }
 
 
 def _commands(rules: list[Rule], held: list[dict[str, Any]]) -> list[str]:
@@ -183,7 +188,7 @@ def _replaced(preference: int, rules: list[Rule], have: list[Rule | None]) -> li
     removed = [rule for rule in have if rule not in asked]
     if len(known) < len(have) or not all(rule and _told_apart(rule, have) for rule in removed):
         return [*_emptied(preference, have), *(f"rule add {rule.words}" for rule in want)]
-    gone = [f"rule del {rule.words}" for rule in removed]
+    gone = [f"rule del {rule.words}" for rule in removed if rule]
     added = [f"rule add {rule.words}" for rule in want if rule not in known]
     return gone + added if preference == GRANTED else added + gone
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from spicegrants.core.reader import Node, did_you_mean, shown
+from spicegrants.core.reader import Node, complete, did_you_mean, shown
 from spicegrants.schedule import zones
 from spicegrants.schedule.intervals import DAY, Windows, clip, union
 
@@ -55,17 +55,17 @@ def parse(
     """
     if not node.keys(("days", "hours"), ("zone", "except", "also")):
         return None
-    days = [day for child in node.child("days").elements(scalar=True) for day in _days(child)]
-    hours = [_hours(child) for child in node.child("hours").elements(scalar=True)]
-    exceptions = [_dates(child) for child in node.child("except").elements(scalar=True)]
-    additions = [_dates(child) for child in node.child("also").elements(scalar=True)]
+    days = complete(day for child in node.child("days").elements(scalar=True) for day in _days(child))
+    hours = complete(map(_hours, node.child("hours").elements(scalar=True)))
+    exceptions = complete(map(_dates, node.child("except").elements(scalar=True)))
+    additions = complete(map(_dates, node.child("also").elements(scalar=True)))
     zone = node.child("zone").text(zone_complaint) or default_zone
     if zone is None and "zone" not in node.value:
         node.wrong("needs a time zone: 'zone' here, or for all schedules 'time: {zone: ...}'")
     for key in ("days", "hours"):
         if node.child(key).value == []:
             node.child(key).wrong("is empty: the schedule would never open")
-    if None in (*days, *hours, *exceptions, *additions, zone):
+    if days is None or hours is None or exceptions is None or additions is None or zone is None:
         return None
     for date in sorted(set(additions)):
         if any(_overlap(date, other) for other in exceptions):
@@ -108,8 +108,8 @@ def _hours_complaint(text: str) -> str | None:
 def _dates(node: Node) -> str | None:
     """Return a date, or ``FIRST/LAST``."""
     first, slash, last = node.value.partition("/") if isinstance(node.value, str) else (node.value, "", "")
-    found = [read_date(word) for word in ((first, last) if slash else (first,))]
-    if None in found:
+    found = complete(map(read_date, (first, last) if slash else (first,)))
+    if found is None:
         node.wrong(f"{shown(node.value)} is no date, as 2026-12-24, and no range of dates, as 2026-12-24/2027-01-06")
         return None
     if found[0] > found[-1]:
@@ -123,12 +123,13 @@ def read_date(value: object) -> str | None:
     # YAML makes a date of an unquoted one.
     if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
         return value.isoformat()
+    if not isinstance(value, str):
+        return None
     try:
         # Newer Pythons read other spellings as well; the pillar has one.
-        exact = datetime.date.fromisoformat(value).isoformat() == value
-    except (TypeError, ValueError):
-        exact = False
-    return value if exact else None
+        return value if datetime.date.fromisoformat(value).isoformat() == value else None
+    except ValueError:
+        return None
 
 
 def zone_complaint(text: str) -> str | None:
@@ -188,20 +189,18 @@ def _spans(schedule: Schedule, day: int) -> list[tuple[int, int]]:
         midnight = day * DAY - offset
         return [(midnight + first, midnight + last) for first, last in map(_seconds, schedule.hours)]
     date, zone = _date(day), zones.zone(schedule.zone)
-    return [
-        tuple(
-            _moment(date + second // DAY * _ONE_DAY, second % DAY, zone, latest=latest)
-            for second, latest in zip(_seconds(hours), (False, True))
-        )
-        for hours in schedule.hours
-    ]
+
+    def moment(second: int, latest: bool) -> int:
+        return _moment(date + second // DAY * _ONE_DAY, second % DAY, zone, latest=latest)
+
+    return [(moment(first, False), moment(last, True)) for first, last in map(_seconds, schedule.hours)]
 
 
 @functools.lru_cache(maxsize=4096)
 def _offset(zone: str, day: int) -> int:
     """Return by how much a zone is ahead of UTC when a date begins there."""
     local = datetime.datetime.combine(_date(day), datetime.time(), zones.zone(zone))
-    return local.utcoffset() // datetime.timedelta(seconds=1)
+    return (local.replace(tzinfo=datetime.timezone.utc) - local) // datetime.timedelta(seconds=1)
 
 
 @functools.lru_cache(maxsize=1024)

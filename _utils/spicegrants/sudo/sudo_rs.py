@@ -35,5 +35,5 @@ def tree(text: str) -> dict[str, Any]:
         }
         user = re.sub(r"\\(.)", r"\1", match["user"])
         specs.append({"User_List": [{"username": user}], "Cmnd_Specs": [entry]})
-    aliases = {name: [] for name in re.findall(_ALIAS, text)}
+    aliases: dict[str, list[dict[str, str]]] = {name: [] for name in re.findall(_ALIAS, text)}
     return {**({"User_Specs": specs} if specs else {}), **({"Command_Aliases": aliases} if aliases else {})}

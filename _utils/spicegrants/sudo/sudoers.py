@@ -166,7 +166,7 @@ def _defaults(wanted: Wanted) -> Iterator[str]:
 
 
 def _setting(option: str) -> str:
-    return re.match("!?([a-z_]+)", option)[1]
+    return re.findall("[a-z_]+", option)[0]
 
 
 # The names of what they set, on older releases of sudo and on all others.
@@ -214,7 +214,7 @@ def _held_back(allowing: list[str], windows: Windows, whom: str, alias: str) -> 
     return found
 
 
-def specs(tree: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def specs(tree: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Return the entries of a parsed tree: each with its users, and what they may do."""
     for spec in tree.get("User_Specs", []):
         for commands in spec["Cmnd_Specs"]:
@@ -227,16 +227,15 @@ def rules_in(spec: dict[str, Any], commands: dict[str, Any], tree: dict[str, Any
     options = {key: value for option in commands.get("Options", []) for key, value in option.items()}
     group = _group_of_form(commands)
     windows = _window(options)
-    plain = group is not None and options.get("setenv") is False
-    plain = plain and windows is not None and set(options) <= _OPTIONS
+    plain = options.get("setenv") is False and set(options) <= _OPTIONS
     # Commands of one list may have times of their own, of which cvtsudoers prints the first only.
     plain = plain and (windows == ALWAYS or len(commands["Commands"]) == 1)
     aliases = tree.get("Command_Aliases", {})
     for user in spec["User_List"]:
         for command in _expanded(commands["Commands"], aliases):
             viewer, _, argument = _unescaped(command.get("command", "")).partition(" " if group == "" else " -- ")
-            ours = group or viewer == OPENER
-            if plain and ours and set(user) == {"username"} and set(command) == {"command"}:
+            ours = (group or viewer == OPENER) and set(user) == {"username"} and set(command) == {"command"}
+            if plain and ours and group is not None and windows is not None:
                 free = options.get("authenticate") is False
                 yield Rule(user["username"], group, viewer, argument, free, windows)
             else:

@@ -21,7 +21,7 @@ def refusal(stored: Stored, gid: int, account: Account, vm: str, now: int) -> st
     now
         Seconds since 1970.
     """
-    policy = stored.policy
+    policy = stored.the_policy
     if policy.viewer.confine is False:
         return "consoles are not opened this way on this machine"
     if account.gid == gid:

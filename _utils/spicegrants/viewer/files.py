@@ -184,9 +184,8 @@ def plan(wanted: Wanted, live: ViewerLive, launcher: bytes, opener: bytes = b"")
     changes += [Change("viewer", f"takes {name} out of group {group}") for name in live.members]
     if live.lent:
         changes.append(Change("viewer", f"takes administrators and password from group {group}"))
-    programs = tuple(
-        path for path, program in live.programs.items() if create or program != Program(0, wanted.gid, VIEWER_MODE)
-    )
+    program = None if wanted.gid is None else Program(0, wanted.gid, VIEWER_MODE)
+    programs = tuple(path for path, held in live.programs.items() if held != program)
     for path in programs:
         changes.append(Change("viewer", f"restricts {path} to root:{group} {VIEWER_MODE:04o}"))
     kept = ("root", group, VIEWER_MODE)
@@ -224,16 +223,15 @@ def closing(wanted: Wanted | None, held: Mapping[str, Entry]) -> ClosingPlan:
     """
     known = wanted.accesses if wanted else ()
     vms = {connection_file(access.vm) for access in known}
-    lists = {f"{MENUS}/{uid}": (uid, accesses) for uid, accesses in by_user(known).items()}
+    lists = {f"{MENUS}/{uid}": _menu(wanted, uid, each) for uid, each in by_user(known).items()} if wanted else {}
     remove = tuple(path for path in sorted(held, reverse=True) if path not in {*DIRECTORIES, *vms, *lists})
-    write = {}
-    for path in lists.keys() & held.keys():
-        uid, accesses = lists[path]
-        entry = _menu(wanted, uid, accesses)
-        if isinstance(held[path], File) and held[path].content != entry.content:
-            write[path] = entry
+    write = {
+        path: entry
+        for path, entry in lists.items()
+        if isinstance(live := held.get(path), File) and live.content != entry.content
+    }
     changes = [_entry_change(wanted, path, "removes") for path in remove]
-    changes += [_entry_change(wanted, path, difference(entry, held[path])) for path, entry in sorted(write.items())]
+    changes += [_entry_change(wanted, path, "rewrites") for path in sorted(write)]
     return ClosingPlan(tuple(changes), remove, write)
 
 

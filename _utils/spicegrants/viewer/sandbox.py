@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spicegrants.core.paths import CONNECTIONS, connection_file
 
@@ -91,7 +91,7 @@ class Session:
     cookie: bool = False
     sounds: tuple[str, ...] = ()
     shared: str | None = None
-    locale: Mapping[str, str] = ()
+    locale: Mapping[str, str] = field(default_factory=dict)
 
 
 def wayland_socket(text: str) -> str | None:

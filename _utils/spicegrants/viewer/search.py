@@ -122,7 +122,8 @@ def found(printed: bytes) -> Iterator[Found]:
     """Read what find printed; a last entry that was cut short is left out."""
     for entry in printed.split(b"\0")[:-1]:
         kind, mode, *numbers, path = entry.split(b" ", 7)
-        yield Found(kind.decode(), int(mode, 8), *map(int, numbers), path)
+        uid, gid, size, device, inode = map(int, numbers)
+        yield Found(kind.decode(), int(mode, 8), uid, gid, size, device, inode, path)
 
 
 def quoted(path: bytes) -> str:

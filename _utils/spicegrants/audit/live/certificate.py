@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+from typing import Any
 
 # Seconds.
 _PATIENCE = 5.0
@@ -43,14 +44,15 @@ def attempt(place: tuple[str, int], host: str, authority: str, subject: str | No
             socket.create_connection(place, _PATIENCE) as connection,
             context.wrap_socket(connection, server_hostname=host) as console,
         ):
-            shown = console.getpeercert()["subject"]
+            # Each key has a type of its own.
+            shown: dict[str, Any] = console.getpeercert() or {}
     except ssl.SSLCertVerificationError as error:
         return _said(wrong=f"viewers refuse its certificate: {error.verify_message}")
     except (OSError, ValueError) as error:
         return _said(unknown=f"its certificate could not be looked at: {error}")
     if subject is None:
         return _said()
-    held = [(_SHORT.get(key), value) for part in shown for key, value in part]
+    held = [(_SHORT.get(key), value) for part in shown["subject"] for key, value in part]
     if held == parts(subject):
         return _said()
     if any(key is None for key, _ in held):

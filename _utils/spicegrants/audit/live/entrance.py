@@ -61,7 +61,7 @@ def consoles(wanted: Wanted, accounts: Iterable[Account], vms: Iterable[str]) ->
         host = wanted.policy.servers[vm.server].host
         for address in wanted.inventory.addresses.get(vm.server, ()):
             attempt = partial(certificate.attempt, (address, vm.tls_port), host, authority, vm.host_subject)
-            said = probe.as_user(account, wanted.gid, attempt)
+            said = probe.as_user(account, wanted.viewers_gid(), attempt)
             differences += [f"{name}: {address}: {what}" for what in said["wrong"]]
             unproven += [f"{name}: {address}: {what}" for what in said["unknown"]]
     return Found(tuple(differences), tuple(unproven))

@@ -99,9 +99,9 @@ def as_user(account: Account, gid: int, attempt: Callable[[], Any]) -> Any:
             os.initgroups(account.name, account.gid)
             os.setresgid(gid, gid, gid)
             os.setresuid(account.uid, account.uid, account.uid)
-            answer = json.dumps(attempt())
+            said = json.dumps(attempt())
             with open(writing, "w", encoding="ascii") as stream:
-                stream.write(answer)
+                stream.write(said)
             code = 0
         finally:
             os._exit(code)
@@ -119,7 +119,7 @@ def as_user(account: Account, gid: int, attempt: Callable[[], Any]) -> Any:
 def _read_all(descriptor: int) -> str | None:
     """Return what comes through a pipe until its end; ``None`` if that takes longer than :data:`_PATIENCE`."""
     deadline = time.monotonic() + _PATIENCE
-    chunks = []
+    chunks: list[bytes] = []
     with open(descriptor, "rb", buffering=0) as stream:
         while (left := deadline - time.monotonic()) > 0:
             if select.select([stream], [], [], left)[0]:

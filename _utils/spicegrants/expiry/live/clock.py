@@ -44,10 +44,9 @@ def main() -> int:
         while True:
             coming, seen = tick(seen)
             if coming is None or coming - time.time() > SOON:
-                alarm = None if coming is None else coming - AHEAD
-                arm(alarm)
+                arm(None if coming is None else coming - AHEAD)
                 # Whoever was held up until then does it himself.
-                if alarm is None or time.time() < alarm:
+                if coming is None or time.time() < coming - AHEAD:
                     return 0
             time.sleep(max(0.0, coming - time.time()))
     except SpiceGrantError as error:

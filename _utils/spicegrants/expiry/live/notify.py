@@ -48,7 +48,7 @@ def _start(account: pwd.struct_passwd, title: str, text: str) -> None:
     ids = [f"--reuid=+{account.pw_uid}", f"--regid=+{account.pw_gid}"]
     become = ["setpriv", *ids, "--clear-groups", "--no-new-privs", "--"]
     # Also where this package is within a zip file.
-    program = pkgutil.get_data(__package__, "dialog.py").decode()
+    program = (pkgutil.get_data(__package__, "dialog.py") or b"").decode()
     subprocess.run(
         [*leave_alone, *become, PYTHON, "-I", "-c", program, title, text],
         stdin=subprocess.DEVNULL,

@@ -111,7 +111,7 @@ def _grant(key: Key, element: Element) -> Rule:
         words += ["-m", "conntrack", "--ctstate", "ESTABLISHED"]
     # A chain that is entered by a goto returns as if this one did.
     verdict = ("-j", "RETURN") if element.verdict in (PASS, DRAIN) else ("-g", time_chains.chain(element.verdict))
-    return Rule((*words, "-m", "comment", "--comment", element.vm, *verdict))
+    return Rule((*words, "-m", "comment", "--comment", element.vm or "", *verdict))
 
 
 def _element(rule: Rule, names: Mapping[str, str]) -> tuple[Key, Element] | None:
@@ -172,7 +172,7 @@ def _said(rules: Iterable[Rule]) -> tuple[str | None, Times | None]:
 def _frame(wanted: Wanted, version: int) -> dict[str, list[Rule]]:
     """Return the chains and rules that there must be, without those of the grants."""
     ports = [f"{low}" if low == high else f"{low}:{high}" for low, high in wanted.policy.guarded_ports()]
-    guarded = [("-p", "tcp", "-m", "tcp", "--dport", port) for port in ports]
+    guarded: list[Words] = [("-p", "tcp", "-m", "tcp", "--dport", port) for port in ports]
     if guards_servers(wanted):
         prefix = {4: 32, 6: 128}[version]
         known = server_addresses(wanted, version)
@@ -356,7 +356,7 @@ def _flushed(chain: str, rules: Iterable[Rule]) -> list[str]:
     return [f":{chain} - [0:0]", *(_line("-A", chain, rule.words) for rule in rules)]
 
 
-def _deleted(times: Mapping[str, Times], table: Table) -> list[str]:
+def _deleted(times: Iterable[str], table: Table) -> list[str]:
     """Return the lines that delete the chains that say when and are not wanted: one may lead to another."""
     kept = {time_chains.chain(name) for name in times}
     gone = [chain for chain in table if time_chains.is_timed(chain) and chain not in kept]
@@ -366,16 +366,17 @@ def _deleted(times: Mapping[str, Times], table: Table) -> list[str]:
 def _changed(
     want: Mapping[Key, Element],
     have: Mapping[Key, Element],
-    times: Mapping[str, Times],
+    times: Mapping[str, Times | None],
     found_times: Mapping[str, Times | None],
     table: Table,
 ) -> list[str]:
     """Return the lines that change rules of grants, and chains that say when, only.
 
-    What grants lead to comes before them, and goes after them.
+    What grants lead to comes before them, and goes after them. ``None`` for times leaves a chain as it is.
     """
     names = _names(table, times)
-    lines = [line for name in times if times[name] != found_times.get(name) for line in _timed(name, times[name])]
+    new_times = {name: said for name, said in times.items() if said is not None and said != found_times.get(name)}
+    lines = [line for name, said in new_times.items() for line in _timed(name, said)]
     for rule in table.get(GUARD, ()):
         found = _element(rule, names)
         if found is not None and not guard.same(want.get(found[0]), found[1]):

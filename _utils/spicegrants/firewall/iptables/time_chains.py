@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 
+from spicegrants.core.reader import complete
 from spicegrants.policy.access import Times
 from spicegrants.schedule import instants
 from spicegrants.schedule.intervals import ALWAYS, FIRST, Range, Windows, clip
@@ -71,8 +72,8 @@ def read(said: Iterable[Said], otherwise: str) -> tuple[str | None, Times | None
     *timed, last = said or [()]
     ending = _options(last)
     name = ending["--comment"] if ending.keys() == {"--comment", "-g"} and ending["-g"] == otherwise else None
-    found = [_read(_options(rule)) for rule in timed]
-    if name is None or None in found or found != sorted(found):
+    found = complete(_read(_options(rule)) for rule in timed)
+    if name is None or found is None or found != sorted(found):
         return name, None
     return name, Times(*(tuple(span for goes_on, span in found if goes_on is kind) for kind in (False, True)))
 

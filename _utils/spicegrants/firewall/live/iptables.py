@@ -52,13 +52,11 @@ class Iptables:
         with run.understood("iptables-save"):
             return guard_chains.plan(wanted, held, giving)
 
-    def taken(
-        self,
-        wanted: Wanted | None,
-        held: Mapping[int, guard_chains.Table],
-        doors: Collection[tuple[int, str, int]] | None,
-    ) -> FirewallPlan:
+    def closing(self, wanted: Wanted | None, doors: Collection[tuple[int, str, int]] | None) -> FirewallPlan:
         """Return what takes away what is open, beyond what is wanted, at some doors or at all."""
+        held = self.held()
+        if wanted is not None and doors is None:
+            return self.compare(wanted, held, giving=False)
         with run.understood("iptables-save"):
             return guard_chains.taken(wanted, held, doors)
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from spicegrants.core.changes import Change
-from spicegrants.core.entries import Entry
+from spicegrants.core.entries import Entry, File
 from spicegrants.core.errors import CommandFailed, SpiceGrantError, SystemFault
 from spicegrants.core.paths import LOAD_GUARD, UNITS
 from spicegrants.firewall import backstop as backing
@@ -153,11 +153,12 @@ def _files(wanted: Wanted, mechanism: Mechanism) -> tuple[tuple[Change, ...], di
     """Return in words what of our files must change, by path what is to be written, and the paths to remove."""
     loading = mechanism.loading(wanted)
     live = {path: disk.read(path) for path in (*_FILES, hotplug.RULES, *loading.files)}
-    plans = boot.plan(loading, live), hotplug.plan(wanted, live)
-    changes, paths = (sum(parts, ()) for parts in zip(*plans))
+    said, paths = boot.plan(loading, live)
+    more, others = hotplug.plan(wanted, live)
+    paths += others
     entries = {**boot.wanted_entries(loading), **hotplug.wanted_entries(wanted, live)}
     write = {path: entries[path] for path in paths if path in entries}
-    return changes, write, tuple(path for path in paths if path not in entries)
+    return said + more, write, tuple(path for path in paths if path not in entries)
 
 
 def _newly(mechanism: Mechanism, reason: str) -> list[Change]:
@@ -196,13 +197,11 @@ def _back(planned: backing.Plan) -> None:
 
 
 def _close(mechanism: Mechanism, wanted: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
-    held = mechanism.held()
-    whole = wanted is not None and lost is None
-    planned = mechanism.compare(wanted, held, giving=False) if whole else mechanism.taken(wanted, held, lost)
-    said, write, gone = (), {}, ()
-    if wanted is None:
-        gone = boot.GUARDS[mechanism.name]
-    elif whole or planned.changes:
+    planned = mechanism.closing(wanted, lost)
+    said: tuple[Change, ...] = ()
+    write: dict[str, File] = {}
+    gone = boot.GUARDS[mechanism.name] if wanted is None else ()
+    if wanted is not None and (lost is None or planned.changes):
         said, write = boot.closing(mechanism.loading(wanted), disk.read)
     if test:
         return Closed((*planned.changes, *said))

@@ -107,8 +107,8 @@ def _key(body: bytes) -> Key:
     (uid,), (gid,) = struct.unpack("!I", fields[_UID]), struct.unpack("!I", fields[_GID])
     packet = fields[_PAYLOAD]
     if body[0] == socket.AF_INET:
-        address, header = ipaddress.IPv4Address(packet[16:20]), (packet[0] & 15) * 4
+        address, header = str(ipaddress.IPv4Address(packet[16:20])), (packet[0] & 15) * 4
     else:
-        address, header = ipaddress.IPv6Address(packet[24:40]), 40
+        address, header = str(ipaddress.IPv6Address(packet[24:40])), 40
     (port,) = struct.unpack_from("!H", packet, header + 2)
-    return Key(uid, gid, str(address), port)
+    return Key(uid, gid, address, port)

@@ -44,10 +44,11 @@ class Nftables:
         with run.understood("nft"):
             return guard_table.plan(wanted, held, giving)
 
-    def taken(
-        self, wanted: Wanted | None, held: list[dict[str, Any]] | None, doors: Collection[tuple[int, str, int]] | None
-    ) -> FirewallPlan:
+    def closing(self, wanted: Wanted | None, doors: Collection[tuple[int, str, int]] | None) -> FirewallPlan:
         """Return what takes away what is open, beyond what is wanted, at some doors or at all."""
+        held = self.held()
+        if wanted is not None and doors is None:
+            return self.compare(wanted, held, giving=False)
         with run.understood("nft"):
             return guard_table.taken(wanted, held, doors)
 

@@ -37,7 +37,7 @@ def read() -> list[Table]:
         objects = nft.outline()
     found: list[Table] = []
     named = ((body.get("family"), body.get("name")) for kind, body in nft_rules.bodies(objects) if kind == "table")
-    hidden = {table for table in named if None not in table and owner_rules.is_ours(*table)}
+    hidden = {(where, name) for where, name in named if where and name and owner_rules.is_ours(where, name)}
     for family, (program, names) in _FAMILIES.items():
         if not (whole and _tells_all(objects, family)) and _installed(f"{program}-nft-save"):
             shown = iptables_rules.tables(family, run.run([f"{program}-nft-save"]))
@@ -56,10 +56,10 @@ def obstacles(tables: Iterable[Table], uid: int, gid: int, address: str, port: i
 def before(wanted: Wanted, user: str, vm: str, tables: Iterable[Table]) -> dict[str, tuple[Obstacle, ...]]:
     """Return by address of a vm what stops, or may stop, a user who may open it; nothing for one who may not."""
     decision = decide(wanted, user, vm, wanted.now)
-    if not decision.open or wanted.gid is None:
+    access = decision.access
+    if access is None or not decision.open or wanted.gid is None:
         return {}
-    access, tables = decision.access, list(tables)
-    port = wanted.port(access)
+    tables, port = list(tables), wanted.port(access)
     found = {address: obstacles(tables, access.uid, wanted.gid, address, port) for address in wanted.addresses(access)}
     return {address: met for address, met in found.items() if met}
 

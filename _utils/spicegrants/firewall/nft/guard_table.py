@@ -25,7 +25,7 @@ PRIORITY = -5
 # A number, as nft prints it when asked for numbers (-n): a rule compares equal to what was sent.
 _TCP = 6
 # What a map of grants says of a key, and what that means.
-_VERDICTS = {PASS: ACCEPT, DRAIN: {"jump": {"target": "draining"}}}
+_VERDICTS: dict[str, Object] = {PASS: ACCEPT, DRAIN: {"jump": {"target": "draining"}}}
 _GUARDED = ("set", "guarded")
 _IPS = {
     4: ("grants4", "denied4", "servers4", "ip", "ipv4_addr"),

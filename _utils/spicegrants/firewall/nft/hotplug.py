@@ -72,7 +72,7 @@ SUBSYSTEM=="net", ACTION=="add|move", ENV{{INTERFACE}}!="lo", RUN+="/bin/systemc
 """
 
 
-def wanted_entries(wanted: Wanted, live: Mapping[str, Entry]) -> dict[str, Entry]:
+def wanted_entries(wanted: Wanted, live: Mapping[str, Entry | None]) -> dict[str, Entry]:
     """Return the files that there must be, by path: none where no interface is guarded.
 
     live
@@ -85,7 +85,7 @@ def wanted_entries(wanted: Wanted, live: Mapping[str, Entry]) -> dict[str, Entry
     return {UPLINKS: program, _SERVICE: service, **rule}
 
 
-def plan(wanted: Wanted, live: Mapping[str, Entry]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+def plan(wanted: Wanted, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Compare what must be there with what is; return changes in words, and the paths to write or remove."""
     entries = wanted_entries(wanted, live)
     verbs = {path: difference(entry, live.get(path)) for path, entry in entries.items()}

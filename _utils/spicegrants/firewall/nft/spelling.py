@@ -24,7 +24,9 @@ def expression(body: Object) -> Object:
     nft 1.1 lists the lower bits of a place in a packet as the place of these bits, 1.0 as the place with a mask.
     """
     compared = body.get("match")
-    place, mask = _masked(compared["left"]) if isinstance(compared, dict) and "left" in compared else (None, 0)
+    if not isinstance(compared, dict) or "left" not in compared:
+        return body
+    place, mask = _masked(compared["left"])
     bits = mask.bit_length()
     if not isinstance(place, dict) or place.keys() != {"base", "offset", "len"} or mask != (1 << bits) - 1 or not bits:
         return body

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from spicegrants.core.reader import complete
 from spicegrants.policy.access import Times
 from spicegrants.schedule import instants
 from spicegrants.schedule.intervals import ALWAYS, NEVER, Windows
@@ -48,8 +49,8 @@ def _within(windows: Windows) -> list[Object]:
 
 def read(listed: Iterable[list[Object]]) -> Times | None:
     """Return the times that a chain's rules say; ``None`` if they are no such rules."""
-    found = [_read(expressions) for expressions in listed]
-    if None in found or [goes_on for goes_on, _ in found] not in ([False], [True], [False, True]):
+    found = complete(map(_read, listed))
+    if found is None or [goes_on for goes_on, _ in found] not in ([False], [True], [False, True]):
         return None
     said = dict(found)
     return Times(said.get(False, NEVER), said.get(True, NEVER))
@@ -58,7 +59,7 @@ def read(listed: Iterable[list[Object]]) -> Times | None:
 def _read(expressions: list[Object]) -> tuple[bool, Windows] | None:
     """Return whether a rule is about what is open already, and its windows."""
     goes_on = expressions[:1] == [ESTABLISHED]
-    *conditions, verdict = expressions[goes_on:] or [None]
+    *conditions, verdict = expressions[goes_on:] or [{}]
     if verdict != ACCEPT or conditions[1:]:
         return None
     windows = _windows(conditions[0]) if conditions else ALWAYS

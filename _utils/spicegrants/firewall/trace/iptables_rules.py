@@ -53,30 +53,31 @@ def tables(family: str, printed: str, source: str = "") -> list[Table]:
         Goes before the tables' names, to tell the reader where to look.
     """
     found: list[Table] = []
+    chains: dict[str, Chain] = {}
     priorities: dict[str, int] = {}
     for line in printed.splitlines():
         if line.startswith("*"):
-            priorities = _PRIORITIES.get(line[1:], {})
-            found.append(Table(f"{source} {family} {line[1:]}".strip(), (4 if family == "ip" else 6,), {}))
+            chains, priorities = {}, _PRIORITIES.get(line[1:], {})
+            found.append(Table(f"{source} {family} {line[1:]}".strip(), (4 if family == "ip" else 6,), chains))
         elif line.startswith((":", "-A ")) and found:
             try:
-                _add(found[-1], line, priorities)
+                _add(chains, line, priorities)
             except (ValueError, IndexError):
                 # Nobody can tell what it says, nor which chain it is in.
-                for chain in found[-1].chains.values():
+                for chain in chains.values():
                     chain.rules.append(Rule(f"rule {len(chain.rules) + 1}", _unknown))
     return found
 
 
-def _add(table: Table, line: str, priorities: Mapping[str, int]) -> None:
+def _add(chains: dict[str, Chain], line: str, priorities: Mapping[str, int]) -> None:
     """Add what a line says of a chain or rule."""
     if line.startswith(":"):
         name, policy = line[1:].split()[:2]
         hook = name.lower() if policy != "-" and name.lower() in priorities else None
-        table.chains[name] = Chain(name, hook, priorities.get(hook, 0), policy.lower())
+        chains[name] = Chain(name, hook, priorities[hook] if hook else 0, policy.lower())
     else:
         _, name, *words = shlex.split(line)
-        rules = table.chains.setdefault(name, Chain(name)).rules
+        rules = chains.setdefault(name, Chain(name)).rules
         rules.append(Rule(f"rule {len(rules) + 1}", partial(_steps, *_read(words))))
 
 

@@ -101,20 +101,21 @@ def tables(
     sets: dict[tuple[str, str], dict[str, Held]] = {}
     active: dict[tuple[str, str], Truth] = {}
     for kind, body in bodies(objects):
-        key = (body.get("family"), body.get("name" if kind == "table" else "table"))
+        key = (body.get("family", ""), body.get("name" if kind == "table" else "table", ""))
         if kind == "table" and key[0] in _VERSIONS:
             chains[key], sets[key] = {}, {}
             # nft 1.0.6 shows another word for 'dormant'.
             active[key] = True if _words(body.get("flags", [])) <= _HARMLESS else None
         elif kind in ("set", "map") and key in sets:
-            sets[key][body.get("name")] = Held(body, source(body))
+            sets[key][body.get("name", "")] = Held(body, source(body))
     for kind, body in bodies(objects):
-        key = (body.get("family"), body.get("table"))
+        key = (body.get("family", ""), body.get("table", ""))
         if kind == "chain" and key in chains:
-            chains[key][body.get("name")] = _chain(body)
+            chains[key][body.get("name", "")] = _chain(body)
         elif kind == "rule" and key in chains:
             # A rule of a chain that is not listed is in force all the same.
-            chain = chains[key].setdefault(body.get("chain"), Chain(body.get("chain"), None, 0, tracer.ACCEPT))
+            name = body.get("chain", "")
+            chain = chains[key].setdefault(name, Chain(name, None, 0, tracer.ACCEPT))
             steps = partial(_steps, body.get("expr"), sets[key], key[0] == "inet")
             chain.rules.append(Rule(f"handle {body.get('handle')}", steps))
     return [
@@ -140,7 +141,7 @@ def _chain(body: Object) -> Chain:
     hook, priority, policy = body.get("hook"), body.get("prio", 0), body.get("policy", tracer.ACCEPT)
     known = policy in (tracer.ACCEPT, tracer.DROP)
     chain = Chain(
-        body.get("name"),
+        body.get("name", ""),
         hook if isinstance(hook, str) else None,
         priority if isinstance(priority, int) else 0,
         policy if known else tracer.ACCEPT,
@@ -150,7 +151,7 @@ def _chain(body: Object) -> Chain:
     return chain
 
 
-def _steps(expressions: list[Object], sets: Sets, inet: bool, packet: Packet) -> list[Step]:
+def _steps(expressions: Any, sets: Sets, inet: bool, packet: Packet) -> list[Step]:
     try:
         return list(_done(expressions, sets, inet, packet))
     except _STRANGE:

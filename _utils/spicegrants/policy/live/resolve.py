@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Mapping
 
 from spicegrants.core import validation
-from spicegrants.core.entries import Entry, File
+from spicegrants.core.entries import File
 from spicegrants.core.errors import Finding, SystemFault
 from spicegrants.host import disk
 from spicegrants.policy.model import Policy, Secret
@@ -69,19 +69,19 @@ def authorities(policy: Policy) -> tuple[dict[str, str], list[Finding]]:
     return found, findings
 
 
-def _authority(path: str) -> tuple[str | None, str | None]:
+def _authority(path: str) -> tuple[str, str | None]:
     """Return the certificates in a file that nobody but root can change, or what is wrong with it."""
     try:
-        complaint, entry = _looked_at(path)
+        file = _looked_at(path)
     except SystemFault as error:
-        return None, str(error)
-    if complaint is None and (entry.uid != 0 or entry.mode & 0o022):
-        complaint = "can be changed by others than root"
-    text = None
-    if complaint is None:
-        text, complaint = validation.certificates(entry.content.decode("latin-1"))
+        return "", str(error)
+    if isinstance(file, str):
+        return "", f"{path} {file}"
+    if file.uid != 0 or file.mode & 0o022:
+        return "", f"{path} can be changed by others than root"
+    text, complaint = validation.certificates(file.content.decode("latin-1"))
     complaint = complaint or _refusal(text)
-    return (None, f"{path} {complaint}") if complaint else (text, None)
+    return ("", f"{path} {complaint}") if complaint else (text, None)
 
 
 @functools.lru_cache(maxsize=64)
@@ -97,15 +97,15 @@ def _refusal(text: str) -> str | None:
     return None
 
 
-def _looked_at(path: str) -> tuple[str | None, Entry | None]:
-    """Return what keeps a file from being believed, and the file. Where others could swap it, it is not opened."""
+def _looked_at(path: str) -> File | str:
+    """Return a file, or what keeps it from being believed. Where others could swap it, it is not opened."""
     directory = disk.replaceable(path)
     if directory is not None:
-        return f"can be replaced by others than root: they may write in {directory}", None
+        return f"can be replaced by others than root: they may write in {directory}"
     entry = disk.read(path)
     if entry is None:
-        return "is not on this machine", None
-    return (None, entry) if isinstance(entry, File) else ("is no regular file", None)
+        return "is not on this machine"
+    return entry if isinstance(entry, File) else "is no regular file"
 
 
 def passwords(policy: Policy) -> tuple[dict[str, Secret], list[Finding]]:
@@ -115,17 +115,24 @@ def passwords(policy: Policy) -> tuple[dict[str, Secret], list[Finding]]:
     for vm in policy.vms.values():
         if vm.password_file is None:
             continue
-        try:
-            complaint, entry = _looked_at(vm.password_file)
-            if complaint is None and (entry.uid != 0 or entry.mode & 0o077 or entry.reader is not None):
-                complaint = "can be read by others than root"
-            text = "" if complaint else entry.content.decode("utf-8", "replace").rstrip("\n")
-            complaint = complaint or validation.password(text)
-        except SystemFault as error:
-            complaint = str(error)
+        text, complaint = _password(vm.password_file)
         if complaint:
             message = f"{vm.password_file} {complaint}: the console stays closed"
             findings.append(Finding(f"spice:vms:{vm.name}:password", message))
         else:
             found[vm.name] = Secret(text)
     return found, findings
+
+
+def _password(path: str) -> tuple[str, str | None]:
+    """Return the password in a file that nobody but root can read, or what is wrong with it."""
+    try:
+        file = _looked_at(path)
+    except SystemFault as error:
+        return "", str(error)
+    if isinstance(file, str):
+        return "", file
+    if file.uid != 0 or file.mode & 0o077 or file.reader is not None:
+        return "", "can be read by others than root"
+    text = file.content.decode("utf-8", "replace").rstrip("\n")
+    return text, validation.password(text)

@@ -62,7 +62,7 @@ class Sudo:
         held = disk.read(SUDOERS)
         if held is None:
             return Closed()
-        if wanted is None:
+        if wanted is None or was is None:
             planned = SudoPlan((Change("sudo", f"removes {SUDOERS}"),), None)
         elif not tools.version():
             # Without sudo nobody can use the file, and nobody knows for which release it is to be made.

@@ -222,6 +222,7 @@ def answers(user: str, site: Site) -> list[str]:
     No text is read for it: the exit code of ``sudo -l`` says it.
     """
     group, viewer = site.viewer.group, site.viewer
+    asked: list[tuple[tuple[str, ...], str, bypasses.Call]]
     asked = [(("-u", "root"), "as root", call) for call in bypasses.asked(viewer)]
     # sudo takes who asks, which is root, for "himself": alone, -g asks for rules that name a group only.
     for runas in (("-g", group), ("-u", user, "-g", group)) if site.gid is not None else ():

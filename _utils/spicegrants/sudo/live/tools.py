@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypedDict
 
 from spicegrants.core.entries import File
 from spicegrants.core.errors import CommandFailed, LiveStateUnreadable, SystemFault
@@ -21,8 +21,16 @@ from spicegrants.sudo.commands import Rule
 _MAINS = ("/etc/sudoers", "/usr/etc/sudoers")
 
 
-def traits() -> dict[str, bool]:
-    """Return what of sudo the compiler must know, by the names that its inventory has for it."""
+class Traits(TypedDict):
+    """What of sudo the compiler must know, by the names that its inventory has for it."""
+
+    sudo_rs: bool
+    sudo_opens_early: bool
+    sudo_intercepts: bool
+
+
+def traits() -> Traits:
+    """Return what this machine's sudo is like."""
     said = version()
     return {
         "sudo_rs": sudo_rs.is_sudo_rs(said),

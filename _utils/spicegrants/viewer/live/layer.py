@@ -25,7 +25,7 @@ _OPENER = "spicegrants.viewer.live.opener"
 # What the opener needs.
 PACKAGES = ("core", "schedule", "host", "policy", "viewer")
 # What is done, in words, and what does it.
-Step = tuple[str, Callable[[], None]]
+Step = tuple[str, Callable[[], object]]
 
 
 class Steps(NamedTuple):
@@ -88,9 +88,10 @@ class Viewer:
         planned, entries, leftovers, _ = plan.steps
         group = plan.wanted.policy.viewer.group
         for path in planned.programs:
-            rights.put(path, 0, plan.wanted.gid, files.VIEWER_MODE)
+            rights.put(path, 0, plan.wanted.viewers_gid(), files.VIEWER_MODE)
         for path in planned.overrides:
-            mode_overrides.mechanism().write(path, "root", group, files.VIEWER_MODE)
+            if (keeper := mode_overrides.mechanism()) is not None:
+                keeper.write(path, "root", group, files.VIEWER_MODE)
         for path, entry in entries.items():
             disk.make_parents(path)
             if isinstance(entry, Directory):
@@ -144,9 +145,9 @@ def _leftovers(stored: Stored, wanted: Wanted) -> list[Step]:
 def _given_back(stored: Stored, paths: Iterable[str]) -> list[Step]:
     keeper = mode_overrides.mechanism()
     steps: list[Step] = []
-    for path in paths if keeper else ():
+    for path in paths:
         # First of all: dpkg refuses to work while an override names a group that is gone.
-        if keeper.read(path) is not None:
+        if keeper is not None and keeper.read(path) is not None:
             steps.append((f"leaves owner and mode of {path} to its package", partial(keeper.remove, path)))
     for path in paths:
         original = stored.originals[path]
@@ -184,7 +185,7 @@ def _members(group: str, stored: Stored) -> tuple[tuple[str, ...], bool]:
         return (), False
     shadow = gshadow.read(group)
     members = tuple(dict.fromkeys((*entry.gr_mem, *shadow.members)))
-    lent = bool(shadow.administrators) or shadow.password or gshadow.usable(entry.gr_passwd)
+    lent = bool(shadow.administrators) or shadow.password or gshadow.usable(entry.gr_passwd or "")
     if (members or lent) and stored.group != group:
         whom = ", ".join((*members, *shadow.administrators)) or "who knows its password"
         raise SystemFault(

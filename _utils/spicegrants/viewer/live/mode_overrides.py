@@ -62,10 +62,12 @@ class Permissions:
     def remove(self, path: str) -> None:
         """Let the package's own owner and mode hold again."""
         held = self._held()
-        left = suse_permissions.remove(held.content, path) if held else None
+        if held is None:
+            return
+        left = suse_permissions.remove(held.content, path)
         if left == suse_permissions.MADE:
             disk.remove(self.file)
-        elif held:
+        else:
             disk.write(self.file, replace(held, content=left))
 
     def _held(self) -> File | None:

@@ -90,7 +90,7 @@ def _same(one: bytes, other: bytes) -> bool:
 
 def _find(expression: list[bytes], deadline: float) -> tuple[bytes, str | None]:
     """Run find; return what it printed, and what kept it from seeing all."""
-    command = [run.find(_NICE[0]), *_NICE[1:], "find", *expression]
+    command: list[str | bytes] = [run.find(_NICE[0]), *_NICE[1:], "find", *expression]
     try:
         done = subprocess.run(
             command,
@@ -118,7 +118,7 @@ def _copies(
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return which files have the content of a viewer, and why not all were compared."""
     contents = {path: Path(path).read_bytes() for path in originals}
-    found = []
+    found: list[dict[str, Any]] = []
     for number, each in enumerate(sorted(alike, key=lambda one: one.path)):
         if number == _COMPARED or time.monotonic() > deadline:
             return found, f"{number} files of a viewer's size were compared, not all"
