@@ -78,14 +78,14 @@ def denials(since=None, user=None, vm=None):
         salt '*' spice_grant.denials since=2026-11-24T18:00 vm=debianx
     """
     with translated(CommandExecutionError, SaltInvocationError):
-        wanted = context.compiled(asking=False)
-        start = _start(wanted, since)
-        user, vm = _known(wanted, user, vm)
+        desired = context.compiled(asking=False)
+        start = _start(desired, since)
+        user, vm = _known(desired, user, vm)
         lines, cut = kernel_log.lines(start)
     found, unread = logged.parse(lines)
     named = accounts.by_uid({denial.uid for denial in found if denial.uid is not None})
     entries = [
-        logged.entry(wanted, denial, count, None if denial.uid is None else named.get(denial.uid))
+        logged.entry(desired, denial, count, None if denial.uid is None else named.get(denial.uid))
         for denial, count in logged.folded(found)
     ]
     entries = [entry for entry in entries if user in (None, entry["user"]) and vm in (None, entry["vm"])]
@@ -99,22 +99,22 @@ def denials(since=None, user=None, vm=None):
     return entries[:_MOST] + notes
 
 
-def _start(wanted, since):
+def _start(desired, since):
     """Return the moment from which on denials are wanted."""
     seconds = instants.duration("24h" if since is None else since)
     if seconds is not None:
         return max(0, int(time.time()) - seconds)
-    moment = instants.read(since, wanted.policy.time.zone or "UTC")
+    moment = instants.read(since, desired.policy.time.zone or "UTC")
     if moment is None:
         raise SaltInvocationError(f"since: {shown(since)} is neither a duration, as 2h, nor a moment, as 2026-11-24")
     return moment
 
 
-def _known(wanted, user, vm):
+def _known(desired, user, vm):
     """Return the names that are asked for; with a slip in one, the list would be empty."""
     if vm is not None:
         where = " in the policy of this minion"
-        vm = chosen("vm", vm, wanted.policy.vms, yamlify_arg, SaltInvocationError, where)
+        vm = chosen("vm", vm, desired.policy.vms, yamlify_arg, SaltInvocationError, where)
     if user is not None:
         user = chosen("user", user, accounts.uids(user), yamlify_arg, SaltInvocationError)
     return user, vm

@@ -72,8 +72,8 @@ def list_(at=None):
         salt '*' spice_grant.list
         salt '*' spice_grant.list at=2026-11-24T18:00
     """
-    wanted = _compiled()
-    return access_report.listed(wanted, _moment(wanted, at))
+    desired = _compiled()
+    return access_report.listed(desired, _moment(desired, at))
 
 
 def who(vm, at=None):
@@ -94,9 +94,9 @@ def who(vm, at=None):
 
         salt '*' spice_grant.who debianx
     """
-    wanted = _compiled()
-    vm = _known_vm(wanted, vm)
-    return [entry for entry in access_report.listed(wanted, _moment(wanted, at)) if entry["vm"] == vm]
+    desired = _compiled()
+    vm = _known_vm(desired, vm)
+    return [entry for entry in access_report.listed(desired, _moment(desired, at)) if entry["vm"] == vm]
 
 
 def timeline(user=None, days=7, at=None):
@@ -124,12 +124,12 @@ def timeline(user=None, days=7, at=None):
 
         salt 'client1' spice_grant.timeline anne days=14
     """
-    wanted = _compiled()
+    desired = _compiled()
     if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 366:
         raise SaltInvocationError(f"days: must be a number from 1 to 366, not {shown(days)}")
     if user is not None:
-        user = _known_user(wanted, user)
-    return access_report.timeline(wanted, user, _moment(wanted, at), days)
+        user = _known_user(desired, user)
+    return access_report.timeline(desired, user, _moment(desired, at), days)
 
 
 def explain(user, vm, at=None):
@@ -160,35 +160,35 @@ def explain(user, vm, at=None):
 
         salt '*' spice_grant.explain mybro debianx
     """
-    wanted = _compiled()
-    user, vm = _known_user(wanted, user), _known_vm(wanted, vm)
-    moment = _moment(wanted, at)
+    desired = _compiled()
+    user, vm = _known_user(desired, user), _known_vm(desired, vm)
+    moment = _moment(desired, at)
     with translated(CommandExecutionError):
         rules = __salt__["spice_firewall.rules"](foreign=False)
-        on, _ = ip.chosen(wanted.policy, ip.held())
-        known = user in wanted.inventory.users
-        asked = {known and tools.allows(user, rule.call) for rule in commands.calls(wanted, user, vm)}
+        on, _ = ip.chosen(desired.policy, ip.held())
+        known = user in desired.inventory.users
+        asked = {known and tools.allows(user, rule.call) for rule in commands.calls(desired, user, vm)}
         allowed = None if len(asked) > 1 else asked == {True}
-        refusal = entrance.refusal(user) if allowed and moment == wanted.now else ""
+        refusal = entrance.refusal(user) if allowed and moment == desired.now else ""
         held = sudoers.parse(tools.own_tree() or {})
-        met = other_tables.before(wanted, user, vm, other_tables.read())
+        met = other_tables.before(desired, user, vm, other_tables.read())
         answers = {
-            "policy": reasons.policy(wanted, user, vm, moment),
+            "policy": reasons.policy(desired, user, vm, moment),
             "firewall": reasons.firewall(
-                wanted, user, vm, rules, enforcement.plan_layers([FIREWALL, EXPIRY], wanted), met, moment
+                desired, user, vm, rules, enforcement.plan_layers([FIREWALL, EXPIRY], desired), met, moment
             ),
             "routing": reasons.routing(
-                wanted,
+                desired,
                 user,
                 vm,
                 __salt__["spice_routing.rules"]() if on else None,
-                enforcement.plan_layers([ROUTING], wanted),
+                enforcement.plan_layers([ROUTING], desired),
             ),
-            "sudo": reasons.sudo(wanted, user, vm, held, allowed, moment, refusal),
-            "viewer": reasons.viewer(enforcement.plan_layers([VIEWER], wanted)),
+            "sudo": reasons.sudo(desired, user, vm, held, allowed, moment, refusal),
+            "viewer": reasons.viewer(enforcement.plan_layers([VIEWER], desired)),
         }
-    answers["firewall"]["backstop"] = backstop.words(wanted.policy.firewall)
-    state = wording.decision(wanted.policy, decision.decide(wanted, user, vm, moment))
+    answers["firewall"]["backstop"] = backstop.words(desired.policy.firewall)
+    state = wording.decision(desired.policy, decision.decide(desired, user, vm, moment))
     return {"answer": reasons.summary(answers), "state": state, **answers}
 
 
@@ -224,22 +224,22 @@ def verify(user=None, vm=None):
 
         salt '*' spice_grant.verify
     """
-    wanted = _compiled()
-    vms = sorted(wanted.policy.vms) if vm is None else [_known_vm(wanted, vm)]
+    desired = _compiled()
+    vms = sorted(desired.policy.vms) if vm is None else [_known_vm(desired, vm)]
     with translated(CommandExecutionError):
-        users = [trial.account(wanted, _known_user(wanted, user))] if user is not None else trial.everybody(wanted)
-        mechanism, _ = backends.choose(wanted.policy.firewall.backend)
+        users = [trial.account(desired, _known_user(desired, user))] if user is not None else trial.everybody(desired)
+        mechanism, _ = backends.choose(desired.policy.firewall.backend)
         result = verdict.matrix(
-            (name, tried, _judged(wanted, name, tried, attempt))
-            for name, tried, attempt in trial.attempts(wanted, users, vms, mechanism.witness())
+            (name, tried, _judged(desired, name, tried, attempt))
+            for name, tried, attempt in trial.attempts(desired, users, vms, mechanism.witness())
         )
-        for found in (entrance.users(wanted, users, vms), entrance.consoles(wanted, users, vms)):
+        for found in (entrance.users(desired, users, vms), entrance.consoles(desired, users, vms)):
             result["differences"] += found.differences
             result["unproven"] += found.unproven
-        if wanted.policy.sudo.strict:
-            result["differences"] += privileges.differences(wanted, [tried.name for tried in users])
-    result["differences"] += [f"not enforced: {finding}" for finding in wanted.findings]
-    result["differences"] += _viewer_differences(wanted)
+        if desired.policy.sudo.strict:
+            result["differences"] += privileges.differences(desired, [tried.name for tried in users])
+    result["differences"] += [f"not enforced: {finding}" for finding in desired.findings]
+    result["differences"] += _viewer_differences(desired)
     result["warnings"] = entrance.slow()
     if result["differences"]:
         result["ok"] = False
@@ -248,10 +248,10 @@ def verify(user=None, vm=None):
     return result
 
 
-def _viewer_differences(wanted):
+def _viewer_differences(desired):
     """Say what is wrong with the viewer itself: whoever is let through everywhere sees nothing without it."""
     try:
-        return [f"viewer: {what}" for what in merge.sentences(enforcement.plan_layers([VIEWER], wanted))]
+        return [f"viewer: {what}" for what in merge.sentences(enforcement.plan_layers([VIEWER], desired))]
     except SpiceGrantError as error:
         return [f"viewer: {error}"]
 
@@ -269,8 +269,8 @@ def loans():
 
         salt '*' spice_grant.loans
     """
-    wanted = _compiled()
-    return access_report.loans(wanted, wanted.now)
+    desired = _compiled()
+    return access_report.loans(desired, desired.now)
 
 
 def locks():
@@ -288,22 +288,22 @@ def locks():
     return access_report.locks(_compiled())
 
 
-def _judged(wanted, user, vm, attempt):
+def _judged(desired, user, vm, attempt):
     """Return the cell of a trial, unless what the policy says has changed since it began."""
-    before, after = (decision.decide(wanted, user, vm, moment).open for moment in (wanted.now, int(time.time())))
+    before, after = (decision.decide(desired, user, vm, moment).open for moment in (desired.now, int(time.time())))
     by_sudo = None
-    if wanted.inventory.sudo_rs:
+    if desired.inventory.sudo_rs:
         by_sudo = any(
-            (access.user, access.vm) == (user, vm) for access in wanted.accesses if sudoers.rules_for(wanted, access)
+            (access.user, access.vm) == (user, vm) for access in desired.accesses if sudoers.rules_for(desired, access)
         )
     return verdict.cell(before, attempt, by_sudo) if before == after else verdict.undecided(after)
 
 
-def _moment(wanted, at):
+def _moment(desired, at):
     """Return the moment that is asked about."""
     if at is None:
-        return wanted.now
-    moment = instants.read(at, wanted.policy.time.zone or "UTC")
+        return desired.now
+    moment = instants.read(at, desired.policy.time.zone or "UTC")
     if moment is None:
         raise SaltInvocationError(f"at: {shown(at)} is no moment, as 2026-11-24 or 2026-11-24T18:00+01:00")
     return moment
@@ -314,15 +314,15 @@ def _compiled():
         return context.compiled()
 
 
-def _known_vm(wanted, vm):
+def _known_vm(desired, vm):
     where = " in the policy of this minion"
-    return chosen("vm", vm, wanted.policy.vms, yamlify_arg, SaltInvocationError, where)
+    return chosen("vm", vm, desired.policy.vms, yamlify_arg, SaltInvocationError, where)
 
 
-def _known_user(wanted, user):
+def _known_user(desired, user):
     """Return the name of a user. With a slip in it, the answer would be that they may open nothing."""
-    held = (*wanted.accesses, *(access for access, _ in wanted.locked))
+    held = (*desired.accesses, *(access for access, _ in desired.locked))
     # Also who has something, if nobody can be asked for him.
-    known = {*accounts.uids(user), *(access.user for access in (*held, *wanted.previous))}
-    known |= {grant.user for grant in wanted.policy.grants.values() if grant.user}
+    known = {*accounts.uids(user), *(access.user for access in (*held, *desired.previous))}
+    known |= {grant.user for grant in desired.policy.grants.values() if grant.user}
     return chosen("user", user, known, yamlify_arg, SaltInvocationError, " on this machine")

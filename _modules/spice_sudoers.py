@@ -182,8 +182,8 @@ def allowed(user, vm):
     """
     answer: dict[str, list[str]] = {"allowed": [], "refused": []}
     with translated(CommandExecutionError):
-        wanted = context.compiled()
-        for rule in commands.calls(wanted, user, vm):
+        desired = context.compiled()
+        for rule in commands.calls(desired, user, vm):
             verdict = "allowed" if tools.allows(user, rule.call) else "refused"
             answer[verdict].append(" ".join(rule.call))
     return answer

@@ -59,12 +59,12 @@ def others(user=None):
     answer = {}
     with translated(CommandExecutionError):
         run.as_root()
-        wanted = context.compiled()
-        legible = not wanted.inventory.sudo_rs
-        site, tree, granted = privileges.site(wanted), tools.tree() if legible else {}, sudoers.rules(wanted)
+        desired = context.compiled()
+        legible = not desired.inventory.sudo_rs
+        site, tree, granted = privileges.site(desired), tools.tree() if legible else {}, sudoers.rules(desired)
         if user is not None and not privileges.exists(user):
             raise SaltInvocationError(f"no user {user!r} on this machine")
-        asked = privileges.users(site, {access.user for access in wanted.accesses}, tree) if user is None else [user]
+        asked = privileges.users(site, {access.user for access in desired.accesses}, tree) if user is None else [user]
         for name in asked:
             lets, rules = privileges.answers(name, site), privileges.said(name, granted, site, tree) if legible else []
             if rules is None:

@@ -70,18 +70,18 @@ def status(search=False, seconds=600):
         salt '*' spice_viewer.status search=True
     """
     try:
-        wanted = context.compiled()
-        group = wanted.inventory.groups.get(wanted.policy.viewer.group)
-        programs = {path: rights.read(path) for path in wanted.policy.viewer.paths}
-        shadow = gshadow.read(wanted.policy.viewer.group)
+        desired = context.compiled()
+        group = desired.inventory.groups.get(desired.policy.viewer.group)
+        programs = {path: rights.read(path) for path in desired.policy.viewer.paths}
+        shadow = gshadow.read(desired.policy.viewer.group)
         strange = processes.strange(group.gid, programs) if group else []
         searched = everywhere(group.gid, programs, seconds) if search and group else {}
     except (SpiceGrantError, OSError) as error:
         raise CommandExecutionError(str(error)) from error
-    users = wanted.inventory.users
+    users = desired.inventory.users
     return {
-        "group": wanted.policy.viewer.group,
-        "gid": wanted.gid,
+        "group": desired.policy.viewer.group,
+        "gid": desired.gid,
         "members": list(dict.fromkeys((*group.members, *shadow.members))) if group else [],
         "administrators": list(shadow.administrators),
         "password": shadow.password,

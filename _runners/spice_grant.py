@@ -214,9 +214,9 @@ def unlock(user=None, vm=None, all=False, tgt="*", tgt_type="glob", batch=None, 
     return _confirmed("spice_grant.unlock", asked, tgt, tgt_type, batch, timeout, quiet)
 
 
-def _accesses(wanted, at, *which):
+def _accesses(desired, at, *which):
     expected, answers = _ask("spice_grant.list", (), {"at": at} if at is not None else {}, *which)
-    rows = fleet.accesses(expected, answers, **wanted)
+    rows = fleet.accesses(expected, answers, **desired)
     return _table(rows, fleet.unknown(rows))
 
 

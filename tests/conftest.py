@@ -59,8 +59,8 @@ def pytest_collection_finish(session):
                 raise pytest.UsageError(f"pytest-xdist does not see the group of {item.nodeid}")
 
 
-def _keep(config, items, wanted):
-    left = [item for item in items if not wanted(item)]
+def _keep(config, items, desired):
+    left = [item for item in items if not desired(item)]
     if left:
         config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if wanted(item)]
+        items[:] = [item for item in items if desired(item)]

@@ -26,8 +26,8 @@ class KernelLog:
 
     def lines(self, *ports):
         """What was logged about them."""
-        wanted = {f"SPT={port}" for port in ports}
-        return [line for line in self._read() if line not in self._older and wanted & set(line.split())]
+        desired = {f"SPT={port}" for port in ports}
+        return [line for line in self._read() if line not in self._older and desired & set(line.split())]
 
     @staticmethod
     def _read():

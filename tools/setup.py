@@ -148,25 +148,25 @@ def stamps(groups):
     return {path: (VENV / f"stamp-{path.stem}", fingerprint(files[: n + 1])) for n, path in enumerate(files)}
 
 
-def holds(stamp, wanted):
+def holds(stamp, desired):
     """Whether a stamp file has this text."""
-    return stamp.exists() and stamp.read_text(encoding="ascii") == wanted
+    return stamp.exists() and stamp.read_text(encoding="ascii") == desired
 
 
 def install_requirements(groups):
     """Make .venv if there is none that works, and install the pinned requirements into it."""
-    wanted = stamps(groups)
-    python, last = VENV / "bin" / "python", list(wanted)[-1]
-    if python.exists() and holds(*wanted[last]):
+    desired = stamps(groups)
+    python, last = VENV / "bin" / "python", list(desired)[-1]
+    if python.exists() and holds(*desired[last]):
         return
-    print(f"setup: installing {', '.join(path.name for path in wanted)} into {VENV}", flush=True)
+    print(f"setup: installing {', '.join(path.name for path in desired)} into {VENV}", flush=True)
     made = VENV / "stamp-python", fingerprint([])
     if not (python.exists() and holds(*made)):
         run([PYTHON, "-m", "venv", "--clear", VENV])
         made[0].write_text(made[1], encoding="ascii")
     pip = [python, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
     run([*pip, "--requirement", last])
-    for stamp, text in wanted.values():
+    for stamp, text in desired.values():
         stamp.write_text(text, encoding="ascii")
 
 

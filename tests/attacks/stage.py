@@ -102,9 +102,9 @@ class Stage:
 
     def heard(self, gid=None, patience=1):
         """Whether his code has told that it runs with the viewer's group, or another, within some seconds."""
-        wanted = self.gid if gid is None else gid
+        desired = self.gid if gid is None else gid
         deadline = time.monotonic() + patience
-        while not (told := re.findall(rf"\d+ {wanted}\b", self.ears.tell())) and time.monotonic() < deadline:
+        while not (told := re.findall(rf"\d+ {desired}\b", self.ears.tell())) and time.monotonic() < deadline:
             time.sleep(0.05)
         return told
 

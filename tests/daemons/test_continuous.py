@@ -53,13 +53,13 @@ class Office:
         until(lambda: listens() not in ([], before))
         settled()
 
-    def returned(self, since, wanted):
+    def returned(self, since, desired):
         """Wait for what a job on the minion returned, by its event at the master."""
         pattern = f"salt/job/*/ret/{self.minion.id}"
 
         def found():
             events = self.listener.get_events([(self.master.id, pattern)], after_time=since)
-            return [event.data for event in events if wanted(event.data)]
+            return [event.data for event in events if desired(event.data)]
 
         return until(found)[0]
 

@@ -33,8 +33,8 @@ def test_the_master_hears_of_loans_and_locks(master, minion, event_listener):
     assert (done.returncode, done.data["event"]) == (0, True)
     source, told = heard(event_listener, "spice_grant/loan", since)
     assert source == minion.id
-    wanted = {"action": "lend", "user": "visitor", "vm": "debianx", "duration": "1h", "reason": "on call"}
-    assert {key: told[key] for key in wanted} == wanted
+    desired = {"action": "lend", "user": "visitor", "vm": "debianx", "duration": "1h", "reason": "on call"}
+    assert {key: told[key] for key in desired} == desired
     since = time.time()
     assert cli.run("spice_grant.lock", all=True, minion_tgt=minion.id).data["event"] is True
     assert heard(event_listener, "spice_grant/lock", since)[1]["about"] == "everything"

@@ -183,7 +183,7 @@ def test_no_layer_opens_more_than_the_pillar_says():
         pairs = {(access.user, access.vm) for access in compiled.accesses}
         assert pairs <= set(opened)
         may = {(user, *place) for user, vm in pairs for place in opened[user, vm]}
-        elements = opened_by(guard_table.wanted_elements(compiled), inventory)
+        elements = opened_by(guard_table.desired_elements(compiled), inventory)
         assert set(elements) == (may if compiled.gid is not None else set())
         assert set(elements.values()) <= {compiled.gid} and compiled.gid != 0
         assert not any(inventory.users[user].uid == 0 for user, _ in pairs)
@@ -230,5 +230,5 @@ def test_a_kernel_holds_what_the_pillar_says(machine, data):
         may = {(user, *place) for (user, _), places in opened.items() for place in places}
         held = opened_by(guard_table.elements(live), inventory)
         assert set(held) <= may
-        assert held == opened_by(guard_table.wanted_elements(compiled), inventory)
+        assert held == opened_by(guard_table.desired_elements(compiled), inventory)
         assert not any(guard_table.plan(compiled, live)[1:])

@@ -423,9 +423,9 @@ def test_denied_counts_who_was_refused(shared):
     for _ in range(3):
         shared.reach("nogrant", None, ADDRESS, 20002)
     shared.reach("myself", GROUP, ADDRESS, 20002)
-    wanted = {"uid": 1023, "gid": 1023, "address": ADDRESS, "port": 20002, "packets": 3}
+    desired = {"uid": 1023, "gid": 1023, "address": ADDRESS, "port": 20002, "packets": 3}
     found = shared.minion.call("spice_firewall.denied")
-    assert [entry for entry in found if entry["address"] == ADDRESS] == [wanted]
+    assert [entry for entry in found if entry["address"] == ADDRESS] == [desired]
 
 
 @pytest.fixture

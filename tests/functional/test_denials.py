@@ -74,7 +74,7 @@ def test_who_was_refused_what_and_why(shared, kernel_log):
     told = ("user", "uid", "gid", "vm", "server", "address", "port", "rule", "count", "why")
     ungranted = "no grant of leaptest means myself"
     unused = "no console of the policy is there, only a guarded port"
-    wanted = [
+    desired = [
         ("nogrant", 1023, 1023, "debianx", "mysrv", ADDRESS, GRANTED, "output", 3, "no grant of debianx means nogrant"),
         (
             "myself",
@@ -91,8 +91,8 @@ def test_who_was_refused_what_and_why(shared, kernel_log):
         ("myself", 1021, 1021, "leaptest", "mysrv", ADDRESS6, OTHER, "output", 1, ungranted),
         ("mybro", 1022, shared.gid(), None, "mysrv", ADDRESS, UNUSED, "output", 1, unused),
     ]
-    assert {tuple(entry[key] for key in told) for entry in found} == set(wanted)
-    assert len(found) == len(wanted)
+    assert {tuple(entry[key] for key in told) for entry in found} == set(desired)
+    assert len(found) == len(desired)
     assert {entry["user"] for entry in denials(shared, since=start, user="myself")} == {"myself"}
     assert {entry["user"] for entry in denials(shared, since=start, vm="debianx")} == {"nogrant", "myself"}
     assert denials(shared, since="2099-01-01") == []

@@ -233,9 +233,9 @@ def test_firewall_rules(shared, call):
     found = call("spice_firewall.rules")
     assert found[:2] == own
     first, second = found[2:]
-    wanted = {"user": "nogrant", "uid": 1023, "address": ADDRESS, "port": 20002, "verdict": "accept", "packets": 0}
-    wanted.update(table="ip site", chain="mine", foreign=True)
-    assert {key: first[key] for key in wanted} == wanted
+    desired = {"user": "nogrant", "uid": 1023, "address": ADDRESS, "port": 20002, "verdict": "accept", "packets": 0}
+    desired.update(table="ip site", chain="mine", foreign=True)
+    assert {key: first[key] for key in desired} == desired
     assert (second["gid"], second["verdict"], second["foreign"]) == (1500, "drop", True)
     shared.nft("delete", "table", "ip", "site")
 

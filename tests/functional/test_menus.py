@@ -72,31 +72,31 @@ def test_what_a_user_can_do_with_our_files(looked_at, user):
     if user == "outsider":
         looked_at.client.run(["useradd", "--uid", "1050", "outsider"])
     possible = _possible(looked_at, user)
-    wanted = {path: set() for path in possible}
-    wanted["/etc/spice-grant"] = {"read", "list"}
-    wanted[RVIEWER] = {"read", "start"}
-    wanted[DESKTOP] = {"read"}
+    desired = {path: set() for path in possible}
+    desired["/etc/spice-grant"] = {"read", "list"}
+    desired[RVIEWER] = {"read", "start"}
+    desired[DESKTOP] = {"read"}
     if user in MENUS:
-        wanted[MENUS[user]] = {"read"}
+        desired[MENUS[user]] = {"read"}
     assert len(possible) > 12
-    assert possible == wanted
+    assert possible == desired
 
 
 def test_what_the_viewer_itself_can_do_with_our_files(looked_at):
     """A process with the viewer's group reads connection files besides, and starts the viewer; it writes nothing."""
     possible = _possible(looked_at, "myself", GROUP)
-    wanted = {path: set() for path in possible}
-    wanted.update({path: {"read"} for path in possible if path.endswith(".vv")})
-    wanted["/etc/spice-grant"] = wanted["/etc/spice-grant/vms"] = {"read", "list"}
-    wanted[RVIEWER] = wanted[VIEWER] = {"read", "start"}
-    wanted[DESKTOP] = wanted[MENUS["myself"]] = {"read"}
-    assert possible == wanted
+    desired = {path: set() for path in possible}
+    desired.update({path: {"read"} for path in possible if path.endswith(".vv")})
+    desired["/etc/spice-grant"] = desired["/etc/spice-grant/vms"] = {"read", "list"}
+    desired[RVIEWER] = desired[VIEWER] = {"read", "start"}
+    desired[DESKTOP] = desired[MENUS["myself"]] = {"read"}
+    assert possible == desired
 
 
 def test_owner_and_mode(looked_at):
     """Owner, group and mode of everything, as the documents say."""
     gid = looked_at.gid()
-    wanted = {
+    desired = {
         "/etc/spice-grant": (0, 0, 0o755),
         "/etc/spice-grant/vms": (0, gid, 0o750),
         "/etc/spice-grant/menu": (0, 0, 0o711),
@@ -109,8 +109,8 @@ def test_owner_and_mode(looked_at):
         RVIEWER: (0, 0, 0o755),
         DESKTOP: (0, 0, 0o644),
     }
-    held = {path: looked_at.client.stat(path) for path in wanted}
-    assert {path: (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777) for path, stat in held.items()} == wanted
+    held = {path: looked_at.client.stat(path) for path in desired}
+    assert {path: (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777) for path, stat in held.items()} == desired
 
 
 def test_a_connection_file_pins_the_console(looked_at):

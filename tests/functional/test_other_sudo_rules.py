@@ -131,18 +131,18 @@ def test_rules_that_open_or_undo_something_are_reported(looked_at, call):
     dash = looked_at.client.path("/usr/bin/dash").read_bytes()
     digest = base64.b64encode(hashlib.sha256(dash).digest()).decode()
     lines = [rule.format(gid=looked_at.gid(), digest=digest) for rule in RULES]
-    wanted = {f"{SITE}:{number}": said for number, said in enumerate(RULES.values(), 5)}
+    desired = {f"{SITE}:{number}": said for number, said in enumerate(RULES.values(), 5)}
     with site(looked_at, ALIASES + "\n".join([*lines, ""])):
         found = {entry["where"]: entry for entry in call("spice_sudoers.rules") if entry["foreign"]}
-        assert {place: found[place]["what"].endswith(said) for place, said in wanted.items()} == dict.fromkeys(
-            wanted, True
+        assert {place: found[place]["what"].endswith(said) for place, said in desired.items()} == dict.fromkeys(
+            desired, True
         )
-        assert len(found) == len(wanted) + 1
+        assert len(found) == len(desired) + 1
         noted = notes(looked_at.apply(test=True))
-        assert len(noted) == len(wanted) + 1 and not [said for said in wanted.values() if said not in "".join(noted)]
+        assert len(noted) == len(desired) + 1 and not [said for said in desired.values() if said not in "".join(noted)]
         held = call("spice_sudoers.others", "nogrant")["nogrant"]["rules"]
-        assert len(held) == len(wanted) and not any(entry["listed"] for entry in held)
-        for place, said in wanted.items():
+        assert len(held) == len(desired) and not any(entry["listed"] for entry in held)
+        for place, said in desired.items():
             (entry,) = [entry for entry in held if place in entry["where"].split(" and ")]
             assert entry["what"].endswith(said)
 
@@ -182,12 +182,12 @@ def test_what_sudo_itself_lets_somebody_do(looked_at, call, user):
         f"{user} ALL=(:{GROUP}) {VIEWER}": {f"{VIEWER} with group {GROUP}"},
         f"{user} ALL=(root) /usr/sbin/nft flush ruleset": {"nft flush ruleset as root"},
     }
-    for rule, wanted in rules.items():
+    for rule, desired in rules.items():
         with site(looked_at, f"{rule}\n"):
             found = set(call("spice_sudoers.others", user)[user]["lets"])
             if takes_root_for_the_user:
-                found -= {"a shell as root", f"{VIEWER} as root"} - wanted
-            assert found >= wanted - {"the opener as root"} and ("ALL=(ALL" in rule or found == wanted), rule
+                found -= {"a shell as root", f"{VIEWER} as root"} - desired
+            assert found >= desired - {"the opener as root"} and ("ALL=(ALL" in rule or found == desired), rule
 
 
 def test_included_files_of_all_ways(looked_at, call):

@@ -14,6 +14,7 @@ from functional.office import changed, sentences
 from scene import need
 from scenes import GROUP, SUDOERS
 from spicegrants.sudo import commands, sudo_rs
+from spicegrants.sudo.commands import SudoRule
 
 need("bwrap", "sudo-rs")
 PILLAR = pillar()
@@ -103,7 +104,7 @@ def test_rviewer(shared):
 
 def test_a_call_close_to_the_granted_one_is_refused(shared):
     """Really called, not only asked for: without a password, and with the user's own."""
-    rule = commands.Rule("mybro", "", OPENER, "leaptest", nopasswd=True)
+    rule = SudoRule("mybro", "", OPENER, "leaptest", nopasswd=True)
     for what, call in commands.mutants(rule, 20002):
         for password in (False, True):
             done = shared.sudo("mybro", *call, password=password)

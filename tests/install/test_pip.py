@@ -150,8 +150,8 @@ def test_the_wheel_holds_all_code_and_the_sdist_all_of_the_checkout(source, whee
     assert names == code
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = ("etc/master.d/spice-grant.conf", "etc/minion.d/spice-grant.conf", "salt/spice/init.sls")
-    assert {*wanted, "Makefile", "noxfile.py", "docs/time.md", "pillar/spice.sls", "tests/checkout.py"} <= names
+    desired = ("etc/master.d/spice-grant.conf", "etc/minion.d/spice-grant.conf", "salt/spice/init.sls")
+    assert {*desired, "Makefile", "noxfile.py", "docs/time.md", "pillar/spice.sls", "tests/checkout.py"} <= names
 
 
 def package(source):

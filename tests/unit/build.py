@@ -78,7 +78,7 @@ def inventory(**changes):
     return Inventory(**{**known, **changes})
 
 
-def wanted(policy_changes=None, previous=(), **inventory_changes):
+def desired(policy_changes=None, previous=(), **inventory_changes):
     """Compile the article's policy, with changes, on its workstation, with changes."""
     return compile_policy(policy(**(policy_changes or {})), inventory(**inventory_changes), previous)
 

@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 
 from spicegrants.firewall.nft import guard_table
-from unit.build import Kernel, wanted
+from unit.build import Kernel, desired
 from unit.desk import Desk
 
 
@@ -40,7 +40,7 @@ def sudo_tools():
 def kernel():
     """A kernel that holds what the article wants."""
     held = Kernel()
-    held.carry_out(guard_table.plan(wanted(), None))
+    held.carry_out(guard_table.plan(desired(), None))
     return held
 
 

@@ -61,19 +61,19 @@ def compiled(case, name, previous=()):
     return compile_policy(policy, inventory(read(case / "system.yaml"), policy), previous)
 
 
-def changes(wanted, before):
+def changes(desired, before):
     """What the run reports: from nothing, or from what the run before left."""
     kernel, held, file = Kernel(), {}, None
-    programs = {path: files.Program(0, 0, 0o755) for path in wanted.policy.viewer.paths}
+    programs = {path: files.Program(0, 0, 0o755) for path in desired.policy.viewer.paths}
     if before is not None:
         kernel.carry_out(guard_table.plan(before, None))
-        held = files.wanted_entries(before, LAUNCHER, OPENER)
+        held = files.desired_entries(before, LAUNCHER, OPENER)
         file = File(sudoers.render(before).encode(), sudoers.MODE)
         programs = {path: files.Program(0, before.gid, 0o750) for path in before.policy.viewer.paths}
     planned = [
-        *guard_table.plan(wanted, kernel.listing()).changes,
-        *files.plan(wanted, files.ViewerLive((), programs, held), LAUNCHER, OPENER).changes,
-        *sudoers.plan(wanted, file, lambda: parsed(sudoers.rules(before))).changes,
+        *guard_table.plan(desired, kernel.listing()).changes,
+        *files.plan(desired, files.ViewerLive((), programs, held), LAUNCHER, OPENER).changes,
+        *sudoers.plan(desired, file, lambda: parsed(sudoers.rules(before))).changes,
     ]
     return as_dict(planned)
 
@@ -81,22 +81,22 @@ def changes(wanted, before):
 def produced(case):
     """Return the expected files of a case by name."""
     before = compiled(case, "previous.yaml") if (case / "previous.yaml").exists() else None
-    wanted = compiled(case, "policy.yaml", before.accesses if before else ())
+    desired = compiled(case, "policy.yaml", before.accesses if before else ())
     made = {
-        "nft.json": json.dumps(guard_table.plan(wanted, None).commands, indent=1) + "\n",
-        **{f"iptables.{version}": guard_chains.stored(wanted, version) for version in (4, 6)},
-        "load-guard": boot.wanted_entries(boot.for_nftables(wanted))[LOAD_GUARD].content.decode(),
+        "nft.json": json.dumps(guard_table.plan(desired, None).commands, indent=1) + "\n",
+        **{f"iptables.{version}": guard_chains.stored(desired, version) for version in (4, 6)},
+        "load-guard": boot.desired_entries(boot.for_nftables(desired))[LOAD_GUARD].content.decode(),
         "routes": "".join(
-            f"{rule.words}\n" for version in (4, 6) for rule in policy_rules.wanted_rules(wanted, version)
+            f"{rule.words}\n" for version in (4, 6) for rule in policy_rules.desired_rules(desired, version)
         ),
-        "sudoers": sudoers.render(wanted),
-        "changes.json": json.dumps(changes(wanted, before), indent=1, ensure_ascii=False) + "\n",
+        "sudoers": sudoers.render(desired),
+        "changes.json": json.dumps(changes(desired, before), indent=1, ensure_ascii=False) + "\n",
     }
-    if wanted.policy.firewall.uplinks != ():
-        made["egress.json"] = json.dumps(egress.skeleton(wanted), indent=1) + "\n"
-    if wanted.findings:
-        made["findings.txt"] = "".join(f"{finding}\n" for finding in wanted.findings)
-    for path, entry in files.wanted_entries(wanted, LAUNCHER, OPENER).items():
+    if desired.policy.firewall.uplinks != ():
+        made["egress.json"] = json.dumps(egress.skeleton(desired), indent=1) + "\n"
+    if desired.findings:
+        made["findings.txt"] = "".join(f"{finding}\n" for finding in desired.findings)
+    for path, entry in files.desired_entries(desired, LAUNCHER, OPENER).items():
         parent, name = path.rsplit("/", 1)
         if parent == CONNECTIONS:
             made[f"vms/{name}"] = entry.content.decode()
@@ -134,5 +134,5 @@ def test_there_are_cases():
 def test_sudo_reads_each_golden_file_as_meant(case, sudo_tools):
     text = (case / "sudoers").read_text(encoding="utf-8")
     assert visudo(text) == ""
-    wanted = compiled(case, "policy.yaml")
-    assert sorted(sudoers.parse(cvtsudoers(text))) == sorted(sudoers.rules(wanted))
+    desired = compiled(case, "policy.yaml")
+    assert sorted(sudoers.parse(cvtsudoers(text))) == sorted(sudoers.rules(desired))

@@ -126,7 +126,7 @@ def test_the_order_of_grants_makes_no_difference(data):
     assert sorted(one.findings) == sorted(other.findings)
     assert guard_table.plan(one, None).commands == guard_table.plan(other, None).commands
     assert sudoers.render(one) == sudoers.render(other)
-    assert files.wanted_entries(one, b"") == files.wanted_entries(other, b"")
+    assert files.desired_entries(one, b"") == files.desired_entries(other, b"")
 
 
 @given(st.data())
@@ -150,10 +150,10 @@ def declared(policy, inventory):
 @given(st.data())
 def test_each_element_belongs_to_one_declared_user_and_vm(data):
     _, policy, inventory = drawn(data)
-    wanted = compile_policy(policy, inventory)
+    desired = compile_policy(policy, inventory)
     may = declared(policy, inventory)
     by_uid = {account.uid: name for name, account in inventory.users.items()}
-    elements = guard_table.wanted_elements(wanted)
+    elements = guard_table.desired_elements(desired)
     for key, element in elements.items():
         vm = policy.vms[element.vm]
         note(f"{key} {element}")
@@ -169,23 +169,23 @@ def test_each_element_belongs_to_one_declared_user_and_vm(data):
             if other.tls_port == key.port and key.address in inventory.addresses[other.server]
         ]
         assert same_place == [element.vm]
-    for access in wanted.accesses:
+    for access in desired.accesses:
         account = inventory.users[access.user]
         assert (access.user, access.vm) in may and access.uid == account.uid != 0
         assert str(access.uid) not in inventory.numeric_names
-        assert account.gid != wanted.gid
+        assert account.gid != desired.gid
         for name in access.grants:
             assert policy.grants[name].vm == access.vm
-    assert len(set(wanted.accesses)) == len({(access.user, access.vm) for access in wanted.accesses})
+    assert len(set(desired.accesses)) == len({(access.user, access.vm) for access in desired.accesses})
 
 
 @given(st.data())
 def test_nobody_loses_a_grant_silently(data):
     """Whoever is declared can either open the console, or a finding says why not."""
     _, policy, inventory = drawn(data)
-    wanted = compile_policy(policy, inventory)
-    opened = {(access.user, access.vm) for access in wanted.accesses}
-    hindered = [finding.path.split(":")[1:3] for finding in wanted.findings]
+    desired = compile_policy(policy, inventory)
+    opened = {(access.user, access.vm) for access in desired.accesses}
+    hindered = [finding.path.split(":")[1:3] for finding in desired.findings]
     for grant in policy.grants.values():
         members = (grant.user,) if grant.user else getattr(inventory.groups.get(grant.group), "members", ("",))
         server = policy.vms[grant.vm].server
@@ -202,11 +202,11 @@ def test_nobody_loses_a_grant_silently(data):
 def test_without_grants_nothing_is_opened(data):
     made, _, _ = drawn(data)
     policy = pillar.parse({**made, "grants": {}})
-    wanted = compile_policy(policy, data.draw(systems(policy)))
-    assert wanted.accesses == () and guard_table.wanted_elements(wanted) == {}
-    assert sudoers.rules(wanted) == [] and "ALL=" not in sudoers.render(wanted)
-    assert not [path for path in files.wanted_entries(wanted, b"") if path.endswith(".vv") or "/menu/" in path]
-    assert any("set" in entry["add"] for entry in guard_table.plan(wanted, None).commands if "add" in entry)
+    desired = compile_policy(policy, data.draw(systems(policy)))
+    assert desired.accesses == () and guard_table.desired_elements(desired) == {}
+    assert sudoers.rules(desired) == [] and "ALL=" not in sudoers.render(desired)
+    assert not [path for path in files.desired_entries(desired, b"") if path.endswith(".vv") or "/menu/" in path]
+    assert any("set" in entry["add"] for entry in guard_table.plan(desired, None).commands if "add" in entry)
 
 
 @given(st.data())
@@ -220,16 +220,16 @@ def test_from_any_policy_to_any_other(data):
             _, policy, inventory = drawn(data)
         else:
             inventory = data.draw(systems(policy))
-        wanted = compile_policy(policy, inventory, previous)
-        planned = guard_table.plan(wanted, kernel.listing(packets=step))
+        desired = compile_policy(policy, inventory, previous)
+        planned = guard_table.plan(desired, kernel.listing(packets=step))
         assert bool(planned.commands) >= (kernel.objects is None)
         kernel.carry_out(planned)
-        if wanted.gid is not None:
-            assert set(guard_table.elements(kernel.listing())) == set(guard_table.wanted_elements(wanted))
+        if desired.gid is not None:
+            assert set(guard_table.elements(kernel.listing())) == set(guard_table.desired_elements(desired))
             assert bool(planned.changes) == bool(planned.commands)
-        again = guard_table.plan(wanted, kernel.listing(packets=7))
+        again = guard_table.plan(desired, kernel.listing(packets=7))
         assert again.commands == ()
-        previous = wanted.accesses
+        previous = desired.accesses
 
 
 def test_the_article_is_sound():

@@ -9,8 +9,9 @@ from spicegrants.firewall.guard import FirewallPlan
 from spicegrants.firewall.nft import egress, guard_table, spelling
 from spicegrants.firewall.nft.egress import Uplink
 from spicegrants.routing import policy_rules
+from spicegrants.routing.policy_rules import RoutingRule
 from spicegrants.sudo import sudoers
-from unit.build import wanted
+from unit.build import desired
 from unit.timed import timed
 
 RECORDED = pathlib.Path(__file__).with_name("recorded")
@@ -32,7 +33,7 @@ def test_a_table_as_another_release_lists_it_is_no_difference():
 
 
 def test_nor_is_the_guard_of_an_interface():
-    compiled = wanted({"firewall": {"guard": "servers"}}, addresses={"mysrv": ("192.168.2.2", "fd00::2")})
+    compiled = desired({"firewall": {"guard": "servers"}}, addresses={"mysrv": ("192.168.2.2", "fd00::2")})
     devices = {"on_d0_9": Uplink("d0"), "on_d1_9": Uplink("d1", True)}
     assert egress.plan(compiled, recorded("egress-1.1.3.json"), devices) == FirewallPlan((), ())
 
@@ -88,10 +89,10 @@ def test_rules_of_routing(release):
     """From 6.15 on ip says of each single port that no bit of it is masked."""
     listed = [entry for entry in recorded(f"rules-{release}.json") if policy_rules.ours(entry)]
     assert [policy_rules.parse(entry) for entry in listed] == [
-        policy_rules.Rule(163, "goto 166", 1021, "192.168.2.2", (20002, 20002)),
-        policy_rules.Rule(163, "goto 166", 0),
-        policy_rules.Rule(164, "lookup 7462", None, None, (20001, 20010)),
-        policy_rules.Rule(165, "prohibit", None, None, (20001, 20010)),
-        policy_rules.Rule(166, "nop"),
+        RoutingRule(163, "goto 166", 1021, "192.168.2.2", (20002, 20002)),
+        RoutingRule(163, "goto 166", 0),
+        RoutingRule(164, "lookup 7462", None, None, (20001, 20010)),
+        RoutingRule(165, "prohibit", None, None, (20001, 20010)),
+        RoutingRule(166, "nop"),
     ]
     assert policy_rules.parse({**listed[0], "dport_mask": "0xff00"}) is None, "it lets more through"

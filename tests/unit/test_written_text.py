@@ -20,7 +20,7 @@ from spicegrants.sudo import commands as sudo_commands
 from spicegrants.sudo import sudoers
 from spicegrants.sudo.live import tools
 from spicegrants.viewer import files
-from unit.build import PEM, article, changed, cvtsudoers, inventory, key_file, visudo, wanted
+from unit.build import PEM, article, changed, cvtsudoers, desired, inventory, key_file, visudo
 from unit.strategies import accounts, dotted, hostile, hosts, lines, names, paths, pillars, systems, text
 
 pytestmark = pytest.mark.usefixtures("sudo_tools")
@@ -57,7 +57,7 @@ def check_sudoers(compiled):
 def check_files(compiled):
     """Each connection file pins its own console, each menu lists its user's own consoles."""
     policy = compiled.policy
-    entries = files.wanted_entries(compiled, b"")
+    entries = files.desired_entries(compiled, b"")
     consoles = {}
     for path, entry in entries.items():
         if path.startswith(CONNECTIONS + "/"):
@@ -170,7 +170,7 @@ def used_names(policy):
 def test_hostile_members_of_a_group(members):
     """The name service is not the pillar: whoever may make accounts there writes no sudoers."""
     users = {name: Account(name, 3000 + number, 3000) for number, name in enumerate(members)}
-    compiled = wanted(
+    compiled = desired(
         {"grants": {"everyone": {"group": "family", "vm": "debianx"}}},
         users=users,
         groups={"spicegrp": Group("spicegrp", 995), "family": Group("family", 2000, tuple(members))},
@@ -202,7 +202,7 @@ def argument_pattern(rule):
 def test_an_argument_stands_for_itself_only(data):
     """Each character of an argument, replaced, makes a call that sudo refuses; a wildcard would let some through."""
     host = data.draw(st.one_of(hosts, st.sampled_from(["2001:db8::1", "192.168.2.2"])))
-    compiled = wanted({"servers__mysrv__host": host, "viewer": {"path": data.draw(paths)}})
+    compiled = desired({"servers__mysrv__host": host, "viewer": {"path": data.draw(paths)}})
     for rule in sudoers.rules(compiled):
         pattern = argument_pattern(rule)
         words = " ".join(rule.command[1:])
@@ -216,7 +216,7 @@ def test_an_argument_stands_for_itself_only(data):
 
 def test_mutants_are_not_granted():
     """What verify tries as forbidden calls is forbidden: none is a granted call, each differs from all others."""
-    compiled = wanted({"viewer": {"path": ["/usr/bin/remote-viewer", "/opt/bin/remote-viewer"]}})
+    compiled = desired({"viewer": {"path": ["/usr/bin/remote-viewer", "/opt/bin/remote-viewer"]}})
     granted = [rule.call for rule in sudoers.rules(compiled)]
     for rule in sudoers.rules(compiled):
         mutants = sudo_commands.mutants(rule, 65535)
@@ -239,7 +239,7 @@ def test_each_special_character_is_escaped(character):
 
 def test_a_rule_gives_the_group_and_no_other_user():
     """With ``(USER:GROUP)`` sudo would run the viewer without the group as well, or as somebody else."""
-    tree = check_sudoers(wanted())
+    tree = check_sudoers(desired())
     for spec in tree["User_Specs"]:
         (commands,) = spec["Cmnd_Specs"]
         assert commands["runasgroups"] == [{"usergroup": "spicegrp"}] and "runasusers" not in commands
@@ -247,7 +247,7 @@ def test_a_rule_gives_the_group_and_no_other_user():
 
 
 def test_settings_hold_for_our_commands_only():
-    tree = check_sudoers(wanted())
+    tree = check_sudoers(desired())
     options = [option for default in tree["Defaults"] for option in default["Options"]]
     for expected in ({"env_reset": True}, {"targetpw": False}, {"rootpw": False}, {"runaspw": False}):
         assert expected in options
@@ -259,14 +259,14 @@ def test_settings_hold_for_our_commands_only():
 
 def test_no_grants_no_rules(tmp_path, monkeypatch):
     """Of such a file cvtsudoers prints nothing at all, which is not the same as something unreadable."""
-    without = wanted({"grants": {}})
+    without = desired({"grants": {}})
     assert check_sudoers(without) == {}
     path = tmp_path / "spice-grant"
     path.write_text(sudoers.render(without), encoding="utf-8")
     monkeypatch.setattr(tools, "SUDOERS", str(path))
     assert tools.own_tree() == {}
-    path.write_text(sudoers.render(wanted()), encoding="utf-8")
-    assert sorted(sudoers.parse(tools.own_tree())) == sorted(sudoers.rules(wanted()))
+    path.write_text(sudoers.render(desired()), encoding="utf-8")
+    assert sorted(sudoers.parse(tools.own_tree())) == sorted(sudoers.rules(desired()))
     path.write_text("nonsense\n", encoding="utf-8")
     assert tools.own_tree() is None
     path.unlink()

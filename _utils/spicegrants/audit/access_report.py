@@ -7,44 +7,44 @@ from typing import Any
 from spicegrants.policy import decision as policy_decision
 from spicegrants.policy import wording
 from spicegrants.policy.access import Access
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.loans_locks import Loan, Lock
 from spicegrants.schedule import instants
 from spicegrants.schedule.intervals import DAY, clip
 
 
-def listed(wanted: Wanted, moment: int) -> list[dict[str, Any]]:
+def listed(desired: DesiredState, moment: int) -> list[dict[str, Any]]:
     """Return every access, locked ones too, and what it means at a moment."""
-    decided = [(access, policy_decision.judged(wanted.policy, access, moment)) for access in wanted.accesses]
-    decided += [(access, policy_decision.denied(access, lock)) for access, lock in wanted.locked]
+    decided = [(access, policy_decision.judged(desired.policy, access, moment)) for access in desired.accesses]
+    decided += [(access, policy_decision.denied(access, lock)) for access, lock in desired.locked]
     decided.sort(key=lambda each: (each[0].user, each[0].vm))
-    return [_entry(wanted, access, decision) for access, decision in decided]
+    return [_entry(desired, access, decision) for access, decision in decided]
 
 
-def _entry(wanted: Wanted, access: Access, decision: policy_decision.Decision) -> dict[str, Any]:
-    policy = wanted.policy
+def _entry(desired: DesiredState, access: Access, decision: policy_decision.Decision) -> dict[str, Any]:
+    policy = desired.policy
     return {
         "user": access.user,
         "uid": access.uid,
         "vm": access.vm,
         "server": policy.vms[access.vm].server,
-        "addresses": list(wanted.addresses(access)),
-        "port": wanted.port(access),
+        "addresses": list(desired.addresses(access)),
+        "port": desired.port(access),
         "nopasswd": access.nopasswd,
         "open": decision.open,
         "state": wording.decision(policy, decision),
-        "grants": _behind(wanted, access),
+        "grants": _behind(desired, access),
         "groups": sorted({policy.grants[name].group for name in access.grants if name in policy.grants} - {None}),
     }
 
 
-def _behind(wanted: Wanted, access: Access) -> dict[str, dict[str, Any]]:
+def _behind(desired: DesiredState, access: Access) -> dict[str, dict[str, Any]]:
     """Return the grants and loans behind an access: when each is open, and what is said of it."""
-    policy = wanted.policy
+    policy = desired.policy
     return {
         name: {
             "when": wording.term(policy, term),
-            **(_about(policy.grants[name]) if name in policy.grants else {"loan": True, **_said(_loan(wanted, name))}),
+            **(_about(policy.grants[name]) if name in policy.grants else {"loan": True, **_said(_loan(desired, name))}),
         }
         for name, term in zip(access.grants, access.terms)
     }
@@ -58,14 +58,14 @@ def _said(entry: Loan | Lock) -> dict[str, str]:
     return {"reason": entry.reason} if entry.reason else {}
 
 
-def _loan(wanted: Wanted, name: str) -> Loan:
-    return next(loan for loan in wanted.temporary.loans if loan.name == name)
+def _loan(desired: DesiredState, name: str) -> Loan:
+    return next(loan for loan in desired.temporary.loans if loan.name == name)
 
 
-def loans(wanted: Wanted, moment: int) -> list[dict[str, Any]]:
+def loans(desired: DesiredState, moment: int) -> list[dict[str, Any]]:
     """Return the loans that have not ended."""
-    zone = wanted.policy.time.zone
-    denied = {(access.user, access.vm) for access, _ in wanted.locked}
+    zone = desired.policy.time.zone
+    denied = {(access.user, access.vm) for access, _ in desired.locked}
     return [
         {
             "user": loan.user,
@@ -76,33 +76,33 @@ def loans(wanted: Wanted, moment: int) -> list[dict[str, Any]]:
             "locked": (loan.user, loan.vm) in denied,
             **_said(loan),
         }
-        for loan in wanted.temporary.loans
+        for loan in desired.temporary.loans
         if loan.end > moment
     ]
 
 
-def locks(wanted: Wanted) -> list[dict[str, Any]]:
+def locks(desired: DesiredState) -> list[dict[str, Any]]:
     """Return the locks."""
-    zone = wanted.policy.time.zone
+    zone = desired.policy.time.zone
     return [
         {"about": lock.words, "since": instants.words(lock.since, zone), **_said(lock)}
-        for lock in wanted.temporary.locks
+        for lock in desired.temporary.locks
     ]
 
 
-def timeline(wanted: Wanted, user: str | None, start: int, days: int) -> list[dict[str, Any]]:
+def timeline(desired: DesiredState, user: str | None, start: int, days: int) -> list[dict[str, Any]]:
     """Return when a user, or everybody, may open what, in the order of time.
 
     There is an entry for each stretch of time in which the same grants open a console.
     """
     end = start + days * DAY
     found = []
-    for access in wanted.accesses:
+    for access in desired.accesses:
         if user in (None, access.user):
-            behind = _behind(wanted, access)
-            for begin, stop, grants in _stretches(wanted, access, start, end):
+            behind = _behind(desired, access)
+            for begin, stop, grants in _stretches(desired, access, start, end):
                 found.append((begin, access.user, access.vm, stop, {name: behind[name] for name in grants}))
-    zone = wanted.policy.time.zone
+    zone = desired.policy.time.zone
     return [
         {
             "user": name,
@@ -115,16 +115,16 @@ def timeline(wanted: Wanted, user: str | None, start: int, days: int) -> list[di
     ]
 
 
-def _stretches(wanted: Wanted, access: Access, start: int, end: int) -> list[tuple[int, int, tuple[str, ...]]]:
+def _stretches(desired: DesiredState, access: Access, start: int, end: int) -> list[tuple[int, int, tuple[str, ...]]]:
     """Return when an access is open between two moments, and by which grants."""
     edges = {start, end}
     for term in access.terms:
-        opened = policy_decision.opened(wanted.policy.schedules, term, (start, end))
+        opened = policy_decision.opened(desired.policy.schedules, term, (start, end))
         edges |= {edge for window in clip(opened, start, end) for edge in window}
     stretches: list[tuple[int, int, tuple[str, ...]]] = []
     ordered = sorted(edges)
     for begin, stop in zip(ordered, ordered[1:]):
-        decision = policy_decision.judged(wanted.policy, access, begin)
+        decision = policy_decision.judged(desired.policy, access, begin)
         if decision.open:
             if stretches and stretches[-1][1:] == (begin, decision.grants):
                 begin = stretches.pop()[0]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from spicegrants.firewall.guard import EGRESS, FORWARD, LOG_PREFIXES
 from spicegrants.policy import wording
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.decision import decide
 from spicegrants.schedule import instants
 
@@ -98,25 +98,25 @@ def folded(found: Iterable[Denial]) -> list[tuple[Denial, int]]:
     return entries
 
 
-def entry(wanted: Wanted, denial: Denial, count: int, user: str | None) -> dict[str, Any]:
+def entry(desired: DesiredState, denial: Denial, count: int, user: str | None) -> dict[str, Any]:
     """Return a denial as it is reported.
 
     user
         Name of its UID's account; ``None`` if there is none.
     """
-    vm = wanted.vm_at(denial.address, denial.port)
+    vm = desired.vm_at(denial.address, denial.port)
     return {
         "at": instants.iso(denial.moment),
         "user": user,
         "uid": denial.uid,
         "gid": denial.gid,
         "vm": vm,
-        "server": _server(wanted, vm, denial.address),
+        "server": _server(desired, vm, denial.address),
         "address": denial.address,
         "port": denial.port,
         "rule": denial.rule,
         "count": count,
-        "why": _why(wanted, denial, user, vm),
+        "why": _why(desired, denial, user, vm),
     }
 
 
@@ -126,13 +126,13 @@ def note(why: str, count: int | None = None) -> dict[str, Any]:
     return {**dict.fromkeys(names), "count": count, "why": why}
 
 
-def _server(wanted: Wanted, vm: str | None, address: str) -> str | None:
+def _server(desired: DesiredState, vm: str | None, address: str) -> str | None:
     if vm is not None:
-        return wanted.policy.vms[vm].server
-    return next((name for name, known in sorted(wanted.inventory.addresses.items()) if address in known), None)
+        return desired.policy.vms[vm].server
+    return next((name for name, known in sorted(desired.inventory.addresses.items()) if address in known), None)
 
 
-def _why(wanted: Wanted, denial: Denial, user: str | None, vm: str | None) -> str:
+def _why(desired: DesiredState, denial: Denial, user: str | None, vm: str | None) -> str:
     """Say in words why it was refused, by the policy as it is now."""
     if vm is None:
         return "no console of the policy is there, only a guarded port"
@@ -144,13 +144,13 @@ def _why(wanted: Wanted, denial: Denial, user: str | None, vm: str | None) -> st
         return "the kernel knows no owner: forwarded, or from a socket that is gone"
     if user is None:
         return f"no account has UID {denial.uid}"
-    decision = decide(wanted, user, vm, denial.moment)
+    decision = decide(desired, user, vm, denial.moment)
     if decision.access is None:
         return f"no grant of {vm} means {user}"
     if decision.lock is not None and decision.lock.since <= denial.moment:
-        return wording.decision(wanted.policy, decision)
-    if denial.gid != wanted.gid:
-        return f"not with the viewer's group {wanted.policy.viewer.group}"
+        return wording.decision(desired.policy, decision)
+    if denial.gid != desired.gid:
+        return f"not with the viewer's group {desired.policy.viewer.group}"
     if decision.lock is None and not decision.open:
         return f"closed at that moment for {user}"
     return "not denied by what holds now: grants, times or locks have changed since"

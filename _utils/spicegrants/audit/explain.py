@@ -9,37 +9,37 @@ from spicegrants.firewall.guard import DRAIN, PASS
 from spicegrants.firewall.trace.tracer import Obstacle
 from spicegrants.policy import wording
 from spicegrants.policy.access import Access, Term
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.decision import decide
 from spicegrants.schedule import instants
 from spicegrants.schedule.intervals import LAST, contains, next_edge
-from spicegrants.sudo.commands import Rule, calls
+from spicegrants.sudo.commands import SudoRule, calls
 
 _UNBOUNDED = instants.iso(LAST)
 
 
-def policy(wanted: Wanted, user: str, vm: str, moment: int) -> dict[str, Any]:
+def policy(desired: DesiredState, user: str, vm: str, moment: int) -> dict[str, Any]:
     """Return the policy's answer at a moment: the grants behind it, or why there are none."""
-    decision = decide(wanted, user, vm, moment)
+    decision = decide(desired, user, vm, moment)
     if decision.access is not None:
-        behind = "; ".join(grant_words(wanted, decision.access, name) for name in decision.grants)
+        behind = "; ".join(grant_words(desired, decision.access, name) for name in decision.grants)
         why = (
             behind
             if decision.open and decision.until is None
-            else f"{wording.decision(wanted.policy, decision)}: {behind}"
+            else f"{wording.decision(desired.policy, decision)}: {behind}"
         )
         return {"answer": "granted" if decision.open else "not granted", "why": why}
-    hindered = [str(finding) for finding in wanted.findings if _about(wanted, finding.path, user, vm)]
+    hindered = [str(finding) for finding in desired.findings if _about(desired, finding.path, user, vm)]
     return {"answer": "not granted", "why": "; ".join(hindered) or f"no grant of {vm} means {user}"}
 
 
-def grant_words(wanted: Wanted, access: Access, name: str) -> str:
+def grant_words(desired: DesiredState, access: Access, name: str) -> str:
     """Spell what is behind an access: a grant's name, whom it means, when it is open, and why; or a loan."""
     term = access.terms[access.grants.index(name)]
-    when = [] if term == Term() else [wording.term(wanted.policy, term)]
-    grant = wanted.policy.grants.get(name)
+    when = [] if term == Term() else [wording.term(desired.policy, term)]
+    grant = desired.policy.grants.get(name)
     if grant is None:
-        loan = next(loan for loan in wanted.temporary.loans if loan.name == name)
+        loan = next(loan for loan in desired.temporary.loans if loan.name == name)
         return f"loan ({', '.join([*when, *filter(None, [loan.reason])])})"
     whom = f"user {grant.user}" if grant.user else f"group {grant.group}"
     owner = f"owner {grant.owner}" if grant.owner else None
@@ -47,7 +47,7 @@ def grant_words(wanted: Wanted, access: Access, name: str) -> str:
     return f"grant {name} ({', '.join([whom, *when, *filter(None, [grant.reason, owner, ticket])])})"
 
 
-def _about(wanted: Wanted, path: str, user: str, vm: str) -> bool:
+def _about(desired: DesiredState, path: str, user: str, vm: str) -> bool:
     if path == "clock" or path.startswith("loan:"):
         return path in ("clock", f"loan:{user}:{vm}")
     kind, _, rest = path.removeprefix("spice:").partition(":")
@@ -55,13 +55,13 @@ def _about(wanted: Wanted, path: str, user: str, vm: str) -> bool:
     if path == "spice:viewer:confine":
         return True
     if kind == "grants":
-        grant = wanted.policy.grants[name]
+        grant = desired.policy.grants[name]
         return grant.vm == vm and (grant.user == user or grant.group is not None)
-    return (kind == "servers" and name == wanted.policy.vms[vm].server) or (kind == "vms" and name == vm)
+    return (kind == "servers" and name == desired.policy.vms[vm].server) or (kind == "vms" and name == vm)
 
 
 def firewall(
-    wanted: Wanted,
+    desired: DesiredState,
     user: str,
     vm: str,
     rules: Iterable[dict[str, Any]],
@@ -75,29 +75,29 @@ def firewall(
         By address: chains of others that stop, or may stop, what our own let through.
 
     moment
-        When, in seconds since 1970. Defaults to the moment for which ``wanted`` was worked out.
+        When, in seconds since 1970. Defaults to the moment for which ``desired`` was worked out.
     """
     altered = drift.get("layers", {}).get("firewall", [])
     if altered:
         return {"answer": "in doubt", "why": f"the guard is not as it must be; a run {'; '.join(altered)}"}
-    account = wanted.inventory.users.get(user)
-    unasked = wanted.inventory.unasked
+    account = desired.inventory.users.get(user)
+    unasked = desired.inventory.unasked
     if user in unasked.users:
         return {"answer": "in doubt", "why": f"nobody can tell whether there is a user {user}: {unasked.why}"}
     if account is None:
         return {"answer": "closed", "why": f"no user {user} on this machine"}
-    server = wanted.policy.vms[vm].server
-    addresses = wanted.inventory.addresses.get(server, ())
+    server = desired.policy.vms[vm].server
+    addresses = desired.inventory.addresses.get(server, ())
     if not addresses:
         return {"answer": "closed", "why": f"the address of server {server} is not known"}
-    port = wanted.policy.vms[vm].tls_port
-    key = (account.uid, wanted.gid, port)
+    port = desired.policy.vms[vm].tls_port
+    key = (account.uid, desired.gid, port)
     own = [rule for rule in rules if not rule["foreign"] and (rule["uid"], rule["gid"], rule["port"]) == key]
-    at = instants.iso(wanted.now if moment is None else moment)
-    zone = _zone(wanted, user, vm)
+    at = instants.iso(desired.now if moment is None else moment)
+    zone = _zone(desired, user, vm)
     open_to = {rule["address"] for rule in own if rule["verdict"] == PASS or _within(rule.get("times"), at)}
     draining = sorted(rule["address"] for rule in own if rule["verdict"] == DRAIN or _within(rule.get("lasting"), at))
-    who = f"UID {account.uid} with GID {wanted.gid} ({wanted.policy.viewer.group})"
+    who = f"UID {account.uid} with GID {desired.gid} ({desired.policy.viewer.group})"
     missing = [address for address in addresses if address not in open_to]
     if not missing:
         led = _chains_words(own, at, zone)
@@ -116,7 +116,7 @@ def firewall(
     return {"answer": answer, "why": f"no element for {who} to {', '.join(missing)} port {port}"}
 
 
-def routing(wanted: Wanted, user: str, vm: str, rules: Iterable[dict[str, Any]] | None, drift: dict[str, Any]):
+def routing(desired: DesiredState, user: str, vm: str, rules: Iterable[dict[str, Any]] | None, drift: dict[str, Any]):
     """Return the answer of routing, which knows neither group nor time.
 
     rules
@@ -127,8 +127,8 @@ def routing(wanted: Wanted, user: str, vm: str, rules: Iterable[dict[str, Any]] 
         return {"answer": "in doubt", "why": f"a run {'; '.join(altered)}"}
     if rules is None:
         return {"answer": "off", "why": "routing holds nobody on this machine"}
-    account, port = wanted.inventory.users.get(user), wanted.policy.vms[vm].tls_port
-    addresses = wanted.inventory.addresses.get(wanted.policy.vms[vm].server, ())
+    account, port = desired.inventory.users.get(user), desired.policy.vms[vm].tls_port
+    addresses = desired.inventory.addresses.get(desired.policy.vms[vm].server, ())
     led = {
         rule["address"]
         for rule in rules
@@ -145,9 +145,9 @@ def _within(ranges: Iterable[list[str]] | None, at: str) -> bool:
     return any(start <= at < end for start, end in ranges or ())
 
 
-def _zone(wanted: Wanted, user: str, vm: str) -> str | None:
-    access = decide(wanted, user, vm, wanted.now).access
-    return wording.zone_of(wanted.policy, access) if access else wanted.policy.time.zone
+def _zone(desired: DesiredState, user: str, vm: str) -> str | None:
+    access = decide(desired, user, vm, desired.now).access
+    return wording.zone_of(desired.policy, access) if access else desired.policy.time.zone
 
 
 def _chains_words(rules: Iterable[dict[str, Any]], at: str, zone: str | None) -> str:
@@ -173,10 +173,10 @@ def _spelled(moment: str, zone: str | None) -> str:
 
 
 def sudo(
-    wanted: Wanted,
+    desired: DesiredState,
     user: str,
     vm: str,
-    held: Iterable[Rule],
+    held: Iterable[SudoRule],
     allowed: bool | None,
     moment: int | None = None,
     refusal: str = "",
@@ -190,30 +190,30 @@ def sudo(
         Whether sudo lets the user make the calls that a grant means; ``None`` if it lets him make some of them only.
 
     moment
-        When, in seconds since 1970. Defaults to ``wanted.now``. sudo itself knows only now, so for any other moment
+        When, in seconds since 1970. Defaults to ``desired.now``. sudo itself knows only now, so for any other moment
         ``allowed`` does not count, and the answer is what our file says.
 
     refusal
         Why PAM refuses the account; nothing if it does not.
     """
-    moment = wanted.now if moment is None else moment
-    chosen = {(rule.viewer, rule.argument) for rule in calls(wanted, user, vm)}
+    moment = desired.now if moment is None else moment
+    chosen = {(rule.viewer, rule.argument) for rule in calls(desired, user, vm)}
     ours = [rule for rule in held if rule.user == user and (rule.viewer, rule.argument) in chosen]
     open_then = [rule for rule in ours if contains(rule.windows, moment)]
     who = "sudo"
-    if moment != wanted.now:
+    if moment != desired.now:
         who, covered = "our file", {(rule.viewer, rule.argument) for rule in open_then}
         allowed = None if covered and covered != chosen else bool(covered)
     if refusal:
         return {"answer": "refused", "why": f"PAM refuses the account: {refusal}"}
     if allowed is None:
         return {"answer": "in doubt", "why": f"{who} lets some of the calls, and refuses others"}
-    if allowed and wanted.inventory.sudo_rs and not decide(wanted, user, vm, moment).open:
+    if allowed and desired.inventory.sudo_rs and not decide(desired, user, vm, moment).open:
         return {"answer": "refused", "why": "sudo-rs holds no rule to a time: it starts our opener, which refuses"}
     if allowed and open_then:
         free = all(rule.nopasswd for rule in open_then)
         asked = "no password is asked" if free else "asks for the user's own password"
-        end = _edge(wanted, user, vm, open_then, moment)
+        end = _edge(desired, user, vm, open_then, moment)
         why = f"{len(open_then)} exact rule(s); {asked}" + (f"; until {end}" if end else "")
         return {"answer": "allowed", "why": why}
     if allowed:
@@ -222,16 +222,16 @@ def sudo(
         return {"answer": "refused", "why": "our rule is there, but another overrules it"}
     if not ours:
         return {"answer": "refused", "why": "no rule"}
-    start = _edge(wanted, user, vm, ours, moment)
+    start = _edge(desired, user, vm, ours, moment)
     when = f"opens {start}" if start else "does not open again"
     return {"answer": "refused", "why": f"our rule is closed at this moment; it {when}"}
 
 
-def _edge(wanted: Wanted, user: str, vm: str, rules: Iterable[Rule], moment: int) -> str | None:
+def _edge(desired: DesiredState, user: str, vm: str, rules: Iterable[SudoRule], moment: int) -> str | None:
     """Say when the first of some rules begins or ceases to hold; ``None`` if none ever does."""
     edges = (next_edge(rule.windows, moment) for rule in rules)
     edge = min((edge for edge in edges if edge is not None), default=None)
-    return None if edge is None else instants.words(edge, _zone(wanted, user, vm))
+    return None if edge is None else instants.words(edge, _zone(desired, user, vm))
 
 
 def viewer(drift: dict[str, Any]) -> dict[str, Any]:

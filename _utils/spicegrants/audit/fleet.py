@@ -79,8 +79,8 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value] if value else []
 
 
-def accesses(expected: Iterable[str], answers: Answers, **wanted: str) -> list[Row]:
-    """Return a row for each access that minions named, of the ``wanted`` user or vm, and for each that named none.
+def accesses(expected: Iterable[str], answers: Answers, **desired: str) -> list[Row]:
+    """Return a row for each access that minions named, of the ``desired`` user or vm, and for each that named none.
 
     A minion that has no such user or vm has no row; one that could not say has, with the reason.
     """
@@ -95,7 +95,7 @@ def accesses(expected: Iterable[str], answers: Answers, **wanted: str) -> list[R
             rows += [
                 _access(minion, **{key: each[key] for key in _SHOWN if key in each})
                 for each in answer.data
-                if all(each.get(key) == value for key, value in wanted.items())
+                if all(each.get(key) == value for key, value in desired.items())
             ]
     return rows
 

@@ -1,4 +1,4 @@
-"""The difference between what is wanted and what the system holds, in words a person reads."""
+"""The difference between the desired state and what the system holds, in words a person reads."""
 
 from __future__ import annotations
 

@@ -51,17 +51,17 @@ Entry = Union[File, Directory, Link, Other]
 _KINDS = {File: "file", Directory: "directory", Link: "symbolic link"}
 
 
-def difference(wanted: Entry, live: Entry | None) -> str | None:
+def difference(desired: Entry, live: Entry | None) -> str | None:
     """Return the verb for what must be done: ``creates``, ``rewrites``, ...; ``None`` if nothing must."""
     if live is None:
         return "creates"
-    if wanted == live:
+    if desired == live:
         return None
-    if type(wanted) is not type(live):
+    if type(desired) is not type(live):
         kind = live.kind if isinstance(live, Other) else _KINDS[type(live)]
         return f"replaces the {kind} at"
-    if isinstance(wanted, Link):
+    if isinstance(desired, Link):
         return "redirects"
-    if isinstance(wanted, File) and isinstance(live, File) and wanted.content != live.content:
+    if isinstance(desired, File) and isinstance(live, File) and desired.content != live.content:
         return "rewrites"
     return "restores owner and mode of"

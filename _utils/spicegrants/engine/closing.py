@@ -15,7 +15,7 @@ from spicegrants.firewall import connections
 from spicegrants.firewall.live import sockets
 from spicegrants.host import run
 from spicegrants.policy import closing
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.layer import Layer
 from spicegrants.policy.state_file import Stored
 from spicegrants.routing.live import last_resort
@@ -46,25 +46,25 @@ def take(before: Stored, after: Stored, whole: bool, test: bool) -> Taken:
     test
         Whether only to say what would change.
     """
-    wanted, was = context.recalled(before, after), context.recalled(before, before)
-    errors = [] if test or not closing.taken(before, after) else _kept(closing.remembered(after, wanted))
-    found = layers(wanted, was, whole, test)
+    desired, was = context.recalled(before, after), context.recalled(before, before)
+    errors = [] if test or not closing.taken(before, after) else _kept(closing.remembered(after, desired))
+    found = layers(desired, was, whole, test)
     return Taken(found.changes, errors + found.errors)
 
 
-def layers(wanted: Wanted, was: Wanted, whole: bool, test: bool) -> Taken:
-    """Take away what the layers hold beyond what is wanted, each by itself, the guard first.
+def layers(desired: DesiredState, was: DesiredState, whole: bool, test: bool) -> Taken:
+    """Take away what the layers hold beyond the desired state, each by itself, the guard first.
 
     was
         What held before.
     """
-    lost = closing.lost(was, wanted)
+    lost = closing.lost(was, desired)
     where = None if whole else lost
     # Where the guard has closed, a session may end by itself before it is looked at again: that is said, too.
-    seen = _seen(wanted, where)
-    found, failed = _closed(_CLOSING if whole else _CLOSING[:-1], wanted, was, where, test)
+    seen = _seen(desired, where)
+    found, failed = _closed(_CLOSING if whole else _CLOSING[:-1], desired, was, where, test)
     errors = [*found.errors, *(_shut(lost, test) if lost and FIREWALL in failed else ())]
-    said, hindrances = _sessions(wanted, where, seen, test)
+    said, hindrances = _sessions(desired, where, seen, test)
     return Taken(union(found.changes, as_dict(said)), errors + hindrances)
 
 
@@ -75,8 +75,8 @@ def everything(test: bool) -> Taken:
 
 def _closed(
     chosen: Iterable[Layer],
-    wanted: Wanted | None,
-    was: Wanted | None,
+    desired: DesiredState | None,
+    was: DesiredState | None,
     lost: Collection[closing.Door] | None,
     test: bool,
 ) -> tuple[Taken, set[Layer]]:
@@ -87,7 +87,7 @@ def _closed(
     for layer in chosen:
         try:
             with run.patience(PATIENCE):
-                found = layer.close(wanted, was, lost, test)
+                found = layer.close(desired, was, lost, test)
             changes += found.changes
             errors += [f"{layer.name}: what is taken away comes back with a boot: {why}" for why in found.unstored]
         except SpiceGrantError as error:
@@ -116,32 +116,32 @@ def _shut(lost: Iterable[closing.Door], test: bool) -> list[str]:
     return [f"firewall: {spelled}: shut for everybody, until a run succeeds"]
 
 
-def _strays(wanted: Wanted, lost: Collection[closing.Door] | None) -> set[connections.Connection]:
+def _strays(desired: DesiredState, lost: Collection[closing.Door] | None) -> set[connections.Connection]:
     """Return what is open without a right: where something was lost; ``None`` says everywhere."""
-    found = connections.stray(wanted, sockets.connections())
+    found = connections.stray(desired, sockets.connections())
     return {each for each in found if lost is None or each.door in lost}
 
 
-def _seen(wanted: Wanted, lost: Collection[closing.Door] | None) -> set[connections.Connection]:
+def _seen(desired: DesiredState, lost: Collection[closing.Door] | None) -> set[connections.Connection]:
     """Look before anything is closed: what hinders it hinders no closing, and is said by the look after that."""
     try:
-        return _strays(wanted, lost)
+        return _strays(desired, lost)
     except SystemFault:
         return set()
 
 
 def _sessions(
-    wanted: Wanted, lost: Collection[closing.Door] | None, seen: Collection[connections.Connection], test: bool
+    desired: DesiredState, lost: Collection[closing.Door] | None, seen: Collection[connections.Connection], test: bool
 ) -> tuple[list[Change], list[str]]:
     """End what is open without a right, as seen before and as it is now; return that in words, and what hindered it."""
     try:
-        found = sorted(_strays(wanted, lost).union(seen))
-        users = {access.uid: access.user for access in (*wanted.accesses, *wanted.previous)}
-        said = connections.changes(wanted, found, users, sockets.hindrance())
+        found = sorted(_strays(desired, lost).union(seen))
+        users = {access.uid: access.user for access in (*desired.accesses, *desired.previous)}
+        said = connections.changes(desired, found, users, sockets.hindrance())
         if found and not test:
             with run.patience(PATIENCE):
                 sockets.end(found)
-            notify.tell(messages.ended(wanted, found, users), messages.ENDED, wanted.gid)
+            notify.tell(messages.ended(desired, found, users), messages.ENDED, desired.gid)
     except SystemFault as error:
         return [], [f"sessions without a grant go on until their next packet: {error}"]
     return said, []

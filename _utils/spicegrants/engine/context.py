@@ -19,7 +19,7 @@ from spicegrants.firewall.live import sockets
 from spicegrants.firewall.nft import hotplug
 from spicegrants.host import accounts, disk, run
 from spicegrants.policy import closing, decision, state_file
-from spicegrants.policy.compiler import Wanted, compile_policy
+from spicegrants.policy.compiler import DesiredState, compile_policy
 from spicegrants.policy.facts import Inventory
 from spicegrants.policy.live import resolve
 from spicegrants.policy.model import Policy
@@ -85,9 +85,9 @@ def keep(what: state_file.Stored) -> None:
         disk.make_directory(directory, Directory(0o700))
     if _loosened():
         disk.make_directory(_PROGRAMS, Directory(0o755))
-    wanted = File(state_file.dump(what), 0o600)
-    if disk.read(STATE) != wanted:
-        disk.write(STATE, wanted)
+    desired = File(state_file.dump(what), 0o600)
+    if disk.read(STATE) != desired:
+        disk.write(STATE, desired)
 
 
 def unfinished() -> list[Change]:
@@ -126,7 +126,7 @@ def today() -> int | None:
     return decision.day_of(now) if now >= instants.EARLIEST else None
 
 
-def recalled(before: state_file.Stored | None = None, after: state_file.Stored | None = None) -> Wanted:
+def recalled(before: state_file.Stored | None = None, after: state_file.Stored | None = None) -> DesiredState:
     """Return what may be open at most, from what is stored alone: no account, name or certificate is asked for.
 
     before, after
@@ -140,7 +140,7 @@ def recalled(before: state_file.Stored | None = None, after: state_file.Stored |
         # Where that cannot be read, nothing goes on.
         with contextlib.suppress(SystemFault):
             doors = frozenset(connection.door for connection in sockets.connections())
-    found = closing.wanted(before, after, _gid(group), int(time.time()), doors, _confining())
+    found = closing.desired(before, after, _gid(group), int(time.time()), doors, _confining())
     return found if found.gid is not None else replace(found, accesses=(), draining=())
 
 
@@ -161,7 +161,7 @@ def _confining() -> bool:
 
 def compiled(
     policy: Policy | None = None, kept: state_file.Stored | None = None, day: int | None = None, asking: bool = True
-) -> Wanted:
+) -> DesiredState:
     """Compile a policy against the accounts and addresses of now.
 
     policy

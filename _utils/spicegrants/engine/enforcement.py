@@ -15,7 +15,7 @@ from spicegrants.expiry.live import clock
 from spicegrants.host import gc_pause, lock, run
 from spicegrants.policy import closing as closes
 from spicegrants.policy import merge as policy_merge
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.hints import confinement, locked, notes
 from spicegrants.policy.layer import Layer
 from spicegrants.policy.model import Policy
@@ -134,14 +134,14 @@ def remove(test: bool) -> dict[str, Any]:
     return {"changes": changes, "errors": errors, "warnings": []}
 
 
-def plan_layers(chosen: Iterable[Layer], wanted: Wanted | None = None) -> dict[str, Any]:
+def plan_layers(chosen: Iterable[Layer], desired: DesiredState | None = None) -> dict[str, Any]:
     """Return what some layers would change, each by itself, to hold what is stored.
 
-    wanted
+    desired
         The desired state, where the caller has it already.
     """
     stored = context.stored()
-    return layers.changes(layers.planned(wanted or context.compiled(kept=stored), stored, chosen))
+    return layers.changes(layers.planned(desired or context.compiled(kept=stored), stored, chosen))
 
 
 def review_layer(layer: Layer) -> dict[str, list[str]]:
@@ -154,15 +154,15 @@ def review_layer(layer: Layer) -> dict[str, list[str]]:
 def apply_layers(chosen: Iterable[Layer]) -> dict[str, Any]:
     """Have some layers hold what is stored, each by itself; return what was changed."""
     stored = context.stored()
-    wanted = context.compiled(kept=stored)
-    plans = layers.planned(wanted, stored, chosen)
+    desired = context.compiled(kept=stored)
+    plans = layers.planned(desired, stored, chosen)
     changes = layers.changes(plans)
-    if VIEWER in plans and VIEWER.make_group(wanted, stored):
+    if VIEWER in plans and VIEWER.make_group(desired, stored):
         plans = layers.planned(context.compiled(kept=stored), stored, plans)
     for layer, plan in plans.items():
         layer.apply(plan)
     if VIEWER in plans:
-        context.keep(policy_merge.settled(stored, wanted.policy))
+        context.keep(policy_merge.settled(stored, desired.policy))
     return changes
 
 
@@ -175,11 +175,11 @@ def remove_layers(chosen: Iterable[Layer], test: bool) -> dict[str, Any]:
 def _whole(stored: Stored, asked: Stored, test: bool, asking: bool) -> dict[str, Any]:
     """Plan all layers, then apply them; what cannot be read stops everything before the first change."""
     kept = replace(stored, temporary=asked.temporary)
-    wanted = context.compiled(asked.policy, kept, asking=asking)
-    plans = layers.planned(wanted, stored)
+    desired = context.compiled(asked.policy, kept, asking=asking)
+    plans = layers.planned(desired, stored)
     originals = plans[VIEWER].steps.originals
-    policy_changes = _policy_changes(stored, policy_merge.remember(kept, wanted, originals))
-    errors = [str(finding) for finding in wanted.findings]
+    policy_changes = _policy_changes(stored, policy_merge.remember(kept, desired, originals))
+    errors = [str(finding) for finding in desired.findings]
     warnings: list[str] = []
     for layer, plan in plans.items():
         review = layer.review(plan)
@@ -188,9 +188,9 @@ def _whole(stored: Stored, asked: Stored, test: bool, asking: bool) -> dict[str,
         if review.refused:
             plans = {each: made for each, made in plans.items() if each is not layer}
     changes = merge([policy_changes, layers.changes(plans)])
-    outdated = wanted.timed and context.today() not in (None, wanted.day)
+    outdated = desired.timed and context.today() not in (None, desired.day)
     if (changes or outdated) and not test:
-        current = context.compiled(asked.policy, kept, context.today(), asking) if outdated else wanted
+        current = context.compiled(asked.policy, kept, context.today(), asking) if outdated else desired
         remembered = policy_merge.remember(kept, current, originals)
         context.keep(remembered)
         names = {layer.name for layer, plan in plans.items() if plan.changes or outdated}
@@ -202,30 +202,30 @@ def _whole(stored: Stored, asked: Stored, test: bool, asking: bool) -> dict[str,
             found = closing.layers(current, context.recalled(stored), whole=True, test=False)
             changes = union(changes, found.changes)
             errors += found.errors
-    warnings += [*locked(wanted), *notes(wanted), *confinement(wanted), *context.exchangeable()]
+    warnings += [*locked(desired), *notes(desired), *confinement(desired), *context.exchangeable()]
     return {"changes": changes, "errors": errors, "warnings": warnings}
 
 
-def _apply(plans: layers.Plans, wanted: Wanted, stored: Stored, asking: bool) -> tuple[list[Layer], list[str]]:
+def _apply(plans: layers.Plans, desired: DesiredState, stored: Stored, asking: bool) -> tuple[list[Layer], list[str]]:
     """Apply layers, in their order; return which succeeded, and what went wrong.
 
     The guard comes first, and without it nothing else is opened. A later layer that fails does not keep the others from
     closing.
 
-    wanted
+    desired
         The desired state. Where that is not the one that the plans were made for, they are made anew.
     """
     applied: list[Layer] = []
     errors: list[str] = []
     try:
-        if VIEWER.make_group(wanted, stored):
-            wanted = context.compiled(wanted.policy, asking=asking)
-        wanted.viewers_gid()
+        if VIEWER.make_group(desired, stored):
+            desired = context.compiled(desired.policy, asking=asking)
+        desired.viewers_gid()
     except SpiceGrantError as error:
         return [], [f"viewer: {error}: all else was left as it was"]
     for layer, plan in plans.items():
         try:
-            layer.apply(plan if plan.wanted is wanted else layer.plan(wanted, stored))
+            layer.apply(plan if plan.desired is desired else layer.plan(desired, stored))
             applied.append(layer)
         except SpiceGrantError as error:
             errors.append(f"{layer.name}: {error}")
@@ -233,8 +233,8 @@ def _apply(plans: layers.Plans, wanted: Wanted, stored: Stored, asking: bool) ->
                 return [], [f"{errors[0]}: all else was left as it was"]
     try:
         if VIEWER in applied:
-            context.keep(policy_merge.settled(stored, wanted.policy))
-        left = layers.planned(context.compiled(wanted.policy, asking=asking), context.stored(), applied)
+            context.keep(policy_merge.settled(stored, desired.policy))
+        left = layers.planned(context.compiled(desired.policy, asking=asking), context.stored(), applied)
     except SpiceGrantError as error:
         return applied, [*errors, f"what was applied cannot be read back: {error}"]
     errors += [f"still to do after it was applied: {what}" for what in policy_merge.sentences(layers.changes(left))]

@@ -63,9 +63,9 @@ def _note(changed: bool, errors: tuple[str, ...]) -> None:
         before = read()
     with contextlib.suppress(SpiceGrantError):
         enforced = policy()
-    directory, wanted = os.path.dirname(PATH), Directory(0o700)
-    if disk.read(directory) != wanted:
-        disk.make_directory(directory, wanted)
+    directory, desired = os.path.dirname(PATH), Directory(0o700)
+    if disk.read(directory) != desired:
+        disk.make_directory(directory, desired)
     run = minion_status.after(before, int(time.time()), changed, errors, enforced)
     disk.write(PATH, File(minion_status.dump(run), 0o600))
 

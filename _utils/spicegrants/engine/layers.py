@@ -9,7 +9,7 @@ from spicegrants.core.changes import Change, as_dict
 from spicegrants.core.errors import SpiceGrantError
 from spicegrants.expiry.live.layer import Expiry
 from spicegrants.firewall.live.layer import Firewall
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.layer import Layer, Plan
 from spicegrants.policy.state_file import Stored
 from spicegrants.routing.live.layer import Routing
@@ -22,9 +22,9 @@ ALL: tuple[Layer, ...] = (FIREWALL, EXPIRY, ROUTING, VIEWER, SUDO)
 Plans = dict[Layer, Plan]
 
 
-def planned(wanted: Wanted, stored: Stored, layers: Iterable[Layer] = ALL) -> Plans:
+def planned(desired: DesiredState, stored: Stored, layers: Iterable[Layer] = ALL) -> Plans:
     """Return what each layer would do."""
-    return {layer: layer.plan(wanted, stored) for layer in layers}
+    return {layer: layer.plan(desired, stored) for layer in layers}
 
 
 def changes(plans: Plans) -> dict[str, Any]:

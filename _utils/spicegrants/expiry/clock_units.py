@@ -74,7 +74,7 @@ WantedBy=timers.target
 """
 
 
-def wanted_entries(program: bytes) -> dict[str, Entry]:
+def desired_entries(program: bytes) -> dict[str, Entry]:
     """Return the files that there must be, by path.
 
     program
@@ -90,6 +90,6 @@ def wanted_entries(program: bytes) -> dict[str, Entry]:
 
 def plan(program: bytes, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Compare what must be there with what is; return changes in words, and the paths to write."""
-    verbs = {path: difference(entry, live.get(path)) for path, entry in wanted_entries(program).items()}
+    verbs = {path: difference(entry, live.get(path)) for path, entry in desired_entries(program).items()}
     write = tuple(path for path, verb in verbs.items() if verb)
     return tuple(Change("firewall", f"{verbs[path]} {path}") for path in write), write

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from spicegrants.policy.access import Drain, Times
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.schedule.intervals import FIRST, LAST, union
 
 Door = tuple[int, str, int]
@@ -81,11 +81,11 @@ def _of_drain(drain: Drain) -> tuple[Deadline, ...]:
     return (Deadline(since, drain.until, drain.until, closes=False),)
 
 
-def due(wanted: Wanted, since: int, doors: Iterable[Door]) -> list[Notice]:
+def due(desired: DesiredState, since: int, doors: Iterable[Door]) -> list[Notice]:
     """Return what is to be announced to users who have something open, each as often as it may be.
 
     since
-        The moment up to which all was announced, in seconds since 1970. What came between that and ``wanted.now`` and
+        The moment up to which all was announced, in seconds since 1970. What came between that and ``desired.now`` and
         still lies ahead is announced now, once.
 
     doors
@@ -93,34 +93,34 @@ def due(wanted: Wanted, since: int, doors: Iterable[Door]) -> list[Notice]:
     """
     opened = set(doors)
     found: list[Notice] = []
-    for access in wanted.accesses:
-        if any((access.uid, address, wanted.port(access)) in opened for address in wanted.addresses(access)):
-            found += _due(wanted, since, access.uid, access.vm, access.warn, deadlines(wanted.times(access)))
-    for drain in wanted.draining:
+    for access in desired.accesses:
+        if any((access.uid, address, desired.port(access)) in opened for address in desired.addresses(access)):
+            found += _due(desired, since, access.uid, access.vm, access.warn, deadlines(desired.times(access)))
+    for drain in desired.draining:
         if (drain.uid, drain.address, drain.port) in opened:
-            found += _due(wanted, since, drain.uid, drain.vm, drain.warn, _of_drain(drain))
+            found += _due(desired, since, drain.uid, drain.vm, drain.warn, _of_drain(drain))
     return list(dict.fromkeys(found))
 
 
 def _due(
-    wanted: Wanted, since: int, uid: int, vm: str, warn: tuple[int, ...], ahead: Iterable[Deadline]
+    desired: DesiredState, since: int, uid: int, vm: str, warn: tuple[int, ...], ahead: Iterable[Deadline]
 ) -> Iterator[Notice]:
     for deadline in ahead:
-        passed = (since < moment <= wanted.now for moment in deadline.announcements(warn))
-        if wanted.now < deadline.moment and any(passed):
+        passed = (since < moment <= desired.now for moment in deadline.announcements(warn))
+        if desired.now < deadline.moment and any(passed):
             yield Notice(uid, vm, deadline)
 
 
-def upcoming(wanted: Wanted) -> int | None:
-    """Return the next moment after ``wanted.now`` at which there is something to end or to announce."""
+def upcoming(desired: DesiredState) -> int | None:
+    """Return the next moment after ``desired.now`` at which there is something to end or to announce."""
     # Many accesses share their times.
-    ahead = {(deadlines(wanted.times(access)), access.warn) for access in wanted.accesses}
-    ahead |= {(_of_drain(drain), drain.warn) for drain in wanted.draining}
+    ahead = {(deadlines(desired.times(access)), access.warn) for access in desired.accesses}
+    ahead |= {(_of_drain(drain), drain.warn) for drain in desired.draining}
     moments = (
         moment
         for found, warn in ahead
         for deadline in found
-        if wanted.now < deadline.moment
+        if desired.now < deadline.moment
         for moment in (*deadline.announcements(warn), *([deadline.moment] if deadline.ends else []))
     )
-    return min((moment for moment in moments if wanted.now < moment), default=None)
+    return min((moment for moment in moments if desired.now < moment), default=None)

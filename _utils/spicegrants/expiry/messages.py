@@ -9,25 +9,25 @@ from spicegrants.firewall.connections import Connection
 from spicegrants.policy import decision as policy_decision
 from spicegrants.policy import wording
 from spicegrants.policy.access import Access
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.loans_locks import USER, is_loan
 from spicegrants.schedule import instants
 
 ENDED, ENDING = "SPICE console closed", "SPICE console closes soon"
 
 
-def ended(wanted: Wanted, connections: Iterable[Connection], users: Mapping[int, str]) -> dict[int, str]:
+def ended(desired: DesiredState, connections: Iterable[Connection], users: Mapping[int, str]) -> dict[int, str]:
     """Return by UID what is to be said to users whose connections were ended.
 
     users
         Names by UID, to tell whom a lock is about.
     """
-    return _by_user((each.uid, _why(wanted, each, users.get(each.uid, ""))) for each in connections)
+    return _by_user((each.uid, _why(desired, each, users.get(each.uid, ""))) for each in connections)
 
 
-def announced(wanted: Wanted, notices: Iterable[Notice]) -> dict[int, str]:
+def announced(desired: DesiredState, notices: Iterable[Notice]) -> dict[int, str]:
     """Return by UID what is to be said to users whose sessions are about to end."""
-    return _by_user((notice.uid, _warning(wanted, notice)) for notice in notices)
+    return _by_user((notice.uid, _warning(desired, notice)) for notice in notices)
 
 
 def _by_user(said: Iterable[tuple[int, str]]) -> dict[int, str]:
@@ -37,32 +37,32 @@ def _by_user(said: Iterable[tuple[int, str]]) -> dict[int, str]:
     return {uid: "\n".join(sorted(sentences)) for uid, sentences in found.items()}
 
 
-def _why(wanted: Wanted, connection: Connection, user: str) -> str:
+def _why(desired: DesiredState, connection: Connection, user: str) -> str:
     address, port = connection.remote
-    vm = wanted.vm_at(address, port)
+    vm = desired.vm_at(address, port)
     if vm is None:
         return f"Your access to the console at {address} port {port} was removed."
-    lock = wanted.temporary.lock_on(user, vm)
+    lock = desired.temporary.lock_on(user, vm)
     if lock is not None:
         return f"Your access to the console of VM {vm} is locked." if lock.about == USER else f"VM {vm} is locked."
-    access = next((each for each in wanted.accesses if (each.uid, each.vm) == (connection.uid, vm)), None)
+    access = next((each for each in desired.accesses if (each.uid, each.vm) == (connection.uid, vm)), None)
     if access is not None:
-        return _closed(wanted, access)
-    behind = wanted.grants_of(connection.uid, vm)
+        return _closed(desired, access)
+    behind = desired.grants_of(connection.uid, vm)
     if behind and all(map(is_loan, behind)):
         return f"The loan of the console of VM {vm} has ended."
     return f"Your access to the console of VM {vm} was removed."
 
 
-def _closed(wanted: Wanted, access: Access) -> str:
+def _closed(desired: DesiredState, access: Access) -> str:
     """Say why a session of somebody ended who has the console at some times, and when he has it next."""
-    decision = policy_decision.judged(wanted.policy, access, wanted.now)
+    decision = policy_decision.judged(desired.policy, access, desired.now)
     if decision.open:
         return f"The rules for the console of VM {access.vm} have changed: open it again."
-    past = [end for _, end in wanted.times(access).opened if end <= wanted.now]
+    past = [end for _, end in desired.times(access).opened if end <= desired.now]
     said = f"The console of VM {access.vm} is closed now."
     if past:
-        names = policy_decision.judged(wanted.policy, access, past[-1] - 1).grants
+        names = policy_decision.judged(desired.policy, access, past[-1] - 1).grants
         terms = [term for name, term in zip(access.grants, access.terms) if name in names]
         if all(map(is_loan, names)):
             said = f"The loan of the console of VM {access.vm} has ended."
@@ -72,12 +72,12 @@ def _closed(wanted: Wanted, access: Access) -> str:
             said = f"Your access to the console of VM {access.vm} has ended."
     if decision.until is None:
         return said
-    return f"{said} It opens again {instants.words(decision.until, wording.zone_of(wanted.policy, access))}."
+    return f"{said} It opens again {instants.words(decision.until, wording.zone_of(desired.policy, access))}."
 
 
-def _warning(wanted: Wanted, notice: Notice) -> str:
-    deadline, zone = notice.deadline, _zone(wanted, notice)
-    when = f"{_clock(deadline.moment, wanted.now, zone)}, in {_left(deadline.moment - wanted.now)}"
+def _warning(desired: DesiredState, notice: Notice) -> str:
+    deadline, zone = notice.deadline, _zone(desired, notice)
+    when = f"{_clock(deadline.moment, desired.now, zone)}, in {_left(deadline.moment - desired.now)}"
     if not deadline.closes:
         return f"Your session at the console of VM {notice.vm} ends at {when}."
     said = f"The console of VM {notice.vm} closes at {when}."
@@ -85,14 +85,14 @@ def _warning(wanted: Wanted, notice: Notice) -> str:
         return said
     if deadline.going is None:
         return f"{said} What you have open there may go on, but it cannot be opened again."
-    return f"{said} What you have open there may go on until {_clock(deadline.going, wanted.now, zone)}."
+    return f"{said} What you have open there may go on until {_clock(deadline.going, desired.now, zone)}."
 
 
-def _zone(wanted: Wanted, notice: Notice) -> str | None:
-    access = next((each for each in wanted.accesses if (each.uid, each.vm) == (notice.uid, notice.vm)), None)
+def _zone(desired: DesiredState, notice: Notice) -> str | None:
+    access = next((each for each in desired.accesses if (each.uid, each.vm) == (notice.uid, notice.vm)), None)
     if access is None:
-        return wanted.policy.time.zone
-    return wording.zone_of(wanted.policy, access)
+        return desired.policy.time.zone
+    return wording.zone_of(desired.policy, access)
 
 
 def _clock(moment: int, now: int, zone: str | None) -> str:

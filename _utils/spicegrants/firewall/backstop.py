@@ -17,7 +17,7 @@ from spicegrants.core.paths import BACKSTOP, STORE, UNITS
 from spicegrants.core.units import AFTER
 from spicegrants.firewall import guard
 from spicegrants.firewall.nft import guard_table
-from spicegrants.policy.compiler import Wanted, guards_servers, server_addresses
+from spicegrants.policy.compiler import DesiredState, guards_servers, server_addresses
 from spicegrants.policy.model import port_words
 
 FAMILY = "inet"
@@ -88,7 +88,7 @@ class Plan(NamedTuple):
     held: bool = True
 
 
-def table(wanted: Wanted, program: bytes) -> Table:
+def table(desired: DesiredState, program: bytes) -> Table:
     """Return the table that there must be.
 
     program
@@ -97,26 +97,26 @@ def table(wanted: Wanted, program: bytes) -> Table:
     Its name is that of what is in it. So a listing of tables says whether it is there: nobody but its owner can change
     it. Numbers and addresses are all that comes from pillar.
     """
-    ports = f"tcp dport {{ {port_words(wanted.policy.guarded_ports())} }}"
+    ports = f"tcp dport {{ {port_words(desired.policy.guarded_ports())} }}"
     # The sign, in quotes, is for nft, which would look for a group of that name first.
-    others = "" if wanted.gid is None else f'meta skgid != "{guard.number(wanted.gid)}" '
+    others = "" if desired.gid is None else f'meta skgid != "{guard.number(desired.gid)}" '
     chains = []
     for hook, whom in (("output", others), ("forward", "")):
-        rules = " ".join(f"{towards}{ports} {whom}reject with tcp reset;" for towards in _towards(wanted))
+        rules = " ".join(f"{towards}{ports} {whom}reject with tcp reset;" for towards in _towards(desired))
         chains.append(f"chain {hook} {{ type filter hook {hook} priority {PRIORITY}; {rules} }};")
     body = " ".join(chains)
     return Table(PREFIX + hashlib.sha256(body.encode() + program).hexdigest()[:16], body)
 
 
-def _towards(wanted: Wanted) -> list[str]:
+def _towards(desired: DesiredState) -> list[str]:
     """Return what begins the rules: one for all destinations, or one for the servers' of each IP version."""
-    if not guards_servers(wanted):
+    if not guards_servers(desired):
         return [""]
-    known = [(ip, server_addresses(wanted, version)) for ip, version in (("ip", 4), ("ip6", 6))]
+    known = [(ip, server_addresses(desired, version)) for ip, version in (("ip", 4), ("ip6", 6))]
     return [f"{ip} daddr {{ {', '.join(addresses)} }} " for ip, addresses in known if addresses]
 
 
-def wanted_entries(kept: Table, program: bytes) -> dict[str, Entry]:
+def desired_entries(kept: Table, program: bytes) -> dict[str, Entry]:
     """Return the files that there must be, by path."""
     document = {"table": kept.name, "body": kept.body}
     return {
@@ -143,8 +143,8 @@ def plan(kept: Table | None, program: bytes, live: Mapping[str, Entry | None], o
         there = tuple(path for path in PATHS if live.get(path) is not None)
         changes = [Change("firewall", "removes the backstop")] if there else []
         return Plan(tuple(changes), removed=there)
-    verbs = {path: difference(entry, live.get(path)) for path, entry in wanted_entries(kept, program).items()}
-    written = {path: entry for path, entry in wanted_entries(kept, program).items() if verbs[path]}
+    verbs = {path: difference(entry, live.get(path)) for path, entry in desired_entries(kept, program).items()}
+    written = {path: entry for path, entry in desired_entries(kept, program).items() if verbs[path]}
     changes = [Change("firewall", f"{verbs[path]} {path}") for path in written if path != STORED]
     if not owned:
         changes.append(Change("firewall", "keeps all but the viewer from the guarded ports, whatever is flushed"))

@@ -16,7 +16,7 @@ from spicegrants.core.paths import LOAD_GUARD, STORE, UNITS
 from spicegrants.core.units import AFTER, GUARD_SERVICE, UPLINKS_SERVICE, unit
 from spicegrants.firewall.iptables import guard_chains
 from spicegrants.firewall.nft import guard_table
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.model import port_words
 
 UNIT = f"{UNITS}/{GUARD_SERVICE}"
@@ -87,26 +87,26 @@ class Loading(NamedTuple):
     commands: tuple[str, ...]
 
 
-def for_nftables(wanted: Wanted) -> Loading:
+def for_nftables(desired: DesiredState) -> Loading:
     """Return how nft loads the guard.
 
     If the stored rules do not load, or load without leaving a guard (an empty file does), everything guarded is closed:
     that needs no file, the ports stand in the command. Numbers are all that comes from pillar.
     """
     (path,) = GUARDS["nftables"]
-    ports = port_words(wanted.policy.guarded_ports())
+    ports = port_words(desired.policy.guarded_ports())
     refuse = f"priority {guard_table.PRIORITY}; tcp dport {{ {ports} }} reject with tcp reset;"
     chains = [f"chain {hook} {{ type filter hook {hook} {refuse} }};" for hook in ("output", "forward")]
     closed = f"table inet {guard_table.TABLE} {{ {' '.join(chains)} }}"
     check = f"nft list chain inet {guard_table.TABLE} output >/dev/null"
-    document = {"nftables": guard_table.fresh(wanted)}
+    document = {"nftables": guard_table.fresh(desired)}
     load = f"nft -j -f {path}"
     command = f'{{ nameless {load} || {load}; }} && {check} || nft "{closed}"'
     stored = {path: (json.dumps(document, sort_keys=True) + "\n").encode()}
-    return Loading(stored, (*_uplinks(wanted), _NAMELESS_TEXT, command))
+    return Loading(stored, (*_uplinks(desired), _NAMELESS_TEXT, command))
 
 
-def for_iptables(wanted: Wanted, mechanism: str, tools: Mapping[int, str]) -> Loading:
+def for_iptables(desired: DesiredState, mechanism: str, tools: Mapping[int, str]) -> Loading:
     """Return how iptables loads the guard: our chains in one step, then the calls, where they are missing.
 
     mechanism
@@ -116,9 +116,9 @@ def for_iptables(wanted: Wanted, mechanism: str, tools: Mapping[int, str]) -> Lo
         By IP version: the name of the program, as ``ip6tables-nft``.
     """
     files = {
-        path: guard_chains.stored(wanted, version).encode() for version, path in zip(sorted(tools), GUARDS[mechanism])
+        path: guard_chains.stored(desired, version).encode() for version, path in zip(sorted(tools), GUARDS[mechanism])
     }
-    ranges = " ".join(f"{low}:{high}" for low, high in wanted.policy.guarded_ports())
+    ranges = " ".join(f"{low}:{high}" for low, high in desired.policy.guarded_ports())
     calls = [f"call $1 {hook} {chain}" for hook, chain in guard_chains.HOOKS.items()]
     functions = _IPTABLES_TEXT.format(
         chains=" ".join(guard_chains.HOOKS.values()),
@@ -129,15 +129,15 @@ def for_iptables(wanted: Wanted, mechanism: str, tools: Mapping[int, str]) -> Lo
         calls=" && ".join(calls),
     )
     guards = [f"guard {tools[version]} {path} || failed=1" for version, path in zip(sorted(tools), files)]
-    return Loading(files, (*_uplinks(wanted), functions, "failed=0", *guards, "exit $failed"))
+    return Loading(files, (*_uplinks(desired), functions, "failed=0", *guards, "exit $failed"))
 
 
-def _uplinks(wanted: Wanted) -> tuple[str, ...]:
+def _uplinks(desired: DesiredState) -> tuple[str, ...]:
     """Return what has interfaces covered as well; whatever flushed the guard may have taken that with it."""
-    return () if wanted.policy.firewall.uplinks == () else (_UPLINKS_TEXT,)
+    return () if desired.policy.firewall.uplinks == () else (_UPLINKS_TEXT,)
 
 
-def wanted_entries(loading: Loading) -> dict[str, Entry]:
+def desired_entries(loading: Loading) -> dict[str, Entry]:
     """Return the files that there must be, by path."""
     script = _SCRIPT_TEXT.format(commands="\n".join(loading.commands))
     return {
@@ -166,13 +166,13 @@ def closing(loading: Loading, read: Callable[[str], Entry | None]) -> tuple[tupl
         Returns what is at a path.
     """
     files = {path: File(content, 0o600) for path, content in loading.files.items()}
-    write = {path: wanted for path, wanted in files.items() if read(path) not in (None, wanted)}
+    write = {path: desired for path, desired in files.items() if read(path) not in (None, desired)}
     return ((Change("firewall", _STORES),) if write else ()), write
 
 
 def plan(loading: Loading, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Compare what must be stored with what is; return changes in words, and the paths to write."""
-    verbs = {path: difference(entry, live.get(path)) for path, entry in wanted_entries(loading).items()}
+    verbs = {path: difference(entry, live.get(path)) for path, entry in desired_entries(loading).items()}
     write = tuple(path for path, verb in verbs.items() if verb)
     changes = [f"{verbs[path]} {path}" for path in write if path not in loading.files and path not in DROP_INS]
     services = [DROP_INS[path] for path in write if path in DROP_INS]

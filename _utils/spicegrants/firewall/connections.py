@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from spicegrants.core.changes import Change
-from spicegrants.policy.compiler import Wanted, guards_servers
+from spicegrants.policy.compiler import DesiredState, guards_servers
 
 # States of /proc/net/tcp in which data can still flow: established, both FIN_WAITs, CLOSE_WAIT; linux/tcp_states.h.
 _OPEN = ("01", "04", "05", "08")
@@ -49,15 +49,15 @@ def _place(text: str) -> tuple[str, int]:
     return str(mapped or parsed), int(port, 16)
 
 
-def stray(wanted: Wanted, connections: Iterable[Connection]) -> list[Connection]:
+def stray(desired: DesiredState, connections: Iterable[Connection]) -> list[Connection]:
     """Return the connections to guarded ports whose user has no grant there at the moment.
 
     With which group a connection was made cannot be told; one that a granted user made with another program ends at its
     next packet.
     """
-    servers = {address for found in wanted.inventory.addresses.values() for address in found}
-    ranges = wanted.policy.guarded_ports()
-    everywhere = not guards_servers(wanted)
+    servers = {address for found in desired.inventory.addresses.values() for address in found}
+    ranges = desired.policy.guarded_ports()
+    everywhere = not guards_servers(desired)
     guarded = [
         connection
         for connection in connections
@@ -66,14 +66,14 @@ def stray(wanted: Wanted, connections: Iterable[Connection]) -> list[Connection]
     ]
     if not guarded:
         return []
-    stay = {(drain.uid, drain.address, drain.port) for drain in wanted.draining}
-    for access in filter(wanted.open_now, wanted.accesses):
-        stay |= {(access.uid, address, wanted.port(access)) for address in wanted.addresses(access)}
+    stay = {(drain.uid, drain.address, drain.port) for drain in desired.draining}
+    for access in filter(desired.open_now, desired.accesses):
+        stay |= {(access.uid, address, desired.port(access)) for address in desired.addresses(access)}
     return [connection for connection in guarded if connection.door not in stay]
 
 
 def changes(
-    wanted: Wanted, strays: Iterable[Connection], users: Mapping[int, str], hindrance: str | None
+    desired: DesiredState, strays: Iterable[Connection], users: Mapping[int, str], hindrance: str | None
 ) -> list[Change]:
     """Say in words what is ended.
 
@@ -87,5 +87,5 @@ def changes(
     found = []
     for uid, address, port in sorted({connection.door for connection in strays}):
         what = f"ends what {users.get(uid, f'UID {uid}')} has open at {address} port {port}{hint}"
-        found.append(Change("firewall", what, wanted.grants_of(uid, wanted.vm_at(address, port))))
+        found.append(Change("firewall", what, desired.grants_of(uid, desired.vm_at(address, port))))
     return found

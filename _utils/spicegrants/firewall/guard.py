@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from spicegrants.core.changes import Change
 from spicegrants.policy import wording
 from spicegrants.policy.access import Access, Drain, Term, Times
-from spicegrants.policy.compiler import Wanted, guards_servers
+from spicegrants.policy.compiler import DesiredState, guards_servers
 from spicegrants.policy.model import port_words
 from spicegrants.schedule.instants import EARLIEST
 from spicegrants.schedule.intervals import NEVER, Windows
@@ -89,41 +89,43 @@ class FirewallPlan(NamedTuple):
     after: tuple[Any, ...] = ()
 
 
-def wanted_elements(wanted: Wanted) -> Mapping[Key, Element]:
+def desired_elements(desired: DesiredState) -> Mapping[Key, Element]:
     """Return the elements that the grants stand for; none as long as the viewer's group does not exist.
 
-    The verdict of one that is open at some times only is the name of one of :func:`wanted_chains`.
+    The verdict of one that is open at some times only is the name of one of :func:`desired_chains`.
     """
-    return wanted.once(_elements)
+    return desired.once(_elements)
 
 
-def _elements(wanted: Wanted) -> Mapping[Key, Element]:
-    if wanted.gid is None:
+def _elements(desired: DesiredState) -> Mapping[Key, Element]:
+    if desired.gid is None:
         return {}
     drained = {
-        Key(drain.uid, wanted.gid, drain.address, drain.port): Element(_drain_chain(drain), drain.vm)
-        for drain in wanted.draining
+        Key(drain.uid, desired.gid, drain.address, drain.port): Element(_drain_chain(drain), drain.vm)
+        for drain in desired.draining
     }
     granted = {
-        Key(access.uid, wanted.gid, address, wanted.port(access)): Element(_chain(access), access.vm)
-        for access in wanted.accesses
-        if wanted.times(access) != Times(NEVER)
-        for address in wanted.addresses(access)
+        Key(access.uid, desired.gid, address, desired.port(access)): Element(_chain(access), access.vm)
+        for access in desired.accesses
+        if desired.times(access) != Times(NEVER)
+        for address in desired.addresses(access)
     }
     return {**drained, **granted}
 
 
-def wanted_chains(wanted: Wanted) -> Mapping[str, Times]:
+def desired_chains(desired: DesiredState) -> Mapping[str, Times]:
     """Return by name what elements lead to that are not open for good; sorted by name."""
-    return wanted.once(_chains)
+    return desired.once(_chains)
 
 
-def _chains(wanted: Wanted) -> Mapping[str, Times]:
-    if wanted.gid is None:
+def _chains(desired: DesiredState) -> Mapping[str, Times]:
+    if desired.gid is None:
         return {}
-    chains = {_drain_chain(drain): Times(NEVER, ((EARLIEST, drain.until),)) for drain in wanted.draining if drain.until}
-    for access in wanted.accesses:
-        found, name = wanted.times(access), _chain(access)
+    chains = {
+        _drain_chain(drain): Times(NEVER, ((EARLIEST, drain.until),)) for drain in desired.draining if drain.until
+    }
+    for access in desired.accesses:
+        found, name = desired.times(access), _chain(access)
         if name != PASS and found != Times(NEVER):
             chains[name] = found
     return dict(sorted(chains.items()))
@@ -161,33 +163,33 @@ def same(want: Element | None, have: Element | None) -> bool:
     return want is not None and have is not None and (want.verdict, want.vm) == (have.verdict, have.vm)
 
 
-def guarding(wanted: Wanted) -> Change:
+def guarding(desired: DesiredState) -> Change:
     """Say what a guard that was not there will stand before."""
-    where = "the servers" if guards_servers(wanted) else "every destination"
-    return Change("firewall", f"guards ports {port_words(wanted.policy.guarded_ports())} towards {where}")
+    where = "the servers" if guards_servers(desired) else "every destination"
+    return Change("firewall", f"guards ports {port_words(desired.policy.guarded_ports())} towards {where}")
 
 
-def element_changes(wanted: Wanted, want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Change]:
+def element_changes(desired: DesiredState, want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Change]:
     """Say in words, by grant, what is opened and closed."""
     changes = []
-    if wanted.gid is None:
+    if desired.gid is None:
         # The group is about to be made: its elements are part of what this run will change.
-        for access in wanted.accesses:
-            for address in wanted.addresses(access):
-                what = f"opens {address} port {wanted.port(access)} to {access.user}{_when(wanted, access)}"
+        for access in desired.accesses:
+            for address in desired.addresses(access):
+                what = f"opens {address} port {desired.port(access)} to {access.user}{_when(desired, access)}"
                 changes.append(Change("firewall", what, access.grants))
-    users = {access.uid: access.user for access in (*wanted.previous, *wanted.accesses)}
-    users.update((drain.uid, drain.user) for drain in wanted.leaving)
-    behind: dict[tuple[int, str | None], Access] = {(access.uid, access.vm): access for access in wanted.accesses}
+    users = {access.uid: access.user for access in (*desired.previous, *desired.accesses)}
+    users.update((drain.uid, drain.user) for drain in desired.leaving)
+    behind: dict[tuple[int, str | None], Access] = {(access.uid, access.vm): access for access in desired.accesses}
     either = {**have, **want}
     for key in sorted(key for key in either if not same(want.get(key), have.get(key))):
         held, wished = have.get(key), want.get(key)
-        vm = either[key].vm or wanted.vm_at(key.address, key.port)
+        vm = either[key].vm or desired.vm_at(key.address, key.port)
         who = users.get(key.uid) or f"UID {key.uid}"
-        foreign = "" if key.gid == wanted.gid else f" with GID {key.gid}"
-        when = _when(wanted, behind.get((key.uid, vm)))
+        foreign = "" if key.gid == desired.gid else f" with GID {key.gid}"
+        when = _when(desired, behind.get((key.uid, vm)))
         what = _element_words(held, wished, f"{key.address} port {key.port} to {who}{foreign}", when)
-        changes.append(Change("firewall", what, wanted.grants_of(key.uid, vm)))
+        changes.append(Change("firewall", what, desired.grants_of(key.uid, vm)))
     return changes
 
 
@@ -208,16 +210,16 @@ def taken(
 
 
 def taken_changes(
-    wanted: Wanted | None, gone: Mapping[Key, Element], becomes: Mapping[Key, Element]
+    desired: DesiredState | None, gone: Mapping[Key, Element], becomes: Mapping[Key, Element]
 ) -> tuple[Change, ...]:
-    """Say in words what goes; ``None`` for what is wanted: everything."""
+    """Say in words what goes; ``None`` for the desired state: everything."""
     if not gone:
         return ()
-    return (CLOSED,) if wanted is None else tuple(element_changes(wanted, becomes, gone))
+    return (CLOSED,) if desired is None else tuple(element_changes(desired, becomes, gone))
 
 
 def chain_changes(
-    wanted: Wanted,
+    desired: DesiredState,
     want: Mapping[str, Times],
     have: Mapping[str, Times | None],
     elements: Mapping[Key, Element],
@@ -238,24 +240,24 @@ def chain_changes(
         if name in want and held is None:
             said.append(f"restores chain {name}, whose rules were altered")
         elif name in want and held != want[name]:
-            said.append(f"sets the times of chain {name}{_reason(wanted, name)}")
+            said.append(f"sets the times of chain {name}{_reason(desired, name)}")
         elif name not in want and name not in used:
             said.append(f"removes chain {name}, to which nothing leads")
     return [Change("firewall", what) for what in said]
 
 
-def _reason(wanted: Wanted, name: str) -> str:
+def _reason(desired: DesiredState, name: str) -> str:
     """Say what a chain stands for, where its name does not."""
     if not name.startswith("times_"):
         return ""
-    terms = next(access.terms for access in wanted.accesses if _chain(access) == name)
-    return f": {wording.terms(wanted.policy, terms)}"
+    terms = next(access.terms for access in desired.accesses if _chain(access) == name)
+    return f": {wording.terms(desired.policy, terms)}"
 
 
-def _when(wanted: Wanted, access: Access | None) -> str:
+def _when(desired: DesiredState, access: Access | None) -> str:
     if access is None or _chain(access) == PASS:
         return ""
-    return f", {wording.terms(wanted.policy, access.terms)}"
+    return f", {wording.terms(desired.policy, access.terms)}"
 
 
 def _drains(element: Element | None) -> bool:

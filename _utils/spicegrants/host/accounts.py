@@ -42,11 +42,11 @@ def read(users: Iterable[str], groups: Iterable[str], stood: Mapping[str, int]) 
         found.setdefault(each.pw_name, _account(each))
     everything = grp.getgrall()
     entries, silent = _groups(groups)
-    wanted = {*users, *stood}
+    desired = {*users, *stood}
     for group in entries.values():
-        wanted.update(group.gr_mem)
+        desired.update(group.gr_mem)
     missing: set[str] = set()
-    for name in wanted - set(found):
+    for name in desired - set(found):
         entry = _look_up(pwd.getpwnam, name)
         if entry is None:
             missing.add(name)

@@ -177,7 +177,7 @@ def _old(path: str, age: int) -> bool:
         return False
 
 
-def make_directory(path: str, wanted: Directory) -> None:
+def make_directory(path: str, desired: Directory) -> None:
     """Make a directory, or give an existing one its owner and mode; parents must exist.
 
     A new one comes into place with owner and mode. While it gets them it has no rights for others, and it gets its
@@ -186,41 +186,41 @@ def make_directory(path: str, wanted: Directory) -> None:
     live = read(path)
     try:
         if isinstance(live, Directory):
-            _set_rights(path, wanted)
+            _set_rights(path, desired)
         else:
             with _put(path) as temporary:
                 os.mkdir(temporary, 0o700)
-                _set_rights(temporary, wanted)
+                _set_rights(temporary, desired)
                 if live is not None:
                     os.unlink(path)
     except OSError as error:
         raise SystemFault(f"directory {path} cannot be made: {error}") from error
 
 
-def _set_rights(directory: str, wanted: Directory) -> None:
+def _set_rights(directory: str, desired: Directory) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        _own_as(descriptor, wanted)
+        _own_as(descriptor, desired)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _own_as(descriptor: int, wanted: File | Directory) -> None:
-    if wanted.gid is None:
+def _own_as(descriptor: int, desired: File | Directory) -> None:
+    if desired.gid is None:
         raise SystemFault("nothing is written for a group that does not exist")
-    os.fchown(descriptor, wanted.uid, wanted.gid)
-    os.fchmod(descriptor, wanted.mode)
+    os.fchown(descriptor, desired.uid, desired.gid)
+    os.fchmod(descriptor, desired.mode)
 
 
-def write(path: str, wanted: File | Link) -> None:
+def write(path: str, desired: File | Link) -> None:
     """Put a file in place in one step: temporary file beside it, owner, mode, content, fsync, rename. Or a link."""
     try:
         with _put(path) as temporary:
-            if isinstance(wanted, Link):
-                os.symlink(wanted.target, temporary)
+            if isinstance(desired, Link):
+                os.symlink(desired.target, temporary)
             else:
-                _write_new(temporary, wanted)
+                _write_new(temporary, desired)
             if isinstance(read(path), Directory):
                 remove(path)
     except OSError as error:
@@ -242,13 +242,13 @@ def _put(path: str) -> Iterator[str]:
     _sync_directory(os.path.dirname(path))
 
 
-def _write_new(path: str, wanted: File) -> None:
+def _write_new(path: str, desired: File) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as stream:
-        _own_as(descriptor, wanted)
-        if wanted.reader is not None:
-            os.setxattr(descriptor, _ACL, _acl(wanted.reader))
-        stream.write(wanted.content)
+        _own_as(descriptor, desired)
+        if desired.reader is not None:
+            os.setxattr(descriptor, _ACL, _acl(desired.reader))
+        stream.write(desired.content)
         stream.flush()
         os.fsync(descriptor)
 

@@ -12,7 +12,7 @@ from typing import Union
 from spicegrants.core.accounts import Account
 from spicegrants.policy import decision, state_file
 from spicegrants.policy.access import Access, Term
-from spicegrants.policy.compiler import Wanted, draining, going_on, term
+from spicegrants.policy.compiler import DesiredState, draining, going_on, term
 from spicegrants.policy.facts import Inventory
 from spicegrants.policy.loans_locks import Loan, Temporary, is_loan
 from spicegrants.policy.model import Grant, Policy
@@ -54,29 +54,29 @@ def taken(before: Stored, after: Stored) -> bool:
     return (before.accesses, before.addresses, before.temporary) != (after.accesses, after.addresses, after.temporary)
 
 
-def remembered(after: Stored, wanted: Wanted) -> Stored:
+def remembered(after: Stored, desired: DesiredState) -> Stored:
     """Return what must be stored while no more than that is open, with where open sessions may go on."""
-    return replace(after, draining=wanted.draining)
+    return replace(after, draining=desired.draining)
 
 
-def lost(was: Wanted, wanted: Wanted) -> set[Door]:
+def lost(was: DesiredState, desired: DesiredState) -> set[Door]:
     """Return where somebody may open less than before: UID, address and port."""
     staying = {
-        (access.uid, address, wanted.port(access)): wanted.times(access).opened
-        for access in wanted.accesses
-        for address in wanted.addresses(access)
+        (access.uid, address, desired.port(access)): desired.times(access).opened
+        for access in desired.accesses
+        for address in desired.addresses(access)
     }
     found = set()
     for access in was.accesses:
         opened = was.times(access).opened
         doors = [(access.uid, address, was.port(access)) for address in was.addresses(access)]
         found |= {door for door in doors if overlap(opened, staying.get(door, NEVER)) != opened}
-    return found | {(drain.uid, drain.address, drain.port) for drain in set(was.draining) - set(wanted.draining)}
+    return found | {(drain.uid, drain.address, drain.port) for drain in set(was.draining) - set(desired.draining)}
 
 
-def wanted(
+def desired(
     before: Stored, after: Stored, gid: int | None, now: int, sessions: Iterable[Door], confined: bool
-) -> Wanted:
+) -> DesiredState:
     """Return what the layers must hold at most, from what is stored alone.
 
     before, after
@@ -103,7 +103,7 @@ def wanted(
         sessions=frozenset(sessions),
         unconfinable="" if confined else "they are not confined on this machine",
     )
-    made = Wanted(
+    made = DesiredState(
         after.the_policy,
         inventory,
         gid,

@@ -21,7 +21,7 @@ from spicegrants.schedule.intervals import FIRST, LAST, NEVER, contains
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredState:
     """What the layers must hold. Each layer renders its own part from it.
 
     gid
@@ -83,7 +83,7 @@ class Wanted:
         found = self.times(access)
         return contains(found.opened, self.now) or contains(found.lasting, self.now)
 
-    def once(self, make: Callable[[Wanted], Any]) -> Any:
+    def once(self, make: Callable[[DesiredState], Any]) -> Any:
         """Return what a function makes of this; several ask for the same, and it is not to be altered."""
         if make not in self._made:
             self._made[make] = make(self)
@@ -139,7 +139,7 @@ def compile_policy(
     now: int = instants.EARLIEST,
     day: int | None = instants.EARLIEST,
     before: Mapping[str, Grant] = MappingProxyType({}),
-) -> Wanted:
+) -> DesiredState:
     """Work out who may open what, and when. Pure: the same input gives the same result.
 
     previous
@@ -184,7 +184,7 @@ def compile_policy(
         findings.append(Finding("clock", message))
     gid = group.gid if group else None
     places = going_on(leaving, temporary, now)
-    made = Wanted(
+    made = DesiredState(
         policy, inventory, gid, accesses, tuple(findings), tuple(previous), places, (), locked, temporary, now, day
     )
     return replace(made, draining=draining(made))
@@ -243,25 +243,25 @@ def _merged(one: Access | None, other: Access) -> Access:
     )
 
 
-def draining(wanted: Wanted) -> tuple[Drain, ...]:
+def draining(desired: DesiredState) -> tuple[Drain, ...]:
     """Return the places where something of the same account is open that nobody may open anew."""
-    if not wanted.leaving:
+    if not desired.leaving:
         return ()
     granted = {
-        (access.uid, address, wanted.port(access))
-        for access in wanted.accesses
-        if wanted.times(access) != Times(NEVER)
-        for address in wanted.addresses(access)
+        (access.uid, address, desired.port(access))
+        for access in desired.accesses
+        if desired.times(access) != Times(NEVER)
+        for address in desired.addresses(access)
     }
-    open_now = wanted.inventory.sessions - granted
-    users = wanted.inventory.users
+    open_now = desired.inventory.sessions - granted
+    users = desired.inventory.users
     found = [
         drain
-        for drain in wanted.leaving
+        for drain in desired.leaving
         if (drain.uid, drain.address, drain.port) in open_now
         and drain.user in users
         and users[drain.user].uid == drain.uid
-        and (drain.until is None or drain.until > wanted.now)
+        and (drain.until is None or drain.until > desired.now)
     ]
     return tuple(sorted({(drain.uid, drain.address, drain.port): drain for drain in found}.values(), key=_order))
 
@@ -317,7 +317,7 @@ def by_user(accesses: Iterable[Access]) -> Mapping[int, tuple[Access, ...]]:
     return {uid: tuple(members) for uid, members in grouped.items()}
 
 
-def recalled(stored: Stored, gid: int | None, now: int) -> Wanted:
+def recalled(stored: Stored, gid: int | None, now: int) -> DesiredState:
     """Return what is enforced at a moment, from what is stored alone; accounts, names and locked accesses left out.
 
     gid
@@ -326,7 +326,7 @@ def recalled(stored: Stored, gid: int | None, now: int) -> Wanted:
     now
         Seconds since 1970. What could drain until an earlier moment does so no more.
     """
-    return Wanted(
+    return DesiredState(
         stored.the_policy,
         Inventory({}, {}, addresses=stored.addresses),
         gid,
@@ -338,16 +338,16 @@ def recalled(stored: Stored, gid: int | None, now: int) -> Wanted:
     )
 
 
-def guards_servers(wanted: Wanted) -> bool:
+def guards_servers(desired: DesiredState) -> bool:
     """Tell whether the guard stands before the servers' addresses only.
 
     As long as one of them is not known, it stands before every destination.
     """
-    known = wanted.inventory.addresses
-    return wanted.policy.firewall.guard == "servers" and all(known.get(name) for name in wanted.policy.servers)
+    known = desired.inventory.addresses
+    return desired.policy.firewall.guard == "servers" and all(known.get(name) for name in desired.policy.servers)
 
 
-def server_addresses(wanted: Wanted, version: int) -> list[str]:
+def server_addresses(desired: DesiredState, version: int) -> list[str]:
     """Return the addresses of all servers in one IP version, sorted."""
-    found = {address for addresses in wanted.inventory.addresses.values() for address in addresses}
+    found = {address for addresses in desired.inventory.addresses.values() for address in addresses}
     return sorted(address for address in found if ipaddress.ip_address(address).version == version)

@@ -115,17 +115,17 @@ class Decision(NamedTuple):
     lock: Lock | None = None
 
 
-def decide(wanted, user: str, vm: str, moment: int) -> Decision:
+def decide(desired, user: str, vm: str, moment: int) -> Decision:
     """Return whether a user may open the console of a vm at a moment.
 
-    wanted
-        A :class:`~spicegrants.policy.compiler.Wanted`: the policy with its accounts, loans and locks.
+    desired
+        A :class:`~spicegrants.policy.compiler.DesiredState`: the policy with its accounts, loans and locks.
     """
-    for access, lock in wanted.locked:
+    for access, lock in desired.locked:
         if (access.user, access.vm) == (user, vm):
             return denied(access, lock)
-    access = next((access for access in wanted.accesses if (access.user, access.vm) == (user, vm)), None)
-    return Decision(False) if access is None else judged(wanted.policy, access, moment)
+    access = next((access for access in desired.accesses if (access.user, access.vm) == (user, vm)), None)
+    return Decision(False) if access is None else judged(desired.policy, access, moment)
 
 
 def denied(access: Access, lock: Lock) -> Decision:

@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from spicegrants.policy import decision
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.model import Grant, Policy
 from spicegrants.schedule import instants, weekly
 from spicegrants.schedule.intervals import LAST, clip
 
 
-def notes(wanted: Wanted) -> list[str]:
+def notes(desired: DesiredState) -> list[str]:
     """Name the schedules in use that will not open as far as times are worked out, and the grants that have ended.
 
     Nothing is said as long as the clock was never set. Sentences without a full stop, sorted by name.
     """
-    if wanted.day is None:
+    if desired.day is None:
         return []
-    policy, now = wanted.policy, wanted.now
+    policy, now = desired.policy, desired.now
     ended = {
         grant.name: _ended(policy, grant, grant.valid_until)
         for grant in policy.grants.values()
         if grant.valid_until is not None and grant.valid_until <= now
     }
     used = {name for grant in policy.grants.values() if grant.name not in ended for name in grant.schedules}
-    stretch = decision.span(policy, wanted.day)
+    stretch = decision.span(policy, desired.day)
     closed = [
         f"schedule {name} does not open within the next {policy.time.horizon} days"
         for name in sorted(used)
@@ -34,21 +34,21 @@ def notes(wanted: Wanted) -> list[str]:
     return closed + [ended[name] for name in sorted(ended)]
 
 
-def locked(wanted: Wanted) -> list[str]:
+def locked(desired: DesiredState) -> list[str]:
     """Say what is locked: whoever wonders why nobody gets in looks at a run first."""
     return [
         f"{lock.words} is locked{f' ({lock.reason})' if lock.reason else ''}, until spice_grant.unlock"
-        for lock in wanted.temporary.locks
+        for lock in desired.temporary.locks
     ]
 
 
-def confinement(wanted: Wanted) -> list[str]:
+def confinement(desired: DesiredState) -> list[str]:
     """Say how viewers run where the policy leaves that open, and why, as :func:`notes` does."""
-    if wanted.policy.viewer.confine is not None:
+    if desired.policy.viewer.confine is not None:
         return []
-    if wanted.confined:
+    if desired.confined:
         return ["viewers run confined: this machine has what that needs"]
-    return [f"viewers run unconfined: {wanted.inventory.unconfinable}"]
+    return [f"viewers run unconfined: {desired.inventory.unconfinable}"]
 
 
 def unguarded(hindrance: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from spicegrants.core.changes import Change
 from spicegrants.policy.closing import Door
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.state_file import Stored
 
 
@@ -17,7 +17,7 @@ class Plan(NamedTuple):
     changes
         In words; none if it holds that already.
 
-    wanted
+    desired
         The desired state.
 
     steps
@@ -25,7 +25,7 @@ class Plan(NamedTuple):
     """
 
     changes: tuple[Change, ...]
-    wanted: Wanted
+    desired: DesiredState
     steps: Any
 
 
@@ -54,7 +54,7 @@ class Layer(Protocol):
     # As messages call it.
     name: str
 
-    def plan(self, wanted: Wanted, stored: Stored) -> Plan:
+    def plan(self, desired: DesiredState, stored: Stored) -> Plan:
         """Compare the desired state with what the system holds, and change nothing.
 
         stored
@@ -67,10 +67,12 @@ class Layer(Protocol):
     def review(self, plan: Plan) -> Review:
         """Look at what a plan does not show."""
 
-    def close(self, wanted: Wanted | None, was: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
+    def close(
+        self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
+    ) -> Closed:
         """Take away what may not be open any more, and give nothing. It needs little, so that little hinders it.
 
-        wanted
+        desired
             What may be open at most; ``None`` for nothing.
 
         was

@@ -12,7 +12,7 @@ from spicegrants.core.changes import Change
 from spicegrants.core.errors import Finding, PolicyError
 from spicegrants.core.reader import did_you_mean, shown
 from spicegrants.policy import pillar
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.loans_locks import unended
 from spicegrants.policy.model import Grant, Policy, grant_to_pillar, to_pillar
 from spicegrants.policy.state_file import Stored
@@ -133,13 +133,13 @@ def _is_free(held: Grant | None, user: Any, vm: str) -> bool:
     return held is None or (held.user, held.vm) == (user, vm)
 
 
-def without_user(policy: Policy, user: str, vm: str, wanted: Wanted) -> Policy:
+def without_user(policy: Policy, user: str, vm: str, desired: DesiredState) -> Policy:
     """Return a policy less a user's own grants of a vm.
 
     Raises :class:`~spicegrants.core.errors.PolicyError` if he has none, or has the vm through a group as well.
     """
     own = [grant.name for grant in policy.grants.values() if (grant.user, grant.vm) == (user, vm)]
-    shared = [name for name in wanted.grants_of(user, vm) if name not in own and name in policy.grants]
+    shared = [name for name in desired.grants_of(user, vm) if name not in own and name in policy.grants]
     if shared:
         message = f"{user} has {vm} through a group, by {', '.join(shared)}: change that grant or the group"
         raise PolicyError([Finding("user", message)])
@@ -148,21 +148,21 @@ def without_user(policy: Policy, user: str, vm: str, wanted: Wanted) -> Policy:
     return without(policy, own)
 
 
-def remember(stored: Stored, wanted: Wanted, originals: Mapping[str, tuple[int, int, int]]) -> Stored:
-    """Return what must be stored while ``wanted`` is enforced; the first known rights of a viewer are kept."""
-    policy = wanted.policy
+def remember(stored: Stored, desired: DesiredState, originals: Mapping[str, tuple[int, int, int]]) -> Stored:
+    """Return what must be stored while ``desired`` is enforced; the first known rights of a viewer are kept."""
+    policy = desired.policy
     return replace(
         stored,
         policy=policy,
-        addresses={name: found for name, found in wanted.inventory.addresses.items() if name in policy.servers},
-        accesses=wanted.accesses,
-        draining=wanted.draining,
+        addresses={name: found for name, found in desired.inventory.addresses.items() if name in policy.servers},
+        accesses=desired.accesses,
+        draining=desired.draining,
         group=policy.viewer.group,
-        made_group=wanted.gid is None or policy.viewer.group in made_groups(stored),
+        made_group=desired.gid is None or policy.viewer.group in made_groups(stored),
         originals={**originals, **stored.originals},
         left=abandoned(stored, policy)[1],
-        temporary=unended(stored.temporary, wanted.day or 0),
-        day=wanted.day if wanted.timed else None,
+        temporary=unended(stored.temporary, desired.day or 0),
+        day=desired.day if desired.timed else None,
     )
 
 

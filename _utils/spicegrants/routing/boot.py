@@ -11,7 +11,7 @@ from spicegrants.core.changes import Change
 from spicegrants.core.entries import Entry, File, Link, difference
 from spicegrants.core.paths import DEVICE, LOAD_ROUTES, STORE, UNITS
 from spicegrants.core.units import unit
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.routing import policy_rules
 
 UNIT = f"{UNITS}/spice-grant-routes.service"
@@ -51,17 +51,17 @@ ip -{version} -force -batch {path} 2>/dev/null
 [ -n "$(ip -{version} rule show pref {closed})" ] || failed=1"""
 
 
-def wanted_entries(wanted: Wanted, networkd: bool) -> dict[str, Entry]:
+def desired_entries(desired: DesiredState, networkd: bool) -> dict[str, Entry]:
     """Return the files that there must be, by path.
 
     networkd
         Whether the machine has systemd-networkd.
     """
     kinds = " || ".join(f"ip link add {DEVICE} type {kind} 2>/dev/null" for kind in policy_rules.KINDS)
-    versions = "\n".join(_loading(wanted, version) for version in policy_rules.VERSIONS)
+    versions = "\n".join(_loading(desired, version) for version in policy_rules.VERSIONS)
     script = _SCRIPT_TEXT.format(kinds=kinds, device=DEVICE, versions=versions)
     found: dict[str, Entry] = {
-        **rules(wanted),
+        **rules(desired),
         LOAD_ROUTES: File(script.encode(), 0o755),
         UNIT: unit("Routes before the SPICE consoles", LOAD_ROUTES),
         ENABLED: Link(UNIT),
@@ -69,14 +69,14 @@ def wanted_entries(wanted: Wanted, networkd: bool) -> dict[str, Entry]:
     return {**found, NETWORKD: File(_NETWORKD_TEXT.encode(), 0o644)} if networkd else found
 
 
-def rules(wanted: Wanted | None) -> dict[str, File]:
+def rules(desired: DesiredState | None) -> dict[str, File]:
     """Return the files with the rules of grants, by path; without any rule for ``None``."""
-    return {path: File(_stored(wanted, version) if wanted else b"", 0o600) for version, path in RULES.items()}
+    return {path: File(_stored(desired, version) if desired else b"", 0o600) for version, path in RULES.items()}
 
 
-def _loading(wanted: Wanted, version: int) -> str:
+def _loading(desired: DesiredState, version: int) -> str:
     """Return the commands of one IP version. Numbers and addresses are all that comes from pillar."""
-    closing = policy_rules.closing_rules(wanted, version)
+    closing = policy_rules.closing_rules(desired, version)
     if not closing:
         return f"# Nothing is guarded in IPv{version}."
     leads = (policy_rules.PAST, policy_rules.ENTER)
@@ -91,8 +91,8 @@ def _loading(wanted: Wanted, version: int) -> str:
     )
 
 
-def _stored(wanted: Wanted, version: int) -> bytes:
-    granted = policy_rules.granted_rules(wanted, version) if policy_rules.closing_rules(wanted, version) else []
+def _stored(desired: DesiredState, version: int) -> bytes:
+    granted = policy_rules.granted_rules(desired, version) if policy_rules.closing_rules(desired, version) else []
     return "".join(f"rule add {rule.words}\n" for rule in granted).encode()
 
 

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from spicegrants.core.paths import DEVICE
 from spicegrants.policy.access import Times
-from spicegrants.policy.compiler import Wanted, guards_servers, server_addresses
+from spicegrants.policy.compiler import DesiredState, guards_servers, server_addresses
 from spicegrants.policy.model import PortRange, join_ranges
 from spicegrants.schedule.intervals import NEVER
 
@@ -48,7 +48,7 @@ _ROUTE_KNOWN = {"type", "dst", "dev", "protocol", "scope", "prefsrc", "metric", 
 _PLAIN = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 
 
-class Rule(NamedTuple):
+class RoutingRule(NamedTuple):
     """One rule of ours.
 
     uid
@@ -85,58 +85,58 @@ class Live(NamedTuple):
     links: list[dict[str, Any]]
 
 
-def wanted_rules(wanted: Wanted, version: int) -> list[Rule]:
+def desired_rules(desired: DesiredState, version: int) -> list[RoutingRule]:
     """Return the rules that there must be in one IP version, in the order of their preferences."""
-    closings = closing_rules(wanted, version)
-    return sorted([*closings, *granted_rules(wanted, version)], key=lambda rule: rule.preference) if closings else []
+    closings = closing_rules(desired, version)
+    return sorted([*closings, *granted_rules(desired, version)], key=lambda rule: rule.preference) if closings else []
 
 
-def closing_rules(wanted: Wanted, version: int) -> list[Rule]:
+def closing_rules(desired: DesiredState, version: int) -> list[RoutingRule]:
     """Return the rules that close, and lead past: those that stand for no grant. None where nothing is guarded."""
-    places: list[str | None] = list(server_addresses(wanted, version)) if guards_servers(wanted) else [None]
-    doors = [(None, place, ports) for place in places for ports in wanted.policy.guarded_ports()]
+    places: list[str | None] = list(server_addresses(desired, version)) if guards_servers(desired) else [None]
+    doors = [(None, place, ports) for place in places for ports in desired.policy.guarded_ports()]
     if not doors:
         return []
     return [
-        *(Rule(ENTER, f"goto {GRANTED}", *door) for door in doors),
-        Rule(PAST, f"goto {END}"),
+        *(RoutingRule(ENTER, f"goto {GRANTED}", *door) for door in doors),
+        RoutingRule(PAST, f"goto {END}"),
         # Packets that have no socket, and lookups of where a reply came from, count as root's.
-        Rule(GRANTED, f"goto {END}", ROOT),
-        *(Rule(DEAD, f"lookup {TABLE}", *door) for door in doors),
-        *(Rule(CLOSED, "prohibit", *door) for door in doors),
-        Rule(END, "nop"),
+        RoutingRule(GRANTED, f"goto {END}", ROOT),
+        *(RoutingRule(DEAD, f"lookup {TABLE}", *door) for door in doors),
+        *(RoutingRule(CLOSED, "prohibit", *door) for door in doors),
+        RoutingRule(END, "nop"),
     ]
 
 
-def granted_rules(wanted: Wanted, version: int) -> list[Rule]:
+def granted_rules(desired: DesiredState, version: int) -> list[RoutingRule]:
     """Return the rules of grants, loans, and sessions that may go on, neighbouring ports in one."""
-    return let_through(door for door in _doors(wanted) if (6 if ":" in door[1] else 4) == version)
+    return let_through(door for door in _doors(desired) if (6 if ":" in door[1] else 4) == version)
 
 
-def let_through(doors: Iterable[tuple[int, str, int]]) -> list[Rule]:
+def let_through(doors: Iterable[tuple[int, str, int]]) -> list[RoutingRule]:
     """Return the rules that let users through: UID, address and port of each."""
     ports: dict[tuple[int, str], list[PortRange]] = {}
     for uid, address, port in sorted(doors):
         ports.setdefault((uid, address), []).append((port, port))
     return [
-        Rule(GRANTED, f"goto {END}", uid, address, joined)
+        RoutingRule(GRANTED, f"goto {END}", uid, address, joined)
         for (uid, address), found in ports.items()
         for joined in join_ranges(found)
     ]
 
 
-def _doors(wanted: Wanted) -> set[tuple[int, str, int]]:
+def _doors(desired: DesiredState) -> set[tuple[int, str, int]]:
     """Return who may come through, at some time at least: rules of routing know no time."""
     granted = {
-        (access.uid, address, wanted.port(access))
-        for access in wanted.accesses
-        if wanted.times(access) != Times(NEVER)
-        for address in wanted.addresses(access)
+        (access.uid, address, desired.port(access))
+        for access in desired.accesses
+        if desired.times(access) != Times(NEVER)
+        for address in desired.addresses(access)
     }
-    return granted | {(drain.uid, drain.address, drain.port) for drain in wanted.draining}
+    return granted | {(drain.uid, drain.address, drain.port) for drain in desired.draining}
 
 
-def parse(entry: Mapping[str, Any]) -> Rule | None:
+def parse(entry: Mapping[str, Any]) -> RoutingRule | None:
     """Return a listed rule as one of ours; ``None`` if it cannot be one."""
     entry = {key: value for key, value in entry.items() if (key, value) not in _SAID_ANYWAY}
     ours = entry.get("src") == "all" and str(entry.get("protocol")) == str(PROTOCOL) and entry.keys() <= _KNOWN
@@ -155,7 +155,7 @@ def parse(entry: Mapping[str, Any]) -> Rule | None:
     else:
         action = f"lookup {entry.get('table')}"
     ports = None if low is None or high is None else (low, high)
-    return Rule(entry["priority"], action, uids[0], entry.get("dst"), ports)
+    return RoutingRule(entry["priority"], action, uids[0], entry.get("dst"), ports)
 
 
 def ours(entry: Mapping[str, Any]) -> bool:
@@ -179,7 +179,7 @@ def held_devices(links: Iterable[Mapping[str, Any]]) -> list[str]:
     )
 
 
-def wanted_routes(live: Live, version: int) -> dict[tuple[str, str], str]:
+def desired_routes(live: Live, version: int) -> dict[tuple[str, str], str]:
     """Return the routes of our table by kind and device, as `ip route` is told them.
 
     IPv4 takes a socket that is bound to a device for on-link where that device has no route. So each has one, to this
@@ -203,6 +203,6 @@ def parse_route(entry: Mapping[str, Any]) -> tuple[str, str] | None:
     return ("unicast", entry.get("dev", "")) if kind in _UNICAST else None
 
 
-def personal(rule: Rule) -> bool:
+def personal(rule: RoutingRule) -> bool:
     """Tell whether a rule lets one user through to one place, as those of grants do."""
     return rule.preference == GRANTED and bool(rule.uid) and None not in (rule.address, rule.ports)

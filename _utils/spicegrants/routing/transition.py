@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from spicegrants.core.changes import Change, rule_words
 from spicegrants.core.paths import DEVICE
-from spicegrants.policy.compiler import Wanted, guards_servers
+from spicegrants.policy.compiler import DesiredState, guards_servers
 from spicegrants.policy.model import port_words
 from spicegrants.routing.policy_rules import (
     CLOSED,
@@ -22,15 +22,15 @@ from spicegrants.routing.policy_rules import (
     PROTOCOL,
     TABLE,
     Live,
-    Rule,
+    RoutingRule,
+    desired_routes,
+    desired_rules,
     granted_rules,
     let_through,
     ours,
     parse,
     parse_route,
     personal,
-    wanted_routes,
-    wanted_rules,
 )
 
 
@@ -42,23 +42,23 @@ class RoutingPlan(NamedTuple):
     commands: Mapping[int, tuple[str, ...]]
 
 
-def plan(wanted: Wanted | None, live: Live) -> RoutingPlan:
+def plan(desired: DesiredState | None, live: Live) -> RoutingPlan:
     """Compare what there must be with what there is.
 
-    wanted
+    desired
         ``None`` where the layer is off: then nothing of it may be left.
     """
     changes: list[Change] = []
     commands: dict[int, tuple[str, ...]] = {}
-    device = _device(live.links, wanted is not None)
+    device = _device(live.links, desired is not None)
     if device:
         changes.append(Change("routing", {"set up": f"sets {DEVICE} up"}.get(device, f"{device}s {DEVICE}")))
     for version in live.rules:
-        rules = wanted_rules(wanted, version) if wanted else []
-        routes = wanted_routes(live, version) if rules else {}
+        rules = desired_rules(desired, version) if desired else []
+        routes = desired_routes(live, version) if rules else {}
         held = [entry for entry in live.rules[version] if ours(entry)]
-        if wanted:
-            changes += _changes(wanted, version, rules, held)
+        if desired:
+            changes += _changes(desired, version, rules, held)
         elif held:
             changes.append(Change("routing", f"removes the rules (IPv{version})"))
         # A device that is made anew has no routes.
@@ -69,12 +69,14 @@ def plan(wanted: Wanted | None, live: Live) -> RoutingPlan:
     return RoutingPlan(tuple(changes), device, commands)
 
 
-def closing(wanted: Wanted | None, live: Live, lost: Collection[tuple[int, str, int]] | None = None) -> RoutingPlan:
+def closing(
+    desired: DesiredState | None, live: Live, lost: Collection[tuple[int, str, int]] | None = None
+) -> RoutingPlan:
     """Compare what may be open at most with what there is: rules of grants go, or let less through, and nothing else.
 
     A rule may be for several ports; what is left of one that goes comes before it goes.
 
-    wanted
+    desired
         ``None`` says that nothing may be open.
 
     lost
@@ -85,11 +87,11 @@ def closing(wanted: Wanted | None, live: Live, lost: Collection[tuple[int, str, 
     for version in live.rules:
         passing = {rule for rule in map(parse, filter(ours, live.rules[version])) if rule and personal(rule)}
         doors = _every_door(passing)
-        beyond = doors - _every_door(granted_rules(wanted, version) if wanted else ())
+        beyond = doors - _every_door(granted_rules(desired, version) if desired else ())
         doors -= beyond if lost is None else beyond & set(lost)
         staying = set(let_through(doors))
-        if wanted:
-            changes += _door_changes(wanted, staying, passing)
+        if desired:
+            changes += _door_changes(desired, staying, passing)
         elif passing:
             changes.append(Change("routing", f"closes all that is open (IPv{version})"))
         added = [f"rule add {rule.words}" for rule in sorted(staying - passing)]
@@ -106,39 +108,39 @@ def _device(links: Iterable[Mapping[str, Any]], needed: bool) -> str | None:
     return None if "UP" in found["flags"] else "set up"
 
 
-def _changes(wanted: Wanted, version: int, rules: list[Rule], held: list[dict[str, Any]]) -> list[Change]:
+def _changes(desired: DesiredState, version: int, rules: list[RoutingRule], held: list[dict[str, Any]]) -> list[Change]:
     """Say in words how rules differ: those that close as a whole, those of grants one by one."""
     have = [parse(entry) for entry in held]
     closing, standing = _closing(rules), _closing(have)
     changes = []
     if not held and rules:
-        where = "the servers" if guards_servers(wanted) else "every destination"
-        what = f"guards ports {port_words(wanted.policy.guarded_ports())} towards {where} (IPv{version})"
+        where = "the servers" if guards_servers(desired) else "every destination"
+        what = f"guards ports {port_words(desired.policy.guarded_ports())} towards {where} (IPv{version})"
         changes.append(Change("routing", what))
     elif closing != standing:
         what = f"sets the rules that close (IPv{version}): {rule_words([*closing], [*standing])}"
         changes.append(Change("routing", what))
     granted, passing = ({rule for rule in them if rule and personal(rule)} for them in (rules, have))
-    changes += _door_changes(wanted, granted, passing)
+    changes += _door_changes(desired, granted, passing)
     if granted != passing and _every_door(granted) == _every_door(passing):
         changes.append(Change("routing", f"sets the rules of grants (IPv{version})"))
     return changes
 
 
-def _door_changes(wanted: Wanted, granted: set[Rule], passing: set[Rule]) -> list[Change]:
+def _door_changes(desired: DesiredState, granted: set[RoutingRule], passing: set[RoutingRule]) -> list[Change]:
     opened, closed = _every_door(granted - passing), _every_door(passing - granted)
-    users = {access.uid: access.user for access in (*wanted.previous, *wanted.accesses)}
-    users.update((drain.uid, drain.user) for drain in wanted.leaving)
+    users = {access.uid: access.user for access in (*desired.previous, *desired.accesses)}
+    users.update((drain.uid, drain.user) for drain in desired.leaving)
     changes = []
     for door in sorted(opened ^ closed):
         uid, address, port = door
         who = users.get(uid) or f"UID {uid}"
         what = f"{'opens' if door in opened else 'closes'} {address} port {port} to {who}"
-        changes.append(Change("routing", what, wanted.grants_of(uid, wanted.vm_at(address, port))))
+        changes.append(Change("routing", what, desired.grants_of(uid, desired.vm_at(address, port))))
     return changes
 
 
-def _every_door(rules: Iterable[Rule]) -> set[tuple[int, str, int]]:
+def _every_door(rules: Iterable[RoutingRule]) -> set[tuple[int, str, int]]:
     return {
         (rule.uid, rule.address, port)
         for rule in rules
@@ -147,13 +149,13 @@ def _every_door(rules: Iterable[Rule]) -> set[tuple[int, str, int]]:
     }
 
 
-def _commands(rules: list[Rule], held: list[dict[str, Any]]) -> list[str]:
+def _commands(rules: list[RoutingRule], held: list[dict[str, Any]]) -> list[str]:
     """Return the lines that make the held rules the wanted ones, and at no moment let through more than both do.
 
     A preference with something that cannot be ours is emptied: to name what is to go, `ip rule del` knows no way that
     fits nothing else. Meanwhile the others close. While rules that close are changed nothing is led past them.
     """
-    by_preference: dict[int, list[Rule | None]] = {preference: [] for preference in PREFERENCES}
+    by_preference: dict[int, list[RoutingRule | None]] = {preference: [] for preference in PREFERENCES}
     lines = []
     for entry in held:
         if entry["priority"] in by_preference:
@@ -174,15 +176,15 @@ def _commands(rules: list[Rule], held: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _closing(rules: Iterable[Rule | None]) -> Counter:
+def _closing(rules: Iterable[RoutingRule | None]) -> Counter:
     return Counter(rule for rule in rules if rule is None or not personal(rule))
 
 
-def _differs(rules: list[Rule], preference: int, have: list[Rule | None]) -> bool:
+def _differs(rules: list[RoutingRule], preference: int, have: list[RoutingRule | None]) -> bool:
     return Counter(have) != Counter(rule for rule in rules if rule.preference == preference)
 
 
-def _replaced(preference: int, rules: list[Rule], have: list[Rule | None]) -> list[str]:
+def _replaced(preference: int, rules: list[RoutingRule], have: list[RoutingRule | None]) -> list[str]:
     want = [rule for rule in rules if rule.preference == preference]
     known, asked = set(have), set(want)
     removed = [rule for rule in have if rule not in asked]
@@ -193,7 +195,7 @@ def _replaced(preference: int, rules: list[Rule], have: list[Rule | None]) -> li
     return gone + added if preference == GRANTED else added + gone
 
 
-def _told_apart(rule: Rule, have: list[Rule | None]) -> bool:
+def _told_apart(rule: RoutingRule, have: list[RoutingRule | None]) -> bool:
     """Tell whether the kernel, asked to remove a rule, removes that one: it takes the first that has all it is told."""
     if personal(rule):
         return True
@@ -201,7 +203,7 @@ def _told_apart(rule: Rule, have: list[Rule | None]) -> bool:
     return rule == next(other for other in have if other and all(other[at] == rule[at] for at in told))
 
 
-def _emptied(preference: int, have: list[Rule | None]) -> list[str]:
+def _emptied(preference: int, have: list[RoutingRule | None]) -> list[str]:
     return [f"rule del pref {preference}"] * len(have)
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from spicegrants.core.errors import Finding, PolicyError
 from spicegrants.core.paths import OPENER, connection_file
 from spicegrants.core.reader import did_you_mean
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.schedule.intervals import ALWAYS, Windows
 
 
 @dataclass(frozen=True, order=True)
-class Rule:
+class SudoRule:
     """A user may start one program with exactly one argument.
 
     In the direct form that is a viewer with a URI or connection file, as himself with the viewer's group. The rule
@@ -35,7 +35,7 @@ class Rule:
     windows: Windows = ALWAYS
 
     @property
-    def timeless(self) -> Rule:
+    def timeless(self) -> SudoRule:
         """The rule as if it held always."""
         return replace(self, windows=ALWAYS)
 
@@ -60,26 +60,28 @@ class Rule:
         return [*self.runas, *self.command]
 
 
-def calls(wanted: Wanted, user: str, vm: str, nopasswd: bool = False, windows: Windows = ALWAYS) -> list[Rule]:
+def calls(
+    desired: DesiredState, user: str, vm: str, nopasswd: bool = False, windows: Windows = ALWAYS
+) -> list[SudoRule]:
     """Return the rules that let a user open a vm.
 
     Confined it is one; in the direct form one with the URI and one with the connection file, for each viewer.
 
     Raises :class:`~spicegrants.core.errors.PolicyError` if the policy has no such vm.
     """
-    policy = wanted.policy
+    policy = desired.policy
     if vm not in policy.vms:
         raise PolicyError([Finding("vm", f"no vm {vm!r}{did_you_mean(vm, policy.vms)}")])
-    if wanted.confined:
-        return [Rule(user, "", OPENER, vm, nopasswd, windows)]
+    if desired.confined:
+        return [SudoRule(user, "", OPENER, vm, nopasswd, windows)]
     return [
-        Rule(user, policy.viewer.group, path, argument, nopasswd, windows)
+        SudoRule(user, policy.viewer.group, path, argument, nopasswd, windows)
         for path in policy.viewer.paths
         for argument in (policy.uri(policy.vms[vm]), connection_file(vm))
     ]
 
 
-def mutants(rule: Rule, other_port: int) -> list[tuple[str, list[str]]]:
+def mutants(rule: SudoRule, other_port: int) -> list[tuple[str, list[str]]]:
     """Return calls close to an allowed one that must all be refused, each with what is different.
 
     Each call is what follows ``sudo``: options and command. In the direct form calls as root are not among them: ``sudo
@@ -88,7 +90,7 @@ def mutants(rule: Rule, other_port: int) -> list[tuple[str, list[str]]]:
     return _confined_mutants(rule) if rule.confined else _direct_mutants(rule, other_port)
 
 
-def _confined_mutants(rule: Rule) -> list[tuple[str, list[str]]]:
+def _confined_mutants(rule: SudoRule) -> list[tuple[str, list[str]]]:
     root, opener, vm = rule.runas, rule.viewer, rule.argument
     return [
         ("argument added", [*root, opener, vm, "--debug"]),
@@ -107,7 +109,7 @@ def _confined_mutants(rule: Rule) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _direct_mutants(rule: Rule, other_port: int) -> list[tuple[str, list[str]]]:
+def _direct_mutants(rule: SudoRule, other_port: int) -> list[tuple[str, list[str]]]:
     group = rule.runas
     viewer, argument = rule.viewer, rule.argument
     port = re.search(r"tls-port=([0-9]+)$", argument)

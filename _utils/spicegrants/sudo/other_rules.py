@@ -10,7 +10,7 @@ from spicegrants.core.paths import OPENER
 from spicegrants.policy.model import Viewer
 from spicegrants.schedule.intervals import NEVER, Windows
 from spicegrants.sudo import bypasses, matching
-from spicegrants.sudo.commands import Rule
+from spicegrants.sudo.commands import SudoRule
 from spicegrants.sudo.matching import groups_of, words
 from spicegrants.sudo.sudoers import ALIAS, DEFAULTS, joined, rules_in, specs
 
@@ -79,7 +79,7 @@ class Site(NamedTuple):
         return (self.viewer.group,) if self.gid is None else (self.viewer.group, f"#{self.gid}")
 
 
-def foreign(tree: dict[str, Any], granted: Iterable[Rule], site: Site) -> list[Foreign]:
+def foreign(tree: dict[str, Any], granted: Iterable[SudoRule], site: Site) -> list[Foreign]:
     """Return what of the whole tree lets somebody start a viewer otherwise than granted, or undo what is enforced.
 
     Left out are rules that say just what a granted rule says, wherever they stand; those of root, who needs none; those
@@ -101,7 +101,7 @@ def foreign(tree: dict[str, Any], granted: Iterable[Rule], site: Site) -> list[F
     return [*found, *_defaults(tree, site)]
 
 
-def _granted(found: Collection[Rule], known: Callable[[], Mapping[Rule, Windows]]) -> bool:
+def _granted(found: Collection[SudoRule], known: Callable[[], Mapping[SudoRule, Windows]]) -> bool:
     """Tell whether rules let nobody do anything, nor at any time, that known ones do not."""
     return all(rule.user for rule in found) and all(
         any(low <= start and end <= high for low, high in known().get(rule.timeless, NEVER))

@@ -18,10 +18,10 @@ from spicegrants.core.entries import Entry, File
 from spicegrants.core.paths import OPENER, SUDOERS, connection_file
 from spicegrants.policy import wording
 from spicegrants.policy.access import Access
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.schedule.intervals import ALWAYS, DAY, FIRST, LAST, NEVER, Windows, clip, union
 from spicegrants.sudo import sudo_rs
-from spicegrants.sudo.commands import Rule, calls
+from spicegrants.sudo.commands import SudoRule, calls
 from spicegrants.sudo.matching import groups_of
 
 MODE = 0o440
@@ -71,26 +71,26 @@ _UTC = datetime.timezone.utc
 _OPTIONS = {"authenticate", "setenv", "notbefore", "notafter"}
 
 
-def rules_for(wanted: Wanted, access: Access) -> list[Rule]:
+def rules_for(desired: DesiredState, access: Access) -> list[SudoRule]:
     """Return the rules of one access; none if it is not open at any time that is worked out."""
-    windows = _windows(wanted, access)
-    return calls(wanted, access.user, access.vm, access.nopasswd, windows) if windows else []
+    windows = _windows(desired, access)
+    return calls(desired, access.user, access.vm, access.nopasswd, windows) if windows else []
 
 
-def _windows(wanted: Wanted, access: Access) -> Windows:
+def _windows(desired: DesiredState, access: Access) -> Windows:
     """Return when the rules of an access hold: with sudo-rs always, if the access is ever open."""
-    opened = wanted.times(access).opened
-    return ALWAYS if opened and wanted.inventory.sudo_rs else opened
+    opened = desired.times(access).opened
+    return ALWAYS if opened and desired.inventory.sudo_rs else opened
 
 
-def rules(wanted: Wanted) -> list[Rule]:
+def rules(desired: DesiredState) -> list[SudoRule]:
     """Return all rules that a policy stands for."""
-    return [rule for access in wanted.accesses for rule in rules_for(wanted, access)]
+    return [rule for access in desired.accesses for rule in rules_for(desired, access)]
 
 
-def joined(found: Iterable[Rule]) -> list[Rule]:
+def joined(found: Iterable[SudoRule]) -> list[SudoRule]:
     """Return rules of which some differ in their times only, those as one; without any that never holds."""
-    together: dict[Rule, list[Windows]] = {}
+    together: dict[SudoRule, list[Windows]] = {}
     for rule in found:
         if rule.windows:
             together.setdefault(rule.timeless, []).append(rule.windows)
@@ -107,9 +107,9 @@ def escape(word: str) -> str:
     return _SPECIAL.sub(r"\\\1", word)
 
 
-def _commands(wanted: Wanted, vm: str) -> list[str]:
+def _commands(desired: DesiredState, vm: str) -> list[str]:
     """Return the commands that open a vm, as sudoers spells them."""
-    return [" ".join(map(escape, rule.command)) for rule in calls(wanted, "", vm)]
+    return [" ".join(map(escape, rule.command)) for rule in calls(desired, "", vm)]
 
 
 def _name(account: str) -> str:
@@ -144,24 +144,24 @@ def _date(day: int) -> str:
     return datetime.datetime.fromtimestamp(day * DAY, _UTC).strftime("%Y%m%d")
 
 
-def head(wanted: Wanted) -> str:
+def head(desired: DesiredState) -> str:
     """Return what stands before the rules of the sudoers file: aliases and what sudo must heed for them."""
     lines = [_HEADER]
-    opened = [(access.vm, _windows(wanted, access)) for access in wanted.accesses]
-    spelled = {vm: _commands(wanted, vm) for vm in dict.fromkeys(vm for vm, windows in opened if windows)}
+    opened = [(access.vm, _windows(desired, access)) for access in desired.accesses]
+    spelled = {vm: _commands(desired, vm) for vm in dict.fromkeys(vm for vm, windows in opened if windows)}
     if spelled:
         unique = ", \\\n    ".join(dict.fromkeys(command for commands in spelled.values() for command in commands))
         lines.append(f"Cmnd_Alias {ALIAS} = {unique}\n")
-        lines.append(f"Defaults!{ALIAS} {', '.join(_defaults(wanted))}\n")
+        lines.append(f"Defaults!{ALIAS} {', '.join(_defaults(desired))}\n")
     for vm in dict.fromkeys(vm for vm, windows in opened if windows not in (ALWAYS, NEVER)):
         lines.append(f"Cmnd_Alias {_alias(vm)} = {', '.join(spelled[vm])}\n")
     return "\n".join(lines)
 
 
-def _defaults(wanted: Wanted) -> Iterator[str]:
+def _defaults(desired: DesiredState) -> Iterator[str]:
     """Return the settings for our commands that this machine's sudo knows."""
-    for option in (*_DEFAULTS, *(_INTERCEPTING if wanted.inventory.sudo_intercepts else ())):
-        if not wanted.inventory.sudo_rs or _setting(option) in sudo_rs.SETTINGS:
+    for option in (*_DEFAULTS, *(_INTERCEPTING if desired.inventory.sudo_intercepts else ())):
+        if not desired.inventory.sudo_rs or _setting(option) in sudo_rs.SETTINGS:
             yield option
 
 
@@ -173,29 +173,29 @@ def _setting(option: str) -> str:
 DEFAULTS = frozenset(map(_setting, _DEFAULTS)), frozenset(map(_setting, (*_DEFAULTS, *_INTERCEPTING)))
 
 
-def render(wanted: Wanted) -> str:
+def render(desired: DesiredState) -> str:
     """Return the text of the sudoers file.
 
     Users who may open the same console at the same times share one rule, which then has a line a window.
     """
     shared: dict[tuple[str | None, str, bool, Windows], list[Access]] = {}
-    for access in wanted.accesses:
-        windows = _windows(wanted, access)
+    for access in desired.accesses:
+        windows = _windows(desired, access)
         alone = access.user if windows == ALWAYS else None
         if windows:
             shared.setdefault((alone, access.vm, access.nopasswd, windows), []).append(access)
-    return "\n".join((head(wanted), *(_rule_text(wanted, *key[1:], members) for key, members in shared.items())))
+    return "\n".join((head(desired), *(_rule_text(desired, *key[1:], members) for key, members in shared.items())))
 
 
-def _rule_text(wanted: Wanted, vm: str, nopasswd: bool, windows: Windows, members: Iterable[Access]) -> str:
+def _rule_text(desired: DesiredState, vm: str, nopasswd: bool, windows: Windows, members: Iterable[Access]) -> str:
     users = ", ".join(_name(access.user) for access in members)
-    whom = "ALL=(root)" if wanted.confined else f"ALL=(:{_name(wanted.policy.viewer.group)})"
+    whom = "ALL=(root)" if desired.confined else f"ALL=(:{_name(desired.policy.viewer.group)})"
     how = f"{'NOPASSWD' if nopasswd else 'PASSWD'}: NOSETENV:"
     if windows == ALWAYS:
-        return f"{users} {whom} {how} {', '.join(_commands(wanted, vm))}\n"
+        return f"{users} {whom} {how} {', '.join(_commands(desired, vm))}\n"
     # Not as one list of commands: see rules_in.
     said = [f"{whom} {stamp} {how} {_alias(vm)}" for stamp in _stamps(windows)]
-    if wanted.inventory.sudo_opens_early:
+    if desired.inventory.sudo_opens_early:
         said = _held_back(said, windows, whom, _alias(vm))
     return f"{users} \\\n    " + " : \\\n    ".join(said) + "\n"
 
@@ -221,7 +221,7 @@ def specs(tree: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, A
             yield spec, commands
 
 
-def rules_in(spec: dict[str, Any], commands: dict[str, Any], tree: dict[str, Any]) -> Iterator[Rule]:
+def rules_in(spec: dict[str, Any], commands: dict[str, Any], tree: dict[str, Any]) -> Iterator[SudoRule]:
     """Return what one entry of a parsed tree says, as far as it can be said as our rules; anything else as a rule
     that no policy has."""
     options = {key: value for option in commands.get("Options", []) for key, value in option.items()}
@@ -237,9 +237,9 @@ def rules_in(spec: dict[str, Any], commands: dict[str, Any], tree: dict[str, Any
             ours = (group or viewer == OPENER) and set(user) == {"username"} and set(command) == {"command"}
             if plain and ours and group is not None and windows is not None:
                 free = options.get("authenticate") is False
-                yield Rule(user["username"], group, viewer, argument, free, windows)
+                yield SudoRule(user["username"], group, viewer, argument, free, windows)
             else:
-                yield Rule("", "", viewer, argument)
+                yield SudoRule("", "", viewer, argument)
 
 
 def mended(printed: str) -> str:
@@ -317,7 +317,7 @@ def _unescaped(command: str) -> str:
     return re.sub(r"\\(.)", r"\1", command)
 
 
-def parse(tree: dict[str, Any]) -> list[Rule]:
+def parse(tree: dict[str, Any]) -> list[SudoRule]:
     """Return the rules of our own form that a parsed file holds."""
     found = (rule for spec, commands in specs(tree) for rule in rules_in(spec, commands, tree))
     return joined(rule for rule in found if rule.user)
@@ -350,8 +350,8 @@ class SudoPlan:
     text: str | None
 
 
-def plan(wanted: Wanted, live: Entry | None, parsed: Callable[[], dict[str, Any] | None]) -> SudoPlan:
-    """Compare what is wanted with the installed file.
+def plan(desired: DesiredState, live: Entry | None, parsed: Callable[[], dict[str, Any] | None]) -> SudoPlan:
+    """Compare the desired state with the installed file.
 
     live
         What is at :data:`SUDOERS`.
@@ -360,7 +360,7 @@ def plan(wanted: Wanted, live: Entry | None, parsed: Callable[[], dict[str, Any]
         Returns what cvtsudoers makes of that file, ``None`` if it does not parse. Only asked if the file is not
         already right, byte for byte.
     """
-    text = render(wanted)
+    text = render(desired)
     want_file = _file(text)
     if live == want_file:
         return SudoPlan((), None)
@@ -370,7 +370,7 @@ def plan(wanted: Wanted, live: Entry | None, parsed: Callable[[], dict[str, Any]
         changes.append(Change("sudo", f"replaces {SUDOERS}, which does not parse"))
     elif isinstance(live, File) and replace(live, content=want_file.content) != want_file:
         changes.append(Change("sudo", f"restores owner and mode of {SUDOERS}: root:root {MODE:04o}"))
-    for _, _, what, grants in sorted(_differences(wanted, parse(tree or {}))):
+    for _, _, what, grants in sorted(_differences(desired, parse(tree or {}))):
         changes.append(Change("sudo", what, grants))
     if not changes:
         changes.append(
@@ -379,7 +379,9 @@ def plan(wanted: Wanted, live: Entry | None, parsed: Callable[[], dict[str, Any]
     return SudoPlan(tuple(changes), text)
 
 
-def closing(wanted: Wanted, before: Wanted, live: Entry, parsed: Callable[[], dict[str, Any] | None]) -> SudoPlan:
+def closing(
+    desired: DesiredState, before: DesiredState, live: Entry, parsed: Callable[[], dict[str, Any] | None]
+) -> SudoPlan:
     """Compare what may be allowed at most with the installed file; a text of ``None`` is no file at all.
 
     before
@@ -388,7 +390,7 @@ def closing(wanted: Wanted, before: Wanted, live: Entry, parsed: Callable[[], di
     live, parsed
         As for :func:`plan`.
     """
-    if says(wanted, live):
+    if says(desired, live):
         return SudoPlan((), None)
     have = rules(before)
     if not says(before, live):
@@ -399,32 +401,32 @@ def closing(wanted: Wanted, before: Wanted, live: Entry, parsed: Callable[[], di
     held = {rule.timeless for rule in have}
     # To ask for a password from now on gives nothing.
     held |= {replace(rule, nopasswd=False) for rule in held}
-    staying = [access for access in wanted.accesses if {rule.timeless for rule in rules_for(wanted, access)} <= held]
-    wanted = replace(wanted, accesses=tuple(staying))
-    if says(wanted, live):
+    staying = [access for access in desired.accesses if {rule.timeless for rule in rules_for(desired, access)} <= held]
+    desired = replace(desired, accesses=tuple(staying))
+    if says(desired, live):
         return SudoPlan((), None)
-    changes = [Change("sudo", what, grants) for _, _, what, grants in sorted(_differences(wanted, have))]
-    return SudoPlan(tuple(changes) or (Change("sudo", f"restores {SUDOERS}, which was edited"),), render(wanted))
+    changes = [Change("sudo", what, grants) for _, _, what, grants in sorted(_differences(desired, have))]
+    return SudoPlan(tuple(changes) or (Change("sudo", f"restores {SUDOERS}, which was edited"),), render(desired))
 
 
-def says(wanted: Wanted, live: Entry) -> bool:
-    """Tell whether the installed file says just what is wanted, byte for byte."""
-    return live == _file(render(wanted))
+def says(desired: DesiredState, live: Entry) -> bool:
+    """Tell whether the installed file says just the desired state, byte for byte."""
+    return live == _file(render(desired))
 
 
 def _file(text: str) -> File:
     return File(text.encode(), MODE)
 
 
-def _differences(wanted: Wanted, parsed: Iterable[Rule]) -> set[tuple[str, str, str, tuple[str, ...]]]:
+def _differences(desired: DesiredState, parsed: Iterable[SudoRule]) -> set[tuple[str, str, str, tuple[str, ...]]]:
     """Return user, argument, sentence and grants of each difference."""
     found = set()
-    want = {rule: access for access in wanted.accesses for rule in rules_for(wanted, access)}
+    want = {rule: access for access in desired.accesses for rule in rules_for(desired, access)}
     have = set(parsed)
     calls_held = {rule.timeless for rule in have}
     for rule in want.keys() - have:
         said = _said(rule)
-        when = "always" if rule.windows == ALWAYS else wording.terms(wanted.policy, want[rule].terms)
+        when = "always" if rule.windows == ALWAYS else wording.terms(desired.policy, want[rule].terms)
         if rule.timeless in calls_held:
             what = f"sets when {rule.user} may {said}: {when}"
         else:
@@ -432,15 +434,15 @@ def _differences(wanted: Wanted, parsed: Iterable[Rule]) -> set[tuple[str, str, 
             what = f"lets {rule.user} {said} {asked}" + (f", {when}" if rule.windows != ALWAYS else "")
         found.add((rule.user, rule.argument, what, want[rule].grants))
     wished = {(rule.user, rule.argument) for rule in want}
-    vms = {vm: vm for vm in wanted.policy.vms}
-    vms.update({connection_file(vm): vm for vm in wanted.policy.vms})
-    vms.update({wanted.policy.uri(vm): vm.name for vm in wanted.policy.vms.values()})
+    vms = {vm: vm for vm in desired.policy.vms}
+    vms.update({connection_file(vm): vm for vm in desired.policy.vms})
+    vms.update({desired.policy.uri(vm): vm.name for vm in desired.policy.vms.values()})
     for rule in have - want.keys():
         if (rule.user, rule.argument) not in wished:
             what = f"no longer lets {rule.user} {_said(rule)}"
-            found.add((rule.user, rule.argument, what, wanted.grants_of(rule.user, vms.get(rule.argument))))
+            found.add((rule.user, rule.argument, what, desired.grants_of(rule.user, vms.get(rule.argument))))
     return found
 
 
-def _said(rule: Rule) -> str:
+def _said(rule: SudoRule) -> str:
     return f"open {rule.argument} confined" if rule.confined else f"start the viewer on {rule.argument}"

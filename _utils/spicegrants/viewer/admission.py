@@ -26,8 +26,8 @@ def refusal(stored: Stored, gid: int, account: Account, vm: str, now: int) -> st
         return "consoles are not opened this way on this machine"
     if account.gid == gid:
         return "the viewer's group is your primary group"
-    wanted = recalled(stored, gid, now)
-    decision = decide(wanted, account.name, vm, now)
+    desired = recalled(stored, gid, now)
+    decision = decide(desired, account.name, vm, now)
     access = decision.access
     if access is None or access.uid != account.uid or vm not in policy.vms:
         return "it is not granted to you"
@@ -35,6 +35,6 @@ def refusal(stored: Stored, gid: int, account: Account, vm: str, now: int) -> st
     if lock is not None:
         decision = denied(access, lock)
     # Both must say so: what is worked out from the schedules, and the ranges that the other layers hold.
-    if decision.open and contains(wanted.times(access).opened, now):
+    if decision.open and contains(desired.times(access).opened, now):
         return None
     return f"it is {wording.decision(policy, decision)}"

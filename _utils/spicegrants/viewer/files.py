@@ -12,7 +12,7 @@ from spicegrants.core.changes import Change
 from spicegrants.core.entries import Directory, Entry, File, difference
 from spicegrants.core.paths import CONFIG, CONNECTIONS, DESKTOP_ENTRY, LAUNCHER, MENUS, OPENER, connection_file
 from spicegrants.policy.access import Access
-from spicegrants.policy.compiler import Wanted, by_user
+from spicegrants.policy.compiler import DesiredState, by_user
 from spicegrants.schedule.intervals import ALWAYS, Windows
 
 # Ours alone, parents first: what else is in them goes.
@@ -44,23 +44,23 @@ Categories=System;RemoteAccess;
 """
 
 
-def connection_text(wanted: Wanted, name: str) -> str:
+def connection_text(desired: DesiredState, name: str) -> str:
     """Return the connection file of a vm, in the key file form that remote-viewer(1) reads.
 
     It pins host, port and, where declared, certificate authority and subject. A password is in it in the confined form
     only: otherwise the user's own plug-ins could read it.
     """
-    vm = wanted.policy.vms[name]
-    server = wanted.policy.servers[vm.server]
+    vm = desired.policy.vms[name]
+    server = desired.policy.servers[vm.server]
     fields = {
         "type": "spice",
         "host": server.host,
         "tls-port": str(vm.tls_port),
         "title": name,
         "secure-channels": "all",
-        "ca": wanted.inventory.authorities.get(server.name),
+        "ca": desired.inventory.authorities.get(server.name),
         "host-subject": vm.host_subject,
-        "password": (vm.password or wanted.inventory.passwords.get(name)) if wanted.confined else None,
+        "password": (vm.password or desired.inventory.passwords.get(name)) if desired.confined else None,
     }
     lines = [f"{key}={_key_file_value(value)}" for key, value in fields.items() if value]
     return "\n".join(("[virt-viewer]", *lines, ""))
@@ -71,19 +71,19 @@ def _key_file_value(value: str) -> str:
     return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
 
 
-def menu_text(wanted: Wanted, accesses) -> str:
+def menu_text(desired: DesiredState, accesses) -> str:
     """Return what the launcher reads for one user: his consoles, when they are open, and what to start for them."""
-    policy, consoles = wanted.policy, {}
+    policy, consoles = desired.policy, {}
     for access in accesses:
-        windows = wanted.times(access).opened
+        windows = desired.times(access).opened
         consoles[access.vm] = {
             "password": not access.nopasswd,
             "grants": access.grants,
             "windows": None if windows == ALWAYS else _spelled(windows),
         }
-        if not wanted.confined:
+        if not desired.confined:
             consoles[access.vm]["file"] = connection_file(access.vm)
-    start = {"opener": OPENER} if wanted.confined else {"group": policy.viewer.group, "viewer": policy.viewer.paths[0]}
+    start = {"opener": OPENER} if desired.confined else {"group": policy.viewer.group, "viewer": policy.viewer.paths[0]}
     menu = {**start, "consoles": consoles}
     return json.dumps(menu, sort_keys=True) + "\n"
 
@@ -95,14 +95,14 @@ def _spelled(windows: Windows) -> str:
     return " ".join(f"{start}-{end}" for start, end in windows)
 
 
-def paths(wanted: Wanted) -> list[str]:
-    """Return where :func:`wanted_entries` has something, in its order."""
-    vms = sorted({access.vm for access in wanted.accesses})
-    menus = (f"{MENUS}/{uid}" for uid in by_user(wanted.accesses))
+def paths(desired: DesiredState) -> list[str]:
+    """Return where :func:`desired_entries` has something, in its order."""
+    vms = sorted({access.vm for access in desired.accesses})
+    menus = (f"{MENUS}/{uid}" for uid in by_user(desired.accesses))
     return [*DIRECTORIES, LAUNCHER, DESKTOP_ENTRY, OPENER, *map(connection_file, vms), *menus]
 
 
-def wanted_entries(wanted: Wanted, launcher: bytes, opener: bytes = b"") -> dict[str, Entry]:
+def desired_entries(desired: DesiredState, launcher: bytes, opener: bytes = b"") -> dict[str, Entry]:
     """Return the files and directories that there must be, by path, parents first.
 
     launcher
@@ -111,7 +111,7 @@ def wanted_entries(wanted: Wanted, launcher: bytes, opener: bytes = b"") -> dict
     opener
         The program that starts confined viewers.
     """
-    gid = wanted.gid
+    gid = desired.gid
     entries: dict[str, Entry] = {
         CONFIG: Directory(0o755),
         CONNECTIONS: Directory(0o750, gid),
@@ -119,12 +119,12 @@ def wanted_entries(wanted: Wanted, launcher: bytes, opener: bytes = b"") -> dict
         LAUNCHER: File(launcher, 0o755),
         DESKTOP_ENTRY: File(_DESKTOP_TEXT.encode(), 0o644),
     }
-    if wanted.confined:
+    if desired.confined:
         entries[OPENER] = File(opener, 0o755)
-    for name in sorted({access.vm for access in wanted.accesses}):
-        entries[connection_file(name)] = File(connection_text(wanted, name).encode(), 0o640, gid)
-    for uid, accesses in by_user(wanted.accesses).items():
-        entries[f"{MENUS}/{uid}"] = _menu(wanted, uid, accesses)
+    for name in sorted({access.vm for access in desired.accesses}):
+        entries[connection_file(name)] = File(connection_text(desired, name).encode(), 0o640, gid)
+    for uid, accesses in by_user(desired.accesses).items():
+        entries[f"{MENUS}/{uid}"] = _menu(desired, uid, accesses)
     return entries
 
 
@@ -176,15 +176,15 @@ class ViewerPlan(NamedTuple):
     seal: bool = False
 
 
-def plan(wanted: Wanted, live: ViewerLive, launcher: bytes, opener: bytes = b"") -> ViewerPlan:
-    """Compare what is wanted with what the system holds."""
-    group = wanted.policy.viewer.group
-    create = wanted.gid is None
+def plan(desired: DesiredState, live: ViewerLive, launcher: bytes, opener: bytes = b"") -> ViewerPlan:
+    """Compare the desired state with what the system holds."""
+    group = desired.policy.viewer.group
+    create = desired.gid is None
     changes = [Change("viewer", f"creates group {group}")] if create else []
     changes += [Change("viewer", f"takes {name} out of group {group}") for name in live.members]
     if live.lent:
         changes.append(Change("viewer", f"takes administrators and password from group {group}"))
-    program = None if wanted.gid is None else Program(0, wanted.gid, VIEWER_MODE)
+    program = None if desired.gid is None else Program(0, desired.gid, VIEWER_MODE)
     programs = tuple(path for path, held in live.programs.items() if held != program)
     for path in programs:
         changes.append(Change("viewer", f"restricts {path} to root:{group} {VIEWER_MODE:04o}"))
@@ -192,16 +192,16 @@ def plan(wanted: Wanted, live: ViewerLive, launcher: bytes, opener: bytes = b"")
     overrides = tuple(path for path, held in (live.overrides or {}).items() if held != kept)
     for path in overrides:
         changes.append(Change("viewer", f"keeps owner and mode of {path} over package upgrades"))
-    entries = wanted_entries(wanted, launcher, opener)
+    entries = desired_entries(desired, launcher, opener)
     write = []
     for path, entry in entries.items():
         what = difference(entry, live.entries.get(path))
         if what:
             write.append(path)
-            changes.append(_entry_change(wanted, path, what))
+            changes.append(_entry_change(desired, path, what))
     remove = tuple(path for path in sorted(live.entries, reverse=True) if path not in entries)
     for path in remove:
-        changes.append(_entry_change(wanted, path, "removes"))
+        changes.append(_entry_change(desired, path, "removes"))
     return ViewerPlan(tuple(changes), create, live.members, programs, overrides, tuple(write), remove, live.lent)
 
 
@@ -213,42 +213,42 @@ class ClosingPlan(NamedTuple):
     write: Mapping[str, File]
 
 
-def closing(wanted: Wanted | None, held: Mapping[str, Entry]) -> ClosingPlan:
+def closing(desired: DesiredState | None, held: Mapping[str, Entry]) -> ClosingPlan:
     """Compare what may be there at most with what is in our own directories.
 
     Nothing comes that was not there, and a connection file that somebody may still use is left as it is.
 
-    wanted
+    desired
         ``None`` says that nothing may be there.
     """
-    known = wanted.accesses if wanted else ()
+    known = desired.accesses if desired else ()
     vms = {connection_file(access.vm) for access in known}
-    lists = {f"{MENUS}/{uid}": _menu(wanted, uid, each) for uid, each in by_user(known).items()} if wanted else {}
+    lists = {f"{MENUS}/{uid}": _menu(desired, uid, each) for uid, each in by_user(known).items()} if desired else {}
     remove = tuple(path for path in sorted(held, reverse=True) if path not in {*DIRECTORIES, *vms, *lists})
     write = {
         path: entry
         for path, entry in lists.items()
         if isinstance(live := held.get(path), File) and live.content != entry.content
     }
-    changes = [_entry_change(wanted, path, "removes") for path in remove]
-    changes += [_entry_change(wanted, path, "rewrites") for path in sorted(write)]
+    changes = [_entry_change(desired, path, "removes") for path in remove]
+    changes += [_entry_change(desired, path, "rewrites") for path in sorted(write)]
     return ClosingPlan(tuple(changes), remove, write)
 
 
-def _menu(wanted: Wanted, uid: int, accesses: Iterable[Access]) -> File:
-    return File(menu_text(wanted, accesses).encode(), 0o640, 0, reader=uid)
+def _menu(desired: DesiredState, uid: int, accesses: Iterable[Access]) -> File:
+    return File(menu_text(desired, accesses).encode(), 0o640, 0, reader=uid)
 
 
-def _entry_change(wanted: Wanted | None, path: str, verb: str) -> Change:
+def _entry_change(desired: DesiredState | None, path: str, verb: str) -> Change:
     parent, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
     grants: tuple[str, ...] = ()
-    if wanted is None:
+    if desired is None:
         return Change("viewer", f"{verb} {path}")
     if parent == MENUS and name.isdigit():
-        known = (*wanted.accesses, *wanted.previous)
+        known = (*desired.accesses, *desired.previous)
         grants = _grants(access.grants for access in known if access.uid == int(name))
     elif parent == CONNECTIONS:
-        known = wanted.accesses if verb != "removes" else wanted.previous
+        known = desired.accesses if verb != "removes" else desired.previous
         grants = _grants(access.grants for access in known if connection_file(access.vm) == path)
     return Change("viewer", f"{verb} {path}", grants)
 

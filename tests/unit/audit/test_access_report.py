@@ -26,7 +26,7 @@ TIMED = changed(
 MONDAY = instants.read("2026-11-23T06:00", ZONE)
 
 
-def wanted(data=TIMED, loans=(), locks=(), now=MONDAY):
+def desired(data=TIMED, loans=(), locks=(), now=MONDAY):
     temporary = Temporary(tuple(loans), tuple(locks))
     return compile_policy(pillar.parse(data), inventory(), temporary=temporary, now=now, day=day_of(now))
 
@@ -46,20 +46,20 @@ def entry(made, at, user="myself", vm="debianx"):
     ],
 )
 def test_an_entry_says_what_holds_and_what_changes_next(at, is_open, state):
-    found = entry(wanted(), instants.read(at, ZONE))
+    found = entry(desired(), instants.read(at, ZONE))
     assert (found["open"], found["state"]) == (is_open, state)
     assert found["grants"] == {"myself-debianx": {"when": "by schedule work", "owner": "the boss", "ticket": "T-1"}}
 
 
 def test_what_never_closes_has_no_next_change():
     """Though the rules for it are made for some weeks only."""
-    made = wanted(changed(TIMED, schedules__work={"days": "mon-sun", "hours": "00:00-24:00"}))
+    made = desired(changed(TIMED, schedules__work={"days": "mon-sun", "hours": "00:00-24:00"}))
     assert entry(made, MONDAY)["state"] == "open"
 
 
 def test_a_loan_is_told_from_a_grant():
     loan = Loan("myself", "debianx", MONDAY, MONDAY + 7200, "year-end")
-    found = entry(wanted(loans=[loan]), MONDAY)
+    found = entry(desired(loans=[loan]), MONDAY)
     assert found["state"] == "open until Mon 2026-11-23 12:00 Europe/Berlin"
     assert found["grants"]["loan:myself:debianx"] == {
         "when": "from Mon 2026-11-23 06:00 Europe/Berlin until Mon 2026-11-23 08:00 Europe/Berlin",
@@ -69,13 +69,13 @@ def test_a_loan_is_told_from_a_grant():
 
 
 def test_what_is_locked_is_listed_as_locked():
-    found = entry(wanted(locks=[Lock("user", "myself", "gone")]), instants.read("2026-11-23T09:00", ZONE))
+    found = entry(desired(locks=[Lock("user", "myself", "gone")]), instants.read("2026-11-23T09:00", ZONE))
     assert (found["open"], found["state"]) == (False, "locked: user myself (gone)")
 
 
 def test_loans_and_locks_are_listed_apart():
     loans = [Loan("guest", "debianx", MONDAY, MONDAY + 5400, "year-end"), Loan("guest", "leaptest", 0, MONDAY)]
-    made = wanted(loans=loans, locks=[Lock("vm", "debianx", None, MONDAY)])
+    made = desired(loans=loans, locks=[Lock("vm", "debianx", None, MONDAY)])
     assert access_report.loans(made, MONDAY) == [
         {
             "user": "guest",
@@ -98,7 +98,7 @@ def rows(made, user="myself", days=1, start=MONDAY):
 
 
 def test_a_timeline_has_a_row_for_each_window():
-    assert rows(wanted(), days=2) == [
+    assert rows(desired(), days=2) == [
         ("debianx", "2026-11-23 08:00", "2026-11-23 12:00", ["myself-debianx"]),
         ("debianx", "2026-11-23 13:00", "2026-11-23 17:00", ["myself-debianx"]),
         ("debianx", "2026-11-24 08:00", "2026-11-24 12:00", ["myself-debianx"]),
@@ -109,7 +109,7 @@ def test_a_timeline_has_a_row_for_each_window():
 def test_a_timeline_names_the_grants_of_each_stretch():
     """A loan that overlaps a window: alone before it, both within, the grant alone after."""
     loan = Loan("myself", "debianx", MONDAY, MONDAY + 3 * 3600)
-    assert rows(wanted(loans=[loan]))[:3] == [
+    assert rows(desired(loans=[loan]))[:3] == [
         ("debianx", "2026-11-23 06:00", "2026-11-23 08:00", ["loan:myself:debianx"]),
         ("debianx", "2026-11-23 08:00", "2026-11-23 09:00", ["loan:myself:debianx", "myself-debianx"]),
         ("debianx", "2026-11-23 09:00", "2026-11-23 12:00", ["myself-debianx"]),
@@ -117,26 +117,26 @@ def test_a_timeline_names_the_grants_of_each_stretch():
 
 
 def test_a_timeline_says_what_is_said_of_its_grants():
-    first, *_ = access_report.timeline(wanted(), "myself", MONDAY, 1)
+    first, *_ = access_report.timeline(desired(), "myself", MONDAY, 1)
     assert first["grants"] == {"myself-debianx": {"when": "by schedule work", "owner": "the boss", "ticket": "T-1"}}
 
 
 def test_a_timeline_of_what_is_always_open_is_one_row():
-    assert rows(wanted(article()), start=instants.read("2026-11-23", "UTC")) == [
+    assert rows(desired(article()), start=instants.read("2026-11-23", "UTC")) == [
         ("debianx", "2026-11-23 00:00", "2026-11-24 00:00", ["myself-debianx"])
     ]
 
 
 def test_a_timeline_of_everybody_names_each():
-    found = access_report.timeline(wanted(), None, MONDAY, 1)
+    found = access_report.timeline(desired(), None, MONDAY, 1)
     assert {(row["user"], row["vm"]) for row in found} == {("myself", "debianx"), ("mybro", "leaptest")}
 
 
 def test_a_timeline_goes_beyond_what_rules_are_made_for():
-    made = wanted(changed(TIMED, time={"zone": ZONE, "horizon": "2d"}))
+    made = desired(changed(TIMED, time={"zone": ZONE, "horizon": "2d"}))
     assert len(rows(made, days=7)) == 10
 
 
 def test_a_timeline_has_nothing_of_others_or_of_what_is_locked():
-    assert rows(wanted(), user="guest", days=7) == []
-    assert rows(wanted(locks=[Lock("all")]), days=7) == []
+    assert rows(desired(), user="guest", days=7) == []
+    assert rows(desired(locks=[Lock("all")]), days=7) == []

@@ -14,7 +14,7 @@ from spicegrants.firewall.guard import LOG_PREFIXES
 from spicegrants.policy.compiler import compile_policy
 from spicegrants.policy.loans_locks import Lock, Temporary
 from spicegrants.schedule.instants import EARLIEST
-from unit.build import EVENING_WINDOWS, GID, TIMED, inventory, policy, wanted
+from unit.build import EVENING_WINDOWS, GID, TIMED, desired, inventory, policy
 from unit.loader.test_api import ROOT, load
 
 # By nft and by iptables alike: the kernel's own function writes them.
@@ -127,7 +127,7 @@ def why(compiled, user="myself", **changes):
 
 def test_an_entry():
     denial = READ4._replace(moment=EARLIEST)
-    assert denials.entry(wanted(), denial, 3, "guest") == {
+    assert denials.entry(desired(), denial, 3, "guest") == {
         "at": "2020-01-01T00:00:00Z",
         "user": "guest",
         "uid": 1023,
@@ -140,25 +140,25 @@ def test_an_entry():
         "count": 3,
         "why": "no grant of debianx means guest",
     }
-    unused = denials.entry(wanted(), denial._replace(port=20009), 1, "guest")
+    unused = denials.entry(desired(), denial._replace(port=20009), 1, "guest")
     assert (unused["vm"], unused["server"]) == (None, "mysrv")
-    elsewhere = denials.entry(wanted(), denial._replace(address="192.168.2.9"), 1, "guest")
+    elsewhere = denials.entry(desired(), denial._replace(address="192.168.2.9"), 1, "guest")
     assert (elsewhere["vm"], elsewhere["server"]) == (None, None)
     assert "only a guarded port" in elsewhere["why"]
     assert set(denials.note("why")) == set(elsewhere)
 
 
 def test_why():
-    assert why(wanted()) == "not with the viewer's group spicegrp"
-    assert why(wanted(), gid=GID).startswith("not denied by what holds now")
-    assert why(wanted(), uid=None, gid=None, user=None).startswith("the kernel knows no owner")
-    assert why(wanted(), uid=None, gid=None, user=None, rule="forward").startswith("forwarded, from a guest")
-    assert why(wanted(), uid=None, gid=None, user=None, rule="egress").startswith("from a guest or container")
-    assert why(wanted(), uid=4711, user=None) == "no account has UID 4711"
+    assert why(desired()) == "not with the viewer's group spicegrp"
+    assert why(desired(), gid=GID).startswith("not denied by what holds now")
+    assert why(desired(), uid=None, gid=None, user=None).startswith("the kernel knows no owner")
+    assert why(desired(), uid=None, gid=None, user=None, rule="forward").startswith("forwarded, from a guest")
+    assert why(desired(), uid=None, gid=None, user=None, rule="egress").startswith("from a guest or container")
+    assert why(desired(), uid=4711, user=None) == "no account has UID 4711"
 
 
 def test_why_by_the_times_of_that_moment():
-    timed = wanted(TIMED)
+    timed = desired(TIMED)
     begin, end = EVENING_WINDOWS[2]
     assert why(timed, gid=GID, moment=end) == "closed at that moment for myself"
     assert why(timed, gid=GID, moment=begin).startswith("not denied by what holds now")
@@ -256,7 +256,7 @@ def test_without_any_log_there_is_an_error(journal, monkeypatch, tmp_path):
 def test_what_is_not_in_the_list_is_said(monkeypatch):
     module = load(ROOT / "_modules" / "spice_grant_denials.py")
     lines = [(EARLIEST + 100 * number, V4.replace("1023", "4294967294")) for number in range(3)]
-    monkeypatch.setattr(module.context, "compiled", lambda **_: wanted())
+    monkeypatch.setattr(module.context, "compiled", lambda **_: desired())
     monkeypatch.setattr(module.kernel_log, "lines", lambda since: ([*lines, (EARLIEST, "spice-grant deny: ?")], True))
     monkeypatch.setattr(module, "_MOST", 2)
     *listed, older, oldest, unread = module.denials()

@@ -9,7 +9,7 @@ from spicegrants.core.errors import Finding
 from spicegrants.firewall.trace.tracer import Cause, Obstacle
 from spicegrants.schedule.instants import EARLIEST as NOW
 from spicegrants.sudo import sudoers
-from unit.build import EVENING_WINDOWS, GID, TIMED, wanted
+from unit.build import EVENING_WINDOWS, GID, TIMED, desired
 
 BOTH = {"mysrv": ("192.168.2.2", "2001:db8::2")}
 
@@ -23,7 +23,7 @@ def element(**changes):
 
 
 def test_granted_names_all_grants_behind_it():
-    compiled = wanted(
+    compiled = desired(
         {
             "grants__myself-debianx__reason": "year-end",
             "grants__everyone": {"group": "family", "vm": "debianx"},
@@ -37,14 +37,14 @@ def test_granted_names_all_grants_behind_it():
 
 
 def test_no_grant():
-    assert explain.policy(wanted(), "guest", "debianx", NOW) == {
+    assert explain.policy(desired(), "guest", "debianx", NOW) == {
         "answer": "not granted",
         "why": "no grant of debianx means guest",
     }
 
 
 def test_a_grant_that_is_hindered_says_why():
-    compiled = wanted({"grants__gone": {"user": "gone", "vm": "debianx"}})
+    compiled = desired({"grants__gone": {"user": "gone", "vm": "debianx"}})
     assert explain.policy(compiled, "gone", "debianx", NOW) == {
         "answer": "not granted",
         "why": "spice:grants:gone:user: no user 'gone' on this machine",
@@ -55,13 +55,13 @@ def test_a_grant_that_is_hindered_says_why():
 
 def test_a_server_that_is_not_found_says_why():
     lost = Finding("spice:servers:mysrv:host", "does not resolve: its consoles stay closed")
-    compiled = wanted(addresses={}, findings=(lost,))
+    compiled = desired(addresses={}, findings=(lost,))
     assert explain.policy(compiled, "myself", "debianx", NOW)["why"] == str(lost)
 
 
 def test_a_vm_at_the_place_of_another_says_why():
     """For both of them."""
-    compiled = wanted(
+    compiled = desired(
         {
             "servers__alias": {"host": "alias.example.com", "ports": 20002},
             "vms__twin": {"server": "alias", "tls_port": 20002},
@@ -78,7 +78,7 @@ def test_a_vm_at_the_place_of_another_says_why():
 
 
 def firewall(rules, compiled=None, drift=None, user="myself", obstacles=None):
-    return explain.firewall(compiled or wanted(), user, "debianx", rules, drift or {}, obstacles or {})
+    return explain.firewall(compiled or desired(), user, "debianx", rules, drift or {}, obstacles or {})
 
 
 def test_open():
@@ -109,10 +109,10 @@ def test_closed(rules):
 
 
 def test_open_at_one_address_only():
-    found = firewall([element()], wanted(addresses=BOTH))
+    found = firewall([element()], desired(addresses=BOTH))
     assert found["answer"] == "in doubt" and "to 2001:db8::2 port" in found["why"]
     both = [element(), element(address="2001:db8::2")]
-    assert firewall(both, wanted(addresses=BOTH))["answer"] == "open"
+    assert firewall(both, desired(addresses=BOTH))["answer"] == "open"
 
 
 def obstacle(certain):
@@ -133,7 +133,7 @@ def test_open_and_perhaps_dropped_by_others():
     found = firewall([element()], obstacles={"192.168.2.2": (obstacle(False),)})
     assert found["answer"] == "in doubt" and found["why"].endswith("(policy drop) may drop it")
     both = [element(), element(address="2001:db8::2")]
-    found = firewall(both, wanted(addresses=BOTH), obstacles={"192.168.2.2": (obstacle(False), obstacle(True))})
+    found = firewall(both, desired(addresses=BOTH), obstacles={"192.168.2.2": (obstacle(False), obstacle(True))})
     assert found["answer"] == "in doubt" and found["why"].count("towards 192.168.2.2 chain") == 2
 
 
@@ -153,7 +153,7 @@ def test_a_guard_that_is_altered():
 
 def test_unknown_to_the_firewall():
     assert firewall([], user="gone") == {"answer": "closed", "why": "no user gone on this machine"}
-    assert firewall([], wanted(addresses={})) == {
+    assert firewall([], desired(addresses={})) == {
         "answer": "closed",
         "why": "the address of server mysrv is not known",
     }
@@ -163,20 +163,20 @@ def test_unknown_to_the_firewall():
 
 
 def sudo(held, allowed, compiled=None):
-    return explain.sudo(compiled or wanted(), "myself", "debianx", held, allowed)
+    return explain.sudo(compiled or desired(), "myself", "debianx", held, allowed)
 
 
-OURS = [rule for rule in sudoers.rules(wanted()) if rule.user == "myself"]
+OURS = [rule for rule in sudoers.rules(desired()) if rule.user == "myself"]
 
 
 def test_sudo_by_our_rules():
     assert sudo(OURS, True) == {"answer": "allowed", "why": "2 exact rule(s); asks for the user's own password"}
-    without = wanted({"grants__myself-debianx__nopasswd": True})
+    without = desired({"grants__myself-debianx__nopasswd": True})
     free = [rule for rule in sudoers.rules(without) if rule.user == "myself"]
     assert sudo(free, True) == {"answer": "allowed", "why": "2 exact rule(s); no password is asked"}
 
 
-@pytest.mark.parametrize("held", [[], [rule for rule in sudoers.rules(wanted()) if rule.user == "mybro"]])
+@pytest.mark.parametrize("held", [[], [rule for rule in sudoers.rules(desired()) if rule.user == "mybro"]])
 def test_sudo_by_rules_of_others(held):
     assert sudo(held, True) == {"answer": "allowed", "why": "by a rule of another file, not by ours"}
 
@@ -193,7 +193,7 @@ ASKED = "asks for the user's own password"
 def at(moment, allowed, now=MIDDLE, held=None, **limits):
     """Ask sudo's answer of a moment, where the rules are open in the evenings."""
     changes = {**TIMED, **{f"grants__myself-debianx__{name}": value for name, value in limits.items()}}
-    compiled = dataclasses.replace(wanted(changes), now=now)
+    compiled = dataclasses.replace(desired(changes), now=now)
     rules = sudoers.rules(compiled) if held is None else held
     return explain.sudo(compiled, "myself", "debianx", rules, allowed, moment)
 
@@ -238,7 +238,7 @@ def test_of_another_moment_sudo_is_not_asked(allowed):
 
 
 def test_of_another_moment_some_rules_are_open():
-    first, second = (rule for rule in sudoers.rules(wanted(TIMED)) if rule.user == "myself")
+    first, second = (rule for rule in sudoers.rules(desired(TIMED)) if rule.user == "myself")
     held = [first, dataclasses.replace(second, windows=EVENING_WINDOWS[:2])]
     said = {"answer": "in doubt", "why": "our file lets some of the calls, and refuses others"}
     assert at(EVENING_WINDOWS[2][0], True, held=held) == said
@@ -246,7 +246,7 @@ def test_of_another_moment_some_rules_are_open():
 
 def test_what_sudo_says_is_of_what_the_file_holds():
     """Not of what it should hold."""
-    held = [dataclasses.replace(rule, windows=EVENING_WINDOWS[:1]) for rule in sudoers.rules(wanted(TIMED))]
+    held = [dataclasses.replace(rule, windows=EVENING_WINDOWS[:1]) for rule in sudoers.rules(desired(TIMED))]
     assert at(EVENING_WINDOWS[0][0], None, held=held)["answer"] == "allowed"
     assert at(EVENING_WINDOWS[2][0], None, held=held)["answer"] == "refused"
 
@@ -294,14 +294,14 @@ def test_summary(policy, firewall_answer, sudo_answer, viewer):
 
 
 def test_routing():
-    compiled, rules = wanted(), [{"uid": 1021, "address": "192.168.2.2", "ports": [20001, 20002]}]
+    compiled, rules = desired(), [{"uid": 1021, "address": "192.168.2.2", "ports": [20001, 20002]}]
     assert explain.routing(compiled, "myself", "debianx", rules, {}) == {
         "answer": "open",
         "why": "rule(s) lead UID 1021 to 192.168.2.2 port 20002",
     }
     for user, vm in (("myself", "leaptest"), ("mybro", "debianx"), ("stranger", "debianx")):
         assert explain.routing(compiled, user, vm, rules, {})["answer"] == "closed"
-    two = wanted(addresses={"mysrv": ("192.168.2.2", "192.168.2.3")})
+    two = desired(addresses={"mysrv": ("192.168.2.2", "192.168.2.3")})
     assert explain.routing(two, "myself", "debianx", rules, {})["why"].endswith("to 192.168.2.2 port 20002")
     assert explain.routing(compiled, "myself", "debianx", None, {})["answer"] == "off"
     altered = {"layers": {"routing": ["makes spice-dead"]}}

@@ -36,6 +36,6 @@ def open_until_closed(monkeypatch):
 def test_what_is_predicted_is_said():
     kept, _ = stored()
     found = closing.certain(kept, asked(kept, policy(**{"grants__myself-debianx": ...})))
-    wanted, was = recalled(kept, found), recalled(kept, kept)
-    predicted, said = (host.layers(wanted, was, whole=False, test=test) for test in (True, False))
+    desired, was = recalled(kept, found), recalled(kept, kept)
+    predicted, said = (host.layers(desired, was, whole=False, test=test) for test in (True, False))
     assert predicted == said and "ends" in str(said.changes)

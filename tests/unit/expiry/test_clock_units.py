@@ -52,7 +52,7 @@ def test_who_interrupts_it_while_it_starts_ends_it_without_a_word(tmp_path):
 
 
 def test_what_is_installed():
-    entries = clock_units.wanted_entries(b"program")
+    entries = clock_units.desired_entries(b"program")
     assert set(entries) == set(clock_units.PATHS)
     enabled = f"/etc/systemd/system/timers.target.wants/{HOURLY_TIMER}"
     assert entries.pop(enabled) == Link(f"/etc/systemd/system/{HOURLY_TIMER}")
@@ -62,7 +62,7 @@ def test_what_is_installed():
 
 def test_units_read_as_systemd_reads_them(tmp_path):
     """It warns of what it does not know, and of a program that is not there: only that is expected."""
-    for path, entry in clock_units.wanted_entries(b"").items():
+    for path, entry in clock_units.desired_entries(b"").items():
         if isinstance(entry, File) and path != CLOCK:
             (tmp_path / path.rpartition("/")[2]).write_bytes(entry.content)
     try:
@@ -77,7 +77,7 @@ def test_units_read_as_systemd_reads_them(tmp_path):
 
 def test_messages_outlive_the_service_and_reach_a_desktop():
     """Else systemd would end them with the run that sends them, or hide the sockets that they go to."""
-    service = clock_units.wanted_entries(b"")[f"/etc/systemd/system/{CLOCK_SERVICE}"].content.decode()
+    service = clock_units.desired_entries(b"")[f"/etc/systemd/system/{CLOCK_SERVICE}"].content.decode()
     assert "\nKillMode=process\n" in service
     assert "PrivateTmp" not in service and "ProtectHome" not in service
 
@@ -89,7 +89,7 @@ def test_the_timer_that_is_armed_has_another_name_than_the_one_that_is_a_file():
 
 @pytest.mark.parametrize("path", clock_units.PATHS)
 def test_what_is_altered_is_restored(path):
-    live = clock_units.wanted_entries(b"program")
+    live = clock_units.desired_entries(b"program")
     assert clock_units.plan(b"program", live) == ((), ())
     changes, write = clock_units.plan(b"program", {**live, path: File(b"altered", 0o644)})
     assert write == (path,) and changes[0].what.endswith(path) and changes[0].layer == "firewall"

@@ -11,7 +11,7 @@ from spicegrants.policy.compiler import compile_policy, recalled
 from spicegrants.policy.loans_locks import Loan, Temporary
 from spicegrants.policy.state_file import Stored
 from spicegrants.schedule.intervals import ALWAYS, FIRST, LAST, NEVER, contains, lengthened, union
-from unit.build import inventory, policy, wanted
+from unit.build import desired, inventory, policy
 
 NOW = 1795500000
 DAY = NOW // 86400 * 86400
@@ -207,7 +207,7 @@ def test_two_connections_to_two_addresses_are_one_announcement():
 
 
 def test_nothing_timed_is_nothing_to_wake_up_for():
-    assert deadlines.upcoming(recalled(stored(*wanted().accesses), 995, NOW)) is None
+    assert deadlines.upcoming(recalled(stored(*desired().accesses), 995, NOW)) is None
 
 
 def test_the_next_moment_is_each_announcement_and_then_the_end():

@@ -9,7 +9,7 @@ from spicegrants.policy.access import Access
 from spicegrants.policy.compiler import compile_policy
 from spicegrants.policy.loans_locks import Loan, Lock, Temporary
 from spicegrants.schedule import instants
-from unit.build import inventory, policy, wanted
+from unit.build import desired, inventory, policy
 
 LOCAL = ("192.168.2.22", 40000)
 USERS = {1021: "myself", 1022: "mybro", 1023: "guest"}
@@ -32,13 +32,13 @@ def ended(uid, port, address="192.168.2.2"):
 )
 def test_sentence_for_what_was_taken_away(connection, said):
     """A user is named his vm; who still has it is not told that he lost it."""
-    assert messages.ended(wanted(), [connection], USERS) == {connection.uid: said}
+    assert messages.ended(desired(), [connection], USERS) == {connection.uid: said}
 
 
 def test_one_message_for_each_user():
     """A viewer has several connections, and a user may lose several consoles at once."""
     connections = [ended(1023, port) for port in (20004, 20002, 20004, 20002)] + [ended(1022, 20002)]
-    assert messages.ended(wanted(), connections, USERS) == {
+    assert messages.ended(desired(), connections, USERS) == {
         1023: "Your access to the console of VM debianx was removed.\n"
         "Your access to the console of VM leaptest was removed.",
         1022: "Your access to the console of VM debianx was removed.",
@@ -46,8 +46,8 @@ def test_one_message_for_each_user():
 
 
 def test_nothing_ended_nothing_said():
-    assert messages.ended(wanted(), [], USERS) == {}
-    assert messages.announced(wanted(), []) == {}
+    assert messages.ended(desired(), [], USERS) == {}
+    assert messages.announced(desired(), []) == {}
 
 
 def at(text):

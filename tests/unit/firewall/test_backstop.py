@@ -10,7 +10,7 @@ from spicegrants.firewall import backstop
 from spicegrants.firewall.live import backstop as host
 from spicegrants.policy import hints
 from spicegrants.policy.model import Firewall
-from unit.build import wanted
+from unit.build import desired
 
 PROGRAM = b"#!/usr/bin/python3\n"
 EVERYWHERE = (
@@ -21,7 +21,7 @@ EVERYWHERE = (
 
 
 def table(*changes, program=PROGRAM):
-    return backstop.table(wanted(*changes), program)
+    return backstop.table(desired(*changes), program)
 
 
 def words(planned):
@@ -37,12 +37,12 @@ def test_it_knows_groups_and_ports_alone():
 
 
 def test_as_long_as_there_is_no_group_nobody_passes():
-    assert "skgid" not in backstop.table(wanted(groups={}), PROGRAM).body
+    assert "skgid" not in backstop.table(desired(groups={}), PROGRAM).body
 
 
 def test_towards_the_servers_only():
     both = {"mysrv": ("192.168.2.2", "fd00:2::2")}
-    body = backstop.table(wanted({"firewall": {"guard": "servers"}}, addresses=both), PROGRAM).body
+    body = backstop.table(desired({"firewall": {"guard": "servers"}}, addresses=both), PROGRAM).body
     assert "ip daddr { 192.168.2.2 } tcp dport { 20001-20010 } meta skgid" in body
     assert "ip6 daddr { fd00:2::2 } tcp dport { 20001-20010 } reject" in body
     assert "; tcp dport" not in body, "nothing is refused towards anybody else"
@@ -73,24 +73,24 @@ def test_first_run_and_every_other():
     assert list(first.written) == list(backstop.PATHS) and not first.held
     assert first.written[backstop.STORED].mode == 0o600
     assert json.loads(first.written[backstop.STORED].content) == {"table": table().name, "body": EVERYWHERE}
-    there = backstop.wanted_entries(table(), PROGRAM)
+    there = backstop.desired_entries(table(), PROGRAM)
     assert planned(table(), there, owned=True) == backstop.Plan()
 
 
 def test_what_is_not_held_is_to_be():
-    there = backstop.wanted_entries(table(), PROGRAM)
+    there = backstop.desired_entries(table(), PROGRAM)
     assert words(planned(table(), there)) == ["keeps all but the viewer from the guarded ports, whatever is flushed"]
 
 
 @pytest.mark.parametrize("path", backstop.PATHS)
 def test_each_file_is_repaired(path):
-    there = {**backstop.wanted_entries(table(), PROGRAM), path: Directory(0o755)}
+    there = {**backstop.desired_entries(table(), PROGRAM), path: Directory(0o755)}
     repaired = planned(table(), there, owned=True)
     assert list(repaired.written) == [path] and len(repaired.changes) == 1
 
 
 def test_where_there_is_to_be_none_everything_goes():
-    there = backstop.wanted_entries(table(), PROGRAM)
+    there = backstop.desired_entries(table(), PROGRAM)
     off = planned(None, there, owned=True)
     assert words(off) == ["removes the backstop"]
     assert off.removed == backstop.PATHS
@@ -98,10 +98,10 @@ def test_where_there_is_to_be_none_everything_goes():
 
 
 def test_whoever_asks_for_it_is_told_why_it_is_not_there():
-    (said,) = hints.backstop_missing(wanted({"firewall": {"backstop": True}}).policy, "systemd is not at work")
+    (said,) = hints.backstop_missing(desired({"firewall": {"backstop": True}}).policy, "systemd is not at work")
     assert said == "firewall: spice:firewall:backstop asks for what cannot be held here: systemd is not at work"
-    assert hints.backstop_missing(wanted().policy, "systemd is not at work") == []
-    assert hints.backstop_missing(wanted({"firewall": {"backstop": True}}).policy, "") == []
+    assert hints.backstop_missing(desired().policy, "systemd is not at work") == []
+    assert hints.backstop_missing(desired({"firewall": {"backstop": True}}).policy, "") == []
 
 
 def test_what_cannot_even_be_tried_is_no_reason_to_end_a_run(monkeypatch):

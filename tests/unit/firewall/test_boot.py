@@ -11,7 +11,7 @@ from spicegrants.core.entries import Directory, File, Link, Other
 from spicegrants.core.paths import LOAD_GUARD, UNITS
 from spicegrants.firewall import boot
 from spicegrants.firewall.nft import guard_table
-from unit.build import Kernel, wanted
+from unit.build import Kernel, desired
 
 (GUARD,) = boot.GUARDS["nftables"]
 NFTABLES, UFW = (f"{UNITS}/{name}.service.d/spice-grant.conf" for name in ("nftables", "ufw"))
@@ -20,11 +20,11 @@ FALLBACK = {"servers__two": {"host": "two.example.com", "ports": [5900, "5905-59
 
 
 def nft(*changes):
-    return boot.for_nftables(wanted(*changes))
+    return boot.for_nftables(desired(*changes))
 
 
 def xtables(*changes):
-    return boot.for_iptables(wanted(*changes), "iptables-nft", TOOLS)
+    return boot.for_iptables(desired(*changes), "iptables-nft", TOOLS)
 
 
 LOADINGS = pytest.mark.parametrize("loading", [nft, xtables])
@@ -35,24 +35,24 @@ def words(loading, live):
 
 
 def test_the_stored_rules_are_those_of_a_run():
-    stored = json.loads(boot.wanted_entries(nft())[GUARD].content)
-    assert stored == {"nftables": json.loads(json.dumps(guard_table.plan(wanted(), None).commands))}
+    stored = json.loads(boot.desired_entries(nft())[GUARD].content)
+    assert stored == {"nftables": json.loads(json.dumps(guard_table.plan(desired(), None).commands))}
     kernel = Kernel()
     kernel.load(stored["nftables"])
-    assert guard_table.plan(wanted(), kernel.listing()).commands == ()
+    assert guard_table.plan(desired(), kernel.listing()).commands == ()
 
 
 def test_loading_them_again_replaces_what_is_there():
     """As when nftables.service was reloaded without flushing: nothing is there twice."""
     kernel = Kernel()
     for _ in range(2):
-        kernel.load(json.loads(boot.wanted_entries(nft())[GUARD].content)["nftables"])
-    assert guard_table.plan(wanted(), kernel.listing()).commands == ()
+        kernel.load(json.loads(boot.desired_entries(nft())[GUARD].content)["nftables"])
+    assert guard_table.plan(desired(), kernel.listing()).commands == ()
 
 
 @LOADINGS
 def test_only_root_reads_who_may_open_what(loading):
-    entries = boot.wanted_entries(loading())
+    entries = boot.desired_entries(loading())
     for path in loading().files:
         assert entries.pop(path).mode == 0o600
     for path, entry in entries.items():
@@ -63,13 +63,13 @@ def test_only_root_reads_who_may_open_what(loading):
 
 @LOADINGS
 def test_the_unit_is_enabled(loading):
-    entries = boot.wanted_entries(loading())
+    entries = boot.desired_entries(loading())
     assert entries[boot.ENABLED] == Link(boot.UNIT)
     assert set(entries) == {*boot.PATHS, *loading().files}
 
 
 def test_it_is_loaded_before_the_network():
-    unit = boot.wanted_entries(nft())[boot.UNIT].content.decode()
+    unit = boot.desired_entries(nft())[boot.UNIT].content.decode()
     assert re.search(r"^Before=.*\bnetwork-pre\.target\b", unit, re.MULTILINE)
     assert re.search(r"^After=.*\bnftables\.service\b", unit, re.MULTILINE)
     assert "\nDefaultDependencies=no\n" in unit
@@ -77,14 +77,14 @@ def test_it_is_loaded_before_the_network():
 
 def test_a_reload_is_given_only_to_services_that_have_one():
     """Otherwise "reload-or-restart" of such a service would no longer restart it."""
-    entries = boot.wanted_entries(nft())
+    entries = boot.desired_entries(nft())
     assert b"ExecReload" in entries[NFTABLES].content
     assert b"ExecReload" not in entries[UFW].content and b"ExecStartPost=-/bin/sh" in entries[UFW].content
 
 
 def test_firewalld_is_waited_for():
     """It says that it is up before it has flushed and loaded rules."""
-    lines = boot.wanted_entries(nft())[NFTABLES.replace("nftables", "firewalld")].content.decode().splitlines()
+    lines = boot.desired_entries(nft())[NFTABLES.replace("nftables", "firewalld")].content.decode().splitlines()
     start = [line for line in lines if line.startswith("ExecStartPost=")]
     assert [line.rpartition("/")[2] for line in start] == ["firewall-cmd --quiet --state", "load-guard"]
 
@@ -115,14 +115,14 @@ def test_the_ports_stay_shut_if_the_rules_do_not_load_into_iptables():
 
 @LOADINGS
 def test_the_script_is_one_that_the_shell_reads(loading):
-    script = boot.wanted_entries(loading(FALLBACK))[LOAD_GUARD].content
+    script = boot.desired_entries(loading(FALLBACK))[LOAD_GUARD].content
     done = subprocess.run(["/bin/sh", "-n"], input=script, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_programs_read_and_print_times_in_utc():
     """Whatever zone the machine is in: nft would take its text for local time."""
-    script = boot.wanted_entries(boot.Loading({}, ("env",)))[LOAD_GUARD].content
+    script = boot.desired_entries(boot.Loading({}, ("env",)))[LOAD_GUARD].content
     environment = {"TZ": "Asia/Kolkata", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(["/bin/sh"], input=script, capture_output=True, check=True, env=environment)
     assert b"TZ=UTC" in done.stdout.splitlines()
@@ -149,26 +149,26 @@ def test_the_first_run():
 
 @LOADINGS
 def test_the_second_run(loading):
-    assert boot.plan(loading(), boot.wanted_entries(loading())) == ((), ())
+    assert boot.plan(loading(), boot.desired_entries(loading())) == ((), ())
 
 
 def test_a_grant_that_goes_is_not_loaded_by_the_next_boot():
     less = nft({"grants__myself-debianx": ...})
-    assert boot.plan(less, boot.wanted_entries(nft()))[1] == (GUARD,)
-    assert words(less, boot.wanted_entries(nft())) == ["stores the rules for the next boot"]
-    assert b"debianx" not in boot.wanted_entries(less)[GUARD].content
+    assert boot.plan(less, boot.desired_entries(nft()))[1] == (GUARD,)
+    assert words(less, boot.desired_entries(nft())) == ["stores the rules for the next boot"]
+    assert b"debianx" not in boot.desired_entries(less)[GUARD].content
 
 
 def test_a_grant_that_goes_is_not_loaded_into_iptables_either():
     less = xtables({"grants__myself-debianx": ...})
     path = boot.GUARDS["iptables-nft"][0]
     assert b"debianx" in xtables().files[path] and b"debianx" not in less.files[path]
-    assert boot.plan(less, boot.wanted_entries(xtables()))[1] == boot.GUARDS["iptables-nft"]
+    assert boot.plan(less, boot.desired_entries(xtables()))[1] == boot.GUARDS["iptables-nft"]
 
 
 def test_other_ports_change_the_fallback_too():
     more = nft({"servers__mysrv__ports": "20001-20020"})
-    assert boot.plan(more, boot.wanted_entries(nft()))[1] == (GUARD, LOAD_GUARD)
+    assert boot.plan(more, boot.desired_entries(nft()))[1] == (GUARD, LOAD_GUARD)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +191,6 @@ def test_other_ports_change_the_fallback_too():
 )
 def test_tampering(path, live, said):
     """A masked or disabled unit is drift as well."""
-    held = {**boot.wanted_entries(nft()), path: live}
+    held = {**boot.desired_entries(nft()), path: live}
     assert words(nft(), held) == [said]
     assert boot.plan(nft(), held)[1] == (path,)

@@ -6,7 +6,7 @@ from spicegrants.firewall import connections
 from spicegrants.firewall.connections import Connection
 from spicegrants.policy.access import Access, Drain
 from spicegrants.policy.compiler import compile_policy
-from unit.build import inventory, policy, wanted
+from unit.build import desired, inventory, policy
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 LOCAL = ("192.168.2.22", 40000)
@@ -46,7 +46,7 @@ def test_what_is_nobodys_and_has_something_to_send_is_open():
 
 
 def test_a_granted_session_stays():
-    assert connections.stray(wanted(), [MYSELF]) == []
+    assert connections.stray(desired(), [MYSELF]) == []
 
 
 @pytest.mark.parametrize(
@@ -61,17 +61,17 @@ def test_a_granted_session_stays():
 )
 def test_a_session_without_a_grant_goes(connection):
     """Of another user, to another port, or to an address that nobody declared."""
-    assert connections.stray(wanted(), [MYSELF, connection]) == [connection]
+    assert connections.stray(desired(), [MYSELF, connection]) == [connection]
 
 
 @pytest.mark.parametrize("port", [20000, 20011, 443])
 def test_ports_that_are_not_guarded_are_nobodys_business(port):
-    assert connections.stray(wanted(), [MYSELF._replace(uid=1022, remote=("192.168.2.2", port))]) == []
+    assert connections.stray(desired(), [MYSELF._replace(uid=1022, remote=("192.168.2.2", port))]) == []
 
 
 def test_guard_servers_leaves_other_addresses_alone():
     own, other = MYSELF._replace(uid=1022), MYSELF._replace(remote=("192.168.2.3", 20002))
-    assert connections.stray(wanted({"firewall": {"guard": "servers"}}), [own, other]) == [own]
+    assert connections.stray(desired({"firewall": {"guard": "servers"}}), [own, other]) == [own]
 
 
 def test_a_session_that_drains_stays():
@@ -83,7 +83,7 @@ def test_a_session_that_drains_stays():
 
 def test_in_words():
     """Two connections of one session are one thing; a grant that stood behind it is named."""
-    gone = wanted({"grants__myself-debianx": ...}, [Access("myself", 1021, "debianx", ("myself-debianx",))])
+    gone = desired({"grants__myself-debianx": ...}, [Access("myself", 1021, "debianx", ("myself-debianx",))])
     found = connections.stray(gone, [MYSELF, MYSELF._replace(local=("192.168.2.22", 40001)), MYSELF._replace(uid=7)])
     said = connections.changes(gone, found, {1021: "myself"}, None)
     assert [(change.what, change.grants) for change in said] == [

@@ -9,7 +9,7 @@ from spicegrants.firewall import boot
 from spicegrants.firewall.guard import FirewallPlan
 from spicegrants.firewall.nft import egress, guard_table, hotplug
 from spicegrants.firewall.nft.egress import Uplink
-from unit.build import GID, wanted
+from unit.build import GID, desired
 
 ETH0 = {"ifindex": 2, "ifname": "eth0", "flags": ["BROADCAST", "UP"], "link_type": "ether"}
 CHAIN = "on_eth0_2"
@@ -45,7 +45,7 @@ def words(planned):
 
 
 def rules(chain, compiled=None):
-    planned = egress.plan(compiled or wanted(), None, DEVICES)
+    planned = egress.plan(compiled or desired(), None, DEVICES)
     return [
         command["add"]["rule"]["expr"]
         for command in planned.commands
@@ -75,18 +75,18 @@ def rules(chain, compiled=None):
     ],
 )
 def test_which_interfaces_lead_out(found, guarded):
-    assert list(egress.uplinks(wanted(), [found]).values()) == [Uplink(found["ifname"])] * guarded
+    assert list(egress.uplinks(desired(), [found]).values()) == [Uplink(found["ifname"])] * guarded
 
 
 def test_names_and_patterns():
     links = [ETH0, link("vnet0", "tun", master="br0"), link("vnet1", "tun", master="br0")]
-    chosen = wanted({"firewall": {"uplinks": ["vnet[1-9]", "eth0", "wlan0"]}})
+    chosen = desired({"firewall": {"uplinks": ["vnet[1-9]", "eth0", "wlan0"]}})
     assert sorted(egress.uplinks(chosen, links).values()) == [Uplink("eth0"), Uplink("vnet1")]
-    assert egress.uplinks(wanted({"firewall": {"uplinks": False}}), links) == {}
+    assert egress.uplinks(desired({"firewall": {"uplinks": False}}), links) == {}
 
 
 def test_a_name_that_nft_could_not_read():
-    assert egress.uplinks(wanted(), [link("a b-é.5", None)]) == {"on_a_b___5_9": Uplink("a b-é.5")}
+    assert egress.uplinks(desired(), [link("a b-é.5", None)]) == {"on_a_b___5_9": Uplink("a b-é.5")}
 
 
 def test_what_begins_no_connection_passes_but_fragments():
@@ -106,13 +106,13 @@ def test_a_first_fragment_passes_only_if_it_shows_that_its_port_is_not_guarded()
 
 
 def test_without_the_viewers_group_nothing_begins():
-    assert len(rules("guard", wanted(groups={}))) == 4
+    assert len(rules("guard", desired(groups={}))) == 4
 
 
 def test_towards_the_servers_only():
     rule, first6, *unseen = rules(CHAIN)
     assert rule[0]["match"]["right"] == "@guarded"
-    narrowed = rules(CHAIN, wanted({"firewall": {"guard": "servers"}}))
+    narrowed = rules(CHAIN, desired({"firewall": {"guard": "servers"}}))
     assert narrowed[3:] == unseen
     narrowed = narrowed[:3]
     assert [expressions[0]["match"]["right"] for expressions in narrowed] == ["@servers4", "@servers6", "@servers6"]
@@ -123,59 +123,59 @@ def test_a_vlan_0_of_the_machines_own_may_be_tagged_for():
     """Its frames are the machine's own; those that are called something else are looked at all the same."""
     zero = link("eth0.0", "vlan", link="eth0")
     zero["linkinfo"]["info_data"] = {"protocol": "802.1Q", "id": 0}
-    found = egress.uplinks(wanted(), [ETH0, zero])
+    found = egress.uplinks(desired(), [ETH0, zero])
     assert found == {CHAIN: Uplink("eth0", tagging=True), "on_eth0_0_9": Uplink("eth0.0")}
     # A number 0 of another kind is no tag.
     zero["linkinfo"]["info_kind"] = "vxlan"
-    assert egress.uplinks(wanted(), [ETH0, zero])[CHAIN] == Uplink("eth0")
-    held = listing(egress.plan(wanted(), None, DEVICES))
-    planned = egress.plan(wanted(), held, {CHAIN: found[CHAIN]})
+    assert egress.uplinks(desired(), [ETH0, zero])[CHAIN] == Uplink("eth0")
+    held = listing(egress.plan(desired(), None, DEVICES))
+    planned = egress.plan(desired(), held, {CHAIN: found[CHAIN]})
     assert words(planned) == [f"restores chain {CHAIN}: 1 rule(s) that do not belong there (egress)"]
-    assert egress.plan(wanted(), listing(planned, held), {CHAIN: found[CHAIN]}) == FirewallPlan((), ())
+    assert egress.plan(desired(), listing(planned, held), {CHAIN: found[CHAIN]}) == FirewallPlan((), ())
 
 
 def test_what_was_made_is_no_difference():
-    held = listing(egress.plan(wanted(), None, DEVICES))
-    assert egress.plan(wanted(), held, DEVICES) == FirewallPlan((), ())
+    held = listing(egress.plan(desired(), None, DEVICES))
+    assert egress.plan(desired(), held, DEVICES) == FirewallPlan((), ())
     assert egress.covered(held, [ETH0, link("eth1", None)]) == ["eth0"]
 
 
 def test_an_interface_that_comes_touches_no_other():
-    held = listing(egress.plan(wanted(), None, DEVICES))
-    planned = egress.plan(wanted(), held, {**DEVICES, "on_wlan0_3": Uplink("wlan0")})
+    held = listing(egress.plan(desired(), None, DEVICES))
+    planned = egress.plan(desired(), held, {**DEVICES, "on_wlan0_3": Uplink("wlan0")})
     assert words(planned) == ["guards what leaves by wlan0 past the other rules"]
     assert {body(next(iter(command.values()))).get("name", "on_wlan0_3") for command in planned.commands} == {
         "on_wlan0_3"
     }
-    assert egress.plan(wanted(), listing(planned, held), {**DEVICES, "on_wlan0_3": Uplink("wlan0")}).changes == ()
+    assert egress.plan(desired(), listing(planned, held), {**DEVICES, "on_wlan0_3": Uplink("wlan0")}).changes == ()
 
 
 def test_an_interface_that_went_is_no_difference():
-    held = listing(egress.plan(wanted(), None, DEVICES))
-    planned = egress.plan(wanted(), held, {})
+    held = listing(egress.plan(desired(), None, DEVICES))
+    planned = egress.plan(desired(), held, {})
     assert words(planned) == []
     assert planned.commands == ({"delete": {"chain": {"family": "netdev", "table": "spice_grant", "name": CHAIN}}},)
 
 
 def test_another_interface_by_the_same_name_is_covered_anew():
-    held = listing(egress.plan(wanted(), None, DEVICES))
-    planned = egress.plan(wanted(), held, {"on_eth0_7": Uplink("eth0")})
+    held = listing(egress.plan(desired(), None, DEVICES))
+    planned = egress.plan(desired(), held, {"on_eth0_7": Uplink("eth0")})
     assert words(planned) == ["guards what leaves by eth0 past the other rules"]
 
 
 def test_anything_else_that_differs_makes_all_of_it_anew():
-    held = listing(egress.plan(wanted(), None, DEVICES))
-    more = wanted({"servers__mysrv__ports": "20001-20020"})
+    held = listing(egress.plan(desired(), None, DEVICES))
+    more = desired({"servers__mysrv__ports": "20001-20020"})
     planned = egress.plan(more, held, DEVICES)
     assert words(planned) == ["guards ports 20001-20020 instead of 20001-20010 (egress)"]
     assert listing(planned, held) == listing(egress.plan(more, None, DEVICES))
     altered = [entry for entry in held if "rule" not in entry or body(entry)["chain"] != CHAIN]
-    assert words(egress.plan(wanted(), altered, DEVICES)) == [f"restores chain {CHAIN}: 6 rule(s) missing (egress)"]
+    assert words(egress.plan(desired(), altered, DEVICES)) == [f"restores chain {CHAIN}: 6 rule(s) missing (egress)"]
 
 
 def test_switched_off_it_goes():
-    off = wanted({"firewall": {"uplinks": False}})
-    planned = egress.plan(off, listing(egress.plan(wanted(), None, DEVICES)), {})
+    off = desired({"firewall": {"uplinks": False}})
+    planned = egress.plan(off, listing(egress.plan(desired(), None, DEVICES)), {})
     assert words(planned) == ["removes the guard from uplinks"]
     assert egress.plan(off, None, {}) == FirewallPlan((), ())
 
@@ -186,18 +186,18 @@ def test_switched_off_it_goes():
 def test_what_covers_interfaces_that_appear():
     """The rule is written only where udev is, and starts the unit that runs the program."""
     places = {hotplug.RULES: Directory(0o755)}
-    with_udev, without = (hotplug.wanted_entries(wanted(), live) for live in (places, {}))
+    with_udev, without = (hotplug.desired_entries(desired(), live) for live in (places, {}))
     assert set(with_udev) == set(hotplug.PATHS) and set(with_udev) - set(without) == {hotplug.PATHS[-1]}
     program, unit, rule = (with_udev[path].content.decode() for path in hotplug.PATHS)
     assert f"--no-block restart {UPLINKS_SERVICE}" in rule
     assert f"ExecStart=/usr/bin/python3 -I {UPLINKS}\n" in unit
     compile(program, UPLINKS, "exec")
-    assert hotplug.plan(wanted(), {**places, **with_udev}) == ((), ())
+    assert hotplug.plan(desired(), {**places, **with_udev}) == ((), ())
 
 
 def test_where_no_interface_is_guarded_nothing_of_it_is_there():
-    off = wanted({"firewall": {"uplinks": False}})
-    live = hotplug.wanted_entries(wanted(), {hotplug.RULES: Directory(0o755)})
+    off = desired({"firewall": {"uplinks": False}})
+    live = hotplug.desired_entries(desired(), {hotplug.RULES: Directory(0o755)})
     changes, paths = hotplug.plan(off, live)
     assert [change.what for change in changes] == [f"removes {path}" for path in hotplug.PATHS]
     assert paths == hotplug.PATHS and hotplug.plan(off, {}) == ((), ())

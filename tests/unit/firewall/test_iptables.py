@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spicegrants.core.errors import LiveStateUnreadable
-from spicegrants.firewall.guard import Element, Key, wanted_elements
+from spicegrants.firewall.guard import Element, Key, desired_elements
 from spicegrants.firewall.iptables import guard_chains
-from spicegrants.firewall.iptables.guard_chains import Rule
+from spicegrants.firewall.iptables.guard_chains import SavedRule
 from spicegrants.firewall.nft import guard_table
 from spicegrants.policy import pillar
 from spicegrants.policy.access import Drain
 from spicegrants.policy.compiler import compile_policy
-from unit.build import article, inventory, wanted
+from unit.build import article, desired, inventory
 from unit.strategies import pillars, systems
 from unit.tables import Tables, saved
 
@@ -47,7 +47,7 @@ class Host:
 def host():
     """Holds what the article wants, on both IP versions."""
     made = Host()
-    made.apply(wanted(addresses=BOTH))
+    made.apply(desired(addresses=BOTH))
     return made
 
 
@@ -101,13 +101,13 @@ def test_each_granted_user_has_a_limit_of_his_own_in_the_log_and_all_others_shar
 
 def test_limits_that_somebody_altered_are_drift():
     host = Host()
-    host.apply(wanted())
+    host.apply(desired())
     host.v4["SPICE-GRANT-LOG"].pop(0)
-    plan = host.plan(wanted())
+    plan = host.plan(desired())
     assert [change.what for change in plan.changes] == ["restores chain SPICE-GRANT-LOG"]
     assert "SPICE-GRANT-OUT" not in plan.commands[4] and 6 not in plan.commands
-    host.apply(wanted())
-    assert host.plan(wanted()).changes == ()
+    host.apply(desired())
+    assert host.plan(desired()).changes == ()
 
 
 def test_no_rule_of_ours_accepts(host):
@@ -119,7 +119,7 @@ def test_no_rule_of_ours_accepts(host):
 
 def test_guard_servers_names_the_addresses():
     host = Host()
-    host.apply(wanted({"firewall": {"guard": "servers"}}, addresses=BOTH))
+    host.apply(desired({"firewall": {"guard": "servers"}}, addresses=BOTH))
     assert host.v4["SPICE-GRANT-OUT"] == [
         ["-d", "192.168.2.2/32", "-p", "tcp", "-m", "tcp", "--dport", "20001:20010", "-g", "SPICE-GRANT"]
     ]
@@ -129,13 +129,13 @@ def test_guard_servers_names_the_addresses():
 
 def test_several_ranges_are_several_rules():
     host = Host()
-    host.apply(wanted({"servers__two": {"host": "two.example.com", "ports": [5900, "5905-5910"]}}))
+    host.apply(desired({"servers__two": {"host": "two.example.com", "ports": [5900, "5905-5910"]}}))
     assert [rule[5] for rule in host.v4["SPICE-GRANT-OUT"]] == ["5900", "5905:5910", "20001:20010"]
 
 
 def test_without_the_viewer_group_nobody_passes():
     host = Host()
-    host.apply(wanted(groups={}))
+    host.apply(desired(groups={}))
     assert len(host.v4["SPICE-GRANT"]) == 3
 
 
@@ -144,12 +144,12 @@ def test_without_the_viewer_group_nobody_passes():
 
 def test_the_first_run_and_the_second():
     host = Host()
-    assert words(host.apply(wanted()))[0] == "guards ports 20001-20010 towards every destination"
-    assert host.plan(wanted()) == guard_chains.FirewallPlan((), {})
+    assert words(host.apply(desired()))[0] == "guards ports 20001-20010 towards every destination"
+    assert host.plan(desired()) == guard_chains.FirewallPlan((), {})
 
 
 def test_a_grant_that_goes_takes_its_rule_only(host):
-    less = wanted({"grants__myself-debianx": ...}, addresses=BOTH)
+    less = desired({"grants__myself-debianx": ...}, addresses=BOTH)
     planned = host.plan(less)
     texts = planned.commands.values()
     lines = [[line for line in text.splitlines() if line[0] == "-" and "SPICE-GRANT-LOG" not in line] for text in texts]
@@ -160,7 +160,7 @@ def test_a_grant_that_goes_takes_its_rule_only(host):
 
 
 def test_counters_are_no_difference(host):
-    assert guard_chains.plan(wanted(addresses=BOTH), host.live(packets=7)).changes == ()
+    assert guard_chains.plan(desired(addresses=BOTH), host.live(packets=7)).changes == ()
 
 
 def test_a_session_that_may_go_on_keeps_an_established_rule(host):
@@ -182,7 +182,7 @@ def test_a_session_that_may_go_on_keeps_an_established_rule(host):
 def test_a_chain_that_was_emptied_is_filled(host, chain):
     before = {name: list(rules) for name, rules in host.v4.items()}
     host.v4[chain].clear()
-    planned = host.apply(wanted(addresses=BOTH))
+    planned = host.apply(desired(addresses=BOTH))
     assert f"restores chain {chain} (IPv4)" in words(planned)[0]
     assert host.v4 == before
 
@@ -190,7 +190,7 @@ def test_a_chain_that_was_emptied_is_filled(host, chain):
 def test_rules_of_others_stay(host):
     host.v4["OUTPUT"].insert(0, ["-o", "lo", "-j", "ACCEPT"])
     host.v4["MINE"] = [["-j", "ACCEPT"]]
-    host.apply(wanted(addresses=BOTH))
+    host.apply(desired(addresses=BOTH))
     assert host.v4["OUTPUT"] == [["-p", "tcp", "-j", "SPICE-GRANT-OUT"], ["-o", "lo", "-j", "ACCEPT"]]
     assert host.v4["MINE"] == [["-j", "ACCEPT"]]
 
@@ -206,10 +206,10 @@ def test_removal_takes_calls_rules_and_chains(host):
 def test_what_is_stored_for_the_boot_needs_nothing_to_be_there():
     host = Host()
     for version, table in host.tables.items():
-        table.restore(guard_chains.stored(wanted(addresses=BOTH), version))
+        table.restore(guard_chains.stored(desired(addresses=BOTH), version))
         for hook, chain in guard_chains.HOOKS.items():
             table.chains[hook].insert(0, list(guard_chains.call(chain)))
-    assert host.plan(wanted(addresses=BOTH)).changes == ()
+    assert host.plan(desired(addresses=BOTH)).changes == ()
 
 
 # Reading
@@ -224,7 +224,7 @@ def test_what_is_stored_for_the_boot_needs_nothing_to_be_there():
     ],
 )
 def test_the_same_rule_in_other_words(one, other):
-    assert Rule(tuple(one.split())).normal == Rule(tuple(other.split())).normal
+    assert SavedRule(tuple(one.split())).normal == SavedRule(tuple(other.split())).normal
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_the_same_rule_in_other_words(one, other):
     ],
 )
 def test_another_rule(one, other):
-    assert Rule(tuple(one.split())).normal != Rule(tuple(other.split())).normal
+    assert SavedRule(tuple(one.split())).normal != SavedRule(tuple(other.split())).normal
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_what_cannot_be_read_is_an_error(text):
 
 def test_words_with_blanks_and_quotes_are_read_as_one():
     words_ = ["-m", "comment", "--comment", 'it\'s "so" \\ there', "-j", "ACCEPT"]
-    assert guard_chains.parse(saved({"OUTPUT": [words_]}))["OUTPUT"] == [Rule(tuple(words_))]
+    assert guard_chains.parse(saved({"OUTPUT": [words_]}))["OUTPUT"] == [SavedRule(tuple(words_))]
 
 
 # For every policy
@@ -272,7 +272,7 @@ def test_it_lets_pass_what_nftables_lets_pass(data):
     host = Host()
     host.apply(compiled)
     held = {key: element for table in host.live().values() for key, element in guard_chains.elements(table).items()}
-    assert set(held) == set(wanted_elements(compiled)) == set(guard_table.wanted_elements(compiled))
+    assert set(held) == set(desired_elements(compiled)) == set(guard_table.desired_elements(compiled))
     assert host.plan(compiled).commands == {}
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from spicegrants.firewall import guard
 from spicegrants.firewall.guard import Element, Key
 from spicegrants.firewall.iptables import guard_chains, time_chains
+from spicegrants.firewall.iptables.guard_chains import SavedRule
 from spicegrants.firewall.trace.iptables_rules import tables
 from spicegrants.firewall.trace.tracer import Packet, find
 from spicegrants.policy.access import Drain, Times
@@ -20,7 +21,7 @@ from unit.timed import CHANGES, TODAY, evenings, timed
 
 MYSELF = Key(1021, 995, "192.168.2.2", 20002)
 MYBRO = Key(1022, 995, "192.168.2.2", 20004)
-GRACE = guard.wanted_elements(timed())[MYBRO].verdict
+GRACE = guard.desired_elements(timed())[MYBRO].verdict
 EVENINGS = "SPICE-GRANT-T-75c67f9e49"
 DENY = "SPICE-GRANT-DENY"
 NOTHING = ((), {})
@@ -91,7 +92,7 @@ def test_what_is_stored_for_the_boot_holds_them():
     host = Host()
     for version, table in host.tables.items():
         table.restore(guard_chains.stored(timed(), version))
-        assert guard_chains.chains(guard_chains.parse(table.text())) == guard.wanted_chains(timed())
+        assert guard_chains.chains(guard_chains.parse(table.text())) == guard.desired_chains(timed())
 
 
 def test_removal_takes_them_away(host):
@@ -114,7 +115,7 @@ def test_what_iptables_save_prints_is_what_was_sent(variant):
     table = guard_chains.parse(recorded.read_text(encoding="utf-8"))
     planned = guard_chains.plan(timed(addresses={"mysrv": ("192.168.2.2",)}), {4: table})
     assert (planned.changes, planned.commands) == NOTHING
-    assert guard_chains.chains(table) == guard.wanted_chains(timed())
+    assert guard_chains.chains(table) == guard.desired_chains(timed())
     assert guard_chains.elements(table) == {
         MYSELF: Element("schedule_evenings", "debianx"),
         MYBRO: Element(GRACE, "leaptest"),
@@ -130,7 +131,7 @@ windows = st.lists(st.tuples(moments, moments).filter(lambda span: span[0] < spa
 @given(windows, windows)
 def test_whatever_is_sent_is_read_back(opened, lasting):
     times = time_chains.held(Times(opened, lasting))
-    said = [guard_chains.Rule(rule).normal for rule in time_chains.rules("schedule_x", times, DENY)]
+    said = [SavedRule(rule).normal for rule in time_chains.rules("schedule_x", times, DENY)]
     assert time_chains.read(said, DENY) == ("schedule_x", times)
 
 
@@ -154,7 +155,7 @@ def test_an_open_end_that_is_not_printed():
 
 
 def read(*rules):
-    return time_chains.read([guard_chains.Rule(tuple(rule.split())).normal for rule in rules], DENY)
+    return time_chains.read([SavedRule(tuple(rule.split())).normal for rule in rules], DENY)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +283,7 @@ def test_chains_are_filled_where_all_is_made_anew(host):
     host.v4["SPICE-GRANT-T-0000000000"] = [["-g", EVENINGS]]
     said = ["restores chain SPICE-GRANT-DENY (IPv4): 3 rule(s) missing"]
     repaired(host, [*said, "removes chain SPICE-GRANT-T-0000000000, to which nothing leads"])
-    assert guard_chains.chains(host.live()[4]) == guard.wanted_chains(timed())
+    assert guard_chains.chains(host.live()[4]) == guard.desired_chains(timed())
 
 
 # From any to any
@@ -298,5 +299,5 @@ def test_from_any_times_to_any_other(data):
         assert bool(planned.changes) == bool(planned.commands)
         again = host.plan(compiled)
         assert (again.changes, again.commands) == NOTHING
-        held = {name: time_chains.held(times) for name, times in guard.wanted_chains(compiled).items()}
+        held = {name: time_chains.held(times) for name, times in guard.desired_chains(compiled).items()}
         assert guard_chains.chains(host.live()[4]) == held

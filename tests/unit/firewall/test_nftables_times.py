@@ -22,7 +22,7 @@ RECORDED = json.loads(
 )
 MYSELF = Key(1021, 995, "192.168.2.2", 20002)
 MYBRO = Key(1022, 995, "192.168.2.2", 20004)
-GRACE = guard.wanted_elements(timed())[MYBRO].verdict
+GRACE = guard.desired_elements(timed())[MYBRO].verdict
 TIME = {"meta": {"key": "time"}}
 ESTABLISHED = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": 2}}
 ACCEPT = {"accept": None}
@@ -84,7 +84,7 @@ def test_what_may_be_opened_and_what_may_go_on():
 
 
 def test_elements_lead_to_their_chains():
-    elements = guard.wanted_elements(timed())
+    elements = guard.desired_elements(timed())
     assert elements[MYSELF] == Element("schedule_evenings", "debianx")
     assert elements[MYBRO].verdict.startswith("times_")
     listed = next(
@@ -128,7 +128,7 @@ def test_what_nft_lists_is_what_was_sent():
     assert guard_table.plan(timed(), RECORDED) == guard_table.FirewallPlan((), ())
     assert (
         guard_table.chains(RECORDED)
-        == guard.wanted_chains(timed())
+        == guard.desired_chains(timed())
         == {
             "schedule_evenings": Times(evenings(0, 1, 2)),
             GRACE: Times(evenings(0, 1, 2), evenings(0, 1, 2, longer=1800)),
@@ -336,7 +336,7 @@ def test_rules_that_are_altered_elsewhere_leave_them_filled(kernel):
     kernel.objects.append(rule("guard", ACCEPT))
     done = repaired(kernel, ["restores chain guard: 1 rule(s) that do not belong there"])
     assert not [verb for verb in done if "schedule_" in verb or GRACE in verb]
-    assert guard_table.chains(kernel.listing()) == guard.wanted_chains(timed())
+    assert guard_table.chains(kernel.listing()) == guard.desired_chains(timed())
 
 
 def test_a_rule_of_the_guard_that_leads_to_a_chain_that_goes(kernel):
@@ -376,7 +376,7 @@ def test_from_any_times_to_any_other(data):
         assert bool(planned.changes) == any(planned[1:])
         kernel.carry_out(planned)
         assert guard_table.plan(compiled, kernel.listing()) == guard_table.FirewallPlan((), ())
-        assert guard_table.chains(kernel.listing()) == guard.wanted_chains(compiled)
+        assert guard_table.chains(kernel.listing()) == guard.desired_chains(compiled)
 
 
 def test_a_listing_is_left_as_it_is():

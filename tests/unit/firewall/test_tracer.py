@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spicegrants.firewall.trace import iptables_rules, nft_rules, tracer
-from spicegrants.firewall.trace.tracer import Cause, Chain, Packet, Rule, Step, Table
+from spicegrants.firewall.trace.tracer import Cause, Chain, Packet, Step, Table, TracedRule
 
 PACKET = Packet(1021, 995, "192.168.2.2", 20002, "eth0")
 PACKET6 = Packet(1021, 995, "fd00:2::2", 20002, "eth0")
@@ -164,7 +164,7 @@ def test_rules_as_iptables_save_prints_them(rule, expected):
 
 
 def rule(*steps, place="handle 7"):
-    return Rule(place, lambda packet: steps)
+    return TracedRule(place, lambda packet: steps)
 
 
 def table(*rules, policy="accept", **chains):

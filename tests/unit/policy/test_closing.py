@@ -47,7 +47,7 @@ def free(made):
 
 
 def recalled(before, after):
-    return closing.wanted(before, after, GID, NOW, (), confined=False)
+    return closing.desired(before, after, GID, NOW, (), confined=False)
 
 
 def within(less, more):
@@ -172,7 +172,7 @@ def test_an_open_session_may_go_on_where_its_grant_drains():
     kept, _ = stored(policy(**{"grants__myself-debianx__on_end": "drain"}))
     door = (1021, "192.168.2.2", 20002)
     found = closing.certain(kept, asked(kept, policy(**{"grants__myself-debianx": ...})))
-    made = closing.wanted(kept, found, GID, NOW, [door], confined=False)
+    made = closing.desired(kept, found, GID, NOW, [door], confined=False)
     assert [(drain.uid, drain.address, drain.port) for drain in made.draining] == [door]
     assert times(made).keys() == {(1022, "192.168.2.2", 20004)}
 

@@ -6,7 +6,7 @@ from spicegrants.core.accounts import Account, Group
 from spicegrants.core.errors import PolicyError
 from spicegrants.policy.access import Access, Term
 from spicegrants.policy.compiler import by_user
-from unit.build import inventory, wanted
+from unit.build import desired, inventory
 
 FAMILY = {"everyone": {"group": "family", "vm": "debianx"}}
 
@@ -16,7 +16,7 @@ def said(compiled):
 
 
 def test_the_article():
-    compiled = wanted()
+    compiled = desired()
     assert compiled.accesses == (
         Access("mybro", 1022, "leaptest", ("mybro-leaptest",), True),
         Access("myself", 1021, "debianx", ("myself-debianx",), False),
@@ -29,14 +29,14 @@ def test_the_article():
 
 
 def test_a_group_means_each_of_its_members():
-    compiled = wanted({"grants": FAMILY})
+    compiled = desired({"grants": FAMILY})
     assert [(access.user, access.uid) for access in compiled.accesses] == [("mybro", 1022), ("myself", 1021)]
 
 
 @pytest.mark.parametrize("own_first", [True, False])
 def test_two_grants_of_one_console_are_one_access(own_first):
     own = {"own": {"user": "myself", "vm": "debianx", "nopasswd": True}}
-    compiled = wanted({"grants": {**own, **FAMILY} if own_first else {**FAMILY, **own}})
+    compiled = desired({"grants": {**own, **FAMILY} if own_first else {**FAMILY, **own}})
     assert compiled.accesses[1] == Access("myself", 1021, "debianx", ("everyone", "own"), True, terms=(Term(), Term()))
     assert compiled.accesses[0].nopasswd is False
     assert compiled.grants_of("myself", "debianx") == compiled.grants_of(1021, "debianx") == ("everyone", "own")
@@ -44,22 +44,22 @@ def test_two_grants_of_one_console_are_one_access(own_first):
 
 def test_grants_of_the_run_before_are_known_by_name():
     before = Access("guest", 1023, "debianx", ("guests",))
-    compiled = wanted(previous=[before])
+    compiled = desired(previous=[before])
     assert compiled.grants_of(1023, "debianx") == ("guests",)
     assert compiled.grants_of("guest", "leaptest") == () and compiled.grants_of(None, None) == ()
     assert before not in compiled.accesses
 
 
 def test_an_unknown_user_costs_only_his_own_grants():
-    compiled = wanted({"grants__gone": {"user": "gone", "vm": "debianx"}})
+    compiled = desired({"grants__gone": {"user": "gone", "vm": "debianx"}})
     assert said(compiled) == ["spice:grants:gone:user: no user 'gone' on this machine"]
-    assert compiled.accesses == wanted().accesses
+    assert compiled.accesses == desired().accesses
 
 
 def test_an_unknown_group_costs_only_its_own_grant():
-    compiled = wanted({"grants__gone": {"group": "gone", "vm": "debianx"}})
+    compiled = desired({"grants__gone": {"group": "gone", "vm": "debianx"}})
     assert said(compiled) == ["spice:grants:gone:group: no group 'gone' on this machine"]
-    assert compiled.accesses == wanted().accesses
+    assert compiled.accesses == desired().accesses
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_an_unknown_group_costs_only_its_own_grant():
     ],
 )
 def test_accounts_that_cannot_have_a_grant(account, reason):
-    compiled = wanted(users={**inventory().users, "myself": account}, numeric_names=frozenset({"777"}))
+    compiled = desired(users={**inventory().users, "myself": account}, numeric_names=frozenset({"777"}))
     assert [access.user for access in compiled.accesses] == ["mybro"]
     (finding,) = compiled.findings
     assert finding.path == "spice:grants:myself-debianx:user" and reason in finding.message
@@ -82,7 +82,7 @@ def test_members_whose_names_mean_something_else_to_sudo(name):
     """Pillar never saw these names: they come from the name service."""
     groups = {**inventory().groups, "family": Group("family", 2000, ("mybro", name))}
     users = {**inventory().users, name: Account(name, 4242, 4242)}
-    compiled = wanted({"grants": FAMILY}, users=users, groups=groups)
+    compiled = desired({"grants": FAMILY}, users=users, groups=groups)
     assert [access.user for access in compiled.accesses] == ["mybro"]
     (finding,) = compiled.findings
     assert finding.path == "spice:grants:everyone:group" and str(finding).isprintable()
@@ -91,7 +91,7 @@ def test_members_whose_names_mean_something_else_to_sudo(name):
 def test_root_in_a_group_is_left_out():
     groups = {**inventory().groups, "family": Group("family", 2000, ("mybro", "root"))}
     users = {**inventory().users, "root": Account("root", 0, 0)}
-    compiled = wanted({"grants": FAMILY}, users=users, groups=groups)
+    compiled = desired({"grants": FAMILY}, users=users, groups=groups)
     assert [access.user for access in compiled.accesses] == ["mybro"] and len(compiled.findings) == 1
 
 
@@ -102,11 +102,11 @@ def test_root_in_a_group_is_left_out():
 def test_a_viewer_group_that_cannot_be_told_from_another(group, numeric, reason):
     """Nothing at all is enforced then: every rule would mean the wrong group."""
     with pytest.raises(PolicyError, match=reason):
-        wanted(groups={"spicegrp": group}, numeric_names=frozenset(numeric))
+        desired(groups={"spicegrp": group}, numeric_names=frozenset(numeric))
 
 
 def test_without_the_viewer_group_accesses_stand_but_no_gid():
-    compiled = wanted(groups={})
+    compiled = desired(groups={})
     assert compiled.gid is None and len(compiled.accesses) == 2
 
 
@@ -115,14 +115,14 @@ def test_a_server_without_address_costs_only_its_own_vms():
         "servers__far": {"host": "far.example.com", "ports": 20002},
         "vms__far": {"server": "far", "tls_port": 20002},
     }
-    compiled = wanted({**other, "grants__far": {"user": "myself", "vm": "far"}})
-    assert compiled.accesses == wanted().accesses
+    compiled = desired({**other, "grants__far": {"user": "myself", "vm": "far"}})
+    assert compiled.accesses == desired().accesses
 
 
 def test_a_server_without_its_certificate_opens_nothing():
     """The viewer would not verify what the policy says that it verifies."""
-    assert wanted({"servers__mysrv__ca": "/etc/pki/ca.pem"}).accesses == ()
-    assert len(wanted({"servers__mysrv__ca": "/etc/pki/ca.pem"}, authorities={"mysrv": "PEM"}).accesses) == 2
+    assert desired({"servers__mysrv__ca": "/etc/pki/ca.pem"}).accesses == ()
+    assert len(desired({"servers__mysrv__ca": "/etc/pki/ca.pem"}, authorities={"mysrv": "PEM"}).accesses) == 2
 
 
 def test_two_vms_at_one_place_are_both_closed_and_both_named():
@@ -132,7 +132,7 @@ def test_two_vms_at_one_place_are_both_closed_and_both_named():
         "grants__twin": {"user": "guest", "vm": "twin"},
     }
     addresses = {"mysrv": ("192.168.2.2",), "alias": ("10.0.0.1", "192.168.2.2")}
-    compiled = wanted(shared, addresses=addresses)
+    compiled = desired(shared, addresses=addresses)
     assert [access.vm for access in compiled.accesses] == ["leaptest"]
     assert said(compiled) == [
         "spice:vms:debianx: 192.168.2.2 port 20002 is also the console of vm 'twin': neither is opened",
@@ -141,7 +141,7 @@ def test_two_vms_at_one_place_are_both_closed_and_both_named():
 
 
 def test_by_user():
-    compiled = wanted({"grants__more": {"user": "myself", "vm": "leaptest"}})
+    compiled = desired({"grants__more": {"user": "myself", "vm": "leaptest"}})
     assert {uid: [access.vm for access in held] for uid, held in by_user(compiled.accesses).items()} == {
         1021: ["debianx", "leaptest"],
         1022: ["leaptest"],

@@ -75,13 +75,15 @@ def test_the_office_has_the_week_that_the_readme_shows():
 )
 def test_each_hour_of_a_week_in_the_office(user, vm, days, first, last):
     """Of all people and vms, exactly this one may be opened in these hours; Friday is Anne's in this week only."""
-    wanted = office()
+    desired = office()
     week = moment("2026-11-23T00:00")
     for hour in range(7 * 24):
         expected = WEEKDAYS[hour // 24] in days.split() and first <= hour % 24 < last
-        assert decision.decide(wanted, user, vm, week + hour * 3600).open is expected
+        assert decision.decide(desired, user, vm, week + hour * 3600).open is expected
         assert not any(
-            decision.decide(wanted, user, other, week + hour * 3600).open for other in wanted.policy.vms if other != vm
+            decision.decide(desired, user, other, week + hour * 3600).open
+            for other in desired.policy.vms
+            if other != vm
         )
 
 
@@ -106,5 +108,5 @@ def test_each_hour_of_a_week_in_the_office(user, vm, days, first, last):
     ],
 )
 def test_what_is_said_in_the_office(user, vm, at, said):
-    wanted = office(at)
-    assert wording.decision(wanted.policy, decision.decide(wanted, user, vm, moment(at))) == said
+    desired = office(at)
+    assert wording.decision(desired.policy, decision.decide(desired, user, vm, moment(at))) == said

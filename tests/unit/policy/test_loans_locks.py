@@ -138,15 +138,15 @@ def test_loans_that_have_ended_are_forgotten():
 
 
 def test_a_loan_opens_until_its_end_and_nothing_else():
-    wanted = compiled(lend())
-    decided = decision.decide(wanted, "guest", "debianx", NOW)
+    desired = compiled(lend())
+    decided = decision.decide(desired, "guest", "debianx", NOW)
     assert (decided.open, decided.until, decided.grants) == (True, NOW + 2 * HOUR, ("loan:guest:debianx",))
-    assert wording.decision(wanted.policy, decided) == "open until Tue 2026-11-24 03:00 UTC"
-    assert decision.decide(wanted, "guest", "debianx", NOW + 2 * HOUR - 1).open
+    assert wording.decision(desired.policy, decided) == "open until Tue 2026-11-24 03:00 UTC"
+    assert decision.decide(desired, "guest", "debianx", NOW + 2 * HOUR - 1).open
     for moment in (NOW - 1, NOW + 2 * HOUR):
-        assert not decision.decide(wanted, "guest", "debianx", moment).open
-    assert not decision.decide(wanted, "guest", "leaptest", NOW).open
-    assert [access for access in wanted.accesses if access.user != "guest"] == list(compiled(NOTHING).accesses)
+        assert not decision.decide(desired, "guest", "debianx", moment).open
+    assert not decision.decide(desired, "guest", "leaptest", NOW).open
+    assert [access for access in desired.accesses if access.user != "guest"] == list(compiled(NOTHING).accesses)
 
 
 def test_a_loan_beside_a_grant_takes_nothing_from_it():
@@ -157,17 +157,17 @@ def test_a_loan_beside_a_grant_takes_nothing_from_it():
 
 def test_a_loan_that_has_ended_is_compiled_to_nothing():
     """On the day after; on its own day it is there, and closed."""
-    wanted = compiled(lend(), now=NOW + 2 * HOUR)
-    assert not decision.decide(wanted, "guest", "debianx", NOW + 2 * HOUR).open
-    assert not any(wanted.open_now(access) for access in wanted.accesses if access.user == "guest")
+    desired = compiled(lend(), now=NOW + 2 * HOUR)
+    assert not decision.decide(desired, "guest", "debianx", NOW + 2 * HOUR).open
+    assert not any(desired.open_now(access) for access in desired.accesses if access.user == "guest")
     assert compiled(lend(), now=NOW + 26 * HOUR).accesses == compiled(NOTHING, now=NOW + 26 * HOUR).accesses
 
 
 def test_a_loan_for_an_account_that_is_gone_costs_nobody_else_anything():
     held = lend(user="leaver", known={**KNOWN, "leaver": 4242})
-    wanted = compiled(held)
-    assert [str(finding) for finding in wanted.findings] == ["loan:leaver:debianx: no user 'leaver' on this machine"]
-    assert wanted.accesses == compiled(NOTHING).accesses
+    desired = compiled(held)
+    assert [str(finding) for finding in desired.findings] == ["loan:leaver:debianx: no user 'leaver' on this machine"]
+    assert desired.accesses == compiled(NOTHING).accesses
 
 
 def test_a_loan_of_a_vm_that_pillar_names_no_more():
@@ -178,11 +178,11 @@ def test_a_loan_of_a_vm_that_pillar_names_no_more():
 
 
 def test_a_clock_that_was_never_set_opens_no_loan():
-    wanted = compile_policy(policy(), inventory(), temporary=lend(), now=1000, day=None)
-    assert [str(finding) for finding in wanted.findings] == [
+    desired = compile_policy(policy(), inventory(), temporary=lend(), now=1000, day=None)
+    assert [str(finding) for finding in desired.findings] == [
         "clock: it says 1970-01-01T00:16:40Z, so it was never set: what has times is closed until it is"
     ]
-    assert {access.user: wanted.open_now(access) for access in wanted.accesses} == {
+    assert {access.user: desired.open_now(access) for access in desired.accesses} == {
         "guest": False,
         "mybro": True,
         "myself": True,
@@ -199,13 +199,13 @@ def test_a_clock_that_was_never_set_opens_no_loan():
 )
 def test_a_lock_beats_grants_and_loans(made, closed):
     held = lock(*made, reason="audit", held=lend(held=lend(vm="leaptest")))
-    wanted = compiled(held)
-    everything = {(access.user, access.vm) for access in (*wanted.accesses, *(one for one, _ in wanted.locked))}
-    assert {(access.user, access.vm) for access, _ in wanted.locked} == closed
+    desired = compiled(held)
+    everything = {(access.user, access.vm) for access in (*desired.accesses, *(one for one, _ in desired.locked))}
+    assert {(access.user, access.vm) for access, _ in desired.locked} == closed
     for user, vm in everything:
-        decided = decision.decide(wanted, user, vm, NOW)
+        decided = decision.decide(desired, user, vm, NOW)
         assert decided.open is ((user, vm) not in closed)
-        assert ("locked: " in wording.decision(wanted.policy, decided)) is ((user, vm) in closed)
+        assert ("locked: " in wording.decision(desired.policy, decided)) is ((user, vm) in closed)
     # And once it is taken away, all is as before: the loans too.
     assert compiled(unlock(held, *made)) == compiled(lend(held=lend(vm="leaptest")))
 

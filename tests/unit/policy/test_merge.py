@@ -10,7 +10,7 @@ from spicegrants.core.errors import PolicyError
 from spicegrants.policy import merge
 from spicegrants.policy.access import Access
 from spicegrants.policy.state_file import Stored
-from unit.build import article, changed, policy, wanted
+from unit.build import article, changed, desired, policy
 
 MORE = {"more": {"user": "guest", "vm": "leaptest"}}
 
@@ -232,13 +232,13 @@ def test_with_grant_of_an_unknown_vm(vm, said):
 
 def test_without_user():
     held = policy(**{"grants__again": {"user": "myself", "vm": "debianx"}})
-    assert names(merge.without_user(held, "myself", "debianx", wanted())) == {"mybro-leaptest"}
+    assert names(merge.without_user(held, "myself", "debianx", desired())) == {"mybro-leaptest"}
 
 
 @pytest.mark.parametrize(("user", "vm"), [("guest", "debianx"), ("myself", "leaptest"), ("myself", "nothing")])
 def test_without_user_who_has_none(user, vm):
     with pytest.raises(PolicyError, match=f"{user} has no grant of {vm}"):
-        merge.without_user(policy(), user, vm, wanted())
+        merge.without_user(policy(), user, vm, desired())
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -247,7 +247,7 @@ def test_without_user_who_has_it_through_a_group(own):
     grants = {"everyone": {"group": "family", "vm": "debianx"}}
     if own:
         grants["own"] = {"user": "myself", "vm": "debianx"}
-    compiled = wanted({"grants": grants})
+    compiled = desired({"grants": grants})
     with pytest.raises(PolicyError, match="myself has debianx through a group, by everyone"):
         merge.without_user(compiled.policy, "myself", "debianx", compiled)
 
@@ -255,7 +255,7 @@ def test_without_user_who_has_it_through_a_group(own):
 # What is stored, and how it changes
 
 
-STORED = Stored(policy(), {"mysrv": ("192.168.2.2",)}, wanted().accesses, "spicegrp", False, {})
+STORED = Stored(policy(), {"mysrv": ("192.168.2.2",)}, desired().accesses, "spicegrp", False, {})
 
 
 def words(before, after):
@@ -264,21 +264,21 @@ def words(before, after):
 
 def test_remember():
     original = {"/usr/bin/remote-viewer": (0, 0, 0o755)}
-    assert merge.remember(Stored(), wanted(), original) == replace(STORED, originals=original)
+    assert merge.remember(Stored(), desired(), original) == replace(STORED, originals=original)
 
 
 def test_a_group_that_was_made_is_ours_to_remove():
     """Ours if it was missing before the first run, and from then on; not the one that another pillar names."""
-    made = merge.remember(Stored(), wanted(groups={}), {})
+    made = merge.remember(Stored(), desired(groups={}), {})
     assert made.made_group
-    assert merge.remember(made, wanted(), {}).made_group
-    assert not merge.remember(replace(made, group="other"), wanted(), {}).made_group
+    assert merge.remember(made, desired(), {}).made_group
+    assert not merge.remember(replace(made, group="other"), desired(), {}).made_group
 
 
 def test_the_first_known_rights_of_a_viewer_are_kept():
     """Later ones are our own."""
     before = replace(STORED, originals={"/usr/bin/remote-viewer": (0, 5, 0o751)})
-    after = merge.remember(before, wanted(), {"/usr/bin/remote-viewer": (0, 0, 0o755), "/opt/x": (0, 0, 0o755)})
+    after = merge.remember(before, desired(), {"/usr/bin/remote-viewer": (0, 0, 0o755), "/opt/x": (0, 0, 0o755)})
     assert after.originals == {"/usr/bin/remote-viewer": (0, 5, 0o751), "/opt/x": (0, 0, 0o755)}
 
 
@@ -286,16 +286,16 @@ def test_a_group_of_ours_that_is_used_no_more_is_remembered_until_it_is_gone():
     """And one of the site's never is."""
     site = replace(STORED, group="consoles")
     ours = replace(site, made_group=True)
-    assert merge.remember(site, wanted(), {}).left == ()
-    after = merge.remember(ours, wanted(), {})
+    assert merge.remember(site, desired(), {}).left == ()
+    after = merge.remember(ours, desired(), {})
     assert (after.left, after.made_group) == (("consoles",), False)
-    assert merge.remember(after, wanted(), {}).left == ("consoles",)
+    assert merge.remember(after, desired(), {}).left == ("consoles",)
     assert merge.settled(after, policy()).left == ()
 
 
 def test_a_group_that_comes_back_is_ours_still():
     before = replace(STORED, group="consoles", made_group=True, left=("spicegrp",))
-    after = merge.remember(before, wanted(), {})
+    after = merge.remember(before, desired(), {})
     assert (after.made_group, after.left) == (True, ("consoles",))
 
 
@@ -306,13 +306,13 @@ def test_viewers_that_are_declared_no_more():
 
 
 def test_addresses_of_servers_that_are_gone_are_forgotten():
-    after = merge.remember(STORED, wanted(addresses={"mysrv": ("10.0.0.1",), "old": ("10.0.0.2",)}), {})
+    after = merge.remember(STORED, desired(addresses={"mysrv": ("10.0.0.1",), "old": ("10.0.0.2",)}), {})
     assert after.addresses == {"mysrv": ("10.0.0.1",)}
 
 
 def test_nothing_changes():
     assert merge.changes(STORED, replace(STORED)) == []
-    assert merge.changes(STORED, merge.remember(STORED, wanted(), {})) == []
+    assert merge.changes(STORED, merge.remember(STORED, desired(), {})) == []
 
 
 def test_the_first_run():

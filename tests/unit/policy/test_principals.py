@@ -8,7 +8,7 @@ from spicegrants.policy import loans_locks
 from spicegrants.policy.access import Access
 from spicegrants.policy.compiler import compile_policy
 from spicegrants.policy.loans_locks import NOTHING, Loan
-from unit.build import GID, inventory, policy, wanted
+from unit.build import GID, desired, inventory, policy
 
 SILENT = "source 'sss' of /etc/nsswitch.conf cannot be asked"
 FAMILY = {"everyone": {"group": "family", "vm": "debianx"}}
@@ -36,7 +36,7 @@ def asked(grants, previous, before=None, users=(), unknown=(), holders=None, hel
 
 def test_two_users_with_one_uid_get_nothing():
     users = {**inventory().users, "twin": Account("twin", 1021, 1021)}
-    compiled = wanted({"grants__twin": {"user": "twin", "vm": "debianx"}}, users=users)
+    compiled = desired({"grants__twin": {"user": "twin", "vm": "debianx"}}, users=users)
     assert opened(compiled) == [("mybro", 1022)]
     assert [line.partition(": ")[2] for line in said(compiled)] == [
         "user 'myself' has the UID of 'twin': nothing can tell one from the other",
@@ -62,7 +62,7 @@ def test_two_users_with_one_uid_get_nothing():
 )
 def test_an_account_of_another_name_than_was_asked_for(name, told, believed):
     """It is the account's own name that goes into sudoers."""
-    compiled = wanted({"grants": {"own": {"user": name, "vm": "debianx"}}}, users={name: Account(told, 5021, 5021)})
+    compiled = desired({"grants": {"own": {"user": name, "vm": "debianx"}}}, users={name: Account(told, 5021, 5021)})
     assert opened(compiled) == ([(told, 5021)] if believed else [])
     assert len(said(compiled)) == (0 if believed else 1) and all(line.isprintable() for line in said(compiled))
 
@@ -70,14 +70,14 @@ def test_an_account_of_another_name_than_was_asked_for(name, told, believed):
 def test_one_account_by_two_spellings_of_its_name_is_one():
     grants = {"a": {"user": "Anne", "vm": "debianx"}, "b": {"user": "anne", "vm": "debianx"}}
     account = Account("anne", 5021, 5021)
-    compiled = wanted({"grants": grants}, users={"Anne": account, "anne": account})
+    compiled = desired({"grants": grants}, users={"Anne": account, "anne": account})
     assert [access.grants for access in compiled.accesses] == [("a", "b")] and not compiled.findings
 
 
 def test_another_group_with_the_viewers_gid():
     """Its members have the viewer's group: it is said, and none of them is granted anything."""
     groups = {**inventory().groups, "spicegrp": Group("spicegrp", 995, (), (Group("twin", 995, ("myself",)),))}
-    compiled = wanted(groups=groups)
+    compiled = desired(groups=groups)
     assert opened(compiled) == [("mybro", 1022)]
     assert said(compiled) == [
         "spice:viewer:group: group 'twin' has the same GID as 'spicegrp': its members can start the viewer",
@@ -89,7 +89,7 @@ def test_another_group_with_the_viewers_gid():
 def test_who_may_map_the_viewers_group_into_a_namespace():
     """He has it for any program of his: it is said, and he is granted nothing."""
     groups = {**inventory().groups, "spicegrp": Group("spicegrp", 995, mapping=("guest", "myself"))}
-    compiled = wanted(groups=groups)
+    compiled = desired(groups=groups)
     assert opened(compiled) == [("mybro", 1022)]
     assert said(compiled) == [
         "spice:viewer:group: /etc/subgid lets user 'guest' have the GID of 'spicegrp': he can start the viewer",
@@ -199,8 +199,8 @@ def test_members_of_a_group_that_are_left_out():
     group = Group("family", 2000, ("josé", "mybro", "myself", "pc42$"))
     known = {"groups": {"spicegrp": Group("spicegrp", GID), "family": group}}
     everybody = {"grants": {"all": {"group": "family", "vm": "debianx"}}}
-    found = wanted(everybody, **known)
+    found = desired(everybody, **known)
     assert len(found.findings) == 2 and [access.user for access in found.accesses] == ["mybro", "myself"]
     less = {"grants": {"all": {"group": "family", "vm": "debianx", "except": ["josé", "pc42$", "myself"]}}}
-    found = wanted(less, **known)
+    found = desired(less, **known)
     assert found.findings == () and [access.user for access in found.accesses] == ["mybro"]

@@ -65,12 +65,12 @@ def test_any_policy_is_read_back(data):
     declared = pillar.parse(data.draw(timed_pillars()))
     inventory = data.draw(systems(declared))
     held = data.draw(temporaries(declared))
-    wanted = compile_policy(declared, inventory, temporary=held)
-    stored = Stored(declared, inventory.addresses, wanted.accesses, "spicegrp", False, {}, (), (), held, wanted.day)
+    desired = compile_policy(declared, inventory, temporary=held)
+    stored = Stored(declared, inventory.addresses, desired.accesses, "spicegrp", False, {}, (), (), held, desired.day)
     again = state_file.load(state_file.dump(stored))
     assert again == stored
     compiled = compile_policy(again.policy, inventory, temporary=again.temporary)
-    assert (compiled.accesses, compiled.locked) == (wanted.accesses, wanted.locked)
+    assert (compiled.accesses, compiled.locked) == (desired.accesses, desired.locked)
 
 
 def test_every_cut_is_noticed():

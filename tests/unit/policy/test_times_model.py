@@ -164,9 +164,9 @@ def test_who_may_open_what_is_what_the_model_says(office, times):
     data, held, day = office
     model = Model(data, {"family": ("mybro", "myself")}, held, day)
     for moment in (day * 86400 + offset for offset in times):
-        wanted = compiled(data, held, moment)
+        desired = compiled(data, held, moment)
         for user, vm in itertools.product(USERS, VMS):
-            decided = decision.decide(wanted, user, vm, moment)
+            decided = decision.decide(desired, user, vm, moment)
             assert decided.open is model.open(user, vm, moment)
             assert (decided.lock is not None) is (model.locked(user, vm) and bool(model.sources(user, vm)))
             assert set(decided.grants) <= set(model.sources(user, vm))
@@ -184,18 +184,18 @@ def test_who_may_open_what_is_what_the_model_says(office, times):
 def test_what_the_kernel_is_told_is_what_is_decided_at_every_edge(office):
     """As far as it is worked out; at the end of that, all that follows a schedule is closed."""
     data, held, day = office
-    wanted = compiled(data, held, day * 86400)
+    desired = compiled(data, held, day * 86400)
     start, end = day * 86400, (day + 2) * 86400
-    for access in (*wanted.accesses, *(access for access, _ in wanted.locked)):
-        opened = wanted.times(access).opened
+    for access in (*desired.accesses, *(access for access, _ in desired.locked)):
+        opened = desired.times(access).opened
         edges = {edge for span in opened for edge in span}
         for edge in edges | {start, start + 86400}:
             for moment in (edge - 1, edge, edge + 1):
                 if start <= moment < end:
-                    decided = decision.decide(wanted, access.user, access.vm, moment)
+                    decided = decision.decide(desired, access.user, access.vm, moment)
                     assert decided.open is (decided.lock is None and contains(opened, moment))
         if all(term.schedules for term in access.terms):
             assert not contains(opened, end)
-    told = [Times(((FIRST, LAST),)), *map(wanted.times, wanted.accesses)]
-    assert set(guard.wanted_chains(wanted).values()) <= set(told)
-    assert {access for access, _ in wanted.locked}.isdisjoint(wanted.accesses)
+    told = [Times(((FIRST, LAST),)), *map(desired.times, desired.accesses)]
+    assert set(guard.desired_chains(desired).values()) <= set(told)
+    assert {access for access, _ in desired.locked}.isdisjoint(desired.accesses)

@@ -8,7 +8,7 @@ from spicegrants.core.changes import as_dict
 from spicegrants.core.paths import DEVICE
 from spicegrants.routing import policy_rules, transition
 from spicegrants.routing.policy_rules import Live
-from unit.build import TIMED, wanted
+from unit.build import TIMED, desired
 from unit.roads import Rules
 
 LO = {"ifname": "lo", "flags": ["LOOPBACK", "UP"]}
@@ -50,7 +50,7 @@ def said(asked, held, **kw):
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_only_the_granted_pass_and_all_that_is_not_guarded(name):
-    asked = wanted(POLICIES[name])
+    asked = desired(POLICIES[name])
     rules = loaded(asked)
     doors = {
         (access.uid, address, asked.port(access)) for access in asked.accesses for address in asked.addresses(access)
@@ -66,12 +66,12 @@ def test_only_the_granted_pass_and_all_that_is_not_guarded(name):
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_what_is_loaded_is_as_it_must_be(name):
-    asked = wanted(POLICIES[name])
+    asked = desired(POLICIES[name])
     assert said(asked, loaded(asked)) == {}
 
 
 def test_the_first_run_says_what_is_guarded_and_who_may_pass():
-    assert said(wanted(), Rules(), routes=(), links=(LO,)) == {
+    assert said(desired(), Rules(), routes=(), links=(LO,)) == {
         "layers": {
             "routing": [
                 "makes spice-dead",
@@ -87,17 +87,17 @@ def test_the_first_run_says_what_is_guarded_and_who_may_pass():
 
 
 def test_neighbouring_ports_are_one_rule():
-    asked = wanted(POLICIES["neighbours"])
+    asked = desired(POLICIES["neighbours"])
     found = [rule.words for rule in policy_rules.granted_rules(asked, 4)]
     assert found[0].endswith("uidrange 1021-1021 to 192.168.2.2 ipproto tcp dport 20002-20003 goto 166")
 
 
 def test_a_grant_with_times_has_its_rule_at_all_times():
-    assert loaded(wanted(TIMED)).passes(1021, "192.168.2.2", 20002)
+    assert loaded(desired(TIMED)).passes(1021, "192.168.2.2", 20002)
 
 
 def test_other_traffic_meets_three_rules_however_many_grants_there_are():
-    few, many = loaded(wanted({"grants": {}})), loaded(wanted())
+    few, many = loaded(desired({"grants": {}})), loaded(desired())
     for rules in (few, many):
         below = [held for held in rules.entries if 0 < held["priority"] <= policy_rules.PAST]
         assert len(below) == 2 and below[-1]["goto"] == policy_rules.END
@@ -126,7 +126,7 @@ ALTERED = {
 @pytest.mark.parametrize("name", ALTERED)
 def test_what_was_altered_is_said_and_put_right(name):
     lines, words = ALTERED[name]
-    asked, rules = wanted(), loaded(wanted())
+    asked, rules = desired(), loaded(desired())
     rules.run(lines)
     assert words in str(said(asked, rules))
     for _ in range(2):
@@ -136,14 +136,14 @@ def test_what_was_altered_is_said_and_put_right(name):
 
 def test_rules_of_others_stay():
     site = ["rule add pref 100 table 255", "rule add pref 160 iif eth7 table 12", "rule add pref 1000 table 255"]
-    rules = loaded(wanted(), Rules(*site))
+    rules = loaded(desired(), Rules(*site))
     rules.run(transition.plan(None, live(rules)).commands[4])
     assert rules.entries == Rules(*site).entries
 
 
 @given(st.sampled_from(list(POLICIES)), st.sampled_from(list(POLICIES)), st.sampled_from([None, *ALTERED]))
 def test_no_step_opens_more_than_what_was_and_what_will_be(before, after, altered):
-    rules, asked = loaded(wanted(POLICIES[before])), wanted(POLICIES[after])
+    rules, asked = loaded(desired(POLICIES[before])), desired(POLICIES[after])
     try:
         rules.run(ALTERED[altered][0] if altered else ())
     except (StopIteration, AssertionError):
@@ -156,7 +156,7 @@ def test_no_step_opens_more_than_what_was_and_what_will_be(before, after, altere
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_no_step_of_the_removal_closes_what_is_not_guarded(name):
-    rules = loaded(wanted(POLICIES[name]))
+    rules = loaded(desired(POLICIES[name]))
     for line in transition.plan(None, live(rules)).commands[4]:
         rules.run([line])
         assert all(rules.passes(*place) for place in PLACES if place[2] == 19999)
@@ -177,7 +177,7 @@ def test_no_step_of_the_removal_closes_what_is_not_guarded(name):
     ],
 )
 def test_routes_and_device_that_are_not_as_they_must_be(routes, links, words):
-    asked = wanted()
+    asked = desired()
     assert words in str(said(asked, loaded(asked), routes=routes, links=links))
 
 
@@ -187,7 +187,7 @@ def test_devices_that_are_down_or_belong_to_a_bridge_need_no_route():
 
 
 def test_nothing_is_left_where_the_layer_is_off():
-    rules = loaded(wanted())
+    rules = loaded(desired())
     planned = transition.plan(None, live(rules))
     assert planned.device == "remove" and "route flush table 7462" in planned.commands[4]
     assert as_dict(planned.changes) == {"layers": {"routing": ["removes spice-dead", "removes the rules (IPv4)"]}}
@@ -196,5 +196,5 @@ def test_nothing_is_left_where_the_layer_is_off():
 
 
 def test_without_an_address_in_an_ip_version_nothing_stands_there():
-    asked = wanted(POLICIES["servers"])
-    assert policy_rules.wanted_rules(asked, 6) == [] != policy_rules.wanted_rules(asked, 4)
+    asked = desired(POLICIES["servers"])
+    assert policy_rules.desired_rules(asked, 6) == [] != policy_rules.desired_rules(asked, 4)

@@ -4,7 +4,7 @@ import pytest
 
 from spicegrants.policy.model import Viewer
 from spicegrants.sudo import listing, matching
-from spicegrants.sudo.commands import Rule
+from spicegrants.sudo.commands import SudoRule
 from spicegrants.sudo.other_rules import Site, foreign
 
 HEAD = """\
@@ -57,7 +57,7 @@ def test_entries():
 def test_what_is_listed_is_judged_as_what_stands_in_files():
     ours, role = listing.parse(f"{HEAD}{OURS}{ROLE}", "ann")
     arguments = ("spice://mysrv?tls-port=20002", "/etc/spice-grant/vms/debianx.vv")
-    granted = [Rule("ann", "spicegrp", "/usr/bin/remote-viewer", argument) for argument in arguments]
+    granted = [SudoRule("ann", "spicegrp", "/usr/bin/remote-viewer", argument) for argument in arguments]
     site = Site(Viewer(confine=False))
     assert foreign({"User_Specs": [ours.spec]}, granted, site) == []
     assert len(foreign({"User_Specs": [ours.spec]}, granted[:1], site)) == 1

@@ -6,7 +6,7 @@ from spicegrants.policy.model import Viewer
 from spicegrants.sudo import other_rules as others
 from spicegrants.sudo import sudoers
 from spicegrants.sudo.other_rules import ADMIN, HARM, NOTE, Site
-from unit.build import GID, VIEWER, cvtsudoers, wanted
+from unit.build import GID, VIEWER, cvtsudoers, desired
 
 URI = "spice://mysrv.anraconc.de?tls-port=20002"
 
@@ -214,7 +214,7 @@ class TestForeign:
         assert said("ann ALL=(:spicegrp) !/bin/ls, list\n") == said("ann ALL=(:adm) ALL\n") == []
 
     def test_a_user_with_grants_whom_somebody_else_may_be(self):
-        granted = [sudoers.Rule(user, "spicegrp", VIEWER, "x") for user in ("bob", "cat", "dan", "eve", "fay")]
+        granted = [sudoers.SudoRule(user, "spicegrp", VIEWER, "x") for user in ("bob", "cat", "dan", "eve", "fay")]
         ((_, what),) = said("ann ALL=(bob, nobody) /bin/bash\n", granted=granted)
         assert what.endswith(", which includes acting as bob with grants")
         ((_, what),) = said("ann ALL=(ALL, !root, !cat) ALL\n", granted=granted)
@@ -295,7 +295,7 @@ class TestForeign:
     )
     def test_defaults_that_overrule_ours(self, text, said):
         """Of defaults for commands the last hold: what stands before ours does not."""
-        compiled = wanted()
+        compiled = desired()
         ours, alias = sudoers.render(compiled), f"Cmnd_Alias VIEWERS = {VIEWER}\nx ALL=(nobody) VIEWERS\n"
         (found,) = foreign(f"{ours}{alias}{text}\n", granted=sudoers.rules(compiled))
         assert (str(found), found.kind) == (said, HARM)
@@ -306,17 +306,17 @@ class TestForeign:
         "text", ["Defaults!/bin/ls !env_reset", "Defaults!ALL !lecture", "Defaults !env_reset", "Defaults:ann setenv"]
     )
     def test_defaults_that_do_not(self, text):
-        compiled = wanted()
+        compiled = desired()
         assert foreign(f"{sudoers.render(compiled)}{text}\n", granted=sudoers.rules(compiled)) == []
 
     def test_our_own_file_is_not_foreign(self):
-        compiled = wanted()
+        compiled = desired()
         assert foreign(sudoers.render(compiled), granted=sudoers.rules(compiled)) == []
 
     def test_our_own_rules_are_foreign_once_they_are_not_granted(self):
         """A copy of an older file elsewhere in the directory is found."""
-        without = wanted({"grants__myself-debianx": ...})
-        found = foreign(sudoers.render(wanted()), granted=sudoers.rules(without))
+        without = desired({"grants__myself-debianx": ...})
+        found = foreign(sudoers.render(desired()), granted=sudoers.rules(without))
         assert [entry.who for entry in found] == ["myself"]
 
     @pytest.mark.parametrize(
@@ -335,7 +335,7 @@ class TestForeign:
         ],
     )
     def test_a_rule_that_gives_more_than_ours(self, more):
-        compiled = wanted()
+        compiled = desired()
         rule = " ".join(map(sudoers.escape, [VIEWER, "--", URI]))
         text = sudoers.render(compiled) + more.format(rule=rule) + "\n"
         found = foreign(text, granted=sudoers.rules(compiled))

@@ -10,13 +10,13 @@ from spicegrants.core.entries import File
 from spicegrants.core.paths import OPENER, SUDOERS
 from spicegrants.schedule.intervals import ALWAYS
 from spicegrants.sudo import sudo_rs, sudoers
-from unit.build import EVENINGS, TIMED, wanted
+from unit.build import EVENINGS, TIMED, desired
 
 CONFINABLE = {"unconfinable": "", "sudo_rs": True}
 
 
 def rs(changes=None, **inventory):
-    return wanted(changes, **{**CONFINABLE, **inventory})
+    return desired(changes, **{**CONFINABLE, **inventory})
 
 
 def test_what_it_says_of_itself():
@@ -69,7 +69,7 @@ def test_an_edit_is_seen_and_said():
 
 def test_from_the_other_sudo_and_back():
     """The file of one is not that of the other; what always holds is no change of a grant."""
-    before, after = wanted(TIMED, unconfinable=""), rs(TIMED)
+    before, after = desired(TIMED, unconfinable=""), rs(TIMED)
     text = sudoers.render(before)
     planned = sudoers.plan(after, File(text.encode(), sudoers.MODE), lambda: sudo_rs.tree(text))
     assert [change.what for change in planned.changes] == ["lets myself open debianx confined with his password"]

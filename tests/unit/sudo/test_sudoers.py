@@ -9,9 +9,9 @@ from spicegrants.core.paths import OPENER
 from spicegrants.policy.access import Access
 from spicegrants.sudo import commands as sudo_commands
 from spicegrants.sudo import sudoers
-from spicegrants.sudo.commands import Rule
+from spicegrants.sudo.commands import SudoRule
 from spicegrants.sudo.other_rules import Site, foreign
-from unit.build import VIEWER, cvtsudoers, inventory, parsed, wanted
+from unit.build import VIEWER, cvtsudoers, desired, inventory, parsed
 
 URI = "spice://mysrv.anraconc.de?tls-port=20002"
 FILE = "/etc/spice-grant/vms/debianx.vv"
@@ -37,10 +37,10 @@ def words(planned):
 
 def test_two_exact_rules_for_each_viewer():
     found = sudo_commands.calls(
-        wanted({"viewer": {"path": [VIEWER, "/opt/bin/remote-viewer"]}}), "myself", "debianx", True
+        desired({"viewer": {"path": [VIEWER, "/opt/bin/remote-viewer"]}}), "myself", "debianx", True
     )
     assert found == [
-        Rule("myself", "spicegrp", viewer, argument, True)
+        SudoRule("myself", "spicegrp", viewer, argument, True)
         for viewer in (VIEWER, "/opt/bin/remote-viewer")
         for argument in (URI, FILE)
     ]
@@ -51,22 +51,22 @@ def test_two_exact_rules_for_each_viewer():
 @pytest.mark.parametrize("vm", ["debainx", "", "mysrv"])
 def test_rules_for_an_unknown_vm(vm):
     with pytest.raises(PolicyError, match="no vm"):
-        sudo_commands.calls(wanted(), "myself", vm)
+        sudo_commands.calls(desired(), "myself", vm)
 
 
 def test_the_file_asks_for_a_password_where_the_grant_does():
-    lines = sudoers.render(wanted()).splitlines()
+    lines = sudoers.render(desired()).splitlines()
     assert [line for line in lines if line.startswith("myself ALL=(:spicegrp) PASSWD: NOSETENV: ")]
     assert [line for line in lines if line.startswith("mybro ALL=(:spicegrp) NOPASSWD: NOSETENV: ")]
 
 
 def test_each_user_has_the_commands_of_his_own_console_only():
-    (line,) = [line for line in sudoers.render(wanted()).splitlines() if line.startswith("myself ")]
+    (line,) = [line for line in sudoers.render(desired()).splitlines() if line.startswith("myself ")]
     assert "20002" in line and "debianx" in line and "20004" not in line and "leaptest" not in line
 
 
 def test_parse_takes_only_what_is_exactly_our_form():
-    (good,) = parsed(sudoers.rules(wanted())[:1])["User_Specs"]
+    (good,) = parsed(sudoers.rules(desired())[:1])["User_Specs"]
     (commands,) = good["Cmnd_Specs"]
     assert len(sudoers.parse({"User_Specs": [good]})) == 1
     for altered in (
@@ -79,7 +79,7 @@ def test_parse_takes_only_what_is_exactly_our_form():
         {**commands, "Commands": [{**commands["Commands"][0], "negated": True}]},
         {**commands, "Commands": [{"cmndalias": "SPICE_GRANT"}]},
     ):
-        assert sudoers.rules(wanted())[0] not in sudoers.parse({"User_Specs": [{**good, "Cmnd_Specs": [altered]}]})
+        assert sudoers.rules(desired())[0] not in sudoers.parse({"User_Specs": [{**good, "Cmnd_Specs": [altered]}]})
     for users in ([{"usergroup": "mybro"}], [{"username": "mybro", "negated": True}], [{"useralias": "ALL"}]):
         assert sudoers.parse({"User_Specs": [{**good, "User_List": users}]}) == []
     assert sudoers.parse({}) == []
@@ -89,7 +89,7 @@ def test_parse_takes_only_what_is_exactly_our_form():
 
 
 def test_the_first_run():
-    planned = plan(wanted())
+    planned = plan(desired())
     assert words(planned) == [
         (
             "lets mybro start the viewer on /etc/spice-grant/vms/leaptest.vv without a password",
@@ -102,25 +102,25 @@ def test_the_first_run():
         (f"lets myself start the viewer on {FILE} with his password", (MYSELF,)),
         (f"lets myself start the viewer on {URI} with his password", (MYSELF,)),
     ]
-    assert planned.text == sudoers.render(wanted())
+    assert planned.text == sudoers.render(desired())
 
 
 def test_the_second_run_has_nothing_to_do_and_asks_nothing():
     def asked():
         raise AssertionError("the file is right, byte for byte")
 
-    assert sudoers.plan(wanted(), installed(wanted()), asked) == sudoers.SudoPlan((), None)
+    assert sudoers.plan(desired(), installed(desired()), asked) == sudoers.SudoPlan((), None)
 
 
 def test_without_grants_there_is_a_file_all_the_same():
-    without = wanted({"grants": {}})
+    without = desired({"grants": {}})
     assert words(plan(without)) == [("creates /etc/sudoers.d/spice-grant", ())]
     assert plan(without, without).changes == ()
 
 
 def test_a_grant_more_and_a_grant_less():
-    before = wanted()
-    after = wanted(
+    before = desired()
+    after = desired(
         {"grants__myself-debianx": ..., "grants__guest": {"user": "guest", "vm": "debianx"}}, previous=before.accesses
     )
     assert words(plan(after, before)) == [
@@ -133,8 +133,8 @@ def test_a_grant_more_and_a_grant_less():
 
 @pytest.mark.parametrize(("nopasswd", "how"), [(True, "without a password"), (False, "with his password")])
 def test_a_grant_that_asks_otherwise(nopasswd, how):
-    before = wanted({"grants__myself-debianx__nopasswd": not nopasswd})
-    after = wanted({"grants__myself-debianx__nopasswd": nopasswd})
+    before = desired({"grants__myself-debianx__nopasswd": not nopasswd})
+    after = desired({"grants__myself-debianx__nopasswd": nopasswd})
     assert [what for what, _ in words(plan(after, before))] == [
         f"lets myself start the viewer on {FILE} {how}",
         f"lets myself start the viewer on {URI} {how}",
@@ -142,7 +142,7 @@ def test_a_grant_that_asks_otherwise(nopasswd, how):
 
 
 def test_a_console_at_another_port():
-    before, after = wanted(), wanted({"vms__debianx__tls_port": 20003})
+    before, after = desired(), desired({"vms__debianx__tls_port": 20003})
     assert [what for what, _ in words(plan(after, before))] == [
         f"no longer lets myself start the viewer on {URI}",
         "lets myself start the viewer on spice://mysrv.anraconc.de?tls-port=20003 with his password",
@@ -159,22 +159,22 @@ def test_a_console_at_another_port():
     ],
 )
 def test_a_file_that_was_tampered_with(live, said):
-    planned = plan(wanted(), wanted(), installed(wanted(), **live))
+    planned = plan(desired(), desired(), installed(desired(), **live))
     assert words(planned) == [(said, ())]
-    assert planned.text == sudoers.render(wanted())
+    assert planned.text == sudoers.render(desired())
 
 
 @pytest.mark.parametrize("live", [Directory(0o755), Other("symbolic link"), File(b"nonsense", 0o440)])
 def test_a_file_that_does_not_parse(live):
-    planned = sudoers.plan(wanted(), live, lambda: None)
+    planned = sudoers.plan(desired(), live, lambda: None)
     assert planned.changes[0].what == "replaces /etc/sudoers.d/spice-grant, which does not parse"
-    assert len(planned.changes) == 5 and planned.text == sudoers.render(wanted())
+    assert len(planned.changes) == 5 and planned.text == sudoers.render(desired())
 
 
 def test_a_rule_that_was_added_or_taken_out():
-    extra = Rule("guest", "spicegrp", VIEWER, URI)
-    rules = [rule for rule in sudoers.rules(wanted()) if rule.user != "mybro"] + [extra]
-    planned = sudoers.plan(wanted(), File(b"edited", 0o440), lambda: parsed(rules))
+    extra = SudoRule("guest", "spicegrp", VIEWER, URI)
+    rules = [rule for rule in sudoers.rules(desired()) if rule.user != "mybro"] + [extra]
+    planned = sudoers.plan(desired(), File(b"edited", 0o440), lambda: parsed(rules))
     assert words(planned) == [
         (f"no longer lets guest start the viewer on {URI}", ()),
         ("lets mybro start the viewer on /etc/spice-grant/vms/leaptest.vv without a password", ("mybro-leaptest",)),
@@ -186,8 +186,8 @@ def test_a_rule_that_was_added_or_taken_out():
 
 
 def test_a_rule_for_a_vm_that_is_gone_is_laid_to_its_grant_where_that_is_known():
-    before = wanted()
-    after = wanted({"vms__debianx": ..., "grants__myself-debianx": ...}, previous=before.accesses)
+    before = desired()
+    after = desired({"vms__debianx": ..., "grants__myself-debianx": ...}, previous=before.accesses)
     found = words(plan(after, before))
     assert [what for what, _ in found] == [
         f"no longer lets myself start the viewer on {FILE}",
@@ -196,8 +196,8 @@ def test_a_rule_for_a_vm_that_is_gone_is_laid_to_its_grant_where_that_is_known()
 
 
 def test_a_user_who_left_is_named_by_the_run_before():
-    before = wanted()
-    after = wanted(users={"mybro": Account("mybro", 1022, 1022)}, previous=before.accesses)
+    before = desired()
+    after = desired(users={"mybro": Account("mybro", 1022, 1022)}, previous=before.accesses)
     assert words(plan(after, before)) == [
         (f"no longer lets myself start the viewer on {FILE}", (MYSELF,)),
         (f"no longer lets myself start the viewer on {URI}", (MYSELF,)),
@@ -206,7 +206,7 @@ def test_a_user_who_left_is_named_by_the_run_before():
 
 def test_accesses_name_the_user_and_not_his_group():
     """The group of a grant is expanded here, once: sudo and kernel then mean the same people."""
-    compiled = wanted({"grants": {"everyone": {"group": "family", "vm": "debianx"}}}, groups=inventory().groups)
+    compiled = desired({"grants": {"everyone": {"group": "family", "vm": "debianx"}}}, groups=inventory().groups)
     assert {rule.user for rule in sudoers.rules(compiled)} == {"myself", "mybro"}
     assert "%family" not in sudoers.render(compiled)
     assert Access("myself", 1021, "debianx", ("everyone",)) in compiled.accesses
@@ -216,12 +216,12 @@ def test_accesses_name_the_user_and_not_his_group():
 
 
 def confined(changes=None, previous=()):
-    return wanted(changes, previous, unconfinable="")
+    return desired(changes, previous, unconfinable="")
 
 
 def test_one_exact_rule_as_root():
     (rule,) = sudo_commands.calls(confined(), "myself", "debianx")
-    assert rule == Rule("myself", "", OPENER, "debianx") and rule.confined
+    assert rule == SudoRule("myself", "", OPENER, "debianx") and rule.confined
     assert rule.call == ["-u", "root", OPENER, "debianx"]
     assert f"myself ALL=(root) PASSWD: NOSETENV: {OPENER} debianx" in sudoers.render(confined()).splitlines()
 
@@ -230,7 +230,7 @@ def test_one_exact_rule_as_root():
 @pytest.mark.parametrize("unconfinable", ["", "there is no /usr/bin/bwrap"])
 def test_what_is_chosen(setting, unconfinable):
     """Confined wherever that is not refused and possible; insisted on where it is not, nothing is opened."""
-    made = wanted({"viewer": {"confine": setting}}, unconfinable=unconfinable)
+    made = desired({"viewer": {"confine": setting}}, unconfinable=unconfinable)
     assert made.confined is (setting is not False and not unconfinable)
     if setting is True and unconfinable:
         assert made.accesses == () and [finding.path for finding in made.findings] == ["spice:viewer:confine"]
@@ -241,7 +241,7 @@ def test_what_is_chosen(setting, unconfinable):
 
 @pytest.mark.parametrize("there", [True, False])
 def test_from_one_form_to_the_other(there):
-    before, after = (confined(), wanted()) if there else (wanted(), confined())
+    before, after = (confined(), desired()) if there else (desired(), confined())
     said = [what for what, _ in words(plan(after, before))]
     assert any(what.startswith("lets myself open debianx confined") for what in said) is not there
     assert ("no longer lets myself open debianx confined" in said) is there

@@ -11,7 +11,7 @@ from spicegrants.schedule.instants import EARLIEST, iso
 from spicegrants.schedule.intervals import ALWAYS, FIRST, LAST
 from spicegrants.sudo import sudoers
 from spicegrants.sudo.other_rules import Site, foreign
-from unit.build import EVENING_WINDOWS, TIMED, VIEWER, cvtsudoers, visudo, wanted
+from unit.build import EVENING_WINDOWS, TIMED, VIEWER, cvtsudoers, desired, visudo
 from unit.strategies import pillars, systems
 
 URI = "spice://mysrv.anraconc.de?tls-port=20002"
@@ -22,7 +22,7 @@ class TestReadBack:
     """Sudo's own parser reads the text."""
 
     def test_windows(self):
-        compiled = wanted(TIMED)
+        compiled = desired(TIMED)
         found = sudoers.parse(cvtsudoers(sudoers.render(compiled)))
         assert sorted(found) == sorted(sudoers.rules(compiled))
         assert {rule.windows for rule in found if rule.user == "myself"} == {EVENING_WINDOWS}
@@ -61,7 +61,7 @@ class TestReadBack:
     def test_what_cannot_be_told_for_certain_is_not_taken_for_ours(self, commands):
         """Of a list of commands cvtsudoers tells the times of the first only."""
         tree = cvtsudoers(f"ann ALL=(:spicegrp) {commands}\n")
-        granted = [sudoers.Rule("ann", "spicegrp", VIEWER, argument) for argument in "xy"]
+        granted = [sudoers.SudoRule("ann", "spicegrp", VIEWER, argument) for argument in "xy"]
         assert sudoers.parse(tree) == []
         assert [found.who for found in foreign(tree, granted, Site())] == ["ann"]
 
@@ -79,7 +79,7 @@ class TestReadBack:
         ],
     )
     def test_a_rule_elsewhere_that_gives_more_time_than_ours_is_foreign(self, times, more):
-        compiled = wanted(TIMED)
+        compiled = desired(TIMED)
         rule = " ".join(map(sudoers.escape, [VIEWER, "--", URI]))
         text = f"{sudoers.render(compiled)}myself ALL=(:spicegrp) {times} PASSWD: NOSETENV: {rule}\n"
         found = foreign(cvtsudoers(text), sudoers.rules(compiled), Site())
@@ -87,8 +87,8 @@ class TestReadBack:
 
     def test_the_head_alone_parses_and_names_no_user(self):
         """The tree is read with it instead of the whole file."""
-        tree = cvtsudoers(sudoers.head(wanted(TIMED)))
-        whole = cvtsudoers(sudoers.render(wanted(TIMED)))
+        tree = cvtsudoers(sudoers.head(desired(TIMED)))
+        whole = cvtsudoers(sudoers.render(desired(TIMED)))
         assert "User_Specs" not in tree
         assert (tree["Command_Aliases"], tree["Defaults"]) == (whole["Command_Aliases"], whole["Defaults"])
 

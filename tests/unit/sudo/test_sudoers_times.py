@@ -21,11 +21,11 @@ from unit.build import (
     article,
     changed,
     cvtsudoers,
+    desired,
     inventory,
     parsed,
     policy,
     visudo,
-    wanted,
 )
 from unit.strategies import names
 
@@ -48,7 +48,7 @@ def rule_of(user, compiled):
 
 
 def test_a_rule_with_times_has_a_line_a_window():
-    assert rule_of("myself", wanted(TIMED)) == (
+    assert rule_of("myself", desired(TIMED)) == (
         "myself \\\n"
         "    ALL=(:spicegrp) NOTBEFORE=20191230170000Z NOTAFTER=20191230205959Z "
         "PASSWD: NOSETENV: SPICE_GRANT_DEBIANX : \\\n"
@@ -62,13 +62,13 @@ def test_a_rule_with_times_has_a_line_a_window():
 
 
 def test_the_alias_of_a_console_is_its_commands():
-    (line,) = [line for line in sudoers.head(wanted(TIMED)).splitlines() if "SPICE_GRANT_" in line]
+    (line,) = [line for line in sudoers.head(desired(TIMED)).splitlines() if "SPICE_GRANT_" in line]
     commands = [" ".join(map(sudoers.escape, (VIEWER, "--", argument))) for argument in (URI, CONNECTION)]
     assert line == f"Cmnd_Alias SPICE_GRANT_DEBIANX = {', '.join(commands)}"
 
 
 def test_a_rule_without_times_is_as_it_is_where_nothing_has_times():
-    assert rule_of("mybro", wanted(TIMED)) == rule_of("mybro", wanted())
+    assert rule_of("mybro", desired(TIMED)) == rule_of("mybro", desired())
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_rule_without_times_is_as_it_is_where_nothing_has_times():
     ],
 )
 def test_sudo_takes_the_last_second_for_a_part_of_it_and_what_has_no_end_has_none(limits, said):
-    compiled = wanted({f"grants__myself-debianx__{name}": moment for name, moment in limits.items()})
+    compiled = desired({f"grants__myself-debianx__{name}": moment for name, moment in limits.items()})
     assert rule_of("myself", compiled).splitlines()[1] == (
         f"    ALL=(:spicegrp) {said} PASSWD: NOSETENV: SPICE_GRANT_DEBIANX"
     )
@@ -91,15 +91,17 @@ def test_sudo_takes_the_last_second_for_a_part_of_it_and_what_has_no_end_has_non
 
 def test_a_schedule_that_never_opens_makes_no_rule():
     never = {**EVENINGS, "except": "2019-01-01/2021-01-01"}
-    compiled = wanted({**TIMED, "schedules": {"evenings": never}})
-    assert sudoers.rules(compiled) == sudoers.rules(wanted({"grants__myself-debianx": ...}))
+    compiled = desired({**TIMED, "schedules": {"evenings": never}})
+    assert sudoers.rules(compiled) == sudoers.rules(desired({"grants__myself-debianx": ...}))
     assert "myself" not in sudoers.render(compiled) and "debianx" not in sudoers.render(compiled)
 
 
 def ended():
     """A policy with a grant whose end has passed."""
     declared = policy(**TIMED, **{"grants__myself-debianx__valid_until": "2020-01-02T18:00Z"})
-    return compile_policy(declared, inventory(), wanted(TIMED).accesses, now=EARLIEST + 5 * DAY, day=EARLIEST + 5 * DAY)
+    return compile_policy(
+        declared, inventory(), desired(TIMED).accesses, now=EARLIEST + 5 * DAY, day=EARLIEST + 5 * DAY
+    )
 
 
 def test_a_grant_that_has_ended_has_no_rule():
@@ -114,8 +116,8 @@ def test_while_the_clock_is_not_set_what_has_times_has_no_rule():
 
 
 def test_a_grant_without_times_opens_what_another_opens_at_times():
-    compiled = wanted({**TIMED, "grants__more": {"user": "myself", "vm": "debianx"}})
-    both = wanted({"grants__more": {"user": "myself", "vm": "debianx"}})
+    compiled = desired({**TIMED, "grants__more": {"user": "myself", "vm": "debianx"}})
+    both = desired({"grants__more": {"user": "myself", "vm": "debianx"}})
     assert sudoers.render(compiled) == sudoers.render(both)
 
 
@@ -125,7 +127,7 @@ EVERYONE = {"users": MEMBERS, "groups": {**inventory().groups, "family": Group("
 
 def everyone(**more):
     data = {**TIMED, "grants": {"everyone": {"group": "family", "vm": "debianx", "schedule": "evenings"}, **more}}
-    return wanted(data, **EVERYONE)
+    return desired(data, **EVERYONE)
 
 
 def test_those_who_share_console_and_times_share_one_rule():
@@ -230,7 +232,7 @@ OWN = ("myself-debianx",)
 
 
 def test_a_grant_with_times_is_planned_with_them():
-    compiled = wanted(TIMED)
+    compiled = desired(TIMED)
     assert words(plan(compiled, theirs(compiled))) == [
         (f"lets myself start the viewer on {CONNECTION} with his password, by schedule evenings", OWN),
         (f"lets myself start the viewer on {URI} with his password, by schedule evenings", OWN),
@@ -238,7 +240,9 @@ def test_a_grant_with_times_is_planned_with_them():
 
 
 def with_windows(rules, windows):
-    return [sudoers.Rule(rule.user, rule.group, rule.viewer, rule.argument, rule.nopasswd, windows) for rule in rules]
+    return [
+        sudoers.SudoRule(rule.user, rule.group, rule.viewer, rule.argument, rule.nopasswd, windows) for rule in rules
+    ]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +257,7 @@ def with_windows(rules, windows):
     ],
 )
 def test_times_that_were_altered_are_set_again(windows):
-    compiled = wanted(TIMED)
+    compiled = desired(TIMED)
     planned = plan(compiled, [*theirs(compiled), *with_windows(mine(compiled), windows)])
     assert words(planned) == [
         (f"sets when myself may start the viewer on {CONNECTION}: by schedule evenings", OWN),
@@ -263,27 +267,27 @@ def test_times_that_were_altered_are_set_again(windows):
 
 
 def test_times_of_one_rule_that_were_altered():
-    compiled = wanted(TIMED)
+    compiled = desired(TIMED)
     one, other = mine(compiled)
     planned = plan(compiled, [*theirs(compiled), one, *with_windows([other], ALWAYS)])
     assert words(planned) == [(f"sets when myself may start the viewer on {other.argument}: by schedule evenings", OWN)]
 
 
 def test_a_grant_that_loses_its_times():
-    planned = plan(wanted(), sudoers.rules(wanted(TIMED)))
+    planned = plan(desired(), sudoers.rules(desired(TIMED)))
     assert [what for what, _ in words(planned)] == [
         f"sets when myself may start the viewer on {argument}: always" for argument in (CONNECTION, URI)
     ]
 
 
 def test_a_grant_that_is_never_open_again_loses_its_rules():
-    assert words(plan(ended(), sudoers.rules(wanted(TIMED)))) == [
+    assert words(plan(ended(), sudoers.rules(desired(TIMED)))) == [
         (f"no longer lets myself start the viewer on {argument}", OWN) for argument in (CONNECTION, URI)
     ]
 
 
 def test_the_same_rules_in_another_text_were_edited():
-    compiled = wanted(TIMED)
+    compiled = desired(TIMED)
     planned = plan(compiled, sudoers.rules(compiled))
     assert words(planned) == [("restores /etc/sudoers.d/spice-grant, which was edited", ())]
 
@@ -292,7 +296,7 @@ def test_a_file_that_is_right_is_not_parsed():
     def asked():
         raise AssertionError("the file is right, byte for byte")
 
-    compiled = wanted(TIMED)
+    compiled = desired(TIMED)
     held = File(sudoers.render(compiled).encode(), sudoers.MODE)
     assert sudoers.plan(compiled, held, asked) == sudoers.SudoPlan((), None)
 
@@ -314,7 +318,7 @@ def test_which_sudo_heeds_no_start_of_a_window(version, early):
 
 def test_what_holds_back_a_sudo_that_heeds_no_start():
     """The last window first, and behind each what refuses until it begins; what is read back is the same."""
-    compiled, early = wanted(TIMED), wanted(TIMED, sudo_opens_early=True)
+    compiled, early = desired(TIMED), desired(TIMED, sudo_opens_early=True)
     ordered = [line.strip(" \\:") for line in rule_lines(early)]
     assert ordered[::2] == [line.strip(" \\:") for line in rule_lines(compiled)][::-1]
     for allowed, refused in zip(ordered[::2], ordered[1::2]):
@@ -334,4 +338,4 @@ def rule_lines(compiled):
 
 def test_a_start_alone_is_heeded():
     later = {"grants__myself-debianx__valid_from": "2020-01-02T18:00Z"}
-    assert sudoers.render(wanted(later, sudo_opens_early=True)) == sudoers.render(wanted(later))
+    assert sudoers.render(desired(later, sudo_opens_early=True)) == sudoers.render(desired(later))

@@ -12,7 +12,7 @@ from spicegrants.schedule.instants import EARLIEST
 from spicegrants.schedule.intervals import DAY, LAST
 from spicegrants.viewer import files
 from spicegrants.viewer.files import Program, ViewerLive
-from unit.build import EVENING_WINDOWS, GID, TIMED, VIEWER, inventory, key_file, policy, wanted
+from unit.build import EVENING_WINDOWS, GID, TIMED, VIEWER, desired, inventory, key_file, policy
 
 PROGRAM = b"#!/usr/bin/python3 -I\n"
 VMS = "/etc/spice-grant/vms"
@@ -21,7 +21,7 @@ MENU = "/etc/spice-grant/menu"
 
 def live(compiled, members=(), programs=None, **entries):
     """Return what a run leaves behind; ``entries`` by path are what is there instead, None for nothing."""
-    held = {**files.wanted_entries(compiled, PROGRAM), **entries}
+    held = {**files.desired_entries(compiled, PROGRAM), **entries}
     good = {path: Program(0, compiled.gid, 0o750) for path in compiled.policy.viewer.paths}
     return ViewerLive(
         tuple(members), good if programs is None else programs, {path: e for path, e in held.items() if e is not None}
@@ -67,7 +67,7 @@ def test_difference(want, have, verb):
 
 
 def test_connection_file():
-    compiled = wanted({"vms__debianx__host_subject": "C=DE,O=Müller\\, Söhne"}, authorities={"mysrv": "a\nb\n"})
+    compiled = desired({"vms__debianx__host_subject": "C=DE,O=Müller\\, Söhne"}, authorities={"mysrv": "a\nb\n"})
     text = files.connection_text(compiled, "debianx")
     assert key_file(text) == {
         "type": "spice",
@@ -82,16 +82,16 @@ def test_connection_file():
 
 
 def test_connection_file_without_certificate_and_subject():
-    assert {"ca", "host-subject", "password", "port"}.isdisjoint(key_file(files.connection_text(wanted(), "debianx")))
+    assert {"ca", "host-subject", "password", "port"}.isdisjoint(key_file(files.connection_text(desired(), "debianx")))
 
 
 SECRET = {"vms__debianx__password": "s3cret"}
 
 
 def test_a_password_is_in_a_confined_viewers_connection_file_only():
-    assert "password=s3cret" in files.connection_text(wanted(SECRET, unconfinable=""), "debianx")
-    assert "s3cret" not in repr(wanted(SECRET, unconfinable=""))
-    open_anyway = wanted(SECRET)
+    assert "password=s3cret" in files.connection_text(desired(SECRET, unconfinable=""), "debianx")
+    assert "s3cret" not in repr(desired(SECRET, unconfinable=""))
+    open_anyway = desired(SECRET)
     assert [access.vm for access in open_anyway.accesses] == ["leaptest"]
     assert [finding.path for finding in open_anyway.findings] == ["spice:vms:debianx:password"]
     assert "password" not in files.connection_text(open_anyway, "debianx")
@@ -100,19 +100,19 @@ def test_a_password_is_in_a_confined_viewers_connection_file_only():
 def test_a_password_in_a_file_that_cannot_be_read():
     """Whoever read the files has reported it; nobody is asked for a password that users do not know."""
     named = {"vms__debianx__password": {"file": "/root/secret"}}
-    assert [access.vm for access in wanted(named, unconfinable="").accesses] == ["leaptest"]
-    found = wanted(named, unconfinable="", passwords={"debianx": "s3cret"})
+    assert [access.vm for access in desired(named, unconfinable="").accesses] == ["leaptest"]
+    found = desired(named, unconfinable="", passwords={"debianx": "s3cret"})
     assert "password=s3cret" in files.connection_text(found, "debianx") and "s3cret" not in repr(found)
 
 
 def test_another_password_is_no_word_of_the_plan():
-    before, after = (wanted({"vms__debianx__password": text}, unconfinable="") for text in ("s3cret", "0ther"))
-    planned = files.plan(after, files.ViewerLive((), {}, files.wanted_entries(before, PROGRAM)), PROGRAM)
+    before, after = (desired({"vms__debianx__password": text}, unconfinable="") for text in ("s3cret", "0ther"))
+    planned = files.plan(after, files.ViewerLive((), {}, files.desired_entries(before, PROGRAM)), PROGRAM)
     assert words(planned) == [(f"rewrites {VMS}/debianx.vv", ("myself-debianx",))]
 
 
 def test_menu():
-    compiled = wanted({"grants__more": {"user": "myself", "vm": "leaptest", "nopasswd": True}})
+    compiled = desired({"grants__more": {"user": "myself", "vm": "leaptest", "nopasswd": True}})
     mine = [access for access in compiled.accesses if access.uid == 1021]
     assert json.loads(files.menu_text(compiled, mine)) == {
         "group": "spicegrp",
@@ -130,7 +130,7 @@ def test_menu():
 
 
 def test_menu_with_times():
-    compiled = wanted(
+    compiled = desired(
         {**TIMED, "grants__more": {"user": "myself", "vm": "leaptest", "valid_from": "2020-01-01T08:00Z"}}
     )
     mine = [access for access in compiled.accesses if access.uid == 1021]
@@ -148,7 +148,7 @@ def test_menu_of_what_never_opens_again():
 
 
 def test_entries_let_nobody_read_what_is_not_his():
-    entries = files.wanted_entries(wanted(), PROGRAM)
+    entries = files.desired_entries(desired(), PROGRAM)
     assert entries[VMS] == Directory(0o750, GID) and entries[MENU] == Directory(0o711)
     assert {path for path in entries if path.startswith((VMS + "/", MENU + "/"))} == {
         f"{VMS}/debianx.vv",
@@ -166,24 +166,24 @@ def test_entries_let_nobody_read_what_is_not_his():
 
 
 def test_parents_come_first():
-    paths = list(files.wanted_entries(wanted(unconfinable=""), PROGRAM))
-    assert paths == files.paths(wanted())
+    paths = list(files.desired_entries(desired(unconfinable=""), PROGRAM))
+    assert paths == files.paths(desired())
     for place, path in enumerate(paths):
         assert not [later for later in paths[place:] if path.startswith(f"{later}/")]
 
 
 def test_the_desktop_file_starts_the_launcher_without_a_terminal():
-    text = files.wanted_entries(wanted(), PROGRAM)[DESKTOP_ENTRY].content.decode()
+    text = files.desired_entries(desired(), PROGRAM)[DESKTOP_ENTRY].content.decode()
     assert text.startswith("[Desktop Entry]\nType=Application\n")
     assert f"\nExec={LAUNCHER}\n" in text and "\nTerminal=false\n" in text
 
 
 def test_the_second_run_has_nothing_to_do():
-    assert files.plan(wanted(), live(wanted()), PROGRAM) == files.ViewerPlan(())
+    assert files.plan(desired(), live(desired()), PROGRAM) == files.ViewerPlan(())
 
 
 def test_the_first_run():
-    before = wanted(groups={})
+    before = desired(groups={})
     programs = {VIEWER: Program(0, 0, 0o755)}
     planned = files.plan(before, ViewerLive((), programs, {}), PROGRAM)
     assert [what for what, _ in words(planned)] == [
@@ -206,21 +206,21 @@ def test_the_first_run():
 
 def test_the_first_run_says_what_the_second_then_does_not():
     """What depends on the group's GID is said once, though the group is made on the way."""
-    before = wanted(groups={})
+    before = desired(groups={})
     said = words(files.plan(before, ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), PROGRAM))
-    later = words(files.plan(wanted(), ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), PROGRAM))
+    later = words(files.plan(desired(), ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), PROGRAM))
     assert said == [("creates group spicegrp", ()), *later]
 
 
 def test_a_group_that_others_could_join_is_shut():
-    held = live(wanted())
-    planned = files.plan(wanted(), held._replace(lent=True), PROGRAM)
+    held = live(desired())
+    planned = files.plan(desired(), held._replace(lent=True), PROGRAM)
     assert planned.seal and words(planned) == [("takes administrators and password from group spicegrp", ())]
-    assert not files.plan(wanted(), held, PROGRAM).seal
+    assert not files.plan(desired(), held, PROGRAM).seal
 
 
 def test_members_are_taken_out_of_the_group():
-    planned = files.plan(wanted(), live(wanted(), members=["guest", "mybro"]), PROGRAM)
+    planned = files.plan(desired(), live(desired(), members=["guest", "mybro"]), PROGRAM)
     assert words(planned) == [
         ("takes guest out of group spicegrp", ()),
         ("takes mybro out of group spicegrp", ()),
@@ -239,7 +239,7 @@ def test_members_are_taken_out_of_the_group():
     ],
 )
 def test_a_viewer_that_others_could_start(held):
-    planned = files.plan(wanted(), live(wanted(), programs={VIEWER: held}), PROGRAM)
+    planned = files.plan(desired(), live(desired(), programs={VIEWER: held}), PROGRAM)
     assert words(planned) == [(f"restricts {VIEWER} to root:spicegrp 0750", ())]
     assert planned.programs == (VIEWER,)
 
@@ -261,14 +261,14 @@ KEPT = ("root", "spicegrp", 0o750)
 )
 def test_a_package_upgrade_leaves_the_viewer_restricted(overrides, said):
     """Where the system's packages can be told; elsewhere there is nothing to plan."""
-    held = live(wanted())
-    planned = files.plan(wanted(), ViewerLive(held.members, held.programs, held.entries, overrides), PROGRAM)
+    held = live(desired())
+    planned = files.plan(desired(), ViewerLive(held.members, held.programs, held.entries, overrides), PROGRAM)
     assert words(planned) == [(f"keeps owner and mode of {VIEWER} over package upgrades", ())] * said
     assert planned.overrides == (VIEWER,) * said
 
 
 def test_each_of_several_viewers():
-    compiled = wanted({"viewer": {"path": [VIEWER, "/opt/bin/remote-viewer"]}})
+    compiled = desired({"viewer": {"path": [VIEWER, "/opt/bin/remote-viewer"]}})
     held = {VIEWER: Program(0, GID, 0o750), "/opt/bin/remote-viewer": Program(0, 0, 0o755)}
     assert files.plan(compiled, live(compiled, programs=held), PROGRAM).programs == ("/opt/bin/remote-viewer",)
 
@@ -288,22 +288,22 @@ def test_each_of_several_viewers():
     ],
 )
 def test_tampering_with_a_file(path, held, said, grants):
-    planned = files.plan(wanted(), live(wanted(), **{path: held}), PROGRAM)
+    planned = files.plan(desired(), live(desired(), **{path: held}), PROGRAM)
     assert words(planned) == [(f"{said} {path}", grants)]
     assert planned.write == (path,) and planned.remove == ()
 
 
 def test_what_does_not_belong_there_goes_the_deepest_first():
     strange = {f"{VMS}/x": Directory(0o755), f"{VMS}/x/y.vv": File(b"", 0o644), f"{MENU}/1023": File(b"{}", 0o644)}
-    planned = files.plan(wanted(), live(wanted(), **strange), PROGRAM)
+    planned = files.plan(desired(), live(desired(), **strange), PROGRAM)
     assert planned.remove == (f"{VMS}/x/y.vv", f"{VMS}/x", f"{MENU}/1023")
     assert words(planned) == [(f"removes {path}", ()) for path in planned.remove]
     assert planned.write == ()
 
 
 def test_a_grant_less():
-    before = wanted()
-    after = wanted({"grants__myself-debianx": ...}, previous=before.accesses)
+    before = desired()
+    after = desired({"grants__myself-debianx": ...}, previous=before.accesses)
     planned = files.plan(after, live(before), PROGRAM)
     assert words(planned) == [
         (f"removes {VMS}/debianx.vv", ("myself-debianx",)),
@@ -312,14 +312,14 @@ def test_a_grant_less():
 
 
 def test_a_connection_file_stays_as_long_as_somebody_needs_it():
-    before = wanted({"grants__more": {"user": "mybro", "vm": "debianx"}})
-    after = wanted({"grants__myself-debianx": ..., "grants__more": {"user": "mybro", "vm": "debianx"}})
+    before = desired({"grants__more": {"user": "mybro", "vm": "debianx"}})
+    after = desired({"grants__myself-debianx": ..., "grants__more": {"user": "mybro", "vm": "debianx"}})
     assert files.plan(after, live(before), PROGRAM).remove == (f"{MENU}/1021",)
 
 
 def test_a_user_with_another_uid_has_another_menu():
-    before = wanted()
-    after = wanted(users={**inventory().users, "myself": Account("myself", 4000, 4000)}, previous=before.accesses)
+    before = desired()
+    after = desired(users={**inventory().users, "myself": Account("myself", 4000, 4000)}, previous=before.accesses)
     planned = files.plan(after, live(before), PROGRAM)
     assert words(planned) == [
         (f"creates {MENU}/4000", ("myself-debianx",)),

@@ -8,7 +8,7 @@ import pytest
 
 from spicegrants.core.paths import MENUS
 from spicegrants.viewer import files, launcher
-from unit.build import wanted
+from unit.build import desired
 from unit.desk import call
 
 TWO = {"debianx": False, "leaptest": True}
@@ -27,15 +27,15 @@ def test_by_name(desk):
 
 def test_the_menu_that_a_run_writes(desk):
     """Launcher and viewer layer agree on the form."""
-    compiled = wanted()
-    desk.menu.write_bytes(files.wanted_entries(compiled, b"")[f"{MENUS}/1021"].content)
+    compiled = desired()
+    desk.menu.write_bytes(files.desired_entries(compiled, b"")[f"{MENUS}/1021"].content)
     assert desk.opened() == call("debianx")
     assert f"{MENUS}/" == "/etc/spice-grant/menu/"
 
 
 def test_a_confined_viewer_is_opened_by_the_opener(desk):
     """As root, by the name of the vm alone, where the run that wrote the menu says so."""
-    desk.menu.write_bytes(files.wanted_entries(wanted(unconfinable=""), b"")[f"{MENUS}/1021"].content)
+    desk.menu.write_bytes(files.desired_entries(desired(unconfinable=""), b"")[f"{MENUS}/1021"].content)
     assert desk.opened() == ["-u", "root", "--", "/usr/local/lib/spice-grant/open", "debianx"]
 
 
@@ -162,7 +162,7 @@ def test_without_such_a_program_it_is_said_what_to_do(icon, capsys):
 def test_what_the_opener_says_is_shown_on_the_desktop(icon, monkeypatch, code, stderr, shown):
     """There is no terminal in which sudo could say it."""
     icon.programs.update({"zenity": "/usr/bin/zenity", "ssh-askpass": "/usr/bin/ssh-askpass"})
-    icon.menu.write_bytes(files.wanted_entries(wanted(unconfinable=""), b"")[f"{MENUS}/1021"].content)
+    icon.menu.write_bytes(files.desired_entries(desired(unconfinable=""), b"")[f"{MENUS}/1021"].content)
     run = icon.run
 
     def answered(command, **options):

@@ -6,7 +6,7 @@ import pytest
 
 from spicegrants.core.paths import MENUS
 from spicegrants.viewer import files, launcher
-from unit.build import EVENING_WINDOWS, TIMED, wanted
+from unit.build import EVENING_WINDOWS, TIMED, desired
 from unit.desk import call
 
 
@@ -152,8 +152,8 @@ def test_only_what_is_open_is_offered(clock):
 @pytest.mark.parametrize("moment", [EVENING_WINDOWS[0][0], EVENING_WINDOWS[-1][1] - 1])
 def test_the_menu_with_times_that_a_run_writes(clock, monkeypatch, moment):
     """Launcher and viewer layer agree on the form."""
-    compiled = wanted({**TIMED, "grants__myself-debianx__nopasswd": True})
-    clock.menu.write_bytes(files.wanted_entries(compiled, b"")[f"{MENUS}/1021"].content)
+    compiled = desired({**TIMED, "grants__myself-debianx__nopasswd": True})
+    clock.menu.write_bytes(files.desired_entries(compiled, b"")[f"{MENUS}/1021"].content)
     monkeypatch.setattr(launcher.time, "time", lambda: moment)
     assert clock.opened() == call("debianx")
     monkeypatch.setattr(launcher.time, "time", lambda: EVENING_WINDOWS[-1][1])

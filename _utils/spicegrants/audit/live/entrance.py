@@ -12,10 +12,10 @@ from spicegrants.core.accounts import Account
 from spicegrants.core.errors import CommandFailed
 from spicegrants.core.paths import PYTHON
 from spicegrants.host import run
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.decision import decide
 from spicegrants.sudo import sudoers
-from spicegrants.sudo.commands import Rule
+from spicegrants.sudo.commands import SudoRule
 from spicegrants.sudo.live import pam
 from spicegrants.viewer.live import opener
 
@@ -29,13 +29,13 @@ class Found(NamedTuple):
     unproven: tuple[str, ...] = ()
 
 
-def users(wanted: Wanted, accounts: Iterable[Account], vms: Iterable[str]) -> Found:
+def users(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[str]) -> Found:
     """Try what is each user's own, once for each of them, on the first of some consoles that is open to them."""
     differences: list[str] = []
     unproven: list[str] = []
     chosen = set(vms)
     for account in accounts:
-        rules = _rules(wanted, account, chosen)
+        rules = _rules(desired, account, chosen)
         if not rules:
             continue
         try:
@@ -47,21 +47,21 @@ def users(wanted: Wanted, accounts: Iterable[Account], vms: Iterable[str]) -> Fo
     return Found(tuple(differences), tuple(unproven))
 
 
-def consoles(wanted: Wanted, accounts: Iterable[Account], vms: Iterable[str]) -> Found:
+def consoles(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[str]) -> Found:
     """Look at each console's certificate as the viewer of the first user who may open it now."""
     differences: list[str] = []
     unproven: list[str] = []
     accounts = list(accounts)
     for name in vms:
-        vm = wanted.policy.vms[name]
-        authority = wanted.inventory.authorities.get(vm.server)
-        account = next((each for each in accounts if decide(wanted, each.name, name, wanted.now).open), None)
+        vm = desired.policy.vms[name]
+        authority = desired.inventory.authorities.get(vm.server)
+        account = next((each for each in accounts if decide(desired, each.name, name, desired.now).open), None)
         if authority is None or account is None:
             continue
-        host = wanted.policy.servers[vm.server].host
-        for address in wanted.inventory.addresses.get(vm.server, ()):
+        host = desired.policy.servers[vm.server].host
+        for address in desired.inventory.addresses.get(vm.server, ()):
             attempt = partial(certificate.attempt, (address, vm.tls_port), host, authority, vm.host_subject)
-            said = probe.as_user(account, wanted.viewers_gid(), attempt)
+            said = probe.as_user(account, desired.viewers_gid(), attempt)
             differences += [f"{name}: {address}: {what}" for what in said["wrong"]]
             unproven += [f"{name}: {address}: {what}" for what in said["unknown"]]
     return Found(tuple(differences), tuple(unproven))
@@ -83,15 +83,19 @@ def slow() -> list[str]:
     return []
 
 
-def _rules(wanted: Wanted, account: Account, vms: set[str]) -> list[Rule]:
+def _rules(desired: DesiredState, account: Account, vms: set[str]) -> list[SudoRule]:
     """Return the rules of the first console that is open to a user now."""
-    for access in wanted.accesses:
-        if access.user == account.name and access.vm in vms and decide(wanted, access.user, access.vm, wanted.now).open:
-            return sudoers.rules_for(wanted, access)
+    for access in desired.accesses:
+        if (
+            access.user == account.name
+            and access.vm in vms
+            and decide(desired, access.user, access.vm, desired.now).open
+        ):
+            return sudoers.rules_for(desired, access)
     return []
 
 
-def _refusals(account: Account, rule: Rule) -> list[str]:
+def _refusals(account: Account, rule: SudoRule) -> list[str]:
     """Say why a user's call opens nothing: made as they make it where sudo asks for no password, else bit by bit.
 
     Without a desktop the opener does all but start the viewer.
@@ -110,7 +114,7 @@ def _refusals(account: Account, rule: Rule) -> list[str]:
     return [] if code == opener.NO_DESKTOP else [f"{rule.argument} does not open: {_line(said) or f'exit code {code}'}"]
 
 
-def _as_they_call_it(rule: Rule) -> tuple[int, str]:
+def _as_they_call_it(rule: SudoRule) -> tuple[int, str]:
     done = run.attempt(["sudo", "-n", *rule.call])
     return done.returncode, done.stderr
 

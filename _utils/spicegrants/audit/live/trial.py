@@ -13,7 +13,7 @@ from spicegrants.core.errors import SystemFault
 from spicegrants.firewall.guard import Key
 from spicegrants.firewall.live import other_tables
 from spicegrants.firewall.trace.tracer import Obstacle
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.decision import decide
 from spicegrants.sudo import commands
 from spicegrants.sudo.live import tools
@@ -21,9 +21,9 @@ from spicegrants.sudo.live import tools
 Refusals = Callable[[], Mapping[Key, int]]
 
 
-def account(wanted: Wanted, name: str) -> Account:
+def account(desired: DesiredState, name: str) -> Account:
     """Return a user's account; raise :class:`~spicegrants.core.errors.SystemFault` if there is none."""
-    found, unasked = wanted.inventory.users.get(name), wanted.inventory.unasked
+    found, unasked = desired.inventory.users.get(name), desired.inventory.unasked
     if name in unasked.users:
         raise SystemFault(f"nobody can tell whether there is a user {name!r}: {unasked.why}")
     if found is None:
@@ -31,36 +31,36 @@ def account(wanted: Wanted, name: str) -> Account:
     return found
 
 
-def everybody(wanted: Wanted) -> list[Account]:
+def everybody(desired: DesiredState) -> list[Account]:
     """Return the accounts with a grant, and one without any: the first that looks like a person's, else nobody.
 
     As one whom nobody can be asked for nothing can be tried; the policy's findings name him.
     """
-    granted = {access.user for access in (*wanted.accesses, *(access for access, _ in wanted.locked))}
-    granted -= wanted.inventory.unasked.users
+    granted = {access.user for access in (*desired.accesses, *(access for access, _ in desired.locked))}
+    granted -= desired.inventory.unasked.users
     others = [entry for entry in pwd.getpwall() if entry.pw_name not in granted and entry.pw_uid != 0]
     others.sort(key=lambda entry: (not 1000 <= entry.pw_uid < 65000, entry.pw_name != "nobody", entry.pw_uid))
-    return [account(wanted, name) for name in (*sorted(granted), *(entry.pw_name for entry in others[:1]))]
+    return [account(desired, name) for name in (*sorted(granted), *(entry.pw_name for entry in others[:1]))]
 
 
-def attempts(wanted: Wanted, users: Iterable[Account], vms: Iterable[str], refusals: Refusals):
+def attempts(desired: DesiredState, users: Iterable[Account], vms: Iterable[str], refusals: Refusals):
     """Make all attempts; yield user name, vm and :class:`~spicegrants.audit.verdict.Attempt`.
 
     refusals
         Returns how often the guard refused whom so far; asked before and after all connections.
     """
-    policy, users, vms = wanted.policy, list(users), list(vms)
-    if wanted.gid is None:
+    policy, users, vms = desired.policy, list(users), list(vms)
+    if desired.gid is None:
         raise SystemFault(f"there is no group {policy.viewer.group}: run state.apply spice")
     places = {
         vm: [
-            (address, policy.vms[vm].tls_port) for address in wanted.inventory.addresses.get(policy.vms[vm].server, ())
+            (address, policy.vms[vm].tls_port) for address in desired.inventory.addresses.get(policy.vms[vm].server, ())
         ]
         for vm in vms
     }
     everywhere = [place for vm in vms for place in places[vm]]
     before = refusals()
-    tried = {(user, gid): probe.connect(user, gid, everywhere) for user in users for gid in (wanted.gid, user.gid)}
+    tried = {(user, gid): probe.connect(user, gid, everywhere) for user in users for gid in (desired.gid, user.gid)}
     after = refusals()
 
     tables = functools.cache(other_tables.read)
@@ -68,9 +68,9 @@ def attempts(wanted: Wanted, users: Iterable[Account], vms: Iterable[str], refus
     def obstacles(user: Account, vm: str, ends: Mapping[str, tuple[str, bool]]) -> dict[str, tuple[Obstacle, ...]]:
         """Ask what others have in the way, of those addresses that a granted user did not reach."""
         lost = [address for address, end in ends.items() if connection(*end) == UNREACHABLE]
-        if not lost or not decide(wanted, user.name, vm, wanted.now).open:
+        if not lost or not decide(desired, user.name, vm, desired.now).open:
             return {}
-        found = other_tables.before(wanted, user.name, vm, tables())
+        found = other_tables.before(desired, user.name, vm, tables())
         return {address: found[address] for address in lost if address in found}
 
     def outcomes(user: Account, gid: int, vm: str) -> dict[str, tuple[str, bool]]:
@@ -84,19 +84,19 @@ def attempts(wanted: Wanted, users: Iterable[Account], vms: Iterable[str], refus
     for user in users:
         starts = tuple(path for path in policy.viewer.paths if probe.starts(user, path))
         for vm in vms:
-            asked, refusable = _asked(wanted, user.name, vm)
-            with_group, own = outcomes(user, wanted.gid, vm), outcomes(user, user.gid, vm)
+            asked, refusable = _asked(desired, user.name, vm)
+            with_group, own = outcomes(user, desired.gid, vm), outcomes(user, user.gid, vm)
             met = obstacles(user, vm, with_group)
             yield user.name, vm, Attempt(with_group, own, asked, refusable, starts, met)
 
 
-def _asked(wanted: Wanted, user: str, vm: str) -> tuple[dict[str, bool | None], dict[str, bool]]:
+def _asked(desired: DesiredState, user: str, vm: str) -> tuple[dict[str, bool | None], dict[str, bool]]:
     """Ask sudo for the calls that a grant means and, where there is one, for calls close to them."""
-    rules = commands.calls(wanted, user, vm)
+    rules = commands.calls(desired, user, vm)
     asked = {" ".join(rule.call): tools.answer(user, rule.call) for rule in rules}
     refusable = {}
-    if decide(wanted, user, vm, wanted.now).open:
-        other_port = 1 if wanted.policy.vms[vm].tls_port != 1 else 2
+    if decide(desired, user, vm, desired.now).open:
+        other_port = 1 if desired.policy.vms[vm].tls_port != 1 else 2
         for rule in rules:
             for what, call in commands.mutants(rule, other_port):
                 refusable[f"{what}: {' '.join(call)}"] = tools.allows(user, call)

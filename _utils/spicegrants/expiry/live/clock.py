@@ -23,7 +23,7 @@ from spicegrants.firewall.live import sockets
 from spicegrants.host import disk, run
 from spicegrants.host.accounts import gid
 from spicegrants.policy import state_file
-from spicegrants.policy.compiler import Wanted, recalled
+from spicegrants.policy.compiler import DesiredState, recalled
 
 # When it last ran: what came before that has been announced.
 MOMENT = f"{RUN}/clock"
@@ -67,18 +67,18 @@ def tick(seen: Iterable[Connection] = ()) -> tuple[int | None, list[Connection]]
     stored = state_file.load(disk.read_text(STATE))
     if stored.policy is None:
         raise SystemFault(f"there is no {STATE}: run state.apply spice")
-    wanted = recalled(stored, gid(stored.policy.viewer.group), now)
+    desired = recalled(stored, gid(stored.policy.viewer.group), now)
     connections = sockets.connections()
-    strays = firewall_connections.stray(wanted, connections)
-    _end(wanted, strays, firewall_connections.stray(wanted, seen))
+    strays = firewall_connections.stray(desired, connections)
+    _end(desired, strays, firewall_connections.stray(desired, seen))
     staying = [connection for connection in connections if connection not in strays]
-    warned = messages.announced(wanted, deadlines.due(wanted, _last(now), {each.door for each in staying}))
-    notify.tell(warned, messages.ENDING, wanted.gid)
+    warned = messages.announced(desired, deadlines.due(desired, _last(now), {each.door for each in staying}))
+    notify.tell(warned, messages.ENDING, desired.gid)
     _note(now)
-    return deadlines.upcoming(wanted), staying
+    return deadlines.upcoming(desired), staying
 
 
-def _end(wanted: Wanted, strays: list[Connection], gone: list[Connection]) -> None:
+def _end(desired: DesiredState, strays: list[Connection], gone: list[Connection]) -> None:
     """End connections and say why, also of those that are gone; where that fails their next packet ends them."""
     try:
         sockets.end(strays)
@@ -87,7 +87,7 @@ def _end(wanted: Wanted, strays: list[Connection], gone: list[Connection]) -> No
     else:
         ended = [*strays, *gone]
         users = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()} if ended else {}
-        notify.tell(messages.ended(wanted, ended, users), messages.ENDED, wanted.gid)
+        notify.tell(messages.ended(desired, ended, users), messages.ENDED, desired.gid)
 
 
 def _last(now: int) -> int:
@@ -97,9 +97,9 @@ def _last(now: int) -> int:
 
 
 def _note(now: int) -> None:
-    directory, wanted = os.path.dirname(MOMENT), Directory(0o700)
-    if disk.read(directory) != wanted:
-        disk.make_directory(directory, wanted)
+    directory, desired = os.path.dirname(MOMENT), Directory(0o700)
+    if disk.read(directory) != desired:
+        disk.make_directory(directory, desired)
     disk.write(MOMENT, File(f"{now}\n".encode(), 0o600))
 
 

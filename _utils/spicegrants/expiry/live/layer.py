@@ -21,7 +21,7 @@ from spicegrants.firewall.connections import Connection
 from spicegrants.firewall.live import sockets
 from spicegrants.host import disk, package, run, systemd
 from spicegrants.policy.closing import Door
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.layer import Closed, Plan, Review
 from spicegrants.policy.state_file import Stored
 
@@ -42,21 +42,21 @@ class Expiry:
 
     name = "firewall"
 
-    def plan(self, wanted: Wanted, stored: Stored) -> Plan:
+    def plan(self, desired: DesiredState, stored: Stored) -> Plan:
         """Compare the clock's files, and look at open connections; see :class:`~spicegrants.policy.layer.Layer`."""
         run.as_root()
         program = package.program(clock.__name__, PACKAGES)
         live = {path: disk.read(path) for path in clock_units.PATHS}
         said, paths = clock_units.plan(program, live)
-        entries = clock_units.wanted_entries(program)
-        strays = connections.stray(wanted, sockets.connections())
-        ended = connections.changes(wanted, strays, _users(strays), sockets.hindrance())
+        entries = clock_units.desired_entries(program)
+        strays = connections.stray(desired, sockets.connections())
+        ended = connections.changes(desired, strays, _users(strays), sockets.hindrance())
         steps = Steps({path: entries[path] for path in paths}, entries[clock_units.ENABLED])
-        return Plan((*said, *ended), wanted, steps)
+        return Plan((*said, *ended), desired, steps)
 
     def apply(self, plan: Plan) -> None:
         """Install and start the clock; end connections without a grant, those too that were made meanwhile."""
-        steps, wanted = plan.steps, plan.wanted
+        steps, desired = plan.steps, plan.desired
         units = any(path.startswith(UNITS) for path in steps.write)
         if units:
             # It comes back last: as long as it is missing, the next run tells systemd what this one could not.
@@ -69,7 +69,7 @@ class Expiry:
             if units:
                 systemd.reload()
         finally:
-            _end(wanted, connections.stray(wanted, sockets.connections()))
+            _end(desired, connections.stray(desired, sockets.connections()))
         if units:
             _start()
             disk.make_parents(clock_units.ENABLED)
@@ -79,7 +79,9 @@ class Expiry:
         """Say nothing."""
         return Review()
 
-    def close(self, wanted: Wanted | None, was: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
+    def close(
+        self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
+    ) -> Closed:
         """Take nothing away: it gives nothing."""
         return Closed()
 
@@ -96,14 +98,14 @@ class Expiry:
         return tuple(Change("firewall", f"removes {path}") for path in files)
 
 
-def _end(wanted: Wanted, strays: list[Connection]) -> None:
+def _end(desired: DesiredState, strays: list[Connection]) -> None:
     """End connections; where that fails they are still to do, and no reason to leave all else open."""
     try:
         sockets.end(strays)
     except CommandFailed as error:
         log.warning("sessions without a grant go on until their next packet: %s", error)
     else:
-        notify.tell(messages.ended(wanted, strays, _users(strays)), messages.ENDED, wanted.gid)
+        notify.tell(messages.ended(desired, strays, _users(strays)), messages.ENDED, desired.gid)
 
 
 def _start() -> None:

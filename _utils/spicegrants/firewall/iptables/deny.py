@@ -7,7 +7,7 @@ rule with a limit of his own, all others share one, and those of which one user 
 from __future__ import annotations
 
 from spicegrants.firewall import guard
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 
 DENY, FORWARDED, LOG = "SPICE-GRANT-DENY", "SPICE-GRANT-DENY-FWD", "SPICE-GRANT-LOG"
 # Whatever was opened by a process. "--socket-exists" says more: the kernel's own socket has no owner, and sends resets.
@@ -28,12 +28,12 @@ def chains() -> dict[str, list[Words]]:
     return {DENY: [told, ("-j", LOG), reset], FORWARDED: [forwarded, reset]}
 
 
-def limits(wanted: Wanted) -> list[Words]:
+def limits(desired: DesiredState) -> list[Words]:
     """Return the words of the rules that log, within a limit for each user that has a grant, locked or not."""
     own = guard.OUTPUT, guard.OWNER_RATE, guard.OWNER_BURST
     shared = guard.OUTPUT, guard.OWNERLESS_RATE, guard.OWNERLESS_BURST
     words = []
-    for uid in sorted({access.uid for access in (*wanted.accesses, *(access for access, _ in wanted.locked))}):
+    for uid in sorted({access.uid for access in (*desired.accesses, *(access for access, _ in desired.locked))}):
         owner = ("-m", "owner", "--uid-owner", f"{uid}")
         words += [(*owner, *_logged(*own)), (*owner, "-j", "RETURN")]
     for owner in (_MANY, OWNED):

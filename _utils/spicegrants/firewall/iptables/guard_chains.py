@@ -1,7 +1,7 @@
 """The firewall layer for iptables: chains of our own in the table ``filter``, a rule for each grant, IPv4 and IPv6.
 
-What is wanted and what iptables-save(8) prints are both turned into :class:`Rule` and compare as data. A grant's rule
-returns: what else the site's own rules say of the packet stays theirs.
+The desired state and what iptables-save(8) prints are both turned into :class:`SavedRule` and compare as data. A
+grant's rule returns: what else the site's own rules say of the packet stays theirs.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from spicegrants.core.changes import Change, rule_words
 from spicegrants.core.errors import LiveStateUnreadable
 from spicegrants.firewall import guard
-from spicegrants.firewall.guard import DRAIN, PASS, Element, FirewallPlan, Key, wanted_chains, wanted_elements
+from spicegrants.firewall.guard import DRAIN, PASS, Element, FirewallPlan, Key, desired_chains, desired_elements
 from spicegrants.firewall.iptables import deny, time_chains
 from spicegrants.firewall.iptables.deny import DENY, LOG
 from spicegrants.policy.access import Times
-from spicegrants.policy.compiler import Wanted, guards_servers, server_addresses
+from spicegrants.policy.compiler import DesiredState, guards_servers, server_addresses
 
 GUARD, OUTPUT, FORWARD = "SPICE-GRANT", "SPICE-GRANT-OUT", "SPICE-GRANT-FWD"
 CHAINS = (OUTPUT, FORWARD, GUARD, DENY, deny.FORWARDED, LOG)
@@ -34,7 +34,7 @@ Words = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Rule:
+class SavedRule:
     """A rule of iptables, in its own words, without its chain."""
 
     words: Words
@@ -64,7 +64,7 @@ class Rule:
         return next((value[0] for option, *value in self.normal if option in ("-j", "-g") and value), None)
 
 
-Table = Mapping[str, list[Rule]]
+Table = Mapping[str, list[SavedRule]]
 
 
 def is_ours(chain: str) -> bool:
@@ -81,12 +81,12 @@ def _host(text: str) -> str:
         return text
 
 
-def parse(text: str) -> dict[str, list[Rule]]:
+def parse(text: str) -> dict[str, list[SavedRule]]:
     """Read what ``iptables-save -c -t filter`` printed: rules by chain.
 
     Raises :class:`~spicegrants.core.errors.LiveStateUnreadable` if it is not what that program prints.
     """
-    chains: dict[str, list[Rule]] = {}
+    chains: dict[str, list[SavedRule]] = {}
     for line in text.splitlines():
         if line.startswith(":"):
             chains[line[1:].split()[0]] = []
@@ -95,7 +95,7 @@ def parse(text: str) -> dict[str, list[Rule]]:
                 # The shell's rules take their time, and most lines need none of them.
                 counters, _, chain, *words = shlex.split(line) if _QUOTING & set(line) else line.split()
                 packets, octets = map(int, counters.strip("[]").split(":"))
-                chains[chain].append(Rule(tuple(words), packets, octets))
+                chains[chain].append(SavedRule(tuple(words), packets, octets))
             except (ValueError, KeyError) as error:
                 raise LiveStateUnreadable(f"iptables-save printed what cannot be read ({error}): {line}") from error
         elif line and not line.startswith("#") and line not in ("*filter", "COMMIT"):
@@ -103,7 +103,7 @@ def parse(text: str) -> dict[str, list[Rule]]:
     return chains
 
 
-def _grant(key: Key, element: Element) -> Rule:
+def _grant(key: Key, element: Element) -> SavedRule:
     network = f"{key.address}/{ipaddress.ip_address(key.address).max_prefixlen}"
     words = ["-d", network, "-p", "tcp", "-m", "tcp", "--dport", f"{key.port}"]
     words += ["-m", "owner", "--uid-owner", f"{key.uid}", "--gid-owner", f"{key.gid}"]
@@ -111,10 +111,10 @@ def _grant(key: Key, element: Element) -> Rule:
         words += ["-m", "conntrack", "--ctstate", "ESTABLISHED"]
     # A chain that is entered by a goto returns as if this one did.
     verdict = ("-j", "RETURN") if element.verdict in (PASS, DRAIN) else ("-g", time_chains.chain(element.verdict))
-    return Rule((*words, "-m", "comment", "--comment", element.vm or "", *verdict))
+    return SavedRule((*words, "-m", "comment", "--comment", element.vm or "", *verdict))
 
 
-def _element(rule: Rule, names: Mapping[str, str]) -> tuple[Key, Element] | None:
+def _element(rule: SavedRule, names: Mapping[str, str]) -> tuple[Key, Element] | None:
     """Return the key and element that a grant's rule holds; ``None`` if it is no such rule.
 
     names
@@ -165,29 +165,29 @@ def _names(table: Table, known: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _said(rules: Iterable[Rule]) -> tuple[str | None, Times | None]:
+def _said(rules: Iterable[SavedRule]) -> tuple[str | None, Times | None]:
     return time_chains.read([rule.normal for rule in rules], DENY)
 
 
-def _frame(wanted: Wanted, version: int) -> dict[str, list[Rule]]:
+def _frame(desired: DesiredState, version: int) -> dict[str, list[SavedRule]]:
     """Return the chains and rules that there must be, without those of the grants."""
-    ports = [f"{low}" if low == high else f"{low}:{high}" for low, high in wanted.policy.guarded_ports()]
+    ports = [f"{low}" if low == high else f"{low}:{high}" for low, high in desired.policy.guarded_ports()]
     guarded: list[Words] = [("-p", "tcp", "-m", "tcp", "--dport", port) for port in ports]
-    if guards_servers(wanted):
+    if guards_servers(desired):
         prefix = {4: 32, 6: 128}[version]
-        known = server_addresses(wanted, version)
+        known = server_addresses(desired, version)
         guarded = [("-d", f"{address}/{prefix}", *words) for address in known for words in guarded]
     return {
-        OUTPUT: [Rule((*words, "-g", GUARD)) for words in guarded],
-        FORWARD: [Rule((*words, "-g", deny.FORWARDED)) for words in guarded],
+        OUTPUT: [SavedRule((*words, "-g", GUARD)) for words in guarded],
+        FORWARD: [SavedRule((*words, "-g", deny.FORWARDED)) for words in guarded],
         GUARD: [
             # Whatever has an owner and was not let pass above is denied, established or not.
-            Rule((*deny.OWNED, "-g", DENY)),
+            SavedRule((*deny.OWNED, "-g", DENY)),
             # What has no owner is the teardown of a socket that is gone already.
-            Rule(("-m", "conntrack", "--ctstate", "ESTABLISHED", "-j", "RETURN")),
-            Rule(("-g", DENY)),
+            SavedRule(("-m", "conntrack", "--ctstate", "ESTABLISHED", "-j", "RETURN")),
+            SavedRule(("-g", DENY)),
         ],
-        **{chain: [Rule(words) for words in rules] for chain, rules in deny.chains().items()},
+        **{chain: [SavedRule(words) for words in rules] for chain, rules in deny.chains().items()},
     }
 
 
@@ -196,12 +196,12 @@ def call(chain: str) -> Words:
     return ("-p", "tcp", "-j", chain)
 
 
-def _calls(table: Table) -> list[tuple[str, Rule]]:
+def _calls(table: Table) -> list[tuple[str, SavedRule]]:
     """Return the rules of other chains that call one of ours."""
     return [(chain, rule) for chain, rules in table.items() if not is_ours(chain) for rule in rules if _is_call(rule)]
 
 
-def _is_call(rule: Rule) -> bool:
+def _is_call(rule: SavedRule) -> bool:
     return rule.target is not None and is_ours(rule.target)
 
 
@@ -210,8 +210,8 @@ def held(table: Table) -> bool:
     return any(map(is_ours, table))
 
 
-def plan(wanted: Wanted, live: Mapping[int, Table], giving: bool = True) -> FirewallPlan:
-    """Compare what is wanted with the tables of both IP versions.
+def plan(desired: DesiredState, live: Mapping[int, Table], giving: bool = True) -> FirewallPlan:
+    """Compare the desired state with the tables of both IP versions.
 
     giving
         Whether rules of grants come that the tables do not have. Otherwise some go, or are open less often.
@@ -220,12 +220,12 @@ def plan(wanted: Wanted, live: Mapping[int, Table], giving: bool = True) -> Fire
     rules are as they must be apart from the grants, only rules of grants are changed, and all others keep their
     counters. Otherwise our chains are filled anew.
     """
-    want, timed = wanted_elements(wanted), wanted_chains(wanted)
+    want, timed = desired_elements(desired), desired_chains(desired)
     if not giving:
         # Neither the names of chains nor their times matter for which doors there are.
         held_keys = {key for table in live.values() for key in elements(table)}
         want = {key: element for key, element in want.items() if key in held_keys}
-    limits = [Rule(words) for words in deny.limits(wanted)]
+    limits = [SavedRule(words) for words in deny.limits(desired)]
     have: dict[Key, Element] = {}
     wrong: list[Change] = []
     altered: list[Change] = []
@@ -237,36 +237,36 @@ def plan(wanted: Wanted, live: Mapping[int, Table], giving: bool = True) -> Fire
         names = _names(table, times)
         found, found_times = elements(table, times), chains(table, times)
         have.update(found)
-        frame = _frame(wanted, version)
+        frame = _frame(desired, version)
         unlimited = [rule.normal for rule in table.get(LOG, ())] != [rule.normal for rule in limits]
         complaints = _complaints(frame, table, names, _FAMILIES[version])
         wrong += complaints
-        altered += guard.chain_changes(wanted, times, found_times, found)
+        altered += guard.chain_changes(desired, times, found_times, found)
         if complaints:
             commands[version] = _filled({**frame, LOG: limits}, of_version, times, table)
         elif lines := _changed(of_version, found, times, found_times, table) + _flushed(LOG, limits) * unlimited:
             commands[version] = lines
-    start = [guard.guarding(wanted)] if fresh else wrong
+    start = [guard.guarding(desired)] if fresh else wrong
     texts = {version: "\n".join(("*filter", *lines, "COMMIT", "")) for version, lines in commands.items()}
     # What both versions hold is said once.
-    changes = (*start, *dict.fromkeys(altered), *guard.element_changes(wanted, want, have))
+    changes = (*start, *dict.fromkeys(altered), *guard.element_changes(desired, want, have))
     # Limits come and go with their users' grants; by themselves they change only if somebody altered them.
     alone = texts and not changes
     return FirewallPlan((Change("firewall", f"restores chain {LOG}"),) if alone else changes, texts)
 
 
 def taken(
-    wanted: Wanted | None, live: Mapping[int, Table], doors: Collection[tuple[int, str, int]] | None
+    desired: DesiredState | None, live: Mapping[int, Table], doors: Collection[tuple[int, str, int]] | None
 ) -> FirewallPlan:
     """Return what takes rules of grants away; all else stays as it is.
 
-    wanted
+    desired
         What may be open at most; ``None`` for nothing.
 
     doors
         UID, address and port of those that may go; ``None`` for all.
     """
-    want, timed = (wanted_elements(wanted), wanted_chains(wanted)) if wanted else ({}, {})
+    want, timed = (desired_elements(desired), desired_chains(desired)) if desired else ({}, {})
     gone: dict[Key, Element] = {}
     becomes: dict[Key, Element] = {}
     texts = {}
@@ -278,11 +278,11 @@ def taken(
             known = {**held_times, **_times(rest, timed)}
             times = {name: known[name] for name in known if name in {element.verdict for element in left.values()}}
             lines = _changed(left, have, times, held_times, table)
-            limits = [Rule(words) for words in deny.limits(wanted)] if wanted else []
-            texts[version] = "\n".join(("*filter", *lines, *(_flushed(LOG, limits) if wanted else ()), "COMMIT", ""))
+            limits = [SavedRule(words) for words in deny.limits(desired)] if desired else []
+            texts[version] = "\n".join(("*filter", *lines, *(_flushed(LOG, limits) if desired else ()), "COMMIT", ""))
             gone.update(less)
             becomes.update(rest)
-    return FirewallPlan(guard.taken_changes(wanted, gone, becomes), texts)
+    return FirewallPlan(guard.taken_changes(desired, gone, becomes), texts)
 
 
 def _of_version(want: Mapping[Key, Element], version: int) -> dict[Key, Element]:
@@ -295,7 +295,9 @@ def _times(want: Mapping[Key, Element], timed: Mapping[str, Times]) -> dict[str,
     return {name: time_chains.held(times) for name, times in timed.items() if name in used}
 
 
-def _complaints(frame: Mapping[str, list[Rule]], table: Table, names: Mapping[str, str], family: str) -> list[Change]:
+def _complaints(
+    frame: Mapping[str, list[SavedRule]], table: Table, names: Mapping[str, str], family: str
+) -> list[Change]:
     """Say in words how chains and rules, apart from the grants, are not as they must be."""
     said = []
     for chain, rules in frame.items():
@@ -307,7 +309,7 @@ def _complaints(frame: Mapping[str, list[Rule]], table: Table, names: Mapping[st
         if want != have or table[chain][: len(grants)] != grants:
             said.append(f"restores chain {chain} ({family}): {rule_words(want, have)}")
     for hook, chain in HOOKS.items():
-        first = [Rule(call(chain)).normal]
+        first = [SavedRule(call(chain)).normal]
         if [rule.normal for rule in table.get(hook, ())[:1]] != first:
             said.append(f"makes the guard the first rule of {hook} ({family})")
     misplaced = [call for call in _calls(table) if not _is_first(call, table)]
@@ -316,14 +318,14 @@ def _complaints(frame: Mapping[str, list[Rule]], table: Table, names: Mapping[st
     return [Change("firewall", what) for what in said]
 
 
-def _is_first(call_: tuple[str, Rule], table: Table) -> bool:
+def _is_first(call_: tuple[str, SavedRule], table: Table) -> bool:
     chain, rule = call_
     return chain in HOOKS and rule is table[chain][0] and rule.target == HOOKS[chain]
 
 
-def _told_apart(rules: Iterable[Rule], names: Mapping[str, str]) -> tuple[list[Rule], list[Rule]]:
+def _told_apart(rules: Iterable[SavedRule], names: Mapping[str, str]) -> tuple[list[SavedRule], list[SavedRule]]:
     """Return the rules of grants, one for each key, and the others."""
-    grants: dict[Key, Rule] = {}
+    grants: dict[Key, SavedRule] = {}
     rest = []
     for rule in rules:
         found = _element(rule, names)
@@ -333,7 +335,7 @@ def _told_apart(rules: Iterable[Rule], names: Mapping[str, str]) -> tuple[list[R
 
 
 def _filled(
-    frame: Mapping[str, list[Rule]], want: Mapping[Key, Element], times: Mapping[str, Times], table: Table
+    frame: Mapping[str, list[SavedRule]], want: Mapping[Key, Element], times: Mapping[str, Times], table: Table
 ) -> list[str]:
     """Return the lines that make all chains and rules anew."""
     lines = [f":{chain} - [0:0]" for chain in CHAINS]
@@ -351,7 +353,7 @@ def _timed(name: str, times: Times) -> list[str]:
     return [f":{chain} - [0:0]", *(_line("-A", chain, words) for words in time_chains.rules(name, times, DENY))]
 
 
-def _flushed(chain: str, rules: Iterable[Rule]) -> list[str]:
+def _flushed(chain: str, rules: Iterable[SavedRule]) -> list[str]:
     """Return the lines that fill a chain anew."""
     return [f":{chain} - [0:0]", *(_line("-A", chain, rule.words) for rule in rules)]
 
@@ -401,11 +403,11 @@ def _quoted(word: str) -> str:
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def stored(wanted: Wanted, version: int) -> str:
+def stored(desired: DesiredState, version: int) -> str:
     """Return what iptables-restore must get after a boot, when nothing is there: our chains, not yet called."""
-    want = _of_version(wanted_elements(wanted), version)
-    frame = {**_frame(wanted, version), LOG: [Rule(words) for words in deny.limits(wanted)]}
-    filled = _filled(frame, want, _times(want, wanted_chains(wanted)), {})
+    want = _of_version(desired_elements(desired), version)
+    frame = {**_frame(desired, version), LOG: [SavedRule(words) for words in deny.limits(desired)]}
+    filled = _filled(frame, want, _times(want, desired_chains(desired)), {})
     lines = [line for line in filled if not line.startswith("-I")]
     return "\n".join(("*filter", *lines, "COMMIT", ""))
 

@@ -21,7 +21,7 @@ _CHAIN = re.compile(f"{_PREFIX}[0-9a-f]{{10}}")
 _END = 2**31
 
 Words = tuple[str, ...]
-# A rule as ``iptables.Rule.normal`` says it.
+# A rule as ``SavedRule.normal`` says it.
 Said = tuple[tuple[str, ...], ...]
 
 

@@ -12,7 +12,7 @@ from spicegrants.firewall import backstop
 from spicegrants.firewall.backstop import FAMILY, PREFIX, SERVICE, Plan
 from spicegrants.firewall.live import nft
 from spicegrants.host import disk, package, run
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.model import Firewall
 
 # Before that release it prints JSON of a table with an owner that is none, or says something else in it, to whoever
@@ -21,18 +21,18 @@ _OLDEST_NFT = (1, 1)
 _HOLDER = "spicegrants.firewall.live.backstop_holder"
 
 
-def plan(wanted: Wanted) -> tuple[Plan, str]:
+def plan(desired: DesiredState) -> tuple[Plan, str]:
     """Compare what must be there with what is; return the plan, and what makes a backstop impossible.
 
     Runs ``nft list table``; and where the backstop was never held, has a process of its own try to, in a network
     namespace that is gone afterwards.
     """
-    firewall = wanted.policy.firewall
+    firewall = desired.policy.firewall
     program = package.text(_HOLDER)
     live = {path: disk.read(path) for path in backstop.PATHS}
     kept = None
-    if firewall.backstop is not False and wanted.policy.guarded_ports():
-        kept = backstop.table(wanted, program)
+    if firewall.backstop is not False and desired.policy.guarded_ports():
+        kept = backstop.table(desired, program)
     # In use, it is no question whether it can be, as long as there is somebody to hold it.
     used = live[backstop.STORED] is not None and os.path.isdir(SYSTEMD)
     hindered = hindrance(firewall) if kept is not None and not used else ""

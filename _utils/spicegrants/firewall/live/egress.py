@@ -20,7 +20,7 @@ from spicegrants.firewall.nft import egress
 from spicegrants.host import disk, lock, run
 from spicegrants.host.accounts import gid
 from spicegrants.policy import state_file
-from spicegrants.policy.compiler import Wanted, recalled
+from spicegrants.policy.compiler import DesiredState, recalled
 
 _NOTHING = FirewallPlan((), ())
 # Seconds: the port of a bridge is no port yet at the moment at which it appears.
@@ -39,9 +39,9 @@ def main() -> int:
             stored = state_file.load(disk.read_text(STATE))
             if stored.policy is None:
                 raise SystemFault(f"there is no {STATE}: run state.apply spice")
-            wanted = recalled(stored, gid(stored.policy.viewer.group), int(time.time()))
-            made, hindrance = plan(wanted)
-            apply(wanted, made)
+            desired = recalled(stored, gid(stored.policy.viewer.group), int(time.time()))
+            made, hindrance = plan(desired)
+            apply(desired, made)
     except SpiceGrantError as error:
         print(f"interfaces are not guarded: {error}", file=sys.stderr)
         return 1
@@ -50,19 +50,19 @@ def main() -> int:
     return 0
 
 
-def plan(wanted: Wanted) -> tuple[FirewallPlan, str]:
-    """Compare what is wanted with what the kernel holds; return the plan, and what makes the whole of it impossible.
+def plan(desired: DesiredState) -> tuple[FirewallPlan, str]:
+    """Compare the desired state with what the kernel holds; return the plan, and what makes the whole of it impossible.
 
     Runs ``nft list table`` and ``ip link``, and where there is no table yet, has the kernel check whether it could be
     made. Raises :class:`~spicegrants.core.errors.SystemFault` if it could not, and the policy names interfaces.
     """
-    chosen = wanted.policy.firewall.uplinks
+    chosen = desired.policy.firewall.uplinks
     hindrance = next((f"{tool} is not installed" for tool in ("nft", "ip") if not _installed(tool)), "")
     planned = _NOTHING
     if not hindrance:
         table, links = _table(), _links() if chosen != () else []
         with run.understood("nft or ip"):
-            planned = egress.plan(wanted, table, egress.uplinks(wanted, links) if chosen != () else {})
+            planned = egress.plan(desired, table, egress.uplinks(desired, links) if chosen != () else {})
         if table is None and planned.commands:
             done = run.attempt(["nft", "--check", "-j", "-f", "-"], text=json.dumps({"nftables": planned.commands}))
             said = done.stderr.strip().partition("\n")[0].rpartition("Error: ")[2]
@@ -72,7 +72,7 @@ def plan(wanted: Wanted) -> tuple[FirewallPlan, str]:
     return (_NOTHING, "" if chosen == () else hindrance) if hindrance else (planned, "")
 
 
-def apply(wanted: Wanted, made: FirewallPlan) -> None:
+def apply(desired: DesiredState, made: FirewallPlan) -> None:
     """Carry a plan out.
 
     An interface may have gone since it was listed, and with it the transaction fails: then it is planned once more.
@@ -80,7 +80,7 @@ def apply(wanted: Wanted, made: FirewallPlan) -> None:
     try:
         _send(made.commands)
     except CommandFailed:
-        _send(plan(wanted)[0].commands)
+        _send(plan(desired)[0].commands)
 
 
 def delete() -> None:

@@ -18,7 +18,7 @@ from spicegrants.firewall.guard import FirewallPlan, Key
 from spicegrants.firewall.iptables import deny, guard_chains
 from spicegrants.firewall.live import nflog
 from spicegrants.host import run
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 
 _PROGRAMS = {4: "iptables", 6: "ip6tables"}
 # What the kernel shows once the old implementation has been used.
@@ -39,26 +39,28 @@ class Iptables:
         """Return what iptables calls itself."""
         return run.run([self._tools()[4], "--version"]).strip()
 
-    def plan(self, wanted: Wanted) -> FirewallPlan:
-        """Compare what is wanted with what the kernel holds."""
-        return self.compare(wanted, self.held())
+    def plan(self, desired: DesiredState) -> FirewallPlan:
+        """Compare the desired state with what the kernel holds."""
+        return self.compare(desired, self.held())
 
-    def compare(self, wanted: Wanted, held: Mapping[int, guard_chains.Table], giving: bool = True) -> FirewallPlan:
-        """Compare what is wanted with what the kernel held.
+    def compare(
+        self, desired: DesiredState, held: Mapping[int, guard_chains.Table], giving: bool = True
+    ) -> FirewallPlan:
+        """Compare the desired state with what the kernel held.
 
         giving
             Whether anything may be opened by it.
         """
         with run.understood("iptables-save"):
-            return guard_chains.plan(wanted, held, giving)
+            return guard_chains.plan(desired, held, giving)
 
-    def closing(self, wanted: Wanted | None, doors: Collection[tuple[int, str, int]] | None) -> FirewallPlan:
-        """Return what takes away what is open, beyond what is wanted, at some doors or at all."""
+    def closing(self, desired: DesiredState | None, doors: Collection[tuple[int, str, int]] | None) -> FirewallPlan:
+        """Return what takes away what is open, beyond the desired state, at some doors or at all."""
         held = self.held()
-        if wanted is not None and doors is None:
-            return self.compare(wanted, held, giving=False)
+        if desired is not None and doors is None:
+            return self.compare(desired, held, giving=False)
         with run.understood("iptables-save"):
-            return guard_chains.taken(wanted, held, doors)
+            return guard_chains.taken(desired, held, doors)
 
     def send(self, planned: FirewallPlan) -> None:
         """Make a plan's changes, in one step for each IP version."""
@@ -100,9 +102,9 @@ class Iptables:
         """Return what says how often the guard refused whom since it was first asked."""
         return nflog.Witness(deny.NFLOG_GROUP)
 
-    def loading(self, wanted: Wanted) -> boot.Loading:
+    def loading(self, desired: DesiredState) -> boot.Loading:
         """Return what loads the guard without us."""
-        return boot.for_iptables(wanted, self.name, self._tools())
+        return boot.for_iptables(desired, self.name, self._tools())
 
     def _tools(self) -> dict[int, str]:
         """Return the programs by IP version: by their own names where both implementations are installed."""

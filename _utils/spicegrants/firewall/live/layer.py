@@ -20,7 +20,7 @@ from spicegrants.firewall.live.backends import Mechanism
 from spicegrants.firewall.nft import hotplug
 from spicegrants.host import background, disk, run, systemd
 from spicegrants.policy.closing import Door
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.hints import backstop_missing, bypassing, unguarded
 from spicegrants.policy.layer import Closed, Plan, Review
 from spicegrants.policy.state_file import Stored
@@ -54,21 +54,21 @@ class Firewall:
 
     name = "firewall"
 
-    def plan(self, wanted: Wanted, stored: Stored) -> Plan:
+    def plan(self, desired: DesiredState, stored: Stored) -> Plan:
         """Compare rules, uplinks, backstop and files; see :class:`~spicegrants.policy.layer.Layer`."""
         run.as_root()
-        mechanism, reason = backends.choose(wanted.policy.firewall.backend)
+        mechanism, reason = backends.choose(desired.policy.firewall.backend)
         # With many grants the longest wait of a run that changes nothing.
         listed = background.begin(mechanism.held)
-        said, write, remove = _files(wanted, mechanism)
-        uplinks, unguarded_because = egress.plan(wanted)
-        held, unbacked = backstop.plan(wanted)
+        said, write, remove = _files(desired, mechanism)
+        uplinks, unguarded_because = egress.plan(desired)
+        held, unbacked = backstop.plan(desired)
         others = tuple(backends.left_over(mechanism))
-        rules = mechanism.compare(wanted, listed.result())
+        rules = mechanism.compare(desired, listed.result())
         changes = (*_newly(mechanism, reason), *rules.changes, *uplinks.changes, *held.changes, *said)
         write, remove = {**write, **held.written}, (*remove, *held.removed)
         steps = Steps(mechanism, rules, uplinks, unguarded_because, held, unbacked, write, remove, others)
-        return Plan((*changes, *(_taking_over(mechanism, other) for other in others)), wanted, steps)
+        return Plan((*changes, *(_taking_over(mechanism, other) for other in others)), desired, steps)
 
     def apply(self, plan: Plan) -> None:
         """Carry a plan out: files first, then the rules in one transaction; rules of another mechanism go last.
@@ -76,7 +76,7 @@ class Firewall:
         If the rules are refused the kernel's are as they were, with iptables those of the IP version that was refused.
         With nftables, new times may be there already beside the old ones.
         """
-        steps, wanted = plan.steps, plan.wanted
+        steps, desired = plan.steps, plan.desired
         # Stored first: whenever this ends, a boot loads nothing that is revoked.
         for path, entry in steps.write.items():
             disk.make_parents(path)
@@ -90,20 +90,22 @@ class Firewall:
         finally:
             # What systemd does not know is no reason to leave a port open.
             steps.mechanism.send(steps.rules)
-            egress.apply(wanted, steps.uplinks)
+            egress.apply(desired, steps.uplinks)
             _back(steps.backstop)
         for other in steps.others:
-            if steps.mechanism.plan(wanted).changes:
+            if steps.mechanism.plan(desired).changes:
                 raise SystemFault(f"{steps.mechanism.name} does not hold the rules yet: those of {other.name} stay")
             _take_over(other)
 
     def review(self, plan: Plan) -> Review:
         """Say what cannot be guarded here, and what others do that takes connections past the guard."""
-        errors = backstop_missing(plan.wanted.policy, plan.steps.unbacked)
+        errors = backstop_missing(plan.desired.policy, plan.steps.unbacked)
         warnings = (*unguarded(plan.steps.unguarded), *bypassing(other_tables.flowtables()))
         return Review(tuple(errors), warnings)
 
-    def close(self, wanted: Wanted | None, was: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
+    def close(
+        self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
+    ) -> Closed:
         """Take elements away, whichever mechanism holds them: none is tried, those that are in use are taken.
 
         Where something may go everywhere, the guard itself is put right as well. Raises
@@ -115,7 +117,7 @@ class Firewall:
         errors = []
         for mechanism in backends.in_charge():
             try:
-                closed = _close(mechanism, wanted, lost, test)
+                closed = _close(mechanism, desired, lost, test)
                 changes, unstored = changes + closed.changes, unstored + closed.unstored
             except SpiceGrantError as error:
                 errors.append(str(error))
@@ -149,14 +151,14 @@ class Firewall:
         return tuple(Change("firewall", what) for what in done)
 
 
-def _files(wanted: Wanted, mechanism: Mechanism) -> tuple[tuple[Change, ...], dict[str, Entry], tuple[str, ...]]:
+def _files(desired: DesiredState, mechanism: Mechanism) -> tuple[tuple[Change, ...], dict[str, Entry], tuple[str, ...]]:
     """Return in words what of our files must change, by path what is to be written, and the paths to remove."""
-    loading = mechanism.loading(wanted)
+    loading = mechanism.loading(desired)
     live = {path: disk.read(path) for path in (*_FILES, hotplug.RULES, *loading.files)}
     said, paths = boot.plan(loading, live)
-    more, others = hotplug.plan(wanted, live)
+    more, others = hotplug.plan(desired, live)
     paths += others
-    entries = {**boot.wanted_entries(loading), **hotplug.wanted_entries(wanted, live)}
+    entries = {**boot.desired_entries(loading), **hotplug.desired_entries(desired, live)}
     write = {path: entries[path] for path in paths if path in entries}
     return said + more, write, tuple(path for path in paths if path not in entries)
 
@@ -196,13 +198,13 @@ def _back(planned: backing.Plan) -> None:
         log.warning("the backstop is not held: %s", error)
 
 
-def _close(mechanism: Mechanism, wanted: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
-    planned = mechanism.closing(wanted, lost)
+def _close(mechanism: Mechanism, desired: DesiredState | None, lost: Collection[Door] | None, test: bool) -> Closed:
+    planned = mechanism.closing(desired, lost)
     said: tuple[Change, ...] = ()
     write: dict[str, File] = {}
-    gone = boot.GUARDS[mechanism.name] if wanted is None else ()
-    if wanted is not None and (lost is None or planned.changes):
-        said, write = boot.closing(mechanism.loading(wanted), disk.read)
+    gone = boot.GUARDS[mechanism.name] if desired is None else ()
+    if desired is not None and (lost is None or planned.changes):
+        said, write = boot.closing(mechanism.loading(desired), disk.read)
     if test:
         return Closed((*planned.changes, *said))
     # First: whenever this ends, a boot loads nothing that was taken away.

@@ -14,7 +14,7 @@ from spicegrants.firewall import boot, owner_rules
 from spicegrants.firewall.guard import FirewallPlan, Key
 from spicegrants.firewall.nft import guard_table
 from spicegrants.host import mounts, run
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 
 # Where libc finds accounts: files, and which other sources there are; without the latter it looks in files alone.
 _NAMES = ("/etc/passwd", "/etc/group", "/etc/nsswitch.conf")
@@ -31,26 +31,26 @@ class Nftables:
         """Return what nft calls itself."""
         return run.run(["nft", "--version"]).strip()
 
-    def plan(self, wanted: Wanted) -> FirewallPlan:
-        """Compare what is wanted with what the kernel holds."""
-        return self.compare(wanted, self.held())
+    def plan(self, desired: DesiredState) -> FirewallPlan:
+        """Compare the desired state with what the kernel holds."""
+        return self.compare(desired, self.held())
 
-    def compare(self, wanted: Wanted, held: list[dict[str, Any]] | None, giving: bool = True) -> FirewallPlan:
-        """Compare what is wanted with what the kernel held.
+    def compare(self, desired: DesiredState, held: list[dict[str, Any]] | None, giving: bool = True) -> FirewallPlan:
+        """Compare the desired state with what the kernel held.
 
         giving
             Whether anything may be opened by it.
         """
         with run.understood("nft"):
-            return guard_table.plan(wanted, held, giving)
+            return guard_table.plan(desired, held, giving)
 
-    def closing(self, wanted: Wanted | None, doors: Collection[tuple[int, str, int]] | None) -> FirewallPlan:
-        """Return what takes away what is open, beyond what is wanted, at some doors or at all."""
+    def closing(self, desired: DesiredState | None, doors: Collection[tuple[int, str, int]] | None) -> FirewallPlan:
+        """Return what takes away what is open, beyond the desired state, at some doors or at all."""
         held = self.held()
-        if wanted is not None and doors is None:
-            return self.compare(wanted, held, giving=False)
+        if desired is not None and doors is None:
+            return self.compare(desired, held, giving=False)
         with run.understood("nft"):
-            return guard_table.taken(wanted, held, doors)
+            return guard_table.taken(desired, held, doors)
 
     def send(self, planned: FirewallPlan) -> None:
         """Make a plan's changes, each of its parts in one transaction."""
@@ -88,9 +88,9 @@ class Nftables:
         """Return what says how often the guard refused whom so far."""
         return self.denied
 
-    def loading(self, wanted: Wanted) -> boot.Loading:
+    def loading(self, desired: DesiredState) -> boot.Loading:
         """Return what loads the guard without us."""
-        return boot.for_nftables(wanted)
+        return boot.for_nftables(desired)
 
     def held(self) -> list[dict[str, Any]] | None:
         """Return the objects of our table; ``None`` if there is no such table, which is not the same as unreadable."""

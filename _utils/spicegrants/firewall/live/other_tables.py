@@ -13,7 +13,7 @@ from spicegrants.firewall.live import nft, set_element
 from spicegrants.firewall.trace import iptables_rules, nft_rules, tracer
 from spicegrants.firewall.trace.tracer import Obstacle, Packet, Table
 from spicegrants.host import disk, run
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.decision import decide
 
 # By family: its programs, and where the kernel names the tables that iptables-legacy made.
@@ -53,14 +53,16 @@ def obstacles(tables: Iterable[Table], uid: int, gid: int, address: str, port: i
     return tracer.find(tables, Packet(uid, gid, address, port, _device(uid, address)))
 
 
-def before(wanted: Wanted, user: str, vm: str, tables: Iterable[Table]) -> dict[str, tuple[Obstacle, ...]]:
+def before(desired: DesiredState, user: str, vm: str, tables: Iterable[Table]) -> dict[str, tuple[Obstacle, ...]]:
     """Return by address of a vm what stops, or may stop, a user who may open it; nothing for one who may not."""
-    decision = decide(wanted, user, vm, wanted.now)
+    decision = decide(desired, user, vm, desired.now)
     access = decision.access
-    if access is None or not decision.open or wanted.gid is None:
+    if access is None or not decision.open or desired.gid is None:
         return {}
-    tables, port = list(tables), wanted.port(access)
-    found = {address: obstacles(tables, access.uid, wanted.gid, address, port) for address in wanted.addresses(access)}
+    tables, port = list(tables), desired.port(access)
+    found = {
+        address: obstacles(tables, access.uid, desired.gid, address, port) for address in desired.addresses(access)
+    }
     return {address: met for address, met in found.items() if met}
 
 

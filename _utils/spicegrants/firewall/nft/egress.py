@@ -19,7 +19,7 @@ from spicegrants.firewall.guard import FirewallPlan
 from spicegrants.firewall.nft import deny as nft_deny
 from spicegrants.firewall.nft import guard_table
 from spicegrants.firewall.nft.time_chains import ACCEPT, Object, match
-from spicegrants.policy.compiler import Wanted, guards_servers, server_addresses
+from spicegrants.policy.compiler import DesiredState, guards_servers, server_addresses
 
 FAMILY, TABLE = "netdev", guard_table.TABLE
 _OWN = {"family": FAMILY, "table": TABLE}
@@ -50,7 +50,7 @@ class Uplink(NamedTuple):
     tagging: bool = False
 
 
-def uplinks(wanted: Wanted, links: Iterable[Mapping[str, Any]]) -> dict[str, Uplink]:
+def uplinks(desired: DesiredState, links: Iterable[Mapping[str, Any]]) -> dict[str, Uplink]:
     """Return the interfaces to guard, by the names of their chains.
 
     links
@@ -59,7 +59,7 @@ def uplinks(wanted: Wanted, links: Iterable[Mapping[str, Any]]) -> dict[str, Upl
     Without names in the policy these are all but the loopback and those whose frames reach guests of this machine only,
     or another interface of it. A chain's name holds the interface's number: another one by the same name is not it.
     """
-    chosen = wanted.policy.firewall.uplinks
+    chosen = desired.policy.firewall.uplinks
     links = list(links)
     tagging = {link.get("link") for link in links if _is_vlan_0(link)}
     found = {}
@@ -91,23 +91,23 @@ def _leads_out(link: Mapping[str, Any]) -> bool:
     return kind not in _STACKED or "link_netnsid" in link
 
 
-def skeleton(wanted: Wanted) -> list[Object]:
+def skeleton(desired: DesiredState) -> list[Object]:
     """Return table, sets, chains and rules, without the chains of interfaces."""
     objects: list[Object] = [{"table": {"family": FAMILY, "name": TABLE}}]
-    if guards_servers(wanted):
+    if guards_servers(desired):
         for name, _, kind, version in _IPS:
-            known = server_addresses(wanted, version)
+            known = server_addresses(desired, version)
             objects.append({"set": {**_OWN, "name": name, "type": kind, **guard_table.filled(known)}})
-    objects.append({"set": {**_OWN, **guard_table.guarded(wanted)}})
+    objects.append({"set": {**_OWN, **guard_table.guarded(desired)}})
     objects += [{"chain": {**_OWN, "name": name}} for name in ("deny", "guard", "headless", "unseen")]
-    return objects + [{"rule": {**_OWN, "chain": chain, "expr": rule}} for chain, rule in _rules(wanted)]
+    return objects + [{"rule": {**_OWN, "chain": chain, "expr": rule}} for chain, rule in _rules(desired)]
 
 
-def _rules(wanted: Wanted) -> list[tuple[str, list[Object]]]:
+def _rules(desired: DesiredState) -> list[tuple[str, list[Object]]]:
     fragment = match({"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 0x3FFF]}, 0, "!=")
     fragment6 = match({"exthdr": {"name": "frag"}}, True)
     deny = {"goto": {"target": "deny"}}
-    viewer = [] if wanted.gid is None else [("guard", [match({"meta": {"key": "skgid"}}, wanted.gid), ACCEPT])]
+    viewer = [] if desired.gid is None else [("guard", [match({"meta": {"key": "skgid"}}, desired.gid), ACCEPT])]
     limit = nft_deny.limit(guard.OWNERLESS_RATE, guard.OWNERLESS_BURST)
     return [
         # A socket of another network namespace has no owner here.
@@ -139,13 +139,13 @@ def _rules(wanted: Wanted) -> list[tuple[str, list[Object]]]:
     ]
 
 
-def _on(wanted: Wanted, chain: str, uplink: Uplink) -> list[Object]:
+def _on(desired: DesiredState, chain: str, uplink: Uplink) -> list[Object]:
     """Return the chain of an interface and its rules."""
     hook = {"type": "filter", "hook": "egress", "dev": uplink.name, "prio": 0, "policy": "accept"}
     rule = [match(_PORT, "@guarded"), {"goto": {"target": "guard"}}]
     first6 = [match({"exthdr": {"name": "frag", "field": "frag-off"}}, 0), {"goto": {"target": "headless"}}]
     rules = [rule, first6]
-    if guards_servers(wanted):
+    if guards_servers(desired):
         towards = [match({"payload": {"protocol": ip, "field": "daddr"}}, f"@{name}") for name, ip, _, _ in _IPS]
         rules = [*([to_server, *rule] for to_server in towards), [towards[1], *first6]]
     return [
@@ -167,8 +167,8 @@ def _unseen(uplink: Uplink) -> list[list[Object]]:
     return [*([] if uplink.tagging else [tagged]), *called, [match(_CARRIED, {"set": _CARRIES_IP}), unseen]]
 
 
-def plan(wanted: Wanted, live: list[Object] | None, devices: Mapping[str, Uplink]) -> FirewallPlan:
-    """Compare what is wanted with a listing of the table; ``None`` says that there is no such table.
+def plan(desired: DesiredState, live: list[Object] | None, devices: Mapping[str, Uplink]) -> FirewallPlan:
+    """Compare the desired state with a listing of the table; ``None`` says that there is no such table.
 
     devices
         Of :func:`uplinks`.
@@ -176,22 +176,22 @@ def plan(wanted: Wanted, live: list[Object] | None, devices: Mapping[str, Uplink
     An interface that came is covered without touching the others. The chain of one that went, or is not to be guarded
     any more, is no difference; it goes with the next change.
     """
-    if wanted.policy.firewall.uplinks == ():
+    if desired.policy.firewall.uplinks == ():
         gone = [Change("firewall", "removes the guard from uplinks")] if live is not None else []
         return FirewallPlan(tuple(gone), tuple(removal()) if gone else ())
-    covering = {chain: _on(wanted, chain, uplink) for chain, uplink in devices.items()}
+    covering = {chain: _on(desired, chain, uplink) for chain, uplink in devices.items()}
     if live is None:
-        return FirewallPlan((_covers(devices.values()),), tuple(_fresh(wanted, covering)))
-    want, have = guard_table.structure(skeleton(wanted)), _told(live)
+        return FirewallPlan((_covers(devices.values()),), tuple(_fresh(desired, covering)))
+    want, have = guard_table.structure(skeleton(desired)), _told(live)
     stale = [name for kind, name in have if kind == "chain" and name.startswith(_PREFIX) and name not in devices]
-    wanted_chains = {key: body for chain in covering.values() for key, body in _told(chain).items()}
+    desired_chains = {key: body for chain in covering.values() for key, body in _told(chain).items()}
     missing = [chain for chain in devices if ("chain", chain) not in have]
     kept = {key: body for key, body in have.items() if key not in {("chain", name) for name in stale}}
-    expected = {**want, **{key: body for key, body in wanted_chains.items() if key[1] not in missing}}
+    expected = {**want, **{key: body for key, body in desired_chains.items() if key[1] not in missing}}
     changes = [Change("firewall", f"{change.what} (egress)") for change in guard_table.structural(expected, kept)]
     news = [_covers(devices[chain] for chain in missing)] if missing else []
     if changes:
-        return FirewallPlan((*changes, *news), tuple(_fresh(wanted, covering)))
+        return FirewallPlan((*changes, *news), tuple(_fresh(desired, covering)))
     commands = [{"delete": {"chain": {**_OWN, "name": name}}} for name in stale]
     for chain in missing:
         new, *rules = ({"add": entry} for entry in covering[chain])
@@ -223,6 +223,6 @@ def removal() -> list[Object]:
     return [{"add": table}, {"delete": table}]
 
 
-def _fresh(wanted: Wanted, covering: Mapping[str, list[Object]]) -> list[Object]:
-    objects = [*skeleton(wanted), *(entry for chain in covering.values() for entry in chain)]
+def _fresh(desired: DesiredState, covering: Mapping[str, list[Object]]) -> list[Object]:
+    objects = [*skeleton(desired), *(entry for chain in covering.values() for entry in chain)]
     return [*removal(), *({"add": entry} for entry in objects)]

@@ -1,6 +1,6 @@
 """The firewall layer for nftables: one table of our own, grants as elements of a verdict map.
 
-What is wanted and what the kernel holds are both lists of libnftables JSON objects (libnftables-json(5)) and go
+The desired state and what the kernel holds are both lists of libnftables JSON objects (libnftables-json(5)) and go
 through :func:`structure` and :func:`elements`, so that they compare as data. Nothing here is text for nft to parse.
 """
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from spicegrants.core.changes import Change, rule_words
 from spicegrants.firewall import guard
-from spicegrants.firewall.guard import DRAIN, PASS, Element, FirewallPlan, Key, wanted_chains, wanted_elements
+from spicegrants.firewall.guard import DRAIN, PASS, Element, FirewallPlan, Key, desired_chains, desired_elements
 from spicegrants.firewall.nft import deny, spelling, time_chains
 from spicegrants.firewall.nft.time_chains import ACCEPT, ESTABLISHED, Object, match
 from spicegrants.policy.access import Times
-from spicegrants.policy.compiler import Wanted, guards_servers, server_addresses
+from spicegrants.policy.compiler import DesiredState, guards_servers, server_addresses
 from spicegrants.policy.model import join_ranges, port_words
 
 FAMILY = "inet"
@@ -38,10 +38,10 @@ def is_ours(body: Object) -> bool:
     return (body.get("family"), body.get("table")) == (FAMILY, TABLE)
 
 
-def skeleton(wanted: Wanted) -> list[Object]:
+def skeleton(desired: DesiredState) -> list[Object]:
     """Return table, sets, maps, chains and rules, without the elements of the grant maps and chains that say when."""
     own = {"family": FAMILY, "table": TABLE}
-    guard_servers = guards_servers(wanted)
+    guard_servers = guards_servers(desired)
     objects: list[Object] = [{"table": {"family": FAMILY, "name": TABLE}}]
     for version, (grants, denied, servers, _, kind) in _IPS.items():
         key = ["uid", "gid", kind, "inet_service"]
@@ -50,9 +50,9 @@ def skeleton(wanted: Wanted) -> list[Object]:
         evidence = {"flags": ["timeout"], "timeout": 3600, "size": 65535, **counted}
         objects.append({"set": {**own, "name": denied, "type": key, **evidence}})
         if guard_servers:
-            known = server_addresses(wanted, version)
+            known = server_addresses(desired, version)
             objects.append({"set": {**own, "name": servers, "type": kind, **filled(known)}})
-    objects.append({"set": {**own, **guarded(wanted)}})
+    objects.append({"set": {**own, **guarded(desired)}})
     objects += [{"set": {**own, **kept}} for kept in deny.SETS]
     hook = {"type": "filter", "prio": PRIORITY, "policy": "accept"}
     objects += [
@@ -67,9 +67,9 @@ def skeleton(wanted: Wanted) -> list[Object]:
     return objects
 
 
-def guarded(wanted: Wanted) -> Object:
+def guarded(desired: DesiredState) -> Object:
     """Return the set of guarded ports, without the table that it is in."""
-    ports = [low if low == high else {"range": [low, high]} for low, high in wanted.policy.guarded_ports()]
+    ports = [low if low == high else {"range": [low, high]} for low, high in desired.policy.guarded_ports()]
     return {"name": "guarded", "type": "inet_service", "flags": ["interval"], **filled(ports)}
 
 
@@ -211,8 +211,8 @@ def denied(objects: Iterable[Object]) -> dict[Key, int]:
     return found
 
 
-def plan(wanted: Wanted, live: list[Object] | None, giving: bool = True) -> FirewallPlan:
-    """Compare what is wanted with a listing of our table; ``None`` says that there is no such table.
+def plan(desired: DesiredState, live: list[Object] | None, giving: bool = True) -> FirewallPlan:
+    """Compare the desired state with a listing of our table; ``None`` says that there is no such table.
 
     giving
         Whether elements come that the listing does not have. Otherwise some go, or are open less often.
@@ -224,23 +224,23 @@ def plan(wanted: Wanted, live: list[Object] | None, giving: bool = True) -> Fire
     session could be reset. The rules of a chain that says when have sets of their own, so new ones are there before
     anything else changes, and old ones go when nothing needs them any more.
     """
-    want_elements, want_chains, want_objects = wanted_elements(wanted), wanted_chains(wanted), skeleton(wanted)
+    want_elements, want_chains, want_objects = desired_elements(desired), desired_chains(desired), skeleton(desired)
     have_elements = {} if live is None else elements(live)
     if not giving:
         want_elements = {key: element for key, element in want_elements.items() if key in have_elements}
     if live is None:
-        changes = (guard.guarding(wanted), *guard.element_changes(wanted, want_elements, {}))
-        return FirewallPlan(changes, tuple(_fresh(wanted, want_elements)))
+        changes = (guard.guarding(desired), *guard.element_changes(desired, want_elements, {}))
+        return FirewallPlan(changes, tuple(_fresh(desired, want_elements)))
     have_built, have_chains = _without_times(structure(live))
     want_built = structure(want_objects)
     wrong = structural(want_built, have_built)
     changes = (
         *wrong,
-        *guard.chain_changes(wanted, want_chains, have_chains, have_elements),
-        *guard.element_changes(wanted, want_elements, have_elements),
+        *guard.chain_changes(desired, want_chains, have_chains, have_elements),
+        *guard.element_changes(desired, want_elements, have_elements),
     )
     if wrong and _frame(want_built) != _frame(have_built):
-        return FirewallPlan(changes, tuple(_fresh(wanted, want_elements)))
+        return FirewallPlan(changes, tuple(_fresh(desired, want_elements)))
     commands = _refilled(want_objects) if wrong else []
     commands += _elements_changed(want_elements, have_elements)
     return FirewallPlan(
@@ -252,24 +252,24 @@ def plan(wanted: Wanted, live: list[Object] | None, giving: bool = True) -> Fire
 
 
 def taken(
-    wanted: Wanted | None, live: list[Object] | None, doors: Collection[tuple[int, str, int]] | None
+    desired: DesiredState | None, live: list[Object] | None, doors: Collection[tuple[int, str, int]] | None
 ) -> FirewallPlan:
     """Return what takes elements away that a listing of our table shows; all else stays as it is.
 
-    wanted
+    desired
         What may be open at most; ``None`` for nothing.
 
     doors
         UID, address and port of those that may go; ``None`` for all.
     """
     have, have_chains = elements(live or ()), chains(live or ())
-    want, timed = (wanted_elements(wanted), wanted_chains(wanted)) if wanted else ({}, {})
+    want, timed = (desired_elements(desired), desired_chains(desired)) if desired else ({}, {})
     gone, becomes = guard.taken(want, have, doors)
     needed = {element.verdict for element in becomes.values()}
     left = needed | {held.verdict for key, held in have.items() if key not in gone}
     unused = {held.verdict for held in gone.values()} & have_chains.keys() - left
     return FirewallPlan(
-        guard.taken_changes(wanted, gone, becomes),
+        guard.taken_changes(desired, gone, becomes),
         tuple(_elements_changed(becomes, gone)),
         before=tuple(_timed({name: times for name, times in timed.items() if name in needed}, have_chains)),
         after=tuple(_timed_no_more({}, dict.fromkeys(sorted(unused)), ())),
@@ -331,18 +331,18 @@ def _refilled(objects: list[Object]) -> list[Object]:
     return commands
 
 
-def fresh(wanted: Wanted) -> list[Object]:
+def fresh(desired: DesiredState) -> list[Object]:
     """Return the transaction that makes the table anew, whatever was there."""
-    return _fresh(wanted, wanted_elements(wanted))
+    return _fresh(desired, desired_elements(desired))
 
 
-def _fresh(wanted: Wanted, chosen: Mapping[Key, Element]) -> list[Object]:
+def _fresh(desired: DesiredState, chosen: Mapping[Key, Element]) -> list[Object]:
     table = {"table": {"family": FAMILY, "name": TABLE}}
     return [
         {"add": table},
         {"delete": table},
-        *({"add": entry} for entry in skeleton(wanted)),
-        *_timed(wanted_chains(wanted), {}),
+        *({"add": entry} for entry in skeleton(desired)),
+        *_timed(desired_chains(desired), {}),
         *({"add": entry} for entry in _element_objects(chosen)),
     ]
 
@@ -372,18 +372,18 @@ def structural(want: Mapping, have: Mapping) -> list[Change]:
     """Say in words how a table is built differently."""
     changes = []
     for kind, name in sorted({*want, *have}):
-        wanted, held = want.get((kind, name)), have.get((kind, name))
-        if wanted == held:
+        desired, held = want.get((kind, name)), have.get((kind, name))
+        if desired == held:
             continue
         if held is None:
             changes.append(f"restores {kind} {name}, which was missing")
-        elif wanted is None:
+        elif desired is None:
             changes.append(f"removes {kind} {name}, which does not belong in table {TABLE}")
-        elif name == "guarded" and {**held, "elem": wanted["elem"]} == wanted:
+        elif name == "guarded" and {**held, "elem": desired["elem"]} == desired:
             ports = port_words(held["elem"]) or "none"
-            changes.append(f"guards ports {port_words(wanted['elem'])} instead of {ports}")
+            changes.append(f"guards ports {port_words(desired['elem'])} instead of {ports}")
         elif kind == "chain":
-            changes.append(f"restores chain {name}: {rule_words(wanted.get('rules', []), held.get('rules', []))}")
+            changes.append(f"restores chain {name}: {rule_words(desired.get('rules', []), held.get('rules', []))}")
         else:
             changes.append(f"restores {kind} {name}, which was altered")
     return [Change("firewall", what) for what in changes]

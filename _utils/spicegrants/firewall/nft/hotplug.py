@@ -12,7 +12,7 @@ from spicegrants.core.changes import Change
 from spicegrants.core.entries import Directory, Entry, File, difference
 from spicegrants.core.paths import CLOCK, STORE, UNITS, UPLINKS
 from spicegrants.core.units import UPLINKS_SERVICE
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 
 # Only where udev is: without it, what appears is covered by the next run.
 RULES = "/etc/udev/rules.d"
@@ -72,22 +72,22 @@ SUBSYSTEM=="net", ACTION=="add|move", ENV{{INTERFACE}}!="lo", RUN+="/bin/systemc
 """
 
 
-def wanted_entries(wanted: Wanted, live: Mapping[str, Entry | None]) -> dict[str, Entry]:
+def desired_entries(desired: DesiredState, live: Mapping[str, Entry | None]) -> dict[str, Entry]:
     """Return the files that there must be, by path: none where no interface is guarded.
 
     live
         What there is, by path, :data:`RULES` included.
     """
-    if wanted.policy.firewall.uplinks == ():
+    if desired.policy.firewall.uplinks == ():
         return {}
     rule = {_RULE: File(_RULE_TEXT.encode(), 0o644)} if isinstance(live.get(RULES), Directory) else {}
     program, service = File(_PROGRAM_TEXT.encode(), 0o644), File(_SERVICE_TEXT.encode(), 0o644)
     return {UPLINKS: program, _SERVICE: service, **rule}
 
 
-def plan(wanted: Wanted, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+def plan(desired: DesiredState, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Compare what must be there with what is; return changes in words, and the paths to write or remove."""
-    entries = wanted_entries(wanted, live)
+    entries = desired_entries(desired, live)
     verbs = {path: difference(entry, live.get(path)) for path, entry in entries.items()}
     verbs.update({path: "removes" for path in PATHS if path not in entries and live.get(path) is not None})
     paths = tuple(path for path, verb in verbs.items() if verb)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Callable
 
 from spicegrants.firewall.trace import tracer
-from spicegrants.firewall.trace.tracer import Chain, Packet, Rule, Step, Table, Truth, every, negated, some
+from spicegrants.firewall.trace.tracer import Chain, Packet, Step, Table, TracedRule, Truth, every, negated, some
 
 # The kernel's own: hook and priority of the base chains of each table.
 _PRIORITIES = {
@@ -65,7 +65,7 @@ def tables(family: str, printed: str, source: str = "") -> list[Table]:
             except (ValueError, IndexError):
                 # Nobody can tell what it says, nor which chain it is in.
                 for chain in chains.values():
-                    chain.rules.append(Rule(f"rule {len(chain.rules) + 1}", _unknown))
+                    chain.rules.append(TracedRule(f"rule {len(chain.rules) + 1}", _unknown))
     return found
 
 
@@ -78,7 +78,7 @@ def _add(chains: dict[str, Chain], line: str, priorities: Mapping[str, int]) -> 
     else:
         _, name, *words = shlex.split(line)
         rules = chains.setdefault(name, Chain(name)).rules
-        rules.append(Rule(f"rule {len(rules) + 1}", partial(_steps, *_read(words))))
+        rules.append(TracedRule(f"rule {len(rules) + 1}", partial(_steps, *_read(words))))
 
 
 def _unknown(packet: Packet) -> list[Step]:

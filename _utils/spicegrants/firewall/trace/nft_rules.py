@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from spicegrants.firewall.trace import tracer
 from spicegrants.firewall.trace.iptables_rules import TARGETS
-from spicegrants.firewall.trace.tracer import Chain, Packet, Rule, Step, Table, Truth, every, negated, some
+from spicegrants.firewall.trace.tracer import Chain, Packet, Step, Table, TracedRule, Truth, every, negated, some
 
 _VERSIONS = {"ip": (4,), "ip6": (6,), "inet": (4, 6)}
 _TCP = 6
@@ -117,7 +117,7 @@ def tables(
             name = body.get("chain", "")
             chain = chains[key].setdefault(name, Chain(name, None, 0, tracer.ACCEPT))
             steps = partial(_steps, body.get("expr"), sets[key], key[0] == "inet")
-            chain.rules.append(Rule(f"handle {body.get('handle')}", steps))
+            chain.rules.append(TracedRule(f"handle {body.get('handle')}", steps))
     return [
         Table(" ".join(map(str, key)), _VERSIONS[key[0]], held, active[key])
         for key, held in chains.items()
@@ -147,7 +147,7 @@ def _chain(body: Object) -> Chain:
         policy if known else tracer.ACCEPT,
     )
     if not known or chain.hook != hook or chain.priority != priority:
-        chain.rules.append(Rule("its head", lambda packet: [Step(None, tracer.UNKNOWN, tracer.UNKNOWN)]))
+        chain.rules.append(TracedRule("its head", lambda packet: [Step(None, tracer.UNKNOWN, tracer.UNKNOWN)]))
     return chain
 
 

@@ -67,7 +67,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Rule:
+class TracedRule:
     """A rule: the words to find it by, and what it does to a packet."""
 
     place: str
@@ -82,7 +82,7 @@ class Chain:
     hook: str | None = None
     priority: int = 0
     policy: str = ACCEPT
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[TracedRule] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class _Walk:
                     return exits
         return exits | {_THROUGH}
 
-    def _step(self, chain: Chain, rule: Rule, step: Step, above: tuple[str, ...]) -> tuple[set[str], bool]:
+    def _step(self, chain: Chain, rule: TracedRule, step: Step, above: tuple[str, ...]) -> tuple[set[str], bool]:
         """Return how the chain can end here, and whether the packet may go on to what follows."""
         if step.applies is False:
             return set(), True

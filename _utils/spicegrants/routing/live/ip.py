@@ -12,10 +12,10 @@ from spicegrants.core.errors import CommandFailed, LiveStateUnreadable
 from spicegrants.core.paths import DEVICE
 from spicegrants.host import run
 from spicegrants.policy.closing import Door
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.model import Policy
 from spicegrants.routing import policy_rules, transition
-from spicegrants.routing.policy_rules import KINDS, TABLE, Live
+from spicegrants.routing.policy_rules import KINDS, TABLE, Live, RoutingRule
 from spicegrants.routing.transition import RoutingPlan
 
 _IPV6 = "/proc/sys/net/ipv6/conf"
@@ -103,19 +103,19 @@ def chosen(policy: Policy | None, live: Live | None) -> tuple[bool, str | None]:
     return hindered is None, hindered
 
 
-def plan(wanted: Wanted | None, live: Live | None) -> RoutingPlan | None:
-    """Compare what is wanted with what the kernel holds; ``None`` where there is nothing to ask it by."""
+def plan(desired: DesiredState | None, live: Live | None) -> RoutingPlan | None:
+    """Compare the desired state with what the kernel holds; ``None`` where there is nothing to ask it by."""
     with run.understood("ip"):
-        return None if live is None else transition.plan(wanted, live)
+        return None if live is None else transition.plan(desired, live)
 
 
-def closing(wanted: Wanted | None, live: Live | None, lost: Collection[Door] | None) -> RoutingPlan | None:
+def closing(desired: DesiredState | None, live: Live | None, lost: Collection[Door] | None) -> RoutingPlan | None:
     """Return what takes away what users are let through to, as :func:`routeplan.closing` does."""
     with run.understood("ip"):
-        return None if live is None else transition.closing(wanted, live, lost)
+        return None if live is None else transition.closing(desired, live, lost)
 
 
-def rules(live: Live) -> list[policy_rules.Rule]:
+def rules(live: Live) -> list[RoutingRule]:
     """Return the listed rules that are ours."""
     with run.understood("ip"):
         return [rule for found in live.rules.values() for entry in found if (rule := policy_rules.parse(entry))]

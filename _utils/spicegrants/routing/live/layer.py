@@ -12,7 +12,7 @@ from spicegrants.core.entries import Entry
 from spicegrants.core.paths import LOAD_ROUTES, UNITS
 from spicegrants.host import disk, run, systemd
 from spicegrants.policy.closing import Door
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.layer import Closed, Plan, Review
 from spicegrants.policy.state_file import Stored
 from spicegrants.routing import boot
@@ -37,16 +37,16 @@ class Routing:
 
     name = "routing"
 
-    def plan(self, wanted: Wanted, stored: Stored) -> Plan:
+    def plan(self, desired: DesiredState, stored: Stored) -> Plan:
         """Compare by ``ip``, and the files for the boot; see :class:`~spicegrants.policy.layer.Layer`."""
         run.as_root()
-        on, kernel, hindrance = _kernel_plan(wanted)
-        entries = boot.wanted_entries(wanted, ip.networkd()) if on else {}
+        on, kernel, hindrance = _kernel_plan(desired)
+        entries = boot.desired_entries(desired, ip.networkd()) if on else {}
         held = {path: disk.read(path) for path in boot.PATHS}
         changes, write = boot.plan(entries, held)
         superfluous = tuple(path for path in held if path not in entries and held[path] is not None)
         steps = Steps(kernel, {path: entries[path] for path in write}, superfluous, hindrance)
-        return Plan((*changes, *(kernel.changes if kernel else ())), wanted, steps)
+        return Plan((*changes, *(kernel.changes if kernel else ())), desired, steps)
 
     def apply(self, plan: Plan) -> None:
         """Carry a plan out. At no moment is more open than before or after."""
@@ -60,7 +60,7 @@ class Routing:
         ip.carry_out(steps.kernel)
         for _ in range(_PASSES - 1):
             # What stood where only ours may be can have taken one of ours along.
-            _, left, _ = _kernel_plan(plan.wanted)
+            _, left, _ = _kernel_plan(plan.desired)
             if left is None or not left.changes:
                 break
             ip.carry_out(left)
@@ -72,15 +72,17 @@ class Routing:
         hindrance = plan.steps.hindrance
         if not hindrance:
             return Review()
-        if plan.wanted.policy.routing.enabled is True:
+        if plan.desired.policy.routing.enabled is True:
             return Review(errors=(f"routing: pillar wants it: {hindrance}",))
         return Review(warnings=(f"routing is off: {hindrance}",))
 
-    def close(self, wanted: Wanted | None, was: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
+    def close(
+        self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
+    ) -> Closed:
         """Take away rules that let users through."""
-        planned = ip.closing(wanted, ip.held(), lost)
+        planned = ip.closing(desired, ip.held(), lost)
         changes = planned.changes if planned else ()
-        entries = boot.rules(wanted) if lost is None or changes else {}
+        entries = boot.rules(desired) if lost is None or changes else {}
         held = {path: entry for path in entries if (entry := disk.read(path)) is not None}
         said, write = boot.plan({path: entries[path] for path in held}, held)
         if test:
@@ -106,11 +108,11 @@ class Routing:
         return (*removed, *(planned.changes if planned else ()))
 
 
-def _kernel_plan(wanted: Wanted) -> tuple[bool, RoutingPlan | None, str | None]:
+def _kernel_plan(desired: DesiredState) -> tuple[bool, RoutingPlan | None, str | None]:
     """Return whether the layer is on, the plan for the kernel, and why it is off where pillar does not say so.
 
     The plan is ``None`` where nothing can be there, nor need be.
     """
     live = ip.held()
-    on, hindrance = ip.chosen(wanted.policy, live)
-    return on, ip.plan(wanted if on else None, live), hindrance
+    on, hindrance = ip.chosen(desired.policy, live)
+    return on, ip.plan(desired if on else None, live), hindrance

@@ -11,11 +11,11 @@ from spicegrants.core.errors import CommandFailed, SystemFault
 from spicegrants.core.paths import SUDOERS
 from spicegrants.host import disk, run
 from spicegrants.policy.closing import Door
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.layer import Closed, Plan, Review
 from spicegrants.policy.state_file import Stored
 from spicegrants.sudo import other_rules, sudoers
-from spicegrants.sudo.commands import Rule
+from spicegrants.sudo.commands import SudoRule
 from spicegrants.sudo.live import privileges, tools
 from spicegrants.sudo.sudoers import SudoPlan
 
@@ -25,21 +25,21 @@ class Sudo:
 
     name = "sudo"
 
-    def plan(self, wanted: Wanted, stored: Stored) -> Plan:
+    def plan(self, desired: DesiredState, stored: Stored) -> Plan:
         """Compare our file; see :class:`~spicegrants.policy.layer.Layer`."""
         run.as_root()
-        planned = sudoers.plan(wanted, disk.read(SUDOERS), tools.own_tree)
-        return Plan(planned.changes, wanted, planned.text)
+        planned = sudoers.plan(desired, disk.read(SUDOERS), tools.own_tree)
+        return Plan(planned.changes, desired, planned.text)
 
     def apply(self, plan: Plan) -> None:
         """Install the file, once visudo takes the tree as it would be; see that sudo reads it."""
-        text, wanted = plan.steps, plan.wanted
+        text, desired = plan.steps, plan.desired
         if text is None:
             return
         tools.check(text)
         disk.write(SUDOERS, File(text.encode(), sudoers.MODE))
-        if wanted.inventory.sudo_rs:
-            if not tools.heeds(sudoers.rules(wanted), wanted.now):
+        if desired.inventory.sudo_rs:
+            if not tools.heeds(sudoers.rules(desired), desired.now):
                 raise SystemFault(f"sudo does not heed {SUDOERS}: its rules have no effect")
         elif sudoers.ALIAS in text and not tools.included(tools.tree()):
             raise SystemFault(f"{tools.main()} does not include {SUDOERS}: its rules have no effect")
@@ -52,28 +52,30 @@ class Sudo:
         as well, a strict policy has sudo asked about each user; else a warning says that nobody has looked there.
         """
         refused = _refused(plan)
-        look = _review_rs if plan.wanted.inventory.sudo_rs else _review
-        errors, warnings = look(plan.wanted, settled=plan.steps is None)
+        look = _review_rs if plan.desired.inventory.sudo_rs else _review
+        errors, warnings = look(plan.desired, settled=plan.steps is None)
         said = tuple(f"sudo: {fault}" for fault in (*refused, *errors))
         return Review(said, tuple(warnings), bool(refused))
 
-    def close(self, wanted: Wanted | None, was: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
+    def close(
+        self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
+    ) -> Closed:
         """Take rules out of our file, or all of it away; other files that do not parse hinder nothing."""
         held = disk.read(SUDOERS)
         if held is None:
             return Closed()
-        if wanted is None or was is None:
+        if desired is None or was is None:
             planned = SudoPlan((Change("sudo", f"removes {SUDOERS}"),), None)
         elif not tools.version():
             # Without sudo nobody can use the file, and nobody knows for which release it is to be made.
             return Closed()
         else:
             traits = tools.traits()
-            wanted, was = (replace(each, inventory=replace(each.inventory, **traits)) for each in (wanted, was))
+            desired, was = (replace(each, inventory=replace(each.inventory, **traits)) for each in (desired, was))
             # Only a file that does not say just what was held has to be parsed.
             if lost is not None and not sudoers.says(was, held):
                 return Closed()
-            planned = sudoers.closing(wanted, was, held, tools.own_tree)
+            planned = sudoers.closing(desired, was, held, tools.own_tree)
         if planned.changes and not test:
             if planned.text is None:
                 disk.remove(SUDOERS)
@@ -104,13 +106,13 @@ def _refused(plan: Plan) -> list[str]:
     return []
 
 
-def _review(wanted: Wanted, settled: bool) -> tuple[list[str], list[str]]:
+def _review(desired: DesiredState, settled: bool) -> tuple[list[str], list[str]]:
     """Return errors and warnings of C sudo's tree.
 
     settled
         Whether our file is as it must be.
     """
-    strict = wanted.policy.sudo.strict
+    strict = desired.policy.sudo.strict
     errors: list[str] = []
     warnings: list[str] = []
     for program in ("sudo", "visudo", "cvtsudoers"):
@@ -119,44 +121,44 @@ def _review(wanted: Wanted, settled: bool) -> tuple[list[str], list[str]]:
         # What our file holds now may differ, and is about to go.
         leaving = [] if settled else sudoers.parse(tools.own_tree() or {})
 
-        def ours() -> Iterator[Rule]:
+        def ours() -> Iterator[SudoRule]:
             """Made when they are asked for: hardly a site has rules to compare them with."""
-            yield from (rule for access in wanted.accesses for rule in sudoers.rules_for(wanted, access))
+            yield from (rule for access in desired.accesses for rule in sudoers.rules_for(desired, access))
             yield from leaving
 
-        head = sudoers.head(wanted)
-        tree = tools.tree(head if settled and wanted.timed else None)
+        head = sudoers.head(desired)
+        tree = tools.tree(head if settled and desired.timed else None)
         if settled and sudoers.ALIAS in head and not tools.included(tree):
             errors.append(f"{tools.main()} does not include {SUDOERS}: its rules have no effect")
-        site = privileges.site(wanted)
+        site = privileges.site(desired)
         for kind, said in privileges.sentences(other_rules.foreign(tree, ours(), site), strict):
             (errors if strict and kind != other_rules.NOTE else warnings).append(f"another sudo rule: {said}")
-        harm, unseen = privileges.beyond_files(wanted, site, ours, tree, strict)
+        harm, unseen = privileges.beyond_files(desired, site, ours, tree, strict)
         errors += harm
         warnings += unseen
     except CommandFailed as error:
         (errors if strict else warnings).append(f"other files' sudo rules cannot be read: {error}")
         # Whether our file is included cannot be read either.
-        errors += _unheeded(wanted) if settled else []
+        errors += _unheeded(desired) if settled else []
     return errors, warnings
 
 
-def _review_rs(wanted: Wanted, settled: bool) -> tuple[list[str], list[str]]:
+def _review_rs(desired: DesiredState, settled: bool) -> tuple[list[str], list[str]]:
     """Likewise of what sudo-rs says of itself: it prints its rules in no form that a program reads."""
     run.find("visudo")
-    errors = _unheeded(wanted) if settled else []
-    if not wanted.policy.sudo.strict:
+    errors = _unheeded(desired) if settled else []
+    if not desired.policy.sudo.strict:
         return errors, [privileges.UNREAD]
-    site = privileges.site(wanted)
-    for user in privileges.users(site, {access.user for access in wanted.accesses}, {}):
+    site = privileges.site(desired)
+    for user in privileges.users(site, {access.user for access in desired.accesses}, {}):
         errors += [f"sudo lets {user}: {what}" for what in privileges.answers(user, site)]
     return errors, []
 
 
-def _unheeded(wanted: Wanted) -> list[str]:
+def _unheeded(desired: DesiredState) -> list[str]:
     """Say so if sudo does not heed our file."""
     try:
-        heeded = tools.heeds(sudoers.rules(wanted), wanted.now)
+        heeded = tools.heeds(sudoers.rules(desired), desired.now)
     except CommandFailed as error:
         return [f"nobody can tell whether sudo heeds {SUDOERS}: {error}"]
     return [] if heeded else [f"sudo does not heed {SUDOERS}: its rules have no effect"]

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from spicegrants.core.errors import CommandFailed
 from spicegrants.core.paths import NSSWITCH
 from spicegrants.host import disk, run
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.sudo import bypasses, listing, matching, other_rules, sudoers
-from spicegrants.sudo.commands import Rule
+from spicegrants.sudo.commands import SudoRule
 from spicegrants.sudo.listing import Entry
 from spicegrants.sudo.live import tools
 from spicegrants.sudo.matching import words
@@ -179,7 +179,7 @@ def _spelled(account: pwd.struct_passwd) -> set[str]:
     return spelled
 
 
-def said(user: str, granted: Collection[Rule], site: Site, tree: Mapping[str, Any]) -> list[Said] | None:
+def said(user: str, granted: Collection[SudoRule], site: Site, tree: Mapping[str, Any]) -> list[Said] | None:
     """Return the rules by which sudo lets a user do what he should not; ``None`` if its list cannot be read.
 
     tree
@@ -231,9 +231,9 @@ def answers(user: str, site: Site) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def site(wanted: Wanted) -> Site:
+def site(desired: DesiredState) -> Site:
     """Return what is to be protected on this machine."""
-    return Site(wanted.policy.viewer, wanted.gid, os.uname().nodename, wanted.policy.sudo.admins)
+    return Site(desired.policy.viewer, desired.gid, os.uname().nodename, desired.policy.sudo.admins)
 
 
 def sentences(found: Sequence[Foreign], everywhere: bool) -> list[tuple[str, str]]:
@@ -253,7 +253,7 @@ def sentences(found: Sequence[Foreign], everywhere: bool) -> list[tuple[str, str
 
 
 def beyond_files(
-    wanted: Wanted, site: Site, granted: Callable[[], Iterable[Rule]], tree: Mapping[str, Any], strict: bool
+    desired: DesiredState, site: Site, granted: Callable[[], Iterable[SudoRule]], tree: Mapping[str, Any], strict: bool
 ) -> tuple[list[str], list[str]]:
     """Say what is amiss in sources of sudo's other than files; return errors and warnings.
 
@@ -266,7 +266,7 @@ def beyond_files(
         named = ", ".join(sources)
         return [], [f"sudo takes rules from {named} as well: nobody has looked there but by spice_sudoers.others"]
     errors, rules = [], tuple(granted())
-    for user in users(site, {access.user for access in wanted.accesses}, tree):
+    for user in users(site, {access.user for access in desired.accesses}, tree):
         found = said(user, rules, site, tree)
         # What stands in a known line has been found there.
         errors += _told(
@@ -275,10 +275,10 @@ def beyond_files(
     return errors, []
 
 
-def differences(wanted: Wanted, names: Iterable[str]) -> list[str]:
+def differences(desired: DesiredState, names: Iterable[str]) -> list[str]:
     """Say what sudo lets users do besides what is granted, by its answers and its list; nothing of admins."""
-    legible = not wanted.inventory.sudo_rs
-    place, tree, rules = site(wanted), tools.tree() if legible else {}, sudoers.rules(wanted)
+    legible = not desired.inventory.sudo_rs
+    place, tree, rules = site(desired), tools.tree() if legible else {}, sudoers.rules(desired)
     found = []
     for user in names:
         if not accepted(user, place):

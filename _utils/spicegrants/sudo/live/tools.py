@@ -15,7 +15,7 @@ from spicegrants.core.paths import SUDOERS
 from spicegrants.host import disk, mounts, run
 from spicegrants.schedule.intervals import contains
 from spicegrants.sudo import sudo_rs, sudoers
-from spicegrants.sudo.commands import Rule
+from spicegrants.sudo.commands import SudoRule
 
 # As the site has it, and as openSUSE's package has it: sudo takes the first that there is.
 _MAINS = ("/etc/sudoers", "/usr/etc/sudoers")
@@ -206,7 +206,7 @@ def included(whole: dict[str, Any]) -> bool:
     return sudoers.ALIAS in whole.get("Command_Aliases", {})
 
 
-def heeds(rules: Iterable[Rule], now: int) -> bool:
+def heeds(rules: Iterable[SudoRule], now: int) -> bool:
     """Tell whether sudo heeds our file, by what it says to the first of its rules that holds now."""
     holding = (rule for rule in rules if contains(rule.windows, now))
     return all(allows(rule.user, rule.call) for rule in itertools.islice(holding, 1))

@@ -15,7 +15,7 @@ from spicegrants.core.paths import DESKTOP_ENTRY, LAUNCHER, OPENER
 from spicegrants.host import accounts, disk, gshadow, package, run
 from spicegrants.policy import merge
 from spicegrants.policy.closing import Door
-from spicegrants.policy.compiler import Wanted
+from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.layer import Closed, Plan, Review
 from spicegrants.policy.state_file import Stored
 from spicegrants.viewer import files, launcher
@@ -46,32 +46,32 @@ class Viewer:
 
     name = "viewer"
 
-    def plan(self, wanted: Wanted, stored: Stored) -> Plan:
+    def plan(self, desired: DesiredState, stored: Stored) -> Plan:
         """Compare group, viewers and files; see :class:`~spicegrants.policy.layer.Layer`."""
         run.as_root()
         program = launcher_program()
-        opener = package.program(_OPENER, PACKAGES) if wanted.confined else b""
-        held = {path: entry for path in _places(wanted) if (entry := disk.read(path)) is not None}
-        members, lent = _members(wanted.policy.viewer.group, stored)
-        programs = {path: rights.read(path) for path in wanted.policy.viewer.paths}
+        opener = package.program(_OPENER, PACKAGES) if desired.confined else b""
+        held = {path: entry for path in _places(desired) if (entry := disk.read(path)) is not None}
+        members, lent = _members(desired.policy.viewer.group, stored)
+        programs = {path: rights.read(path) for path in desired.policy.viewer.paths}
         keeper = mode_overrides.mechanism()
         kept = {path: keeper.read(path) for path in programs} if keeper else None
-        planned = files.plan(wanted, files.ViewerLive(members, programs, held, kept, lent), program, opener)
-        leftovers = _leftovers(stored, wanted)
-        entries = files.wanted_entries(wanted, program, opener)
+        planned = files.plan(desired, files.ViewerLive(members, programs, held, kept, lent), program, opener)
+        leftovers = _leftovers(stored, desired)
+        entries = files.desired_entries(desired, program, opener)
         steps = Steps(planned, {path: entries[path] for path in planned.write}, leftovers, rights.originals(programs))
-        return Plan((*planned.changes, *_words(leftovers)), wanted, steps)
+        return Plan((*planned.changes, *_words(leftovers)), desired, steps)
 
-    def make_group(self, wanted: Wanted, stored: Stored) -> bool:
+    def make_group(self, desired: DesiredState, stored: Stored) -> bool:
         """Make the viewer's group if it is missing; take its members, administrators and password from it.
 
         Returns whether something was changed. Other layers need its GID, so this comes before them all. Runs
         ``groupadd`` and ``gpasswd``.
         """
         run.as_root()
-        group = wanted.policy.viewer.group
+        group = desired.policy.viewer.group
         members, lent = _members(group, stored)
-        if wanted.gid is None:
+        if desired.gid is None:
             if accounts.stands(group):
                 # groupadd would give it another GID.
                 raise SystemFault(f"group {group} is in /etc/group, and the name service does not know it")
@@ -81,14 +81,14 @@ class Viewer:
         if lent:
             run.run(["gpasswd", "--administrators", "", group])
             run.run(["gpasswd", "--restrict", group])
-        return wanted.gid is None or bool(members) or lent
+        return desired.gid is None or bool(members) or lent
 
     def apply(self, plan: Plan) -> None:
         """Carry a plan out; the group is there already."""
         planned, entries, leftovers, _ = plan.steps
-        group = plan.wanted.policy.viewer.group
+        group = plan.desired.policy.viewer.group
         for path in planned.programs:
-            rights.put(path, 0, plan.wanted.viewers_gid(), files.VIEWER_MODE)
+            rights.put(path, 0, plan.desired.viewers_gid(), files.VIEWER_MODE)
         for path in planned.overrides:
             if (keeper := mode_overrides.mechanism()) is not None:
                 keeper.write(path, "root", group, files.VIEWER_MODE)
@@ -107,10 +107,12 @@ class Viewer:
         """Say nothing: what there is to say stands in the policy."""
         return Review()
 
-    def close(self, wanted: Wanted | None, was: Wanted | None, lost: Collection[Door] | None, test: bool) -> Closed:
+    def close(
+        self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
+    ) -> Closed:
         """Take connection files and lists of consoles away; without them nothing is open that was not before."""
         held = {path: entry for path in disk.own(files.DIRECTORIES) if (entry := disk.read(path)) is not None}
-        planned = files.closing(wanted, held)
+        planned = files.closing(desired, held)
         if not test:
             steps = [partial(disk.remove, path) for path in planned.remove]
             hindrances = disk.attempted([*steps, *(partial(disk.write, *each) for each in planned.write.items())])
@@ -136,9 +138,9 @@ def launcher_program() -> bytes:
     return Path(launcher.__file__).read_bytes()
 
 
-def _leftovers(stored: Stored, wanted: Wanted) -> list[Step]:
+def _leftovers(stored: Stored, desired: DesiredState) -> list[Step]:
     """Return what is to be done about viewers and groups that are ours no more, in order."""
-    paths, groups = merge.abandoned(stored, wanted.policy)
+    paths, groups = merge.abandoned(stored, desired.policy)
     return _given_back(stored, paths) + _without(groups)
 
 
@@ -167,10 +169,10 @@ def _words(steps: Iterable[Step]) -> list[Change]:
     return [Change("viewer", what) for what, _ in steps]
 
 
-def _places(wanted: Wanted) -> set[str]:
+def _places(desired: DesiredState) -> set[str]:
     """Return all paths to look at; what lies behind a link in place of a directory of ours is not ours."""
     linked = tuple(f"{path}/" for path in files.DIRECTORIES if isinstance(disk.read(path), (Link, Other)))
-    found = {*files.paths(wanted), *disk.own(files.DIRECTORIES)}
+    found = {*files.paths(desired), *disk.own(files.DIRECTORIES)}
     return {path for path in found if not path.startswith(linked)}
 
 
