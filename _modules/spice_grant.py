@@ -270,7 +270,17 @@ def lend(user, vm, duration, reason=None, nopasswd=False):
 
     def changed(held, policy, now):
         name, console = _user(user), _named(vm, policy.vms)
-        return loans_locks.lend(held, policy, accounts.uids(name), now, name, console, duration, reason, nopasswd)
+        return loans_locks.lend(
+            held=held,
+            policy=policy,
+            known=accounts.uids(name),
+            now=now,
+            user=name,
+            vm=console,
+            duration=duration,
+            reason=reason,
+            nopasswd=nopasswd,
+        )
 
     return _temporarily(
         changed,

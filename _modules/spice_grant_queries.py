@@ -175,7 +175,13 @@ def explain(user, vm, at=None):
         answers = {
             "policy": reasons.policy(desired, user, vm, moment),
             "firewall": reasons.firewall(
-                desired, user, vm, rules, enforcement.plan_layers([FIREWALL, EXPIRY], desired), met, moment
+                desired=desired,
+                user=user,
+                vm=vm,
+                rules=rules,
+                drift=enforcement.plan_layers([FIREWALL, EXPIRY], desired),
+                obstacles=met,
+                moment=moment,
             ),
             "routing": reasons.routing(
                 desired,
@@ -184,7 +190,9 @@ def explain(user, vm, at=None):
                 __salt__["spice_routing.rules"]() if on else None,
                 enforcement.plan_layers([ROUTING], desired),
             ),
-            "sudo": reasons.sudo(desired, user, vm, held, allowed, moment, refusal),
+            "sudo": reasons.sudo(
+                desired=desired, user=user, vm=vm, held=held, allowed=allowed, moment=moment, refusal=refusal
+            ),
             "viewer": reasons.viewer(enforcement.plan_layers([VIEWER], desired)),
         }
     answers["firewall"]["backstop"] = backstop.words(desired.policy.firewall)

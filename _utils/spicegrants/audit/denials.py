@@ -74,7 +74,16 @@ def _denial(moment: int, text: str, rule: str | None) -> Denial:
     if (uid is None) is not (gid is None):
         raise ValueError("half an owner")
     port, source_port = (_number(fields.get(name, ""), 65535) for name in ("DPT", "SPT"))
-    return Denial(moment, uid, gid, str(address), port, address.version, source_port, rule)
+    return Denial(
+        moment=moment,
+        uid=uid,
+        gid=gid,
+        address=str(address),
+        port=port,
+        version=address.version,
+        source_port=source_port,
+        rule=rule,
+    )
 
 
 def _number(text: str, largest: int) -> int:

@@ -194,18 +194,27 @@ def compiled(
     # Not tried where it does not matter.
     unconfinable = "" if policy.viewer.confine is False else confinement.hindrance()
     inventory = Inventory(
-        known.users,
-        known.groups,
-        known.numeric_names,
-        addresses,
-        authorities,
-        passwords,
-        sessions,
-        unconfinable,
-        findings,
-        known.unasked,
+        users=known.users,
+        groups=known.groups,
+        numeric_names=known.numeric_names,
+        addresses=addresses,
+        authorities=authorities,
+        passwords=passwords,
+        sessions=sessions,
+        unconfinable=unconfinable,
+        findings=findings,
+        unasked=known.unasked,
         **tools.traits(),
     )
     day = day or kept.day or today()
     before = kept.policy.grants if kept.policy else {}
-    return compile_policy(policy, inventory, kept.accesses, leaving, kept.temporary, int(time.time()), day, before)
+    return compile_policy(
+        policy=policy,
+        inventory=inventory,
+        previous=kept.accesses,
+        leaving=leaving,
+        temporary=kept.temporary,
+        now=int(time.time()),
+        day=day,
+        before=before,
+    )

@@ -185,7 +185,18 @@ def compile_policy(
     gid = group.gid if group else None
     places = going_on(leaving, temporary, now)
     made = DesiredState(
-        policy, inventory, gid, accesses, tuple(findings), tuple(previous), places, (), locked, temporary, now, day
+        policy=policy,
+        inventory=inventory,
+        gid=gid,
+        accesses=accesses,
+        findings=tuple(findings),
+        previous=tuple(previous),
+        leaving=places,
+        draining=(),
+        locked=locked,
+        temporary=temporary,
+        now=now,
+        day=day,
     )
     return replace(made, draining=draining(made))
 
@@ -204,15 +215,15 @@ def _access(account: Account, grant: Grant | Loan) -> Access:
     if isinstance(grant, Loan):
         return Access(account.name, account.uid, grant.vm, (grant.name,), grant.nopasswd, terms=(term(grant),))
     return Access(
-        account.name,
-        account.uid,
-        grant.vm,
-        (grant.name,),
-        grant.nopasswd,
-        grant.on_end,
-        grant.grace,
-        grant.warn,
-        (term(grant),),
+        user=account.name,
+        uid=account.uid,
+        vm=grant.vm,
+        grants=(grant.name,),
+        nopasswd=grant.nopasswd,
+        on_end=grant.on_end,
+        grace=grant.grace,
+        warn=grant.warn,
+        terms=(term(grant),),
     )
 
 

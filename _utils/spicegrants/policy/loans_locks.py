@@ -122,7 +122,7 @@ def lend(
     if findings or seconds is None:
         raise PolicyError(findings)
     others = without_loan(held, user, vm)
-    loan = Loan(user, vm, now, now + seconds, reason, nopasswd, known[user])
+    loan = Loan(user=user, vm=vm, start=now, end=now + seconds, reason=reason, nopasswd=nopasswd, uid=known[user])
     return others._replace(loans=tuple(sorted((*others.loans, loan))))
 
 

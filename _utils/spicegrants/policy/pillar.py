@@ -87,8 +87,17 @@ def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
     for grant in grants.values():
         if grant.group == viewer.group:
             node.child("grants").child(grant.name).child("group").wrong("is the viewer's group, which has no members")
-    rest = _firewall(node.child("firewall")), time, _sudo(node.child("sudo")), _routing(node.child("routing"))
-    return Policy(servers, vms, schedules, grants, viewer, *rest)
+    return Policy(
+        servers=servers,
+        vms=vms,
+        schedules=schedules,
+        grants=grants,
+        viewer=viewer,
+        firewall=_firewall(node.child("firewall")),
+        time=time,
+        sudo=_sudo(node.child("sudo")),
+        routing=_routing(node.child("routing")),
+    )
 
 
 def _named(node: Node, read: Callable[[str, Node], _T | None]) -> dict[str, _T]:
@@ -178,7 +187,15 @@ def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: tuple[st
         return None
     if server in servers and not servers[server].guards(port):
         node.child("tls_port").wrong(f"{port} is outside the guarded ports of server {server!r}")
-    return Vm(name, server, port, subject, password, file, tuple(dict.fromkeys(filter(None, allow))))
+    return Vm(
+        name=name,
+        server=server,
+        tls_port=port,
+        host_subject=subject,
+        password=password,
+        password_file=file,
+        allow=tuple(dict.fromkeys(filter(None, allow))),
+    )
 
 
 def _password(node: Node) -> tuple[Secret | None, str | None]:

@@ -138,19 +138,19 @@ def _read(content: bytes, known: Policy | None, only: tuple[str, str] | None = N
         if only is not None:
             document = _narrowed(document, *only)
         return Stored(
-            _policy(document, known) if document["policy"] else None,
-            {name: tuple(found) for name, found in document["addresses"].items()},
-            tuple(_access(*values) for values in document["accesses"]),
-            document["group"],
-            document["made_group"],
-            {path: tuple(owner) for path, owner in document["originals"].items()},
-            tuple(document.get("left", ())),
-            tuple(_drain(*values) for values in document.get("draining", ())),
-            Temporary(
+            policy=_policy(document, known) if document["policy"] else None,
+            addresses={name: tuple(found) for name, found in document["addresses"].items()},
+            accesses=tuple(_access(*values) for values in document["accesses"]),
+            group=document["group"],
+            made_group=document["made_group"],
+            originals={path: tuple(owner) for path, owner in document["originals"].items()},
+            left=tuple(document.get("left", ())),
+            draining=tuple(_drain(*values) for values in document.get("draining", ())),
+            temporary=Temporary(
                 tuple(_loan(*values) for values in document.get("loans", ())),
                 tuple(_lock(*values) for values in document.get("locks", ())),
             ),
-            _typed(document.get("day"), int, type(None)),
+            day=_typed(document.get("day"), int, type(None)),
         )
     except LiveStateUnreadable:
         raise
@@ -188,11 +188,32 @@ def _access(
 ) -> Access:
     found = tuple(Term(tuple(schedules), *limits) for schedules, *limits in terms or [[()]] * len(grants))
     limits = None if within is None else _spans(within)
-    return Access(user, uid, vm, tuple(grants), nopasswd, on_end, grace, tuple(warn), found, limits)
+    return Access(
+        user=user,
+        uid=uid,
+        vm=vm,
+        grants=tuple(grants),
+        nopasswd=nopasswd,
+        on_end=on_end,
+        grace=grace,
+        warn=tuple(warn),
+        terms=found,
+        within=limits,
+    )
 
 
 def _drain(user, uid, address, port, vm, grants=(), until=None, grace=None, warn=WARN) -> Drain:
-    return Drain(user, uid, address, port, vm, tuple(grants), until, grace, tuple(warn))
+    return Drain(
+        user=user,
+        uid=uid,
+        address=address,
+        port=port,
+        vm=vm,
+        grants=tuple(grants),
+        until=until,
+        grace=grace,
+        warn=tuple(warn),
+    )
 
 
 def _loan(user, vm, start, end, reason=None, nopasswd=False, uid=None) -> Loan:

@@ -202,7 +202,16 @@ def plan(desired: DesiredState, live: ViewerLive, launcher: bytes, opener: bytes
     remove = tuple(path for path in sorted(live.entries, reverse=True) if path not in entries)
     for path in remove:
         changes.append(_entry_change(desired, path, "removes"))
-    return ViewerPlan(tuple(changes), create, live.members, programs, overrides, tuple(write), remove, live.lent)
+    return ViewerPlan(
+        changes=tuple(changes),
+        create_group=create,
+        strip=live.members,
+        programs=programs,
+        overrides=overrides,
+        write=tuple(write),
+        remove=remove,
+        seal=live.lent,
+    )
 
 
 class ClosingPlan(NamedTuple):

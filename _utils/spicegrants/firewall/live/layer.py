@@ -67,7 +67,17 @@ class Firewall:
         rules = mechanism.compare(desired, listed.result())
         changes = (*_newly(mechanism, reason), *rules.changes, *uplinks.changes, *held.changes, *said)
         write, remove = {**write, **held.written}, (*remove, *held.removed)
-        steps = Steps(mechanism, rules, uplinks, unguarded_because, held, unbacked, write, remove, others)
+        steps = Steps(
+            mechanism=mechanism,
+            rules=rules,
+            uplinks=uplinks,
+            unguarded=unguarded_because,
+            backstop=held,
+            unbacked=unbacked,
+            write=write,
+            remove=remove,
+            others=others,
+        )
         return Plan((*changes, *(_taking_over(mechanism, other) for other in others)), desired, steps)
 
     def apply(self, plan: Plan) -> None:
