@@ -1,7 +1,6 @@
 """The sudo layer with times: one rule for all who share them, a line a window; and what is planned."""
 
 import re
-from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
