@@ -1,6 +1,7 @@
 """The sudo layer with times: one rule for all who share them, a line a window; and what is planned."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -240,9 +241,7 @@ def test_a_grant_with_times_is_planned_with_them():
 
 
 def with_windows(rules, windows):
-    return [
-        sudoers.SudoRule(rule.user, rule.group, rule.viewer, rule.argument, rule.nopasswd, windows) for rule in rules
-    ]
+    return [replace(rule, windows=windows) for rule in rules]
 
 
 @pytest.mark.parametrize(

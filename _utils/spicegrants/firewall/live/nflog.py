@@ -6,7 +6,6 @@ The layout of the messages is that of linux/netfilter/nfnetlink_log.h; the kerne
 from __future__ import annotations
 
 import contextlib
-import errno
 import ipaddress
 import socket
 import struct
@@ -16,19 +15,18 @@ from collections.abc import Iterator, Mapping
 from spicegrants.core import netlink
 from spicegrants.core.errors import SystemFault
 from spicegrants.firewall.guard import Key
+from spicegrants.host import netlink_socket
 
-_NETLINK_NETFILTER = 12
 _ULOG = 4 << 8
 _PACKET, _CONFIG = _ULOG | 0, _ULOG | 1
-_ERROR = 2
 _REQUEST_ACK = 1 | 4
 _BIND, _COPY_PACKET = 1, 2
 # Attributes of the configuration, and of a packet.
 _CFG_COMMAND, _CFG_MODE, _CFG_THRESHOLD = 1, 2, 5
 _PAYLOAD, _UID, _GID = 9, 11, 14
 _COPIED = 64
-_SO_RCVBUFFORCE = 33
 _BUFFER = 4 * 1024 * 1024
+_PATIENCE = 5
 
 
 class Witness:
@@ -55,47 +53,24 @@ class Witness:
 
 
 def _listening(group: int) -> socket.socket:
-    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
-    made.settimeout(5)
-    made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
-    made.bind((0, 0))
+    made = netlink_socket.opened(netlink_socket.NETFILTER, room=_BUFFER, patience=_PATIENCE)
     for attribute, value in (
         (_CFG_COMMAND, struct.pack("=B", _BIND)),
         (_CFG_MODE, struct.pack("!IBB", _COPIED, _COPY_PACKET, 0)),
         (_CFG_THRESHOLD, struct.pack("!I", 1)),
     ):
-        field = struct.pack("=HH", 4 + len(value), attribute) + value
-        field += bytes(-len(field) % 4)
-        body = struct.pack("!BBH", socket.AF_UNSPEC, 0, group) + field
-        made.send(struct.pack("=IHHII", 16 + len(body), _CONFIG, _REQUEST_ACK, 0, 0) + body)
-        _acknowledged(made)
+        body = struct.pack("!BBH", socket.AF_UNSPEC, 0, group) + netlink.attribute(attribute, value)
+        made.send(netlink.message(_CONFIG, _REQUEST_ACK, body))
+        # Packets that come first are of no interest yet.
+        netlink_socket.acknowledged(made)
     made.setblocking(False)
     return made
 
 
-def _acknowledged(connection: socket.socket) -> None:
-    """Wait for the answer to a request; packets that come first are of no interest yet."""
-    while True:
-        for kind, body in netlink.messages(connection.recv(65536)):
-            if kind == _ERROR:
-                (code,) = struct.unpack_from("=i", body)
-                if code:
-                    raise OSError(-code, "netlink refused")
-                return
-
-
 def _refused(connection: socket.socket) -> Iterator[Key]:
     """Read what has come so far. Messages that the kernel had to drop are missing: that is no evidence for anything."""
-    while True:
-        try:
-            received = connection.recv(1024 * 1024)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-            continue
-        for kind, body in netlink.messages(received):
+    for received in netlink_socket.received(connection):
+        for kind, body in netlink.messages(received or b""):
             if kind == _PACKET:
                 with contextlib.suppress(KeyError, struct.error):
                     yield _key(body)

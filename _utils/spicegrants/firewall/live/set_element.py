@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
-import socket
 import struct
 
 from spicegrants.core import netlink
 from spicegrants.core.errors import LiveStateUnreadable
+from spicegrants.host import netlink_socket
 
-_NETLINK_NETFILTER = 12
 # linux/netfilter/nfnetlink.h, nf_tables.h: the subsystem, and the message that asks for elements.
 _SUBSYSTEM, _GET_ELEMENTS = 10, 13
 _FAMILIES = {"inet": 1, "ip": 2, "ip6": 10}
@@ -21,7 +20,6 @@ _ELEMENT, _KEY, _VALUE = 1, 1, 1
 _NESTED = 0x8000
 # linux/netlink.h: a request.
 _REQUEST = 0x1
-_ERROR = 2
 # Seconds.
 _PATIENCE = 10
 
@@ -32,8 +30,7 @@ def holds(family: str, table: str, name: str, address: str) -> bool:
     Raises :class:`~spicegrants.core.errors.LiveStateUnreadable` if the kernel does not say.
     """
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER) as kernel:
-            kernel.settimeout(_PATIENCE)
+        with netlink_socket.opened(netlink_socket.NETFILTER, patience=_PATIENCE) as kernel:
             kernel.send(_request(family, table, name, address))
             return _found(kernel.recv(65536))
     except (OSError, struct.error) as error:
@@ -57,10 +54,8 @@ def _nested(kind: int, value: bytes) -> bytes:
 
 
 def _found(received: bytes) -> bool:
-    for kind, body in netlink.messages(received):
-        if kind == _ERROR:
-            (code,) = struct.unpack_from("=i", body)
-            if code != -errno.ENOENT:
-                raise OSError(-code, os.strerror(-code))
-            return False
+    for code in netlink_socket.codes(received):
+        if code != errno.ENOENT:
+            raise OSError(code, os.strerror(code))
+        return False
     return True

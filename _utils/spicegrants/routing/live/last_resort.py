@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from spicegrants.core import netlink
 from spicegrants.core.errors import SystemFault
+from spicegrants.host import netlink_socket
 from spicegrants.routing.policy_rules import PROTOCOL, SHUT
 
 # linux/rtnetlink.h, linux/fib_rules.h.
@@ -22,7 +23,6 @@ _ACTION = 8  # FR_ACT_PROHIBIT
 _DESTINATION, _PREFERENCE, _ORIGIN, _PROTOCOL, _PORTS = 1, 6, 21, 22, 24
 # linux/netlink.h: a request, which makes what is not there yet, and is answered.
 _FLAGS = 0x1 | 0x4 | 0x200 | 0x400
-_ERROR = 2
 # Seconds.
 _PATIENCE = 10
 
@@ -33,8 +33,7 @@ def shut(places: Iterable[tuple[str, int]]) -> None:
     Raises :class:`~spicegrants.core.errors.SystemFault` if the kernel does not take it.
     """
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as kernel:
-            kernel.settimeout(_PATIENCE)
+        with netlink_socket.opened(netlink_socket.ROUTE, patience=_PATIENCE) as kernel:
             for address, port in sorted(set(places)):
                 kernel.send(_request(address, port))
                 _answered(kernel.recv(65536))
@@ -57,9 +56,7 @@ def _request(address: str, port: int) -> bytes:
 
 
 def _answered(received: bytes) -> None:
-    for kind, body in netlink.messages(received):
-        if kind == _ERROR:
-            (code,) = struct.unpack_from("=i", body)
-            # What is shut already stays so.
-            if code not in (0, -errno.EEXIST):
-                raise OSError(-code, os.strerror(-code))
+    for code in netlink_socket.codes(received):
+        # What is shut already stays so.
+        if code not in (0, errno.EEXIST):
+            raise OSError(code, os.strerror(code))

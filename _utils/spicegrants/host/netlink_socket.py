@@ -1,0 +1,77 @@
+"""Sockets of netlink(7): made for groups or questions, read without waiting, asked for an acknowledgement."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator
+
+from spicegrants.core import netlink
+
+# linux/netlink.h.
+ROUTE, NETFILTER = 0, 12
+_ERROR = 2
+# asm-generic/socket.h: like SO_RCVBUF, without the limit that is set for all.
+_SO_RCVBUFFORCE = 33
+_RECEIVED = 1024 * 1024
+
+
+def opened(protocol: int, groups: int = 0, room: int = 0, patience: float | None = None) -> socket.socket:
+    """Return a socket; raise OSError if the kernel has none for us.
+
+    protocol
+        :data:`ROUTE` or :data:`NETFILTER`.
+
+    groups
+        Bits of the groups to listen to. Defaults to none.
+
+    room
+        How many bytes the kernel keeps for us before it drops messages. Defaults to what it does by itself.
+
+    patience
+        Seconds to wait for a message; 0 not to wait at all. Defaults to for ever.
+    """
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    try:
+        made.bind((0, groups))
+        if room:
+            made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, room)
+        made.settimeout(patience)
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def received(kernel: socket.socket) -> Iterator[bytes | None]:
+    """Yield what has come so far on a socket that does not wait; ``None`` where the kernel had to drop messages.
+
+    Raises OSError if the socket cannot be read.
+    """
+    while True:
+        try:
+            yield kernel.recv(_RECEIVED)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            yield None
+
+
+def acknowledged(kernel: socket.socket) -> None:
+    """Wait until a request is acknowledged; raise OSError if it is refused. What comes before that is passed over."""
+    while True:
+        for code in codes(kernel.recv(_RECEIVED)):
+            if code:
+                raise OSError(code, os.strerror(code))
+            return
+
+
+def codes(message: bytes) -> Iterator[int]:
+    """Yield the error numbers that a message tells of; 0 acknowledges a request."""
+    for kind, body in netlink.messages(message):
+        if kind == _ERROR:
+            yield -struct.unpack_from("=i", body)[0]
