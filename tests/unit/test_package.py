@@ -169,3 +169,19 @@ def test_it_imports_without_salt():
 @pytest.mark.parametrize("package", sorted({path.parent for path in FILES}), ids=name)
 def test_each_package_says_what_it_is_for(package):
     assert (package / "__init__.py").read_text(encoding="utf-8").startswith('"""')
+
+
+def test_modules_of_an_older_version_beside_the_packages_hinder_nothing(tmp_path):
+    """As where Salt's ``clean_dynamic_modules`` is off: of a module and a package of one name the package is taken."""
+    shutil.copytree(HERE, tmp_path / "spicegrants", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in {path.parent for path in FILES if path.parent.parent == HERE}:
+        (tmp_path / "spicegrants" / f"{package.name}.py").write_text("raise RuntimeError(__file__)\n", encoding="utf-8")
+    code = "import spicegrants.engine.enforcement, spicegrants.drift.live.monitor, spicegrants.audit.live.trial"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
