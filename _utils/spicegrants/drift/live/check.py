@@ -95,7 +95,7 @@ def reports() -> list[dict[str, Any]]:
         path = f"{REPORTS}/{name}"
         # One that is on its way into place is for the next call.
         if name.isdigit():
-            written = os.stat(path).st_mtime_ns
+            written = os.lstat(path).st_mtime_ns
             try:
                 found.append((written, json.loads(disk.read_text(path) or b"")))
             except (ValueError, SystemFault) as error:
