@@ -1,5 +1,5 @@
 # Keeps a minion as its pillar says. The beacon has drift repaired within seconds, from what is stored on the minion; the
-# schedule follows edits of the pillar, and looks at all that no event tells of. Every minion waits another part of
+# schedule follows edits of the pillar, and checks also what no event reports. Every minion waits another part of
 # splay, so that a master is not asked by all of them at once. `saltutil.refresh_pillar` makes it take effect.
 beacons:
   spice_grant:

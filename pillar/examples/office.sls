@@ -1,5 +1,5 @@
 # A small office: three vms on one server, five people, any of whom may sit at any workstation.
-# Bookkeeping is Charlie's by day, and his boss's in the evening. The web server under test is Maggie's on Mondays and
+# Bookkeeping is Charlie's by day, and the boss's in the evening. The web server under test is Maggie's on Mondays and
 # Tuesdays, and Anne's on Wednesdays and Thursdays. The analysis is Ralph's and nobody else's, as long as the order runs.
 spice:
   time: {zone: Europe/Berlin, longest_loan: 4h}

@@ -2,7 +2,7 @@
 base:
   'laptop-*':                        # anybody may sit at any of them: the same grants on all
     - spice.grants.*
-  'desk-books':                      # shared: Charlie by day, his boss in the evening; the grants of both files merge
+  'desk-books':                      # shared: Charlie by day, the boss in the evening; the grants of both files merge
     - spice.grants.charlie
     - spice.grants.boss
   'desk-maggie':
