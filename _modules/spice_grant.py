@@ -348,7 +348,9 @@ def lend(user, vm, duration, reason=None, nopasswd=False):
     .. code-block:: python
 
         {
-            "changes": {"grants": {"loan:anne:books": {"firewall": [...], "sudo": [...], ...}}},
+            "changes": {
+                "grants": {"loan:anne:books": {"policy": [...], "firewall": [...], "sudo": [...], "viewer": [...]}}
+            },
             "errors": [],
             "warnings": [],
             "comment": "books is lent to anne for 2h.",
@@ -405,7 +407,9 @@ def end_loan(user, vm):
     .. code-block:: python
 
         {
-            "changes": {"grants": {"loan:anne:books": {"policy": ["ends the loan of books to anne"], ...}}},
+            "changes": {
+                "grants": {"loan:anne:books": {"policy": ["ends the loan of books to anne"], "sudo": [...]}}
+            },
             "errors": [],
             "warnings": [],
             "comment": "books is not lent to anne.",
@@ -461,7 +465,7 @@ def lock(user=None, vm=None, all=False, reason=None):
     .. code-block:: python
 
         {
-            "changes": {"layers": {"policy": ["locks user anne"]}, ...},
+            "changes": {"grants": {...}, "layers": {"policy": ["locks user anne"]}},
             "errors": [],
             "warnings": [],
             "comment": "user anne is locked.",
@@ -509,7 +513,7 @@ def unlock(user=None, vm=None, all=False):
     .. code-block:: python
 
         {
-            "changes": {"layers": {"policy": ["unlocks user anne"]}, ...},
+            "changes": {"grants": {...}, "layers": {"policy": ["unlocks user anne"]}},
             "errors": [],
             "warnings": [],
             "comment": "user anne is unlocked.",

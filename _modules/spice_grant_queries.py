@@ -123,7 +123,21 @@ def who(vm, at=None):
 
     .. code-block:: python
 
-        [{"user": "myself", "uid": 1021, "vm": "debianx", "open": True, "state": "open", ...}]
+        [
+            {
+                "user": "myself",
+                "uid": 1021,
+                "vm": "debianx",
+                "server": "mysrv",
+                "addresses": ["192.168.2.2"],
+                "port": 20002,
+                "nopasswd": False,
+                "open": True,
+                "state": "open",
+                "grants": {"myself-debianx": {"when": "always"}},
+                "groups": [],
+            }
+        ]
 
     Reads the stored policy and accounts.
 
@@ -231,8 +245,17 @@ def explain(user, vm, at=None):
             "answer": "may not open",
             "state": "closed",
             "policy": {"answer": "not granted", "why": "no grant of debianx means mybro"},
+            "firewall": {
+                "answer": "closed",
+                "why": "no element for UID 1022 with GID 990 (spicegrp) to 192.168.2.2 port 20002",
+                "backstop": "held: table inet spice_grant_backstop_6f1d0c52a94be387",
+            },
+            "routing": {"answer": "off", "why": "routing holds nobody on this machine"},
             "sudo": {"answer": "refused", "why": "no rule"},
-            ...
+            "viewer": {
+                "answer": "only through sudo",
+                "why": "its group has no members, owner and mode are as they must be",
+            },
         }
 
     With times, ``state`` is as ``closed; opens Tue 2026-11-24 08:00 Europe/Berlin``.
