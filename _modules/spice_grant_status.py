@@ -39,7 +39,8 @@ def status():
       one.
     * ``since``: from when on state and policy are known to hold so, ISO 8601 in UTC. ``None`` where that is not known,
       as after a boot until the next run, or while the layers have drifted.
-    * ``last_run``: dict with ``at`` and ``errors`` of the last ``spice_grant.apply`` or state; ``None`` after a boot.
+    * ``last_run``: dict with ``at`` and ``errors`` of the last ``spice_grant.apply`` or state ``present``; ``None``
+      after a boot.
     * ``drift``: list of sentences, how the layers differ from what is stored.
     * ``errors``: list of sentences, what failed in the last run or cannot be enforced or read now.
     * ``locks``: list of what is locked, whatever else is granted.
