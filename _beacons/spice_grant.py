@@ -1,5 +1,5 @@
 """
-Notice drift by what the kernel tells, have it repaired within seconds, and report both.
+A beacon that notices drift by events of the kernel, has it repaired within seconds, and reports both.
 
 .. versionadded:: 0.1.0
 
@@ -60,7 +60,13 @@ def validate(config):
     Check the beacon's settings.
 
     config
-        As for :func:`beacon`.
+        List of dicts: the settings, as for :func:`beacon`. Required.
+
+    Returns a pair: whether the settings are good, and ``valid`` or what is wrong with them:
+
+    .. code-block:: python
+
+        (False, "spice_grant: look_every: must be a number of seconds, 1 or more")
 
     .. code-block:: yaml
 
@@ -83,15 +89,45 @@ def validate(config):
 
 def beacon(config):
     """
-    Listen, and have a look taken where something changed; return events.
+    Listen, start a look where something changed, and return events.
+
+    config
+        List of dicts: the settings that follow. Required.
 
     repair
-        Whether drift is repaired on the minion, by ``spice_grant.repair`` in a process of its own. With ``False`` it is
-        only reported, and whoever reacts to the event decides. Defaults to ``True``.
+        Boolean: whether drift is repaired on the minion, by ``spice_grant.repair`` in a process of its own. With
+        ``False`` it is only reported, and whoever reacts to the event decides. Defaults to ``True``.
 
     look_every
-        Seconds between looks at what the kernel does not tell of: rules of iptables-legacy, and what cannot be watched.
-        Defaults to 60.
+        Number of seconds, 1 or more, between looks at what the kernel does not report: rules of iptables-legacy, and
+        what cannot be watched. Defaults to ``60``.
+
+    Returns a list of events, empty if there is nothing new. Each is a dict with ``tag`` and what docs/continuous.md
+    says of that tag:
+
+    * ``drift``: something is not as it must be.
+    * ``repaired``: it was repaired.
+    * ``failed``: it was not repaired, or could not be looked at.
+    * ``fight``: it came back three times within ten minutes; from then on also each time that it is repaired.
+    * ``unwatched``: changes somewhere are not noticed at once.
+
+    .. code-block:: python
+
+        [
+            {
+                "tag": "drift",
+                "layers": ["sudo"],
+                "what": ["sudo: restores /etc/sudoers.d/spice-grant, which was edited"],
+                "changes": {"layers": {"sudo": ["restores /etc/sudoers.d/spice-grant, which was edited"]}},
+                "who": [],
+                "noticed": ["/etc/sudoers.d/spice-grant"],
+                "repairing": True,
+            }
+        ]
+
+    Writes a line to the minion's log for each event.
+
+    Raises CommandExecutionError if it cannot listen; the next call begins anew.
 
     .. code-block:: yaml
 
@@ -119,6 +155,9 @@ def beacon(config):
 def close(config):
     """
     Stop listening; Salt calls it before it loads modules anew.
+
+    config
+        List of dicts: the settings, as for :func:`beacon`. They are not read. Required.
 
     .. code-block:: yaml
 

@@ -1,13 +1,17 @@
 """
-Query and enforce the firewall layer: who may connect to the consoles' ports, by owner-match rules.
+The firewall layer: owner-match rules that decide who may connect to the consoles' ports.
 
 .. versionadded:: 0.1.0
 
-The rules live in a table of their own, ``inet spice_grant``, or, where there is no nftables, in chains of their own,
-``SPICE-GRANT...`` of iptables; no other rule is ever changed. A connection to a guarded port passes if UID and GID of
-the process that made the socket, the destination address and the port are those of a grant; everything else is logged
-and reset, whether it comes from this machine or is only forwarded by it. What guests and containers send that share a
-network card with it passes neither: a second table, ``netdev spice_grant``, drops the beginning of a connection there.
+The rules are in a table of their own, ``inet spice_grant``. Where there is no nftables, they are in chains of their own
+of iptables, ``SPICE-GRANT...``. No other rule is ever changed.
+
+A connection to a guarded port passes if four things are those of a grant: UID and GID of the process that made the
+socket, the destination address, and the port. Everything else is logged and reset, whether it comes from this machine
+or is only forwarded by it.
+
+What guests and containers send that share a network card with this machine passes neither table nor chains. A second
+table, ``netdev spice_grant``, drops the beginning of a connection there.
 
 :depends: nftables 1.0 or newer, or iptables
 """
@@ -41,13 +45,34 @@ def __virtual__():
 
 def backend():
     """
-    Return which firewall mechanism enforces the rules on this machine, its version, and why it is that one.
+    Return which firewall mechanism enforces the rules on this machine, and why it is that one.
 
-    The keys are ``backend`` (``nftables``, ``iptables-nft`` or ``iptables-legacy``), ``version``, ``reason``, and
-    ``uplinks``, the interfaces on which frames are guarded that pass no other rule, and ``backstop``: whether that is
-    held, and if not, why. Reads the stored policy, whose ``firewall: {backend: ...}`` decides; without one, or with
-    ``auto``, it is nftables wherever that works. Runs ``nft`` or ``iptables``, and ``ip``. Raises CommandExecutionError
-    if neither is installed.
+    The stored policy's ``firewall: {backend: ...}`` decides. Without a policy, or with ``auto``, it is nftables
+    wherever that works.
+
+    Returns a dict with these keys:
+
+    * ``backend``: ``nftables``, ``iptables-nft`` or ``iptables-legacy``.
+    * ``version``: what the program says of its version.
+    * ``reason``: why it is that mechanism.
+    * ``uplinks``: list of the interfaces on which frames are guarded that pass no other rule.
+    * ``backstop``: whether the backstop is held, and if not, why.
+
+    .. code-block:: python
+
+        {
+            "backend": "nftables",
+            "version": "nftables v1.0.6 (Lester Gooch #5)",
+            "reason": "nft is installed, and in use already",
+            "uplinks": ["eth0"],
+            "backstop": "off: pillar says so",
+        }
+
+    Reads the stored policy.
+
+    Runs ``nft`` or ``iptables``, and ``ip``.
+
+    Raises CommandExecutionError if neither ``nft`` nor ``iptables`` is installed.
 
     CLI Example:
 
@@ -66,19 +91,63 @@ def backend():
 
 def rules(foreign=True):
     """
-    Return the owner-match rules that the kernel holds, as a list of dicts.
-
-    Ours have the keys ``user`` (None if no account has the UID), ``uid``, ``gid``, ``address``, ``port``, ``vm``,
-    ``verdict``, ``packets``, ``bytes`` and ``foreign: False``. Where the verdict is the name of a chain, what it
-    leads to is open at some times only: ``times`` are the ranges that the kernel holds, ``lasting`` those in which
-    sessions that are open may go on, as lists of ``[start, end]``, the end being outside, ISO 8601 in UTC; both are
-    None if the chain holds other rules than ours. Rules of other tables that match a UID or GID have ``foreign: True``,
-    ``table``, ``chain``, ``handle`` and what of the other keys the rule states.
+    Return the owner-match rules that the kernel holds.
 
     foreign
-        Whether to list rules of other tables. Defaults to ``True``.
+        Boolean: whether to list rules of other tables as well. Defaults to ``True``.
 
-    Runs ``nft list ruleset`` or ``iptables-save``. Raises CommandExecutionError if the rules cannot be read.
+    Each dict of the list that is a rule of ours has these keys:
+
+    * ``user``: name of the user; ``None`` if no account has the UID.
+    * ``uid``: UID of the access.
+    * ``gid``: GID of the viewer's group.
+    * ``address``: address of the server.
+    * ``port``: port of the console.
+    * ``vm``: name of the vm.
+    * ``verdict``: what becomes of a packet, or the name of a chain. What leads to a chain is open at some times only.
+    * ``times``: only with a chain: when it opens, as the kernel holds it. A list of ``[start, end]``, ISO 8601 in UTC,
+      the end being outside; ``None`` if the chain holds other rules than ours.
+    * ``lasting``: only with a chain: when sessions that are open may go on; in the same form.
+    * ``packets``: packets that the rule has counted.
+    * ``bytes``: bytes that the rule has counted.
+    * ``foreign``: ``False``.
+
+    Each rule of another table that matches a UID or GID has ``user`` and these keys, and what of the others it states:
+
+    * ``table``: family and name of the table.
+    * ``chain``: name of the chain.
+    * ``handle``: the kernel's number for the rule; ``None`` where iptables holds it.
+    * ``foreign``: ``True``.
+
+    .. code-block:: python
+
+        [
+            {
+                "user": "myself",
+                "uid": 1021,
+                "gid": 990,
+                "address": "192.168.2.2",
+                "port": 20002,
+                "vm": "debianx",
+                "verdict": "accept",
+                "packets": 3,
+                "bytes": 180,
+                "foreign": False,
+            },
+            {
+                "user": None,
+                "table": "ip site",
+                "chain": "mine",
+                "handle": 4,
+                "gid": 1500,
+                "verdict": "drop",
+                "foreign": True,
+            },
+        ]
+
+    Runs ``nft list ruleset`` or ``iptables-save``.
+
+    Raises CommandExecutionError if the rules cannot be read.
 
     CLI Example:
 
@@ -95,13 +164,26 @@ def rules(foreign=True):
 
 def denied():
     """
-    Return the connections that the guard refused within the last hour, as a list of dicts.
+    Return the connections that the guard refused within the last hour.
 
-    The keys are ``uid``, ``gid``, ``address``, ``port`` and ``packets``. Forwarded connections have no owner and are
-    only in the log.
+    Forwarded connections have no owner and are only in the log, which ``spice_grant.denials`` reads.
 
-    Runs ``nft list table``. Raises CommandExecutionError if the table cannot be read, or if iptables enforces the
-    rules: that keeps no such list.
+    Each dict of the list has these keys:
+
+    * ``uid``: UID of the process that made the socket.
+    * ``gid``: GID of the process that made the socket.
+    * ``address``: destination address.
+    * ``port``: destination port.
+    * ``packets``: how many packets were refused.
+
+    .. code-block:: python
+
+        [{"uid": 1023, "gid": 1023, "address": "192.168.2.2", "port": 20002, "packets": 3}]
+
+    Runs ``nft list table``.
+
+    Raises CommandExecutionError if the table cannot be read, or if iptables enforces the rules: that keeps no such
+    list.
 
     CLI Example:
 
@@ -122,9 +204,23 @@ def plan():
     """
     Return what :func:`apply` would change, and change nothing.
 
-    Reads the stored policy, accounts, the servers' addresses, the files for boot and clock; runs ``nft list table``,
-    ``ip link`` and, with iptables, ``iptables-save``. Returns an empty dict if everything is as it must be. Raises
-    CommandExecutionError if something cannot be read.
+    Returns a dict, empty if everything is as it must be:
+
+    * ``grants``: dict by grant; each has the sentences under ``firewall``.
+    * ``layers``: dict with the sentences that belong to no single grant, under ``firewall``.
+
+    .. code-block:: python
+
+        {
+            "grants": {"myself-debianx": {"firewall": ["opens 192.168.2.2 port 20002 to myself"]}},
+            "layers": {"firewall": ["guards ports 20001-20010 towards every destination"]},
+        }
+
+    Reads the stored policy, accounts, the servers' addresses, the files for boot and clock.
+
+    Runs ``nft list table``, ``ip link`` and, with iptables, ``iptables-save``.
+
+    Raises CommandExecutionError if something cannot be read.
 
     CLI Example:
 
@@ -140,15 +236,26 @@ def apply():
     """
     Make the kernel hold what the policy says, in one transaction, now and from the next boot on.
 
-    Returns what was changed, as :func:`plan` does. Writes the rules to ``/var/lib/spice-grant``, what loads them to
-    ``/usr/local/lib/spice-grant``, units and drop-ins for the services that flush rules to ``/etc/systemd/system``, and
-    where udev is, a rule for new interfaces to ``/etc/udev/rules.d``.
-    Runs ``nft list table`` or ``iptables-save`` and, if something must change, ``nft -f`` or ``iptables-restore``,
-    ``systemctl daemon-reload``, and ``ss --kill`` for live sessions that lost their grant, whose users are told so on
-    their desktops, by a process of their own. Has systemd hold the backstop, and start the clock, which ends and
-    announces what runs out later. Rules of a mechanism that is not used any more go last.
-    Raises CommandExecutionError if the rules are refused: then the kernel's are as they were, with iptables those of
-    the IP version that was refused. With nftables, new times may be there already beside the old ones.
+    Rules of a mechanism that is not used any more go last.
+
+    Returns what was changed, as :func:`plan` does:
+
+    .. code-block:: python
+
+        {"grants": {"myself-debianx": {"firewall": ["opens 192.168.2.2 port 20002 to myself"]}}}
+
+    Writes the rules to ``/var/lib/spice-grant``, what loads them to ``/usr/local/lib/spice-grant``, units and drop-ins
+    for the services that flush rules to ``/etc/systemd/system`` and, where udev is, a rule for new interfaces to
+    ``/etc/udev/rules.d``.
+
+    Runs ``nft list table`` or ``iptables-save``. If something must change, it runs ``nft -f`` or ``iptables-restore``,
+    ``systemctl daemon-reload``, and ``ss --kill`` for live sessions that lost their grant. A process of its own says so
+    to their users on their desktops.
+
+    Has systemd hold the backstop, and start the clock, which ends and announces what runs out later.
+
+    Raises CommandExecutionError if the rules are refused. The kernel's are then as they were; with iptables this holds
+    for the IP version that was refused. With nftables, new times may be there already beside the old ones.
 
     CLI Example:
 
@@ -165,11 +272,19 @@ def remove(test=False):
     Remove our rules, and with them the guard: afterwards every user reaches every console's port.
 
     test
-        Whether only to say what would change. Defaults to ``False``.
+        Boolean: whether only to say what would change. Defaults to ``False``.
 
-    Returns what was changed. Removes what :func:`apply` writes, whichever mechanism held it; runs ``nft delete table``,
-    ``iptables-restore``, ``systemctl stop`` and ``daemon-reload``. Raises CommandExecutionError if the rules cannot be
-    removed.
+    Returns what was changed, as :func:`plan` does:
+
+    .. code-block:: python
+
+        {"layers": {"firewall": ["removes the guard from nftables"]}}
+
+    Removes what :func:`apply` writes, whichever mechanism held it.
+
+    Runs ``nft delete table``, ``iptables-restore``, ``systemctl stop`` and ``systemctl daemon-reload``.
+
+    Raises CommandExecutionError if the rules cannot be removed.
 
     CLI Example:
 

@@ -1,13 +1,14 @@
 """
-Who may open which SPICE console: declare, query, change and prove grants on this machine.
+Grants on this machine: declare, apply, lend, lock and remove them.
 
 .. versionadded:: 0.1.0
 
-A grant lets a user, or the members of a group, open the console of one vm. This module brings the layers
-together: ``spice_firewall``, ``spice_sudoers`` and ``spice_viewer``. What is enforced is kept on the minion, so that
-all but :func:`plan` and :func:`apply` need neither pillar nor master.
+A grant lets a user, or the members of a group, open the console of one vm. This module brings the layers together:
+``spice_firewall``, ``spice_routing``, ``spice_sudoers`` and ``spice_viewer``. What is enforced is kept on the minion:
+all functions but :func:`plan` and :func:`apply` need neither pillar nor master.
 
-What asks and proves is in a file of its own, which Salt makes one module with this one: a run does without it.
+Functions that query and prove (``list``, ``who``, ``explain``, ``verify``) are in a file of their own, because a run
+does without them. Salt makes one module of both.
 """
 
 import sys as _sys
@@ -57,15 +58,34 @@ def plan(grants=None, exclusive=True):
     Return what :func:`apply` would change, and change nothing.
 
     grants
-        Grants by name, in the pillar's form. Defaults to the pillar's ``spice:grants``.
+        Dict of grants by name, in the pillar's form. Defaults to the pillar's ``spice:grants``.
 
     exclusive
-        Whether grants that this minion holds and that are not among them go. Defaults to ``True``.
+        Boolean: whether grants that this minion holds and that are not among them go. Defaults to ``True``.
 
-    Returns a dict with ``changes`` (by grant and layer; empty if everything is as it must be), ``errors`` (what would
-    not be enforced, and why; then the exit code is not 0) and ``warnings``. Reads pillar, the stored policy, accounts,
-    addresses, and what the layers hold. Raises SaltInvocationError with all findings if the policy is wrong,
-    CommandExecutionError if something cannot be read.
+    Returns a dict with these keys:
+
+    * ``changes``: what would change; empty if everything is as it must be. ``grants`` has the changes of each grant by
+      layer, ``layers`` those that belong to no single grant. Layers are ``policy``, ``firewall``, ``routing``, ``sudo``
+      and ``viewer``.
+    * ``errors``: list of sentences, what would not be enforced, and why. If there is any, the exit code is not 0.
+    * ``warnings``: list of sentences, what is worth knowing.
+
+    .. code-block:: python
+
+        {
+            "changes": {
+                "grants": {"myself-debianx": {"firewall": ["opens 192.168.2.2 port 20002 to myself"]}},
+                "layers": {"firewall": ["guards ports 20001-20010 towards every destination"]},
+            },
+            "errors": [],
+            "warnings": [],
+        }
+
+    Reads pillar, the stored policy, accounts, addresses, and what the layers hold.
+
+    Raises SaltInvocationError with all findings if the policy is wrong, CommandExecutionError if something cannot be
+    read.
 
     CLI Example:
 
@@ -80,20 +100,37 @@ def apply(grants=None, exclusive=True, test=False):
     """
     Enforce the policy that pillar declares.
 
+    What a run takes away goes first. A grant that cannot be enforced (its user left, say) is in ``errors`` and costs
+    nobody else anything.
+
     grants
-        Grants by name, in the pillar's form. Defaults to the pillar's ``spice:grants``. Servers, vms, viewer and
-        firewall always come from pillar.
+        Dict of grants by name, in the pillar's form. Defaults to the pillar's ``spice:grants``. Servers, vms, viewer
+        and firewall always come from pillar.
 
     exclusive
-        Whether grants that this minion holds and that are not among them go. Defaults to ``True``.
+        Boolean: whether grants that this minion holds and that are not among them go. Defaults to ``True``.
 
     test
-        Whether only to say what would change. Defaults to ``False``.
+        Boolean: whether only to say what would change. Defaults to ``False``.
 
-    Returns what :func:`plan` returns. A grant that cannot be enforced (its user left, say) is in ``errors`` and costs
-    nobody else anything. Writes ``/var/lib/spice-grant/state.json`` and what the layers' own ``apply`` write. Raises
-    SaltInvocationError with all findings if the policy is wrong, CommandExecutionError if something cannot be read:
-    then nothing was changed.
+    Returns what :func:`plan` returns, of what was changed:
+
+    .. code-block:: python
+
+        {
+            "changes": {"grants": {"myself-debianx": {"firewall": ["opens 192.168.2.2 port 20002 to myself"]}}},
+            "errors": ["spice:grants:leaver-debianx:user: no user 'leaver' on this machine"],
+            "warnings": [],
+        }
+
+    Reads what :func:`plan` reads.
+
+    Writes ``/var/lib/spice-grant/state.json`` and what the layers' own ``apply`` write. Records how it ended, for
+    ``spice_grant.status``; no other function does.
+
+    Raises SaltInvocationError with all findings if the policy is wrong, CommandExecutionError if something cannot be
+    read: then nothing was changed. If something was taken away before that, it is in ``errors`` instead, and nothing
+    was opened.
 
     CLI Example:
 
@@ -128,13 +165,18 @@ def absent(name, test=False):
     Remove one grant of this minion's policy and enforce the rest.
 
     name
-        Name of the grant.
+        Text: name of the grant. Required.
 
     test
-        Whether only to say what would change. Defaults to ``False``.
+        Boolean: whether only to say what would change. Defaults to ``False``.
 
-    Returns what :func:`plan` returns; nothing changes if there is no such grant, or no policy yet. Reads, writes and
-    raises as :func:`apply`, but needs no pillar.
+    Returns what :func:`plan` returns. Nothing changes if there is no such grant, or no policy yet:
+
+    .. code-block:: python
+
+        {"changes": {}, "errors": [], "warnings": []}
+
+    Reads, writes and raises as :func:`apply`, but needs no pillar.
 
     CLI Example:
 
@@ -157,12 +199,24 @@ def remove(test=False):
     """
     Take everything away: rules, sudoers file, viewer's restriction, group, units, files, and what is stored.
 
-    test
-        Whether only to say what would change. Defaults to ``False``.
+    The guard goes last: until then nobody reaches a console that was not granted.
 
-    Returns what :func:`plan` returns; ``errors`` names what is left. The guard goes last: until then nobody reaches a
-    console that was not granted. Removes what the layers' own ``apply`` write, and ``/var/lib/spice-grant``. Raises
-    CommandExecutionError if something cannot be read.
+    test
+        Boolean: whether only to say what would change. Defaults to ``False``.
+
+    Returns what :func:`plan` returns; ``errors`` names what is left:
+
+    .. code-block:: python
+
+        {
+            "changes": {"layers": {"policy": ["forgets the policy"], "sudo": ["removes /etc/sudoers.d/spice-grant"]}},
+            "errors": [],
+            "warnings": [],
+        }
+
+    Removes what the layers' own ``apply`` write, and ``/var/lib/spice-grant``.
+
+    Raises CommandExecutionError if something cannot be read.
 
     CLI Example:
 
@@ -178,21 +232,34 @@ def grant(user, vm, nopasswd=False, reason=None):
     """
     Let a user open a console, at once and in all layers, without pillar.
 
+    The grant is named ``USER-VM`` and kept over reboots. The next ``spice_grant.present`` with ``exclusive: True``
+    brings back what pillar declares. The user's own grant of that name is replaced; if another grant has the name, a
+    number makes it a new one.
+
     user
-        Name of the user.
+        Text: name of the user. Required.
 
     vm
-        Name of a vm of the policy that is stored on this minion.
+        Text: name of a vm of the policy that is stored on this minion. Required.
 
     nopasswd
-        Whether sudo does not ask for the user's password. Defaults to ``False``.
+        Boolean: whether sudo asks for no password. Defaults to ``False``: it asks for the user's own.
 
     reason
-        One line of text that is shown with the grant.
+        Text: one line that is shown with the grant. Defaults to none.
 
-    The grant is named ``USER-VM`` and kept over reboots; the next ``spice_grant.present`` with ``exclusive: True``
-    brings back what pillar declares. Returns what :func:`plan` returns, and a ``comment``. Reads, writes and raises as
-    :func:`apply`.
+    Returns what :func:`plan` returns, and a ``comment`` that says how long it holds:
+
+    .. code-block:: python
+
+        {
+            "changes": {"grants": {"myself-leaptest": {"firewall": ["opens 192.168.2.2 port 20004 to myself"]}}},
+            "errors": [],
+            "warnings": [],
+            "comment": "myself is granted leaptest; kept over reboots; ...",
+        }
+
+    Reads, writes and raises as :func:`apply`.
 
     CLI Example:
 
@@ -210,15 +277,27 @@ def revoke(user, vm):
     """
     Take a console away from a user, at once and in all layers, without pillar.
 
+    It lasts until the next ``spice_grant.present`` with ``exclusive: True``, which brings back what pillar declares. A
+    user who has the console through a group keeps it: that is an error, which names the grant.
+
     user
-        Name of the user.
+        Text: name of the user. Required.
 
     vm
-        Name of the vm.
+        Text: name of the vm. Required.
 
-    A user who has the console through a group keeps it: that is an error, which names the grant. It lasts until the
-    next ``spice_grant.present`` with ``exclusive: True``, which brings back what pillar declares. Returns what
-    :func:`plan` returns, and a ``comment``. Reads, writes and raises as :func:`apply`.
+    Returns what :func:`plan` returns, and a ``comment`` that says how long it holds:
+
+    .. code-block:: python
+
+        {
+            "changes": {"grants": {"myself-debianx": {"firewall": ["closes 192.168.2.2 port 20002 to myself"]}}},
+            "errors": [],
+            "warnings": [],
+            "comment": "myself no longer has debianx; kept over reboots; ...",
+        }
+
+    Reads, writes and raises as :func:`apply`.
 
     CLI Example:
 
@@ -241,25 +320,46 @@ def lend(user, vm, duration, reason=None, nopasswd=False):
     """
     Let a user open a console for some time, at once and in all layers, whatever pillar says.
 
+    The end is in the rules themselves: nothing has to run for it. A loan holds over highstates and reboots. It replaces
+    one of the same user and vm. It needs neither pillar nor master.
+
     user
-        Name of the user.
+        Text: name of the user. Required.
 
     vm
-        Name of a vm of the policy that is stored on this minion.
+        Text: name of a vm of the policy that is stored on this minion. Required.
 
     duration
-        How long, as ``2h`` or ``1h30m``; at most pillar's ``spice:time:longest_loan``, which defaults to ``8h``.
+        Text: how long, in days, hours, minutes and seconds, as ``2h`` or ``1h30m``. At most pillar's
+        ``spice:time:longest_loan``, which defaults to ``8h``. Required.
 
     reason
-        One line of text that is shown with the loan.
+        Text: one line that is shown with the loan. Defaults to none.
 
     nopasswd
-        Whether sudo does not ask for the user's password. Defaults to ``False``.
+        Boolean: whether sudo asks for no password. Defaults to ``False``: it asks for the user's own.
 
-    The end is in the rules themselves: nothing has to run for it. A loan holds over highstates and reboots, and
-    replaces one of the same user and vm. Sends the event ``spice_grant/loan`` to the master, where there is one. Needs
-    neither pillar nor master. Returns what :func:`plan` returns, a ``comment``, and ``event`` (whether Salt took it to
-    send; a master that is down does not hear of it). Reads, writes and raises as :func:`apply`.
+    Returns what :func:`plan` returns, and:
+
+    * ``comment``: what was done, in a sentence.
+    * ``event``: whether Salt took the event to send it. A master that is down does not hear of it. Nothing is sent if
+      nothing changes.
+
+    .. code-block:: python
+
+        {
+            "changes": {
+                "grants": {"loan:anne:books": {"policy": [...], "firewall": [...], "sudo": [...], "viewer": [...]}}
+            },
+            "errors": [],
+            "warnings": [],
+            "comment": "books is lent to anne for 2h.",
+            "event": True,
+        }
+
+    Sends the event ``spice_grant/loan`` to the master, where there is one.
+
+    Reads, writes and raises as :func:`apply`.
 
     CLI Example:
 
@@ -294,12 +394,33 @@ def end_loan(user, vm):
     """
     End a loan before its time.
 
-    user, vm
-        Names of its user and vm.
+    Open sessions end at once, unless a grant holds as well.
 
-    Open sessions end at once, unless a grant holds as well. Returns what :func:`lend` returns. Sends the event
-    ``spice_grant/loan``. Reads and writes as :func:`apply`; raises as that, and SaltInvocationError if there is no such
-    loan.
+    user
+        Text: name of the loan's user. Required.
+
+    vm
+        Text: name of the loan's vm. Required.
+
+    Returns what :func:`lend` returns:
+
+    .. code-block:: python
+
+        {
+            "changes": {
+                "grants": {"loan:anne:books": {"policy": ["ends the loan of books to anne"], "sudo": [...]}}
+            },
+            "errors": [],
+            "warnings": [],
+            "comment": "books is not lent to anne.",
+            "event": True,
+        }
+
+    Sends the event ``spice_grant/loan`` to the master, where there is one.
+
+    Reads and writes as :func:`apply`.
+
+    Raises as :func:`apply`, and SaltInvocationError if there is no such loan.
 
     CLI Example:
 
@@ -324,21 +445,36 @@ def lock(user=None, vm=None, all=False, reason=None):
     """
     Deny consoles at once and in all layers, whatever grants and loans say, until :func:`unlock`.
 
+    Live sessions are cut at once, also those that could go on after their grant's end. A lock holds over highstates and
+    reboots. It needs neither pillar nor master. Exactly one of ``user``, ``vm`` and ``all`` must be given.
+
     user
-        Name of a user who may open nothing.
+        Text: name of a user who may open nothing. Defaults to none.
 
     vm
-        Name of a vm that nobody may open.
+        Text: name of a vm that nobody may open. Defaults to none.
 
     all
-        Whether nobody may open anything. Just one of the three is to be given.
+        Boolean: whether nobody may open anything. Defaults to ``False``.
 
     reason
-        One line of text that is shown with the lock.
+        Text: one line that is shown with the lock. Defaults to none.
 
-    Live sessions are cut at once, also those that could go on after their grant's end. A lock holds over highstates and
-    reboots. Sends the event ``spice_grant/lock`` to the master, where there is one. Needs neither pillar nor master.
-    Returns what :func:`lend` returns. Reads, writes and raises as :func:`apply`.
+    Returns what :func:`lend` returns:
+
+    .. code-block:: python
+
+        {
+            "changes": {"grants": {...}, "layers": {"policy": ["locks user anne"]}},
+            "errors": [],
+            "warnings": [],
+            "comment": "user anne is locked.",
+            "event": True,
+        }
+
+    Sends the event ``spice_grant/lock`` to the master, where there is one.
+
+    Reads, writes and raises as :func:`apply`.
 
     CLI Example:
 
@@ -361,11 +497,34 @@ def unlock(user=None, vm=None, all=False):
     """
     Take a lock away, so that grants and loans hold again.
 
-    user, vm, all
-        What was locked, as in :func:`lock`: ``all`` takes away only a lock of everything.
+    Nothing changes if there is no such lock. Exactly one of ``user``, ``vm`` and ``all`` must be given.
 
-    Returns what :func:`lend` returns; nothing changes if there is no such lock. Sends the event ``spice_grant/lock``.
-    Reads and writes as :func:`apply`; raises as that, and SaltInvocationError if there is no such user or vm either.
+    user
+        Text: name of the user who was locked. Defaults to none.
+
+    vm
+        Text: name of the vm that was locked. Defaults to none.
+
+    all
+        Boolean: whether the lock of everything goes. It takes away no other lock. Defaults to ``False``.
+
+    Returns what :func:`lend` returns:
+
+    .. code-block:: python
+
+        {
+            "changes": {"grants": {...}, "layers": {"policy": ["unlocks user anne"]}},
+            "errors": [],
+            "warnings": [],
+            "comment": "user anne is unlocked.",
+            "event": True,
+        }
+
+    Sends the event ``spice_grant/lock`` to the master, where there is one.
+
+    Reads and writes as :func:`apply`.
+
+    Raises as :func:`apply`, and SaltInvocationError if there is no such user or vm either.
 
     CLI Example:
 
@@ -427,7 +586,7 @@ def _has_master():
 
 
 def _lockable(user):
-    """Return the names of users who may be locked; accounts are asked for only if nothing tells of this one."""
+    """Return the names of users who may be locked; accounts are asked for only if nothing stored names this one."""
     stored = context.stored()
     known = {access.user for access in stored.accesses} | {loan.user for loan in stored.temporary.loans}
     if stored.policy is not None:

@@ -1,5 +1,5 @@
 """
-What the guard of ``spice_grant`` refused and logged, read back as data.
+Denials: what the guard of ``spice_grant`` refused and logged, read back as data.
 
 .. versionadded:: 0.1.0
 """
@@ -35,39 +35,70 @@ def __virtual__():
 
 def denials(since=None, user=None, vm=None):
     """
-    Return what the guard refused and logged, newest first, as a list of dicts.
+    Return what the guard refused and logged, newest first.
 
     since
-        How far back: a duration as ``2h`` or ``1d``, or a moment, ISO 8601; without an offset it is in the policy's
-        zone, and a date is its start. Defaults to ``24h``.
+        Text: how far back, as a duration (``2h``, ``1d``) or a moment, ISO 8601. A moment without an offset is in the
+        policy's zone; a date is its start. Defaults to ``24h``.
 
     user
-        Name of the user. Defaults to everybody, and to packets without an owner.
+        Text: name of the user. Defaults to everybody, and to packets without an owner.
 
     vm
-        Name of the vm. Defaults to all, and to guarded ports where no vm is.
+        Text: name of the vm. Defaults to all, and to guarded ports where no vm is.
 
-    The keys are ``at`` (ISO 8601, UTC), ``user`` (by UID; ``None`` without an account or owner), ``uid`` and ``gid``
-    (of the socket's creator; ``None`` where the kernel knew no owner: forwarded packets), ``vm`` and ``server`` (by
-    address and port; ``None`` where only a range of ports is guarded), ``address``, ``port``, ``rule``, ``count`` and
-    ``why``. The ``rule`` is the one that refused it: ``output`` (sent from here), ``forward`` (routed or bridged
-    here), ``egress`` (from a guest that shares a network card), or ``None`` in lines of former versions. The same
-    owner, address, port and rule within a minute is one entry with a ``count``; ``at`` is the last of them. Names and
-    ``why`` come from the accounts, grants, times and locks of now, asked about the moment of the denial.
+    Each dict of the list has these keys:
 
-    The guard logs at most 6 packets a minute of each UID, the first 10 at once, 300 of all UIDs below 65536 together,
-    300 of all others, and 30 a minute without an owner for each rule: what was not logged is not listed. Where iptables
-    holds it, only users with a grant here have a limit of their own, and all others share two, by the same border.
+    * ``at``: when it was refused, ISO 8601 in UTC.
+    * ``user``: name of the user, by UID; ``None`` without an account or owner.
+    * ``uid``: UID of the socket's creator; ``None`` where the kernel knew no owner, as of forwarded packets.
+    * ``gid``: GID of the socket's creator; ``None`` likewise.
+    * ``vm``: name of the vm, by address and port; ``None`` where only a range of ports is guarded.
+    * ``server``: name of the server, by address; ``None`` if no server has it.
+    * ``address``: destination address.
+    * ``port``: destination port.
+    * ``rule``: which rule refused it: ``output`` (sent from here), ``forward`` (routed or bridged here), ``egress``
+      (from a guest that shares a network card), or ``None`` in lines of former versions.
+    * ``count``: how often within a minute.
+    * ``why``: why, in words.
+
+    .. code-block:: python
+
+        [
+            {
+                "at": "2026-11-24T17:03:20Z",
+                "user": "mybro",
+                "uid": 1022,
+                "gid": 1022,
+                "vm": "debianx",
+                "server": "mysrv",
+                "address": "192.168.2.2",
+                "port": 20002,
+                "rule": "output",
+                "count": 3,
+                "why": "no grant of debianx means mybro",
+            }
+        ]
+
+    The same owner, address, port and rule within a minute is one entry; ``at`` is the last of them. Names and ``why``
+    come from the accounts, grants, times and locks of now, asked about the moment of the denial.
+
+    What was not logged is not listed. The guard logs at most 6 packets a minute of each UID, the first 10 at once; 300
+    a minute of all UIDs below 65536 together, 300 of all others; and 30 a minute without an owner for each rule. Where
+    iptables holds it, only users with a grant here have a limit of their own; all others share two, by the same border.
     :func:`spice_firewall.denied <spice_firewall.denied>` has the kernel's own counters, of the last hour.
 
     It lists the 1000 newest entries, out of the 100000 newest lines of the journal. If more were left out, or lines
     with the guard's prefix cannot be read, entries at the end say so: only ``why``, and perhaps ``count``, is in them.
 
-    Reads the stored policy and accounts, runs ``journalctl``. Without a journal, or if it holds nothing of the
-    kernel's, it reads /dev/kmsg: only what was logged since boot and still is there; what is older than the last sleep
-    of the machine then seems later by as long as that took. Raises CommandExecutionError if no policy has been applied
-    yet or the log cannot be read, SaltInvocationError if ``since`` is neither duration nor moment, or if there is no
-    such user or vm.
+    Reads the stored policy and accounts. Without a journal, or if it holds nothing of the kernel's, it reads
+    ``/dev/kmsg``: only what was logged since boot and still is there. What is older than the last sleep of the machine
+    then seems later by as long as that took.
+
+    Runs ``journalctl``.
+
+    Raises CommandExecutionError if no policy has been applied yet or the log cannot be read, SaltInvocationError if
+    ``since`` is neither duration nor moment, or if there is no such user or vm.
 
     CLI Example:
 

@@ -1,9 +1,9 @@
 """
-Who may open which SPICE console: what asks and proves of ``spice_grant``.
+Questions about the grants that this machine enforces, and their proof: a part of ``spice_grant``.
 
 .. versionadded:: 0.1.0
 
-Nothing here changes anything, and nothing here needs pillar or master.
+No function here changes anything, and none needs pillar or master.
 """
 
 import sys as _sys
@@ -52,18 +52,51 @@ def __virtual__():
 
 def list_(at=None):
     """
-    Return who may open what on this machine, as a list of dicts.
+    Return who may open what on this machine.
+
+    The list has one dict for each access: one user and one vm, by one or several grants and loans. Locked accesses are
+    in it as well.
 
     at
-        The moment that is asked about, ISO 8601; without an offset it is in the policy's zone, and a date is its start.
-        Defaults to now.
+        Text: the moment that is asked about, ISO 8601. Without an offset it is in the policy's zone (UTC if it names
+        none); a date is its start. Defaults to now.
 
-    The keys are ``user``, ``uid``, ``vm``, ``server``, ``addresses``, ``port``, ``nopasswd``, ``open`` (whether it is
-    at that moment), ``state`` (in words, with the next change), ``grants`` (by name of the grants and loans behind it:
-    when each is open, and its owner, reason and ticket) and ``groups`` (through which of them, if any).
+    Each dict has these keys:
 
-    Reads the stored policy and accounts. Raises CommandExecutionError if no policy has been applied yet,
-    SaltInvocationError if ``at`` is no moment.
+    * ``user``: name of the user.
+    * ``uid``: UID of the user.
+    * ``vm``: name of the vm.
+    * ``server``: name of the vm's server.
+    * ``addresses``: list of the server's addresses.
+    * ``port``: TLS port of the console.
+    * ``nopasswd``: whether sudo asks for no password.
+    * ``open``: whether the console is open to the user at that moment.
+    * ``state``: the same in words, with the next change.
+    * ``grants``: dict of the grants and loans behind the access, by name. ``when`` says when each is open; ``owner``,
+      ``reason`` and ``ticket`` are there if they are given; a loan has ``loan: True``.
+    * ``groups``: list of the groups through which the user has it; empty if there is none.
+
+    .. code-block:: python
+
+        [
+            {
+                "user": "myself",
+                "uid": 1021,
+                "vm": "debianx",
+                "server": "mysrv",
+                "addresses": ["192.168.2.2"],
+                "port": 20002,
+                "nopasswd": False,
+                "open": True,
+                "state": "open",
+                "grants": {"myself-debianx": {"when": "always"}},
+                "groups": [],
+            }
+        ]
+
+    Reads the stored policy and accounts.
+
+    Raises CommandExecutionError if no policy has been applied yet, SaltInvocationError if ``at`` is no moment.
 
     CLI Example:
 
@@ -78,15 +111,38 @@ def list_(at=None):
 
 def who(vm, at=None):
     """
-    Return who may open a console, as :func:`list_` does.
+    Return who may open a console.
 
     vm
-        Name of the vm.
+        Text: name of the vm. Required.
 
     at
-        The moment that is asked about, as in :func:`list_`. Defaults to now.
+        Text: the moment that is asked about, as in :func:`list_`. Defaults to now.
 
-    Reads the stored policy and accounts. Raises SaltInvocationError if the policy has no such vm.
+    Returns a list of dicts, as :func:`list_` does, with those of this vm only:
+
+    .. code-block:: python
+
+        [
+            {
+                "user": "myself",
+                "uid": 1021,
+                "vm": "debianx",
+                "server": "mysrv",
+                "addresses": ["192.168.2.2"],
+                "port": 20002,
+                "nopasswd": False,
+                "open": True,
+                "state": "open",
+                "grants": {"myself-debianx": {"when": "always"}},
+                "groups": [],
+            }
+        ]
+
+    Reads the stored policy and accounts.
+
+    Raises SaltInvocationError if the policy has no such vm or ``at`` is no moment, CommandExecutionError if no policy
+    has been applied yet.
 
     CLI Example:
 
@@ -101,22 +157,44 @@ def who(vm, at=None):
 
 def timeline(user=None, days=7, at=None):
     """
-    Return when a user may open what, as a list of dicts in the order of time.
+    Return when a user may open what, in the order of time.
+
+    The list has one dict for each stretch of time in which the same grants and loans open a console. What is locked is
+    not in it.
 
     user
-        Name of the user. Defaults to everybody.
+        Text: name of the user. Defaults to everybody.
 
     days
-        How many days, 1 to 366. Defaults to 7.
+        Number of days that it covers, 1 to 366. Defaults to ``7``.
 
     at
-        Where it starts, as in :func:`list_`. Defaults to now.
+        Text: the moment at which it starts, as in :func:`list_`. Defaults to now.
 
-    The keys are ``user``, ``vm``, ``from`` and ``until`` (both in the policy's zone) and ``grants`` (those grants and
-    loans that open it then, as in :func:`list_`). What is locked is not in it.
+    Each dict has these keys:
 
-    Reads the stored policy and accounts. Raises SaltInvocationError if there is no such user, or if ``days`` or ``at``
-    is wrong.
+    * ``user``: name of the user.
+    * ``vm``: name of the vm.
+    * ``from``: when it opens, in the policy's zone; never before the start of the timeline.
+    * ``until``: when it closes, in the policy's zone; never after the end of the timeline.
+    * ``grants``: dict of those grants and loans that open it then, as in :func:`list_`.
+
+    .. code-block:: python
+
+        [
+            {
+                "user": "boss",
+                "vm": "books",
+                "from": "Mon 2026-11-23 18:00 Europe/Berlin",
+                "until": "Mon 2026-11-23 22:00 Europe/Berlin",
+                "grants": {"boss-books": {"when": "by schedule evenings"}},
+            }
+        ]
+
+    Reads the stored policy and accounts.
+
+    Raises SaltInvocationError if there is no such user, or if ``days`` or ``at`` is wrong, CommandExecutionError if no
+    policy has been applied yet.
 
     CLI Example:
 
@@ -134,25 +212,61 @@ def timeline(user=None, days=7, at=None):
 
 def explain(user, vm, at=None):
     """
-    Say why a user may, or may not, open a console: each layer's own answer, from what it really holds.
+    Say why a user may, or may not, open a console.
+
+    Each layer gives its own answer, from what it really holds.
 
     user
-        Name of the user.
+        Text: name of the user. Required.
 
     vm
-        Name of the vm.
+        Text: name of the vm. Required.
 
     at
-        The moment that is asked about, as in :func:`list_`. Defaults to now. For another moment sudo's answer is read
-        from the rules in our file: sudo itself only knows now.
+        Text: the moment that is asked about, as in :func:`list_`. Defaults to now. sudo itself knows only now: for
+        another moment its answer is read from the rules in our file.
 
-    Returns a dict with ``answer`` (``may open``, ``may not open``, ``blocked`` where a chain that is not ours drops
-    what the guard lets through, or ``in doubt`` where the layers disagree or that cannot be told), ``state`` (what the
-    policy says of that moment, and what changes next: ``closed; opens Tue 2026-11-24 08:00 Europe/Berlin``) and, for
-    ``policy``, ``firewall``, ``routing``, ``sudo`` and ``viewer``, an answer and why. Reads the stored policy and
-    accounts; runs ``nft list``, ``ip rule show``, ``ip route get``, ``cvtsudoers``, ``sudo -l``, and ``iptables-save``
-    where nft shows less than all; asks PAM about an account that sudo's rules let through.
-    Raises SaltInvocationError if the policy has no such vm, or nobody knows such a user.
+    Returns a dict with these keys:
+
+    * ``answer``: ``may open``, ``may not open``, ``blocked`` (a chain that is not ours drops what the guard lets
+      through) or ``in doubt`` (the layers disagree, or it cannot be told whether such a chain drops it).
+    * ``state``: what the policy says of that moment, and what changes next.
+    * ``policy``: dict with ``answer`` (``granted`` or ``not granted``) and ``why``.
+    * ``firewall``: dict with ``answer`` (``open``, ``closed``, ``blocked`` or ``in doubt``), ``why``, and ``backstop``
+      (whether the backstop is held, and if not, why).
+    * ``routing``: dict with ``answer`` (``open``, ``closed``, ``in doubt``, or ``off`` where the layer is not on) and
+      ``why``.
+    * ``sudo``: dict with ``answer`` (``allowed``, ``refused`` or ``in doubt``) and ``why``.
+    * ``viewer``: dict with ``answer`` (``only through sudo`` or ``in doubt``) and ``why``.
+
+    .. code-block:: python
+
+        {
+            "answer": "may not open",
+            "state": "closed",
+            "policy": {"answer": "not granted", "why": "no grant of debianx means mybro"},
+            "firewall": {
+                "answer": "closed",
+                "why": "no element for UID 1022 with GID 990 (spicegrp) to 192.168.2.2 port 20002",
+                "backstop": "held: table inet spice_grant_backstop_6f1d0c52a94be387",
+            },
+            "routing": {"answer": "off", "why": "routing holds nobody on this machine"},
+            "sudo": {"answer": "refused", "why": "no rule"},
+            "viewer": {
+                "answer": "only through sudo",
+                "why": "its group has no members, owner and mode are as they must be",
+            },
+        }
+
+    With times, ``state`` is as ``closed; opens Tue 2026-11-24 08:00 Europe/Berlin``.
+
+    Reads the stored policy and accounts.
+
+    Runs ``nft list``, ``ip rule show``, ``ip route get``, ``cvtsudoers`` and ``sudo -l``; ``iptables-save`` where nft
+    shows less than all. Asks PAM about an account that sudo's rules let through.
+
+    Raises SaltInvocationError if the policy has no such vm, if nobody knows such a user, or if ``at`` is no moment;
+    CommandExecutionError if no policy has been applied yet, or a layer cannot be asked.
 
     CLI Example:
 
@@ -204,27 +318,61 @@ def verify(user=None, vm=None):
     """
     Prove the policy by trying: connect, ask sudo and start the viewer as the users themselves.
 
-    user, vm
-        Names to limit the trial to. Default: every user with a grant and one without any, times every vm.
+    user
+        Text: name of the one user to try as. Defaults to every user with a grant, and one without any.
 
-    For each user and vm: connects to every address of the console with the viewer's group and with the user's own, asks
-    ``sudo -l`` for the granted calls and, where granted, for calls close to them, and tries to start each viewer
-    without sudo. A connection counts as ``denied`` only if the guard says that it refused it, so a server that is down
-    is ``unreachable``. Where that happens to a granted user, chains that are not ours and stop them are a difference.
+    vm
+        Text: name of the one vm to try. Defaults to every vm.
 
-    For each user to whom a console is open now: asks PAM whether sudo would let the account in and, where viewers are
-    confined, starts the opener, which without a desktop does all but start the viewer. Where sudo asks for no password
-    the user's own call does both.
+    What is tried for each user and vm:
 
-    For each console of a server that declares a ``ca``: looks at the certificate as a viewer does.
+    * It connects to every address of the console, once with the viewer's group and once with the user's own. A
+      connection counts as ``denied`` only if the guard says that it refused it: a server that is down is
+      ``unreachable``. Where a granted user meets ``unreachable``, each chain that is not ours and stops them is a
+      difference.
+    * It asks ``sudo -l`` for the granted calls and, where granted, for calls close to them.
+    * It tries to start each viewer without sudo.
 
-    With a strict policy (pillar's ``spice:sudo:strict``) what sudo lets one of these users do besides is a difference
-    as well, as ``spice_sudoers.others`` says it.
+    For each user to whom a console is open now it asks PAM whether sudo would let the account in. Where viewers are
+    confined, it also starts the opener, which without a desktop does all but start the viewer. Where sudo asks for no
+    password, the user's own call does both.
 
-    Returns ``{"ok": ..., "differences": [...], "unproven": [...], "warnings": [...], "matrix": {user: {vm: {...}}}}``.
-    ``ok`` is True; False if anything differs from the policy (the exit code is 1 then); or None if nothing differs, but
-    no granted user could be seen to reach any console, because all servers are down, say (2). ``warnings`` say what
-    makes sudo slow. Changes nothing. Raises CommandExecutionError if a layer cannot be asked.
+    For each console of a server that declares a ``ca`` it looks at the certificate, as a viewer does.
+
+    With a strict policy (pillar's ``spice:sudo:strict``) it asks sudo what else it lets these users do, as
+    ``spice_sudoers.others`` says it. Anything of that is a difference.
+
+    Returns a dict with these keys:
+
+    * ``ok``: ``True`` if nothing differs from the policy. ``False`` if anything does; the exit code is 1 then. ``None``
+      if nothing differs, but no granted user could be seen to reach any console, because all servers are down, say; the
+      exit code is 2 then.
+    * ``differences``: list of sentences, what differs from the policy.
+    * ``unproven``: list of sentences, what could not be tried.
+    * ``warnings``: list of sentences, what makes sudo slow.
+    * ``matrix``: dict by user of dicts by vm. ``granted`` says whether the console is open to the user now.
+      ``viewer group`` and ``own program`` say how the connections ended: ``open``, ``denied``, ``unreachable``, or
+      ``not stopped`` (not refused by the guard, which should have done so). ``sudo`` is ``allowed``, ``refused`` or
+      ``no answer``. If a window began or ended meanwhile there is only ``granted`` and ``skipped``.
+
+    .. code-block:: python
+
+        {
+            "ok": True,
+            "differences": [],
+            "unproven": [],
+            "warnings": [],
+            "matrix": {
+                "myself": {
+                    "debianx": {"granted": True, "viewer group": "open", "own program": "denied", "sudo": "allowed"},
+                }
+            },
+        }
+
+    Reads the stored policy and accounts. Changes nothing.
+
+    Raises CommandExecutionError if no policy has been applied yet or a layer cannot be asked, SaltInvocationError if
+    there is no such user or vm.
 
     CLI Example:
 
@@ -257,7 +405,7 @@ def verify(user=None, vm=None):
 
 
 def _viewer_differences(desired):
-    """Say what is wrong with the viewer itself: whoever is let through everywhere sees nothing without it."""
+    """Say what is wrong with the viewer itself: without it those who are let through everywhere see nothing."""
     try:
         return [f"viewer: {what}" for what in merge.sentences(enforcement.plan_layers([VIEWER], desired))]
     except SpiceGrantError as error:
@@ -266,10 +414,35 @@ def _viewer_differences(desired):
 
 def loans():
     """
-    Return the loans that have not ended, as a list of dicts.
+    Return the loans that have not ended.
 
-    The keys are ``user``, ``vm``, ``from``, ``until``, ``left``, ``locked`` (whether a lock denies it) and ``reason``.
+    Each dict of the list has these keys:
+
+    * ``user``: name of the user.
+    * ``vm``: name of the vm.
+    * ``from``: when it began, in the policy's zone.
+    * ``until``: when it ends, in the policy's zone.
+    * ``left``: how long it still goes on.
+    * ``locked``: whether a lock denies it.
+    * ``reason``: why; only if one was given.
+
+    .. code-block:: python
+
+        [
+            {
+                "user": "anne",
+                "vm": "books",
+                "from": "Tue 2026-11-24 16:00 Europe/Berlin",
+                "until": "Tue 2026-11-24 18:00 Europe/Berlin",
+                "left": "1h30m",
+                "locked": False,
+                "reason": "year-end",
+            }
+        ]
+
     Reads the stored policy, loans and accounts.
+
+    Raises CommandExecutionError if no policy has been applied yet.
 
     CLI Example:
 
@@ -283,9 +456,21 @@ def loans():
 
 def locks():
     """
-    Return the locks, as a list of dicts.
+    Return the locks of this machine.
 
-    The keys are ``about``, ``since`` and ``reason``. Reads the stored policy, locks and accounts.
+    Each dict of the list has these keys:
+
+    * ``about``: what is locked: ``user NAME``, ``vm NAME`` or ``everything``.
+    * ``since``: when it was locked, in the policy's zone.
+    * ``reason``: why; only if one was given.
+
+    .. code-block:: python
+
+        [{"about": "user anne", "since": "Tue 2026-11-24 16:00 Europe/Berlin", "reason": "left the company"}]
+
+    Reads the stored policy, locks and accounts.
+
+    Raises CommandExecutionError if no policy has been applied yet.
 
     CLI Example:
 
@@ -330,7 +515,7 @@ def _known_vm(desired, vm):
 def _known_user(desired, user):
     """Return the name of a user. With a slip in it, the answer would be that they may open nothing."""
     held = (*desired.accesses, *(access for access, _ in desired.locked))
-    # Also who has something, if nobody can be asked for him.
+    # Also who has something, if nobody can be asked for them.
     known = {*accounts.uids(user), *(access.user for access in (*held, *desired.previous))}
     known |= {grant.user for grant in desired.policy.grants.values() if grant.user}
     return chosen("user", user, known, yamlify_arg, SaltInvocationError, " on this machine")

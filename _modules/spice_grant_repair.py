@@ -1,5 +1,5 @@
 """
-Repair what the layers hold, from what is stored on this minion alone.
+Repair of what the layers hold, from what is stored on this minion alone: a part of ``spice_grant``.
 
 .. versionadded:: 0.1.0
 """
@@ -35,13 +35,27 @@ def repair(test=False):
     """
     Make all layers hold what is stored on this minion: the policy that was applied last, loans and locks.
 
-    test
-        Whether only to say what would change. Defaults to ``False``.
+    It needs neither pillar nor master. It resolves no name of a server: each keeps the addresses of the last run. The
+    beacon ``spice_grant`` does this at each sign of drift.
 
-    It needs neither pillar nor master, and resolves no name of a server: each keeps the addresses of the last run. This
-    is what the beacon ``spice_grant`` does at each sign of drift. Returns what ``spice_grant.plan`` returns. Reads and
-    writes what ``spice_grant.apply`` does. Raises CommandExecutionError if nothing is stored, or something cannot be
-    read: then nothing was changed.
+    test
+        Boolean: whether only to say what would change. Defaults to ``False``.
+
+    Returns what ``spice_grant.plan`` returns:
+
+    .. code-block:: python
+
+        {
+            "changes": {"layers": {"sudo": ["restores /etc/sudoers.d/spice-grant, which was edited"]}},
+            "errors": [],
+            "warnings": [],
+        }
+
+    Reads what is stored, accounts, and what the layers hold.
+
+    Writes what ``spice_grant.apply`` does.
+
+    Raises CommandExecutionError if nothing is stored, or something cannot be read: then nothing was changed.
 
     CLI Example:
 
@@ -57,14 +71,28 @@ def close(test=False):
     """
     Take away what the layers hold beyond what is stored on this minion, and give nothing.
 
-    test
-        Whether only to say what would change. Defaults to ``False``.
+    Each run does that first, so this is for where runs fail. Each layer closes by itself; what hinders one is in
+    ``errors``. Where what is stored cannot be read, all that is open closes.
 
-    Each run does that first, so this is for where runs fail. It asks for no account, name or certificate, and reads no
-    rules of others: the stored policy, our own rules, files and open connections are all that it needs. Each layer
-    closes by itself; what hinders one is in ``errors``. Where what is stored cannot be read, all that is open closes.
-    Returns what ``spice_grant.plan`` returns. Writes what is stored for the next boot, our sudoers file, and lists of
-    consoles. Raises CommandExecutionError if nothing is stored, and nothing is open.
+    test
+        Boolean: whether only to say what would change. Defaults to ``False``.
+
+    Returns what ``spice_grant.plan`` returns:
+
+    .. code-block:: python
+
+        {
+            "changes": {"grants": {"myself-debianx": {"firewall": ["closes 192.168.2.2 port 20002 to myself"]}}},
+            "errors": [],
+            "warnings": [],
+        }
+
+    Reads the stored policy, our own rules, files and open connections: that is all that it needs. It asks for no
+    account, name or certificate, and reads no rules of others.
+
+    Writes what is stored for the next boot, our sudoers file, and lists of consoles.
+
+    Raises CommandExecutionError if nothing is stored, and nothing is open.
 
     CLI Example:
 

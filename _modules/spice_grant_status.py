@@ -1,5 +1,5 @@
 """
-Say how this minion stands: in step with the policy it enforces, drifted, or failed.
+How this minion stands: in sync with the policy that it enforces, drifted, or failed.
 
 .. versionadded:: 0.1.0
 """
@@ -26,17 +26,38 @@ def __virtual__():
 
 def status():
     """
-    Return how this minion stands, as a dict.
+    Return how this minion stands.
 
-    ``state`` is ``in step``, ``drifted`` (the layers do not hold what is stored), ``failed`` (the last run was red,
-    also one that changed nothing because of a wrong pillar; or something cannot be enforced or read now), or ``no
-    policy``. ``policy`` is the fingerprint of the enforced policy: the same on all machines with the same policy.
-    ``since`` says from when on state and policy are known to hold so, ISO 8601, UTC; ``None`` after a boot, until the
-    next run. ``last_run`` holds ``at`` and ``errors`` of the last ``spice_grant.apply`` or state; ``None`` after a
-    boot. ``drift`` is a list of sentences, ``errors`` as well; ``locks`` says what is locked, whatever else is granted.
+    It compares the layers with what is stored, not with pillar. It waits for a run that is at work.
 
-    It compares with what is stored, not with pillar. Waits for a run that is at work. Reads the stored policy,
-    accounts, addresses, what the layers hold, and ``/run/spice-grant/last-run``.
+    Returns a dict with these keys:
+
+    * ``state``: ``in step`` (the layers hold what is stored); ``drifted`` (they do not); ``failed`` (the last run
+      failed, also one that changed nothing because of a wrong pillar; or something cannot be enforced or read now); or
+      ``no policy``.
+    * ``policy``: fingerprint of the enforced policy, the same on all machines with the same policy; ``None`` without
+      one.
+    * ``since``: from when on state and policy are known to hold so, ISO 8601 in UTC. ``None`` where that is not known,
+      as after a boot until the next run, or while the layers have drifted.
+    * ``last_run``: dict with ``at`` and ``errors`` of the last ``spice_grant.apply`` or state ``present``; ``None``
+      after a boot.
+    * ``drift``: list of sentences, how the layers differ from what is stored.
+    * ``errors``: list of sentences, what failed in the last run or cannot be enforced or read now.
+    * ``locks``: list of what is locked, whatever else is granted.
+
+    .. code-block:: python
+
+        {
+            "state": "in step",
+            "policy": "3f0c1a9be27d",
+            "since": "2026-11-24T07:15:00Z",
+            "last_run": {"at": "2026-11-24T17:00:00Z", "errors": []},
+            "drift": [],
+            "errors": [],
+            "locks": ["user anne"],
+        }
+
+    Reads the stored policy, accounts, addresses, what the layers hold, and ``/run/spice-grant/last-run``.
 
     CLI Example:
 

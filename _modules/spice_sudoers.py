@@ -1,10 +1,10 @@
 """
-Query and enforce the sudo layer: exact-argument rules that start the viewer, and nothing else.
+The sudo layer: exact-argument rules that start the viewer, and nothing else.
 
 .. versionadded:: 0.1.0
 
-The rules live in a file of their own, ``/etc/sudoers.d/spice-grant``; no other file is ever changed. A new version is
-checked with visudo, alone and as part of the whole tree, before it is put in place in one step.
+The rules are in a file of their own, ``/etc/sudoers.d/spice-grant``; no other file is ever changed. A new version is
+checked with visudo, alone and as part of the whole tree. Then it is put in place in one step.
 
 :depends: sudo with visudo and cvtsudoers, or sudo-rs
 """
@@ -37,20 +37,57 @@ def __virtual__():
 
 def rules(foreign=True):
     """
-    Return the sudo rules that start a viewer, as a list of dicts.
-
-    Ours have the keys ``user``, ``group``, ``viewer``, ``argument``, ``nopasswd``, ``windows`` and ``foreign: False``.
-    In the confined form ``group`` is empty, ``viewer`` is our opener, and ``argument`` is the name of the vm.
-    Windows are when the rule holds: None for always, or a list of ``[start, end]``, the end being outside, ISO 8601 in
-    UTC. Other rules of the tree that let somebody start the viewer otherwise, or undo what is enforced, defaults that
-    weaken our rules, and ``targetpw``, have ``who``, ``what``, ``where`` (``FILE:LINE``, empty if that cannot be told)
-    and ``foreign: True``; they are never changed. With sudo-rs one such entry says that they cannot be read.
+    Return the sudo rules that start a viewer, ours and others'.
 
     foreign
-        Whether to list other files' rules. Defaults to ``True``.
+        Boolean: whether to list other files' rules as well. Defaults to ``True``.
 
-    Reads the stored policy and accounts; runs ``cvtsudoers`` and ``visudo -c``. Raises CommandExecutionError if a file
-    cannot be read.
+    Each dict of the list that is a rule of ours has these keys:
+
+    * ``user``: name of the user.
+    * ``group``: the viewer's group; empty in the confined form.
+    * ``viewer``: path of the viewer; of our opener in the confined form.
+    * ``argument``: the one argument: a URI or connection file; the name of the vm in the confined form.
+    * ``nopasswd``: whether sudo asks for no password.
+    * ``windows``: when the rule holds: a list of ``[start, end]``, ISO 8601 in UTC, the end being outside; ``None`` for
+      always.
+    * ``foreign``: ``False``.
+
+    Others are never changed. Listed are rules that let somebody start the viewer otherwise, or undo what is enforced;
+    defaults that weaken our rules; and ``targetpw``. Each has these keys:
+
+    * ``who``: users and groups, as sudoers spells them.
+    * ``what``: what they may do.
+    * ``where``: ``FILE:LINE``; empty if that cannot be told.
+    * ``foreign``: ``True``.
+
+    .. code-block:: python
+
+        [
+            {
+                "user": "myself",
+                "group": "",
+                "viewer": "/usr/local/lib/spice-grant/open",
+                "argument": "debianx",
+                "nopasswd": False,
+                "windows": None,
+                "foreign": False,
+            },
+            {
+                "who": "%accounting",
+                "what": "may run /bin/sh as root, which includes a shell: as good as root",
+                "where": "/etc/sudoers.d/site:2",
+                "foreign": True,
+            },
+        ]
+
+    With sudo-rs others' rules cannot be read; one entry says so.
+
+    Reads the stored policy and accounts.
+
+    Runs ``cvtsudoers`` and ``visudo -c``.
+
+    Raises CommandExecutionError if a file cannot be read.
 
     CLI Example:
 
@@ -86,16 +123,33 @@ def rules(foreign=True):
 
 def review():
     """
-    Look at the sudoers tree as it is: does our file count, and who may open or undo something by another rule.
+    Say whether our file counts for sudo, and who may open or undo something by another rule.
 
-    Returns ``errors`` and ``warnings``, lists of sentences. Such rules are warnings or, where pillar says
-    ``sudo: {strict: true}``, errors; those of its ``admins`` are left out. If the tree cannot be parsed, because
-    another file is broken, that is said likewise. Where sudo has other sources than files as well, a strict policy has
-    sudo asked about each user, as :func:`others` does; else a warning says that nobody has looked there. With sudo-rs,
-    which prints its rules in no form that a program reads, all sources are such.
+    Returns a dict with these keys:
 
-    Runs ``cvtsudoers``; to name the line of what it found also ``visudo -c``. Raises CommandExecutionError if a part of
-    sudo is missing.
+    * ``errors``: list of sentences, what keeps the layer from being as it must be.
+    * ``warnings``: list of sentences, what is worth knowing.
+
+    .. code-block:: python
+
+        {
+            "errors": [],
+            "warnings": [
+                "sudo takes rules from sss (/etc/nsswitch.conf) as well: "
+                "nobody has looked there but by spice_sudoers.others"
+            ],
+        }
+
+    Other rules are warnings; where pillar says ``sudo: {strict: true}`` they are errors. Those of its ``admins`` are
+    left out. If the tree cannot be parsed, because another file is broken, that is reported likewise.
+
+    Where sudo has other sources than files as well, a strict policy has sudo asked about each user, as :func:`others`
+    does. Otherwise a warning says that nobody has looked there. sudo-rs prints its rules in no form that a program
+    reads, so with it all sources are such.
+
+    Runs ``cvtsudoers``; also ``visudo -c``, to name the line of what it found.
+
+    Raises CommandExecutionError if a part of sudo is missing.
 
     CLI Example:
 
@@ -111,8 +165,20 @@ def plan():
     """
     Return what :func:`apply` would change, and change nothing.
 
-    Reads the stored policy, accounts and ``/etc/sudoers.d/spice-grant``; runs ``cvtsudoers``. Returns an empty dict if
-    everything is as it must be. Raises CommandExecutionError if a file cannot be read.
+    Returns a dict, empty if everything is as it must be:
+
+    * ``grants``: dict by grant; each has the sentences under ``sudo``.
+    * ``layers``: dict with the sentences that belong to no single grant, under ``sudo``.
+
+    .. code-block:: python
+
+        {"layers": {"sudo": ["restores /etc/sudoers.d/spice-grant, which was edited"]}}
+
+    Reads the stored policy, accounts and ``/etc/sudoers.d/spice-grant``.
+
+    Runs ``cvtsudoers``.
+
+    Raises CommandExecutionError if a file cannot be read.
 
     CLI Example:
 
@@ -126,11 +192,20 @@ def plan():
 
 def apply():
     """
-    Install the sudoers file that the policy stands for; return what was changed, as :func:`plan` does.
+    Install the sudoers file that the policy stands for.
 
-    Writes ``/etc/sudoers.d/spice-grant``; runs ``cvtsudoers`` and ``visudo -c``. Raises
-    CommandExecutionError if visudo refuses the tree as it would be (the installed file then stays as it is), or if sudo
-    does not read our file.
+    Returns what was changed, as :func:`plan` does:
+
+    .. code-block:: python
+
+        {"layers": {"sudo": ["restores /etc/sudoers.d/spice-grant, which was edited"]}}
+
+    Writes ``/etc/sudoers.d/spice-grant``.
+
+    Runs ``cvtsudoers`` and ``visudo -c``.
+
+    Raises CommandExecutionError if visudo refuses the tree as it would be (the installed file then stays as it is), or
+    if sudo does not read our file.
 
     CLI Example:
 
@@ -144,12 +219,20 @@ def apply():
 
 def remove(test=False):
     """
-    Remove our sudoers file; return what was changed.
+    Remove our sudoers file.
 
     test
-        Whether only to say what would change. Defaults to ``False``.
+        Boolean: whether only to say what would change. Defaults to ``False``.
 
-    Removes ``/etc/sudoers.d/spice-grant``. Raises CommandExecutionError if it cannot be removed.
+    Returns what was changed, as :func:`plan` does:
+
+    .. code-block:: python
+
+        {"layers": {"sudo": ["removes /etc/sudoers.d/spice-grant"]}}
+
+    Removes ``/etc/sudoers.d/spice-grant``.
+
+    Raises CommandExecutionError if it cannot be removed.
 
     CLI Example:
 
@@ -165,14 +248,28 @@ def allowed(user, vm):
     """
     Ask sudo which calls for a console it would let a user make.
 
+    The calls are those that a grant of the console stands for, whether the user has one or not.
+
     user
-        Name of the user.
+        Text: name of the user. Required.
 
     vm
-        Name of the vm.
+        Text: name of the vm. Required.
 
-    Returns ``{"allowed": [...], "refused": [...]}``: the granted calls as they are typed behind ``sudo``. Reads the
-    stored policy; runs ``sudo -l``. Raises CommandExecutionError if the vm is unknown or sudo cannot be asked.
+    Returns a dict with these keys:
+
+    * ``allowed``: list of the calls that sudo would let the user make, as they are typed behind ``sudo``.
+    * ``refused``: list of the other calls.
+
+    .. code-block:: python
+
+        {"allowed": ["-u root /usr/local/lib/spice-grant/open debianx"], "refused": []}
+
+    Reads the stored policy.
+
+    Runs ``sudo -l``.
+
+    Raises CommandExecutionError if the vm is unknown or sudo cannot be asked.
 
     CLI Example:
 

@@ -3,7 +3,7 @@ What sudo itself lets users do besides what is granted: all sources, as ``sudo -
 
 .. versionadded:: 0.1.0
 
-Nothing here changes anything, and nothing here needs pillar or master.
+This is a part of ``spice_sudoers``. No function here changes anything, and none needs pillar or master.
 """
 
 import sys as _sys
@@ -31,23 +31,51 @@ def __virtual__():
 
 def others(user=None):
     """
-    Ask sudo what it lets users do that undoes what is enforced, by whatever rule, from files, LDAP or SSSD.
+    Ask sudo what it lets users do that undoes what is enforced.
+
+    It counts all rules, whether they come from files, LDAP or SSSD.
 
     user
-        Name of a user. Defaults to those with a grant, the accounts of people (UID 1000 to 64999), the users that
-        sudo's files name, and the members of groups that they name or that are called sudo, wheel, admin or adm. Left
-        out are root, and whom pillar's ``spice:sudo:admins`` names.
+        Text: name of the one user to ask about. Defaults to those with a grant, the accounts of people (UID 1000 to
+        64999), the users that sudo's files name, and the members of groups that they name or that are called sudo,
+        wheel, admin or adm. Left out by default are root, and whom pillar's ``spice:sudo:admins`` names.
 
-    Returns a dict with the users for whom there is something. ``lets`` is what sudo says that it lets him do, of a
-    fixed list of calls: any program, a shell, a viewer, our opener, ``nft``, ``iptables``, ``ip``, ``systemctl stop``
-    of our unit as root; any program, a shell and a viewer with the viewer's group. ``rules`` are the rules that let
-    him, each with ``what``, ``where`` (``FILE:LINE``, or what sudo calls an entry of another source) and ``listed``
-    (such an entry as sudo printed it). They are judged by more calls than that fixed list has. sudo-rs prints no list
-    that a program could read: with it ``rules`` are empty, and only that fixed list is asked for.
+    Returns a dict of the users for whom there is something. Each has these keys:
 
-    Reads the stored policy and accounts; runs ``sudo -l`` 12 times or more for each user, ``cvtsudoers`` and
-    ``visudo -c``. Raises SaltInvocationError if there is no such user, CommandExecutionError if sudo cannot be asked or
-    what it lists for somebody cannot be read.
+    * ``lets``: list of what sudo says that it lets them do, of a fixed list of calls. As root: any program, a shell, a
+      viewer, our opener, ``nft``, ``iptables``, ``ip``, ``systemctl stop`` of our unit. With the viewer's group: any
+      program, a shell, a viewer.
+    * ``rules``: list of the rules that let them. They are judged by more calls than that fixed list has.
+
+    Each rule has these keys:
+
+    * ``what``: what it lets them do.
+    * ``where``: ``FILE:LINE``, as far as that can be told, or what sudo calls an entry of another source.
+    * ``listed``: an entry of another source, as sudo printed it; empty for one of a file.
+
+    .. code-block:: python
+
+        {
+            "nogrant": {
+                "lets": ["a shell as root"],
+                "rules": [
+                    {
+                        "what": "may run /bin/sh as root, which includes a shell: as good as root",
+                        "where": "LDAP Role: helpdesk",
+                        "listed": "LDAP Role: helpdesk\\n    RunAsUsers: root\\n    Commands:\\n\\t/bin/sh",
+                    }
+                ],
+            }
+        }
+
+    sudo-rs prints no list that a program could read: with it ``rules`` is empty, and only the fixed list is asked for.
+
+    Reads the stored policy and accounts.
+
+    Runs ``sudo -l`` 12 times or more for each user, ``cvtsudoers`` and ``visudo -c``.
+
+    Raises SaltInvocationError if there is no such user, CommandExecutionError if sudo cannot be asked or what it lists
+    for somebody cannot be read.
 
     CLI Example:
 

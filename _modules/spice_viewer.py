@@ -1,10 +1,10 @@
 """
-Query and enforce the viewer layer: the viewer's group and rights, connection files, and the users' launcher.
+The viewer layer: the viewer's group and rights, connection files, and the users' launcher.
 
 .. versionadded:: 0.1.0
 
-The viewer belongs to a group that nobody is a member of; only the sudo rules lend it. The launcher ``rviewer`` lists
-its caller's consoles and opens them; each user can read his own list only.
+The viewer belongs to a group without members; only the sudo rules lend it. The launcher ``rviewer`` lists its caller's
+consoles and opens them. Each user can read their own list only.
 
 :depends: groupadd, gpasswd, and the system's Python for the launcher
 """
@@ -38,29 +38,66 @@ def __virtual__():
 
 def status(search=False, seconds=600):
     """
-    Return what this layer holds, as a dict.
+    Return what this layer holds, and what else opens consoles on this machine.
 
     search
-        Whether to search all local file systems as well. Defaults to ``False``: it reads every directory there is.
+        Boolean: whether to search all local file systems as well. Defaults to ``False``: it reads every directory there
+        is.
 
     seconds
-        How long that may take. Defaults to ``600``.
+        Number of seconds that the search may take. Defaults to ``600``.
 
-    ``group``, ``gid`` (None if there is no such group) and ``members`` of the viewer's group, ``primary`` (those whose
-    primary group it is), ``twins`` (other groups with the same GID, with their members), ``administrators`` and
-    ``password`` (who may give the group to himself by gpasswd(1), and whether it has a password for newgrp(1)),
-    ``programs`` with owner and mode of each viewer, ``processes`` of users that have the group and are no viewer
-    (``pid``, ``uid``, ``name``), and ``others``: further programs on this machine that open SPICE or VNC consoles. The
-    firewall stops those as well; they are listed because their users will ask.
+    Returns a dict with these keys:
 
-    With ``search``: ``setgid``, the files that lend the group to whoever starts them (``path``, ``uid``, ``mode``, and
-    ``nosuid`` where they do not, because their file system is mounted so), ``copies`` of the viewers under other names
-    or in other places, hard links too (``path``, ``uid``, ``mode``, ``of``), ``unsearched``, the mounts of the network
-    and of FUSE, and ``incomplete``, why not everything was seen. In paths what is not printable, and a backslash, is
-    written as ``\\x0a``. Links are not followed; other mount namespaces, those of containers, are not searched.
+    * ``group``: name of the viewer's group.
+    * ``gid``: GID of that group; ``None`` if there is no such group.
+    * ``members``: list of its members.
+    * ``primary``: list of the users whose primary group it is.
+    * ``twins``: dict of other groups with the same GID, each with the list of its members.
+    * ``administrators``: list of the users who may give the group to themselves by gpasswd(1).
+    * ``password``: whether the group has a password for newgrp(1).
+    * ``programs``: dict of the viewers by path, each with ``owner`` and ``mode``.
+    * ``processes``: list of the processes of users that have the group and are no viewer: ``pid``, ``uid`` and
+      ``name``.
+    * ``others``: list of the paths of further programs that open SPICE or VNC consoles. The firewall stops those as
+      well; they are listed because their users will ask.
 
-    Reads the stored policy, accounts, /proc, and the files themselves; with ``search`` runs ``find``, behind all other
-    work. Raises CommandExecutionError if something cannot be read.
+    With ``search``, also these:
+
+    * ``setgid``: list of the files that lend the group to whoever starts them: ``path``, ``uid``, ``mode`` and
+      ``nosuid``. ``nosuid`` is ``True`` where they do not lend it, because their file system is mounted so.
+    * ``copies``: list of the copies of viewers under other names or in other places, hard links too: ``path``, ``uid``,
+      ``mode`` and ``of``, the viewer.
+    * ``unsearched``: list of the mounts of the network and of FUSE.
+    * ``incomplete``: list of sentences, why not everything was seen.
+
+    .. code-block:: python
+
+        {
+            "group": "spicegrp",
+            "gid": 990,
+            "members": [],
+            "administrators": [],
+            "password": False,
+            "primary": [],
+            "twins": {},
+            "programs": {"/usr/bin/remote-viewer": {"owner": "root:spicegrp", "mode": "0750"}},
+            "processes": [],
+            "others": ["/usr/bin/spicy"],
+            "setgid": [{"path": "/var/tmp/x", "uid": 1021, "mode": "2755", "nosuid": False}],
+            "copies": [],
+            "unsearched": ["/mnt/silent (fuse.silent)"],
+            "incomplete": [],
+        }
+
+    In paths, a backslash and what is not printable are written as ``\\x0a``. Links are not followed. Other mount
+    namespaces, those of containers, are not searched.
+
+    Reads the stored policy, accounts, ``/proc``, and the files themselves.
+
+    Runs ``find``, behind all other work, with ``search`` only.
+
+    Raises CommandExecutionError if something cannot be read.
 
     CLI Example:
 
@@ -98,9 +135,22 @@ def plan():
     """
     Return what :func:`apply` would change, and change nothing.
 
-    Reads the stored policy, accounts, the viewers, and the files below ``/etc/spice-grant``. Returns an empty dict if
-    everything is as it must be. Raises CommandExecutionError if something cannot be read, if a viewer is missing, or
-    if the viewer's group has members and was not made by us.
+    Returns a dict, empty if everything is as it must be:
+
+    * ``grants``: dict by grant; each has the sentences under ``viewer``.
+    * ``layers``: dict with the sentences that belong to no single grant, under ``viewer``.
+
+    .. code-block:: python
+
+        {
+            "grants": {"myself-debianx": {"viewer": ["creates /etc/spice-grant/vms/debianx.vv"]}},
+            "layers": {"viewer": ["restricts /usr/bin/remote-viewer to root:spicegrp 0750"]},
+        }
+
+    Reads the stored policy, accounts, the viewers, and the files below ``/etc/spice-grant``.
+
+    Raises CommandExecutionError if something cannot be read, if a viewer is missing, or if the viewer's group has
+    members and was not made by us.
 
     CLI Example:
 
@@ -114,12 +164,23 @@ def plan():
 
 def apply():
     """
-    Make this layer hold what the policy says; return what was changed, as :func:`plan` does.
+    Make this layer hold what the policy says.
 
-    A viewer or group that the policy names no more is given back or, if we made it, removed. Writes below
-    ``/etc/spice-grant``, launcher, its desktop file and the opener below ``/usr/local``, owner and mode of the viewers,
-    and their lines in ``/etc/permissions.local`` where the system has ``permctl`` or ``chkstat``; runs ``groupadd``,
-    ``gpasswd`` and ``dpkg-statoverride``. Raises CommandExecutionError if something cannot be written.
+    A viewer or group that the policy names no more is given back or, if we made it, removed.
+
+    Returns what was changed, as :func:`plan` does:
+
+    .. code-block:: python
+
+        {"layers": {"viewer": ["restricts /usr/bin/remote-viewer to root:spicegrp 0750"]}}
+
+    Writes files below ``/etc/spice-grant``; launcher, its desktop file and the opener below ``/usr/local``; owner and
+    mode of the viewers; and the viewers' lines in ``/etc/permissions.local`` where the system has ``permctl`` or
+    ``chkstat``.
+
+    Runs ``groupadd``, ``gpasswd`` and ``dpkg-statoverride``.
+
+    Raises CommandExecutionError if something cannot be written.
 
     CLI Example:
 
@@ -135,11 +196,22 @@ def remove(test=False):
     """
     Give the viewers back their owner and mode from before the first run, and remove our files and the group.
 
-    test
-        Whether only to say what would change. Defaults to ``False``.
+    A group that was there before the first run stays.
 
-    Returns what was changed. Removes what :func:`apply` writes; a group that was there before the first run stays. Runs
-    ``groupdel`` and ``dpkg-statoverride``. Raises CommandExecutionError if something cannot be removed.
+    test
+        Boolean: whether only to say what would change. Defaults to ``False``.
+
+    Returns what was changed, as :func:`plan` does:
+
+    .. code-block:: python
+
+        {"layers": {"viewer": ["removes group spicegrp"]}}
+
+    Removes what :func:`apply` writes.
+
+    Runs ``groupdel`` and ``dpkg-statoverride``.
+
+    Raises CommandExecutionError if something cannot be removed.
 
     CLI Example:
 

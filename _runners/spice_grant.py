@@ -1,12 +1,10 @@
 """
-Ask the whole fleet about grants, and change it, from the master.
+Questions to the whole fleet about grants, and changes of it, from the master.
 
 .. versionadded:: 0.1.0
 
-All functions take ``tgt`` and ``tgt_type`` (which minions, as for ``salt``; default: all whose key is accepted),
-``batch`` (how many at a time: a number, or a percentage as ``10%``; default: all at once) and ``timeout`` (seconds to
-wait before minions are asked whether they are still at work; default: the master's ``timeout``). Minions that do not
-answer are named. Progress goes to standard error, a line for each minion; ``quiet=True`` keeps it away.
+All functions take the same parameters to choose minions: ``tgt``, ``tgt_type``, ``batch``, ``timeout`` and ``quiet``.
+Minions that do not answer are named, never left out. Progress goes to standard error, a line for each minion.
 """
 
 import sys as _sys
@@ -51,17 +49,54 @@ def status(tgt="*", tgt_type="glob", batch=None, timeout=None, declared=True, qu
     """
     Return how each minion stands.
 
-    tgt, tgt_type, batch, timeout, quiet
-        As the module's documentation says.
+    tgt
+        Text: which minions, as for ``salt``. Defaults to ``*``: all whose key is accepted.
+
+    tgt_type
+        Text: how ``tgt`` names them, as for ``salt``. Defaults to ``glob``.
+
+    batch
+        How many minions at a time: a number, or a percentage as ``10%``. Defaults to all at once.
+
+    timeout
+        Number of seconds to wait before minions are asked whether they are still at work. Defaults to the master's
+        ``timeout``.
 
     declared
-        Whether each minion's pillar is compiled here as well, to see whether it enforces what is declared now.
+        Boolean: whether each minion's pillar is compiled here as well, to see whether it enforces what is declared now.
         Defaults to ``True``; it takes the master a moment for each minion.
 
-    ``state`` is ``in step``, ``behind`` (it enforces another policy than its pillar declares now), ``drifted``,
-    ``failed``, ``no policy``, ``not answering`` or ``strange answer``; ``policy`` is a fingerprint, and ``since`` says
-    from when on both are known to hold so. The exit code is not 0 unless all are in step. Compiles pillar; changes
-    nothing.
+    quiet
+        Boolean: whether no progress goes to standard error. Defaults to ``False``.
+
+    Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
+    with one dict for each minion:
+
+    * ``minion``: id of the minion.
+    * ``state``: ``in step``, ``behind`` (it enforces another policy than its pillar declares now), ``drifted``,
+      ``failed``, ``no policy``, ``not answering`` or ``strange answer``.
+    * ``policy``: fingerprint of the policy that it enforces; empty without one.
+    * ``since``: from when on state and policy are known to hold so; empty where that is not known.
+    * ``why``: what is wrong, as far as that is known.
+
+    .. code-block:: json
+
+        {
+            "retcode": 1,
+            "minions": [
+                {
+                    "minion": "desk-1",
+                    "policy": "3f0c1a9be27d",
+                    "since": "",
+                    "state": "drifted",
+                    "why": "firewall: opens 192.168.2.2 port 20002 to myself"
+                }
+            ]
+        }
+
+    The exit code is 0 only if all minions are ``in step``. Compiles pillar; changes nothing.
+
+    Raises SaltInvocationError if no minion with an accepted key matches, or ``batch`` is wrong.
 
     CLI Example:
 
@@ -79,16 +114,58 @@ def who(vm, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=F
     """
     Return which users may open a vm, on which minions.
 
+    The minions say it themselves, of what they enforce.
+
     vm
-        Name of the vm.
+        Text: name of the vm. Required.
 
     at
-        The moment that is asked about, ISO 8601. Defaults to now.
+        Text: the moment that is asked about, ISO 8601. Defaults to now.
 
-    tgt, tgt_type, batch, timeout, quiet
-        As the module's documentation says.
+    tgt
+        Text: which minions, as for ``salt``. Defaults to ``*``: all whose key is accepted.
 
-    The minions say it themselves, of what they enforce. The exit code is not 0 if one did not. Changes nothing.
+    tgt_type
+        Text: how ``tgt`` names them, as for ``salt``. Defaults to ``glob``.
+
+    batch
+        How many minions at a time: a number, or a percentage as ``10%``. Defaults to all at once.
+
+    timeout
+        Number of seconds to wait before minions are asked whether they are still at work. Defaults to the master's
+        ``timeout``.
+
+    quiet
+        Boolean: whether no progress goes to standard error. Defaults to ``False``.
+
+    Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
+    with one dict for each access, and one for each minion that did not say. A minion without such an access has none.
+
+    * ``minion``: id of the minion.
+    * ``user``: name of the user; empty if the minion did not say.
+    * ``vm``: name of the vm; empty if the minion did not say.
+    * ``state``: whether it is open at that moment, in words, with the next change; or ``not answering`` or
+      ``strange answer``.
+    * ``grants``: names of the grants and loans behind it, with reason, owner and ticket where they have them.
+
+    .. code-block:: json
+
+        {
+            "retcode": 0,
+            "minions": [
+                {
+                    "grants": "myself-debianx",
+                    "minion": "desk-1",
+                    "state": "open",
+                    "user": "myself",
+                    "vm": "debianx"
+                }
+            ]
+        }
+
+    The exit code is not 0 if a minion did not say. Changes nothing.
+
+    Raises SaltInvocationError if no minion with an accepted key matches, or ``batch`` is wrong.
 
     CLI Example:
 
@@ -103,16 +180,58 @@ def what(user, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quie
     """
     Return which vms a user may open, on which minions.
 
+    The minions say it themselves, of what they enforce.
+
     user
-        Name of the user.
+        Text: name of the user. Required.
 
     at
-        The moment that is asked about, ISO 8601. Defaults to now.
+        Text: the moment that is asked about, ISO 8601. Defaults to now.
 
-    tgt, tgt_type, batch, timeout, quiet
-        As the module's documentation says.
+    tgt
+        Text: which minions, as for ``salt``. Defaults to ``*``: all whose key is accepted.
 
-    The minions say it themselves, of what they enforce. The exit code is not 0 if one did not. Changes nothing.
+    tgt_type
+        Text: how ``tgt`` names them, as for ``salt``. Defaults to ``glob``.
+
+    batch
+        How many minions at a time: a number, or a percentage as ``10%``. Defaults to all at once.
+
+    timeout
+        Number of seconds to wait before minions are asked whether they are still at work. Defaults to the master's
+        ``timeout``.
+
+    quiet
+        Boolean: whether no progress goes to standard error. Defaults to ``False``.
+
+    Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
+    with one dict for each access, and one for each minion that did not say. A minion without such an access has none.
+
+    * ``minion``: id of the minion.
+    * ``user``: name of the user; empty if the minion did not say.
+    * ``vm``: name of the vm; empty if the minion did not say.
+    * ``state``: whether it is open at that moment, in words, with the next change; or ``not answering`` or
+      ``strange answer``.
+    * ``grants``: names of the grants and loans behind it, with reason, owner and ticket where they have them.
+
+    .. code-block:: json
+
+        {
+            "retcode": 0,
+            "minions": [
+                {
+                    "grants": "anne-books (year-end)",
+                    "minion": "desk-1",
+                    "state": "open",
+                    "user": "anne",
+                    "vm": "books"
+                }
+            ]
+        }
+
+    The exit code is not 0 if a minion did not say. Changes nothing.
+
+    Raises SaltInvocationError if no minion with an accepted key matches, or ``batch`` is wrong.
 
     CLI Example:
 
@@ -127,11 +246,49 @@ def plan(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     """
     Return what ``state.apply spice`` would change on each minion, and what is wrong.
 
-    tgt, tgt_type, batch, timeout, quiet
-        As the module's documentation says.
+    The pillar is compiled anew for it.
 
-    ``result`` is ``green`` (nothing would change), ``would change``, ``red`` or ``not answering``. The pillar is
-    compiled anew for it. The exit code is not 0 unless all are green. Changes nothing.
+    tgt
+        Text: which minions, as for ``salt``. Defaults to ``*``: all whose key is accepted.
+
+    tgt_type
+        Text: how ``tgt`` names them, as for ``salt``. Defaults to ``glob``.
+
+    batch
+        How many minions at a time: a number, or a percentage as ``10%``. Defaults to all at once.
+
+    timeout
+        Number of seconds to wait before minions are asked whether they are still at work. Defaults to the master's
+        ``timeout``.
+
+    quiet
+        Boolean: whether no progress goes to standard error. Defaults to ``False``.
+
+    Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
+    with one dict for each minion:
+
+    * ``minion``: id of the minion.
+    * ``result``: ``green`` (nothing would change), ``would change``, ``red`` (the run would fail) or ``not answering``.
+    * ``changes``: what would change, in words.
+    * ``why``: what is wrong, as far as that is known.
+
+    .. code-block:: json
+
+        {
+            "retcode": 1,
+            "minions": [
+                {
+                    "changes": "firewall: opens 192.168.2.2 port 20002 to myself",
+                    "minion": "desk-1",
+                    "result": "would change",
+                    "why": ""
+                }
+            ]
+        }
+
+    The exit code is 0 only if all minions are ``green``. Changes nothing.
+
+    Raises SaltInvocationError if no minion with an accepted key matches, or ``batch`` is wrong.
 
     CLI Example:
 
@@ -146,12 +303,56 @@ def follow(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     """
     Have minions enforce what is in git now: fetch, then ``state.apply spice``.
 
-    tgt, tgt_type, batch, timeout, quiet
-        As the module's documentation says.
+    This is what a hook or a reactor calls after a push. It fetches the repositories of git_pillar and of the
+    fileserver, those of them that the master has. If one cannot be fetched, nothing is applied.
 
-    Fetches the repositories of git_pillar and of the fileserver, those of them that the master has. ``result`` is
-    ``green``, ``red`` or ``not answering``, with the changes in words. The exit code is not 0 unless all are green, and
-    all repositories could be fetched: else nothing is applied. This is what a hook or a reactor calls after a push.
+    tgt
+        Text: which minions, as for ``salt``. Defaults to ``*``: all whose key is accepted.
+
+    tgt_type
+        Text: how ``tgt`` names them, as for ``salt``. Defaults to ``glob``.
+
+    batch
+        How many minions at a time: a number, or a percentage as ``10%``. Defaults to all at once.
+
+    timeout
+        Number of seconds to wait before minions are asked whether they are still at work. Defaults to the master's
+        ``timeout``.
+
+    quiet
+        Boolean: whether no progress goes to standard error. Defaults to ``False``.
+
+    Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
+    with one dict for each minion:
+
+    * ``minion``: id of the minion.
+    * ``result``: ``green`` (the run succeeded), ``red`` (it failed) or ``not answering``.
+    * ``changes``: what was changed, in words.
+    * ``why``: what is wrong, as far as that is known.
+
+    .. code-block:: json
+
+        {
+            "retcode": 0,
+            "minions": [
+                {
+                    "changes": "firewall: opens 192.168.2.2 port 20002 to myself",
+                    "minion": "desk-1",
+                    "result": "green",
+                    "why": ""
+                }
+            ]
+        }
+
+    If a repository could not be fetched, returns ``retcode`` and ``errors`` instead, a list of sentences:
+
+    .. code-block:: json
+
+        {"retcode": 1, "errors": ["fileserver: could not be updated"]}
+
+    The exit code is 0 only if all repositories were fetched and all minions are ``green``.
+
+    Raises SaltInvocationError if no minion with an accepted key matches, or ``batch`` is wrong.
 
     CLI Example:
 
@@ -169,18 +370,52 @@ def lock(user=None, vm=None, all=False, reason=None, tgt="*", tgt_type="glob", b
     """
     Deny consoles everywhere at once, whatever grants and loans say, until :func:`unlock`.
 
-    user, vm, all
-        Name of a user who may open nothing, or of a vm that nobody may open; or everything. Just one is to be given.
+    Exactly one of ``user``, ``vm`` and ``all`` must be given.
+
+    user
+        Text: name of a user who may open nothing. Defaults to none.
+
+    vm
+        Text: name of a vm that nobody may open. Defaults to none.
+
+    all
+        Boolean: whether nobody may open anything. Defaults to ``False``.
 
     reason
-        One line of text that is shown with the lock.
+        Text: one line that is shown with the lock. Defaults to none.
 
-    tgt, tgt_type, batch, timeout, quiet
-        As the module's documentation says.
+    tgt
+        Text: which minions, as for ``salt``. Defaults to ``*``: all whose key is accepted.
 
-    Returns ``confirmed`` (names of minions on which it holds), ``failed`` (by name: why) and ``not confirmed`` (names
-    of minions that did not answer: it does not hold there as far as is known; run it again when they are back). The
-    exit code is not 0 unless all have confirmed.
+    tgt_type
+        Text: how ``tgt`` names them, as for ``salt``. Defaults to ``glob``.
+
+    batch
+        How many minions at a time: a number, or a percentage as ``10%``. Defaults to all at once.
+
+    timeout
+        Number of seconds to wait before minions are asked whether they are still at work. Defaults to the master's
+        ``timeout``.
+
+    quiet
+        Boolean: whether no progress goes to standard error. Defaults to ``False``.
+
+    Returns a dict with these keys:
+
+    * ``retcode``: 0 if all minions have confirmed, 1 if not.
+    * ``confirmed``: list of the minions on which it holds.
+    * ``failed``: dict of the minions on which it failed, each with the reason.
+    * ``not confirmed``: list of the minions that did not answer. As far as is known it does not hold there: run it
+      again when they are back.
+
+    .. code-block:: json
+
+        {"retcode": 1, "confirmed": ["desk-1"], "failed": {}, "not confirmed": ["laptop-1"]}
+
+    The exit code is 0 only if all minions have confirmed.
+
+    Raises SaltInvocationError if not exactly one of ``user``, ``vm`` and ``all`` is given, if no minion with an
+    accepted key matches, or if ``batch`` is wrong.
 
     CLI Example:
 
@@ -196,13 +431,40 @@ def unlock(user=None, vm=None, all=False, tgt="*", tgt_type="glob", batch=None, 
     """
     Take a lock away everywhere, so that grants and loans hold again.
 
-    user, vm, all
-        What was locked, as in :func:`lock`.
+    Exactly one of ``user``, ``vm`` and ``all`` must be given.
 
-    tgt, tgt_type, batch, timeout, quiet
-        As the module's documentation says.
+    user
+        Text: name of the user who was locked. Defaults to none.
 
-    Returns what :func:`lock` returns; a minion without such a lock confirms as well.
+    vm
+        Text: name of the vm that was locked. Defaults to none.
+
+    all
+        Boolean: whether the lock of everything goes. It takes away no other lock. Defaults to ``False``.
+
+    tgt
+        Text: which minions, as for ``salt``. Defaults to ``*``: all whose key is accepted.
+
+    tgt_type
+        Text: how ``tgt`` names them, as for ``salt``. Defaults to ``glob``.
+
+    batch
+        How many minions at a time: a number, or a percentage as ``10%``. Defaults to all at once.
+
+    timeout
+        Number of seconds to wait before minions are asked whether they are still at work. Defaults to the master's
+        ``timeout``.
+
+    quiet
+        Boolean: whether no progress goes to standard error. Defaults to ``False``.
+
+    Returns what :func:`lock` returns; a minion without such a lock confirms as well:
+
+    .. code-block:: json
+
+        {"retcode": 0, "confirmed": ["desk-1", "laptop-1"], "failed": {}, "not confirmed": []}
+
+    Raises as :func:`lock`.
 
     CLI Example:
 
@@ -236,7 +498,7 @@ def _confirmed(function, asked, *which):
 
 
 def _table(rows, wrong):
-    """Return rows for the outputter of tables; nobody at all is wrong as well."""
+    """Return rows for the outputter of tables, with the exit code."""
     return {"outputter": "table", "data": {"retcode": int(wrong), "minions": rows}}
 
 
@@ -245,7 +507,7 @@ _PATIENCE = 5
 
 
 def _ask(function, arg, kwarg, tgt, tgt_type, batch, timeout, quiet):
-    """Run a function on minions; return whom it was meant for, and the answers of those that gave one."""
+    """Run a function on minions; return those it was meant for, and the answers of those that gave one."""
     expected = set(salt.utils.minions.CkMinions(__opts__).check_minions(tgt, tgt_type)["minions"])
     if not expected:
         raise SaltInvocationError(f"no minion with an accepted key matches {tgt!r} ({tgt_type})")

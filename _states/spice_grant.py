@@ -1,10 +1,10 @@
 """
-Declare who may open which SPICE console.
+Declare which users may open which SPICE consoles.
 
 .. versionadded:: 0.1.0
 
-Servers, vms, viewer and firewall come from the pillar's ``spice``; a state says which grants there are. All layers
-are changed in one run, the guard first.
+Servers, vms, viewer and firewall come from the pillar's ``spice``; a state says which grants there are. All layers are
+changed in one run, the guard first.
 
 .. code-block:: yaml
 
@@ -82,26 +82,30 @@ def present(
     """
     Make sure that grants are enforced.
 
+    The state takes one grant (``user`` or ``group``, and ``vm``), or many (``grants``), or none of these: then it takes
+    the pillar's ``spice:grants``.
+
     name
-        Name of the one grant, if ``user`` or ``group`` and ``vm`` are given; otherwise any name.
+        Text: name of the one grant, if ``user`` or ``group`` and ``vm`` are given; otherwise any name. Defaults to the
+        state's id.
 
     user
-        Name of the user who may open the console. A grant has this or ``group``.
+        Text: name of the user who may open the console. A grant has this or ``group``.
 
     group
-        Name of the group whose members may.
+        Text: name of the group whose members may open the console.
 
     except
         List of users in the group whom the grant does not mean. Defaults to none.
 
     vm
-        Name of one of pillar's vms: the console.
+        Text: name of one of pillar's vms, the console. Required with ``user`` or ``group``.
 
     nopasswd
-        Whether sudo asks for no password. Defaults to ``False``: it asks for the user's own.
+        Boolean: whether sudo asks for no password. Defaults to ``False``: it asks for the user's own.
 
     schedule
-        Name of one of pillar's schedules, or a list of them: it is open while any of them is. Defaults to always.
+        Text: name of one of pillar's schedules; or a list of them: it is open while any of them is. Defaults to always.
 
     valid_from
         Date or moment of ISO 8601 from which on the grant holds. Defaults to now.
@@ -110,34 +114,48 @@ def present(
         Date or moment of ISO 8601 at which it ends; of a date the whole day belongs to it. Defaults to never.
 
     on_end
-        What becomes of open sessions at the end of the grant or of a window: ``cut`` (default) or ``drain``, to let
-        them go on.
+        Text: what becomes of open sessions at the end of the grant or of a window. ``cut`` ends them, ``drain`` lets
+        them go on. Defaults to ``cut``.
 
     grace
-        For how long they may go on with ``drain``, as ``30m``. Defaults to any time.
+        Text: for how long they may go on with ``drain``, as ``30m``. Defaults to any time.
 
     warn
-        List of how long before an end its users are warned. Defaults to ``[15m, 2m]``.
+        List of how long before an end its users are warned, as ``15m``. Defaults to ``[15m, 2m]``.
 
     owner
-        Who answers for the grant: one line of text, shown wherever the grant is.
+        Text: who answers for the grant, in one line that is shown wherever the grant is. Defaults to none.
 
     reason
-        Why there is the grant: likewise.
+        Text: why there is the grant, likewise. Defaults to none.
 
     ticket
-        Where that is written down: likewise.
+        Text: where that is written down, likewise. Defaults to none.
 
     grants
-        Many grants at once: by name, each with the keys that a grant has in pillar. Defaults, if no single grant is
-        given either, to the pillar's ``spice:grants``.
+        Dict of many grants at once: by name, each with the keys that a grant has in pillar. Not together with a single
+        grant. Defaults, if no single grant is given either, to the pillar's ``spice:grants``.
 
     exclusive
-        Whether all other grants on this minion are removed. Defaults to ``False``.
+        Boolean: whether all other grants on this minion are removed. Defaults to ``False``.
 
-    With ``test=True`` nothing is written, and ``changes`` are those that a real run would report. The result is False,
-    with every finding in the comment, if the policy is wrong or something cannot be read (then nothing is changed),
-    or if a grant cannot be enforced, because its user left, say (then all others are).
+    Returns what a state returns. ``changes`` has the changes by grant and layer, and by layer those that belong to no
+    single grant:
+
+    .. code-block:: python
+
+        {
+            "name": "boss-books",
+            "result": True,
+            "changes": {"grants": {"boss-books": {"policy": [...], "firewall": [...], "sudo": [...], "viewer": [...]}}},
+            "comment": "The grants hold now.",
+        }
+
+    With ``test=True`` nothing is written, and ``changes`` are those that a real run would report. If there are any, the
+    result is ``None``.
+
+    The result is ``False``, with every finding in the comment, in two cases. The policy is wrong or something cannot be
+    read: then nothing is changed. Or a grant cannot be enforced, because its user left, say: then all others are.
 
     .. code-block:: yaml
 
@@ -183,7 +201,16 @@ def absent(name, **kwargs):
     Make sure that a grant is not enforced on this minion, whoever declared it.
 
     name
-        Name of the grant.
+        Text: name of the grant. Defaults to the state's id.
+
+    Returns what a state returns:
+
+    .. code-block:: python
+
+        {"name": "boss-books", "result": True, "changes": {}, "comment": "There is no such grant."}
+
+    With ``test=True`` nothing is written, and ``changes`` are those that a real run would report. If there are any, the
+    result is ``None``.
 
     .. code-block:: yaml
 
@@ -199,10 +226,19 @@ def removed(name, **kwargs):
     """
     Make sure that nothing of this extension is in force or left on this minion: rules, files, units, group.
 
-    name
-        Any name.
-
     The viewer gets its owner and mode back. The guard goes last.
+
+    name
+        Text: any name. Defaults to the state's id.
+
+    Returns what a state returns. If something could not be removed, the result is ``False`` and the comment names it:
+
+    .. code-block:: python
+
+        {"name": "spice", "result": True, "changes": {}, "comment": "Nothing of it is here."}
+
+    With ``test=True`` nothing is written, and ``changes`` are those that a real run would report. If there are any, the
+    result is ``None``.
 
     .. code-block:: yaml
 
@@ -218,13 +254,19 @@ def mod_watch(name, sfun, **kwargs):
     """
     Apply a state once more, because something that it watches or listens to has changed.
 
+    Salt calls it, with all that the state itself takes.
+
     name
-        Name of the state.
+        Text: name of the state. Required.
 
     sfun
-        Its function: ``present``, ``absent`` or ``removed``.
+        Text: the state's function, ``present``, ``absent`` or ``removed``. Required.
 
-    Takes what that takes, and returns what it returns. Salt calls it.
+    Returns what that function returns:
+
+    .. code-block:: python
+
+        {"name": "consoles", "result": True, "changes": {}, "comment": "The grants hold already."}
 
     .. code-block:: yaml
 
