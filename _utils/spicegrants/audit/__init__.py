@@ -1,1 +1,1 @@
-"""Answers for people: who may, why, who was refused, and whether all of it holds."""
+"""Audit: reports on who may open what and why, denials, minions' status, and trials of the enforcement."""

@@ -1,4 +1,4 @@
-"""Who may open what, and when, as the plain data that the execution module returns."""
+"""Access reports: who may open what, and when, as the plain data that the execution module returns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spicegrants.schedule.intervals import DAY, clip
 
 
 def listed(desired: DesiredState, moment: int) -> list[dict[str, Any]]:
-    """Return every access, locked ones too, and what it means at a moment."""
+    """Return every access, locked ones too, with the decision on it at a moment."""
     decided = [(access, policy_decision.judged(desired.policy, access, moment)) for access in desired.accesses]
     decided += [(access, policy_decision.denied(access, lock)) for access, lock in desired.locked]
     decided.sort(key=lambda each: (each[0].user, each[0].vm))
@@ -39,7 +39,7 @@ def _entry(desired: DesiredState, access: Access, decision: policy_decision.Deci
 
 
 def _behind(desired: DesiredState, access: Access) -> dict[str, dict[str, Any]]:
-    """Return the grants and loans behind an access: when each is open, and what is said of it."""
+    """Return the grants and loans behind an access: when each is open, and its metadata."""
     policy = desired.policy
     return {
         name: {
@@ -82,7 +82,7 @@ def loans(desired: DesiredState, moment: int) -> list[dict[str, Any]]:
 
 
 def locks(desired: DesiredState) -> list[dict[str, Any]]:
-    """Return the locks."""
+    """Return all locks."""
     zone = desired.policy.time.zone
     return [
         {"about": lock.words, "since": instants.words(lock.since, zone), **_said(lock)}
@@ -93,7 +93,7 @@ def locks(desired: DesiredState) -> list[dict[str, Any]]:
 def timeline(desired: DesiredState, user: str | None, start: int, days: int) -> list[dict[str, Any]]:
     """Return when a user, or everybody, may open what, in the order of time.
 
-    There is an entry for each stretch of time in which the same grants open a console.
+    Each entry is a stretch of time in which the same grants open a console.
     """
     end = start + days * DAY
     found = []

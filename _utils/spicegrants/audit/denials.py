@@ -1,4 +1,4 @@
-"""What the guard refused and logged: lines of the kernel's log, read back as data."""
+"""Denials: packets that the guard refused and logged, parsed from lines of the kernel's log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _READ = ("SRC", "DST", "PROTO", "SPT", "DPT", "UID", "GID")
 class Denial(NamedTuple):
     """A packet that the guard refused. ``uid`` and ``gid`` are ``None`` where the kernel knew no owner.
 
-    ``moment`` is in seconds since 1970, ``version`` that of IP, 4 or 6. ``rule`` is the one that refused it:
+    ``moment`` is in seconds since 1970, ``version`` is that of IP, 4 or 6. ``rule`` is the rule that refused it:
     ``output``, ``forward`` or ``egress``, and ``None`` where the line does not say.
     """
 
@@ -45,7 +45,7 @@ def parse(lines: Iterable[tuple[int, str]]) -> tuple[list[Denial], int]:
     """Return the denials among lines of the kernel's log, and how many with the guard's prefix cannot be read.
 
     lines
-        Each with its moment. What does not begin with the prefix is not the guard's, whatever else is in it.
+        Each with its moment. A line that does not begin with the prefix is not the guard's, whatever else is in it.
     """
     found, unread = [], 0
     for moment, line in lines:
@@ -59,7 +59,7 @@ def parse(lines: Iterable[tuple[int, str]]) -> tuple[list[Denial], int]:
 
 
 def _denial(moment: int, text: str, rule: str | None) -> Denial:
-    """Read the fields of a line as the kernel writes them for TCP; raise ValueError for any other."""
+    """Parse the fields of a line as the kernel writes them for TCP; raise ValueError for any other."""
     fields: dict[str, str] = {}
     if not text.rstrip(" \n").isprintable():
         raise ValueError("control characters")
@@ -93,7 +93,7 @@ def _number(text: str, largest: int) -> int:
 
 
 def folded(found: Iterable[Denial]) -> list[tuple[Denial, int]]:
-    """Return them newest first, and how many each stands for: one for a minute with the same owner, place, rule."""
+    """Fold denials of one minute with the same owner, place and rule; return each with its count, newest first."""
     entries: list[tuple[Denial, int]] = []
     newest: dict[tuple, int] = {}
     for denial in sorted(found, key=lambda denial: -denial.moment):
@@ -108,7 +108,7 @@ def folded(found: Iterable[Denial]) -> list[tuple[Denial, int]]:
 
 
 def entry(desired: DesiredState, denial: Denial, count: int, user: str | None) -> dict[str, Any]:
-    """Return a denial as it is reported.
+    """Return the entry that reports a denial.
 
     user
         Name of its UID's account; ``None`` if there is none.
@@ -130,7 +130,7 @@ def entry(desired: DesiredState, denial: Denial, count: int, user: str | None) -
 
 
 def note(why: str, count: int | None = None) -> dict[str, Any]:
-    """Return what must be said about the list itself, in the form of an entry of it."""
+    """Return a remark about the list itself, in the form of an entry of it."""
     names = ("at", "user", "uid", "gid", "vm", "server", "address", "port", "rule")
     return {**dict.fromkeys(names), "count": count, "why": why}
 
@@ -142,7 +142,7 @@ def _server(desired: DesiredState, vm: str | None, address: str) -> str | None:
 
 
 def _why(desired: DesiredState, denial: Denial, user: str | None, vm: str | None) -> str:
-    """Say in words why it was refused, by the policy as it is now."""
+    """Say why a packet was refused, by the policy as it is now."""
     if vm is None:
         return "no console of the policy is there, only a guarded port"
     if denial.uid is None and denial.rule == EGRESS:

@@ -1,4 +1,4 @@
-"""Why a user may, or may not, open a console: each layer's own answer. Pure: what the layers hold is given."""
+"""Explanation of why a user may or may not open a console, by layer. Pure: what the layers hold is given."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def policy(desired: DesiredState, user: str, vm: str, moment: int) -> dict[str, 
 
 
 def grant_words(desired: DesiredState, access: Access, name: str) -> str:
-    """Spell what is behind an access: a grant's name, whom it means, when it is open, and why; or a loan."""
+    """Describe what is behind an access: a grant's name, whom it means, when it is open, and why; or a loan."""
     term = access.terms[access.grants.index(name)]
     when = [] if term == Term() else [wording.term(desired.policy, term)]
     grant = desired.policy.grants.get(name)
@@ -72,10 +72,10 @@ def firewall(
     """Return the firewall's answer from the rules that the kernel holds, and from how they differ from the plan.
 
     obstacles
-        By address: chains of others that stop, or may stop, what our own let through.
+        By address: other parties' chains that stop, or may stop, what our own let through.
 
     moment
-        When, in seconds since 1970. Defaults to the moment for which ``desired`` was worked out.
+        The moment, in seconds since 1970. Defaults to that for which ``desired`` was worked out.
     """
     altered = drift.get("layers", {}).get("firewall", [])
     if altered:
@@ -117,7 +117,7 @@ def firewall(
 
 
 def routing(desired: DesiredState, user: str, vm: str, rules: Iterable[dict[str, Any]] | None, drift: dict[str, Any]):
-    """Return the answer of routing, which knows neither group nor time.
+    """Return the answer of routing, which depends on neither group nor time.
 
     rules
         As ``spice_routing.rules`` returns them; ``None`` where the layer is off.
@@ -151,7 +151,7 @@ def _zone(desired: DesiredState, user: str, vm: str) -> str | None:
 
 
 def _chains_words(rules: Iterable[dict[str, Any]], at: str, zone: str | None) -> str:
-    """Say which chains elements lead to, and what those say at a moment; nothing if they are open for good."""
+    """Say which chains elements lead to, and what those say at a moment; nothing if they are open permanently."""
     said = {}
     for rule in rules:
         if "times" in rule:
@@ -187,14 +187,14 @@ def sudo(
         The rules that our file holds.
 
     allowed
-        Whether sudo lets the user make the calls that a grant means; ``None`` if it lets him make some of them only.
+        Whether sudo lets the user make the calls that a grant means; ``None`` if it lets them make only some.
 
     moment
-        When, in seconds since 1970. Defaults to ``desired.now``. sudo itself knows only now, so for any other moment
-        ``allowed`` does not count, and the answer is what our file says.
+        The moment, in seconds since 1970. Defaults to ``desired.now``. sudo itself knows only now, so for any other
+        moment ``allowed`` does not count, and the answer is what our file says.
 
     refusal
-        Why PAM refuses the account; nothing if it does not.
+        Why PAM refuses the account; empty if it does not.
     """
     moment = desired.now if moment is None else moment
     chosen = {(rule.viewer, rule.argument) for rule in calls(desired, user, vm)}
@@ -243,7 +243,7 @@ def viewer(drift: dict[str, Any]) -> dict[str, Any]:
 
 
 def summary(answers: dict[str, dict[str, Any]]) -> str:
-    """Return ``may open``, ``may not open``, ``blocked`` by chains of others, or ``in doubt``: the layers disagree."""
+    """Return ``may open``, ``may not open``, ``blocked`` by chains of others, or ``in doubt`` if layers disagree."""
     said = tuple(answers[layer]["answer"] for layer in ("policy", "firewall", "sudo", "viewer"))
     routed = answers["routing"]["answer"]
     # What leads there, but is not granted, or not now, is for the other layers to refuse.

@@ -1,6 +1,6 @@
-"""What the minions of a fleet answered, judged and made into rows for people.
+"""Fleet reports: the answers of minions, judged and turned into rows for people.
 
-Everything here comes from other machines: an answer of an odd shape is reported, it never breaks the others'.
+Everything here comes from other machines: a malformed answer is reported, and never breaks the report on others.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _STATES = (minion_status.IN_STEP, minion_status.DRIFTED, minion_status.FAILED, m
 
 
 class Answer(NamedTuple):
-    """What a minion returned, and the exit code that went with it."""
+    """The data that a minion returned, and the exit code that went with it."""
 
     data: Any
     retcode: int = 0
 
 
 class Declared(NamedTuple):
-    """What pillar declares for a minion: a fingerprint, ``None`` without ``spice``; or what is wrong with it."""
+    """Pillar's declaration for a minion: a fingerprint, ``None`` without ``spice``; or what is wrong with it."""
 
     policy: str | None
     errors: tuple[str, ...] = ()
@@ -45,10 +45,10 @@ def _lines(values: Any) -> str:
 
 
 def status(expected: Iterable[str], answers: Answers, declared: Mapping[str, Declared]) -> list[Row]:
-    """Return a row for each expected minion: how it stands, and why.
+    """Return a row for each expected minion: its state, and why.
 
     declared
-        What pillar declares, by minion; a minion that is not in it is not compared.
+        Declarations by minion; a minion that is not in it is not compared.
     """
     return [_status(minion, answers.get(minion), declared.get(minion)) for minion in sorted(expected)]
 
@@ -80,9 +80,9 @@ def _listed(value: Any) -> list[Any]:
 
 
 def accesses(expected: Iterable[str], answers: Answers, **desired: str) -> list[Row]:
-    """Return a row for each access that minions named, of the ``desired`` user or vm, and for each that named none.
+    """Return a row for each access of the ``desired`` user or vm, and for each minion that could not name any.
 
-    A minion that has no such user or vm has no row; one that could not say has, with the reason.
+    A minion that has no such user or vm has no row; one that could not say, or did not answer, has one with the reason.
     """
     rows = []
     for minion in sorted(expected):
@@ -129,15 +129,15 @@ def _grant(name: Any, about: Any) -> str:
 
 
 def unknown(rows: Iterable[Row]) -> bool:
-    """Tell whether a minion of :func:`accesses` did not say who may open what."""
+    """Tell whether a minion in the rows of :func:`accesses` did not say who may open what."""
     return any(row["state"] == SILENT or row["state"].startswith(ODD) for row in rows)
 
 
 def runs(expected: Iterable[str], answers: Answers, sentences: Any) -> list[Row]:
-    """Return a row for each minion that was to apply the state: ``ok``, ``changes`` (in words), and why not.
+    """Return a row for each minion that was to apply the state: ``result``, ``changes`` (in words), and ``why``.
 
     sentences
-        Makes sentences of the changes of a report.
+        Turns the changes of a report into sentences.
     """
     rows = []
     for minion in sorted(expected):
@@ -150,7 +150,7 @@ def runs(expected: Iterable[str], answers: Answers, sentences: Any) -> list[Row]
 
 
 def _ran(answer: Answer, sentences: Any) -> Row:
-    """Judge what ``state.apply`` returned: states by their key, or a list of what kept it from running."""
+    """Judge the return of ``state.apply``: states by their key, or a list of what kept it from running."""
     found = answer.data
     states = list(found.values()) if isinstance(found, dict) else []
     if not states or not all(isinstance(state, dict) and "result" in state for state in states):
@@ -174,7 +174,7 @@ def _ran(answer: Answer, sentences: Any) -> Row:
 
 
 def confirmations(expected: Iterable[str], answers: Answers) -> dict[str, Any]:
-    """Sort minions by whether they said that they carried something out, in all layers.
+    """Sort minions by whether they confirmed that they carried something out, in all layers.
 
     Returns ``confirmed`` (names), ``failed`` (by name: why) and ``not confirmed`` (names: they did not answer).
     """

@@ -1,4 +1,4 @@
-"""How a minion stands: which policy it enforces, whether the layers hold it, and what the last run said."""
+"""Status of a minion: which policy it enforces, whether the layers hold it, and what the last run reported."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ IN_STEP, DRIFTED, FAILED, NO_POLICY = "in step", "drifted", "failed", "no policy
 
 @dataclass(frozen=True)
 class Run:
-    """What the last run that was told what is declared left behind.
+    """Record of the last run that knew what is declared.
 
     at
         When it ended, in seconds since 1970.
 
     errors
-        What it could not enforce, or what was wrong with what is declared; then it changed nothing.
+        What it could not enforce, or what was wrong with the declaration; then it changed nothing.
 
     policy
         Fingerprint of the policy that is enforced since; ``None`` without one.
 
     since
-        From when on runs ended like this one and found nothing to change.
+        Since when runs have ended like this one and found nothing to change.
     """
 
     at: int
@@ -38,9 +38,9 @@ class Run:
 
 
 def fingerprint(policy: Policy) -> str:
-    """Return a short name of a policy: two policies that mean the same have the same, on any machine.
+    """Return a short digest of a policy: two policies that mean the same have the same, on any machine.
 
-    Of a password it says only that there is one: a name of this kind could be used to try passwords.
+    Of a password it covers only that there is one: such a digest could be used to try passwords.
     """
     data = to_pillar(policy)
     vms = {name: {**vm, "password": "password" in vm} for name, vm in data["vms"].items()}
@@ -49,7 +49,7 @@ def fingerprint(policy: Policy) -> str:
 
 
 def after(before: Run | None, now: int, changed: bool, errors: tuple[str, ...], policy: str | None) -> Run:
-    """Return what a run leaves behind; ``before`` is what the one before it left."""
+    """Return the record of a run; ``before`` is that of the run before it."""
     since = now
     if before is not None and (before.policy, bool(before.errors)) == (policy, bool(errors)) and not changed:
         since = before.since
@@ -57,12 +57,12 @@ def after(before: Run | None, now: int, changed: bool, errors: tuple[str, ...], 
 
 
 def dump(run: Run) -> bytes:
-    """Return the content of a file."""
+    """Return a record as the content of a file."""
     return (json.dumps(asdict(run), sort_keys=True) + "\n").encode()
 
 
 def load(content: bytes | None) -> Run | None:
-    """Read it back; ``None`` says that there is no file.
+    """Parse the content of the file; ``None`` stands for no file.
 
     Raises :class:`~spicegrants.core.errors.LiveStateUnreadable` if it is not what :func:`dump` wrote.
     """
@@ -83,13 +83,13 @@ def load(content: bytes | None) -> Run | None:
 def status(
     policy: str | None, last: Run | None, drift: list[str], errors: list[str], locks: list[str]
 ) -> dict[str, Any]:
-    """Say how a minion stands, as plain data.
+    """Return the status of a minion, as plain data.
 
     policy
         Fingerprint of what is enforced; ``None`` without a policy.
 
     last
-        What the last run left; ``None`` if that is not known, as after a boot.
+        Record of the last run; ``None`` if that is not known, as after a boot.
 
     drift
         What a plan would change now.
@@ -107,7 +107,7 @@ def status(
         state = NO_POLICY
     else:
         state = DRIFTED if drift else IN_STEP
-    # Green and red runs say since when; when drift began nobody noted.
+    # Runs that succeed or fail say since when they do; nobody noted when drift began.
     since = last.since if last and last.policy == policy and (state == IN_STEP or said) else None
     return {
         "state": state,

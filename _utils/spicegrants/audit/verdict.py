@@ -1,4 +1,4 @@
-"""Judges what was tried as the users themselves against the policy. Pure: the attempts are made elsewhere."""
+"""Verdicts on what was tried as the users themselves, by the policy. Pure: the attempts are made elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OPEN, DENIED, UNREACHABLE, NOT_STOPPED = "open", "denied", "unreachable", "not s
 
 
 def connection(outcome: str, refused_by_guard: bool) -> str:
-    """Say what became of a connection.
+    """Return the verdict on a connection.
 
     outcome
         What connecting gave: ``connected``, ``refused``, ``unanswered`` or ``no route``.
@@ -30,7 +30,7 @@ def connection(outcome: str, refused_by_guard: bool) -> str:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What happened when one user tried one vm.
+    """Results of one user's attempts to open one vm.
 
     viewer_group, own_group
         By address: how the connection ended with the viewer's group, and with the user's own; pairs of
@@ -40,13 +40,13 @@ class Attempt:
         By granted call, as a text: whether sudo lets the user make it; ``None`` if sudo did not answer.
 
     mutants
-        By what is different: whether sudo lets the user make it.
+        By what differs from a granted call: whether sudo lets the user make it.
 
     starts
         Viewers that the user can start without sudo.
 
     obstacles
-        By address that the user may reach and did not: chains of others that stop him, or may.
+        By address that the user may reach and did not: other parties' chains that stop them, or may.
     """
 
     viewer_group: Mapping[str, tuple[str, bool]]
@@ -58,10 +58,10 @@ class Attempt:
 
 
 def cell(granted: bool, attempt: Attempt, by_sudo: bool | None = None) -> dict[str, Any]:
-    """Return one cell of the matrix: what each layer did, and the differences from the policy.
+    """Return one cell of the matrix: what each layer did, and how that differs from the policy.
 
     by_sudo
-        What sudo is to say where that is not what is granted at the moment: sudo-rs holds no rule to a time.
+        The answer expected of sudo, where that is not what is granted at the moment: sudo-rs holds no rule to a time.
     """
     expected = granted if by_sudo is None else by_sudo
     differences: list[str] = []
@@ -117,7 +117,7 @@ def _connections(outcomes: Mapping[str, tuple[str, bool]], may: bool, how: str, 
 
 
 def matrix(cells: Iterable[tuple[str, str, dict[str, Any]]]) -> dict[str, Any]:
-    """Return the whole matrix by user and vm, with all differences in one list, and what nothing was proven of.
+    """Return the matrix by user and vm, with lists of all differences and of all that is unproven.
 
     ``ok`` is ``None`` where nothing differs, and no granted user could be seen to reach any console.
     """

@@ -1,4 +1,4 @@
-"""What everything else rests on: errors, validation of hostile text, changes and files as values, paths.
+"""Foundations of all other packages: errors, validation of hostile text, changes and files as values, paths.
 
 Pure, and knows nothing of grants.
 """

@@ -18,8 +18,8 @@ class Account(NamedTuple):
 class Group(NamedTuple):
     """A group: name, GID, and the names of its members, those by primary group included.
 
-    ``twins`` are other groups with the same GID, and so the same group to the kernel. ``mapping`` are the names of
-    users to whom it is a subordinate GID: in a user namespace of theirs any program has it.
+    ``twins`` are other groups with the same GID: to the kernel they are the same group. ``mapping`` names the users to
+    whom the GID is a subordinate one: in a user namespace of theirs, any program can have it.
     """
 
     name: str
@@ -30,9 +30,9 @@ class Group(NamedTuple):
 
 
 class Unasked(NamedTuple):
-    """What the name service could not be asked for: names of users and of groups, and why.
+    """Names of users and groups that could not be looked up in the name service, and why.
 
-    ``holders`` are the names of users by UID, of those UIDs that users whom nobody can be asked for had before.
+    ``holders`` maps UIDs that such users had before to the names of the users who have them now.
     """
 
     users: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""The difference between the desired state and what the system holds, in words a person reads."""
+"""Changes: differences between the desired state and the system, as sentences for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LAYERS = ("policy", "firewall", "routing", "sudo", "viewer")
 
 
 class Change(NamedTuple):
-    """One thing that applying would change.
+    """One change that applying a plan would make.
 
     layer
         One of :data:`LAYERS`.
@@ -18,7 +18,7 @@ class Change(NamedTuple):
         A short sentence without a full stop, as ``opens 192.168.2.2 port 20002 to myself``.
 
     grants
-        The grants that it is about; none if it is about the layer as a whole.
+        The grants that it concerns; none if it concerns the layer as a whole.
     """
 
     layer: str
@@ -27,7 +27,7 @@ class Change(NamedTuple):
 
 
 def as_dict(changes: Iterable[Change]) -> dict[str, Any]:
-    """Return changes as Salt reports them: by grant and layer, and by layer what no single grant stands for.
+    """Return changes in the form of Salt's reports: by grant and layer, or by layer where no grant is concerned.
 
     .. code-block:: python
 
@@ -45,7 +45,7 @@ def as_dict(changes: Iterable[Change]) -> dict[str, Any]:
 
 
 def union(*reports: dict[str, Any]) -> dict[str, Any]:
-    """Return what reports say together, as made by :func:`as_dict`: what several say once, and in one order."""
+    """Return the union of reports made by :func:`as_dict`: each sentence once, sorted."""
     joined: dict[str, Any] = {}
     for report in reports:
         for grant, layers in report.get("grants", {}).items():
@@ -70,7 +70,7 @@ def merge(reports: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def rule_words(want: list, have: list) -> str:
-    """Say in words how the rules of a chain differ."""
+    """Describe how the rules of a chain differ from the desired ones."""
     foreign = sum(rule not in want for rule in have)
     missing = sum(rule not in have for rule in want)
     counted = [f"{foreign} rule(s) that do not belong there"] * bool(foreign)

@@ -1,4 +1,4 @@
-"""Files and directories as values: what must be there, what is there, what differs."""
+"""Files, directories and links as values, and the difference between a desired and a live entry."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Union
 
 @dataclass(frozen=True)
 class File:
-    """A regular file of root's.
+    """A regular file, root's by default.
 
     gid
-        Its group; ``None`` while that group does not exist yet.
+        GID of its group; ``None`` while that group does not exist yet.
 
     reader
-        UID of the one user who may read it besides, by an access control list.
+        UID of the one other user who may read it, by an access control list.
     """
 
     content: bytes
@@ -26,7 +26,7 @@ class File:
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory of root's."""
+    """A directory, root's by default."""
 
     mode: int
     gid: int | None = 0
@@ -42,7 +42,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Other:
-    """Something that cannot be ours: a device, a pipe, a socket."""
+    """An entry that cannot be ours: a device, a pipe, a socket."""
 
     kind: str
 
@@ -52,7 +52,7 @@ _KINDS = {File: "file", Directory: "directory", Link: "symbolic link"}
 
 
 def difference(desired: Entry, live: Entry | None) -> str | None:
-    """Return the verb for what must be done: ``creates``, ``rewrites``, ...; ``None`` if nothing must."""
+    """Return the verb for the change that is needed, as ``creates`` or ``rewrites``; ``None`` if none is."""
     if live is None:
         return "creates"
     if desired == live:

@@ -1,4 +1,4 @@
-"""What can go wrong, one class for each kind of reader."""
+"""Errors: findings, and one exception class for each kind of reader."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong, and where: a pillar path, or the name of a layer."""
+    """One error and its place: a path in pillar, or the name of a loan, an argument or the clock."""
 
     path: str
     message: str
@@ -34,22 +34,22 @@ class SystemFault(SpiceGrantError):
 
 
 class CommandFailed(SystemFault):
-    """A program is missing, ended with an error, or printed what cannot be read."""
+    """A program is missing, ended with an error, or has not answered in time."""
 
 
 class LiveStateUnreadable(SystemFault):
-    """What the system holds now cannot be read; unreadable is not empty."""
+    """The live state of the system cannot be read; unreadable is not empty."""
 
 
 @contextlib.contextmanager
 def translated(failure: type[Exception], invalid: type[Exception] | None = None) -> Iterator[None]:
-    """Raise errors of this package as others: Salt has its own.
+    """Re-raise errors of this package as other exceptions, such as Salt's own.
 
     failure
-        For all of them.
+        The exception raised for all of them.
 
     invalid
-        For a wrong policy. Defaults to ``failure``.
+        The exception raised for a wrong policy. Defaults to ``failure``.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Messages of netlink as bytes: headers, and attributes that are padded to four bytes (linux/netlink.h)."""
+"""Netlink messages as bytes: headers, and attributes that are padded to four bytes (linux/netlink.h)."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def messages(received: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def message(kind: int, flags: int, body: bytes) -> bytes:
-    """Return a message to the kernel."""
+    """Return a message to the kernel as bytes."""
     return struct.pack("=IHHII", 16 + len(body), kind, flags, 1, 0) + body
 
 
 def attribute(kind: int, value: bytes) -> bytes:
-    """Return an attribute."""
+    """Return an attribute as bytes, padded."""
     return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 def attributes(fields: bytes) -> dict[int, bytes]:
-    """Return attributes by type."""
+    """Return the values of attributes by type."""
     found = {}
     while len(fields) >= 4:
         length, kind = struct.unpack_from("=HH", fields)

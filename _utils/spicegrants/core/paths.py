@@ -1,4 +1,4 @@
-"""Paths of this machine that more than one module names: our own files, and what of the system they rest on."""
+"""Paths that more than one module uses: our own files, and the system's files that they rest on."""
 
 from __future__ import annotations
 

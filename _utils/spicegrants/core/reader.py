@@ -1,4 +1,4 @@
-"""Reads nested plain data and collects what is wrong with it, each finding with its path."""
+"""Validating reader of nested plain data: it collects all findings, each with its path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 def shown(value: Any) -> str:
     """Quote a value from pillar for a message: one short line, control characters escaped.
 
-    Of a list or mapping only the kind is said: there may be a password in it.
+    Lists and mappings are named by their kind only: there may be a password in them.
     """
     if isinstance(value, (dict, list)):
         return "a mapping" if isinstance(value, dict) else "a list"
@@ -25,15 +25,15 @@ def shown(value: Any) -> str:
 
 
 def meant(word: Any, known: Iterable[str], read: Callable[[str], Any]) -> Any:
-    """Return the name that a word of a command line stands for; the word itself if none does, or several do.
+    """Return the name that a word of a command line stands for; the word itself if none or several match.
 
-    Salt makes numbers and truth values of such words before anybody sees them: of ``101``, ``0x10`` and ``on``.
+    Salt turns such words into numbers and booleans before anybody sees them: ``101``, ``0x10`` and ``on``.
 
     known
-        The names that there are.
+        The names that exist.
 
     read
-        Does that.
+        Converts text as Salt does.
     """
     if isinstance(word, str):
         return word
@@ -44,13 +44,13 @@ def meant(word: Any, known: Iterable[str], read: Callable[[str], Any]) -> Any:
 def chosen(
     what: str, word: Any, known: Iterable[str], read: Callable[[str], Any], failure: type[Exception], where: str = ""
 ) -> str:
-    """Return the name that a word of a command line stands for; raise if it is none of those that there are.
+    """Return the name that a word of a command line stands for; raise if there is no such name.
 
     what, where
-        Of what kind they are, and where they are known, for the message.
+        Kind of the names, and where they are known, for the message.
 
     failure
-        What is raised.
+        The exception to raise.
 
     word, known, read
         As for :func:`meant`.
@@ -69,14 +69,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def complete(values: Iterable[_T | None]) -> list[_T] | None:
-    """Return what was read, all of it; ``None`` if something could not be read."""
+    """Return all values that were read; ``None`` if any could not be read."""
     values = list(values)
     found = [value for value in values if value is not None]
     return found if len(found) == len(values) else None
 
 
 class Node:
-    """A value at a path. Its readers return the value, or note a finding and return ``None``."""
+    """A value at a path. Its readers return the value, or note a finding and return ``None`` or a default."""
 
     __slots__ = ("_findings", "_place", "value")
 
@@ -87,7 +87,7 @@ class Node:
 
     @property
     def path(self) -> str:
-        """Where the value stands: spelled out for findings only, which are few."""
+        """Return the path of the value; it is spelled out for findings only, which are few."""
         if isinstance(self._place, str):
             return self._place
         parent, key = self._place
@@ -103,11 +103,11 @@ class Node:
         return Node(value, (self, key), self._findings)
 
     def given(self, *keys: str) -> list[tuple[str, Node]]:
-        """Return the children of a mapping that are there, of some keys."""
+        """Return those of some keys that a mapping has, each with its child."""
         return [(key, self.child(key)) for key in keys if key in self.value]
 
     def items(self) -> list[tuple[str, Node]]:
-        """Return the named children of a mapping whose keys are free."""
+        """Return the children of a mapping whose keys are arbitrary names."""
         if not isinstance(self.value, dict):
             self.wrong(f"must be a mapping of names, not {shown(self.value)}")
             return []
@@ -121,7 +121,7 @@ class Node:
         return children
 
     def keys(self, required: Iterable[str], optional: Iterable[str] = ()) -> bool:
-        """Check that this is a mapping with the required keys and no unknown ones; tell whether it is a mapping."""
+        """Check that this is a mapping with the required keys and no unknown ones; return whether it is a mapping."""
         required, known = tuple(required), (*required, *optional)
         if not isinstance(self.value, dict):
             self.wrong(f"must be a mapping with {', '.join(known)}, not {shown(self.value)}")
@@ -165,7 +165,7 @@ class Node:
         return self.value
 
     def choice(self, allowed: Iterable[str], default: str) -> str:
-        """Return one of some words; ``default`` where absent."""
+        """Return one of the allowed words; ``default`` where absent."""
         allowed = tuple(allowed)
         if self.absent:
             return default
@@ -202,7 +202,7 @@ class Node:
         return [node for node in nodes if not node.absent]
 
     def reference(self, known: Iterable[str], what: str) -> str | None:
-        """Return the name of something that is declared elsewhere."""
+        """Return the name of something that is declared elsewhere; note a finding if it is unknown."""
         name = self.text(lambda text: None)
         if name is None or name in (known := tuple(known)):
             return name

@@ -1,4 +1,4 @@
-"""Units of systemd that load something before the network is up."""
+"""systemd units that load rules before the network is up, and names of units."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from spicegrants.core.paths import STORE
 GUARD_SERVICE = "spice-grant.service"
 # Covers interfaces that appear later.
 UPLINKS_SERVICE = "spice-grant-uplinks.service"
-# Ends and announces. The timer starts it at the next moment at which there is something to do: the clock itself arms
-# that, it is no file. The other one starts it after each boot, and every hour in case that anything disarmed the first.
+# The clock ends sessions and warns users. It arms its timer for the next deadline itself, so that timer is no file. The
+# hourly one starts the clock after each boot, and every hour in case anything disarmed the first timer.
 CLOCK_SERVICE = "spice-grant-clock.service"
 CLOCK_TIMER = "spice-grant-clock.timer"
 HOURLY_TIMER = "spice-grant-hourly.timer"
 
-# Who loads a site's rules at the boot.
+# Services that load a site's rules at boot.
 AFTER = "nftables.service netfilter-persistent.service iptables.service ip6tables.service"
 _UNIT_TEXT = """\
 [Unit]
@@ -37,13 +37,13 @@ WantedBy=sysinit.target
 
 
 def unit(what: str, script: str, after: str = "") -> File:
-    """Return a unit that runs a script before the network comes up, once the filesystems of ours are there.
+    """Return a unit that runs a script before the network comes up, once our filesystems are mounted.
 
     what
         Its description.
 
     after
-        Units that come first, if they are started at all.
+        Units that it is ordered after, if they are started at all.
     """
     order = f"After={after}\n" if after else ""
     return File(_UNIT_TEXT.format(what=what, store=STORE, script=script, order=order).encode(), 0o644)

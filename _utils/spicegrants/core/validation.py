@@ -1,4 +1,4 @@
-"""Text from pillar that is allowed into rules, files and command lines.
+"""Validation of text from pillar before it enters rules, files and command lines.
 
 Everything here is an allow list. A value that passes can be written into nft, sudoers, a .vv and a .desktop file
 without changing their structure; the writers escape all the same.
@@ -59,7 +59,7 @@ def account_name(text: str) -> str | None:
 
 
 def sudo_subject(text: str) -> str | None:
-    """Say what is wrong with whom a sudo rule is about, as sudoers(5) spells it; ``None`` if nothing is."""
+    """Say what is wrong with the subject of a sudo rule, as sudoers(5) spells it; ``None`` if nothing is."""
     if _SUDO_SUBJECT.fullmatch(text):
         return None
     return "is nobody whom a sudo rule could be about, as anne, %sudo, #1021, %#27, +netgroup or ALL"
@@ -113,7 +113,7 @@ def interface(text: str) -> str | None:
 
 
 def password(text: str) -> str | None:
-    """Say what is wrong with the password of a console; ``None`` if nothing is. Never says what it is."""
+    """Say what is wrong with the password of a console; ``None`` if nothing is. Never quotes it."""
     if text.isprintable() and text == text.strip() and 0 < len(text.encode()) <= 60:
         return None
     return "is no usable password: one line of 1 to 60 printable characters, without blanks around it"
@@ -122,7 +122,8 @@ def password(text: str) -> str | None:
 def certificates(text: str) -> tuple[str, str | None]:
     """Return all PEM certificates of a text in one spelling, and what is wrong with the text, if anything is.
 
-    What is between them, line ends and the length of lines do not matter; what is cut off or no certificate does.
+    Text and other blocks between them, line ends and the length of lines do not matter. A block that is cut off, a
+    damaged or TRUSTED certificate, and a text without any certificate are wrong.
     """
     found, rest = [], 0
     for block in _BLOCK.finditer(text):

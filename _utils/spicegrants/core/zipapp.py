@@ -1,4 +1,4 @@
-"""This package as a program: a zip application that the system's own Python runs, without Salt."""
+"""Zip applications: parts of this package as a program for the system's own Python, without Salt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping
 
 _START = b"#!/usr/bin/python3 -IS\n"
-# Who interrupts it while it starts ends it, without a word.
+# An interrupt during the start ends it, without a traceback.
 _MAIN = """\
 import signal
 import sys
@@ -21,13 +21,13 @@ sys.exit(main())
 
 
 def archive(sources: Mapping[str, bytes], module: str) -> bytes:
-    """Return a program. The same sources give the same bytes.
+    """Return a zip application. The same sources give the same bytes.
 
     sources
-        Text of each of the package's files, by its path below the directory that holds the package.
+        Content of each of the package's files, by its path below the directory that holds the package.
 
     module
-        The one whose ``main`` returns the exit code, dotted.
+        Dotted name of the module whose ``main`` returns the exit code.
     """
     stream = io.BytesIO()
     stream.write(_START)

@@ -1,4 +1,4 @@
-"""Notices changes that others make, has them repaired, and tells of it.
+"""Drift detection: notice changes that others make, have them repaired, and report them.
 
-The work of the beacon: what the kernel says as bytes, when to look, what keeps coming back.
+The work of the beacon: events of the kernel as bytes, back-off between looks, flap detection.
 """

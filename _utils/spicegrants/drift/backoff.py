@@ -1,7 +1,7 @@
-"""When to look: at once at the first sign, then the less often the more looks in a row found nothing.
+"""Exponential back-off of looks: at once at the first sign, then less often the more looks found nothing.
 
-Moments are seconds of a clock that only goes on. So what always changes, and means nothing, costs little; and what
-means something waits for :data:`LONGEST` at most.
+Moments are seconds of a monotonic clock. What always changes, and means nothing, costs little; and what means something
+waits for :data:`LONGEST` seconds at most.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ QUIET = 2 * LONGEST
 
 @dataclass(frozen=True)
 class Pace:
-    """When the last look ended, and how many in a row found nothing."""
+    """The moment at which the last look ended, and how many in a row found nothing."""
 
     ended: float = float("-inf")
     empty: int = 0
 
 
 def after(pace: Pace, found: bool, now: float) -> Pace:
-    """Return the pace after a look that found something to do, or did not."""
+    """Return the pace after a look that found something to do, or nothing."""
     before = pace.empty if now - pace.ended <= QUIET else 0
     return Pace(now, 0 if found else before + 1)
 
 
 def next_look(pace: Pace) -> float:
-    """Return from when on a sign is followed by a look."""
+    """Return the moment from which a sign is followed by a look."""
     return pace.ended + min(FIRST * 2 ** min(pace.empty - 1, 10), LONGEST) if pace.empty else pace.ended

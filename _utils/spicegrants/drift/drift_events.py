@@ -1,4 +1,4 @@
-"""What a look found and did, as events for Salt's bus."""
+"""Events for Salt's bus: what a look found and did."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Who = Iterable["tuple[int, str]"]
 
 
 def events(report: Mapping[str, Any], look: Look, records: Mapping[str, Record]) -> list[dict[str, Any]]:
-    """Return the events that tell of a look; none if there is nothing new.
+    """Return the events that report a look; none if there is nothing new.
 
     report
-        What :func:`spicegrants.drift.live.check.take` left.
+        The report that :func:`spicegrants.drift.live.check.take` left.
 
     records
-        What came back how often, with this look.
+        The records of changes that came back, with this look.
     """
     if not look.found - look.held:
         return []
@@ -52,11 +52,11 @@ def events(report: Mapping[str, Any], look: Look, records: Mapping[str, Record])
 
 
 def layers(changes: Mapping[str, Any]) -> list[str]:
-    """Return the layers in which something changes."""
+    """Return the layers that changes are about."""
     named = {*changes.get("layers", {}), *(layer for parts in changes.get("grants", {}).values() for layer in parts)}
     return [layer for layer in LAYERS if layer in named]
 
 
 def people(who: Who) -> list[dict[str, Any]]:
-    """Return processes as data."""
+    """Return processes as plain data."""
     return [{"pid": pid, "comm": comm} for pid, comm in dict.fromkeys(who)]

@@ -1,6 +1,6 @@
-"""What keeps coming back, or cannot be repaired: it is told, and left alone for longer and longer, not looped on.
+"""Flap detection: report recurring or unrepairable drift and retry it with exponential back-off.
 
-Moments are seconds of a clock that only goes on and begins with the boot.
+Moments are seconds of a monotonic clock that begins with the boot.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 
 from spicegrants.core.errors import LiveStateUnreadable
 
-# So often within so many seconds is a fight.
+# A change that comes so often within so many seconds is a fight.
 TIMES, WINDOW = 3, 600.0
 # Seconds for which something is left alone: at first, and at most. Each time they double.
 FIRST, LONGEST = 30.0, 900.0
@@ -20,10 +20,10 @@ _MEMBERS = 8
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one change.
+    """History of one change.
 
     times
-        When it came, within the last :data:`WINDOW`.
+        Moments at which it came, within the last :data:`WINDOW` seconds.
 
     standing
         Whether it was still there after the last look.
@@ -32,13 +32,13 @@ class Record:
         Whether it comes back too often.
 
     pause
-        For how many seconds it is left alone; 0 for not at all.
+        Seconds for which it is left alone; 0 for not at all.
 
     until
-        When that is over.
+        Moment at which the pause ends.
 
     who
-        Whom the kernel named for it, the last ones: process id and name.
+        The processes that the kernel named for it, the last ones: process ID and name.
     """
 
     times: tuple[float, ...] = ()
@@ -51,22 +51,22 @@ class Record:
 
 @dataclass(frozen=True)
 class Look:
-    """What a look found, in sentences.
+    """Result of a look, in sentences.
 
     found
-        What was different.
+        Differences that were found.
 
     left
-        What still is.
+        Differences that are left.
 
     held
-        What was left alone on purpose, if it was found.
+        Differences to be left alone on purpose, if they are found.
 
     who
-        Whom the kernel named for it.
+        The processes that the kernel named for them.
 
     acted
-        Whether it was to be repaired.
+        Whether they were to be repaired.
     """
 
     found: frozenset[str]
@@ -95,7 +95,7 @@ def after(records: Mapping[str, Record], look: Look, now: float) -> dict[str, Re
 def _found(record: Record, look: Look, now: float) -> Record:
     times = record.times if record.standing else (*record.times, now)
     fight = record.fight or len(times) >= TIMES
-    # What is left for the first time came while the rest was repaired, or is for others to repair.
+    # A change that is left for the first time came while the rest was repaired, or is for others to repair.
     waits = fight or record.standing or not look.acted
     pause = min(max(FIRST, 2 * record.pause), LONGEST) if waits else 0.0
     until = now + pause if pause else 0.0
@@ -110,22 +110,22 @@ def _gone(record: Record, now: float) -> Record:
 
 
 def held(records: Mapping[str, Record], now: float) -> dict[str, float]:
-    """Return what is left alone now, and until when."""
+    """Return the changes that are left alone now, and until when."""
     return {what: record.until for what, record in records.items() if now < record.until <= now + LONGEST}
 
 
 def due(records: Mapping[str, Record]) -> float | None:
-    """Return when something that is still there must be looked at again; ``None`` if nothing is."""
+    """Return when a change that is still there must be looked at again; ``None`` if there is none."""
     return min((record.until for record in records.values() if record.standing), default=None)
 
 
 def dump(records: Mapping[str, Record]) -> bytes:
-    """Return a file's content."""
+    """Return records as the content of a file."""
     return (json.dumps({what: asdict(record) for what, record in records.items()}, sort_keys=True) + "\n").encode()
 
 
 def load(content: bytes | None) -> dict[str, Record]:
-    """Read it back; ``None`` says that there is no file.
+    """Parse the content of the file; ``None`` stands for no file.
 
     Raises :class:`~spicegrants.core.errors.LiveStateUnreadable` if it is not what :func:`dump` wrote.
     """

@@ -1,4 +1,4 @@
-"""Changes of rules as the kernel tells them: which tables a transaction of nftables touched, and who made it.
+"""Transactions of nftables as the kernel reports them: which tables they touched, and who made them.
 
 The layout is that of linux/netfilter/nf_tables.h. iptables-nft changes rules by such transactions as well.
 """
@@ -18,7 +18,7 @@ _TABLE = 1
 _ID, _PID, _COMM = 1, 2, 3
 _FAMILIES = {1: "inet", 2: "ip", 5: "netdev", 10: "ip6"}
 _EGRESS = (egress.FAMILY, egress.TABLE)
-# By mechanism: the tables that hold what is ours. Of the rules of iptables-legacy the kernel tells nothing.
+# By mechanism: the tables that hold what is ours. The kernel reports no change of iptables-legacy.
 WATCHED = {
     "nftables": frozenset({(guard_table.FAMILY, guard_table.TABLE), _EGRESS}),
     "iptables-nft": frozenset({("ip", "filter"), ("ip6", "filter"), _EGRESS}),
@@ -27,16 +27,16 @@ WATCHED = {
 
 
 class Transaction(NamedTuple):
-    """One transaction.
+    """One transaction of nftables.
 
     generation
         Number of the ruleset that it made.
 
     pid, comm
-        The process that sent it, and its name.
+        Process ID and name of the process that sent it.
 
     tables
-        Family and name of the tables in which something changed, of the families that are looked at.
+        Family and name of the tables in which something changed, of the families that are watched.
     """
 
     generation: int
@@ -46,14 +46,14 @@ class Transaction(NamedTuple):
 
 
 class Transactions:
-    """Puts transactions together; their messages may come in several pieces."""
+    """Assembler of transactions, whose messages may come in several pieces."""
 
     def __init__(self) -> None:
-        """Begin before the first message."""
+        """Start before the first message."""
         self._tables: set[tuple[str, str]] = set()
 
     def feed(self, received: bytes) -> list[Transaction]:
-        """Take what was received; return the transactions that end in it."""
+        """Take received bytes; return the transactions that end in them."""
         ended = []
         for kind, body in netlink.messages(received):
             if kind & ~0xFF != SUBSYSTEM:
@@ -79,7 +79,7 @@ def generation(received: bytes) -> int:
 
 
 def _first(body: bytes, desired: int) -> bytes:
-    """Return the first attribute, if it is of the wanted type: of an object with a thousand elements only that."""
+    """Return the first attribute, if it is of a type; no other is read, of an object with a thousand elements."""
     if len(body) < 8:
         return b""
     length, kind = struct.unpack_from("=HH", body, 4)

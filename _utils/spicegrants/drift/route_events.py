@@ -1,4 +1,4 @@
-"""What the kernel tells of rules of routing, routes and links, as bytes (linux/rtnetlink.h, linux/fib_rules.h)."""
+"""Events of routing rules, routes and links, as bytes (linux/rtnetlink.h, linux/fib_rules.h)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _VERSION = {2: "IPv4", 10: "IPv6"}
 
 
 class Signs:
-    """Picks out what may be drift: ours among rules and routes; links that appear, or go up or down."""
+    """Filter for signs of drift: our rules and routes; links that appear, or go up or down."""
 
     def __init__(self) -> None:
-        """Know no link yet."""
+        """Start without a known link."""
         self._up: dict[int, bool] = {}
 
     def feed(self, received: bytes) -> list[str]:
-        """Return what changed, in words."""
+        """Return what changed by received bytes, in words."""
         found = []
         for kind, body in netlink.messages(received):
             header = _HEADERS.get(kind)
@@ -46,7 +46,7 @@ class Signs:
         return list(dict.fromkeys(found))
 
     def _link(self, kind: int, body: bytes, fields: dict[int, bytes]) -> list[str]:
-        # Devices are told of for a lot that means nothing here.
+        # The kernel reports devices for a lot that means nothing here.
         index, flags = struct.unpack_from("=iI", body, 4)
         up = bool(flags & _UP)
         name = fields.get(_NAME, b"").rstrip(b"\0").decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Which files say what the layers hold: where a change may be drift."""
+"""Watch list: the files and directories that layers rest on, where a change may be drift."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ def places(stored: Stored) -> dict[str, frozenset[str] | None]:
 
 
 def joined(one: Iterable[str] | None, other: Iterable[str] | None) -> frozenset[str] | None:
-    """Return the names of both; ``None`` is all names."""
+    """Return the names of both; ``None`` stands for all names."""
     return None if one is None or other is None else frozenset((*one, *other))

@@ -1,4 +1,4 @@
-"""One run: closes first, plans all layers, applies them in order, and reads back.
+"""Engine of a run: close first, plan all layers, apply them in order, and read back.
 
-The only place that knows all layers.
+The only package that knows all layers.
 """

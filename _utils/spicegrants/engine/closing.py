@@ -1,4 +1,4 @@
-"""Takes away in all layers what may not be open any more, whatever else fails."""
+"""Closing first, in all layers: take away what may no longer be open, whatever else fails."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from spicegrants.routing.live import last_resort
 
 # Seconds that a program may take before others have their turn.
 PATIENCE = 20
-# Lists and connection files, the last of them, open nothing by themselves.
+# The last one's lists and connection files open nothing by themselves.
 _CLOSING = (FIREWALL, ROUTING, SUDO, VIEWER)
 
 
 class Taken(NamedTuple):
-    """What was taken away, as layers report changes, and what hindered more."""
+    """Changes made by closing, in the form of a report, and what hindered more."""
 
     changes: dict[str, Any]
     errors: list[str]
 
 
 def take(before: Stored, after: Stored, whole: bool, test: bool) -> Taken:
-    """Store what stays of what was stored, and take everything else away: rights, and open sessions.
+    """Store what stays, and take away everything else: rights, and open sessions.
 
     before, after
-        What was stored, and what stays of it.
+        What was stored, and what of it stays.
 
     whole
-        Whether all goes that is not stored. Otherwise what was stored and does not stay; lists and connection files,
-        which open nothing, are left to the end of the run.
+        Whether to take away everything that is not stored. Otherwise only what was stored and does not stay goes; lists
+        and connection files, which open nothing, are left to the end of the run.
 
     test
-        Whether only to say what would change.
+        Whether only to report what would change.
     """
     desired, was = context.recalled(before, after), context.recalled(before, before)
     errors = [] if test or not closing.taken(before, after) else _kept(closing.remembered(after, desired))
@@ -56,7 +56,7 @@ def layers(desired: DesiredState, was: DesiredState, whole: bool, test: bool) ->
     """Take away what the layers hold beyond the desired state, each by itself, the guard first.
 
     was
-        What held before.
+        The state that was enforced before.
     """
     lost = closing.lost(was, desired)
     where = None if whole else lost
@@ -69,7 +69,7 @@ def layers(desired: DesiredState, was: DesiredState, whole: bool, test: bool) ->
 
 
 def everything(test: bool) -> Taken:
-    """Take away all rights that there are, for where nobody can tell which of them stay."""
+    """Take away all rights, for when nobody can tell which of them stay."""
     return _closed(_CLOSING, None, None, None, test)[0]
 
 
@@ -80,7 +80,7 @@ def _closed(
     lost: Collection[closing.Door] | None,
     test: bool,
 ) -> tuple[Taken, set[Layer]]:
-    """Have layers close, each by itself; return also which of them failed."""
+    """Close layers, each by itself; return the result, and which of them failed."""
     changes: list[Change] = []
     errors: list[str] = []
     failed = set()
@@ -105,7 +105,7 @@ def _kept(after: Stored) -> list[str]:
 
 
 def _shut(lost: Iterable[closing.Door], test: bool) -> list[str]:
-    """Shut consoles for everybody; return that, in words, or what hinders it."""
+    """Shut consoles for everybody; return a sentence that says so, or what hinders it."""
     places = sorted({(address, port) for _, address, port in lost})
     try:
         if not test:
@@ -117,13 +117,13 @@ def _shut(lost: Iterable[closing.Door], test: bool) -> list[str]:
 
 
 def _strays(desired: DesiredState, lost: Collection[closing.Door] | None) -> set[connections.Connection]:
-    """Return what is open without a right: where something was lost; ``None`` says everywhere."""
+    """Return the connections without a right at doors that were lost; ``None`` for everywhere."""
     found = connections.stray(desired, sockets.connections())
     return {each for each in found if lost is None or each.door in lost}
 
 
 def _seen(desired: DesiredState, lost: Collection[closing.Door] | None) -> set[connections.Connection]:
-    """Look before anything is closed: what hinders it hinders no closing, and is said by the look after that."""
+    """Return stray connections before anything is closed. An error hinders no closing: a later look reports it."""
     try:
         return _strays(desired, lost)
     except SystemFault:
@@ -133,7 +133,7 @@ def _seen(desired: DesiredState, lost: Collection[closing.Door] | None) -> set[c
 def _sessions(
     desired: DesiredState, lost: Collection[closing.Door] | None, seen: Collection[connections.Connection], test: bool
 ) -> tuple[list[Change], list[str]]:
-    """End what is open without a right, as seen before and as it is now; return that in words, and what hindered it."""
+    """End connections without a right, as seen before and as they are now; return changes and errors."""
     try:
         found = sorted(_strays(desired, lost).union(seen))
         users = {access.uid: access.user for access in (*desired.accesses, *desired.previous)}

@@ -1,4 +1,4 @@
-"""The minion's own state of affairs: what is stored, and a policy compiled against the system as it is."""
+"""Context of a minion: what is stored, and a policy compiled against the system as it is."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from spicegrants.schedule import instants
 from spicegrants.sudo.live import tools
 from spicegrants.viewer.live import confinement
 
-# Where runs write beside what is not theirs; from directories that are theirs alone, all that does not belong goes.
+# Files in directories that are not ours alone; from those that are, everything that does not belong there is removed.
 _OURS = (*firewall_boot.PATHS, *hotplug.PATHS, *routing_boot.PATHS, *clock_units.PATHS)
 _WRITTEN = (STATE, SUDOERS, LAUNCHER, DESKTOP_ENTRY, OPENER, *_OURS)
 _SHARED = {parent for path in _WRITTEN for parent in (os.path.dirname(path), os.path.dirname(os.path.dirname(path)))}
-# What root runs: at the boot, by systemd, for a user who opens a console.
+# Programs that root runs: at boot, by systemd, for a user who opens a console.
 _PROGRAMS = os.path.dirname(LOAD_GUARD)
-# Where notes lie that are gone with the next boot. They are also written without the lock, each within a moment.
+# Seconds after which a temporary file in RUN is a leftover: notes there are written without the lock, in a moment.
 _UNFINISHED_FOR = 60
 
 
@@ -49,7 +49,7 @@ def stored(known: Policy | None = None) -> state_file.Stored:
 
 
 def exposed() -> list[Change]:
-    """Say what others than root could read or change of what is ours, as something that :func:`keep` puts right."""
+    """Return which of our files others than root could read or change, as changes that :func:`keep` makes."""
     found = []
     for path, mode in ((os.path.dirname(STATE), 0o700), (STATE, 0o600)):
         live = disk.read(path)
@@ -61,13 +61,16 @@ def exposed() -> list[Change]:
 
 
 def _loosened() -> bool:
-    """Tell whether others than root may write where the programs are that root runs, or their users may not look."""
+    """Tell whether owner or mode of the directory of programs that root runs are not as they must be.
+
+    Others than root may write there, then, or the programs' users may not look.
+    """
     live = disk.read(_PROGRAMS)
     return isinstance(live, Directory) and live != Directory(0o755)
 
 
 def exchangeable() -> list[str]:
-    """Say where others than root could put other programs in place of those that root runs. That is the site's to mend.
+    """Say where others than root could replace programs that root runs, which is the site's to mend.
 
     Sentences without a full stop.
     """
@@ -78,7 +81,7 @@ def exchangeable() -> list[str]:
 
 
 def keep(what: state_file.Stored) -> None:
-    """Store it, readable by root only; and leave the programs that root runs where only root may write."""
+    """Store it, readable by root only; make the directory of programs that root runs writable by root only."""
     directory = os.path.dirname(STATE)
     disk.make_parents(directory)
     if disk.read(directory) != Directory(0o700):
@@ -91,12 +94,12 @@ def keep(what: state_file.Stored) -> None:
 
 
 def unfinished() -> list[Change]:
-    """Name what interrupted runs left half-way, as something that :func:`sweep` puts right."""
+    """Return what interrupted runs left half-way, as changes that :func:`sweep` makes."""
     return [Change("policy", f"removes {path}, left by an interrupted run") for path in _temporaries()]
 
 
 def sweep() -> None:
-    """Remove what interrupted runs left half-way. To be called by the one run that holds the lock."""
+    """Remove what interrupted runs left half-way. Only the run that holds the lock may call it."""
     for path in _temporaries():
         disk.remove(path)
 
@@ -127,10 +130,10 @@ def today() -> int | None:
 
 
 def recalled(before: state_file.Stored | None = None, after: state_file.Stored | None = None) -> DesiredState:
-    """Return what may be open at most, from what is stored alone: no account, name or certificate is asked for.
+    """Return the most that may be open, from what is stored alone: no account, name or certificate is looked up.
 
     before, after
-        What was stored, and what stays of it. Default to what is stored.
+        What was stored, and what of it stays. Default to what is stored.
     """
     before = before or stored()
     after = after or before
@@ -145,8 +148,8 @@ def recalled(before: state_file.Stored | None = None, after: state_file.Stored |
 
 
 def _gid(group: str) -> int | None:
-    """Return the number of the viewer's group, by our own files where accounts cannot be read; ``None`` for none."""
-    # libc waits for ever for what is written into a pipe.
+    """Return the GID of the viewer's group, by our own files where accounts cannot be read; ``None`` for none."""
+    # libc would wait for ever for data from a pipe.
     with contextlib.suppress(KeyError, OSError):
         if stat.S_ISREG(os.stat(GROUPS).st_mode):
             return grp.getgrnam(group).gr_gid
@@ -155,14 +158,14 @@ def _gid(group: str) -> int | None:
 
 
 def _confining() -> bool:
-    """Tell whether runs have viewers run confined: then the opener is there."""
+    """Tell whether runs have viewers run confined: if so, the opener exists."""
     return isinstance(disk.read(OPENER), File)
 
 
 def compiled(
     policy: Policy | None = None, kept: state_file.Stored | None = None, day: int | None = None, asking: bool = True
 ) -> DesiredState:
-    """Compile a policy against the accounts and addresses of now.
+    """Compile a policy against the current accounts and addresses.
 
     policy
         Defaults to the one that is stored on this minion.

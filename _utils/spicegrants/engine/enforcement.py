@@ -1,4 +1,4 @@
-"""One run: takes away what goes, plans all layers before any is changed, and applies them in their order."""
+"""Enforcement: close first, plan all layers before any is changed, and apply them in their order."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ def enforce(
 ) -> dict[str, Any]:
     """Take away what goes, plan all layers, then apply them.
 
-    What is taken away needs nothing but what is stored and declared. What is given needs all: if something cannot be
-    read, nothing is, and what cannot be shown to stay goes as well.
+    To take away needs only what is stored and declared. To give needs everything: if something cannot be read, nothing
+    is given, and what cannot be shown to stay is taken away as well.
 
     decided
         Takes what is stored and returns it with the policy, loans and locks that are to hold; ``None`` if there is
         nothing to do.
 
     test
-        Whether only to say what would change.
+        Whether only to report what would change.
 
     known
         A policy that was read already, which may be the stored one.
 
     completed
-        Takes what ``decided`` returned, and returns it with what has to be asked for: passwords.
+        Takes what ``decided`` returned, and returns it with the passwords that have to be looked up.
 
     asking
-        Whether servers' names are resolved, or keep the addresses of the last run.
+        Whether servers' names are resolved; otherwise servers keep the addresses of the last run.
 
     Returns ``changes`` as :func:`~spicegrants.core.changes.as_dict` makes them, ``errors`` and ``warnings``.
 
-    The plan is made for the day that the layers were last made for, so that only what means something else is a change.
+    The plan is made for the day for which the layers were last made, so that only a difference in meaning is a change.
     If that day is over, all layers are then made for today.
     """
     run.as_root()
@@ -74,7 +74,7 @@ def enforce(
         staying = None if stored.policy is None else closes.certain(stored, asked)
         first = None
         if staying and closes.taken(stored, staying):
-            # What hinders it hinders what comes behind it as well, which then says so.
+            # Its errors are not kept: what causes them hinders the steps below as well, which report it.
             first = closing.take(stored, staying, whole=False, test=test).changes
         try:
             report = _whole(stored, completed(asked), test, asking)
@@ -87,7 +87,7 @@ def enforce(
         except BaseException:
             _taken_at_least(stored, asked, test)
             raise
-        # Said in two parts, or in one: the same.
+        # Changes reported in two parts are the same as in one.
         return report if first is None else {**report, "changes": union(first, report["changes"])}
 
 
@@ -105,10 +105,10 @@ def close(test: bool) -> dict[str, Any]:
 
 
 def remove(test: bool) -> dict[str, Any]:
-    """Take all layers away, the guard last, and then forget what is stored; return what :func:`enforce` returns.
+    """Remove all layers, the guard last, and then forget what is stored; return what :func:`enforce` returns.
 
-    A layer that fails does not keep the others from going, but for the guard: as long as something is left that lets
-    somebody in, it stays.
+    A layer that fails does not keep the others from being removed, except for the guard: it stays as long as anything
+    is left that lets somebody in.
     """
     run.as_root()
     with contextlib.nullcontext() if test else lock.held():
@@ -152,7 +152,7 @@ def review_layer(layer: Layer) -> dict[str, list[str]]:
 
 
 def apply_layers(chosen: Iterable[Layer]) -> dict[str, Any]:
-    """Have some layers hold what is stored, each by itself; return what was changed."""
+    """Have some layers hold what is stored, each by itself; return the changes."""
     stored = context.stored()
     desired = context.compiled(kept=stored)
     plans = layers.planned(desired, stored, chosen)
@@ -167,7 +167,7 @@ def apply_layers(chosen: Iterable[Layer]) -> dict[str, Any]:
 
 
 def remove_layers(chosen: Iterable[Layer], test: bool) -> dict[str, Any]:
-    """Take some layers away, the last first; return what was removed."""
+    """Remove some layers, the last first; return the changes."""
     stored = context.stored()
     return as_dict(change for layer in reversed([*chosen]) for change in layer.remove(stored, test))
 
@@ -207,13 +207,13 @@ def _whole(stored: Stored, asked: Stored, test: bool, asking: bool) -> dict[str,
 
 
 def _apply(plans: layers.Plans, desired: DesiredState, stored: Stored, asking: bool) -> tuple[list[Layer], list[str]]:
-    """Apply layers, in their order; return which succeeded, and what went wrong.
+    """Apply layers in their order; return those that succeeded, and the errors.
 
     The guard comes first, and without it nothing else is opened. A later layer that fails does not keep the others from
     closing.
 
     desired
-        The desired state. Where that is not the one that the plans were made for, they are made anew.
+        The desired state. If the plans were made for another one, they are made anew.
     """
     applied: list[Layer] = []
     errors: list[str] = []
@@ -242,7 +242,7 @@ def _apply(plans: layers.Plans, desired: DesiredState, stored: Stored, asking: b
 
 
 def _taken_at_least(stored: Stored, asked: Stored, test: bool) -> closing.Taken:
-    """Take away all of which it cannot be shown that it stays."""
+    """Take away every right that cannot be shown to stay."""
     if stored.policy is None:
         found = closing.everything(test)
         return found if found.changes else closing.Taken({}, [])
@@ -254,7 +254,7 @@ def _taken_at_least(stored: Stored, asked: Stored, test: bool) -> closing.Taken:
 
 
 def _unknown(error: SpiceGrantError, test: bool) -> dict[str, Any]:
-    """Close everything where what is stored cannot be read, or is gone: nobody can tell what was lent or locked."""
+    """Close everything where what is stored is unreadable or gone: nobody can tell what was lent or locked."""
     found = closing.everything(test)
     if not found.changes:
         raise error
@@ -266,7 +266,7 @@ def _nothing_opened(error: Exception) -> str:
 
 
 def _readable() -> tuple[Stored, list[str]]:
-    """Return what is stored, or nothing and what is wrong with it."""
+    """Return what is stored; if that is unreadable, nothing, and the error."""
     try:
         return context.stored(), []
     except SpiceGrantError as error:
@@ -281,7 +281,7 @@ def _policy_changes(stored: Stored, becomes: Stored) -> dict[str, Any]:
 def _afterwards() -> list[str]:
     """Remove what interrupted runs left, and have the clock look at what is stored now.
 
-    Returns what hindered that. It keeps no layer from having been changed, and the kernel keeps its own times.
+    Returns what hindered that. It does not undo what layers changed, and the kernel keeps its own times.
     """
     errors = []
     for layer, action in (("policy", context.sweep), ("clock", clock.again)):

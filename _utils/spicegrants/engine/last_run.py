@@ -1,4 +1,4 @@
-"""What the last run that was told what is declared left behind; gone with the next boot."""
+"""Record of the last run that knew what is declared; gone with the next boot."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ PATH = f"{RUN}/last-run"
 
 
 def read() -> minion_status.Run | None:
-    """Return what it left; ``None`` if there was none since the boot."""
+    """Return the record of the last run; ``None`` if there was none since the boot."""
     return minion_status.load(disk.read_text(PATH))
 
 
 @contextlib.contextmanager
 def noted(test: bool, failures: tuple[type[Exception], ...]) -> Iterator[list[dict[str, Any]]]:
-    """Note how the run within ends, also one that changes nothing because of what is wrong.
+    """Record how the run within ends, even one that changes nothing because something is wrong.
 
     test
-        Whether the run only says what would change: then nothing is noted.
+        Whether the run only reports what would change: then nothing is recorded.
 
     failures
-        The exceptions by which it says that it changed nothing.
+        The exceptions by which the run says that it changed nothing.
 
-    Yields a list that takes the run's report. What hinders the note is added to the report's errors.
+    Yields a list that takes the run's report. What hinders the record is added to the report's errors.
     """
     reports: list[dict[str, Any]] = []
     try:
         yield reports
     except failures as error:
         if not test:
-            # What is wrong is raised; that it cannot be noted as well is not more important.
+            # The error itself is raised; that it cannot be recorded as well is less important.
             with contextlib.suppress(SystemFault):
                 _note(False, tuple(str(error).splitlines()))
         raise
@@ -52,7 +52,7 @@ def noted(test: bool, failures: tuple[type[Exception], ...]) -> Iterator[list[di
 
 
 def policy() -> str | None:
-    """Return the fingerprint of the policy that is stored; ``None`` without one."""
+    """Return the fingerprint of the stored policy; ``None`` without one."""
     stored = context.stored().policy
     return minion_status.fingerprint(stored) if stored else None
 
@@ -71,7 +71,7 @@ def _note(changed: bool, errors: tuple[str, ...]) -> None:
 
 
 def forget() -> None:
-    """Remove it, with what a killed run left of it, and its directory if nothing else is there."""
+    """Remove the record, with what a killed run left of it, and its directory if nothing else is there."""
     directory = os.path.dirname(PATH)
     for path in (PATH, *disk.temporaries(directory)):
         disk.remove(path)

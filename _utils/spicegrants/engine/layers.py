@@ -23,17 +23,17 @@ Plans = dict[Layer, Plan]
 
 
 def planned(desired: DesiredState, stored: Stored, layers: Iterable[Layer] = ALL) -> Plans:
-    """Return what each layer would do."""
+    """Return the plan of each layer."""
     return {layer: layer.plan(desired, stored) for layer in layers}
 
 
 def changes(plans: Plans) -> dict[str, Any]:
-    """Return in words what plans change, as Salt reports it."""
+    """Return the changes of plans in words, as Salt reports them."""
     return as_dict(change for plan in plans.values() for change in plan.changes)
 
 
 def removed(layers: Iterable[Layer], stored: Stored, test: bool) -> tuple[dict[str, Any], list[str]]:
-    """Remove layers, the last first; return what was removed, and what hindered the rest."""
+    """Remove layers, the last first; return the changes, and what hindered the rest."""
     found: list[Change] = []
     errors: list[str] = []
     for layer in reversed([*layers]):

@@ -1,4 +1,4 @@
-"""What all subjects share of the running system: programs, files, accounts, mounts, the lock.
+"""Shared access to the running system: programs, files, accounts, mounts, the run lock.
 
-No subject of its own: what reads or changes one layer is in that layer's ``live``.
+Code that reads or changes one layer is in that layer's ``live``.
 """

@@ -1,4 +1,4 @@
-"""Reads users and groups from the system's name service."""
+"""Lookup of users and groups in the system's name service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _V = TypeVar("_V")
 
 
 class Accounts(NamedTuple):
-    """What the name service says: users and groups by name, names that read as numbers, and what it could not say."""
+    """Users and groups by name, names that read as numbers, and names that could not be looked up."""
 
     users: Mapping[str, Account]
     groups: Mapping[str, Group]
@@ -32,10 +32,10 @@ def read(users: Iterable[str], groups: Iterable[str], stood: Mapping[str, int]) 
         Names to look up one by one where enumerating does not show them, as with SSSD.
 
     stood
-        UIDs by name of users who had something before; they are looked up as well.
+        UIDs by name of users who had access before; they are looked up as well.
 
-    Members by primary group are those that the name service enumerates. Where enumerating shows a name twice, the first
-    counts, as it does where one asks for it.
+    Members by primary group are those that the name service enumerates. Where enumeration shows a name twice, the first
+    entry counts, as in a lookup by name.
     """
     found: dict[str, Account] = {}
     for each in pwd.getpwall():
@@ -71,7 +71,7 @@ def _account(entry: pwd.struct_passwd) -> Account:
 
 
 def _groups(names: Iterable[str]) -> tuple[dict[str, grp.struct_group], dict[str, str]]:
-    """Return groups by name, and why some cannot be known, or not all of their members."""
+    """Return groups by name, and by name why a group, or some of its members, cannot be known."""
     sources = nss.Sources("group")
     found: dict[str, grp.struct_group] = {}
     silent: dict[str, str] = {}
@@ -92,7 +92,7 @@ def _group(
     everything: Iterable[grp.struct_group],
     lent: Iterable[subgid.Range],
 ) -> Group:
-    """Return a group with all who have its GID."""
+    """Return a group with its members, other groups of its GID, and users who can map that."""
     gid = entry.gr_gid
     primary = (user.name for user in users.values() if user.gid == gid)
     twins = {
@@ -128,20 +128,20 @@ def uids(also: object) -> dict[str, int]:
 
 
 def by_uid(uids: Iterable[int]) -> dict[int, str]:
-    """Return the names of users by UID, of those that there are."""
+    """Return the names of existing users by UID."""
     found = {uid: _look_up(pwd.getpwuid, uid) for uid in uids}
     return {uid: entry.pw_name for uid, entry in found.items() if entry is not None}
 
 
 def _look_up(function: Callable[[_K], _V], what: _K) -> _V | None:
-    """Return what a function of pwd or grp finds; ``None`` if it finds nothing, for whatever reason."""
+    """Return the entry that a function of pwd or grp finds; ``None`` if it finds none, for whatever reason."""
     with contextlib.suppress(KeyError):
         return function(what)
     return None
 
 
 def gid(group: str) -> int | None:
-    """Return the number of a group; ``None`` if there is no such group."""
+    """Return the GID of a group; ``None`` if there is no such group."""
     with contextlib.suppress(KeyError):
         return grp.getgrnam(group).gr_gid
     return None

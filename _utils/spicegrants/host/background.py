@@ -1,4 +1,4 @@
-"""Does something in a thread, so that what waits for a program does not keep others from working."""
+"""Run a blocking call in a background thread, so that waiting for a program does not delay other work."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from spicegrants.core.errors import SystemFault
 
 
 def begin(work: Callable[[], Any]) -> Future:
-    """Begin something; ``result()`` of what is returned waits for it, and raises what it raised.
+    """Start a call in a thread; ``result()`` of the returned future waits for it and raises what it raised.
 
-    Raises :class:`~spicegrants.core.errors.SystemFault` if there can be no thread.
+    Raises :class:`~spicegrants.core.errors.SystemFault` if no thread can be started.
     """
     pool = ThreadPoolExecutor(1)
     try:

@@ -1,4 +1,4 @@
-"""Reads and writes files of root's: never half a file, never for a moment with a wrong owner or mode."""
+"""Atomic file access for root: never half a file, never for a moment with a wrong owner or mode."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ACL_VERSION = 2
 _USER_OBJ, _USER, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x10, 0x20
 _NOBODY = 0xFFFFFFFF
 LARGEST = 16 * 1024 * 1024
-# What is on its way into place, and stays where it is if the run is killed. Neither sudo nor systemd reads such a name.
+# Temporary files, which are left behind if the run is killed. Neither sudo nor systemd reads a file of such a name.
 _TEMPORARY = re.compile(r"\.spice-grant\.[0-9a-f]{12}")
 
 
@@ -37,7 +37,7 @@ def _acl(reader: int) -> bytes:
 
 
 def _reader(descriptor: int) -> int | None:
-    """Return the one user whom an ACL of our form lets read; -1 if it is of another form; ``None`` without ACL."""
+    """Return the UID that an ACL of our form lets read; -1 for an ACL of another form; ``None`` without one."""
     try:
         value = os.getxattr(descriptor, _ACL)
     except OSError as error:
@@ -50,7 +50,7 @@ def _reader(descriptor: int) -> int | None:
 
 
 def read(path: str) -> Entry | None:
-    """Return what is at a path, links not followed; ``None`` if nothing is."""
+    """Return the entry at a path, links not followed; ``None`` if there is none."""
     try:
         status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -79,7 +79,7 @@ def read(path: str) -> Entry | None:
 
 
 def read_text(path: str) -> bytes | None:
-    """Return the content of a file of ours; ``None`` if there is none."""
+    """Return the content of one of our files; ``None`` if there is none."""
     entry = read(path)
     if entry is None:
         return None
@@ -89,9 +89,9 @@ def read_text(path: str) -> bytes | None:
 
 
 def read_site(path: str) -> bytes | None:
-    """Return the content of a file of the site's, which may be a link; ``None`` if there is none.
+    """Return the content of one of the site's files, which may be a link; ``None`` if there is none.
 
-    What is no regular file is not read: of a pipe nobody knows when something comes out.
+    Only regular files are read: nobody knows when something comes out of a pipe.
     """
     try:
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as stream:
@@ -108,12 +108,12 @@ def read_site(path: str) -> bytes | None:
 
 
 def replaceable(path: str, links: int = 40) -> str | None:
-    """Return a directory in which others than root can put something else into a path's place; ``None`` without one.
+    """Return a directory in which others than root can replace a path; ``None`` if there is none.
 
-    All directories above it count, and those above each link on the way.
+    All directories above the path count, and those above each link on the way.
 
     links
-        How many of these there may be. Beyond that, or if one cannot be looked at, raises
+        How many links there may be. Beyond that, or if a directory cannot be looked at, raises
         :class:`~spicegrants.core.errors.SystemFault`.
     """
     for parent in (str(each) for each in reversed(PurePosixPath(path).parents)):
@@ -148,9 +148,9 @@ def names_in(directory: str) -> list[str]:
 
 
 def own(directories: Sequence[str]) -> set[str]:
-    """Return what is in directories that are ours alone, and the first of them, in which the others are.
+    """Return the entries of directories that are ours alone, and the first of these, which holds the others.
 
-    What lies behind a link in place of one of them is not ours.
+    A link in place of one of them is not followed: what lies behind it is not ours.
     """
     first = directories[0]
     found = {first} if read(first) is not None else set()
@@ -161,10 +161,10 @@ def own(directories: Sequence[str]) -> set[str]:
 
 
 def temporaries(directory: str, age: int = 0) -> list[str]:
-    """Return what is on its way into place in a directory. While nobody writes, it is what an interrupted run left.
+    """Return the temporary files in a directory. While nobody writes, an interrupted run left them.
 
     age
-        For how many seconds it must have been there, for where somebody may write. Defaults to any time.
+        Minimum age in seconds, for directories in which somebody may be writing. Defaults to any age.
     """
     found = [f"{directory}/{name}" for name in names_in(directory) if _TEMPORARY.fullmatch(name)]
     return [path for path in found if _old(path, age)] if age else found
@@ -180,8 +180,8 @@ def _old(path: str, age: int) -> bool:
 def make_directory(path: str, desired: Directory) -> None:
     """Make a directory, or give an existing one its owner and mode; parents must exist.
 
-    A new one comes into place with owner and mode. While it gets them it has no rights for others, and it gets its
-    group before its mode.
+    A new directory appears with its owner and mode. Until then others have no rights to it, and its group is set before
+    its mode.
     """
     live = read(path)
     try:
@@ -214,7 +214,7 @@ def _own_as(descriptor: int, desired: File | Directory) -> None:
 
 
 def write(path: str, desired: File | Link) -> None:
-    """Put a file in place in one step: temporary file beside it, owner, mode, content, fsync, rename. Or a link."""
+    """Write a file or link atomically: temporary file beside it, owner, mode, content, fsync, rename."""
     try:
         with _put(path) as temporary:
             if isinstance(desired, Link):
@@ -230,7 +230,7 @@ def write(path: str, desired: File | Link) -> None:
 
 @contextlib.contextmanager
 def _put(path: str) -> Iterator[str]:
-    """Yield a temporary path beside another: what is made there takes the other's place, or goes if that fails."""
+    """Yield a temporary path beside another; rename it to that path, or remove it if anything fails."""
     temporary = f"{os.path.dirname(path)}/.spice-grant.{os.urandom(6).hex()}"
     try:
         yield temporary
@@ -275,7 +275,7 @@ def remove(path: str) -> None:
 
 
 def attempted(steps: Iterable[Callable[[], None]]) -> tuple[str, ...]:
-    """Do one thing after the other; return what hindered some, for where it keeps nothing else from being done."""
+    """Run all steps, even if some fail; return the errors."""
     hindrances = []
     for step in steps:
         try:
@@ -286,7 +286,7 @@ def attempted(steps: Iterable[Callable[[], None]]) -> tuple[str, ...]:
 
 
 def prune(path: str) -> None:
-    """Remove a directory if nothing is in it."""
+    """Remove a directory if it is empty."""
     with contextlib.suppress(OSError):
         os.rmdir(path)
 

@@ -1,4 +1,4 @@
-"""What a run needs not to be slowed down by all that Salt holds in memory."""
+"""Pause garbage collection, which would slow a run down: it walks through all that Salt holds in memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def unsearched() -> Iterator[None]:
-    """Pause Python's search for cycles of values that nothing refers to.
+    """Pause Python's cyclic garbage collector.
 
-    It walks through all that Salt holds, once a run makes many values; those of a run are trees, which go without it.
+    Once a run makes many values, the collector walks through all that Salt holds. The values of a run are trees, which
+    are freed without it.
     """
     searching = gc.isenabled()
     gc.disable()

@@ -1,4 +1,4 @@
-"""Reads who may give himself a group, beside those whom /etc/group lists: gshadow(5)."""
+"""Reader of gshadow(5): users who can obtain a group besides the members that /etc/group lists."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ PATH = "/etc/gshadow"
 
 
 class Shadow(NamedTuple):
-    """What newgrp(1) and gpasswd(1) go by.
+    """A group's entry, which newgrp(1) and gpasswd(1) go by.
 
     members
-        Those whom newgrp believes to be members.
+        Members according to newgrp.
 
     administrators
-        Users who may put anybody into the group, themselves too.
+        Users who may add anybody to the group, themselves too.
 
     password
-        Whether there is one with which anybody gets the group.
+        Whether there is a password with which anybody gets the group.
     """
 
     members: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class Shadow(NamedTuple):
 
 
 def read(group: str) -> Shadow:
-    """Return what there is about a group; nothing where there is no such file, or no line."""
+    """Return the entry of a group; an empty one where there is no such file, or no line."""
     for line in (disk.read_site(PATH) or b"").decode(errors="surrogateescape").splitlines():
         name, *fields = line.split(":")
         if name == group and len(fields) == 3:
@@ -38,7 +38,7 @@ def read(group: str) -> Shadow:
 
 
 def usable(password: str) -> bool:
-    """Tell whether there is a password that somebody may know."""
+    """Tell whether a field holds a password that somebody may know."""
     return password not in ("", "x") and password[0] not in "!*"
 
 

@@ -1,4 +1,4 @@
-"""One run at a time."""
+"""Run lock: one run at a time on this machine."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def held(patience: float = PATIENCE) -> Iterator[None]:
     """Hold the lock of all writers on this machine.
 
     patience
-        Seconds to wait for another run. Defaults to 120. Then raises
-        :class:`~spicegrants.core.errors.SystemFault`, which says who holds it.
+        Seconds to wait for another run. Defaults to 120. Then raises :class:`~spicegrants.core.errors.SystemFault`,
+        which names the process that holds it.
 
     The kernel drops the lock with the process that holds it, however that ends.
     """

@@ -1,4 +1,4 @@
-"""Mounts that nobody but the calling thread and its children see."""
+"""Private mounts, which only the calling thread and its children see."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ def own_namespace() -> None:
 
 
 def apart(function: Callable[[], _Result]) -> _Result:
-    """Run a function in a thread of its own, which may have mounts of its own; return what it returns.
+    """Run a function in a new thread, which may have mounts of its own; return its result.
 
     A fork would copy all of Salt's process, and the locks of its other threads as they are at that moment. Raises
-    RuntimeError if there can be no thread.
+    RuntimeError if no thread can be started.
     """
     with ThreadPoolExecutor(max_workers=1) as alone:
         return alone.submit(function).result()
 
 
 def in_memory(directory: str) -> None:
-    """Put an empty directory of root's, in memory, over another."""
+    """Mount an empty tmpfs of root's over a directory."""
     _system_call(_libc().mount(b"tmpfs", directory.encode(), b"tmpfs", _NOSUID_NODEV_NOEXEC, b"mode=0755"))
 
 
 def bind(descriptor: int, path: str) -> None:
-    """Show at a path what a descriptor stands for, whatever has become of the path by which that was opened."""
+    """Bind-mount what a descriptor refers to at a path, whatever has become of the path by which it was opened."""
     _system_call(_libc().mount(f"/proc/self/fd/{descriptor}".encode(), path.encode(), None, _BIND, None))
 
 
 def nothing_at(path: str) -> None:
-    """Show an empty file at the path of a file."""
+    """Hide a file: bind-mount an empty one over it."""
     _system_call(_libc().mount(b"/dev/null", path.encode(), None, _BIND, None))
 
 
 def bind_data(descriptor: int, path: str) -> None:
-    """Do so with a directory in which nothing can be executed, nor mapped as code, whoever owns it."""
+    """Bind-mount a directory so that nothing in it can be executed or mapped as code, whoever owns it."""
     bind(descriptor, path)
     _system_call(_libc().mount(None, path.encode(), None, _BIND | _REMOUNT | _NOSUID_NODEV_NOEXEC, None))
 

@@ -1,4 +1,4 @@
-"""Sockets of netlink(7): made for groups or questions, read without waiting, asked for an acknowledgement."""
+"""Netlink sockets (netlink(7)): opening for groups or requests, reading without blocking, acknowledgements."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _RECEIVED = 1024 * 1024
 
 
 def opened(protocol: int, groups: int = 0, room: int = 0, patience: float | None = None) -> socket.socket:
-    """Return a socket; raise OSError if the kernel has none for us.
+    """Return a socket; raise OSError if the kernel refuses one.
 
     protocol
         :data:`ROUTE` or :data:`NETFILTER`.
 
     groups
-        Bits of the groups to listen to. Defaults to none.
+        Bits of the multicast groups to join. Defaults to none.
 
     room
-        How many bytes the kernel keeps for us before it drops messages. Defaults to what it does by itself.
+        Bytes that the kernel buffers before it drops messages. Defaults to the kernel's own limit.
 
     patience
-        Seconds to wait for a message; 0 not to wait at all. Defaults to for ever.
+        Seconds to wait for a message; 0 not to wait at all. Defaults to waiting for ever.
     """
     made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     try:
@@ -46,7 +46,7 @@ def opened(protocol: int, groups: int = 0, room: int = 0, patience: float | None
 
 
 def received(kernel: socket.socket) -> Iterator[bytes | None]:
-    """Yield what has come so far on a socket that does not wait; ``None`` where the kernel had to drop messages.
+    """Yield the messages so far on a non-blocking socket; ``None`` where the kernel had to drop some.
 
     Raises OSError if the socket cannot be read.
     """
@@ -62,7 +62,7 @@ def received(kernel: socket.socket) -> Iterator[bytes | None]:
 
 
 def acknowledged(kernel: socket.socket) -> None:
-    """Wait until a request is acknowledged; raise OSError if it is refused. What comes before that is passed over."""
+    """Wait until a request is acknowledged; raise OSError if it is refused. Earlier messages are ignored."""
     while True:
         for code in codes(kernel.recv(_RECEIVED)):
             if code:
@@ -71,7 +71,7 @@ def acknowledged(kernel: socket.socket) -> None:
 
 
 def codes(message: bytes) -> Iterator[int]:
-    """Yield the error numbers that a message tells of; 0 acknowledges a request."""
+    """Yield the error numbers in a message; 0 acknowledges a request."""
     for kind, body in netlink.messages(message):
         if kind == _ERROR:
             yield -struct.unpack_from("=i", body)[0]

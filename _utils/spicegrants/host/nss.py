@@ -1,7 +1,7 @@
-"""Tells whether the sources of the name service could be asked, where libc only says that it found nothing.
+"""Name service switch: distinguish a source that is away from one that knows no such name.
 
-libc joins the answers of all sources in /etc/nsswitch.conf: one that is away, with another behind it that knows no such
-name, is "not found" to it, and Python takes each failure for that. So each source is asked by itself.
+libc joins the answers of all sources in /etc/nsswitch.conf. If one is away, and another behind it knows no such name,
+libc reports "not found", and Python takes each failure for that. So each source is asked by itself.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _MERGE = re.compile(r"\[[^]]*success\s*=\s*merge[^]]*\]", re.IGNORECASE)
 
 
 def sources(text: str, database: str) -> tuple[list[str], bool]:
-    """Return which sources a text like that of nsswitch.conf names for a database, and whether it joins what they say.
+    """Return the sources that nsswitch.conf's text names for a database, and whether their answers are merged.
 
-    Without a line there is only ``files``, as libc has it.
+    Without a line for the database there is only ``files``, as for libc.
     """
     found = ["files"], False
     for line in text.splitlines():
@@ -42,7 +42,7 @@ def sources(text: str, database: str) -> tuple[list[str], bool]:
 
 
 class Sources:
-    """The sources of one database; one that was found to be away is not asked again."""
+    """The sources of one database; once one is found to be away, no more are asked."""
 
     def __init__(self, database: str):
         text = (disk.read_site(NSSWITCH) or b"").decode(errors="replace")
@@ -52,7 +52,7 @@ class Sources:
         self._away: str | None = None
 
     def hindrance(self, name: str) -> str | None:
-        """Say why nobody can tell whether there is an account of a name; ``None`` if all sources have answered."""
+        """Say why it is unknown whether an account exists; ``None`` if all sources have answered."""
         for source in self._names if self._away is None else ():
             if not self._answers(source, name):
                 self._away = f"source {source!r} of {NSSWITCH} cannot be asked"

@@ -1,4 +1,4 @@
-"""Reads the files of this package itself, for the programs that are made of them."""
+"""Source files of this package, for the programs that are built from them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from spicegrants.core.errors import SystemFault
 
 
 def program(module: str, packages: tuple[str, ...]) -> bytes:
-    """Return a program made of packages as they are on this machine.
+    """Return a zip application built from packages as they are on this machine.
 
     module
-        The one that it runs, dotted.
+        Dotted name of the module that it runs.
 
     packages
-        The names of those below ``spicegrants`` that it needs: what it does not need is no part of what root runs.
+        Names of the packages below ``spicegrants`` that it needs: root runs no code that is not needed.
 
     Raises :class:`~spicegrants.core.errors.SystemFault` if a file cannot be read.
     """
@@ -26,14 +26,14 @@ def program(module: str, packages: tuple[str, ...]) -> bytes:
 
 
 def text(name: str) -> bytes:
-    """Return the text of a module, by its dotted name; raise as :func:`program`."""
+    """Return the source of a module by its dotted name; raise as :func:`program` does."""
     return _read(_HOME / f"{name.replace('.', '/')}.py")
 
 
 _HOME = Path(spicegrants.__file__).parent.parent
 
 
-# A run makes several programs of them. Where other files come, this module is loaded anew with them.
+# A run builds several programs from them. Where the files change, this module is loaded anew as well.
 @functools.cache
 def _sources(package: str) -> dict[str, bytes]:
     found = sorted((_HOME / "spicegrants" / package).rglob("*.py"))

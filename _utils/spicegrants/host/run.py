@@ -1,4 +1,4 @@
-"""Runs programs: lists of words, a fixed environment, no shell."""
+"""Run programs: lists of words, a fixed environment, no shell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENVIRONMENT = {"PATH": SEARCH, "LC_ALL": "C", "TZ": "UTC"}
 TIMEOUT = 120
 # Seconds that a program may take.
 LIMITS: list[float] = [TIMEOUT]
-# Programs that took longer, and when: nobody waits for them once more in the same run, or for so many seconds.
+# Programs that timed out, and when: they are not tried again in the same run, or for so many seconds.
 _silent: dict[str, float] = {}
 _SPARED = 300
 
@@ -34,7 +34,7 @@ def find(program: str) -> str:
 
 @contextlib.contextmanager
 def patience(seconds: float) -> Iterator[None]:
-    """Wait for programs no longer than that."""
+    """Limit the seconds that programs may take."""
     LIMITS.append(seconds)
     try:
         yield
@@ -43,15 +43,15 @@ def patience(seconds: float) -> Iterator[None]:
 
 
 def afresh() -> None:
-    """Begin a run: what did not answer in the one before is asked again."""
+    """Begin a run: programs that did not answer in the one before are tried again."""
     _silent.clear()
 
 
 def attempt(command: list[str], *, text: str | None = None, **options: Any) -> subprocess.CompletedProcess:
-    """Run a program and return how it ended, whatever its exit code.
+    """Run a program and return its result, whatever its exit code.
 
     text
-        What it gets as standard input; nothing by default.
+        Its standard input; nothing by default.
 
     options
         Passed to :func:`subprocess.run`.
@@ -72,7 +72,7 @@ def attempt(command: list[str], *, text: str | None = None, **options: Any) -> s
 
 
 def run(command: list[str], *, text: str | None = None, **options: Any) -> str:
-    """Run a program that must succeed; return what it printed."""
+    """Run a program that must succeed; return its output."""
     done = attempt(command, text=text, **options)
     if done.returncode:
         said = (done.stderr or done.stdout).strip()[:2000]
@@ -81,10 +81,10 @@ def run(command: list[str], *, text: str | None = None, **options: Any) -> str:
 
 
 def as_json(printed: str, command: str, kind: type = dict) -> Any:
-    """Read what a program printed as JSON.
+    """Parse a program's output as JSON.
 
     kind
-        What it must be.
+        The type that it must have.
     """
     try:
         found = json.loads(printed)
@@ -97,7 +97,7 @@ def as_json(printed: str, command: str, kind: type = dict) -> Any:
 
 @contextlib.contextmanager
 def understood(program: str) -> Iterator[None]:
-    """Say that a program printed something else than it does, where nothing can be made of what it printed."""
+    """Raise ``LiveStateUnreadable`` where the output of a program cannot be parsed."""
     try:
         yield
     except SpiceGrantError:
@@ -108,6 +108,6 @@ def understood(program: str) -> Iterator[None]:
 
 
 def as_root() -> None:
-    """Raise unless the process is root's."""
+    """Raise unless the process runs as root."""
     if os.geteuid() != 0:
         raise SystemFault("this needs root: it reads and writes firewall, sudoers and the viewer's rights")

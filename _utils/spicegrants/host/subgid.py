@@ -1,4 +1,4 @@
-"""Reads who may map a group into a user namespace of his own, and so have it for any program: subgid(5)."""
+"""Reader of subgid(5): users who can map a group into their user namespace, and so have it for any program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LINE = re.compile(r"([^:#\s][^:]*):([0-9]{1,10}):([0-9]{1,10})")
 
 
 class Range(NamedTuple):
-    """GIDs from a first one on, up to an end that is none of them, of an owner by name or UID as it stands there."""
+    """A half-open range of GIDs, and its owner by name or UID as in the file."""
 
     owner: str
     first: int
@@ -21,7 +21,7 @@ class Range(NamedTuple):
 
 
 def ranges() -> list[Range]:
-    """Return what newgidmap(1) gives to whom; nothing where there is no such file."""
+    """Return the ranges that newgidmap(1) grants; none where there is no such file."""
     lines = (disk.read_site(PATH) or b"").decode(errors="surrogateescape").splitlines()
     found = (each.groups() for each in filter(None, map(_LINE.fullmatch, lines)))
     return [Range(owner, int(first), int(first) + int(count)) for owner, first, count in found]

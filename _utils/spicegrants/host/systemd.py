@@ -1,4 +1,4 @@
-"""Tells systemd of changed units."""
+"""Reload systemd after changes of units."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from spicegrants.host import run
 
 
 def reload() -> None:
-    """Have systemd read its units anew, where it runs: not in a chroot or a container without it.
+    """Reload systemd's units, where it runs: not in a chroot or a container without it.
 
-    Raises :class:`~spicegrants.core.errors.CommandFailed` if it does not.
+    Raises :class:`~spicegrants.core.errors.CommandFailed` if that fails.
     """
     if os.path.isdir(SYSTEMD):
         run.run(["systemctl", "daemon-reload"])

@@ -1,4 +1,4 @@
-"""From pillar to the desired state: who may open which console, and when.
+"""Policy: pillar, loans and locks compiled into the desired state, that is, who may open which console, and when.
 
 The parser, the model, loans and locks, the compiler, and the state file that keeps it all between runs.
 """

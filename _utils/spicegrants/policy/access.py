@@ -1,4 +1,4 @@
-"""Who may open which console, and when: what grants and loans come down to."""
+"""Accesses: who may open which console, and when, as the result of grants and loans."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spicegrants.schedule.intervals import ALWAYS, FIRST, LAST, NEVER, Windows
 
 
 class Term(NamedTuple):
-    """When one grant or loan is open: by one of its schedules, if it has some, and within its limits."""
+    """The times of one grant or loan: any of its schedules, if it has some, within its limits."""
 
     schedules: tuple[str, ...] = ()
     start: int = FIRST
@@ -17,18 +17,18 @@ class Term(NamedTuple):
 
 
 class Times(NamedTuple):
-    """When something may be opened, and when what is open already may go on beyond that."""
+    """Windows in which sessions may be opened, and those in which open sessions may go on beyond that."""
 
     opened: Windows = ALWAYS
     lasting: Windows = NEVER
 
 
 class Access(NamedTuple):
-    """One user may open the console of one vm, by one grant or loan or several.
+    """One user's right to open the console of one vm, by one or several grants and loans.
 
     ``terms`` are in the order of ``grants``. A session belongs to none of them: where they differ in ``on_end``,
-    ``grace`` and ``warn``, it is cut, and cut and warned as early as one of them says. ``within`` limits them all: so a
-    run says what of their times it took away while the rest could not be worked out.
+    ``grace`` and ``warn``, it is cut, and cut and warned as early as one of them says. ``within`` limits them all: it
+    records what a run left of their times when it took some away and could not work out the rest.
     """
 
     user: str
@@ -44,10 +44,10 @@ class Access(NamedTuple):
 
 
 class Drain(NamedTuple):
-    """A place that a user may not open any more, but where what he has open may go on.
+    """A console that a user may no longer open, but where their open sessions may go on (drain).
 
-    ``until`` says how long, if not as long as he likes; ``grace`` for how many seconds from when he lost his right;
-    ``warn`` how many seconds before that end he is warned.
+    ``until`` is when they must end, in seconds since 1970, ``None`` for no limit; ``grace`` is for how many seconds
+    they may go on after the right was lost; ``warn`` says how many seconds before that end the user is warned.
     """
 
     user: str

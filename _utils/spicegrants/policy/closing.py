@@ -1,6 +1,7 @@
-"""What a run takes away before it reads anything else, from what is stored and declared alone. Pure.
+"""Closing first: the rights that a run takes away before it reads anything else. Pure.
 
-Nothing here ever opens something: of what is stored some goes, and the rest stays as it is.
+It needs only what is stored and declared. Nothing here ever opens anything: of what is stored some goes, and the rest
+stays as it is.
 """
 
 from __future__ import annotations
@@ -26,21 +27,22 @@ Place = tuple[str, int]
 
 
 def certain(stored: Stored, asked: Stored) -> Stored:
-    """Return what is stored less what nobody has any more, whatever the system says: what a run takes away first.
+    """Return what is stored without the rights that certainly ended, whatever the system says.
 
-    A right that is declared under another name, or for another group, may be the same: that is left to the run itself.
+    This is what a run takes away first. A right that is declared under another name, or for another group, may be the
+    same: that is left to the run itself.
 
     stored
-        What holds now; it has a policy.
+        What is enforced now; it has a policy.
 
     asked
-        What is to hold: policy, loans and locks; and the day that it is.
+        What is to be enforced: policy, loans and locks; and the current day.
     """
     return _less(stored, asked, _certain)
 
 
 def provable(stored: Stored, asked: Stored) -> Stored:
-    """Return what is stored less all of which it cannot be shown that it stays: for where a run cannot go on.
+    """Return what is stored without any right that cannot be shown to stay, for a run that cannot go on.
 
     stored, asked
         As for :func:`certain`.
@@ -55,12 +57,12 @@ def taken(before: Stored, after: Stored) -> bool:
 
 
 def remembered(after: Stored, desired: DesiredState) -> Stored:
-    """Return what must be stored while no more than that is open, with where open sessions may go on."""
+    """Return what to store while no more than ``after`` is open, with where open sessions may go on."""
     return replace(after, draining=desired.draining)
 
 
 def lost(was: DesiredState, desired: DesiredState) -> set[Door]:
-    """Return where somebody may open less than before: UID, address and port."""
+    """Return the doors that somebody may open less than before: UID, address and port."""
     staying = {
         (access.uid, address, desired.port(access)): desired.times(access).opened
         for access in desired.accesses
@@ -77,22 +79,22 @@ def lost(was: DesiredState, desired: DesiredState) -> set[Door]:
 def desired(
     before: Stored, after: Stored, gid: int | None, now: int, sessions: Iterable[Door], confined: bool
 ) -> DesiredState:
-    """Return what the layers must hold at most, from what is stored alone.
+    """Return the most that the layers may hold, from what is stored alone.
 
     before, after
         What was stored, and what of it stays.
 
     gid
-        Of the viewer's group.
+        GID of the viewer's group.
 
     now
         Seconds since 1970.
 
     sessions
-        UID, address and port of what is open.
+        Doors of open sessions: UID, address and port.
 
     confined
-        Whether the rules that are in force have viewers run confined.
+        Whether the rules in force run viewers confined.
     """
     known = {access.user: Account(access.user, access.uid, -1) for access in before.accesses}
     known.update((drain.user, Account(drain.user, drain.uid, -1)) for drain in before.draining)
@@ -145,10 +147,10 @@ def _less(
 
 
 def _asking(grant: Grant, other: Grant | None, free: bool) -> Grant:
-    """Return a grant for which sudo asks for a password if it is declared so now.
+    """Return a grant for which sudo asks for a password if the one declared now does.
 
     free
-        Whether it does not for somebody who has it, where the grant is not declared any more.
+        Whether sudo asks no password of somebody who has it; for a grant that is no longer declared.
     """
     if other is not None and _same(grant, other):
         free = other.nopasswd
@@ -156,7 +158,7 @@ def _asking(grant: Grant, other: Grant | None, free: bool) -> Grant:
 
 
 def _temporary(held: Temporary, asked: Temporary) -> Temporary:
-    """Return the locks of both, and the loans that both have, for as long as both say."""
+    """Return the locks of both, and the loans that both have, within the limits of both."""
     named = {loan.name: loan for loan in asked.loans}
     loans = (
         loan._replace(start=max(loan.start, named[loan.name].start), end=min(loan.end, named[loan.name].end))
@@ -168,7 +170,7 @@ def _temporary(held: Temporary, asked: Temporary) -> Temporary:
 
 
 def _addresses(policy: Policy, name: str, found: tuple[str, ...]) -> tuple[str, ...]:
-    """Return those addresses of a server at which it still is by what is declared."""
+    """Return the addresses of a server that its declaration still names; all if it names none."""
     server = policy.servers.get(name)
     if server is None or not server.addresses:
         return found
@@ -176,7 +178,7 @@ def _addresses(policy: Policy, name: str, found: tuple[str, ...]) -> tuple[str, 
 
 
 def _is_there(stored: Stored, asked: Stored, name: str) -> bool:
-    """Tell whether a vm's console is declared to be where it was: by server, port, and the server's name or address."""
+    """Tell whether a vm's console is declared to be where it was: server, host, port, and an address that is left."""
     held, declared = stored.the_policy, asked.the_policy
     vm, other = held.vms[name], declared.vms.get(name)
     if other is None or (vm.server, vm.tls_port) != (other.server, other.tls_port):
@@ -209,10 +211,10 @@ def _left(stored: Stored, asked: Stored, access: Access, new: list[Grant]) -> tu
 
 
 def _staying(stored: Stored, asked: Stored, access: Access, new: bool) -> list[Pair]:
-    """Return those names and terms of an access that stand for the same user, or group, and vm as before.
+    """Return those names and terms of an access that still mean the same user, or group, and vm.
 
     new
-        Whether there is another grant that may stand for what grants that are gone stood for: these stay as well then.
+        Whether a new grant may replace grants that are gone; these then stay as well.
     """
     return [
         (name, when)
@@ -242,7 +244,7 @@ def _meaning(right: Right) -> tuple[str | None, str | None, str]:
 
 
 def _fresh(stored: Stored, asked: Stored) -> dict[Union[str, Place], list[Grant]]:
-    """Return the grants that were not declared so before, by the names of their vms, and by where these are."""
+    """Return the grants that are new or changed, by the names of their vms, and by where these are."""
     known, declared = stored.the_policy.grants, asked.the_policy
     found: dict[Union[str, Place], list[Grant]] = {}
     for grant in declared.grants.values():
@@ -253,13 +255,13 @@ def _fresh(stored: Stored, asked: Stored) -> dict[Union[str, Place], list[Grant]
 
 
 def _new(stored: Stored, fresh: Mapping[Union[str, Place], list[Grant]], access: Access) -> list[Grant]:
-    """Return the grants of an access's vm, or of one that has its place, that may be new to its user."""
+    """Return the grants of an access's vm, or of one at the same place, that may be new to its user."""
     found = [*fresh.get(access.vm, ()), *fresh.get(_place(stored.the_policy, access.vm), ())] if fresh else []
     return [grant for grant in found if access.user not in grant.left_out and not _had(stored, grant, access)]
 
 
 def _had(stored: Stored, grant: Grant, access: Access) -> bool:
-    """Tell whether a grant was declared for the same before, and not without this user."""
+    """Tell whether a grant meant the same before, and did not leave out this user."""
     before = stored.the_policy.grants.get(grant.name)
     return before is not None and _same(before, grant) and access.user not in before.left_out
 
@@ -270,10 +272,10 @@ def _place(policy: Policy, name: str) -> Place:
 
 
 def _by(access: Access, pairs: Sequence[Pair], rights: Iterable[Right]) -> Access | None:
-    """Return an access by some of its names and terms; ``None`` if there are none.
+    """Return an access reduced to some of its names and terms; ``None`` if there are none.
 
     rights
-        Those that may be behind it from now on: sudo asks for a password if it does for all of them.
+        Rights that may be behind it from now on: sudo asks for a password if it does for all of them.
     """
     if not pairs:
         return None
@@ -283,7 +285,7 @@ def _by(access: Access, pairs: Sequence[Pair], rights: Iterable[Right]) -> Acces
 
 
 def _limited(stored: Stored, asked: Stored, access: Access, rights: Iterable[Right]) -> Access | None:
-    """Return an access at those of its times at which rights that are declared open it as well; ``None`` for never."""
+    """Return an access limited to the times at which declared rights open it as well; ``None`` for never."""
     policy, schedules, day = stored.the_policy, asked.the_policy.schedules, stored.day or asked.day
     stretch = None if day is None else decision.span(policy, day)
     opened = decision.times(policy, access, stretch).opened

@@ -1,4 +1,4 @@
-"""Policy and inventory to what each layer must hold: who may open which console, with whose right."""
+"""Compiler: policy and inventory to the desired state, that is, who may open which console, and by whose right."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from spicegrants.schedule.intervals import FIRST, LAST, NEVER, contains
 
 @dataclass(frozen=True)
 class DesiredState:
-    """What the layers must hold. Each layer renders its own part from it.
+    """The desired state: what the layers must hold. Each layer renders its own part from it.
 
     gid
-        Of the viewer's group; ``None`` while that group does not exist: then nobody can pass yet.
+        GID of the viewer's group; ``None`` while that group does not exist: then nobody can pass yet.
 
     accesses
         Sorted by user and vm; what is locked is not among them.
 
     findings
-        Grants that are not enforced, and why: the run is red, the others hold.
+        Grants that are not enforced, and why: the run fails, the others hold.
 
     previous
         Accesses of the run before, to name the grants behind rules that must go.
 
     leaving, draining
-        Places where open sessions may go on without a grant, and those of them where somebody has one, sorted.
+        Places where open sessions may go on without a grant, and those of them with an open session, sorted.
 
     locked
         Accesses that a lock denies, with that lock.
@@ -70,7 +70,7 @@ class DesiredState:
     _made: dict[Callable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def times(self, access: Access) -> Times:
-        """Return when an access is open, as far as that is worked out."""
+        """Return the windows of an access, as far as they are worked out."""
         key = access.terms, access.on_end, access.grace, access.within
         found = self._times.get(key)
         if found is None:
@@ -79,19 +79,19 @@ class DesiredState:
         return found
 
     def open_now(self, access: Access) -> bool:
-        """Tell whether sessions of an access may be open at the moment."""
+        """Tell whether sessions of an access may be open now."""
         found = self.times(access)
         return contains(found.opened, self.now) or contains(found.lasting, self.now)
 
     def once(self, make: Callable[[DesiredState], Any]) -> Any:
-        """Return what a function makes of this; several ask for the same, and it is not to be altered."""
+        """Return what a function makes of this state; the result is shared, and must not be altered."""
         if make not in self._made:
             self._made[make] = make(self)
         return self._made[make]
 
     @property
     def confined(self) -> bool:
-        """Tell whether viewers run confined: the policy wishes it, or leaves it open, and this machine can."""
+        """Tell whether viewers run confined: the policy asks for it, or leaves it open, and this machine can."""
         return self.policy.viewer.confine is not False and not self.inventory.unconfinable
 
     @property
@@ -101,7 +101,7 @@ class DesiredState:
         return any(access.terms != always * len(access.terms) or access.within is not None for access in self.accesses)
 
     def addresses(self, access: Access) -> tuple[str, ...]:
-        """Return the addresses at which an access's console is."""
+        """Return the addresses of an access's console."""
         return self.inventory.addresses[self.policy.vms[access.vm].server]
 
     def port(self, access: Access) -> int:
@@ -115,14 +115,14 @@ class DesiredState:
         return self.gid
 
     def vm_at(self, address: str, port: int) -> str | None:
-        """Return the vm whose console is at an address and port."""
+        """Return the vm whose console is at an address and port; ``None`` if there is none."""
         for vm in self.policy.vms.values():
             if vm.tls_port == port and address in self.inventory.addresses.get(vm.server, ()):
                 return vm.name
         return None
 
     def grants_of(self, user: str | int | None, vm: str | None) -> tuple[str, ...]:
-        """Return the grants that stand, or stood in the run before, behind a user's (name or UID) right to a vm."""
+        """Return the grants behind a user's (name or UID) right to a vm, now or in the run before."""
         places: tuple[Access | Drain, ...] = (*self.accesses, *self.previous, *self.leaving)
         for access in places:
             if access.vm == vm and user in (access.user, access.uid):
@@ -146,7 +146,7 @@ def compile_policy(
         Accesses of the run before.
 
     leaving
-        Places where an open session may go on if nobody may open one there any more.
+        Places where an open session may go on if nobody may open a new one there.
 
     temporary
         Loans and locks of this machine.
@@ -155,13 +155,14 @@ def compile_policy(
         The moment, and the day for which times are worked out: ``None`` as long as the clock was never set.
 
     before
-        Grants of the run before. Where the name service cannot be asked, what stood by one that is declared as it was
-        stays; nothing new is opened.
+        Grants of the run before. Where the name service cannot be asked, accesses by an unchanged grant stay; nothing
+        new is opened.
 
     A grant of an account that is unknown, is root's or could pass with any program is left out and reported in
-    ``findings``, as are all grants of a server without an address or certificate: they cost nobody else anything.
+    ``findings``, as are all grants of a server without an address or certificate: nobody else loses anything by them.
 
-    Raises :class:`~spicegrants.core.errors.PolicyError` when the viewer's group itself cannot be told from another.
+    Raises :class:`~spicegrants.core.errors.PolicyError` if the viewer's group itself cannot be distinguished from
+    another.
     """
     group = inventory.groups.get(policy.viewer.group)
     principals.viewer_group(policy.viewer.group, inventory)
@@ -202,7 +203,7 @@ def compile_policy(
 
 
 def going_on(leaving: Iterable[Drain], temporary: Temporary, now: int) -> tuple[Drain, ...]:
-    """Return the places where open sessions may go on from now on, less those that a lock denies."""
+    """Return the places where open sessions may go on from now on, without those that a lock denies."""
     return tuple(
         drain._replace(until=now + drain.grace) if drain.until is None and drain.grace is not None else drain
         for drain in leaving
@@ -211,7 +212,7 @@ def going_on(leaving: Iterable[Drain], temporary: Temporary, now: int) -> tuple[
 
 
 def _access(account: Account, grant: Grant | Loan) -> Access:
-    """Return what one grant or loan gives one account."""
+    """Return the access that one grant or loan gives one account."""
     if isinstance(grant, Loan):
         return Access(account.name, account.uid, grant.vm, (grant.name,), grant.nopasswd, terms=(term(grant),))
     return Access(
@@ -228,7 +229,7 @@ def _access(account: Account, grant: Grant | Loan) -> Access:
 
 
 def term(grant: Grant | Loan) -> Term:
-    """Return when a grant or loan is open."""
+    """Return the times of a grant or loan."""
     if isinstance(grant, Loan):
         return Term((), grant.start, grant.end)
     return Term(
@@ -239,7 +240,7 @@ def term(grant: Grant | Loan) -> Term:
 
 
 def _merged(one: Access | None, other: Access) -> Access:
-    """Return what two grants give together."""
+    """Return the access that two grants give together."""
     if one is None:
         return other
     names, terms = zip(*sorted(zip((*one.grants, *other.grants), (*one.terms, *other.terms))))
@@ -255,7 +256,7 @@ def _merged(one: Access | None, other: Access) -> Access:
 
 
 def draining(desired: DesiredState) -> tuple[Drain, ...]:
-    """Return the places where something of the same account is open that nobody may open anew."""
+    """Return the places with an open session of the same account that nobody may open anew."""
     if not desired.leaving:
         return ()
     granted = {
@@ -282,9 +283,10 @@ def _order(drain: Drain) -> tuple[str, str, int]:
 
 
 def _usable_vms(policy: Policy, inventory: Inventory, findings: list[Finding]) -> dict[str, Vm]:
-    """Return the vms whose server has an address, and its certificate if it declares one, not shared with another vm.
+    """Return the vms that can be opened: with an address and all that they declare, and a console of their own.
 
-    The inventory itself reports a server without address or certificate, and a password that cannot be read.
+    Declared may be the server's certificate, a password and confinement. The inventory itself reports a server without
+    address or certificate, and a password that cannot be read.
     """
     if policy.viewer.confine and inventory.unconfinable:
         message = f"viewers cannot be confined: {inventory.unconfinable}; nothing is opened"
@@ -329,13 +331,13 @@ def by_user(accesses: Iterable[Access]) -> Mapping[int, tuple[Access, ...]]:
 
 
 def recalled(stored: Stored, gid: int | None, now: int) -> DesiredState:
-    """Return what is enforced at a moment, from what is stored alone; accounts, names and locked accesses left out.
+    """Return the state enforced at a moment, from what is stored alone, without accounts, names and locked accesses.
 
     gid
-        Of the viewer's group.
+        GID of the viewer's group.
 
     now
-        Seconds since 1970. What could drain until an earlier moment does so no more.
+        Seconds since 1970. Drains that ended before then are left out.
     """
     return DesiredState(
         stored.the_policy,
@@ -350,9 +352,9 @@ def recalled(stored: Stored, gid: int | None, now: int) -> DesiredState:
 
 
 def guards_servers(desired: DesiredState) -> bool:
-    """Tell whether the guard stands before the servers' addresses only.
+    """Tell whether the guard covers the servers' addresses only.
 
-    As long as one of them is not known, it stands before every destination.
+    As long as one of them is not known, it covers every destination.
     """
     known = desired.inventory.addresses
     return desired.policy.firewall.guard == "servers" and all(known.get(name) for name in desired.policy.servers)

@@ -1,4 +1,4 @@
-"""When a user may open a console: the one answer that rules, reports and the launcher are all made from."""
+"""Access decisions: the one answer that rules, reports and the launcher are all made from."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ _BACK = 2 * DAY
 
 
 def day_of(moment: int) -> int:
-    """Return the start of a moment's day, UTC. All that is worked out on one day is the same."""
+    """Return the start of a moment's day, UTC. Everything that is worked out on one day is the same."""
     return moment // DAY * DAY
 
 
 def span(policy: Policy, day: int) -> Range:
-    """Return the stretch of time for which schedules are worked out on a day."""
+    """Return the interval for which schedules are worked out on a day."""
     return day - _BACK, day + policy.time.horizon * DAY
 
 
 def times(policy: Policy, access: Access, stretch: Range | None) -> Times:
-    """Return when an access is open within a stretch of time, and when sessions may go on.
+    """Return the windows of an access within an interval, and those in which its sessions may go on.
 
     stretch
-        As :func:`span` returns it. ``None`` says that the time is not known: then only what has no times is open.
+        The interval, from :func:`span`. ``None`` says that the time is not known: then only what has no times is open.
     """
     named = {name: policy.schedules[name] for term in access.terms for name in term.schedules}
     return _times(tuple(sorted(named.items())), access.terms, access.on_end, access.grace, access.within, stretch)
@@ -71,13 +71,13 @@ def _times(
 
 
 def opened(schedules: Mapping[str, Schedule], term: Term, stretch: Range | None) -> Windows:
-    """Return when one grant or loan is open within a stretch of time."""
+    """Return the windows of one grant or loan within an interval."""
     if not term.schedules:
         if (term.start, term.end) == (FIRST, LAST):
             return ALWAYS
         if stretch is None or term.end <= stretch[0]:
             return NEVER
-        # Not with a clock that was never set, which has the kernel boot long before.
+        # Not with a clock that was never set: by that one it is long before.
         return ((max(term.start, EARLIEST), term.end),)
     if stretch is None:
         return NEVER
@@ -86,25 +86,25 @@ def opened(schedules: Mapping[str, Schedule], term: Term, stretch: Range | None)
 
 
 class Decision(NamedTuple):
-    """Whether a user may open a console at a moment.
+    """The decision whether a user may open a console at a moment.
 
     open
-        Whether he may.
+        Whether they may.
 
     lasting
-        Whether what he has open may go on though he may not open it.
+        Whether their open sessions may go on though they may not open new ones.
 
     until
-        When ``open`` changes next, as far as it is worked out; ``None`` if it does not.
+        When ``open`` changes next, as far as that is worked out; ``None`` if it does not.
 
     grants
         Names of the grants and loans that open it at that moment; all behind it where none does.
 
     access
-        What is behind it, locked or not; ``None`` if nothing is.
+        The access, locked or not; ``None`` if there is none.
 
     lock
-        What denies it, whatever the grants say.
+        The lock that denies it, whatever the grants say.
     """
 
     open: bool
@@ -116,10 +116,11 @@ class Decision(NamedTuple):
 
 
 def decide(desired, user: str, vm: str, moment: int) -> Decision:
-    """Return whether a user may open the console of a vm at a moment.
+    """Decide whether a user may open the console of a vm at a moment.
 
     desired
-        A :class:`~spicegrants.policy.compiler.DesiredState`: the policy with its accounts, loans and locks.
+        The desired state, a :class:`~spicegrants.policy.compiler.DesiredState`: the policy with its accounts, loans and
+        locks.
     """
     for access, lock in desired.locked:
         if (access.user, access.vm) == (user, vm):
@@ -129,12 +130,12 @@ def decide(desired, user: str, vm: str, moment: int) -> Decision:
 
 
 def denied(access: Access, lock: Lock) -> Decision:
-    """Return what an access means that a lock denies."""
+    """Return the decision on an access that a lock denies."""
     return Decision(False, grants=access.grants, access=access, lock=lock)
 
 
 def judged(policy: Policy, access: Access, moment: int) -> Decision:
-    """Return what an access that is not locked means at a moment."""
+    """Return the decision, at a moment, on an access that is not locked."""
     stretch = span(policy, day_of(moment))
     found = times(policy, access, stretch)
     is_open = contains(found.opened, moment)

@@ -1,4 +1,4 @@
-"""What the compiler must know of the system, as plain values: accounts, addresses, certificates."""
+"""Inventory: the facts about the system that the compiler needs, as accounts, addresses and certificates."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from spicegrants.core.errors import Finding
 
 @dataclass(frozen=True)
 class Inventory:
-    """What the system says at the time of compiling.
+    """The system's answers at the time of compiling, as plain values.
 
     users, groups
-        By name; a name that the system does not know is not in it, nor one that nobody could be asked for.
+        By name, without names that the system does not know or that could not be looked up.
 
     unasked
-        Those names, and why.
+        Names that could not be looked up, and why.
 
     numeric_names
         Names of users and groups that consist of digits: nft, sudo and chown take such a name for the ID of
         somebody else.
 
     addresses
-        By server: the declared or resolved ones. A server that is not in it has none.
+        By server: its declared or resolved addresses. A server without any is not in it.
 
     authorities
         By server: the PEM text that its consoles are verified with. Servers that declare no ``ca`` are not in it.
 
     passwords
-        By vm: those that stand in files on the minion.
+        By vm: passwords from files on the minion.
 
     sessions
-        UID, remote address and remote port of TCP connections, as far as somebody asked for them.
+        UID, remote address and remote port of TCP connections, as far as they were looked up.
 
     unconfinable
-        Why viewers cannot be confined on this machine; nothing if they can.
+        Why viewers cannot be confined on this machine; empty if they can.
 
     findings
-        What could not be found out, and for what pillar path.
+        Facts that could not be found out, each with its path in pillar.
 
     sudo_rs
         Whether sudo is sudo-rs.
 
     sudo_opens_early
-        Whether it heeds no NOTBEFORE of a rule that has a NOTAFTER as well.
+        Whether sudo ignores the NOTBEFORE of a rule that has a NOTAFTER as well.
 
     sudo_intercepts
-        Whether it can look at what its commands start, and so is to be told not to.
+        Whether sudo can intercept what its commands start, and so must be told not to.
     """
 
     users: Mapping[str, Account]

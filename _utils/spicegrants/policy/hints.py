@@ -1,4 +1,4 @@
-"""What is worth knowing though nothing is wrong: what is declared but open to nobody, and how viewers run."""
+"""Warnings about a policy without errors: what is declared but open to nobody, and how viewers run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from spicegrants.schedule.intervals import LAST, clip
 
 
 def notes(desired: DesiredState) -> list[str]:
-    """Name the schedules in use that will not open as far as times are worked out, and the grants that have ended.
+    """Name the schedules in use that do not open as far as times are worked out, and the grants that have ended.
 
-    Nothing is said as long as the clock was never set. Sentences without a full stop, sorted by name.
+    Nothing is reported as long as the clock was never set. Sentences without a full stop, sorted by name.
     """
     if desired.day is None:
         return []
@@ -35,7 +35,7 @@ def notes(desired: DesiredState) -> list[str]:
 
 
 def locked(desired: DesiredState) -> list[str]:
-    """Say what is locked: whoever wonders why nobody gets in looks at a run first."""
+    """Name what is locked: a run is where people look first when nobody gets in."""
     return [
         f"{lock.words} is locked{f' ({lock.reason})' if lock.reason else ''}, until spice_grant.unlock"
         for lock in desired.temporary.locks
@@ -59,7 +59,7 @@ def unguarded(hindrance: str) -> list[str]:
 
 
 def bypassing(flowtables: Iterable[str]) -> list[str]:
-    """Name flowtables: what they take along passes no chain of forward, and so not the guard."""
+    """Name flowtables: the connections that they take along pass no forward chain, and so not the guard."""
     return [
         f"flowtable {name} takes connections of guests past the guard: one that was let through before goes on"
         for name in flowtables
@@ -67,7 +67,7 @@ def bypassing(flowtables: Iterable[str]) -> list[str]:
 
 
 def backstop_missing(policy: Policy, hindrance: str) -> list[str]:
-    """Say why there is no backstop where the policy asks for one."""
+    """Say why there is no backstop although the policy asks for one."""
     if not policy.firewall.backstop or not hindrance:
         return []
     return [f"firewall: spice:firewall:backstop asks for what cannot be held here: {hindrance}"]

@@ -1,4 +1,4 @@
-"""What each layer of enforcement is to the engine: an object that plans, applies, reviews, closes and removes."""
+"""Interface of a layer of enforcement to the engine: plan, apply, review, close, remove."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from spicegrants.policy.state_file import Stored
 
 
 class Plan(NamedTuple):
-    """What a layer would do to hold the desired state.
+    """Plan of a layer: what it would do to hold the desired state.
 
     changes
-        In words; none if it holds that already.
+        In words; none if the layer holds the desired state already.
 
     desired
         The desired state.
 
     steps
-        What the layer needs to do just that, in a form of its own.
+        What the layer needs to carry out exactly these changes, in a form of its own.
     """
 
     changes: tuple[Change, ...]
@@ -30,7 +30,7 @@ class Plan(NamedTuple):
 
 
 class Review(NamedTuple):
-    """What people must know of a layer beside its changes, as sentences.
+    """Review of a layer: errors and warnings besides its changes, as sentences.
 
     refused
         Whether the plan cannot be applied; ``errors`` say why.
@@ -42,7 +42,7 @@ class Review(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """What was taken away, in words, and why what is stored for the next boot could not be changed."""
+    """Changes made by closing, in words, and why what is stored for the next boot could not be changed."""
 
     changes: tuple[Change, ...] = ()
     unstored: tuple[str, ...] = ()
@@ -62,32 +62,32 @@ class Layer(Protocol):
         """
 
     def apply(self, plan: Plan) -> None:
-        """Carry a plan out."""
+        """Carry out a plan."""
 
     def review(self, plan: Plan) -> Review:
-        """Look at what a plan does not show."""
+        """Report errors and warnings that a plan does not show."""
 
     def close(
         self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
     ) -> Closed:
-        """Take away what may not be open any more, and give nothing. It needs little, so that little hinders it.
+        """Take away what may no longer be open, and give nothing. It needs little, so that little hinders it.
 
         desired
-            What may be open at most; ``None`` for nothing.
+            The desired state: the most that may be open; ``None`` for nothing.
 
         was
-            What was held before; ``None`` if nobody knows.
+            What was held before; ``None`` if that is unknown.
 
         lost
-            Where something may go; ``None`` says everywhere.
+            Doors at which something may go; ``None`` for everywhere.
 
         test
-            Whether only to say what would change.
+            Whether only to report what would change.
         """
 
     def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
-        """Take everything of ours away; return that in words.
+        """Remove everything of ours; return the changes.
 
         test
-            Whether only to say what would change.
+            Whether only to report what would change.
         """

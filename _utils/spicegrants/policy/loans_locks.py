@@ -1,4 +1,4 @@
-"""Loans and locks: what was lent or denied on this machine itself, beside what pillar declares."""
+"""Loans and locks: rights that were lent or denied on this machine itself, besides what pillar declares."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ _LOAN = "loan:"
 
 
 def is_loan(name: str) -> bool:
-    """Tell whether what stands behind an access under a name is a loan, and no grant."""
+    """Tell whether a name behind an access is that of a loan, not of a grant."""
     return name.startswith(_LOAN)
 
 
 class Loan(NamedTuple):
-    """A user may open the console of a vm until ``end``, whatever pillar says; both moments in seconds since 1970.
+    """A loan: a user may open the console of a vm until ``end``, whatever pillar says.
 
-    ``uid`` is that of the account that it was made to: another of the same name does not get it.
+    Both moments are in seconds since 1970. ``uid`` is that of the account that the loan was made to: another of the
+    same name does not get it.
     """
 
     user: str
@@ -38,12 +39,12 @@ class Loan(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What stands for it in reports; no grant can be named so."""
+        """Return its name in reports; no grant can have such a name."""
         return f"{_LOAN}{self.user}:{self.vm}"
 
 
 class Lock(NamedTuple):
-    """Nobody gets through whom it is about, whatever grants and loans say, until it is taken away.
+    """A lock: it denies whom it covers, whatever grants and loans say, until it is taken away.
 
     ``about`` is ``user``, ``vm`` or ``all``; ``name`` is that of the user or vm.
     """
@@ -59,7 +60,7 @@ class Lock(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Whom it is about, for people."""
+        """Return whom it covers, for people."""
         return "everything" if self.about == ALL else f"{self.about} {self.name}"
 
 
@@ -70,7 +71,7 @@ class Temporary(NamedTuple):
     locks: tuple[Lock, ...] = ()
 
     def lock_on(self, user: str, vm: str) -> Lock | None:
-        """Return a lock that denies a user a vm, if there is one."""
+        """Return a lock that denies a user a vm; ``None`` if there is none."""
         return next((lock for lock in self.locks if lock.covers(user, vm)), None)
 
 
@@ -88,16 +89,16 @@ def lend(
     reason: str | None,
     nopasswd: bool,
 ) -> Temporary:
-    """Return them with one more loan, which replaces one of the same user and vm.
+    """Return loans and locks with one more loan, which replaces one of the same user and vm.
 
     user, vm, reason, nopasswd
-        Come from a command line, which makes what it likes of a word: that they are of these types is checked.
+        Words from a command line, which may be of any type: their types are checked.
 
     known
         UIDs of all users by name.
 
     duration
-        As ``2h`` or ``1h30m``, not longer than the policy's longest loan.
+        Such as ``2h`` or ``1h30m``, not longer than the policy's longest loan.
 
     Raises :class:`~spicegrants.core.errors.PolicyError` with all findings.
     """
@@ -127,7 +128,7 @@ def lend(
 
 
 def end_loan(held: Temporary, user: object, vm: object) -> Temporary:
-    """Return them less a loan; raise :class:`~spicegrants.core.errors.PolicyError` if there is none."""
+    """Return loans and locks without one loan; raise :class:`~spicegrants.core.errors.PolicyError` if there is none."""
     if not any((loan.user, loan.vm) == (user, vm) for loan in held.loans):
         lent = ", ".join(f"{loan.vm} to {loan.user}" for loan in held.loans) or "nothing"
         raise PolicyError([Finding("loan", f"{shown(vm)} is not lent to {shown(user)}; lent is {lent}")])
@@ -135,15 +136,15 @@ def end_loan(held: Temporary, user: object, vm: object) -> Temporary:
 
 
 def without_loan(held: Temporary, user: object, vm: object) -> Temporary:
-    """Return them less a loan."""
+    """Return loans and locks without one loan."""
     return held._replace(loans=tuple(loan for loan in held.loans if (loan.user, loan.vm) != (user, vm)))
 
 
 def lock(held: Temporary, policy: Policy, known: Collection[str], now: int, new: Lock) -> Temporary:
-    """Return them with one more lock, which replaces one about the same for another reason.
+    """Return loans and locks with one more lock, which replaces one about the same for another reason.
 
     known
-        Names of all users: a lock with a slip in its name would lock nothing.
+        Names of all users: a lock with a misspelt name would lock nothing.
 
     Raises :class:`~spicegrants.core.errors.PolicyError`.
     """
@@ -161,15 +162,15 @@ def lock(held: Temporary, policy: Policy, known: Collection[str], now: int, new:
 
 
 def unended(held: Temporary, moment: int) -> Temporary:
-    """Return them less the loans that have ended by a moment."""
+    """Return loans and locks without the loans that have ended by a moment."""
     return held._replace(loans=tuple(loan for loan in held.loans if loan.end > moment))
 
 
 def unlock(held: Temporary, policy: Policy, known: Collection[str], gone: Lock) -> Temporary:
-    """Return them less the lock about the same, if there is one.
+    """Return loans and locks without the lock about the same, if there is one.
 
     known
-        Names of all users: with a slip in its name something would stay locked.
+        Names of all users: with a misspelt name something would stay locked.
 
     Raises :class:`~spicegrants.core.errors.PolicyError`.
     """

@@ -1,4 +1,4 @@
-"""What is declared: pillar, grants of a state and what the minion holds already, combined into one policy."""
+"""Merging of declarations: pillar, grants of a state and what the minion holds already give one policy."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def combine(data: Any, grants: Any, exclusive: bool, held: Policy | None) -> Pol
         Grants by name, in the pillar's form; ``None`` means those of the pillar.
 
     exclusive
-        Whether grants that only ``held`` has go. Otherwise they stay, as long as their vm is still declared.
+        Whether to remove grants that only ``held`` has. Otherwise they stay, as long as their vm is still declared.
 
     held
         The policy that the minion holds already.
@@ -64,7 +64,7 @@ def combine(data: Any, grants: Any, exclusive: bool, held: Policy | None) -> Pol
 
 
 def without_secrets(data: Any) -> Any:
-    """Return what pillar declares less the passwords that are to be asked for; the same object if there are none."""
+    """Return pillar's data without the passwords that sdb keeps; the same object if there are none."""
     vms = _vms_in(data)
     bare = {
         name: {key: value for key, value in vm.items() if key != "password"} for name, vm in vms.items() if _uri(vm)
@@ -79,18 +79,18 @@ def _vms_in(data: Any) -> dict[Any, Any]:
 
 
 def _uri(vm: Any) -> str | None:
-    """Return what a vm's password is to be asked for by; ``None`` if it is not to be asked for."""
+    """Return the ``sdb://`` URI of a vm's password; ``None`` if it has none."""
     password = vm.get("password") if isinstance(vm, dict) else None
     return password if isinstance(password, str) and password.startswith(pillar.SDB) else None
 
 
 def with_secrets(data: Any, get: Callable[[str], Any]) -> Any:
-    """Return what pillar declares, with passwords in the place of what they are to be asked for by.
+    """Return pillar's data with passwords in the place of their ``sdb://`` URIs.
 
     get
-        Takes an ``sdb://`` URI and returns what it stands for, the URI itself if nothing does.
+        Takes an ``sdb://`` URI and returns its value, the URI itself if there is none.
 
-    Raises :class:`~spicegrants.core.errors.PolicyError` if there is no such password.
+    Raises :class:`~spicegrants.core.errors.PolicyError` if sdb has no such password.
     """
     vms = _vms_in(data)
     found, findings = {}, []
@@ -109,7 +109,7 @@ def with_secrets(data: Any, get: Callable[[str], Any]) -> Any:
 
 
 def without(policy: Policy, names: Iterable[str]) -> Policy:
-    """Return a policy less some grants."""
+    """Return a policy without some grants."""
     gone = set(names)
     return replace(policy, grants={name: grant for name, grant in policy.grants.items() if name not in gone})
 
@@ -117,7 +117,7 @@ def without(policy: Policy, names: Iterable[str]) -> Policy:
 def with_grant(policy: Policy, user: Any, vm: Any, nopasswd: Any, reason: Any) -> Policy:
     """Return a policy with one more grant, named after user and vm, checked as one from pillar is.
 
-    The user's own grant of that name is replaced; if it is the name of another grant, a number makes it a new one.
+    The user's own grant of that name is replaced; if another grant has that name, a number makes it a new one.
     """
     if not isinstance(vm, str) or vm not in policy.vms:
         raise PolicyError([Finding("vm", f"no vm {vm!r}{did_you_mean(str(vm), policy.vms)}")])
@@ -134,9 +134,9 @@ def _is_free(held: Grant | None, user: Any, vm: str) -> bool:
 
 
 def without_user(policy: Policy, user: str, vm: str, desired: DesiredState) -> Policy:
-    """Return a policy less a user's own grants of a vm.
+    """Return a policy without a user's own grants of a vm.
 
-    Raises :class:`~spicegrants.core.errors.PolicyError` if he has none, or has the vm through a group as well.
+    Raises :class:`~spicegrants.core.errors.PolicyError` if they have none, or have the vm through a group as well.
     """
     own = [grant.name for grant in policy.grants.values() if (grant.user, grant.vm) == (user, vm)]
     shared = [name for name in desired.grants_of(user, vm) if name not in own and name in policy.grants]
@@ -149,7 +149,7 @@ def without_user(policy: Policy, user: str, vm: str, desired: DesiredState) -> P
 
 
 def remember(stored: Stored, desired: DesiredState, originals: Mapping[str, tuple[int, int, int]]) -> Stored:
-    """Return what must be stored while ``desired`` is enforced; the first known rights of a viewer are kept."""
+    """Return what to store while ``desired`` is enforced; the first known rights of a viewer are kept."""
     policy = desired.policy
     return replace(
         stored,
@@ -167,18 +167,18 @@ def remember(stored: Stored, desired: DesiredState, originals: Mapping[str, tupl
 
 
 def made_groups(stored: Stored) -> set[str]:
-    """Return the names of all groups that were made by us."""
+    """Return the names of all groups that we made."""
     return {*stored.left, *([stored.group] if stored.made_group and stored.group else [])}
 
 
 def abandoned(stored: Stored, policy: Policy) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return viewers that are not declared any more, and groups of ours that are not used any more."""
+    """Return viewers that are no longer declared, and groups of ours that are no longer used."""
     paths = tuple(path for path in stored.originals if path not in policy.viewer.paths)
     return paths, tuple(sorted(made_groups(stored) - {policy.viewer.group}))
 
 
 def settled(stored: Stored, policy: Policy) -> Stored:
-    """Return what must be stored once nothing of what was abandoned is left: it is not ours to look at any more."""
+    """Return what to store once nothing that was abandoned is left: it is no longer ours to look at."""
     gone = abandoned(stored, policy)[0]
     return replace(
         stored, originals={path: kept for path, kept in stored.originals.items() if path not in gone}, left=()
@@ -217,7 +217,7 @@ def changes(before: Stored, after: Stored) -> list[Change]:
 
 
 def _moved(before: Stored, after: Stored) -> list[Change]:
-    """Name users whose account is another than before."""
+    """Name users whose account has another UID than before."""
     was = {access.user: access.uid for access in before.accesses}
     becomes = {access.user: access.uid for access in after.accesses}
     return [
@@ -228,7 +228,7 @@ def _moved(before: Stored, after: Stored) -> list[Change]:
 
 
 def _temporary_changes(before: Stored, after: Stored) -> list[Change]:
-    """Say in words what is lent and locked, and what is not any more."""
+    """Say in words what is lent and locked, and what no longer is."""
     zone = after.the_policy.time.zone
     was, becomes = before.temporary, after.temporary
     found = [

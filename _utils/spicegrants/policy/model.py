@@ -1,4 +1,4 @@
-"""The policy of one minion as validated, immutable values, and back to the pillar's own form."""
+"""Model of one minion's policy: validated, immutable values, and their form in pillar."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PortRange = tuple[int, int]
 
 
 class Server(NamedTuple):
-    """A KVM host: its name in URI and certificate, its addresses, the ports that are guarded towards it."""
+    """A KVM host: its name in URI and certificate, its addresses, its guarded ports and its authority."""
 
     name: str
     host: str
@@ -27,7 +27,7 @@ class Server(NamedTuple):
 
 
 class Secret(str):
-    """Text that is not shown where a value is, as in a traceback."""
+    """Text that is hidden where values are shown, as in a traceback."""
 
     __slots__ = ()
 
@@ -35,7 +35,7 @@ class Secret(str):
         return "Secret()"
 
 
-# What a confined viewer may do only if pillar says so: reach one directory of its user's.
+# What a confined viewer may do only if pillar says so: ``files`` is access to one directory of its user's.
 ALLOWED = ("files",)
 
 
@@ -43,8 +43,8 @@ ALLOWED = ("files",)
 class Vm:
     """A virtual machine whose SPICE console listens on a TLS port of a server.
 
-    The console's password, if it has one that users are not to know, is given or stands in a file on the minion.
-    ``allow`` names those of :data:`ALLOWED` that its confined viewer may do.
+    A password that users are not to know, if the console has one, is given or stands in a file on the minion. ``allow``
+    names what of :data:`ALLOWED` its confined viewer may do.
     """
 
     name: str
@@ -66,26 +66,26 @@ WARN = (900, 120)
 
 
 class Grant(NamedTuple):
-    """A user, or the members of a group, may open the console of a vm.
+    """A grant: a user, or the members of a group, may open the console of a vm.
 
     schedules
-        Names of the schedules by which it is open, if it is not always; one of them is enough.
+        Names of the schedules by which it is open, one of which is enough; none if it is always open.
 
     valid_from, valid_until
-        Seconds since 1970; the end itself is not part of it.
+        Seconds since 1970; the end itself is not included.
 
     on_end, grace
         What becomes of open sessions when the grant or one of its windows ends: ``cut``, or ``drain``: they may go on,
-        for so many seconds or as long as they like.
+        for ``grace`` seconds or without a limit.
 
     warn
-        How many seconds before the end of a window a session is warned.
+        Seconds before the end of a window at which a session is warned.
 
     owner, reason, ticket
-        Who answers for it, why, and where that is written down.
+        Who answers for it, why it exists, and where that is written down.
 
     left_out
-        Names of members of the group whom it does not mean, of any form.
+        Names, in any form, of members of the group whom it does not mean.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Grant(NamedTuple):
 class Viewer:
     """The programs that open consoles, the group that only sudo lends, and whether they are confined.
 
-    ``confine`` is ``None`` where they are wherever that is possible.
+    ``confine`` is ``None`` for wherever that is possible.
     """
 
     paths: tuple[str, ...] = ("/usr/bin/remote-viewer",)
@@ -119,12 +119,12 @@ class Viewer:
 
 @dataclass(frozen=True)
 class Firewall:
-    """What guards, and where.
+    """Settings of the firewall: what guards, and where.
 
     ``guard`` is ``everywhere`` (every destination) or ``servers`` (their addresses only); ``backend`` is ``auto``,
     ``nftables`` or ``iptables``. ``uplinks`` are names, or patterns of names, of the interfaces on which frames are
-    guarded that no other rule sees; ``None`` where those are chosen by what they are, if that is possible at all.
-    ``backstop`` is whether a second table is held that nobody can flush; ``None`` where that is so if it is possible.
+    guarded that no other rule sees; ``None`` chooses them by what they are, if that is possible at all. ``backstop``
+    says whether to hold a second table that nobody can flush; ``None`` for wherever that is possible.
     """
 
     guard: str = "everywhere"
@@ -135,13 +135,13 @@ class Firewall:
 
 @dataclass(frozen=True)
 class Sudo:
-    """What becomes of sudo rules of other files that open the viewer, or undo what is enforced.
+    """Settings for sudo rules of other files that open the viewer, or undo what is enforced.
 
     strict
-        Whether they are errors.
+        Whether such rules are errors.
 
     admins
-        Users and groups, as sudoers(5) spells them, whose rules are not minded.
+        Users and groups, as sudoers(5) spells them, whose rules are ignored.
     """
 
     strict: bool = False
@@ -150,23 +150,23 @@ class Sudo:
 
 @dataclass(frozen=True)
 class Routing:
-    """Whether routes guard as well; ``enabled`` is ``None`` for wherever that is possible."""
+    """Settings of routing: whether routes guard as well; ``enabled`` is ``None`` for wherever that is possible."""
 
     enabled: bool | None = False
 
 
 @dataclass(frozen=True)
 class Time:
-    """What holds for all times.
+    """Settings of time: for all schedules, moments and loans.
 
     zone
-        Time zone of schedules and moments that name none, and for those that are shown.
+        Time zone of schedules and moments that name none, and of those that are shown.
 
     horizon
-        For how many days windows are worked out in advance.
+        Days for which windows are worked out in advance.
 
     longest_loan
-        For how many seconds a console may be lent at most; 0 says that none may.
+        Seconds for which a console may be lent at most; 0 forbids loans.
     """
 
     zone: str | None = None
@@ -176,7 +176,7 @@ class Time:
 
 @dataclass(frozen=True)
 class Policy:
-    """All that is declared for one minion."""
+    """Everything that is declared for one minion."""
 
     servers: Mapping[str, Server]
     vms: Mapping[str, Vm]
@@ -193,7 +193,7 @@ class Policy:
         return join_ranges(port for server in self.servers.values() for port in server.ports)
 
     def uri(self, vm: Vm) -> str:
-        """Return the SPICE URI of a vm's console, as one types it."""
+        """Return the SPICE URI of a vm's console, as people type it."""
         host = self.servers[vm.server].host
         return f"spice://[{host}]?tls-port={vm.tls_port}" if ":" in host else f"spice://{host}?tls-port={vm.tls_port}"
 

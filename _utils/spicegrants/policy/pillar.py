@@ -1,4 +1,4 @@
-"""Pillar to policy: everything is checked, and everything that is wrong is said at once."""
+"""Pillar parser: checks everything, and reports all findings at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from spicegrants.policy.model import (
 from spicegrants.schedule import instants, weekly
 
 _DAY = 86400
-# What a password starts with that Salt's own storage for secrets is to be asked for.
+# The prefix of a password that sdb, Salt's own storage for secrets, keeps.
 SDB = "sdb://"
 _LIMITS = ("schedule", "valid_from", "valid_until", "on_end", "grace", "warn")
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 
 
 def parse(data: Any, root: str = "spice", zone_complaint: ZoneCheck = weekly.zone_complaint) -> Policy:
-    """Turn the pillar's ``spice`` mapping into a policy.
+    """Parse the pillar's ``spice`` mapping into a policy.
 
     data
         Plain data, as the pillar holds it. Not trusted in any way.
@@ -48,7 +48,7 @@ def parse(data: Any, root: str = "spice", zone_complaint: ZoneCheck = weekly.zon
         Where the data stands, for the paths in findings. Defaults to ``spice``.
 
     zone_complaint
-        Says what is wrong with the name of a time zone, if anything is. Defaults to what says so of this machine.
+        Says what is wrong with the name of a time zone, if anything is. Defaults to the check by this machine's zones.
 
     Raises :class:`~spicegrants.core.errors.PolicyError` with all findings if anything is wrong.
     """
@@ -101,7 +101,7 @@ def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
 
 
 def _named(node: Node, read: Callable[[str, Node], _T | None]) -> dict[str, _T]:
-    """Read a mapping of names; children with findings are left out."""
+    """Parse a mapping of names; children with findings are left out."""
     found: dict[str, _T] = {}
     if node.absent:
         return found
@@ -199,12 +199,12 @@ def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: tuple[st
 
 
 def _password(node: Node) -> tuple[Secret | None, str | None]:
-    """Return a password, or the path of a file with it. No finding says what was given."""
+    """Return a password, or the path of a file with it. No finding quotes what was given."""
     if node.absent:
         return None, None
     if isinstance(node.value, dict):
         return None, node.child("file").text(validation.path) if node.keys(("file",)) else None
-    # What sdb.get is to be asked for is longer.
+    # A URI of sdb may be longer than a password.
     if isinstance(node.value, str) and node.value.startswith(SDB):
         return Secret(node.value), None
     if not isinstance(node.value, str):
@@ -217,12 +217,12 @@ def _password(node: Node) -> tuple[Secret | None, str | None]:
 
 
 def _names_in(node: Node) -> tuple[str, ...]:
-    """Return the names declared, also of things that are wrong in themselves: those are reported once, there."""
+    """Return the declared names, also of entries that are wrong: those are reported once, there."""
     return tuple(name for name in node.value if isinstance(name, str)) if isinstance(node.value, dict) else ()
 
 
 def _unshared_ports(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Server]) -> None:
-    """Two vms behind one address and port would be one console: refuse."""
+    """Refuse two vms at one address and port: they would be one console."""
     owner: dict[tuple[str, int], str] = {}
     for vm in vms.values():
         server = servers.get(vm.server)
@@ -266,7 +266,7 @@ def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ..
 
 
 def _limits(node: Node, schedules: tuple[str, ...], zone: str | None) -> dict[str, Any] | None:
-    """Return the fields of a grant that limit it in time; ``None`` if it names a schedule that there is not."""
+    """Return the fields of a grant that limit it in time; ``None`` if it names an unknown schedule."""
     by = node.child("schedule")
     chosen = complete(child.reference(schedules, "schedule") for child in by.elements(scalar=True))
     if by.value == []:
@@ -307,7 +307,7 @@ def _moment(node: Node, zone: str | None, *, last: bool) -> int | None:
 
 
 def _duration(node: Node, longest: int) -> int | None:
-    """Return a duration in seconds, longer than nothing."""
+    """Return a duration in seconds, longer than nothing and within a limit."""
     if node.absent:
         return None
     seconds = instants.duration(node.value)
@@ -371,7 +371,7 @@ def _firewall(node: Node) -> Firewall:
 
 
 def _uplinks(node: Node) -> tuple[str, ...] | None:
-    """Return names and patterns of interfaces, none at all for ``false``, and ``None`` for ``auto``."""
+    """Return names and patterns of interfaces; none for ``false``, and ``None`` for ``auto``."""
     if node.absent or node.value == "auto":
         return None
     if node.value is False:

@@ -1,4 +1,4 @@
-"""Which accounts a grant means: names are believed as far as they lead to one UID, and that back to them. Pure."""
+"""Resolution of grants to accounts: a name counts as far as it leads to one UID, and that back to it. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from spicegrants.policy.facts import Inventory
 from spicegrants.policy.loans_locks import Loan, is_loan
 from spicegrants.policy.model import Grant
 
-# The primary group of an account that cannot be asked for; no group has it.
+# The primary group of an account that cannot be looked up; no group has it.
 _UNKNOWN = -1
 Standing = Mapping[str, "tuple[Access, ...]"]
 
 
 def viewer_group(name: str, inventory: Inventory) -> None:
-    """Raise :class:`~spicegrants.core.errors.PolicyError` if the viewer's group cannot be told from another."""
+    """Raise :class:`~spicegrants.core.errors.PolicyError` if the viewer's group may be mistaken for another."""
     path = "spice:viewer:group"
     group = inventory.groups.get(name)
     if group is None:
@@ -35,7 +35,7 @@ def viewer_group(name: str, inventory: Inventory) -> None:
 
 
 def insiders(group: Group | None, users: Mapping[str, Account]) -> list[Finding]:
-    """Report who can start the viewer by himself, and cannot be taken out of its group as other members can."""
+    """Report users who can start the viewer themselves, and cannot be taken out of its group as members can."""
     path = "spice:viewer:group"
     if group is None:
         return []
@@ -56,7 +56,7 @@ def insiders(group: Group | None, users: Mapping[str, Account]) -> list[Finding]
 
 
 def standing(grants: Mapping[str, Grant], before: Mapping[str, Grant], accesses: Iterable[Access]) -> Standing:
-    """Return by grant and loan what stood by it in the run before; nothing by a grant that means somebody else now."""
+    """Return the accesses of the run before by grant and loan; none for a grant that means somebody else now."""
     found: dict[str, tuple[Access, ...]] = {}
     for access in accesses:
         for name in access.grants:
@@ -73,7 +73,7 @@ class People:
     """The accounts of an inventory, as far as they can be granted anything.
 
     group
-        The viewer's.
+        The viewer's group.
 
     stood
         What :func:`standing` returns.
@@ -95,7 +95,7 @@ class People:
                 self._namesakes[accounts[name].uid].append(name)
 
     def meant(self, grant: Grant | Loan, findings: list[Finding]) -> list[Account]:
-        """Return the accounts that a grant or loan means; note why one is left out, or could not be asked for."""
+        """Return the accounts that a grant or loan means; note why one is left out or could not be looked up."""
         known, unasked = self._inventory.users, self._inventory.unasked
         path, members = self._members(grant, findings)
         found: dict[str, Account] = {}
@@ -120,7 +120,7 @@ class People:
         return list(found.values())
 
     def _members(self, grant: Grant | Loan, findings: list[Finding]) -> tuple[str, tuple[str, ...]]:
-        """Return a grant's path, and the names of whom it means; note if these cannot all be known."""
+        """Return a grant's path, and the names of those whom it means; note if these cannot all be known."""
         if isinstance(grant, Loan):
             return grant.name, (grant.user,)
         if grant.user is not None:
@@ -136,9 +136,9 @@ class People:
         return path, tuple(name for name in members if name not in grant.left_out)
 
     def _remembered(self, path: str, name: str, grant: str, findings: list[Finding]) -> dict[str, Account]:
-        """Return the account that had a grant before by the name that nobody can be asked for; note what is made of it.
+        """Return the earlier account of a name that cannot be looked up; note what is made of it.
 
-        Only as long as nobody else is seen to have its UID.
+        It needs a grant that it had before, and counts only as long as nobody else is seen to have its UID.
         """
         unasked = self._inventory.unasked
         asked = f"nobody can tell whether there is a user {shown(name)} ({unasked.why})"
@@ -181,13 +181,13 @@ class People:
 
 
 def _same(asked: str, told: str) -> bool:
-    """Tell whether two names are the same but for the case of letters, or a domain that one of them does not name."""
+    """Tell whether two names are the same but for case, or for a domain that one of them lacks."""
     (name, _, domain), (other, _, others) = asked.casefold().partition("@"), told.casefold().partition("@")
     return name == other and (not domain or not others or domain == others)
 
 
 def _moved(grant: Grant | Loan, account: Account | None) -> str | None:
-    """Say that a loan was made to another account of that name."""
+    """Say that a loan was made to another account of that name; ``None`` if it was not."""
     if not isinstance(grant, Loan) or account is None or grant.uid in (None, account.uid):
         return None
     return f"user {account.name!r} has UID {account.uid} now; it was lent to the account with UID {grant.uid}"

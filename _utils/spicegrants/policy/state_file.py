@@ -1,4 +1,4 @@
-"""The minion's own copy of what was declared and enforced, so that nothing later needs a master."""
+"""State file: the minion's own copy of what was declared and enforced, so that nothing later needs a master."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ NO_POLICY = "no policy has been applied on this minion yet: run state.apply spic
 
 @dataclass(frozen=True)
 class Stored:
-    """What is kept between runs.
+    """Content of the state file: what is kept between runs.
 
     policy
         The policy that is enforced; ``None`` before the first run.
 
     addresses
-        By server: the addresses of the last run, for when its name does not resolve.
+        By server: its addresses in the last run, for when its name does not resolve.
 
     accesses
         Who could open what after the last run.
 
     group
-        Name of the viewer's group once it is in our care: its members are drift then.
+        Name of the viewer's group once we manage it: its members are drift then.
 
     made_group
-        Whether that group was made by us, and so is ours to remove.
+        Whether we made that group, and so may remove it.
 
     originals
         By path of a viewer: ``[uid, gid, mode]`` from before the first run.
 
     left
-        Groups that were made by us for viewers, and are not the viewer's any more: to be removed.
+        Groups that we made for viewers and that are no longer the viewer's: to be removed.
 
     draining
-        Places that somebody may not open any more, but where he had something open after the last run.
+        Places that a user may no longer open, but where they had a session open after the last run.
 
     temporary
         Loans and locks of this machine.
 
     day
-        The day for which times were worked out.
+        The day for which times were worked out; ``None`` if nothing has times, or the clock was never set.
     """
 
     policy: Policy | None = None
@@ -68,7 +68,7 @@ class Stored:
 
     @property
     def the_policy(self) -> Policy:
-        """The policy, for what has no meaning without one."""
+        """Return the policy; raise ``SystemFault`` if there is none."""
         if self.policy is None:
             raise SystemFault(NO_POLICY)
         return self.policy
@@ -100,10 +100,10 @@ _last: dict[bytes, Stored] = {}
 
 
 def load(content: bytes | None, known: Policy | None = None) -> Stored:
-    """Read the file's content back; ``None`` says that there is no file.
+    """Parse the file's content; ``None`` stands for no file.
 
     known
-        A policy that was read already. Mostly it is the one that is stored, which is then not read again.
+        A policy that was parsed already. Mostly it is the one that is stored, which is then not parsed again.
 
     Raises :class:`~spicegrants.core.errors.LiveStateUnreadable` if it is not what :func:`dump` wrote.
     """
@@ -117,9 +117,9 @@ def load(content: bytes | None, known: Policy | None = None) -> Stored:
 
 
 def load_one(content: bytes | None, user: str, vm: str) -> Stored:
-    """Read of the file what is about one user and the console of one vm: others' accesses are left out, and all grants.
+    """Parse only what concerns one user and one vm: no grants, no drains, no accesses of others.
 
-    They are most of it, and a user waits. Raises as :func:`load` does.
+    These are most of the file, and a user waits. Raises as :func:`load` does.
     """
     return Stored() if content is None else _read(content, None, (user, vm))
 
@@ -161,7 +161,7 @@ def _read(content: bytes, known: Policy | None, only: tuple[str, str] | None = N
 
 
 def _policy(document: Mapping[str, Any], known: Policy | None) -> Policy:
-    """Read the policy; a schedule whose zone the system has lost since is open when it was worked out to be."""
+    """Parse the policy; a schedule whose zone the system has lost keeps the windows that were worked out."""
     data, worked = document["policy"], document.get("windows", {})
     if known is not None and to_pillar(known) == data:
         return known
@@ -172,7 +172,7 @@ def _policy(document: Mapping[str, Any], known: Policy | None) -> Policy:
 
 
 def _windows(stored: Stored) -> dict[str, Windows]:
-    """Return when schedules are open, as far as that is worked out on the stored day."""
+    """Return the windows of schedules, as far as they are worked out on the stored day."""
     if stored.policy is None or stored.day is None:
         return {}
     stretch = decision.span(stored.policy, stored.day)
@@ -230,14 +230,14 @@ def _lock(about, name="", reason=None, since=0) -> Lock:
 
 
 def _typed(value: Any, *kinds: type) -> Any:
-    """Return a value that must not be of another kind: what denies something is never guessed at."""
+    """Return a value, or raise TypeError if it is of another kind: what denies something is never guessed at."""
     if type(value) not in kinds:
         raise TypeError(f"{value!r} where {kinds[0].__name__} belongs")
     return value
 
 
 def leaving(stored: Stored) -> tuple[Drain, ...]:
-    """Return the places where open sessions may go on once they are not granted any more."""
+    """Return the places where open sessions may go on once they are no longer granted."""
     found = list(stored.draining)
     for access in stored.accesses:
         vm = stored.the_policy.vms[access.vm]

@@ -1,4 +1,4 @@
-"""Times in words, in the zone that the policy names."""
+"""Wording of times and decisions, in the zone that the policy names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def term(policy: Policy, said: Term) -> str:
 
 
 def terms(policy: Policy, said: Iterable[Term]) -> str:
-    """Say when something is open that several grants may open."""
+    """Say when an access by several grants is open."""
     return ", or ".join(dict.fromkeys(term(policy, each) for each in said))
 
 
@@ -43,6 +43,6 @@ def decision(policy: Policy, decided: Decision) -> str:
 
 
 def zone_of(policy: Policy, access: Access) -> str | None:
-    """Return the zone to speak in: the policy's, else that of a schedule behind an access."""
+    """Return the zone for times that are shown: the policy's, else that of a schedule behind an access."""
     named = (policy.schedules[name].zone for term in access.terms for name in term.schedules)
     return policy.time.zone or next(named, None)

@@ -1,4 +1,4 @@
 """Time: instants, intervals, weekly schedules and time zones.
 
-Pure, but for the zones, which are read from the system's own data.
+Pure, except for the zones, which are read from the system's own data.
 """

@@ -1,4 +1,4 @@
-"""Moments and durations: read as people write them, and spelled so that they read them."""
+"""Moments and durations: parsing of what people write, and spelling for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 
 from spicegrants.schedule import zones
 
-# Nothing that is declared lies before the project; a clock that says so was never set.
+# Nothing that is declared lies before the project; a clock that shows an earlier time was never set.
 EARLIEST = 1577836800
 # 2100, well within what the kernel's and iptables' fields hold.
 _LATEST = 4102444800
@@ -24,11 +24,11 @@ _DURATION = re.compile(r"(?:([0-9]{1,4})d)?(?:([0-9]{1,5})h)?(?:([0-9]{1,6})m)?(
 
 
 def read(value: object, zone: str | None, *, last: bool = False) -> int | None:
-    """Return a moment as seconds since 1970; ``None`` if it is none, or none between 2020 and 2100.
+    """Return a moment in seconds since 1970; ``None`` if the value is no moment between 2020 and 2100.
 
     value
-        ISO 8601 text with an offset, or without one in ``zone``; a date means its start. YAML makes dates and datetimes
-        of what is not in quotes; a datetime of YAML without an offset was UTC, or had none: it is read in ``zone``.
+        ISO 8601 text, read in ``zone`` where it has no offset; a date means its start. YAML turns unquoted text into
+        dates and datetimes. A datetime from YAML without an offset was in UTC, or had none: it is read in ``zone``.
 
     last
         Whether a date means its end.
@@ -75,17 +75,17 @@ def _offset(text: str) -> str:
 # Many elements share their times.
 @functools.lru_cache(maxsize=4096)
 def iso(moment: int) -> str:
-    """Spell a moment in UTC."""
+    """Spell a moment in UTC, in ISO 8601."""
     return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def seconds(text: str) -> int:
-    """Read what :func:`iso` spelled, or another program did in UTC; raise ValueError if it is no moment."""
+    """Parse a moment in UTC, spelled by :func:`iso` or another program; raise ValueError if it is none."""
     return (datetime.datetime.fromisoformat(text.rstrip("Z")) - _START) // _SECOND
 
 
 def local(moment: int, zone: str | None) -> datetime.datetime:
-    """Return a moment as clocks in a zone show it; UTC without one, and where the system does not know it any more."""
+    """Return a moment as local time in a zone; in UTC without one, or where the system no longer knows it."""
     return datetime.datetime.fromtimestamp(moment, zones.zone(zone if zone and zones.known(zone) else "UTC"))
 
 

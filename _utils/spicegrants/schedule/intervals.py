@@ -1,4 +1,4 @@
-"""Stretches of time: sorted, disjoint, half-open ranges of whole seconds since 1970, UTC."""
+"""Windows: sorted, disjoint, half-open intervals of whole seconds since 1970, UTC."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DAY = 86400
 
 
 def union(*many: Windows) -> Windows:
-    """Return all that lies in at least one of them; what overlaps or touches is joined."""
+    """Return the union of windows; intervals that overlap or touch are joined."""
     joined: list[Range] = []
     for start, end in sorted(span for windows in many for span in windows):
         if joined and start <= joined[-1][1]:
@@ -26,26 +26,26 @@ def union(*many: Windows) -> Windows:
 
 
 def clip(windows: Iterable[Range], start: int, end: int) -> Windows:
-    """Return what of them lies between two moments."""
+    """Return the parts of windows that lie between two moments."""
     cut = ((max(low, start), min(high, end)) for low, high in windows)
     return tuple((low, high) for low, high in cut if low < high)
 
 
 def overlap(one: Windows, other: Windows) -> Windows:
-    """Return what lies in both."""
+    """Return the intersection of windows."""
     return union(*(clip(one, *span) for span in other))
 
 
 def contains(windows: Windows, moment: int) -> bool:
-    """Tell whether a moment lies in one of them."""
+    """Tell whether a moment lies in one of the windows."""
     return any(start <= moment < end for start, end in windows)
 
 
 def next_edge(windows: Windows, moment: int) -> int | None:
-    """Return when that changes next: the first start or end after a moment; ``None`` if it never does."""
+    """Return the first start or end of a window after a moment; ``None`` if nothing changes any more."""
     return next((edge for span in windows for edge in span if moment < edge < LAST), None)
 
 
 def lengthened(windows: Windows, seconds: int) -> Windows:
-    """Return them with each lasting longer."""
+    """Return windows, each lasting some seconds longer."""
     return union(tuple((start, min(end + seconds, LAST)) for start, end in windows))

@@ -1,9 +1,9 @@
-"""Weekly schedules: read from pillar, and worked out as stretches of time.
+"""Weekly schedules: parsing from pillar, and expansion into windows.
 
-A range of hours on a day is the shortest stretch of time that holds every moment at which a clock in the schedule's
-zone shows a time within it. So where the clock is put forward, a start or end that it skips is the moment of the skip;
-where it is put back, a start that comes twice is the first, an end that comes twice the second; but an end at the very
-hour to which it is put back is the first, because after that nothing before the end comes again.
+A range of hours on a day becomes the shortest interval that holds every moment at which a clock in the schedule's zone
+shows a time within it. Where the clock is put forward, a start or end that it skips is the moment of the skip. Where it
+is put back, a start that comes twice is the first, an end that comes twice the second; but an end at the very hour to
+which it is put back is the first, because after that nothing before the end comes again.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _EPOCH = datetime.date(1970, 1, 1)
 
 
 class Schedule(NamedTuple):
-    """A weekly schedule in a time zone, all in the pillar's spelling but validated.
+    """A weekly schedule in a time zone: validated, in the pillar's spelling.
 
-    ``exceptions`` and ``additions`` are dates, or ranges ``FIRST/LAST`` of them. ``worked`` is when it is open as it
-    was worked out earlier, where its zone is not known any more.
+    ``exceptions`` and ``additions`` are dates, or ranges ``FIRST/LAST`` of them. ``worked`` holds the windows that were
+    worked out earlier, where the zone is no longer known.
     """
 
     name: str
@@ -43,15 +43,15 @@ class Schedule(NamedTuple):
 def parse(
     name: str, node: Node, default_zone: str | None, zone_complaint: Callable[[str], str | None]
 ) -> Schedule | None:
-    """Read one schedule.
+    """Parse one schedule from pillar; findings are noted.
 
     zone_complaint
         Says what is wrong with the name of a time zone, if anything is.
 
     ``days`` are weekdays or ranges of them (``mon-fri``); ``hours`` are ``HH:MM-HH:MM`` ranges, which may end at 24:00
-    and may run over midnight, and then belong to the day on which they start; ``zone`` is an IANA time zone;
-    ``except`` and ``also`` are dates, or ranges ``FIRST/LAST`` of them, on which the hours do not, or do apply whatever
-    the weekday.
+    and may run over midnight, and then belong to the day on which they start; ``zone`` is an IANA time zone; ``except``
+    and ``also`` are dates, or ranges ``FIRST/LAST`` of them: on the former the hours do not apply, on the latter they
+    apply whatever the weekday.
     """
     if not node.keys(("days", "hours"), ("zone", "except", "also")):
         return None
@@ -119,7 +119,7 @@ def _dates(node: Node) -> str | None:
 
 
 def read_date(value: object) -> str | None:
-    """Return a date in its one spelling, or ``None``."""
+    """Return a date in its one spelling, ``YYYY-MM-DD``; ``None`` if it is none."""
     # YAML makes a date of an unquoted one.
     if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
         return value.isoformat()
@@ -149,10 +149,10 @@ def _ends(dates: str) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=256)
 def windows(schedule: Schedule, start: int, end: int) -> Windows:
-    """Return when a schedule is open between two moments, both in seconds since 1970.
+    """Return the windows of a schedule between two moments, both in seconds since 1970.
 
-    Its dates are local ones, counted in days since 1970-01-01. Where its zone is not known any more, it is open when it
-    was worked out to be.
+    Its dates are local ones, counted in days since 1970-01-01. Where its zone is no longer known, the windows that were
+    worked out earlier count.
     """
     if schedule.worked is not None:
         return clip(schedule.worked, start, end)
@@ -165,7 +165,7 @@ def windows(schedule: Schedule, start: int, end: int) -> Windows:
 def _applies(schedule: Schedule, day: int) -> bool:
     if schedule.additions and _within(schedule.additions, day):
         return True
-    # It began with a Thursday.
+    # 1970-01-01 was a Thursday.
     if DAYS[(day + 3) % 7] not in schedule.days:
         return False
     return not (schedule.exceptions and _within(schedule.exceptions, day))
@@ -182,7 +182,7 @@ def _date(day: int) -> datetime.date:
 
 
 def _spans(schedule: Schedule, day: int) -> list[tuple[int, int]]:
-    """Return what the ranges of hours are on a date, over midnight into the next."""
+    """Return the intervals of a schedule's hours on a date; they may run over midnight into the next."""
     offset = _offset(schedule.zone, day)
     if offset == _offset(schedule.zone, day + 2):
         # No zone changes its clock, and back, within two days.
@@ -198,25 +198,25 @@ def _spans(schedule: Schedule, day: int) -> list[tuple[int, int]]:
 
 @functools.lru_cache(maxsize=4096)
 def _offset(zone: str, day: int) -> int:
-    """Return by how much a zone is ahead of UTC when a date begins there."""
+    """Return by how many seconds a zone is ahead of UTC at the start of a date there."""
     local = datetime.datetime.combine(_date(day), datetime.time(), zones.zone(zone))
     return (local.replace(tzinfo=datetime.timezone.utc) - local) // datetime.timedelta(seconds=1)
 
 
 @functools.lru_cache(maxsize=1024)
 def _seconds(hours: str) -> tuple[int, int]:
-    """Return start and end of a range of hours in seconds of its day; an end of the next day is beyond it."""
+    """Return start and end of a range of hours in seconds of its day; an end on the next day is beyond it."""
     first, last = (int(clock[:2]) * 3600 + int(clock[3:]) * 60 for clock in hours.split("-"))
     return first, last if first < last else last + DAY
 
 
 def _twice(local: datetime.datetime) -> tuple[int, int]:
-    """Return when a clock shows a time: the first and the second time; the later one first where it skips it."""
+    """Return both moments at which a clock shows a time; the later one first where the clock skips it."""
     return int(local.timestamp()), int(local.replace(fold=1).timestamp())
 
 
 def _moment(date: datetime.date, second: int, zone: zones.Zone, *, latest: bool) -> int:
-    """Return when a clock shows a second of a day: the first or the last time, or when it skips it."""
+    """Return the first or last moment at which a clock shows a second of a day, or at which it skips it."""
     local = datetime.datetime.combine(date, datetime.time(second // 3600, second % 3600 // 60), zone)
     early, late = _twice(local)
     if early <= late:
@@ -225,7 +225,7 @@ def _moment(date: datetime.date, second: int, zone: zones.Zone, *, latest: bool)
             before, again = _twice(local - datetime.timedelta(seconds=1))
             latest = before < again
         return late if latest else early
-    # Skipped: read with the offset from before the skip it lies behind it, with that from after it before.
+    # Skipped: with the offset from before the skip, the time lies after the skip; with that from after it, before.
     before, behind = late, early
     offset = datetime.datetime.fromtimestamp(before, zone).utcoffset()
     while behind - before > 1:

@@ -1,7 +1,7 @@
-"""Time zones by the system's own data: the same for Salt's Python, the opener and the clock.
+"""Time zones from the system's own data: the same for Salt's Python, the opener and the clock.
 
-A Python may bring zones of its own, of which the system's Python knows nothing. And a system may leave out old names:
-since Debian 13 and Ubuntu 24.04 they are in a package of their own. Its data say all the same what they stand for.
+A Python may bring zones of its own that the system's Python lacks. And a system may leave out old names: since Debian
+13 and Ubuntu 24.04 they are in a package of their own. The file tzdata.zi still says what they stand for.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _read(name: str) -> zoneinfo.ZoneInfo | None:
 
 @functools.lru_cache(maxsize=1)
 def _links() -> dict[str, str]:
-    """Return by other names what zones are called in the system's data."""
+    """Return the targets of links between names of zones, by the link's name."""
     for directory in DIRECTORIES:
         try:
             with open(f"{directory}/{_DATA}", encoding="ascii", errors="replace") as stream:

@@ -1,1 +1,1 @@
-"""Tries the policy as the users themselves, and reads what the kernel logged."""
+"""Trials of the policy as the users themselves, and the kernel's log."""

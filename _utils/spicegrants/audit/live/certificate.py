@@ -1,4 +1,4 @@
-"""Looks at the certificate of a console as a viewer does: it must be of the authority, in time, and of that server."""
+"""Check of a console's certificate as a viewer makes it: by authority, time, and server's name or subject."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _SHORT = {
 
 
 def attempt(place: tuple[str, int], host: str, authority: str, subject: str | None) -> dict[str, list[str]]:
-    """Return why a viewer would refuse a console, and what could not be looked at: ``wrong`` and ``unknown``.
+    """Return why a viewer would refuse a console, and what could not be checked: ``wrong`` and ``unknown``.
 
     place
         Address and port.
 
     host, subject
-        The name that must be in the certificate; where a subject is declared it must be that one instead.
+        The name that must be in the certificate; where a subject is declared, that must be its subject instead.
 
     authority
-        The certificates, as PEM, that it must be signed by.
+        The certificates by which it must be signed, as PEM.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = subject is None

@@ -1,4 +1,4 @@
-"""Tries a granted user's call as far as the viewer: the account, sudo, the opener and its sandbox, the certificate."""
+"""Trial of a granted user's call up to the viewer: the account, sudo, the opener and its sandbox, the certificate."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LOCKED = ("!", "*")
 
 
 class Found(NamedTuple):
-    """What keeps a user out, and what could not be tried, in sentences."""
+    """Sentences about what keeps a user out, and about what could not be tried."""
 
     differences: tuple[str, ...] = ()
     unproven: tuple[str, ...] = ()
 
 
 def users(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[str]) -> Found:
-    """Try what is each user's own, once for each of them, on the first of some consoles that is open to them."""
+    """Try what depends on the user, once for each of them, on the first of some consoles that is open to them."""
     differences: list[str] = []
     unproven: list[str] = []
     chosen = set(vms)
@@ -48,7 +48,7 @@ def users(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[str]
 
 
 def consoles(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[str]) -> Found:
-    """Look at each console's certificate as the viewer of the first user who may open it now."""
+    """Check each console's certificate as the viewer of the first user who may open it now."""
     differences: list[str] = []
     unproven: list[str] = []
     accounts = list(accounts)
@@ -68,7 +68,7 @@ def consoles(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[s
 
 
 def refusal(user: str) -> str:
-    """Return why PAM refuses an account to sudo; nothing if it does not."""
+    """Return why PAM refuses an account to sudo; empty if it does not."""
     asked = run.attempt([PYTHON, "-IS", pam.__file__, user])
     return _line(asked.stdout or asked.stderr) if asked.returncode else ""
 
@@ -96,7 +96,7 @@ def _rules(desired: DesiredState, account: Account, vms: set[str]) -> list[SudoR
 
 
 def _refusals(account: Account, rule: SudoRule) -> list[str]:
-    """Say why a user's call opens nothing: made as they make it where sudo asks for no password, else bit by bit.
+    """Say why a user's call opens nothing; made as they make it if sudo asks for no password, else step by step.
 
     Without a desktop the opener does all but start the viewer.
     """

@@ -1,4 +1,4 @@
-"""Reads what the kernel itself has logged, with the moments: from the journal of systemd, or from the kernel."""
+"""Reader of the lines that the kernel itself logged, with their moments: from systemd's journal, or /dev/kmsg."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from spicegrants.core.errors import LiveStateUnreadable
 from spicegrants.host import run
 
-# Lines, the newest; what the journal holds beyond is left out, and that is said.
+# So many lines of the journal are read, the newest; that older ones are left out is reported.
 MOST = 100_000
 _JOURNAL = "/run/systemd/journal"
 _KMSG = "/dev/kmsg"
@@ -23,10 +23,10 @@ _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 def lines(since: int) -> tuple[list[tuple[int, str]], bool]:
-    """Return the kernel's lines from a moment on, each with its own, and whether older ones of them were left out.
+    """Return the kernel's lines from a moment on, each with its own, and whether older ones were left out.
 
-    Only what the kernel says itself, not what programs of root's write into its log. The journal is asked where it
-    runs; if it has none of them, the kernel, which has those since boot and knows nothing of time asleep.
+    They are what the kernel logs itself, not what root's programs write into its log. The journal is read where it
+    runs; if it has none, the kernel's own buffer, which has those since boot and does not count time asleep.
 
     Raises :class:`~spicegrants.core.errors.SystemFault` if that cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Tries as the users themselves: connects, and starts the viewer. Reading rules proves nothing."""
+"""Probes made as the users themselves: connect, and start the viewer. Reading rules proves nothing."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _outcome(code: int, otherwise: str) -> str:
 
 
 def starts(account: Account, program: str) -> bool:
-    """Tell whether a user can start a program himself: tries it, with ``--version`` and an empty environment."""
+    """Tell whether a user can start a program without sudo: try it, with ``--version`` and an empty environment."""
 
     def attempt() -> bool:
         child = os.fork()
@@ -89,7 +89,7 @@ def starts(account: Account, program: str) -> bool:
 
 
 def as_user(account: Account, gid: int, attempt: Callable[[], Any]) -> Any:
-    """Call a function in a child process that has become the user; return what it returned, by way of JSON."""
+    """Call a function in a child process that has become the user; return its result, passed on as JSON."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

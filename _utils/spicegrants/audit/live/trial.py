@@ -1,4 +1,4 @@
-"""Tries a policy as the users themselves: every chosen user times every chosen vm."""
+"""Trial of a policy as the users themselves: every chosen user times every chosen vm."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def account(desired: DesiredState, name: str) -> Account:
 
 
 def everybody(desired: DesiredState) -> list[Account]:
-    """Return the accounts with a grant, and one without any: the first that looks like a person's, else nobody.
+    """Return the accounts with a grant, and one without: the first that looks like a person's, else ``nobody``'s.
 
-    As one whom nobody can be asked for nothing can be tried; the policy's findings name him.
+    Nothing can be tried as a user who cannot be looked up; the policy's findings name them.
     """
     granted = {access.user for access in (*desired.accesses, *(access for access, _ in desired.locked))}
     granted -= desired.inventory.unasked.users
@@ -66,7 +66,7 @@ def attempts(desired: DesiredState, users: Iterable[Account], vms: Iterable[str]
     tables = functools.cache(other_tables.read)
 
     def obstacles(user: Account, vm: str, ends: Mapping[str, tuple[str, bool]]) -> dict[str, tuple[Obstacle, ...]]:
-        """Ask what others have in the way, of those addresses that a granted user did not reach."""
+        """Return other parties' chains in the way to the addresses that a granted user did not reach."""
         lost = [address for address, end in ends.items() if connection(*end) == UNREACHABLE]
         if not lost or not decide(desired, user.name, vm, desired.now).open:
             return {}
@@ -91,7 +91,7 @@ def attempts(desired: DesiredState, users: Iterable[Account], vms: Iterable[str]
 
 
 def _asked(desired: DesiredState, user: str, vm: str) -> tuple[dict[str, bool | None], dict[str, bool]]:
-    """Ask sudo for the calls that a grant means and, where there is one, for calls close to them."""
+    """Ask sudo for the calls that a grant means and, while they are granted, for calls close to them."""
     rules = commands.calls(desired, user, vm)
     asked = {" ".join(rule.call): tools.answer(user, rule.call) for rule in rules}
     refusable = {}

@@ -1,1 +1,1 @@
-"""Listens to the kernel, and starts a check in a process of its own."""
+"""Listeners for events of the kernel, and checks in processes of their own."""

@@ -1,4 +1,4 @@
-"""One look at the layers, in a process of its own, which leaves a report for the beacon that had it started."""
+"""One look at the layers, in a separate process that leaves a report for the beacon that started it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def take(repair: Repair, failure: type[Exception], repairing: bool, noticed: lis
         ``spice_grant.repair`` of the execution modules.
 
     failure
-        The exception by which it says that something did not work.
+        The exception by which ``repair`` says that something did not work.
 
     repairing
         Whether drift is repaired, or only reported.
 
     noticed
-        What the look is taken for; it is passed on in the report.
+        The signs that caused the look; they are passed on in the report.
 
     The report is a dict with ``changes`` and ``errors`` of :func:`repair`, ``left`` (sentences of what is still to do),
     ``held`` (those of what is left alone on purpose), ``acted`` (whether anything was to be repaired), ``noticed``, and
@@ -64,32 +64,32 @@ def _looked(repair: Repair, repairing: bool, held: set[str]) -> dict[str, Any]:
         if not repairing or set(what) <= held:
             return {"changes": changes, "left": what, "acted": False}
     done = repair()
-    # Errors are those of the run as a whole; where there is any, only another look tells what is left.
+    # Errors are those of the run as a whole; where there is any, only another look finds what is left.
     left = merge.sentences(repair(test=True)["changes"]) if done["errors"] else []
     return {"changes": done["changes"], "errors": done["errors"], "left": left}
 
 
 def needed() -> bool:
-    """Tell whether there is anything to look at: something is stored, or of ours all the same."""
+    """Tell whether there is anything to look at: something is stored, or of ours although nothing is."""
     return os.path.lexists(STATE) or os.path.lexists(LOAD_GUARD)
 
 
 def noted() -> dict[str, flapping.Record]:
-    """Return what came back how often. What cannot be read is counted anew: it delays no repair."""
+    """Return the records of changes that came back. Unreadable ones begin anew: that delays no repair."""
     with contextlib.suppress(LiveStateUnreadable):
         return flapping.load(disk.read_text(FIGHTS))
     return {}
 
 
 def note(records: Mapping[str, flapping.Record]) -> None:
-    """Keep what came back how often, over whatever becomes of this process, until the next boot."""
+    """Store the records of changes that came back until the next boot, whatever becomes of this process."""
     if records or disk.read(FIGHTS) is not None:
         make_directory(RUN)
         disk.write(FIGHTS, File(flapping.dump(records), 0o600))
 
 
 def reports() -> list[dict[str, Any]]:
-    """Return the reports that were left since the last call, the oldest first; they are then gone."""
+    """Return the reports that were left since the last call, the oldest first, and remove them."""
     found = []
     for name in disk.names_in(REPORTS):
         path = f"{REPORTS}/{name}"
@@ -105,20 +105,20 @@ def reports() -> list[dict[str, Any]]:
 
 
 def _unreadable(error: Exception) -> dict[str, Any]:
-    """Return the report that stands for one that cannot be read: what the look found is not known."""
+    """Return the report in place of one that cannot be read: what the look found is not known."""
     said = f"the report of a look cannot be read: {error}"
     return {"errors": [said], "left": [said]}
 
 
 def make_directory(path: str) -> None:
-    """Make a directory that is root's alone, and those above it."""
+    """Make a directory that is root's alone, and the one above it."""
     for directory in dict.fromkeys((RUN, path)):
         if disk.read(directory) != Directory(0o700):
             disk.make_directory(directory, Directory(0o700))
 
 
 def forget() -> None:
-    """Remove all of it."""
+    """Remove all reports and records."""
     reports()
     for path in (FIGHTS, REPORTS, RUN):
         with contextlib.suppress(SystemFault):

@@ -1,4 +1,4 @@
-"""Listens to what changes in directories, by inotify(7), for which Python's own library has nothing."""
+"""Directory watches by inotify(7), for which Python's standard library has nothing."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _TEMPORARY = ".spice-grant."
 
 
 class Inotify:
-    """Watches directories for names that matter. Editors replace files, so no file is watched itself."""
+    """Watches on directories for names that matter. Editors replace files, so no file is watched itself."""
 
     def __init__(self) -> None:
-        """Ask the kernel for a queue; raise :class:`~spicegrants.core.errors.SystemFault` if it has none for us."""
+        """Ask the kernel for a queue; raise :class:`~spicegrants.core.errors.SystemFault` if it refuses one."""
         self._libc = ctypes.CDLL(None, use_errno=True)
         descriptor = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if descriptor < 0:
@@ -37,7 +37,7 @@ class Inotify:
     def watch(self, places: Places) -> tuple[bool, list[str]]:
         """Watch these directories from now on, and no others.
 
-        Of one that is missing, the nearest parent is watched for the name that leads to it.
+        If one is missing, its nearest parent is watched for the name that leads to it.
 
         Returns whether one was not watched before (then changes in it may have been missed), and what cannot be
         watched, in sentences.
@@ -87,7 +87,7 @@ class Inotify:
                         changed.add(f"{directory.rstrip('/')}/{name}")
 
     def close(self) -> None:
-        """Give the queue back."""
+        """Release the queue."""
         self._queue.close()
 
 

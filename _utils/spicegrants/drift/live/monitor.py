@@ -1,4 +1,4 @@
-"""Notices drift, has it looked at and repaired outside of the minion's own process, and tells what became of it."""
+"""Drift monitor: notice drift, have it repaired outside the minion's own process, and report the result."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """What the beacon is told.
+    """Settings of the beacon.
 
     repair
         Whether drift is repaired, or only reported.
 
     look_every
-        Seconds between looks for what the kernel does not tell.
+        Seconds between looks for changes that the kernel does not report.
     """
 
     repair: bool = True
@@ -35,16 +35,16 @@ class Settings:
 
 
 class Keeper:
-    """Is asked once a second or so, and never waits for anything."""
+    """State of the monitor between polls, about one a second; it never waits for anything."""
 
     def __init__(self, start: Callable[[bool, list[str]], None], busy: Callable[[], bool]) -> None:
         """Begin with a look: whatever came before was not heard.
 
         start
-            Starts a look; is told whether it may repair, and what it is taken for.
+            Starts a look; takes whether it may repair, and the signs that cause it.
 
         busy
-            Tells whether a look is being taken.
+            Says whether a look is being taken.
         """
         self._start, self._busy = start, busy
         self._ears = Ears()
@@ -58,7 +58,7 @@ class Keeper:
         self._begun = False
 
     def poll(self, settings: Settings) -> list[Event]:
-        """Listen, start a look if there is reason to, and return the events that there are to tell."""
+        """Listen, start a look if there is reason to, and return the events to report."""
         now = time.monotonic()
         events = [] if self._begun else self._attend()
         self._begun = True
@@ -79,7 +79,7 @@ class Keeper:
         self._ears.close()
 
     def _attend(self) -> list[Event]:
-        """Listen to what matters now; tell what hinders that, once."""
+        """Listen to what matters now; report what hinders that, once."""
         self._notice(self._ears.attend())
         before, self._hindrances = self._hindrances, self._ears.hindrances
         if not self._hindrances or self._hindrances == before:
@@ -111,7 +111,7 @@ class Keeper:
         self._noticed, self._due = {}, None
 
     def _told(self, report: dict[str, Any], now: float) -> list[Event]:
-        """Take a report in; return the events that tell of it."""
+        """Take a report in; return the events that result from it."""
         report = {**_EMPTY, **report}
         before, after = report["generations"]
         in_firewall = "firewall" in drift_events.layers(report["changes"])

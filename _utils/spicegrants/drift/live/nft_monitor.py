@@ -1,4 +1,4 @@
-"""Listens to changes of rules: the kernel tells a netlink group of each transaction of nftables, and who made it."""
+"""Listener for transactions of nftables: the kernel reports each to a netlink group, with its author."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spicegrants.host import netlink_socket
 
 # NFNLGRP_NFTABLES, the seventh group.
 _GROUP = 1 << 6
-# A ruleset of ten thousand elements is told element by element.
+# A ruleset of ten thousand elements is reported element by element.
 _BUFFER = 8 * 1024 * 1024
 _RECEIVED = 256 * 1024
 _REQUEST = 1
@@ -20,10 +20,10 @@ _PATIENCE = 5
 
 
 class RuleChanges:
-    """Hears of the transactions from now on."""
+    """Subscription to the transactions of nftables, from now on."""
 
     def __init__(self) -> None:
-        """Join the group; raise :class:`~spicegrants.core.errors.SystemFault` if the kernel has none for us."""
+        """Join the group; raise :class:`~spicegrants.core.errors.SystemFault` if the kernel refuses."""
         try:
             self._socket = netlink_socket.opened(netlink_socket.NETFILTER, _GROUP, _BUFFER, patience=0)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Listens to changes of rules of policy routing, of routes, and of links: the kernel tells netlink groups of each."""
+"""Listener for changes of policy routing rules, routes and links: the kernel reports each to netlink groups."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _BUFFER = 4 * 1024 * 1024
 
 
 class RouteChanges:
-    """Hears of changes from now on."""
+    """Subscription to changes of rules, routes and links, from now on."""
 
     def __init__(self) -> None:
-        """Join the groups; raise :class:`~spicegrants.core.errors.SystemFault` if the kernel has none for us."""
+        """Join the groups; raise :class:`~spicegrants.core.errors.SystemFault` if the kernel refuses."""
         try:
             self._socket = netlink_socket.opened(netlink_socket.ROUTE, GROUPS, _BUFFER, patience=0)
         except OSError as error:
@@ -21,7 +21,10 @@ class RouteChanges:
         self._signs = Signs()
 
     def heard(self) -> tuple[list[str], bool]:
-        """Return what of ours, and which links, changed since the last call, and whether the kernel dropped some."""
+        """Return what changed since the last call, and whether the kernel had to drop some.
+
+        It is reported in words: our rules and routes, and links.
+        """
         found: dict[str, None] = {}
         dropped = False
         try:

@@ -1,4 +1,4 @@
-"""All that tells of changes: files, rules, routes, and a slow look where the kernel tells nothing."""
+"""Event sources for drift detection: inotify, nfnetlink, rtnetlink, and polling for iptables-legacy."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _LEGACY = "iptables-legacy"
 
 
 class Ears:
-    """Listens for changes of whatever the layers hold, as the stored policy and the rules in use have it."""
+    """All event sources, for whatever the layers hold by the stored policy and the rules in use."""
 
     def __init__(self) -> None:
-        """Begin deaf; :meth:`attend` does the rest."""
+        """Start without a source; :meth:`attend` adds them."""
         self.hindrances: list[str] = []
         self._files: Inotify | None = None
         self._rules: RuleChanges | None = None
@@ -37,7 +37,7 @@ class Ears:
     def attend(self) -> list[str]:
         """Listen to all that matters now; return why changes may have been missed so far, in sentences.
 
-        What hinders it is in ``hindrances`` afterwards.
+        What hinders that is in ``hindrances`` afterwards.
         """
         self.hindrances, missed = [], []
         try:
@@ -85,7 +85,7 @@ class Ears:
         return changed, found
 
     def look_around(self) -> list[str]:
-        """Return what may have changed without the kernel telling it, since the last call."""
+        """Return what may have changed since the last call without a report of the kernel."""
         changed = list(self.hindrances)
         if _LEGACY in self._used:
             try:
@@ -105,7 +105,7 @@ class Ears:
 
 
 def _stored() -> Stored:
-    """Return what is stored; where that cannot be read, the look that follows says so."""
+    """Return what is stored; where that cannot be read, the look that follows reports it."""
     with contextlib.suppress(SpiceGrantError):
         return state_file.load(disk.read_text(STATE))
     return Stored()

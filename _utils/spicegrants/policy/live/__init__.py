@@ -1,1 +1,1 @@
-"""What the compiler asks the system and the name service for."""
+"""Lookups for the compiler: addresses, certificates and passwords."""

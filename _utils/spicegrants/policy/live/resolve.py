@@ -1,4 +1,4 @@
-"""Resolves the names of servers, and reads the certificates that consoles are verified with, and their passwords."""
+"""Resolve the names of servers, and read the certificates that consoles are verified with, and their passwords."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _authority(path: str) -> tuple[str, str | None]:
 
 @functools.lru_cache(maxsize=64)
 def _refusal(text: str) -> str | None:
-    """Say which certificate of a text OpenSSL refuses, if it refuses one."""
+    """Say which certificate of a text OpenSSL refuses; ``None`` if it refuses none."""
     marks = [at.start() for at in re.finditer("-----BEGIN", text)]
     for number, (start, end) in enumerate(zip(marks, [*marks[1:], len(text)]), 1):
         try:
@@ -98,7 +98,7 @@ def _refusal(text: str) -> str | None:
 
 
 def _looked_at(path: str) -> File | str:
-    """Return a file, or what keeps it from being believed. Where others could swap it, it is not opened."""
+    """Return a file, or say why it is not trusted. Where others could swap it, it is not opened."""
     directory = disk.replaceable(path)
     if directory is not None:
         return f"can be replaced by others than root: they may write in {directory}"
@@ -109,7 +109,7 @@ def _looked_at(path: str) -> File | str:
 
 
 def passwords(policy: Policy) -> tuple[dict[str, Secret], list[Finding]]:
-    """Return by vm the passwords that stand in files of root's which nobody else can read."""
+    """Return by vm the passwords in files of root's that nobody else can read."""
     found: dict[str, Secret] = {}
     findings = []
     for vm in policy.vms.values():
