@@ -193,7 +193,7 @@ def open_way(path):
 
 
 def make_accounts():
-    """Leave out the host's people and its own sudoers files, so that names and numbers are free for the scene."""
+    """Leave out the host's people and its sudoers files, so that names and numbers are free for the scene."""
     people, groups = (
         {row[0] for row in rows(name) if len(row) > 2 and row[2].isdigit() and int(row[2]) in OF_PEOPLE}
         for name in ("passwd", "group")

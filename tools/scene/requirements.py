@@ -1,4 +1,4 @@
-"""Requirements of tests: skip a test where they are missing, fail it where they must not be."""
+"""Requirements of tests: skip a test where one is missing, fail it where none may be missing."""
 
 import functools
 import os

@@ -201,7 +201,7 @@ def _rule_text(desired: DesiredState, vm: str, nopasswd: bool, windows: Windows,
 
 
 def _held_back(allowing: list[str], windows: Windows, whom: str, alias: str) -> list[str]:
-    """Return entries for windows that even a sudo heeds which ignores a start beside an end.
+    """Return entries for windows that are heeded even by a sudo that ignores a start beside an end.
 
     The last entry that matches counts. So the last window comes first. Behind each window with an end follows an entry
     that refuses until the window begins, and has only an end.
