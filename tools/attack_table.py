@@ -1,6 +1,6 @@
-"""Writes docs/attacks.md from what the attacks in tests/attacks declare.
+"""Write docs/attacks.md from the declarations of the attacks in tests/attacks.
 
-``make attacks`` plays them before: a declaration that is not so fails there, and nothing is written.
+``make attacks`` plays the attacks first: a false declaration fails there, and nothing is written.
 """
 
 import pathlib
@@ -44,14 +44,14 @@ translated_address, macvlan_guest, bridged_guest and headless_fragment then succ
 
 
 def row(attack):
-    """An attack's line."""
+    """Return the table row of an attack."""
     values = {"group": attack.group, "name": attack.name, "text": attack.text, "stopped_by": attack.stopped_by}
     values.update(bare=OUTCOME[True], recipe=OUTCOME[attack.recipe], ours=OUTCOME[False])
     return ROW.format(**values)
 
 
 def render(found):
-    """The whole text for these attacks."""
+    """Return the whole text for these attacks."""
     text = HEAD.format(count=len(found), recipe=sum(attack.recipe for attack in found))
     for group, title in groups().items():
         text += HEADING.format(title=title) + "".join(row(attack) for attack in found if attack.group == group)

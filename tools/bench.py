@@ -1,7 +1,7 @@
 """What it costs: runs of Salt with many grants, and the time of a new connection; each beside its baseline.
 
 Run by ``make bench``, as root. All figures are medians of runs that were taken in turn, so that a machine whose speed
-drifts disturbs all alike; the spread is printed beside them. Nothing is judged here.
+drifts disturbs all alike; the spread is printed beside them. No figure passes or fails.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def main():
 def pillar(users, vms, schedules=0):
     """Return a pillar in which each of ``users`` has each of ``vms`` vms, and the users' names.
 
-    With schedules, each grant has one of so many: two ranges of hours on five days, none like another.
+    With ``schedules``, each grant has one of that many: two ranges of hours on five days, each different.
     """
     names = [f"user{number}" for number in range(users)]
     consoles = {f"vm{number}": {"server": "mysrv", "tls_port": 20001 + number} for number in range(vms)}
@@ -105,14 +105,14 @@ def pillar(users, vms, schedules=0):
 
 
 def add_users(client, names):
-    """Give the client its users, many at once."""
+    """Create the client's users, many at once."""
     lines = [f"{name}:x:{2000 + number}:100::/home/{name}:/bin/sh" for number, name in enumerate(names)]
     known = client.read("/etc/passwd")
     client.write("/etc/passwd", known + "".join(f"{line}\n" for line in lines if line not in known))
 
 
 def runs(client, count, settings):
-    """Part one: whole runs of salt-call, with some settings."""
+    """Measure part one: whole runs of salt-call, with some settings."""
     print(f"Whole runs of salt-call --local state.apply, {settings} (seconds; CPU time behind them)")
     client.run(["mkdir", "-p", "/srv/bench"])
     client.write("/srv/bench/bare.sls", BARE)
@@ -164,7 +164,7 @@ def runs(client, count, settings):
 
 
 def by_turns(client, calls, count):
-    """Return by name what was measured of calls of the system's Python."""
+    """Return by name the measurements of calls of the system's Python, taken in turn."""
     taken = {name: [] for name in calls}
     for _ in range(count):
         for name, arguments in calls.items():
@@ -175,12 +175,12 @@ def by_turns(client, calls, count):
 
 
 def medians(measured):
-    """Return the median of each part of what was measured."""
+    """Return the median of each part of the measurements."""
     return [statistics.median(part) for part in zip(*measured)]
 
 
 def loading(client, count):
-    """Part two: how long the whole ruleset takes to load, by nft alone and as we have nft do it."""
+    """Measure part two: the time to load the whole ruleset, by nft alone and as we have nft do it."""
     print("Loading the ruleset (seconds): nft alone, and nft that sees no accounts, as in a run")
     rows = [(grants, schedules, 0) for grants, schedules in ((1000, 0), (1000, 50), (10000, 50))]
     for grants, schedules, accounts in (*rows, (1000, 0, ACCOUNTS)):
@@ -208,7 +208,7 @@ def salt_tree():
 
 
 def timed(minion, sls):
-    """Return how long a whole salt-call took, and how much CPU time it and what it started."""
+    """Return the duration of a whole salt-call, and the CPU time of it and of all processes that it started."""
     worked, started = cpu_time(), time.perf_counter()
     done = minion.salt_call("state.apply", sls, "--out=json", "--out-indent=-1")
     seconds, worked = time.perf_counter() - started, cpu_time() - worked
@@ -225,14 +225,14 @@ def cpu_time():
 
 
 def forget(minion):
-    """Take everything away again, so that the next run is a first one."""
+    """Remove everything again, so that the next run is a first one."""
     for layer in ("firewall", "sudoers", "viewer"):
         minion.call(f"spice_{layer}.remove")
     minion.machine.run(["rm", "-rf", "/var/lib/spice-grant"])
 
 
 def core_states(users):
-    """Return the same rules by Salt's own states: a chain, and an owner rule and a port rule for each user."""
+    """Return equal rules made by Salt's own states: for each user a chain, an owner rule and a port rule."""
     states = {}
     for number in range(users):
         uid, chain = 2000 + number, f"u{number}"
@@ -251,7 +251,7 @@ def core_states(users):
 
 
 def connections(client, server, count):
-    """Part three: the time of a new connection, as a user whose grant is the last of all."""
+    """Measure part three: the time of a new connection, as a user whose grant is the last of all."""
     print("\nTime of one new connection over a virtual cable (microseconds)")
     worst = ("1,000 users by the recipe", "10 users by the recipe")
     kinds = {"no firewall": None, "10 grants": 10, "1,000 grants": 1000, "10,000 grants": 10000}
@@ -280,14 +280,14 @@ def connections(client, server, count):
 
 
 def connect_times(client, uid, gid, count):
-    """Connect many times as a UID with the viewer's group; return the seconds of each."""
+    """Connect many times as a UID with the viewer's group; return the duration of each, in seconds."""
     command = ["setpriv", f"--reuid=+{uid}", f"--regid=+{gid}", "--clear-groups"]
     done = client.run([*command, sys.executable, "-I", "-S", "-c", CONNECT, "192.168.2.2", "20001", str(count)])
     return [float(line) for line in done.stdout.split()]
 
 
 def transaction(grants, gid, schedules=0):
-    """Return our own ruleset for many users, by the compiler that the product uses."""
+    """Return our own ruleset for many users, made by the product's compiler."""
     data, names = pillar(grants, 1, schedules)
     users = {name: Account(name, 2000 + number, 100) for number, name in enumerate(names)}
     inventory = Inventory(users, {GROUP: Group(GROUP, gid)}, addresses={"mysrv": ("192.168.2.2",)})

@@ -1,7 +1,7 @@
 """How long drift lasts under the beacon, and what the beacon costs while nothing happens.
 
-Run by ``make bench-drift``, as root: masterless minions that run as daemons in machines of their own. A time is that
-from the end of the command which changed something until everything is as it was. Nothing is judged here.
+Run by ``make bench-drift``, as root: masterless minions that run as daemons in machines of their own. Each time runs
+from the end of the command that changed something until everything is as it was. No figure passes or fails.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def main():
 
 
 def workstation(client, beacon=True):
-    """Give a machine users and their grants, and start a minion there; return its process."""
+    """Create a machine's users and their grants, and start a minion there; return its process."""
     for name, uid in USERS.items():
         client.add_user(name, uid)
     pillar = yaml.safe_load(PILLAR.read_text(encoding="utf-8"))
@@ -65,7 +65,7 @@ def workstation(client, beacon=True):
 
 
 def repaired(client, tries):
-    """Part one: from a change to its repair."""
+    """Measure part one: the time from a change to its repair."""
     workstation(client)
     rules, sudoers = client.run(TABLE).stdout, client.read(SUDOERS)
     element = f"{{ 1021 . {client.group_id(GROUP)} . 192.168.2.2 . 20002 }}"
@@ -96,7 +96,7 @@ def repaired(client, tries):
 
 
 def waited(intact):
-    """Return how long it takes until all is as it was."""
+    """Return the time until everything is as it was."""
     started = time.perf_counter()
     while not intact():
         if time.perf_counter() - started > PATIENCE:
@@ -106,7 +106,7 @@ def waited(intact):
 
 
 def idle(listening, other, minutes):
-    """Part two: processor time of minions that have nothing to do, one with the beacon and one without."""
+    """Measure part two: processor time of minions with nothing to do, one with the beacon and one without."""
     print(f"\nProcessor time of an idle minion (seconds an hour, measured over {minutes:g} minutes)")
     daemons = {"with the beacon": workstation(listening), "without": workstation(other, beacon=False)}
     before = {kind: spent(daemon.inner()) for kind, daemon in daemons.items()}
@@ -118,7 +118,7 @@ def idle(listening, other, minutes):
 
 
 def spent(pid):
-    """Return the seconds of processor time of a process, of its descendants, and of those of them that have ended."""
+    """Return the processor time, in seconds, of a process and its descendants, ended ones included."""
     total = 0.0
     for task in Path(f"/proc/{pid}/task").iterdir():
         total += int((task / "schedstat").read_text().split()[0]) / 1e9

@@ -1,7 +1,8 @@
 """What a fleet costs: runs through a master beside masterless ones, and the rendering of pillar on the master.
 
 Run by ``make bench-fleet``, as root. Master, minion and users are in a machine of their own. Runs are taken in turn, so
-that a machine whose speed drifts disturbs all alike; the spread is printed beside the medians. Nothing is judged here.
+that a machine whose speed drifts disturbs all alike; the spread is printed beside the medians. No figure passes or
+fails.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def main():
 
 
 def through_a_master(office, count):
-    """Part one: state.apply spice of 1,000 grants, called at the master and on the minion itself."""
+    """Measure part one: state.apply spice of 1,000 grants, called at the master and on the minion itself."""
     data, names = pillar(100, 10)
     add_users(office, names)
     office.write("/srv/pillar/top.sls", "base: {'*': [spice]}\n")
@@ -78,7 +79,7 @@ def through_a_master(office, count):
 
 
 def applied(office, command):
-    """Return how long a whole run took."""
+    """Return the duration of a whole run."""
     started = time.perf_counter()
     done = office.run([*command, "state.apply", "spice"])
     seconds = time.perf_counter() - started
@@ -89,7 +90,10 @@ def applied(office, command):
 
 
 def rendering(office, count):
-    """Part two: the pillar of many minions, compiled as a master does; 1,000 grants in a file for each desk."""
+    """Measure part two: the pillar of many minions, compiled as a master does it.
+
+    The pillar has 1,000 grants in one file for each desk.
+    """
     root = Path(office.path("/srv/bench-pillar"))
     cut_up(root)
     scratch = root.with_name("bench-scratch")
@@ -113,7 +117,7 @@ def rendering(office, count):
 
 
 def cut_up(root):
-    """Write a pillar of small files: what is common, the grants of each desk, and which minion gets which."""
+    """Write a pillar of small files: the common part, the grants of each desk, and the mapping of minions to files."""
     data = pillar(100, 10)[0]["spice"]
     grants = list(data.pop("grants").items())
     each = len(grants) // DESKS

@@ -1,8 +1,8 @@
 """How long a user waits for his console: through the confined opener, and by the recipe's own call, in turn.
 
-Run by ``make bench``, as root: a real console over TLS, the real viewer and sudo, a display without a screen. A time is
-that from the call until the console's picture is on the display; CPU time is that of the call and all that it started.
-Nothing is judged here.
+Run by ``make bench``, as root: a real console over TLS, the real viewer and sudo, a display without a screen. Each time
+runs from the call until the console's picture is on the display; CPU time is that of the call and of all processes that
+it started. No figure passes or fails.
 """
 
 import argparse
@@ -34,7 +34,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 def main():
-    """Measure; return 0."""
+    """Measure all; return 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=15, help="pairs of calls for each size (default 15)")
     parser.add_argument("--stored", nargs="*", choices=STORED, default=list(STORED), help="sizes (default all)")
@@ -62,7 +62,7 @@ def main():
 
 
 def apply(minion, users, schedules):
-    """Put the grants in force: the user's one, and those of so many others to ten consoles each."""
+    """Put the grants in force: the user's one, and those of many other users to ten consoles each."""
     data, names = pillar(users, 10, schedules)
     add_users(minion.machine, names)
     spice = data["spice"]
@@ -77,7 +77,7 @@ def apply(minion, users, schedules):
 
 
 def measured(desktop, console, stored, pairs):
-    """Call in turn, and print what it took."""
+    """Call in turn, and print the times."""
     for call in CALLS.values():
         # What is cached in the user's home is there from then on, as on a workstation.
         shown(desktop, console, call)
@@ -96,7 +96,7 @@ def measured(desktop, console, stored, pairs):
 
 
 def shown(desktop, console, call):
-    """Make a call; return the seconds until the console showed, and those of CPU time. End it."""
+    """Make a call; return the seconds until the console showed, and the CPU time in seconds. End it."""
     with open(desktop.machine.path(desktop.frame), "rb") as stream:
         picture = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     pixels = struct.unpack_from(">I", picture)[0] + struct.unpack_from(">I", picture, 76)[0] * 12
@@ -115,7 +115,7 @@ def shown(desktop, console, call):
 
 
 def _covers(picture, pixels, rgb):
-    """Whether a colour is in a tenth of some pixels all over the picture."""
+    """Tell whether a colour is in a tenth of some pixels all over the picture."""
     samples = [picture[at : at + 3] for at in range(pixels, len(picture) - 4, 4 * 1031)]
     near = sum(all(abs(a - b) <= 6 for a, b in zip(sample[::-1], rgb)) for sample in samples)
     return near * 10 > len(samples)
@@ -128,7 +128,7 @@ def _await_dark(picture, pixels, rgb):
 
 
 def _worked(pid):
-    """Return the CPU time of a process, of those that it started, and of what those waited for."""
+    """Return the CPU time of a process, of those that it started, and of the processes that those waited for."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

@@ -1,4 +1,4 @@
-"""``spice-grant-check`` from a checkout, for any Python that has Salt."""
+"""Run ``spice-grant-check`` from a checkout, with any Python that has Salt."""
 
 import pathlib
 import sys

@@ -1,7 +1,7 @@
-"""The article's office on this machine: a client and a server, the example pillar, and the proof.
+"""Demonstration of the article's office on this machine: a client, a server, the example pillar, and the proof.
 
-Run by ``make demo``, as root. Everything happens in namespaces with private file systems: nothing of the host is
-changed, and nothing is left.
+Run by ``make demo``, as root. Everything happens in namespaces with private file systems: the host is not changed, and
+nothing is left behind.
 """
 
 import json
@@ -51,14 +51,14 @@ def main():
 
 
 def serve(server, say):
-    """Start the consoles, with a certificate authority of their own."""
+    """Start the consoles with a certificate authority of their own."""
     say("starting two SPICE consoles over TLS (QEMU): " + ", ".join(f"{vm} on {port}" for vm, port in VMS.items()))
     tls.create(server.path("/etc/pki/spice"), HOST)
     return {name: Console(server, name, port, "/etc/pki/spice") for name, port in VMS.items()}
 
 
 def people(client, server):
-    """Give the client its users, the server's name and its certificate authority."""
+    """Create the client's users, and give it the server's name and certificate authority."""
     for name, uid in (("myself", 1021), ("mybro", 1022), ("visitor", 1023)):
         client.add_user(name, uid)
     client.write("/etc/hosts", client.read("/etc/hosts") + f"192.168.2.2 {HOST}\n")
@@ -66,7 +66,7 @@ def people(client, server):
 
 
 def table(proof):
-    """Return the verified matrix as text, a row for each user and vm."""
+    """Return the verified matrix as text, one row for each user and vm."""
     head = ("user", "vm", "granted", "viewer through sudo", "own program", "sudo")
     rows = [
         (user, vm, "yes" if cell["granted"] else "no", cell["viewer group"], cell["own program"], cell["sudo"])
@@ -79,7 +79,7 @@ def table(proof):
 
 
 def look(client, console):
-    """Open the console as its user would, wait until it shows, keep a picture; tell whether it did."""
+    """Open the console as its user would, wait until it shows, and keep a picture; tell whether it showed."""
     OUTPUT.mkdir(exist_ok=True)
     picture = OUTPUT / f"{console.name}.png"
     with Desktop(client, "mybro") as desktop:

@@ -24,7 +24,7 @@ LOADER_DIRS = {"module_dirs": "_modules", "states_dirs": "_states", "utils_dirs"
 
 
 class Finding(NamedTuple):
-    """Something to correct."""
+    """A place to correct: path, line and text."""
 
     path: str
     line: int
@@ -38,14 +38,14 @@ class Finding(NamedTuple):
 
 
 def public_functions(source):
-    """Functions of a loader file that users can call."""
+    """Return the functions of a loader file that users can call."""
     nodes = ast.parse(source).body
     functions = [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
     return [node for node in functions if not node.name.startswith("_") and node.name not in HOOKS]
 
 
 def docstring_findings(path, source, desired):
-    """Public functions whose docstring is missing, or does not have the wanted text."""
+    """Return a finding for each public function whose docstring is missing or lacks the required text."""
     found = []
     for node in public_functions(source):
         text = ast.get_docstring(node)
@@ -57,7 +57,7 @@ def docstring_findings(path, source, desired):
 
 
 def error_line(text):
-    """The line that an error of a renderer names, 1 if it names none.
+    """Return the line that a renderer's error names, 1 if it names none.
 
     >>> error_line("Jinja syntax error: unexpected '}'; line 3")
     3
@@ -67,7 +67,7 @@ def error_line(text):
 
 
 def sls_name(path):
-    """Name of an SLS by its path under a file root.
+    """Return the name of an SLS by its path under a file root.
 
     >>> sls_name(pathlib.PurePath("spice/init.sls")), sls_name(pathlib.PurePath("spice/clean.sls"))
     ('spice', 'spice.clean')
@@ -80,7 +80,7 @@ def sls_name(path):
 
 
 def check_docstrings(root):
-    """Findings in all loader files of the checkout."""
+    """Return the findings in all loader files of the checkout."""
     found = []
     for directory, desired in DOCSTRINGS.items():
         for path in sorted((root / directory).glob("*.py")):
@@ -89,7 +89,7 @@ def check_docstrings(root):
 
 
 def caller(root, scratch):
-    """Salt without master and network, on the checkout's states and pillar."""
+    """Return Salt without master and network, on the checkout's states and pillar."""
     import salt.client
     import salt.config
 
@@ -111,7 +111,7 @@ def caller(root, scratch):
 
 
 def check_sls(root, salt_caller):
-    """Findings in all SLS files under salt/ and pillar/."""
+    """Return the findings in all SLS files under salt/ and pillar/."""
     from salt.exceptions import SaltException
 
     found = []

@@ -78,25 +78,25 @@ OLDER = ("salt-3006", "salt-3007")
 
 
 def chosen_packages(groups):
-    """Names of the Debian packages of these groups, sorted."""
+    """Return the names of the Debian packages of these groups, sorted."""
     return sorted({name for group in groups for name in PACKAGES[group]})
 
 
 def further(groups, release):
-    """Names of the packages of these groups that a release has apart; ``release`` is what its os-release(5) says."""
+    """Return the packages of these groups that only a release has; ``release`` has the fields of its os-release(5)."""
     found = [SINCE[group][release["ID"]] for group in groups if release.get("ID") in SINCE[group]]
     major = release.get("VERSION_ID", "0").partition(".")[0]
     return [name for since, name in found if major.isdigit() and int(major) >= since]
 
 
 def absent(names, listing):
-    """Which packages dpkg-query's listing (``name status`` a line) does not show as installed."""
+    """Return the packages not shown as installed in dpkg-query's listing (``name status`` a line)."""
     installed = {line.split()[0] for line in listing.splitlines() if line.split()[1:] == ["installed"]}
     return [name for name in names if name not in installed]
 
 
 def install_packages(groups):
-    """Install the packages that are missing; SystemExit says what to do where that cannot be done."""
+    """Install the missing packages; raise SystemExit with the remedy if that is impossible."""
     names = [*chosen_packages(groups), *further(groups, platform.freedesktop_os_release())]
     if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
         print(f"setup: no apt here; what Debian calls {' '.join(names)} is taken to be installed")
@@ -116,7 +116,7 @@ def install_packages(groups):
 
 
 def fetch_archives():
-    """Fetch the packages that are unpacked in machines only; nothing of this host changes."""
+    """Fetch the packages that are unpacked in machines only; the host does not change."""
     missing = {name: ARCHIVES / name for name in APART if not (ARCHIVES / name / "complete").exists()}
     if not missing or shutil.which("apt-get") is None or os.geteuid() != 0:
         return
@@ -129,13 +129,13 @@ def fetch_archives():
 
 
 def apt_get(*words):
-    """Run apt-get, which asks nobody."""
+    """Run apt-get without questions."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     run(["apt-get", *words], env=env, stdout=subprocess.DEVNULL)
 
 
 def fingerprint(files):
-    """Changes when the interpreter or one of the requirement files does."""
+    """Return a digest that changes with the interpreter or one of the requirement files."""
     digest = hashlib.sha256(os.path.realpath(PYTHON).encode())
     for path in files:
         digest.update(path.read_bytes())
@@ -143,18 +143,18 @@ def fingerprint(files):
 
 
 def stamps(groups):
-    """Stamp files and what they must hold, by requirement file; a later file includes the earlier ones."""
+    """Return stamp files and their required text, by requirement file; a later file includes the earlier ones."""
     files = [ROOT / "requirements" / f"{group}.txt" for group in PACKAGES if group in groups or group == "base"]
     return {path: (VENV / f"stamp-{path.stem}", fingerprint(files[: n + 1])) for n, path in enumerate(files)}
 
 
 def holds(stamp, desired):
-    """Whether a stamp file has this text."""
+    """Tell whether a stamp file has this text."""
     return stamp.exists() and stamp.read_text(encoding="ascii") == desired
 
 
 def install_requirements(groups):
-    """Make .venv if there is none that works, and install the pinned requirements into it."""
+    """Make .venv if none works, and install the pinned requirements into it."""
     desired = stamps(groups)
     python, last = VENV / "bin" / "python", list(desired)[-1]
     if python.exists() and holds(*desired[last]):
@@ -185,14 +185,14 @@ def install_older():
 
 
 def make_system():
-    """Make the file system that machines which boot begin with."""
+    """Make the file system that booting machines begin with."""
     if os.geteuid() == 0 and shutil.which("debootstrap") and not booted.pristine().exists():
         print(f"setup: making a Debian that boots, {booted.pristine()}", flush=True)
         booted.make()
 
 
 def run(command, **kw):
-    """Run a command; its failure ends the setup."""
+    """Run a command; end the setup if it fails."""
     command = [str(part) for part in command]
     code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False, **kw).returncode
     if code != 0:
@@ -200,7 +200,7 @@ def run(command, **kw):
 
 
 def main(argv=None):
-    """Command line: the groups to set up."""
+    """Run the command line: the groups to set up."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", choices=[*PACKAGES, []], default=[], help="what to set up; all without")
     parser.add_argument("--no-packages", action="store_true", help="leave Debian packages alone")

@@ -40,7 +40,7 @@ NO_TESTS = 5  # exit code of pytest
 
 
 class Lane:
-    """One run of pytest, and what came of it."""
+    """One run of pytest, and its result."""
 
     def __init__(self, name, command, reports, *, enclosed=False, may_be_empty=False):
         self.name, self.command, self.enclosed = name, [str(word) for word in command], enclosed
@@ -50,7 +50,7 @@ class Lane:
         self.cases = []
 
     def run(self, show):
-        """Run it to its end; ``show`` gets each line."""
+        """Run the lane to its end; ``show`` gets each line."""
         begun = time.monotonic()
         with open(self.report, "wb") as report:
             # In a machine of its own a lane can write no file of this one, but what was opened for it.
@@ -79,20 +79,20 @@ class Lane:
 
     @property
     def failed(self):
-        """How many cases failed; a lane that ended badly without one counts as one."""
+        """The number of failed cases; a lane that ended badly without one counts as one."""
         failed = sum(case.outcome == "failed" for case in self.cases)
         return failed or int(self.code not in (0, None))
 
 
 class Progress:
-    """What pytest says in few lines: failures at once, how far it is now and then, and all about no single case."""
+    """pytest's output in few lines: failures at once, progress now and then, and everything about no single case."""
 
     def __init__(self):
         self.outcomes = collections.Counter()
         self.shown = time.monotonic()
 
     def lines(self, line):
-        """What to show of a line."""
+        """Return the lines to show for a line of output."""
         if CASE.match(line) is None:
             return [line] if line else []
         found = OUTCOME.search(line)
@@ -120,18 +120,18 @@ class Case:
 
     @property
     def place(self):
-        """What ``tests/seconds.json`` calls the group that this case belongs to."""
+        """The key in ``tests/seconds.json`` of the group that this case belongs to."""
         path = self.module.removeprefix("tests.").replace(".", "/")
         return self.group or f"{path}.py::{self.name}"
 
 
 def _end_with_parent():
-    """However this process ends, its lanes do as well; the machines of a lane end with the lane."""
+    """Make the lanes end with this process, however it ends; the machines of a lane end with the lane."""
     ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def lanes(options):
-    """Two queues of lanes, which run beside each other."""
+    """Return two queues of lanes, which run in parallel."""
     # Of a lane with few groups there may be nothing in some part.
     made = functools.partial(Lane, reports=options.reports.resolve(), may_be_empty=options.part != WHOLE)
     wide = ["-n", options.workers, "--dist", "loadgroup", "--no-loadscope-reorder"]
@@ -155,7 +155,7 @@ def lanes(options):
 
 
 def play(queues):
-    """Run the queues; lines of all are printed as they come."""
+    """Run the queues; print the lines of all as they come."""
     printing = threading.Lock()
 
     def show(line):
@@ -174,14 +174,14 @@ def play(queues):
 
 
 def slowest(title, seconds):
-    """Lines for the slowest of something."""
+    """Return lines with the slowest entries."""
     yield f"\nslowest {title}"
     for name, spent in sorted(seconds.items(), key=lambda item: -item[1])[:SLOWEST]:
         yield f"{spent:8.1f} s  {name}"
 
 
 def summary(played, seconds):
-    """Lines with what all lanes together came to."""
+    """Return lines with the totals of all lanes."""
     cases = [case for lane in played for case in lane.cases]
     modules = collections.Counter()
     for case in cases:
@@ -205,10 +205,10 @@ def _counts(counts):
 
 
 def note_seconds(played, everything):
-    """Keep how long each group took, for the order of the next run and the size of its parts.
+    """Store each group's duration, for the order and the parts of the next run.
 
     everything
-        Whether all was played, so that nothing else needs to be kept.
+        Whether everything was run, so that no other entry needs to be kept.
     """
     spent = collections.Counter()
     for lane in played:
@@ -222,7 +222,7 @@ def note_seconds(played, everything):
 
 
 def main(argv=None):
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="play everything, with all Salts and mechanisms")
     parser.add_argument("--salts", action="store_true", help="play with the older Salts only")

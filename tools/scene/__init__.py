@@ -1,4 +1,4 @@
-"""Machines on one machine: what the demo, the benchmarks and the tests are played on."""
+"""Machines within one machine, on which the demo, the benchmarks and the tests run."""
 
 from scene import bootsector, tls
 from scene.consoles import Console, Listener

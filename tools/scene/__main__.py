@@ -14,7 +14,7 @@ GRACE = 10  # seconds that the command has to end after a signal
 
 
 def _end(process, inner, number):
-    """Pass a signal on to the command, and give it its time."""
+    """Forward a signal to the command, and give it time to end."""
     # One of the terminal has reached it already.
     if number != signal.SIGINT:
         with contextlib.suppress(ProcessLookupError):
@@ -26,7 +26,7 @@ def _end(process, inner, number):
 
 
 def _followed(process, received):
-    """Wait for the command's end, or for a signal; return the exit code as subprocess has it."""
+    """Wait for the command's end, or for a signal; return the exit code in subprocess's form."""
     inner = None
     while process.poll() is None:
         inner = inner or process.inner()
@@ -57,7 +57,7 @@ def run(name, argv):
 
 
 def main(argv=None):
-    """Command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m scene", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     runner = commands.add_parser("run", help="run a command in a fresh machine and pass on its exit code")

@@ -1,7 +1,7 @@
-"""The agent in a guest that has no operating system: it speaks for the guest about the clipboard.
+"""A clipboard agent for a guest without an operating system.
 
-It speaks as spice-vdagent does (spice-protocol's vd_agent.h), over a serial line whose ports are read and written by
-way of QEMU's monitor.
+It speaks for the guest as spice-vdagent does (spice-protocol's vd_agent.h), over a serial line whose ports are read and
+written through QEMU's monitor.
 """
 
 import json
@@ -19,14 +19,14 @@ _CHUNK, _MESSAGE = struct.Struct("<II"), struct.Struct("<IIQI")
 
 
 class Agent:
-    """Speaks to the viewer of a console by its monitor, a pair of streams that speak QMP."""
+    """Speaks to a console's viewer through the monitor, a pair of streams that speak QMP."""
 
     def __init__(self, writing, reading):
         self._writing, self._reading = writing, reading
         self._ask("qmp_capabilities")
 
     def hear(self, kind, timeout=60):
-        """Return the content of the next message of a kind; others are answered where that is due."""
+        """Return the content of the next message of a kind; answer others that demand an answer."""
         deadline = time.monotonic() + timeout
         while True:
             heard, content = self._message(deadline)

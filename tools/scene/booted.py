@@ -1,7 +1,7 @@
-"""A Debian that really boots, with systemd as its first process: inside a machine, on that machine's network.
+"""A Debian that really boots, with systemd as its first process, inside a machine and on that machine's network.
 
-Its root file system is made once, by debootstrap, and kept in ``build/``; each boot plays on an overlay in memory. What
-a real power cycle would clear, the rules in the kernel, is cleared between boots.
+Its root file system is made once, by debootstrap, and kept in ``build/``; each boot runs on an overlay in memory. The
+kernel's rules, which a real power cycle would clear, are cleared between boots.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ READY = ("running", "degraded")
 
 
 def pristine():
-    """The directory with the root file system that every machine begins with; it need not be there yet."""
+    """Return the directory of the root file system that every machine begins with; it need not exist yet."""
     stamp = hashlib.sha256(" ".join((RELEASE, *PACKAGES, *FIREWALLS)).encode()).hexdigest()[:12]
     return CHECKOUT / "build" / f"booted-{stamp}"
 
 
 def make():
-    """Make that directory (one or two minutes)."""
+    """Create that directory (one or two minutes)."""
     unfinished = pristine().with_suffix(".new")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.parent.mkdir(exist_ok=True)
@@ -48,7 +48,7 @@ def make():
 
 
 class Booted:
-    """A booted Debian in a machine: ``boot`` and ``off`` at will; files stay, the kernel's rules do not."""
+    """A booted Debian in a machine, started by ``boot`` and ended by ``off``; files stay, the kernel's rules do not."""
 
     def __init__(self, machine):
         self.machine = machine
@@ -65,7 +65,7 @@ class Booted:
             machine.run(["mount", "-t", "cgroup2", "none", "/sys/fs/cgroup"])
 
     def boot(self, timeout=60):
-        """Start it and wait until systemd says that it is up."""
+        """Start the system and wait until systemd reports that it is up."""
         command = ["systemd-nspawn", "--quiet", f"--directory={ROOT}", "--boot", f"--machine={self.machine.name}"]
         command += ["--capability=CAP_NET_ADMIN", "--register=no", "--keep-unit", "--link-journal=no"]
         shown = {os.path.realpath(path) for path in (CHECKOUT, sys.prefix, sys.base_prefix)} - {"/usr"}
@@ -81,14 +81,14 @@ class Booted:
         raise SceneError(f"{self.machine.name} does not boot:\n{self.machine.read(f'{PLACE}/console')[-3000:]}")
 
     def _first_process(self):
-        """Return the number, within the machine, of the booted system's first process."""
+        """Return the PID, within the machine, of the booted system's first process."""
         found = self.machine.run(["pgrep", "--full", "--newest", "^systemd-nspawn"], check=False).stdout.strip()
         command = ["pgrep", "--parent", found or "0", "--exact", "systemd"]
         child = self.machine.run(command, check=False).stdout.strip()
         return child or None
 
     def off(self, timeout=60):
-        """Switch it off, and with it the kernel's rules."""
+        """Switch the system off, and with it the kernel's rules."""
         self.run(["systemctl", "poweroff"], check=False)
         self._process.wait(timeout)
         self._process = self._leader = None
@@ -102,7 +102,7 @@ class Booted:
                 self.machine.run([program, verb])
 
     def run(self, argv, *, check=True, timeout=120):
-        """Run a command in it, as root."""
+        """Run a command in the system, as root."""
         command = ["nsenter", f"--target={self._leader}", "--all", "--", *argv]
         done = self.machine.run(command, check=False, timeout=timeout)
         if check and done.returncode != 0:
@@ -110,9 +110,9 @@ class Booted:
         return done
 
     def write(self, path, content, mode=0o644):
-        """Write one of its files."""
+        """Write a file of the system."""
         self.machine.write(f"{ROOT}{path}", content, mode)
 
     def read(self, path):
-        """Read one of its files."""
+        """Return the content of a file of the system."""
         return self.machine.read(f"{ROOT}{path}")

@@ -1,6 +1,6 @@
-"""A disk that, booted, fills the screen with one colour and writes a name on it: 512 bytes of machine code.
+"""A disk that, when booted, fills the screen with one colour and writes a name on it: 512 bytes of machine code.
 
-It makes a console recognisable: the screenshot of a viewer shows which virtual machine it is connected to.
+It makes a console recognisable: a screenshot of a viewer shows the virtual machine that it is connected to.
 """
 
 SIZE = 512
@@ -20,17 +20,17 @@ COLOURS = {
 
 
 def shown(rgb):
-    """The colour as QEMU shows it: VGA keeps six bits of each part, the lowest one is repeated below."""
+    """Return the colour as QEMU shows it: VGA keeps six bits of each part, and repeats the lowest one below."""
     return tuple((value & 0xFC) | (3 if value & 4 else 0) for value in rgb)
 
 
 def disk(name, rgb, tone=None):
-    """A disk with that boot sector, large enough for the BIOS."""
+    """Return a disk with that boot sector, large enough for the BIOS."""
     return sector(name, rgb, tone).ljust(DISK_SIZE, b"\0")
 
 
 def sector(name, rgb, tone=None):
-    """The boot sector of a machine that shows ``name`` in white on a colour, and sounds a tone of so many hertz."""
+    """Return a boot sector that shows ``name`` in white on a colour, and sounds a tone of the given hertz."""
     code = bytes.fromhex("fa 31c0 8ed8 8ec0 fc")  # cli; xor ax,ax; mov ds,ax; mov es,ax; cld
     code += bytes.fromhex("b81300 cd10")  # mode 0x13: 320x200, 256 colours
     code += _palette(rgb)

@@ -52,8 +52,8 @@ class Console:
 
     ``x509_dir`` is a directory of the machine with ca-cert.pem, server-cert.pem and server-key.pem. ``colour`` is a
     name from :data:`bootsector.COLOURS`; without it the port chooses one. ``rgb`` is what a screenshot will hold. With
-    ``agent`` viewers find an agent in the guest, for whom ``agent`` speaks. With ``cards`` more than one it has so many
-    displays. With ``tone`` it sounds one of so many hertz, all the time.
+    ``agent`` viewers find an agent in the guest, for whom ``agent`` speaks. With more than one ``cards``, it has that
+    many displays. With ``tone``, it sounds a tone of that many hertz all the time.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Console:
 
 
 class Listener:
-    """Accepts TCP connections on the ports, IPv4 and IPv6, and says ``scene PORT``; then echoes what it is sent."""
+    """Accepts TCP connections on the ports, IPv4 and IPv6, sends ``scene PORT``, and then echoes its input."""
 
     def __init__(self, machine, ports):
         self.machine, self.ports = machine, list(ports)

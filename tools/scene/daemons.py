@@ -1,4 +1,4 @@
-"""Salt's daemons in machines, where its packages have them: configured in /etc/salt, logging to /var/log/salt."""
+"""Salt's daemons in machines, set up as its packages do it: configured in /etc/salt, logging to /var/log/salt."""
 
 import json
 import pathlib
@@ -12,7 +12,7 @@ QUICK = {"enable_fqdns_grains": False, "enable_gpu_grains": False, "log_granular
 
 
 class Daemon:
-    """``salt-master`` or ``salt-minion``; ``options`` is the main file, and files of ``included`` go beside it."""
+    """``salt-master`` or ``salt-minion``; ``options`` is the main file, and ``included`` holds files beside it."""
 
     def __init__(self, machine, kind, options, included=()):
         self.machine, self.kind = machine, kind
@@ -30,28 +30,28 @@ class Daemon:
 
     @property
     def runs(self):
-        """Whether its first process is there."""
+        """Tell whether the daemon's first process exists."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self):
-        """Number of its first process, as the host counts."""
+        """The PID of the daemon's first process, as the host counts."""
         return self._process.inner()
 
     def start(self):
-        """Start it; it takes some seconds until it answers."""
+        """Start the daemon; it takes some seconds until it answers."""
         self._process = self.machine.popen(
             script(f"salt-{self.kind}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def stop(self):
-        """Kill it with all its processes, as when the power fails."""
+        """Kill the daemon with all its processes, as when the power fails."""
         if self._process is not None:
             self._process.kill_tree()
             self._process.wait()
 
     def log(self):
-        """What it has logged."""
+        """Return the daemon's log."""
         try:
             return self.machine.read(f"/var/log/salt/{self.kind}")
         except FileNotFoundError:
@@ -59,7 +59,7 @@ class Daemon:
 
 
 class Master(Daemon):
-    """A master, which accepts every minion's key."""
+    """A master that accepts every minion's key."""
 
     def __init__(self, machine, options=None, included=()):
         super().__init__(
@@ -74,7 +74,7 @@ class Master(Daemon):
         return self._run(["salt", "--static", f"--timeout={timeout}", "*", function, *words], check)
 
     def salt_run(self, function, *words, check=True):
-        """Run ``salt-run FUNCTION ...``; return what it returns, and the exit code."""
+        """Run ``salt-run FUNCTION ...``; return its result, and the exit code."""
         return self._run(["salt-run", function, *words], check)
 
     def _run(self, command, check):
@@ -90,5 +90,5 @@ class Master(Daemon):
 
 
 def script(name):
-    """The command for one of Salt's programs in a machine."""
+    """Return the command for one of Salt's programs in a machine."""
     return [sys.executable, str(pathlib.Path(sys.executable).with_name(name))]

@@ -17,7 +17,7 @@ LOCK = "/tmp/.X{}-lock"  # noqa: S108
 class Desktop:
     """Xvfb for one user, with a cookie that only the user can read; ``env`` is what the user's programs need.
 
-    Its picture lies in a file of the machine, ``frame``, for whoever watches it closely.
+    Its picture is in a file of the machine, ``frame``, for programs that watch it closely.
 
     abstract
         Whether it listens at an abstract socket as well, as an X server does unless told not to.
@@ -73,7 +73,7 @@ class Desktop:
         return path
 
     def colours(self):
-        """How often each colour is on the screen: ``{(red, green, blue): pixels}``, most frequent first."""
+        """Return the number of pixels of each colour: ``{(red, green, blue): pixels}``, most frequent first."""
         # A file in the form of xwd: a header with its own size and the number of colours, these, and the pixels.
         picture = self.machine.path(self.frame).read_bytes()
         size, colours = (struct.unpack_from(">I", picture, at)[0] for at in (0, 76))
@@ -81,7 +81,7 @@ class Desktop:
         return {(pixel >> 16 & 255, pixel >> 8 & 255, pixel & 255): count for pixel, count in found.most_common()}
 
     def shows(self, rgb, *, timeout=60, every=0.2, tolerance=6, pixels=10000):
-        """Whether a colour covers part of the screen within the time; it is looked for every so many seconds."""
+        """Tell whether a colour covers part of the screen within the time; look every so many seconds."""
         deadline = time.monotonic() + timeout
         while True:
             for colour, count in self.colours().items():
@@ -92,7 +92,7 @@ class Desktop:
             time.sleep(every)
 
     def windows(self):
-        """Titles of the windows on the screen."""
+        """Return the titles of the windows on the screen."""
         tree = self.run(["xwininfo", "-root", "-tree"]).stdout
         return [title for title in re.findall(r'^\s+0x[0-9a-f]+ "([^"]*)"', tree, re.MULTILINE) if title]
 

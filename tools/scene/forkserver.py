@@ -1,9 +1,9 @@
-"""Python with Salt imported once, which runs scripts in machines: a fork of it enters the machine and begins at once.
+"""A Python with Salt imported once that runs scripts in machines: a fork of it enters the machine and begins at once.
 
 Run as a script, ``python forkserver.py DESCRIPTOR``, on the host; :mod:`scene.workers` does so. The descriptor stands
 for a socket. A message on it is JSON, ``{"machine": pid, "argv": [script, ...], "env": {..}}``, with three descriptors:
 standard input, output and error of the script. The answer is the script's process ID as the host counts, or an error in
-words. When the owner ends, in whatever way, the socket is closed, and the server ends.
+words. When the owner ends, for whatever reason, the socket is closed, and the server ends.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ AHEAD = (
 
 
 def enter(pid):
-    """Enter all namespaces of a machine, by its first process; those of processes hold for children only."""
+    """Enter all namespaces of a machine, by its first process; those for processes hold for children only."""
     libc = ctypes.CDLL(None, use_errno=True)
     names = [f"/proc/{pid}/ns/{kind}" for kind in NAMESPACES]
     *spaces, root = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in (*names, f"/proc/{pid}/root")]
@@ -71,7 +71,7 @@ def enter(pid):
 
 
 def run(request, descriptors):
-    """Be the script, from now on."""
+    """Run the script in this process, from now on."""
     os.setsid()
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
@@ -94,7 +94,7 @@ def run(request, descriptors):
 
 
 def fork(connection, request, descriptors):
-    """Fork twice: the first child enters the machine, and tells who the second one is, which runs there."""
+    """Fork twice: the first child enters the machine and reports the PID of the second, which runs the script there."""
     if os.fork() == 0:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         try:
@@ -110,7 +110,10 @@ def fork(connection, request, descriptors):
 
 
 def import_ahead():
-    """Import what scripts need, and ask for no account: libc would go on with the host's nsswitch.conf in machines."""
+    """Import the modules that scripts need, without looking up an account.
+
+    After a look-up, libc would keep using the host's nsswitch.conf in machines.
+    """
     asked = pwd.getpwuid
     pwd.getpwuid = lambda uid: pwd.struct_passwd(("root", "x", uid, 0, "root", "/root", "/bin/sh"))
     for name in AHEAD:
@@ -121,7 +124,7 @@ def import_ahead():
 
 
 def serve(connection):
-    """Fork whenever a message says so, until there is nobody to send one."""
+    """Fork for each message, until nobody is left to send one."""
     # Scripts become this process's own children, which the kernel reaps at once; the host's init may take its time.
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

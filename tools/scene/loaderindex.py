@@ -1,7 +1,7 @@
-"""Salt's loaders, which need not look again at what lies in Salt's own directories: that does not change in a test.
+"""Salt's loaders with a remembered listing of Salt's own directories, which do not change in a test.
 
-Each loader lists all its directories whenever it is made, which is dozens of times in a run of a state, and most of the
-time that a run takes. Directories of others are listed as ever.
+Each loader lists all its directories whenever it is made, which happens dozens of times in a run of a state, and takes
+most of that run's time. Other directories are listed as ever.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ def remember():
 
 
 def _refresh(loader, original, known):
-    """Set ``file_mapping`` as the original does, from what each directory by itself has."""
+    """Set ``file_mapping`` as the original does, from the listing of each directory by itself."""
     directories, static = loader.module_dirs, loader.static_modules
     mapping = {}
     loader.static_modules = []
@@ -54,5 +54,5 @@ def _files(loader, original, known, directory):
 
 
 def _goes_before(loader, found, held):
-    """Whether a file takes the place of one that an earlier directory has: by its suffix, as Salt ranks them."""
+    """Tell whether a file replaces one of an earlier directory: by its suffix, as Salt ranks them."""
     return bool(held[1]) and loader.suffix_order.index(found[1]) < loader.suffix_order.index(held[1])

@@ -46,7 +46,7 @@ class Process(subprocess.Popen):
     """A process in a machine; signals reach the process itself, not the nsenter that entered the machine."""
 
     def inner(self):
-        """Process ID, as the host counts, of what runs in the machine; None before it started or after it ended."""
+        """Process ID, as the host counts, of the command in the machine; None before it started or after it ended."""
         return next(iter(_children(self.pid)), None)
 
     def send_signal(self, sig):
@@ -62,7 +62,7 @@ class Process(subprocess.Popen):
             os.kill(target, sig)
 
     def kill_tree(self):
-        """Kill what runs in the machine and all that descends from it; nsenter, which reaps it, then ends by itself."""
+        """Kill the command in the machine and all its descendants; nsenter, which reaps it, then ends by itself."""
         for pid in descendants(self.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -94,7 +94,7 @@ class Machine:
         return f"<Machine {self.name} pid={self.pid}>"
 
     def start(self):
-        """Make the machine; SceneError says why it cannot be made."""
+        """Start the machine; raise SceneError with the reason if that is impossible."""
         if self._outer is not None:
             raise SceneError(f"{self.name} runs already")
         if os.geteuid() != 0:
@@ -120,7 +120,7 @@ class Machine:
         self.pid = int(said["pid"])
 
     def stop(self):
-        """End the machine with everything in it; harmless when it does not run."""
+        """End the machine with everything in it; it is harmless if the machine does not run."""
         outer, self._outer, self.pid = self._outer, None, None
         if outer is None:
             return
@@ -136,7 +136,7 @@ class Machine:
     # Commands
 
     def enter(self, argv, *, user=None, group=None, cwd="/"):
-        """The list of arguments which, run on the host, runs ``argv`` in the machine."""
+        """Return the argument list that, run on the host, runs ``argv`` in the machine."""
         if self.pid is None:
             raise SceneError(f"{self.name} does not run")
         command = [program("nsenter"), f"--target={self.pid}", "--mount", "--uts", "--ipc", "--net", "--pid"]
@@ -146,7 +146,7 @@ class Machine:
         return command + [str(arg) for arg in argv]
 
     def environment(self, user=None, extra=None):
-        """What a fresh login of the user has in its environment, and ``extra``."""
+        """Return the environment of a fresh login of the user, with ``extra``."""
         account = self.account(user or "root")
         path = ROOT_PATH if account["uid"] == 0 else USER_PATH
         env = {"PATH": path, "HOME": account["home"], "USER": account["name"], "LOGNAME": account["name"]}
@@ -160,7 +160,7 @@ class Machine:
         return Process(command, env=self.environment(user, env), **kw)
 
     def run(self, argv, *, user=None, group=None, input=None, env=None, check=True, timeout=120, cwd="/"):
-        """Run a command to its end and return what it wrote, as text."""
+        """Run a command to its end and return its output, as text."""
         argv = [str(arg) for arg in argv]
         process = self.popen(
             argv,
@@ -205,7 +205,7 @@ class Machine:
     # Accounts
 
     def account(self, user):
-        """Name, uid, gid and home of a user of the machine, by name; by number for an int."""
+        """Return name, uid, gid and home of a user of the machine, by name; by number for an int."""
         for line in self.read("/etc/passwd").splitlines():
             fields = line.split(":")
             if len(fields) == 7 and (fields[0] == user or (isinstance(user, int) and int(fields[2]) == user)):
@@ -213,7 +213,7 @@ class Machine:
         raise SceneError(f"{self.name} has no user {user}")
 
     def group_id(self, group):
-        """Number of a group of the machine, by name; an int is returned as it is."""
+        """Return the number of a group of the machine, by name; return an int as it is."""
         if isinstance(group, int):
             return group
         for name, gid, _ in self._groups():
@@ -243,7 +243,7 @@ class Machine:
     # Files
 
     def path(self, path, *, follow=True):
-        """Where the host sees a path of the machine.
+        """Return the host's path for a path of the machine.
 
         Symbolic links are resolved as the machine would: an absolute one never leads out of it. With ``follow=False``
         the last component is left alone.
@@ -271,11 +271,11 @@ class Machine:
         return top.joinpath(*done)
 
     def read(self, path):
-        """Text of a file of the machine."""
+        """Return the text of a file of the machine."""
         return self.path(path).read_text(encoding="utf-8", errors="replace")
 
     def write(self, path, content, mode=0o644, owner="root:root"):
-        """Write a file of the machine, its directories too; ``owner`` is ``user`` or ``user:group``."""
+        """Write a file of the machine and its directories; ``owner`` is ``user`` or ``user:group``."""
         target = self.path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         user, _, group = owner.partition(":")
@@ -289,11 +289,11 @@ class Machine:
             stream.write(data)
 
     def stat(self, path, *, follow=True):
-        """os.stat_result of a path of the machine."""
+        """Return os.stat_result for a path of the machine."""
         return os.lstat(self.path(path, follow=follow))
 
     def mode(self, path):
-        """Permission bits of a path, ``0o750`` for example."""
+        """Return the permission bits of a path, ``0o750`` for example."""
         return stat_module.S_IMODE(self.stat(path).st_mode)
 
 
@@ -314,7 +314,7 @@ def _children(pid):
 
 
 def descendants(pid):
-    """Process IDs, as the host counts, of all that descends from a process now."""
+    """Return the process IDs, as the host counts, of all present descendants of a process."""
     found = []
     for child in _children(pid):
         found += [child, *descendants(child)]

@@ -33,7 +33,7 @@ class SaltError(SceneError):
 class Minion:
     """Salt in a machine, with a pillar of its own. ``file_root`` is a directory that the machine sees.
 
-    ``options`` are settings of Salt; with ``None`` for a value, its own default holds instead of what is set here.
+    ``options`` are settings of Salt; with ``None`` for a value, Salt's own default replaces the setting made here.
     """
 
     timeout = 120
@@ -91,7 +91,7 @@ class Minion:
     # Calls
 
     def call(self, function, *args, **kwargs):
-        """Run an execution function and return what it returns."""
+        """Run an execution function and return its result."""
         return self.call_raw(function, *args, **kwargs)[0]
 
     def call_raw(self, function, *args, **kwargs):
@@ -123,7 +123,7 @@ class Minion:
         return self.machine.run([program, "--local", "-c", self.conf, *args], check=check, timeout=timeout)
 
     def log(self):
-        """What Salt has logged, and what functions have printed."""
+        """Return Salt's log, and the output of functions."""
         return self.machine.read(self.log_file)
 
     # Worker

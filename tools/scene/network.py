@@ -1,4 +1,4 @@
-"""Cables between machines."""
+"""Network cables between machines."""
 
 import subprocess
 

@@ -1,11 +1,11 @@
-"""First process of a machine: makes the machine's namespaces, then keeps them.
+"""The first process of a machine: it creates the machine's namespaces, then keeps them.
 
 Run as a script, by path and isolated (``python -I -S pid1.py CONFIG``), so it imports nothing of its own package.
 CONFIG is JSON: ``{"name": host name, "binds": [directories to show read-only at the same path]}``.
 
-Two processes come of it. The outer one stays in the caller's namespaces, says which process ID the machine has, and
-waits. The inner one is PID 1 of the machine: it makes the root file system, says ``ready`` and then blocks on its
-standard input, a pipe whose other end only the owner holds. When the owner ends, in whatever way, the pipe closes,
+It consists of two processes. The outer one stays in the caller's namespaces, reports the machine's process ID, and
+waits. The inner one is PID 1 of the machine: it makes the root file system, reports ``ready`` and then blocks on its
+standard input, a pipe whose other end only the owner holds. When the owner ends, for whatever reason, the pipe closes,
 PID 1 ends, and the kernel kills every process and drops every mount of the machine.
 """
 
@@ -45,7 +45,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class SetupError(OSError):
-    """The machine cannot be made here, and why."""
+    """The machine cannot be created here; the text is the reason."""
 
 
 def _check(result, what):
@@ -55,7 +55,7 @@ def _check(result, what):
 
 
 def mount(source, target, kind=None, flags=0, options=None):
-    """mount(2)."""
+    """Call mount(2)."""
     raw = [None if text is None else os.fsencode(text) for text in (source, target, kind, options)]
     _check(_libc.mount(raw[0], raw[1], raw[2], ctypes.c_ulong(flags), raw[3]), f"mount {kind or source} on {target}")
 
@@ -78,7 +78,7 @@ def pivot_root(directory):
 
 
 def unescape(field):
-    """A path as /proc/self/mountinfo writes it: blanks and backslashes as octal numbers.
+    """Return the path from /proc/self/mountinfo, which writes blanks and backslashes as octal numbers.
 
     >>> unescape("/srv/two\\\\040words")
     '/srv/two words'
@@ -89,12 +89,12 @@ def unescape(field):
 
 
 def below(path, tops):
-    """Whether a path is one of the directories or lies in one."""
+    """Tell whether a path is one of the directories or lies in one."""
     return any(path == top or path.startswith(top + "/") for top in tops)
 
 
 def layered(mountinfo):
-    """Mount points of real file systems that make up the system besides ``/``, parents first."""
+    """Return the mount points of real file systems that make up the system besides ``/``, parents first."""
     found = []
     for line in mountinfo.splitlines():
         left, _, right = line.partition(" - ")
@@ -145,7 +145,7 @@ def make_root():
 
 
 def make_devices():
-    """A /dev with what programs expect and no disk of the host."""
+    """Create a /dev with the devices that programs expect and no disk of the host."""
     dev = ROOT + "/dev"
     mount("tmpfs", dev, "tmpfs", MS_NOEXEC, "mode=0755")
     for name, (major, minor) in DEVICES.items():
@@ -164,7 +164,7 @@ def make_devices():
 
 
 def make_kernel_views():
-    """/proc and /sys of the machine; what is not the machine's own in them is read-only."""
+    """Mount the machine's /proc and /sys; parts that are not the machine's own are read-only."""
     proc = ROOT + "/proc"
     mount("proc", proc, "proc", MS_NODEV | MS_NOEXEC)
     show(proc + "/sys", proc + "/sys", MS_RDONLY)
@@ -193,7 +193,7 @@ def open_way(path):
 
 
 def make_accounts():
-    """Leave the host's people out, and what its own sudoers files say: names and numbers are free for the scene's."""
+    """Leave out the host's people and its sudoers files, so that names and numbers are free for the scene."""
     people, groups = (
         {row[0] for row in rows(name) if len(row) > 2 and row[2].isdigit() and int(row[2]) in OF_PEOPLE}
         for name in ("passwd", "group")
@@ -212,13 +212,13 @@ def make_accounts():
 
 
 def rows(name):
-    """Lines of a file of accounts, each split at its colons."""
+    """Return the lines of an account file, each split at its colons."""
     path = f"{ROOT}/etc/{name}"
     return [line.split(":") for line in read(path).splitlines()] if os.path.exists(path) else []
 
 
 def make_names(name):
-    """Host name, and files that make it resolve without any name server."""
+    """Set the host name, and files that resolve it without any name server."""
     _check(_libc.sethostname(name.encode(), len(name)), "sethostname")
     rewrite(ROOT + "/etc/hostname", name + "\n")
     own = f"127.0.0.1\tlocalhost\n127.0.1.1\t{name}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
@@ -240,7 +240,7 @@ def loopback_up():
 
 
 def read(path):
-    """Text of a file."""
+    """Return the text of a file."""
     with open(path, encoding="utf-8", errors="surrogateescape") as stream:
         return stream.read()
 
@@ -271,7 +271,7 @@ def make_private():
 
 
 def become_machine(config):
-    """Everything that PID 1 does before it waits."""
+    """Do everything that PID 1 does before it waits."""
     os.umask(0o022)
     make_private()
     binds = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in config["binds"]}
@@ -289,7 +289,7 @@ def become_machine(config):
 
 
 def inner(config):
-    """PID 1: set up, report, wait until the owner is gone."""
+    """Act as PID 1: set up, report, wait until the owner is gone."""
     try:
         become_machine(config)
     except OSError as err:

@@ -1,4 +1,4 @@
-"""What a test needs: skip where it is missing, fail where it must not be missing."""
+"""Requirements of tests: skip a test where one is missing, fail it where none may be missing."""
 
 import functools
 import os
@@ -45,7 +45,7 @@ PACKAGES = {
 
 @functools.lru_cache
 def hindrance():
-    """Why this kernel makes no machines, in words; nothing if it does."""
+    """Return in words why this kernel makes no machines; None if it does."""
     try:
         with Machine("trial"):
             return None
@@ -54,7 +54,7 @@ def hindrance():
 
 
 def missing(*programs):
-    """What of root, namespaces, overlayfs and these programs is not there, in words."""
+    """Return in words which of root, namespaces, overlayfs and these programs are missing."""
     found = [] if os.geteuid() == 0 else ["root"]
     path = os.pathsep.join([os.environ.get("PATH", ""), ROOT_PATH])
     for program in programs:
@@ -73,7 +73,7 @@ def need(*programs):
 
 
 def unavailable(text):
-    """Skip the calling test, or its module, because this host cannot play it; with CI=true fail."""
+    """Skip the calling test, or its module, because this host cannot run it; with CI=true, fail it."""
     import pytest  # only tests call this; the demo runs without pytest
 
     if os.environ.get("CI", "").lower() in ("1", "true", "yes"):

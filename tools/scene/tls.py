@@ -34,7 +34,10 @@ def create(directory, host):
 
 
 def host_subject(directory):
-    """Subject of the server certificate in the form of remote-viewer's ``host-subject=``: ``O=Scene,CN=server``."""
+    """Return the server certificate's subject in the form of remote-viewer's ``host-subject=``.
+
+    For example ``O=Scene,CN=server``.
+    """
     options = ["-in", "server-cert.pem", "-noout", "-subject", "-nameopt", "sep_comma_plus,sname"]
     text = _openssl(pathlib.Path(directory), "x509", *options)
     return text.strip().partition("subject=")[2].strip()

@@ -1,12 +1,12 @@
-"""Runs execution functions in a machine, each in a forked child.
+"""A script that runs execution functions in a machine, each in a forked child.
 
 Run as a script inside a machine, ``python worker.py CONFIG_DIRECTORY``. Each line on standard input is a call as JSON,
 ``{"fun": .., "args": [..], "kwargs": {..}}``; each line on standard output is its answer: ``{"data": .., "retcode":
 ..}`` or ``{"error": type, "message": .., "traceback": ..}``.
 
 A call sees what is on disk now, as a ``salt-call`` would: configuration, pillar and the code of the extension. Salt's
-loaders are made by a fork of this process, the minion, which forks for each call; it is replaced when any of these is
-another than it was.
+loaders are made by a fork of this process, the minion, which forks for each call; it is replaced when any of these has
+changed.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ AHEAD = ("spice_grant.plan", "spice_firewall.plan", "spice_sudoers.plan", "spice
 
 
 def plain(value):
-    """What json cannot write by itself."""
+    """Convert a value that json cannot write by itself."""
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     if isinstance(value, bytes):
@@ -32,7 +32,7 @@ def plain(value):
 
 
 def signature(config):
-    """What a minion is made of, as it is on disk now: content of configuration and pillar, dates of code."""
+    """Return the present state of a minion's files on disk: content of configuration and pillar, dates of code."""
     digest = hashlib.sha256()
     with open(os.path.join(config, "minion"), "rb") as stream:
         text = stream.read()
@@ -53,7 +53,7 @@ def signature(config):
 
 
 def failure(error):
-    """An answer that says what was raised."""
+    """Return an answer with the exception that was raised."""
     said = {"error": type(error).__name__, "message": str(error), "traceback": traceback.format_exc()}
     return json.dumps(said)
 
@@ -89,7 +89,7 @@ def forked(function, *arguments):
 
 
 class Minion:
-    """A fork of this process that has Salt's loaders for what is on disk now."""
+    """A fork of this process with Salt's loaders for the files on disk now."""
 
     def __init__(self, config):
         (asked, self._ask), (self._answer, answered) = os.pipe(), os.pipe()
@@ -117,12 +117,12 @@ class Minion:
         os._exit(0)
 
     def call(self, line):
-        """Have it make one call; return the answer."""
+        """Make one call in the fork; return the answer."""
         os.write(self._ask, line.encode())
         return self._answers.readline()
 
     def end(self):
-        """End it."""
+        """End the fork."""
         os.close(self._ask)
         self._answers.close()
         os.waitpid(self.pid, 0)

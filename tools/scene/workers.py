@@ -25,11 +25,11 @@ class Worker:
         self._handle = os.pidfd_open(pid)
 
     def ended(self, timeout=0):
-        """Whether it has ended, or does within so many seconds."""
+        """Tell whether the script has ended, or ends within ``timeout`` seconds."""
         return bool(select.select([self._handle], [], [], timeout)[0])
 
     def kill(self):
-        """Kill it and all that descends from it."""
+        """Kill the script and all its descendants."""
         for pid in [] if self.ended() else [*descendants(self.pid), self.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -42,7 +42,7 @@ class Worker:
 
 @functools.lru_cache
 def _server(owner):
-    """The connection to this process's server, which is started with the first call."""
+    """Return the connection to this process's server, which starts with the first call."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         command = [sys.executable, pathlib.Path(__file__).with_name("forkserver.py"), str(theirs.fileno())]
@@ -56,7 +56,7 @@ def start(machine, script, *words, stderr):
     """Run a Python script in a machine, as root; return the :class:`Worker`.
 
     stderr
-        A file, for what it says.
+        A file for the script's standard error.
     """
     connection, _ = _server(os.getpid())
     request = {

@@ -1,1 +1,1 @@
-"""``spice-grant-check``: judges a pillar repository before it is merged, with no master running."""
+"""``spice-grant-check``: checks a pillar repository before it is merged, with no master running."""

@@ -28,7 +28,7 @@ _CODES = "Exit codes: 0 nothing is wrong, 1 something is, 2 the command cannot b
 
 
 class Error(NamedTuple):
-    """One thing that is wrong: at a path of the pillar, in a file, or both where it is known which file declares it."""
+    """One error: at a path of the pillar, in a file, or both if the file that declares it is known."""
 
     path: str | None
     file: str | None
@@ -39,7 +39,7 @@ class Error(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What was found for one minion; ``grants`` is ``None`` where nothing valid is declared."""
+    """The findings for one minion; ``grants`` is ``None`` if nothing valid is declared."""
 
     declares: bool
     grants: int | None
@@ -47,7 +47,7 @@ class Judged(NamedTuple):
 
 
 def judge(found: compiled.Compiled, *, require: bool) -> Judged:
-    """Judge a compiled pillar; with ``require`` one that declares nothing is wrong."""
+    """Judge a compiled pillar; with ``require``, one that declares nothing is an error."""
     errors = [Error(None, _shown(err.file), err.reason) for err in found.errors]
     if "spice" not in found.data:
         # Where a file is broken, what it would have declared is not known.
@@ -63,7 +63,7 @@ def judge(found: compiled.Compiled, *, require: bool) -> Judged:
 
 
 def _shown(path: str | None) -> str | None:
-    """Spell a path from here on, where it is below."""
+    """Spell a path relative to here, if it is below."""
     if path is None:
         return None
     relative = os.path.relpath(path)
@@ -71,7 +71,7 @@ def _shown(path: str | None) -> str | None:
 
 
 def as_data(minions: dict[str, Judged]) -> dict[str, Any]:
-    """Return what ``--json`` prints."""
+    """Return the output of ``--json``."""
     return {
         "errors": sum(len(judged.errors) for judged in minions.values()),
         "minions": {
@@ -82,7 +82,7 @@ def as_data(minions: dict[str, Judged]) -> dict[str, Any]:
 
 
 def as_lines(minions: dict[str, Judged]) -> Iterable[str]:
-    """Return what is printed for people: a line an error, and one for each minion without any."""
+    """Yield the output for people: a line for each error, and one for each minion without any."""
     for name, judged in minions.items():
         for error in judged.errors:
             yield f"{name}: {error}"
@@ -111,7 +111,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def _grains(path: str | None) -> dict[str, Any]:
-    """Read grains; raise ValueError if a file holds none."""
+    """Return the grains in a file; raise ValueError if it holds none."""
     if path is None:
         return {}
     with open(path, encoding="utf-8") as file:
@@ -125,7 +125,7 @@ def _grains(path: str | None) -> dict[str, Any]:
 
 
 def _options(given: argparse.Namespace, scratch: str) -> dict[str, Any]:
-    """Return Salt's options; raise ValueError or OSError if what was given is no use."""
+    """Return Salt's options; raise ValueError or OSError if the arguments are of no use."""
     if not given.pillar_root and given.config is None:
         raise ValueError("where is the pillar? Name it with --pillar-root or --config")
     roots = [os.path.abspath(root) for root in given.pillar_root]
@@ -143,7 +143,7 @@ def _options(given: argparse.Namespace, scratch: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Salt from logging what it returns as well, and from warnings about its own code."""
+    """Keep Salt from also logging its results, and from warnings about its own code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.CRITICAL)

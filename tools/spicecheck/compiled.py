@@ -23,17 +23,17 @@ _ODD_SHAPES = (AttributeError, KeyError, TypeError, ValueError)
 
 
 class Compiled(NamedTuple):
-    """The pillar of one minion, as far as it could be compiled; ``files`` is what each file holds by itself."""
+    """The pillar of one minion, as far as it could be compiled; ``files`` has the content of each file by itself."""
 
     data: dict[str, Any]
     errors: tuple[RenderingError, ...]
     files: tuple[tuple[str, dict[str, Any]], ...] = ()
 
     def declaring(self, path: str) -> str | None:
-        """Return the file that declares what a finding is about, or leads furthest to it; of several the one read last.
+        """Return the file that declares a finding's subject, or leads furthest to it; of several, the last read.
 
         path
-            A path below ``spice``, as findings have it.
+            A path below ``spice``, as in findings.
         """
         reach = [(_steps(Node(held.get("spice"), "spice", []), path), file) for file, held in self.files]
         furthest = max((steps for steps, _ in reach), default=0)
@@ -50,7 +50,7 @@ def _steps(node: Node, path: str) -> int:
 
 
 class _Compiler(salt.pillar.Pillar):
-    """Salt's own compiler, which keeps what each file holds: the pillar that comes of them does not tell."""
+    """Salt's own compiler, which also keeps the content of each file: the merged pillar does not show it."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -63,7 +63,7 @@ class _Compiler(salt.pillar.Pillar):
         return rendered
 
     def files(self) -> tuple[tuple[str, dict[str, Any]], ...]:
-        """Return the paths of all files that hold something, with what they hold, in the order of reading."""
+        """Return path and content of each file that holds something, in the order of reading."""
         return tuple((self.path(*name), held) for name, held in self.held.items() if isinstance(held, dict))
 
     def path(self, sls: str, env: str) -> str:
@@ -105,7 +105,7 @@ def options(config: str | None, scratch: str, roots: list[str], env: str | None)
 
 
 def has_top(opts: dict[str, Any]) -> bool:
-    """Tell whether there is a top file, or another source of pillar; without, Salt compiles nothing and is silent."""
+    """Tell whether there is a top file, or another source of pillar; without either, Salt silently compiles nothing."""
     top = opts["state_top"].removeprefix("salt://")
     roots = [root for found in opts["pillar_roots"].values() for root in found]
     return bool(opts.get("ext_pillar")) or any(os.path.isfile(os.path.join(root, top)) for root in roots)
@@ -118,9 +118,9 @@ def compile_pillar(opts: dict[str, Any], minion_id: str, grains: dict[str, Any])
         The master's options, from :func:`options`.
 
     minion_id, grains
-        What the top file and templates see of the minion; the grain ``id`` is added.
+        The minion's name and grains for the top file and templates; the grain ``id`` is added.
 
-    As on a master, templates are programs: they run with the rights of whoever calls this.
+    As on a master, templates are programs: they run with the caller's rights.
     """
     try:
         compiler = _Compiler(copy.deepcopy(opts), {**grains, "id": minion_id}, minion_id, None)

@@ -1,4 +1,4 @@
-"""What kept a file from becoming pillar."""
+"""Errors that kept a file from becoming pillar."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class RenderingError(NamedTuple):
-    """An error of Salt's compiler; ``file`` is ``None`` where it is about none that there is."""
+    """An error of Salt's compiler; ``file`` is ``None`` if it is about no existing file."""
 
     file: str | None
     reason: str
@@ -15,7 +15,7 @@ class RenderingError(NamedTuple):
 def one_line(text: str) -> str:
     """Return an error as a printable line, without the excerpt that renderers append to it.
 
-    The excerpt is long, and may hold a password; what a template raises may hold anything.
+    The excerpt is long, and may hold a password. A template's own error may hold anything.
     """
     lines = [line.strip() for line in text.split("\n---")[0].splitlines()]
     line = " ".join(line for line in lines if line)

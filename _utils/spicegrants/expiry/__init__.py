@@ -1,1 +1,1 @@
-"""The end of sessions: what ends when, how users are warned, and the units that see to it without Salt."""
+"""The end of sessions: deadlines, warnings to users, and the units that enforce them without Salt."""

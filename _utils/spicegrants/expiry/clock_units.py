@@ -1,7 +1,7 @@
 """The clock without Salt: a program that warns users and ends idle sessions on time, and the units that start it.
 
-The kernel closes windows by itself; a session is then refused at its next packet. An idle one sends none, and nobody
-would be warned: that is all that is done here.
+The kernel closes windows by itself, and a session is then refused at its next packet. But an idle session sends none,
+and nobody would be warned: only that is done here.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ WantedBy=timers.target
 
 
 def desired_entries(program: bytes) -> dict[str, Entry]:
-    """Return the files that there must be, by path.
+    """Return the desired files, by path.
 
     program
-        The clock's own text, see :func:`spicegrants.core.zipapp.archive`.
+        The clock's program text, see :func:`spicegrants.core.zipapp.archive`.
     """
     return {
         CLOCK: File(program, 0o644),
@@ -89,7 +89,7 @@ def desired_entries(program: bytes) -> dict[str, Entry]:
 
 
 def plan(program: bytes, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """Compare what must be there with what is; return changes in words, and the paths to write."""
+    """Compare the desired files with the present ones; return the changes in words, and the paths to write."""
     verbs = {path: difference(entry, live.get(path)) for path, entry in desired_entries(program).items()}
     write = tuple(path for path, verb in verbs.items() if verb)
     return tuple(Change("firewall", f"{verbs[path]} {path}") for path in write), write

@@ -1,4 +1,4 @@
-"""What lies ahead of open sessions: at which moments something ends, and at which it is announced. Pure."""
+"""Deadlines of open sessions: the moments at which something ends, and at which users are warned. Pure."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ Door = tuple[int, str, int]
 
 
 class Deadline(NamedTuple):
-    """A moment at which a console closes, or at which what is open there ends, or both.
+    """A moment at which a console closes, at which open sessions there end, or both.
 
     since
-        From when on this lies ahead; nothing is announced before.
+        The moment from which this lies ahead; nothing is announced before.
 
     moment
-        When it comes, in seconds since 1970.
+        The deadline, in seconds since 1970.
 
     going
-        Until when what is open may go on: ``moment`` where it does not, ``None`` for as long as it likes.
+        The moment until which open sessions may go on: ``moment`` if they may not, ``None`` for no limit.
 
     closes
-        Whether the console closes. Otherwise it had closed before, and what went on ends.
+        Whether the console closes. Otherwise it had closed before, and its last sessions end.
     """
 
     since: int
@@ -36,20 +36,20 @@ class Deadline(NamedTuple):
 
     @property
     def ends(self) -> bool:
-        """Tell whether what is open ends at that moment."""
+        """Tell whether open sessions end at that moment."""
         return self.going == self.moment
 
     def announcements(self, warn: tuple[int, ...]) -> list[int]:
-        """Return the moments at which it is announced.
+        """Return the moments at which the deadline is announced.
 
         warn
-            How many seconds before.
+            Seconds before the deadline.
         """
         return [self.moment - seconds for seconds in warn if self.since <= self.moment - seconds]
 
 
 class Notice(NamedTuple):
-    """A deadline that the user of a console is to be told of."""
+    """A deadline to announce to the user of a console."""
 
     uid: int
     vm: str
@@ -58,7 +58,7 @@ class Notice(NamedTuple):
 
 @functools.lru_cache(maxsize=4096)
 def deadlines(times: Times) -> tuple[Deadline, ...]:
-    """Return what ends when, in order; stretches of time that touch or overlap are one."""
+    """Return the deadlines in order; stretches of time that touch or overlap count as one."""
     going = union(times.opened, times.lasting)
     found = []
     for start, end in times.opened:
@@ -82,11 +82,11 @@ def _of_drain(drain: Drain) -> tuple[Deadline, ...]:
 
 
 def due(desired: DesiredState, since: int, doors: Iterable[Door]) -> list[Notice]:
-    """Return what is to be announced to users who have something open, each as often as it may be.
+    """Return the notices for users with something open, each as often as it may be given.
 
     since
-        The moment up to which all was announced, in seconds since 1970. What came between that and ``desired.now`` and
-        still lies ahead is announced now, once.
+        The moment up to which everything was announced, in seconds since 1970. Announcements between it and
+        ``desired.now`` for deadlines still ahead are made now, once.
 
     doors
         UID, address and port of open connections.
@@ -112,7 +112,7 @@ def _due(
 
 
 def upcoming(desired: DesiredState) -> int | None:
-    """Return the next moment after ``desired.now`` at which there is something to end or to announce."""
+    """Return the next moment after ``desired.now`` at which something ends or must be announced."""
     # Many accesses share their times.
     ahead = {(deadlines(desired.times(access)), access.warn) for access in desired.accesses}
     ahead |= {(_of_drain(drain), drain.warn) for drain in desired.draining}

@@ -1,4 +1,4 @@
-"""What users are told of their sessions: why one ended, and that one is about to."""
+"""Messages to users about their sessions: why one ended, and that one is about to end."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ ENDED, ENDING = "SPICE console closed", "SPICE console closes soon"
 
 
 def ended(desired: DesiredState, connections: Iterable[Connection], users: Mapping[int, str]) -> dict[int, str]:
-    """Return by UID what is to be said to users whose connections were ended.
+    """Return the messages by UID for users whose connections were ended.
 
     users
-        Names by UID, to tell whom a lock is about.
+        Names by UID, to find the lock on a user.
     """
     return _by_user((each.uid, _why(desired, each, users.get(each.uid, ""))) for each in connections)
 
 
 def announced(desired: DesiredState, notices: Iterable[Notice]) -> dict[int, str]:
-    """Return by UID what is to be said to users whose sessions are about to end."""
+    """Return the messages by UID for users whose sessions are about to end."""
     return _by_user((notice.uid, _warning(desired, notice)) for notice in notices)
 
 
@@ -55,7 +55,7 @@ def _why(desired: DesiredState, connection: Connection, user: str) -> str:
 
 
 def _closed(desired: DesiredState, access: Access) -> str:
-    """Say why a session of somebody ended who has the console at some times, and when he has it next."""
+    """Return why a session ended on a console that is open at some times, and when its user has it next."""
     decision = policy_decision.judged(desired.policy, access, desired.now)
     if decision.open:
         return f"The rules for the console of VM {access.vm} have changed: open it again."
@@ -96,14 +96,14 @@ def _zone(desired: DesiredState, notice: Notice) -> str | None:
 
 
 def _clock(moment: int, now: int, zone: str | None) -> str:
-    """Say when, as short as it is clear: ``18:00``."""
+    """Return a moment as short as it is clear: ``18:00``."""
     local = instants.local(moment, zone)
     said = f"{local:%H:%M}" if zone else f"{local:%H:%M} UTC"
     return said if local.date() == instants.local(now, zone).date() else f"{said} on {local:%Y-%m-%d}"
 
 
 def _left(seconds: int) -> str:
-    """Say how long: in seconds below a minute, else to the minute."""
+    """Return a duration: in seconds below a minute, otherwise to the minute."""
     if seconds < 60:
         return _counted(seconds, "second")
     hours, minutes = divmod(round(seconds / 60), 60)

@@ -1,7 +1,8 @@
-"""The backstop: a second table, which only the process that holds it can change, for as long as the guard is gone.
+"""The backstop: a second nftables table, owned by the process that holds it, that guards ports while the guard is gone.
 
-Whoever flushes the ruleset takes the guard with it. What remains knows groups and ports alone, so it hardly ever
-changes: who has not the viewer's group reaches no guarded port. Who has it, has it from sudo.
+Only its owner can change it. A flush of the whole ruleset takes the guard away and leaves the backstop. It knows groups
+and ports only, so it hardly ever changes: a process without the viewer's group reaches no guarded port, and a process
+that has the group has it from sudo.
 """
 
 from __future__ import annotations
@@ -73,14 +74,14 @@ WantedBy=sysinit.target
 
 
 class Table(NamedTuple):
-    """The table to hold: its name, and what is in it as nft reads it."""
+    """The table to hold: its name, and its content as nft reads it."""
 
     name: str
     body: str
 
 
 class Plan(NamedTuple):
-    """Changes in words; files to write, by path, and those to remove; whether the service has to look again."""
+    """Changes in words, files to write by path, paths to remove, and whether the service must look again."""
 
     changes: tuple[Change, ...] = ()
     written: Mapping[str, Entry] = {}
@@ -89,13 +90,13 @@ class Plan(NamedTuple):
 
 
 def table(desired: DesiredState, program: bytes) -> Table:
-    """Return the table that there must be.
+    """Return the desired table.
 
     program
-        What holds it: another one holds another table, so that it takes over from the one before.
+        The holder's program. Another program holds another table, so that it takes over from the one before.
 
-    Its name is that of what is in it. So a listing of tables says whether it is there: nobody but its owner can change
-    it. Numbers and addresses are all that comes from pillar.
+    The table's name is derived from its content, so a listing of names shows whether it is there: nobody but its owner
+    can change it. Numbers and addresses are all that comes from pillar.
     """
     ports = f"tcp dport {{ {port_words(desired.policy.guarded_ports())} }}"
     # The sign, in quotes, is for nft, which would look for a group of that name first.
@@ -109,7 +110,7 @@ def table(desired: DesiredState, program: bytes) -> Table:
 
 
 def _towards(desired: DesiredState) -> list[str]:
-    """Return what begins the rules: one for all destinations, or one for the servers' of each IP version."""
+    """Return the first words of the rules: one entry for all destinations, or one for each IP version's servers."""
     if not guards_servers(desired):
         return [""]
     known = [(ip, server_addresses(desired, version)) for ip, version in (("ip", 4), ("ip6", 6))]
@@ -117,7 +118,7 @@ def _towards(desired: DesiredState) -> list[str]:
 
 
 def desired_entries(kept: Table, program: bytes) -> dict[str, Entry]:
-    """Return the files that there must be, by path."""
+    """Return the desired files, by path."""
     document = {"table": kept.name, "body": kept.body}
     return {
         STORED: File((json.dumps(document, sort_keys=True) + "\n").encode(), 0o600),
@@ -128,10 +129,10 @@ def desired_entries(kept: Table, program: bytes) -> dict[str, Entry]:
 
 
 def plan(kept: Table | None, program: bytes, live: Mapping[str, Entry | None], owned: bool) -> Plan:
-    """Compare what must be there with what is.
+    """Compare the desired files and table with those on the machine.
 
     kept
-        The table; ``None`` where there is to be no backstop.
+        The desired table; ``None`` for no backstop.
 
     live
         Files, by path.

@@ -1,7 +1,7 @@
-"""The guard without Salt: rules that systemd loads before the network is up, and again after whatever may flush them.
+"""The guard without Salt: rules that systemd loads before the network is up, and again when a service may flush them.
 
-What is stored is the very text that a run sends to the kernel, for ``nft -j -f`` or ``iptables-restore``. No dependency
-on Salt, name resolution or a master.
+The stored text is the very text that a run sends to the kernel, for ``nft -j -f`` or ``iptables-restore``. No
+dependency on Salt, name resolution or a master.
 """
 
 from __future__ import annotations
@@ -88,10 +88,10 @@ class Loading(NamedTuple):
 
 
 def for_nftables(desired: DesiredState) -> Loading:
-    """Return how nft loads the guard.
+    """Return the stored rules for nft, and the commands that load them.
 
-    If the stored rules do not load, or load without leaving a guard (an empty file does), everything guarded is closed:
-    that needs no file, the ports stand in the command. Numbers are all that comes from pillar.
+    If the stored rules do not load, or leave no guard (as an empty file does), the command closes everything guarded.
+    That needs no file: the ports are in the command. Only numbers come from pillar.
     """
     (path,) = GUARDS["nftables"]
     ports = port_words(desired.policy.guarded_ports())
@@ -107,13 +107,15 @@ def for_nftables(desired: DesiredState) -> Loading:
 
 
 def for_iptables(desired: DesiredState, mechanism: str, tools: Mapping[int, str]) -> Loading:
-    """Return how iptables loads the guard: our chains in one step, then the calls, where they are missing.
+    """Return the stored rules for iptables, and the commands that load them.
+
+    The commands load our chains in one step, and then the calls that are missing.
 
     mechanism
         ``iptables-nft`` or ``iptables-legacy``.
 
     tools
-        By IP version: the name of the program, as ``ip6tables-nft``.
+        Names of the programs by IP version, as ``ip6tables-nft``.
     """
     files = {
         path: guard_chains.stored(desired, version).encode() for version, path in zip(sorted(tools), GUARDS[mechanism])
@@ -133,12 +135,12 @@ def for_iptables(desired: DesiredState, mechanism: str, tools: Mapping[int, str]
 
 
 def _uplinks(desired: DesiredState) -> tuple[str, ...]:
-    """Return what has interfaces covered as well; whatever flushed the guard may have taken that with it."""
+    """Return the commands that also guard interfaces: a flush of the guard may have taken their rules with it."""
     return () if desired.policy.firewall.uplinks == () else (_UPLINKS_TEXT,)
 
 
 def desired_entries(loading: Loading) -> dict[str, Entry]:
-    """Return the files that there must be, by path."""
+    """Return the desired files, by path."""
     script = _SCRIPT_TEXT.format(commands="\n".join(loading.commands))
     return {
         **{path: File(content, 0o600) for path, content in loading.files.items()},
@@ -150,7 +152,7 @@ def desired_entries(loading: Loading) -> dict[str, Entry]:
 
 
 def _drop_in(service: str) -> str:
-    """Return what has a service load the guard again. The dash: whatever becomes of it, the service does not fail."""
+    """Return the drop-in by which a service loads the guard again; its dash keeps failures away from the service."""
     commands = [_SETTLED[service]] if service in _SETTLED else []
     commands.append(f"/bin/sh {LOAD_GUARD}")
     lines = [f"ExecStartPost=-{command}" for command in commands] + [f"ExecStopPost=-{commands[-1]}"]
@@ -160,10 +162,10 @@ def _drop_in(service: str) -> str:
 
 
 def closing(loading: Loading, read: Callable[[str], Entry | None]) -> tuple[tuple[Change, ...], dict[str, File]]:
-    """Return in words, and by path, what replaces rules that are stored already and are others than must be.
+    """Return the changes in words, and replacements by path, for stored rules that differ from the desired ones.
 
     read
-        Returns what is at a path.
+        Returns the entry at a path.
     """
     files = {path: File(content, 0o600) for path, content in loading.files.items()}
     write = {path: desired for path, desired in files.items() if read(path) not in (None, desired)}
@@ -171,7 +173,7 @@ def closing(loading: Loading, read: Callable[[str], Entry | None]) -> tuple[tupl
 
 
 def plan(loading: Loading, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """Compare what must be stored with what is; return changes in words, and the paths to write."""
+    """Compare the desired stored files with those on disk; return the changes in words, and the paths to write."""
     verbs = {path: difference(entry, live.get(path)) for path, entry in desired_entries(loading).items()}
     write = tuple(path for path, verb in verbs.items() if verb)
     changes = [f"{verbs[path]} {path}" for path in write if path not in loading.files and path not in DROP_INS]

@@ -1,4 +1,4 @@
-"""Open TCP connections to guarded ports: which of them have no grant behind them any more."""
+"""Open TCP connections to guarded ports, and those among them that no grant covers any more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OPEN = ("01", "04", "05", "08")
 
 
 class Connection(NamedTuple):
-    """One line of /proc/net/tcp or tcp6: proc(5)."""
+    """One line of /proc/net/tcp or /proc/net/tcp6; see proc(5)."""
 
     local: tuple[str, int]
     remote: tuple[str, int]
@@ -28,7 +28,10 @@ class Connection(NamedTuple):
 
 
 def parse(text: str) -> list[Connection]:
-    """Read the text of /proc/net/tcp or tcp6: connections that are open, and somebody's or with something to send."""
+    """Return the open connections in the text of /proc/net/tcp or tcp6.
+
+    Included are those that belong to somebody or still have data to send.
+    """
     found = []
     for line in text.splitlines()[1:]:
         fields = line.split()
@@ -52,8 +55,8 @@ def _place(text: str) -> tuple[str, int]:
 def stray(desired: DesiredState, connections: Iterable[Connection]) -> list[Connection]:
     """Return the connections to guarded ports whose user has no grant there at the moment.
 
-    With which group a connection was made cannot be told; one that a granted user made with another program ends at its
-    next packet.
+    The kernel does not report with which group a connection was made. One that a granted user made with another program
+    ends at its next packet.
     """
     servers = {address for found in desired.inventory.addresses.values() for address in found}
     ranges = desired.policy.guarded_ports()
@@ -75,13 +78,13 @@ def stray(desired: DesiredState, connections: Iterable[Connection]) -> list[Conn
 def changes(
     desired: DesiredState, strays: Iterable[Connection], users: Mapping[int, str], hindrance: str | None
 ) -> list[Change]:
-    """Say in words what is ended.
+    """Return the changes in words for the connections to end.
 
     users
         Names by UID.
 
     hindrance
-        Why it cannot be ended, if so.
+        Why connections cannot be ended; ``None`` if they can.
     """
     hint = f" ({hindrance})" if hindrance else ""
     found = []

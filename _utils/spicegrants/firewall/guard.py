@@ -1,4 +1,4 @@
-"""What the guard lets pass, whatever mechanism of the kernel holds it: nftables or iptables."""
+"""Keys, elements and time chains of the guard, the same for nftables and iptables; their changes in words."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _TIMED = ("schedule_", "times_", "draining_")
 
 
 class Key(NamedTuple):
-    """What decides a connection: UID and GID of the socket's creator, destination address and TCP port."""
+    """The match of one access: UID and GID of the socket's creator, destination address and TCP port."""
 
     uid: int
     gid: int
@@ -59,16 +59,16 @@ class Key(NamedTuple):
 
 
 def number(account: int) -> str:
-    """Return a UID or GID as nft and iptables are told it.
+    """Return a UID or GID in the spelling that nft and iptables take as a number.
 
-    Both look for an account or group of that name first, and useradd makes one that is named like a number if asked.
-    A sign, which strtoul(3) takes, makes it the name of none.
+    Both first look for an account or group of that name, and useradd creates one that is named like a number if asked
+    to. With a sign, which strtoul(3) accepts, it is no account's name.
     """
     return f"+{account}"
 
 
 class Element(NamedTuple):
-    """What the kernel holds for a key."""
+    """The kernel's entry for a key."""
 
     verdict: str = PASS
     vm: str | None = None
@@ -77,10 +77,10 @@ class Element(NamedTuple):
 
 
 class FirewallPlan(NamedTuple):
-    """Changes in words, and what a mechanism must be told to make them.
+    """Changes in words, and a mechanism's input to make them.
 
     before, after
-        What it is told by itself, before and after the commands. Each is taken as a whole.
+        Further input, before and after the commands. Each item is applied as a whole.
     """
 
     changes: tuple[Change, ...]
@@ -90,9 +90,9 @@ class FirewallPlan(NamedTuple):
 
 
 def desired_elements(desired: DesiredState) -> Mapping[Key, Element]:
-    """Return the elements that the grants stand for; none as long as the viewer's group does not exist.
+    """Return the desired elements by key; none while the viewer's group does not exist.
 
-    The verdict of one that is open at some times only is the name of one of :func:`desired_chains`.
+    An element that is open at some times only has the name of one of :func:`desired_chains` as its verdict.
     """
     return desired.once(_elements)
 
@@ -114,7 +114,7 @@ def _elements(desired: DesiredState) -> Mapping[Key, Element]:
 
 
 def desired_chains(desired: DesiredState) -> Mapping[str, Times]:
-    """Return by name what elements lead to that are not open for good; sorted by name."""
+    """Return the desired time chains by name, sorted: the targets of elements that are not open permanently."""
     return desired.once(_chains)
 
 
@@ -132,13 +132,13 @@ def _chains(desired: DesiredState) -> Mapping[str, Times]:
 
 
 def is_timed(name: str) -> bool:
-    """Tell whether a verdict, or the name of a chain, says that something is open at some times only."""
+    """Tell whether a verdict or chain name is that of a time chain."""
     return name.startswith(_TIMED)
 
 
 @functools.lru_cache(maxsize=4096)
 def _chain_name(terms: tuple[Term, ...], on_end: str, grace: int | None, within: Windows | None) -> str:
-    """Return the name under which all that is open at the same times for the same reasons shares one chain."""
+    """Return the name of the chain that all accesses with the same times for the same reasons share."""
     unique = sorted(set(terms))
     if within is not None:
         return f"times_{hashlib.sha256(repr((unique, on_end, grace, within)).encode()).hexdigest()[:16]}"
@@ -159,18 +159,18 @@ def _drain_chain(drain: Drain) -> str:
 
 
 def same(want: Element | None, have: Element | None) -> bool:
-    """Tell whether an element is as wanted; counters aside."""
+    """Tell whether an element is as desired, apart from its counters."""
     return want is not None and have is not None and (want.verdict, want.vm) == (have.verdict, have.vm)
 
 
 def guarding(desired: DesiredState) -> Change:
-    """Say what a guard that was not there will stand before."""
+    """Return the change in words for a guard that is created anew."""
     where = "the servers" if guards_servers(desired) else "every destination"
     return Change("firewall", f"guards ports {port_words(desired.policy.guarded_ports())} towards {where}")
 
 
 def element_changes(desired: DesiredState, want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Change]:
-    """Say in words, by grant, what is opened and closed."""
+    """Return the changes in words, by grant, for consoles that are opened and closed."""
     changes = []
     if desired.gid is None:
         # The group is about to be made: its elements are part of what this run will change.
@@ -196,7 +196,7 @@ def element_changes(desired: DesiredState, want: Mapping[Key, Element], have: Ma
 def taken(
     want: Mapping[Key, Element], have: Mapping[Key, Element], doors: Collection[tuple[int, str, int]] | None
 ) -> tuple[dict[Key, Element], dict[Key, Element]]:
-    """Return the held elements that go, and what becomes of some of them: those that may drain, or are open less often.
+    """Return the elements to remove, and the replacements of those that may drain or are open less often.
 
     doors
         UID, address and port of those that may go; ``None`` for all.
@@ -212,7 +212,14 @@ def taken(
 def taken_changes(
     desired: DesiredState | None, gone: Mapping[Key, Element], becomes: Mapping[Key, Element]
 ) -> tuple[Change, ...]:
-    """Say in words what goes; ``None`` for the desired state: everything."""
+    """Return the changes in words for removed elements.
+
+    desired
+        The desired state; ``None`` if everything is removed.
+
+    becomes
+        Replacements of some of the removed elements.
+    """
     if not gone:
         return ()
     return (CLOSED,) if desired is None else tuple(element_changes(desired, becomes, gone))
@@ -224,12 +231,12 @@ def chain_changes(
     have: Mapping[str, Times | None],
     elements: Mapping[Key, Element],
 ) -> list[Change]:
-    """Say in words how the chains that say when are not as they must be.
+    """Return the changes in words for time chains that differ from the desired ones.
 
-    One that comes or goes with its elements needs no words of its own.
+    A chain that comes or goes with its elements has no words of its own.
 
     have
-        The live chains; ``None`` for one that says something else than when.
+        The live chains; ``None`` for one with rules that are no times.
 
     elements
         The live elements.
@@ -247,7 +254,7 @@ def chain_changes(
 
 
 def _reason(desired: DesiredState, name: str) -> str:
-    """Say what a chain stands for, where its name does not."""
+    """Return in words the terms that a chain stands for, where its name does not show them."""
     if not name.startswith("times_"):
         return ""
     terms = next(access.terms for access in desired.accesses if _chain(access) == name)

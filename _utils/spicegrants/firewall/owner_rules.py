@@ -1,4 +1,4 @@
-"""Owner-match rules as plain data: those of our grants, and those of others."""
+"""Owner-match rules as plain data: those of our grants, and those of other firewalls."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def is_ours(family: str, table: str) -> bool:
 def ours(elements: Mapping[Key, Element], chains: Mapping[str, Times | None]) -> list[dict[str, Any]]:
     """Return the elements of our grants as plain dicts.
 
-    One that leads to one of ``chains`` has that chain's name for its verdict, and its times.
+    An element that leads to one of ``chains`` has that chain's name as its verdict, and the chain's times.
     """
     return [
         {
@@ -49,7 +49,7 @@ def ours(elements: Mapping[Key, Element], chains: Mapping[str, Times | None]) ->
 
 
 def _spelled(times: Times | None) -> dict[str, Any]:
-    """Return when something may be opened, and when what is open may go on; ``None`` if that cannot be said."""
+    """Return the windows for new and for open connections; ``None`` if the chain's rules are no times."""
     if times is None:
         return {"times": None, "lasting": None}
     return {"times": _ranges(times.opened), "lasting": _ranges(times.lasting)}
@@ -60,7 +60,7 @@ def _ranges(windows: Windows) -> list[list[str]]:
 
 
 def foreign_rules(table: guard_chains.Table, family: str) -> list[dict[str, Any]]:
-    """Return rules outside our chains of iptables that match the owner of a socket.
+    """Return rules outside our iptables chains that match the owner of a socket.
 
     family
         ``ip`` or ``ip6``.
@@ -83,10 +83,10 @@ def _plain(text: str) -> int | str:
 
 
 def foreign(objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rules outside our tables of nftables that match the owner of a socket.
+    """Return rules outside our nftables tables that match the owner of a socket.
 
-    What a rule states beyond a plain comparison stays out; a match of the iptables compatibility layer, of which nft
-    shows the name only, appears without UID and GID.
+    Anything that a rule states beyond a plain comparison is left out. A match of the iptables compatibility layer, of
+    which nft shows only the name, appears without UID and GID.
     """
     found = []
     for kind, rule in nft_rules.bodies(objects):
@@ -104,7 +104,7 @@ def foreign(objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _stated(expressions: Any) -> dict[str, Any] | None:
-    """Return what a rule of nftables states, if it is about the owner of a socket."""
+    """Return the facts that an nftables rule states, if it matches the owner of a socket."""
     stated: dict[str, Any] = {}
     owner = False
     for expression in expressions:

@@ -52,7 +52,7 @@ ip -{version} -force -batch {path} 2>/dev/null
 
 
 def desired_entries(desired: DesiredState, networkd: bool) -> dict[str, Entry]:
-    """Return the files that there must be, by path.
+    """Return the desired files, by path.
 
     networkd
         Whether the machine has systemd-networkd.
@@ -70,12 +70,16 @@ def desired_entries(desired: DesiredState, networkd: bool) -> dict[str, Entry]:
 
 
 def rules(desired: DesiredState | None) -> dict[str, File]:
-    """Return the files with the rules of grants, by path; without any rule for ``None``."""
+    """Return the files with the rules of grants, by path.
+
+    desired
+        The desired state; ``None`` for files without any rule.
+    """
     return {path: File(_stored(desired, version) if desired else b"", 0o600) for version, path in RULES.items()}
 
 
 def _loading(desired: DesiredState, version: int) -> str:
-    """Return the commands of one IP version. Numbers and addresses are all that comes from pillar."""
+    """Return the commands of one IP version. Only numbers and addresses come from pillar."""
     closing = policy_rules.closing_rules(desired, version)
     if not closing:
         return f"# Nothing is guarded in IPv{version}."
@@ -97,9 +101,9 @@ def _stored(desired: DesiredState, version: int) -> bytes:
 
 
 def plan(entries: Mapping[str, Entry], live: Mapping[str, Entry | None]) -> tuple[list[Change], list[str]]:
-    """Compare what must be stored with what is; return changes in words, and the paths to write.
+    """Compare the desired stored files with those on disk; return the changes in words, and the paths to write.
 
-    What is there and must not be is among the changes only.
+    Files that must not be there are among the changes only.
     """
     verbs = {path: difference(entry, live.get(path)) for path, entry in entries.items()}
     write = [path for path, verb in verbs.items() if verb]

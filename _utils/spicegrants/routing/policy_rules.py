@@ -1,19 +1,19 @@
-"""Policy routing as a guard of its own: rules that netfilter has no part in, and so no flush of it takes away.
+"""Policy routing as a guard of its own: rules outside netfilter, so that no flush of netfilter removes them.
 
 Six preferences, one behind the other, in each IP version:
 
 ``ENTER``
     A packet to a guarded port goes on to ``GRANTED``.
 ``PAST``
-    Everything else leaves, to the machine's own rules: that is all that other traffic pays.
+    All other packets leave, to the machine's own rules: that is all that other traffic pays.
 ``GRANTED``
     The kernel's own lookups, which are root's, and each granted user, server's address and ports leave as well.
 ``DEAD``
-    What is left goes to a table whose way out is a device that swallows it.
+    The remaining packets go to a table whose route is a device that swallows them.
 ``CLOSED``
-    Whatever finds no way there is refused.
+    A packet that finds no way there is refused.
 ``END``
-    Where those go on that leave.
+    The target of packets that leave.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class RoutingRule(NamedTuple):
     """One rule of ours.
 
     uid
-        Whose packets; ``None`` for everybody's. Root's are those that are sent from here.
+        UID of the packets' owner; ``None`` for everybody's packets. Root's are those sent from here.
 
     action
         Words of `ip rule`: ``goto 166``, ``lookup 7462``, ``prohibit`` or ``nop``.
@@ -66,7 +66,7 @@ class RoutingRule(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What `ip rule add` and `ip rule del` are told."""
+        """The words of `ip rule add` and `ip rule del`."""
         chosen = [f"pref {self.preference} protocol {PROTOCOL}"]
         if self.uid is not None:
             chosen.append(f"{'iif lo ' if self.uid == ROOT else ''}uidrange {self.uid}-{self.uid}")
@@ -78,7 +78,7 @@ class RoutingRule(NamedTuple):
 
 
 class Live(NamedTuple):
-    """What the kernel holds, by IP version, as `ip -j` lists it: all rules, the routes of our table; and all links."""
+    """The kernel's rules and the routes of our table by IP version, and all links, as `ip -j` lists them."""
 
     rules: Mapping[int, list[dict[str, Any]]]
     routes: Mapping[int, list[dict[str, Any]]]
@@ -86,13 +86,16 @@ class Live(NamedTuple):
 
 
 def desired_rules(desired: DesiredState, version: int) -> list[RoutingRule]:
-    """Return the rules that there must be in one IP version, in the order of their preferences."""
+    """Return the desired rules of one IP version, in the order of their preferences."""
     closings = closing_rules(desired, version)
     return sorted([*closings, *granted_rules(desired, version)], key=lambda rule: rule.preference) if closings else []
 
 
 def closing_rules(desired: DesiredState, version: int) -> list[RoutingRule]:
-    """Return the rules that close, and lead past: those that stand for no grant. None where nothing is guarded."""
+    """Return the rules that close, and those that lead past them, without those of grants.
+
+    There are none if nothing is guarded.
+    """
     places: list[str | None] = list(server_addresses(desired, version)) if guards_servers(desired) else [None]
     doors = [(None, place, ports) for place in places for ports in desired.policy.guarded_ports()]
     if not doors:
@@ -109,7 +112,7 @@ def closing_rules(desired: DesiredState, version: int) -> list[RoutingRule]:
 
 
 def granted_rules(desired: DesiredState, version: int) -> list[RoutingRule]:
-    """Return the rules of grants, loans, and sessions that may go on, neighbouring ports in one."""
+    """Return the rules of grants, loans and sessions that may go on, with neighbouring ports in one rule."""
     return let_through(door for door in _doors(desired) if (6 if ":" in door[1] else 4) == version)
 
 
@@ -126,7 +129,7 @@ def let_through(doors: Iterable[tuple[int, str, int]]) -> list[RoutingRule]:
 
 
 def _doors(desired: DesiredState) -> set[tuple[int, str, int]]:
-    """Return who may come through, at some time at least: rules of routing know no time."""
+    """Return the doors that somebody may pass at some time at least: rules of routing know no time."""
     granted = {
         (access.uid, address, desired.port(access))
         for access in desired.accesses
@@ -159,7 +162,7 @@ def parse(entry: Mapping[str, Any]) -> RoutingRule | None:
 
 
 def ours(entry: Mapping[str, Any]) -> bool:
-    """Tell whether a listed rule is ours, or stands among ours, where nothing else may be."""
+    """Tell whether a listed rule is ours or stands among ours, where no other rule may be."""
     return entry["priority"] in PREFERENCES or str(entry.get("protocol")) == str(PROTOCOL)
 
 
@@ -180,10 +183,10 @@ def held_devices(links: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def desired_routes(live: Live, version: int) -> dict[tuple[str, str], str]:
-    """Return the routes of our table by kind and device, as `ip route` is told them.
+    """Return the desired routes of our table by kind and device, with the words for `ip route`.
 
-    IPv4 takes a socket that is bound to a device for on-link where that device has no route. So each has one, to this
-    machine itself. IPv6 refuses by itself.
+    IPv4 treats the destination as on-link if a socket is bound to a device that has no route. So each device gets one,
+    to this machine itself. IPv6 refuses such packets by itself.
     """
     found = {("unicast", DEVICE): f"default dev {DEVICE} table {TABLE} protocol {PROTOCOL}"}
     if version == 4:
@@ -194,7 +197,7 @@ def desired_routes(live: Live, version: int) -> dict[tuple[str, str], str]:
 
 
 def parse_route(entry: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return kind and device of a route of ours; ``None`` if it cannot be one."""
+    """Return kind and device of one of our routes; ``None`` if it cannot be one."""
     kind = entry.get("type")
     if entry.get("dst") != "default" or not entry.keys() <= _ROUTE_KNOWN or str(entry.get("protocol")) != str(PROTOCOL):
         return None
@@ -204,5 +207,5 @@ def parse_route(entry: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def personal(rule: RoutingRule) -> bool:
-    """Tell whether a rule lets one user through to one place, as those of grants do."""
+    """Tell whether a rule lets one user through to one address, as those of grants do."""
     return rule.preference == GRANTED and bool(rule.uid) and None not in (rule.address, rule.ports)

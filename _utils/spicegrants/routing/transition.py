@@ -1,4 +1,4 @@
-"""From the rules and routes that there are to those that there must be: in words, and line by line."""
+"""Changes from the present rules and routes to the desired ones, in words and as lines for `ip -batch`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from spicegrants.routing.policy_rules import (
 
 
 class RoutingPlan(NamedTuple):
-    """Changes in words; what of the device is to be done (``make``, ``set up``, ``remove``); lines for `ip -batch`."""
+    """Changes in words, the device's change (``make``, ``set up``, ``remove``), and lines for `ip -batch`."""
 
     changes: tuple[Change, ...]
     device: str | None
@@ -43,10 +43,10 @@ class RoutingPlan(NamedTuple):
 
 
 def plan(desired: DesiredState | None, live: Live) -> RoutingPlan:
-    """Compare what there must be with what there is.
+    """Compare the desired rules and routes with the present ones.
 
     desired
-        ``None`` where the layer is off: then nothing of it may be left.
+        The desired state; ``None`` if the layer is off, and nothing of it may be left.
     """
     changes: list[Change] = []
     commands: dict[int, tuple[str, ...]] = {}
@@ -72,15 +72,15 @@ def plan(desired: DesiredState | None, live: Live) -> RoutingPlan:
 def closing(
     desired: DesiredState | None, live: Live, lost: Collection[tuple[int, str, int]] | None = None
 ) -> RoutingPlan:
-    """Compare what may be open at most with what there is: rules of grants go, or let less through, and nothing else.
+    """Return the plan that removes rules of grants beyond the desired state, or narrows them, and nothing else.
 
-    A rule may be for several ports; what is left of one that goes comes before it goes.
+    A rule may be for several ports: its replacement is added before it is removed.
 
     desired
-        ``None`` says that nothing may be open.
+        The desired state, beyond which nothing may stay open; ``None`` if nothing may be open.
 
     lost
-        UID, address and port of what may go; ``None`` says that all may.
+        UID, address and port of what may go; ``None`` for all.
     """
     changes: list[Change] = []
     commands: dict[int, tuple[str, ...]] = {}
@@ -109,7 +109,7 @@ def _device(links: Iterable[Mapping[str, Any]], needed: bool) -> str | None:
 
 
 def _changes(desired: DesiredState, version: int, rules: list[RoutingRule], held: list[dict[str, Any]]) -> list[Change]:
-    """Say in words how rules differ: those that close as a whole, those of grants one by one."""
+    """Return the changes in words: rules that close as a whole, those of grants one by one."""
     have = [parse(entry) for entry in held]
     closing, standing = _closing(rules), _closing(have)
     changes = []
@@ -150,10 +150,10 @@ def _every_door(rules: Iterable[RoutingRule]) -> set[tuple[int, str, int]]:
 
 
 def _commands(rules: list[RoutingRule], held: list[dict[str, Any]]) -> list[str]:
-    """Return the lines that make the held rules the wanted ones, and at no moment let through more than both do.
+    """Return the lines that turn the held rules into the desired ones, and never let more through than both do.
 
-    A preference with something that cannot be ours is emptied: to name what is to go, `ip rule del` knows no way that
-    fits nothing else. Meanwhile the others close. While rules that close are changed nothing is led past them.
+    A preference that holds a rule which cannot be ours is emptied, since `ip rule del` cannot name a rule so that no
+    other fits. Meanwhile the other preferences close. While closing rules change, no packet is led past them.
     """
     by_preference: dict[int, list[RoutingRule | None]] = {preference: [] for preference in PREFERENCES}
     lines = []
@@ -196,7 +196,7 @@ def _replaced(preference: int, rules: list[RoutingRule], have: list[RoutingRule 
 
 
 def _told_apart(rule: RoutingRule, have: list[RoutingRule | None]) -> bool:
-    """Tell whether the kernel, asked to remove a rule, removes that one: it takes the first that has all it is told."""
+    """Tell whether `ip rule del` removes the given rule: the kernel takes the first that has all it is told."""
     if personal(rule):
         return True
     told = [at for at, field in enumerate(rule) if field is not None]
@@ -208,7 +208,7 @@ def _emptied(preference: int, have: list[RoutingRule | None]) -> list[str]:
 
 
 def _removal(held: list[dict[str, Any]]) -> list[str]:
-    """Return the lines that remove all of ours: first what leads in, last what the others lead to."""
+    """Return the lines that remove all our rules: first those that lead in, last the targets of others."""
     return [
         f"rule del pref {entry['priority']}" + ("" if entry["priority"] in PREFERENCES else f" protocol {PROTOCOL}")
         for entry in sorted(held, key=lambda entry: entry["priority"])

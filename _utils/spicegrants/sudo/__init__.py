@@ -1,1 +1,1 @@
-"""The sudo layer: one file with exact-argument rules, and what other rules of sudoers let through."""
+"""The sudo layer: one file with exact-argument rules, and a search for other sudoers rules that open or undo more."""

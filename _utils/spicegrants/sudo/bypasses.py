@@ -1,7 +1,8 @@
-"""What root can be asked for that undoes what is enforced: calls that no sudo rule should let anybody make.
+"""Commands that, run as root through sudo, would bypass or disable enforcement.
 
-The list is of programs that a sudo rule is likely to name, and of calls of them that undo something; it cannot have
-every program that can be made to do so. Who may start a shell as root needs none of the rest.
+No sudo rule should allow them. The list has programs that a sudo rule is likely to name, with arguments that undo
+something; it cannot have every program that can be made to do so. A user who may start a shell as root needs none of
+them.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ _FILES = (SUDOERS, "/etc/sudoers", OPENER, LOAD_GUARD, f"{UNITS}/{GUARD_SERVICE}
 
 
 class Call(NamedTuple):
-    """A call that undoes something.
+    """A command that undoes something.
 
     does
-        What it is, in words.
+        The command's effect, in words.
 
     programs
-        Paths at which the program may be.
+        Possible paths of the program.
 
     arguments
         Joined by blanks, as sudo compares them.
@@ -55,13 +56,13 @@ class Call(NamedTuple):
 
 
 def shells() -> list[Call]:
-    """Return calls that let a user do whatever he likes as the one as whom he makes them."""
+    """Return calls that let users do whatever they like as the user who runs them."""
     found = [Call(SHELL, _paths(name), arguments) for name in _SHELLS for arguments in ("", "-c id")]
     return found + [Call(SHELL, _paths("su"), arguments) for arguments in ("", "-", "root", "- root")]
 
 
 def as_another(user: str) -> list[Call]:
-    """Return calls that make whoever has them made by root as good as another user: his shell, or his password."""
+    """Return calls that, run as root, let the caller act as another user: by a shell, or by changing the password."""
     shell = f"acting as {user}"
     found = [Call(shell, _paths("su"), words.replace("USER", user)) for words in _SU]
     found += [Call(shell, _paths("runuser"), words.replace("USER", user)) for words in (*_SU, *_RUNUSER)]
@@ -75,9 +76,9 @@ def as_another(user: str) -> list[Call]:
 
 
 def asked(viewer: Viewer) -> list[Call]:
-    """Return the calls that sudo itself is asked about: one of each kind, made by root.
+    """Return the calls about which sudo itself is asked: one of each kind, run as root.
 
-    Not whether somebody may edit a file: ``sudo -l`` takes sudoedit for a program like any other.
+    Editing files is not among them: ``sudo -l`` takes sudoedit for a program like any other.
     """
     table, unit = _paths("iptables"), _UNITS[0]
     return [
@@ -93,7 +94,7 @@ def asked(viewer: Viewer) -> list[Call]:
 
 
 def with_group(viewer: Viewer) -> list[Call]:
-    """Return the calls that sudo itself is asked about with the viewer's group."""
+    """Return the calls about which sudo itself is asked with the viewer's group."""
     return [
         Call("any program", _paths("true"), "spice-grant"),
         Call(SHELL, _paths("sh")),
@@ -102,7 +103,7 @@ def with_group(viewer: Viewer) -> list[Call]:
 
 
 def as_root(viewer: Viewer) -> list[Call]:
-    """Return calls that undo something if root makes them."""
+    """Return calls that undo something if root runs them."""
     found = shells()
     found += [Call("nft", _paths("nft"), arguments) for arguments in ("flush ruleset", "-f -", "-i")]
     found += [Call("nft", _paths("nft"), "delete table inet spice_grant")]

@@ -1,4 +1,4 @@
-"""What a granted user asks sudo for, and what is close to that and must be refused."""
+"""Commands that granted users run through sudo, and variants of them that sudo must refuse."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from spicegrants.schedule.intervals import ALWAYS, Windows
 
 @dataclass(frozen=True, order=True)
 class SudoRule:
-    """A user may start one program with exactly one argument.
+    """A rule by which a user may start one program with exactly one argument.
 
-    In the direct form that is a viewer with a URI or connection file, as himself with the viewer's group. The rule
-    names the group only, ``(:GROUP)``: sudo then runs the command as the caller himself and as nobody else, and refuses
-    it without the group; from 1.9.16 on it leaves that to the program's mode. With ``(USER:GROUP)`` older ones would
-    allow the call without the group as well.
+    In the direct form, this is a viewer with a URI or connection file, run as the user with the viewer's group. The
+    rule names the group only, ``(:GROUP)``: sudo then runs the command as the calling user and as nobody else, and
+    refuses it without the group; from 1.9.16 on it leaves that to the program's mode. With ``(USER:GROUP)``, older
+    releases would allow the call without the group as well.
 
-    In the confined form it is our opener with the name of a vm, as root; ``group`` is empty.
+    In the confined form, this is our opener with the name of a vm, run as root; ``group`` is empty.
 
     windows
-        When he may.
+        When the rule holds.
     """
 
     user: str
@@ -36,12 +36,12 @@ class SudoRule:
 
     @property
     def timeless(self) -> SudoRule:
-        """The rule as if it held always."""
+        """The same rule without times, as if it always held."""
         return replace(self, windows=ALWAYS)
 
     @property
     def confined(self) -> bool:
-        """Tell whether it is of the confined form."""
+        """Tell whether the rule is of the confined form."""
         return not self.group
 
     @property
@@ -51,12 +51,12 @@ class SudoRule:
 
     @property
     def runas(self) -> list[str]:
-        """The options that tell sudo as whom to run it."""
+        """The options by which sudo runs it as another user or group."""
         return ["-u", "root"] if self.confined else ["-g", self.group]
 
     @property
     def call(self) -> list[str]:
-        """What is typed behind ``sudo``."""
+        """The words after ``sudo``."""
         return [*self.runas, *self.command]
 
 
@@ -65,7 +65,8 @@ def calls(
 ) -> list[SudoRule]:
     """Return the rules that let a user open a vm.
 
-    Confined it is one; in the direct form one with the URI and one with the connection file, for each viewer.
+    In the confined form, there is one; in the direct form, one with the URI and one with the connection file for each
+    viewer.
 
     Raises :class:`~spicegrants.core.errors.PolicyError` if the policy has no such vm.
     """
@@ -82,10 +83,11 @@ def calls(
 
 
 def mutants(rule: SudoRule, other_port: int) -> list[tuple[str, list[str]]]:
-    """Return calls close to an allowed one that must all be refused, each with what is different.
+    """Return variants of an allowed call that sudo must refuse, each with the difference in words.
 
-    Each call is what follows ``sudo``: options and command. In the direct form calls as root are not among them: ``sudo
-    -l -U`` takes root for the user who asks, whom the rule means; sudo 1.9.16 does so without the group as well.
+    Each call has the words after ``sudo``: options and command. In the direct form, calls as root are not among them:
+    ``sudo -l -U`` takes root for the user who asks, and that is whom the rule means; sudo 1.9.16 does so without the
+    group as well.
     """
     return _confined_mutants(rule) if rule.confined else _direct_mutants(rule, other_port)
 

@@ -1,7 +1,7 @@
-"""What ``sudo -ll -U USER`` prints in the locale C, as entries of a tree like that of cvtsudoers.
+"""Entries in the output of ``sudo -ll -U USER`` in the locale C, read into a tree like that of cvtsudoers.
 
-sudo has resolved by then who the user is, on which host, through which groups and aliases, and from which source. What
-is read here are candidates: what comes of them is asked of sudo by a question, and its exit code.
+sudo has already resolved who the user is, on which host, through which groups and aliases, and from which source. The
+entries are candidates: what follows from them is left to a question to sudo, and its exit code.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _FILES = "Sudoers entry:"
 
 
 class Entry(NamedTuple):
-    """One entry that holds for a user.
+    """One entry that applies to a user.
 
     text
-        As sudo printed it.
+        The entry as sudo printed it.
 
     spec
-        The same in the form of a tree.
+        The same as a tree.
     """
 
     text: str
@@ -33,23 +33,23 @@ class Entry(NamedTuple):
 
     @property
     def origin(self) -> str | None:
-        """Where it is from, if not from files: ``LDAP Role: helpdesk``, which is what sudo says of SSSD as well."""
+        """The source of the entry, unless it is a file: ``LDAP Role: helpdesk``, which sudo also reports for SSSD."""
         first = self.text.partition("\n")[0]
         return None if first.startswith(_FILES) else first
 
     @property
     def file(self) -> str:
-        """The file in which it stands, where sudo says that."""
+        """The file that holds the entry, if sudo reports it."""
         return self.text.partition("\n")[0].partition(f"{_FILES} ")[2]
 
     @property
     def said(self) -> tuple[list[str], list[str], list[str]]:
-        """What it lists: users and groups as whom, and commands."""
+        """The listed users and groups to run as, and the commands."""
         return matching.said(self.spec["Cmnd_Specs"][0], {}, self.spec["User_List"][0]["username"])
 
 
 def parse(printed: str, user: str) -> list[Entry] | None:
-    """Return the entries that sudo lists for a user; ``None`` if that cannot be told from what it printed."""
+    """Return the entries that sudo lists for a user; ``None`` if the output cannot be understood."""
     if _NOTHING.search(printed):
         return []
     start = _STARTS.search(printed)

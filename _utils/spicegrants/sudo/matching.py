@@ -1,7 +1,7 @@
-"""What an entry of a parsed sudoers tree lets through: on which hosts, as whom, and which calls.
+"""Matching of hosts, users and calls against entries of a parsed sudoers tree.
 
-sudo itself decides in the order in which things are written, the last that matches counts. What cannot be told here
-(who is in a netgroup, what POSIX class a letter belongs to) is taken to match, so that it is reported.
+sudo itself decides by the order of entries: the last match counts. Conditions that cannot be evaluated here (who is in
+a netgroup, which characters a POSIX class has) are taken to match, so that the entry is reported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _OF_MANY = {"usergroup", "netgroup", "nonunixgroup", "usergid", "nonunixgid", "n
 
 
 def everything(commands: Members, tree: Tree) -> bool:
-    """Tell whether a list of commands has ALL: what is taken out of it again is still there under another name."""
+    """Tell whether a list of commands has ALL, even if it takes some out: they are still there under other names."""
     verdict = False
     for command in commands:
         if command.get("command") == ALL:
@@ -32,7 +32,7 @@ def everything(commands: Members, tree: Tree) -> bool:
 
 
 def anything(commands: Members, tree: Tree) -> bool:
-    """Tell whether a list of commands lets anything be run at all."""
+    """Tell whether a list of commands allows any command at all."""
     return any(
         anything(*_alias(tree, "Command_Aliases", command["cmndalias"])) if "cmndalias" in command else True
         for command in commands
@@ -41,15 +41,17 @@ def anything(commands: Members, tree: Tree) -> bool:
 
 
 def starts(commands: Members, program: str, tree: Tree) -> bool:
-    """Tell whether a list of commands lets a program be started with any arguments: what is refused with some of them
-    can still be started with others."""
+    """Tell whether a list of commands allows a program with any arguments.
+
+    A program that is refused with some arguments can still be started with others.
+    """
     return everything(commands, tree) or _last(
         commands, tree, lambda pattern, whole: _path(pattern, program) and not (whole and _parts(pattern)[1])
     )
 
 
 def names(commands: Members, tree: Tree, program: str) -> bool:
-    """Tell whether a list of commands has a program, with whatever arguments, whatever else is taken out again."""
+    """Tell whether a list of commands names a program, with whatever arguments, whatever else it takes out again."""
     return any(
         names(*_alias(tree, "Command_Aliases", command["cmndalias"]), program)
         if "cmndalias" in command
@@ -60,17 +62,17 @@ def names(commands: Members, tree: Tree, program: str) -> bool:
 
 
 def calls(commands: Members, program: str, arguments: str, tree: Tree) -> bool:
-    """Tell whether a list of commands lets a program be started with just these arguments, joined by blanks."""
+    """Tell whether a list of commands allows a program with exactly these arguments, joined by blanks."""
     return everything(commands, tree) or _last(
         commands, tree, lambda pattern, whole: _path(pattern, program) and _arguments(pattern, arguments)
     )
 
 
 def _last(commands: Members, tree: Tree, matches: Callable[[str, bool], bool], whole: bool = False) -> bool:
-    """Return what the last command says that matches.
+    """Return whether the last matching command allows.
 
     whole
-        Whether the list is part of one that refuses, so that what matches must do so entirely.
+        Whether the list is part of one that refuses, so that a command must match entirely.
     """
     verdict = False
     for command in commands:
@@ -119,16 +121,16 @@ def _expression(pattern: str, text: str) -> bool:
 
 
 def includes(members: Members, tree: Tree, names: Collection[str], groups: bool = False, sure: bool = False) -> bool:
-    """Tell whether a list of users or groups, as whom something may be run, has one of some.
+    """Tell whether a list of users or groups to run as includes one of some names.
 
     names
-        All spellings of the one: its name, and ``#`` with its number.
+        All spellings of one user or group: its name, and ``#`` with its number.
 
     groups
-        Whether it is a list of groups. In one of users a group stands for its members.
+        Whether it is a list of groups. In a list of users, a group stands for its members.
 
     sure
-        Whether to count only what is certain. Of what is refused only that counts.
+        Whether to count certain matches only. For refused members only these count.
     """
     verdict = False
     for member in members:
@@ -146,10 +148,10 @@ def includes(members: Members, tree: Tree, names: Collection[str], groups: bool 
 
 
 def here(hosts: Members, tree: Tree, host: str, sure: bool = False) -> bool:
-    """Tell whether a list of hosts has this one.
+    """Tell whether a list of hosts includes this one.
 
     host
-        Its name. Only what stands before the first dot is compared: the rest is what the name service says.
+        This machine's name. Only the part before the first dot is compared: the name service decides about the rest.
     """
     verdict = False
     for member in hosts:
@@ -168,7 +170,7 @@ def here(hosts: Members, tree: Tree, host: str, sure: bool = False) -> bool:
 
 
 def members(users: Members, tree: Tree) -> Iterator[Mapping[str, Any]]:
-    """Return users and groups of a list, with what aliases stand for."""
+    """Return users and groups of a list, with aliases resolved."""
     for member in users:
         alias, inner = _alias(tree, "User_Aliases", member.get("useralias", ""))
         if alias and not member.get("negated"):
@@ -178,7 +180,7 @@ def members(users: Members, tree: Tree) -> Iterator[Mapping[str, Any]]:
 
 
 def said(commands: Mapping[str, Any], tree: Tree, user: str) -> tuple[list[str], list[str], list[str]]:
-    """Spell an entry as sudo lists it for a user, aliases resolved: users and groups as whom, and commands."""
+    """Spell an entry as sudo lists it for a user, aliases resolved: users and groups to run as, and commands."""
     groups = [word.replace("%", "") for word in _expanded(commands.get("runasgroups", []), "Runas_Aliases", tree)]
     users = _expanded(commands.get("runasusers", []), "Runas_Aliases", tree) or ([user] if groups else ["root"])
     return [word or user for word in users], groups, _expanded(commands["Commands"], "Command_Aliases", tree)
@@ -196,9 +198,9 @@ def _expanded(members: Members, kind: str, tree: Tree) -> list[str]:
 
 
 def _alias(tree: Tree, kind: str, name: str) -> tuple[Members, Tree]:
-    """Return what an alias stands for, and the tree in which to look that up: there it stands for nothing, as in sudo.
+    """Return an alias's members, and the tree in which to look them up: there the alias is empty, as in sudo.
 
-    Aliases may lead back to themselves; visudo warns of that, and takes it.
+    Aliases may lead back to themselves; visudo only warns of that.
     """
     aliases = tree.get(kind, {})
     return aliases.get(name, []), {**tree, kind: ChainMap({name: []}, aliases)}
@@ -219,5 +221,5 @@ def words(members: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def groups_of(commands: Mapping[str, Any]) -> list[str]:
-    """Return the groups as which an entry of a parsed tree lets commands run."""
+    """Return the groups that an entry of a parsed tree lets commands run with."""
     return [word.replace("%", "") for word in words(commands.get("runasgroups", []))]

@@ -1,4 +1,4 @@
-"""Rules of other sudoers files that open the viewer or undo what is enforced, and defaults that weaken our own."""
+"""Rules of other sudoers files that open the viewer or undo enforcement, and defaults that weaken our own rules."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _WEAKENING = {*DEFAULTS[-1], "env_delete", "env_file", "restricted_env_file"}
 
 
 class Foreign(NamedTuple):
-    """Something outside our file that lets somebody do what he should not.
+    """A rule or setting outside our file that lets users do more than they should.
 
     who
         Users and groups, as sudoers spells them.
 
     what
-        What they may do.
+        What they may do, in words.
 
     entry
-        What of the parsed tree says so.
+        The entry of the parsed tree.
 
     kind
-        :data:`ADMIN` for what makes somebody as good as root, :data:`HARM` for what opens or undoes something else,
-        :data:`NOTE` for what is only worth knowing.
+        :data:`ADMIN` if it makes somebody as good as root, :data:`HARM` if it opens or undoes something else,
+        :data:`NOTE` if it is only worth knowing.
     """
 
     who: str
@@ -48,19 +48,19 @@ class Foreign(NamedTuple):
 
 
 class Site(NamedTuple):
-    """What is to be protected, where, and from whom not.
+    """The programs and group to protect, the machine they are on, and the users who are exempt.
 
     viewer
         Programs and group of the policy.
 
     gid
-        Of that group; ``None`` while there is none.
+        GID of that group; ``None`` while it does not exist.
 
     host
         Name of this machine.
 
     admins
-        Users and groups, as sudoers spells them, who may do all of it.
+        Users and groups, as sudoers spells them, who may do all of this.
     """
 
     viewer: Viewer = Viewer()
@@ -70,7 +70,7 @@ class Site(NamedTuple):
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """What opens consoles."""
+        """The programs that open consoles."""
         return self.viewer.paths if self.viewer.confine is False else (*self.viewer.paths, OPENER)
 
     @property
@@ -80,10 +80,10 @@ class Site(NamedTuple):
 
 
 def foreign(tree: dict[str, Any], granted: Iterable[SudoRule], site: Site) -> list[Foreign]:
-    """Return what of the whole tree lets somebody start a viewer otherwise than granted, or undo what is enforced.
+    """Return the entries of the whole tree that let somebody start a viewer without a grant, or undo enforcement.
 
-    Left out are rules that say just what a granted rule says, wherever they stand; those of root, who needs none; those
-    for other hosts; and those of the site's admins.
+    Left out are rules that allow exactly what a granted rule allows, wherever they stand; those of root, who needs
+    none; those for other hosts; and those of the site's admins.
     """
     # Hardly a site has rules for which this must be known.
     rules = functools.cache(lambda: joined(granted))
@@ -102,7 +102,7 @@ def foreign(tree: dict[str, Any], granted: Iterable[SudoRule], site: Site) -> li
 
 
 def _granted(found: Collection[SudoRule], known: Callable[[], Mapping[SudoRule, Windows]]) -> bool:
-    """Tell whether rules let nobody do anything, nor at any time, that known ones do not."""
+    """Tell whether rules allow nobody anything, at no time, that known rules do not allow."""
     return all(rule.user for rule in found) and all(
         any(low <= start and end <= high for low, high in known().get(rule.timeless, NEVER))
         for rule in found
@@ -111,7 +111,7 @@ def _granted(found: Collection[SudoRule], known: Callable[[], Mapping[SudoRule, 
 
 
 def _who(members: list[dict[str, Any]], tree: dict[str, Any], admins: Collection[str]) -> list[str]:
-    """Spell whom a rule is about, less those who may do anything; nobody if none is left."""
+    """Return the spelled users of a rule without the admins; empty if none is left."""
     spelled = words(matching.members(members, tree))
     if not any(word not in (*_ROOT, *admins) and not word.startswith("!") for word in spelled):
         return []
@@ -125,7 +125,7 @@ def _what(
     site: Site,
     granted: Callable[[], Collection[str]],
 ) -> str | None:
-    """Say what a rule lets somebody do; ``None`` if that is nobody's business here."""
+    """Return in words what a rule lets somebody do; ``None`` if it concerns nothing that is protected here."""
     listed, groups = commands["Commands"], groups_of(commands)
     runas = commands.get("runasusers") or ([] if groups else _by_default(tree))
     spelled = ", ".join(words(runas)) or "himself"
@@ -151,7 +151,7 @@ def _what(
 
 
 def _by_default(tree: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return as whom a rule is that names nobody: root, unless ``runas_default`` says otherwise."""
+    """Return the users to run as for a rule that names none: root, unless ``runas_default`` says otherwise."""
     chosen, sure = "root", True
     for entry in tree.get("Defaults", []):
         for option in entry.get("Options", []):
@@ -165,7 +165,7 @@ def _by_default(tree: dict[str, Any]) -> list[dict[str, Any]]:
 def _becoming(
     spec: dict[str, Any], listed: list[dict[str, Any]], tree: dict[str, Any], granted: Callable[[], Collection[str]]
 ) -> list[str]:
-    """Say which users with grants somebody is as good as who may have root make some calls."""
+    """Return, in words, the users with grants whom somebody can act as by having root run some calls."""
     if not any(_reaches(listed, call, tree) for call in bypasses.as_another("")):
         return []
     himself, found = words(spec["User_List"]), []
@@ -201,7 +201,7 @@ def _acting(
     tree: dict[str, Any],
     granted: Callable[[], Collection[str]],
 ) -> list[str]:
-    """Say which other users with grants a rule lets somebody be."""
+    """Return, in words, the other users with grants whom a rule lets somebody run commands as."""
     if not runas or not any(_calls_it(listed, call, tree) for call in bypasses.shells()):
         return []
     himself = words(spec["User_List"])
@@ -211,7 +211,7 @@ def _acting(
 
 
 def _defaults(tree: dict[str, Any], site: Site) -> Iterator[Foreign]:
-    """Return defaults that weaken what ours say of our commands, and those that are worth knowing."""
+    """Yield defaults that weaken ours for our commands, and those that are only worth knowing."""
     entries = tree.get("Defaults", [])
     ours = max((number for number, entry in enumerate(entries) if _is_ours(entry)), default=None)
     for number, entry in enumerate(entries):
@@ -231,6 +231,6 @@ def _defaults(tree: dict[str, Any], site: Site) -> Iterator[Foreign]:
 
 
 def _is_ours(entry: Mapping[str, Any]) -> bool:
-    """Tell whether it is what our file says; the same said elsewhere does no harm."""
+    """Tell whether an entry is one of our file's; the same entry elsewhere does no harm."""
     names = {key for option in entry.get("Options", []) for key in option if key != "operation"}
     return entry.get("Binding") == [{"cmndalias": ALIAS}] and names in DEFAULTS

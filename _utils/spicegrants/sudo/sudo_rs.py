@@ -1,8 +1,8 @@
-"""The sudo layer where sudo is sudo-rs: what that takes of a sudoers file, and our own file read without cvtsudoers.
+"""sudo-rs: the sudoers lines that it accepts, and our own file read without cvtsudoers.
 
-sudo-rs passes over each line that it does not take, with a message at every call: one with a time, one with a setting
-that it does not know. So there are no times in the file, and the opener, which decides at each call anyway, is what
-keeps them (https://github.com/trifectatechfoundation/sudo-rs, docs/man/sudoers.5.md).
+sudo-rs skips each line that it does not accept, with a message at every call: a line with a time, or with a setting
+that it does not know. So the file holds no times, and the opener, which decides at each call anyway, keeps them
+(https://github.com/trifectatechfoundation/sudo-rs, docs/man/sudoers.5.md).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _ALIAS = re.compile(r"Cmnd_Alias ([A-Z_]+) =")
 
 
 def is_sudo_rs(version: str) -> bool:
-    """Tell whether it is sudo-rs that printed its version."""
+    """Tell whether a version text is that of sudo-rs."""
     return version.startswith("sudo-rs ")
 
 
 def tree(text: str) -> dict[str, Any]:
-    """Return the rules of a file of ours in the form of cvtsudoers' JSON; what is none of these rules is not in it."""
+    """Return the rules of our file in the form of cvtsudoers' JSON; other lines are left out."""
     specs = []
     for match in filter(None, map(_RULE.fullmatch, text.splitlines())):
         options: list[dict[str, bool]] = [{"authenticate": not match["free"]}, {"setenv": False}]

@@ -1,6 +1,6 @@
-"""The sudo layer: one file in sudoers.d with exact-argument rules.
+"""The sudoers file of the sudo layer: one file in sudoers.d with exact-argument rules.
 
-Reading back goes through the JSON that ``cvtsudoers -f json`` makes of a file or of the whole tree (sudoers(5),
+Files are read back through the JSON that ``cvtsudoers -f json`` makes of a file or of the whole tree (sudoers(5),
 cvtsudoers(1)).
 """
 
@@ -47,7 +47,7 @@ _DEFAULTS = (
     "umask = 0077",
     "umask_override",
     'secure_path = "/usr/local/bin:/usr/bin:/bin"',
-    # With a site's runchroot=* the program of the rule would be one that the user put under a root of his own.
+    # With a site's runchroot=* the program of the rule would be one that the user put under a root of their own.
     "!runchroot",
     "!runcwd",
     # Guides to hardening ask for what keeps a program from starting others, and the opener starts a sandbox.
@@ -72,7 +72,7 @@ _OPTIONS = {"authenticate", "setenv", "notbefore", "notafter"}
 
 
 def rules_for(desired: DesiredState, access: Access) -> list[SudoRule]:
-    """Return the rules of one access; none if it is not open at any time that is worked out."""
+    """Return the rules of one access; none if it is open at no time within the horizon."""
     windows = _windows(desired, access)
     return calls(desired, access.user, access.vm, access.nopasswd, windows) if windows else []
 
@@ -84,12 +84,12 @@ def _windows(desired: DesiredState, access: Access) -> Windows:
 
 
 def rules(desired: DesiredState) -> list[SudoRule]:
-    """Return all rules that a policy stands for."""
+    """Return all rules of the desired state."""
     return [rule for access in desired.accesses for rule in rules_for(desired, access)]
 
 
 def joined(found: Iterable[SudoRule]) -> list[SudoRule]:
-    """Return rules of which some differ in their times only, those as one; without any that never holds."""
+    """Return the rules, with those that differ in their times only joined into one, and without any that never hold."""
     together: dict[SudoRule, list[Windows]] = {}
     for rule in found:
         if rule.windows:
@@ -99,7 +99,7 @@ def joined(found: Iterable[SudoRule]) -> list[SudoRule]:
 
 @functools.lru_cache(maxsize=4096)
 def escape(word: str) -> str:
-    """Escape a word of a sudoers command so that it stands for itself only.
+    """Escape a word of a sudoers command so that it matches only itself.
 
     sudo joins arguments into one string and matches it with fnmatch(3): a bare ``?`` would also let through a blank,
     and so two arguments.
@@ -108,7 +108,7 @@ def escape(word: str) -> str:
 
 
 def _commands(desired: DesiredState, vm: str) -> list[str]:
-    """Return the commands that open a vm, as sudoers spells them."""
+    """Return the commands that open a vm, in sudoers' spelling."""
     return [" ".join(map(escape, rule.command)) for rule in calls(desired, "", vm)]
 
 
@@ -117,14 +117,14 @@ def _name(account: str) -> str:
 
 
 def _alias(vm: str) -> str:
-    """Return the alias for the commands of a vm; each vm has its own: ``a-b`` is A__B, and B is _42."""
+    """Return the name of the alias for a vm's commands; each vm has its own: ``a-b`` is A__B, and B is _42."""
     spelled = re.sub("[^a-z0-9-]", lambda other: f"_{ord(other[0]):02X}", vm)
     return f"{ALIAS}_{spelled.upper().replace('-', '__')}"
 
 
 @functools.lru_cache(maxsize=4096)
 def _stamps(windows: Windows) -> tuple[str, ...]:
-    """Spell windows. Both ends of what sudo reads are part of it."""
+    """Spell windows for sudoers, whose times include both ends."""
     spelled = []
     for start, end in windows:
         words = [f"NOTBEFORE={_stamp(start)}"] if start > FIRST else []
@@ -145,7 +145,7 @@ def _date(day: int) -> str:
 
 
 def head(desired: DesiredState) -> str:
-    """Return what stands before the rules of the sudoers file: aliases and what sudo must heed for them."""
+    """Return the text before the rules of the sudoers file: aliases, and settings for them that sudo must heed."""
     lines = [_HEADER]
     opened = [(access.vm, _windows(desired, access)) for access in desired.accesses]
     spelled = {vm: _commands(desired, vm) for vm in dict.fromkeys(vm for vm, windows in opened if windows)}
@@ -159,7 +159,7 @@ def head(desired: DesiredState) -> str:
 
 
 def _defaults(desired: DesiredState) -> Iterator[str]:
-    """Return the settings for our commands that this machine's sudo knows."""
+    """Yield the settings for our commands that this machine's sudo knows."""
     for option in (*_DEFAULTS, *(_INTERCEPTING if desired.inventory.sudo_intercepts else ())):
         if not desired.inventory.sudo_rs or _setting(option) in sudo_rs.SETTINGS:
             yield option
@@ -176,7 +176,7 @@ DEFAULTS = frozenset(map(_setting, _DEFAULTS)), frozenset(map(_setting, (*_DEFAU
 def render(desired: DesiredState) -> str:
     """Return the text of the sudoers file.
 
-    Users who may open the same console at the same times share one rule, which then has a line a window.
+    Users who may open the same console at the same times share one rule, which then has one line for each window.
     """
     shared: dict[tuple[str | None, str, bool, Windows], list[Access]] = {}
     for access in desired.accesses:
@@ -201,10 +201,10 @@ def _rule_text(desired: DesiredState, vm: str, nopasswd: bool, windows: Windows,
 
 
 def _held_back(allowing: list[str], windows: Windows, whom: str, alias: str) -> list[str]:
-    """Return entries for windows, so that a sudo that heeds no start beside an end heeds these.
+    """Return entries for windows that are heeded even by a sudo that ignores a start beside an end.
 
-    The last entry that matches counts. So the last window comes first, and behind each that has an end an entry that
-    refuses until it begins, with an end alone.
+    The last entry that matches counts. So the last window comes first. Behind each window with an end follows an entry
+    that refuses until the window begins, and has only an end.
     """
     found = []
     for entry, (start, end) in zip(reversed(allowing), reversed(windows)):
@@ -215,15 +215,17 @@ def _held_back(allowing: list[str], windows: Windows, whom: str, alias: str) -> 
 
 
 def specs(tree: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return the entries of a parsed tree: each with its users, and what they may do."""
+    """Yield the entries of a parsed tree: each with its users, and their commands."""
     for spec in tree.get("User_Specs", []):
         for commands in spec["Cmnd_Specs"]:
             yield spec, commands
 
 
 def rules_in(spec: dict[str, Any], commands: dict[str, Any], tree: dict[str, Any]) -> Iterator[SudoRule]:
-    """Return what one entry of a parsed tree says, as far as it can be said as our rules; anything else as a rule
-    that no policy has."""
+    """Yield the rules of one entry of a parsed tree, as far as they can be expressed as ours.
+
+    Anything else becomes a rule that no policy has.
+    """
     options = {key: value for option in commands.get("Options", []) for key, value in option.items()}
     group = _group_of_form(commands)
     windows = _window(options)
@@ -243,15 +245,15 @@ def rules_in(spec: dict[str, Any], commands: dict[str, Any], tree: dict[str, Any
 
 
 def mended(printed: str) -> str:
-    """Return what cvtsudoers printed as JSON: before 1.9.16 it leaves out the braces around some members of lists.
+    """Return cvtsudoers' JSON output in valid form: before 1.9.16 it omits braces around some members of lists.
 
-    A line that begins with a name cannot be a part of a text: JSON has no line ends in texts.
+    A line that begins with a name cannot be part of a string: JSON strings contain no line ends.
     """
     return _BARE.sub(r"\1{ \2 }\3", printed)
 
 
 def is_tree(tree: Mapping[str, Any]) -> bool:
-    """Tell whether JSON has the form of what cvtsudoers makes of sudoers, as far as all that reads it needs that."""
+    """Tell whether JSON has the form of cvtsudoers' output for sudoers, as far as its readers need that."""
     specs, defaults = tree.get("User_Specs", []), tree.get("Defaults", [])
     aliases = [tree.get(f"{kind}_Aliases", {}) for kind in ("User", "Runas", "Host", "Command")]
     return (
@@ -273,9 +275,9 @@ def _all(kind: type, *lists: Any) -> bool:
 
 
 def spelled(tree: dict[str, Any]) -> dict[str, Any]:
-    """Return a parsed tree, which is changed, in one spelling: cvtsudoers 1.9.16 says ``""`` for whoever calls.
+    """Return a parsed tree, which is modified, in one spelling: cvtsudoers 1.9.16 has ``""`` for the calling user.
 
-    That is the user of a rule like ``(:group)``, of which older ones name none.
+    That is the user of a rule like ``(:group)``, for which older releases name none.
     """
     for spec in tree.get("User_Specs", ()):
         for commands in spec["Cmnd_Specs"]:
@@ -285,7 +287,7 @@ def spelled(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _group_of_form(commands: dict[str, Any]) -> str | None:
-    """Return the group that a rule of the direct form names, nothing for the confined form; ``None`` for neither."""
+    """Return the group that a direct-form rule names, ``""`` for the confined form, ``None`` for neither."""
     groups, users = groups_of(commands), commands.get("runasusers")
     if users is None and len(groups) == 1:
         return groups[0]
@@ -298,7 +300,7 @@ def _expanded(commands: Iterable[dict[str, Any]], aliases: Mapping[str, Any]) ->
 
 
 def _window(options: Mapping[str, Any]) -> Windows | None:
-    """Return when an entry of a parsed tree holds; ``None`` if that cannot be told."""
+    """Return when an entry of a parsed tree holds; ``None`` if it cannot be determined."""
     try:
         start = _moment(options["notbefore"]) if "notbefore" in options else FIRST
         end = _moment(options["notafter"]) + 1 if "notafter" in options else LAST
@@ -318,26 +320,26 @@ def _unescaped(command: str) -> str:
 
 
 def parse(tree: dict[str, Any]) -> list[SudoRule]:
-    """Return the rules of our own form that a parsed file holds."""
+    """Return the rules of our own form in a parsed file."""
     found = (rule for spec, commands in specs(tree) for rule in rules_in(spec, commands, tree))
     return joined(rule for rule in found if rule.user)
 
 
 def opens_early(version: str) -> bool:
-    """Tell whether a sudo, by what it says of its version, heeds no NOTBEFORE of a rule that has a NOTAFTER as well.
+    """Tell whether a release of sudo ignores the NOTBEFORE of a rule that has a NOTAFTER as well.
 
-    Asked (``sudo -l``) it does, called it does not: https://github.com/sudo-project/sudo/pull/513.
+    When asked (``sudo -l``) it heeds it, when called it does not: https://github.com/sudo-project/sudo/pull/513.
     """
     return (1, 9, 15) <= _release(version) <= (1, 9, 17)
 
 
 def intercepts(version: str) -> bool:
-    """Tell whether a sudo, by what it says of its version, can look at what its commands start: since 1.9.8."""
+    """Tell whether a release of sudo can look at what its commands start: since 1.9.8."""
     return _release(version) >= (1, 9, 8)
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """Return the numbers of sudo's release; none if it is another program."""
+    """Return the release of sudo as numbers; empty for another program."""
     found = re.match(r"Sudo version ([0-9]+)\.([0-9]+)\.([0-9]+)", version)
     return tuple(map(int, found.groups())) if found else ()
 
@@ -354,10 +356,10 @@ def plan(desired: DesiredState, live: Entry | None, parsed: Callable[[], dict[st
     """Compare the desired state with the installed file.
 
     live
-        What is at :data:`SUDOERS`.
+        The entry at :data:`SUDOERS`.
 
     parsed
-        Returns what cvtsudoers makes of that file, ``None`` if it does not parse. Only asked if the file is not
+        Returns the file as cvtsudoers parses it, ``None`` if it does not parse. It is called only if the file is not
         already right, byte for byte.
     """
     text = render(desired)
@@ -382,10 +384,10 @@ def plan(desired: DesiredState, live: Entry | None, parsed: Callable[[], dict[st
 def closing(
     desired: DesiredState, before: DesiredState, live: Entry, parsed: Callable[[], dict[str, Any] | None]
 ) -> SudoPlan:
-    """Compare what may be allowed at most with the installed file; a text of ``None`` is no file at all.
+    """Compare the installed file with the most that may be allowed; a text of ``None`` means no file at all.
 
     before
-        What held so far. Only a file that does not say just that has to be parsed.
+        The desired state so far. Only a file that does not hold exactly that has to be parsed.
 
     live, parsed
         As for :func:`plan`.
@@ -410,7 +412,7 @@ def closing(
 
 
 def says(desired: DesiredState, live: Entry) -> bool:
-    """Tell whether the installed file says just the desired state, byte for byte."""
+    """Tell whether the installed file holds just the desired state, byte for byte."""
     return live == _file(render(desired))
 
 

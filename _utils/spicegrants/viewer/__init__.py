@@ -1,1 +1,1 @@
-"""The viewer layer: what may start, with which connection file, in which sandbox, and how users find it."""
+"""The viewer layer: viewers that users may start, their connection files and sandbox, and how users find them."""

@@ -1,4 +1,4 @@
-"""Whether somebody who asks the opener for a console may open it now, from what is stored alone. Pure."""
+"""Admission to a console: decide from the stored state alone whether a user may open it now. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from spicegrants.schedule.intervals import contains
 
 
 def refusal(stored: Stored, gid: int, account: Account, vm: str, now: int) -> str | None:
-    """Say why a user may not open a console at a moment; ``None`` if he may.
+    """Return why a user may not open a console at a moment; ``None`` if they may.
 
-    Name and UID must both be those of the access: an account that got another's UID has nothing of his.
+    Name and UID must both be those of the access: an account that got another account's UID has none of its grants.
 
     gid
         Of the viewer's group.

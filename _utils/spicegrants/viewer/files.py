@@ -1,4 +1,4 @@
-"""The viewer layer: what may start, with what connection files, and how its users find it."""
+"""Connection files, launcher menu and viewers of the viewer layer."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ Categories=System;RemoteAccess;
 
 
 def connection_text(desired: DesiredState, name: str) -> str:
-    """Return the connection file of a vm, in the key file form that remote-viewer(1) reads.
+    """Return the connection file of a vm, in the key file format that remote-viewer(1) reads.
 
-    It pins host, port and, where declared, certificate authority and subject. A password is in it in the confined form
+    It pins host, port and, if declared, certificate authority and subject. It holds a password in the confined form
     only: otherwise the user's own plug-ins could read it.
     """
     vm = desired.policy.vms[name]
@@ -72,7 +72,7 @@ def _key_file_value(value: str) -> str:
 
 
 def menu_text(desired: DesiredState, accesses) -> str:
-    """Return what the launcher reads for one user: his consoles, when they are open, and what to start for them."""
+    """Return the menu of one user, which the launcher reads: their consoles, when these are open, and what to start."""
     policy, consoles = desired.policy, {}
     for access in accesses:
         windows = desired.times(access).opened
@@ -96,17 +96,17 @@ def _spelled(windows: Windows) -> str:
 
 
 def paths(desired: DesiredState) -> list[str]:
-    """Return where :func:`desired_entries` has something, in its order."""
+    """Return the paths of :func:`desired_entries`, in its order."""
     vms = sorted({access.vm for access in desired.accesses})
     menus = (f"{MENUS}/{uid}" for uid in by_user(desired.accesses))
     return [*DIRECTORIES, LAUNCHER, DESKTOP_ENTRY, OPENER, *map(connection_file, vms), *menus]
 
 
 def desired_entries(desired: DesiredState, launcher: bytes, opener: bytes = b"") -> dict[str, Entry]:
-    """Return the files and directories that there must be, by path, parents first.
+    """Return the desired files and directories by path, parents first.
 
     launcher
-        The launcher's own text.
+        The launcher's program text.
 
     opener
         The program that starts confined viewers.
@@ -129,7 +129,7 @@ def desired_entries(desired: DesiredState, launcher: bytes, opener: bytes = b"")
 
 
 class Program(NamedTuple):
-    """A viewer's owner, group and mode."""
+    """Owner, group and mode of a viewer."""
 
     uid: int
     gid: int
@@ -137,23 +137,23 @@ class Program(NamedTuple):
 
 
 class ViewerLive(NamedTuple):
-    """What the system holds of this layer.
+    """The present state of the viewer layer on the system.
 
     members
         Users in the viewer's group, by membership or by primary group.
 
     programs
-        By path, each viewer.
+        Viewers by path.
 
     entries
-        By path: what is where a file or directory of ours must be, and all else in our own directories.
+        Entries by path at the places of our files and directories, and everything else in our own directories.
 
     overrides
-        By path of a viewer: owner, group and mode that package upgrades leave it with, ``None`` where they are the
-        package's. ``None`` altogether where the system has no such mechanism.
+        By path of a viewer: owner, group and mode that package upgrades keep; ``None`` if they are the package's.
+        ``None`` instead of the mapping if the system has no such mechanism.
 
     lent
-        Whether others may give themselves the group: its administrators, or who knows its password.
+        Whether others may give themselves the group: its administrators, or people who know its password.
     """
 
     members: tuple[str, ...]
@@ -164,7 +164,7 @@ class ViewerLive(NamedTuple):
 
 
 class ViewerPlan(NamedTuple):
-    """Changes in words, and what to do."""
+    """Changes in words, and the actions to take."""
 
     changes: tuple[Change, ...]
     create_group: bool = False
@@ -177,7 +177,7 @@ class ViewerPlan(NamedTuple):
 
 
 def plan(desired: DesiredState, live: ViewerLive, launcher: bytes, opener: bytes = b"") -> ViewerPlan:
-    """Compare the desired state with what the system holds."""
+    """Compare the desired state with the system."""
     group = desired.policy.viewer.group
     create = desired.gid is None
     changes = [Change("viewer", f"creates group {group}")] if create else []
@@ -223,12 +223,12 @@ class ClosingPlan(NamedTuple):
 
 
 def closing(desired: DesiredState | None, held: Mapping[str, Entry]) -> ClosingPlan:
-    """Compare what may be there at most with what is in our own directories.
+    """Compare our own directories with the most that may be there.
 
-    Nothing comes that was not there, and a connection file that somebody may still use is left as it is.
+    Nothing is added, and a connection file that somebody may still use stays as it is.
 
     desired
-        ``None`` says that nothing may be there.
+        The desired state, beyond which nothing may be there; ``None`` if nothing may be there.
     """
     known = desired.accesses if desired else ()
     vms = {connection_file(access.vm) for access in known}

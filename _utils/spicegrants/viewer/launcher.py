@@ -62,7 +62,7 @@ def main(arguments):
 
 
 def open_any(menu, states, names, now):
-    """Open the one console that is open; list several, or let the user choose."""
+    """Open the only console that is open; list several, or let the user choose."""
     opened = [name for name in names if states[name][0]]
     closed = [f"{name}, {later(states[name][1])}" for name in names if not states[name][0]]
     if not opened:
@@ -100,7 +100,7 @@ def state(windows, now):
 
 
 def local(moment, now=None):
-    """Spell a moment in the user's own time zone; one of today, where now is given, by its hour only."""
+    """Spell a moment in the user's own time zone; if it is on the day of ``now``, which is optional, only its hour."""
     there = time.localtime(moment)
     hour = time.strftime("%H:%M:%S" if there.tm_sec else "%H:%M", there)
     if now is not None and there[:3] == time.localtime(now)[:3]:
@@ -109,12 +109,12 @@ def local(moment, now=None):
 
 
 def later(opens, who=""):
-    """Say when a console opens that is closed."""
+    """Return a sentence with the moment at which a closed console opens."""
     return "no further window is known" if opens is None else f"{who}opens {local(opens)}"
 
 
 def line(name, known, now):
-    """Return a line about a console: its name and, behind a tab, what is to be known of its times."""
+    """Return a line about a console: its name and, after a tab, its times."""
     is_open, edge = known
     if not is_open:
         return f"{name}\tclosed, {later(edge)}"
@@ -122,7 +122,7 @@ def line(name, known, now):
 
 
 def open_by_name(menu, states, name):
-    """Open the console of a name if it is the user's, and open now."""
+    """Open a console by name if it is the user's, and open now."""
     if name not in states:
         return refuse(f"You may not open {name!r}. You may open: {', '.join(sorted(states))}.")
     is_open, edge = states[name]
@@ -132,7 +132,7 @@ def open_by_name(menu, states, name):
 
 
 def open_console(menu, name):
-    """Start the viewer through sudo, in this process's place where somebody reads what sudo says; return the code."""
+    """Start the viewer through sudo and return the code; where sudo's output is read, it replaces this process."""
     command = [SUDO]
     if menu["consoles"][name]["password"] and not terminal():
         askpass = os.environ.get("SUDO_ASKPASS") or next(filter(None, map(shutil.which, ASKPASS)), None)
@@ -163,7 +163,7 @@ def open_console(menu, name):
 
 
 def choose(names):
-    """Let the user choose on the desktop; None if he did not, or cannot."""
+    """Let the user choose on the desktop; None if they did not, or cannot."""
     for dialog in (
         ["zenity", "--list", "--title=SPICE consoles", "--text=Open:", "--column=Console", *names],
         ["kdialog", "--title", "SPICE consoles", "--menu", "Open:", *(word for name in names for word in (name, name))],
@@ -181,7 +181,7 @@ def terminal():
 
 
 def refuse(message):
-    """Say why not, on the terminal and, without one, on the desktop; return the exit code."""
+    """Print why a console is not opened, on the terminal or, without one, on the desktop; return the exit code."""
     print(f"rviewer: {message}", file=sys.stderr)
     if not terminal() and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         for dialog in (

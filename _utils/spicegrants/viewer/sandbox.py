@@ -1,9 +1,9 @@
-"""The sandbox of a confined viewer: what is in sight there, and the command that makes it. Pure.
+"""The sandbox of a confined viewer: files in sight there, and the command that creates it. Pure.
 
-Made by root, without a user namespace: the owner of one may ptrace what runs in it. There is no /proc: by way of
+Root creates it without a user namespace: the owner of one may ptrace what runs in it. There is no /proc: through
 /proc/self/fd a display server could make the viewer load code from a descriptor that it sends. Nothing can be written
-anywhere; where pillar allows files, one directory of the user's can, in which nothing can be executed or loaded.
-Network, and so the firewall's view of the process, stay the machine's own.
+anywhere. If pillar allows files, one directory of the user's can be written, and in it nothing can be executed or
+loaded. Network, and so the firewall's view of the process, stay the machine's own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BUBBLEWRAP, SETPRIV = "/usr/bin/bwrap", "/usr/bin/setpriv"
 # Where, outside, what is made for one viewer lies; and where that is in sight of it.
 STAGE = "/var/lib/spice-grant"
 COOKIE, CONNECTION = "cookie", "connection"
-# The one directory of a user's, in his home, that a viewer may be allowed.
+# The one directory of a user's, in their home, that a viewer may be allowed.
 FILES, SHARED = "files", "Console"
 # A session's sockets by what they are staged as, and their names below /run/user/UID.
 WAYLAND, DISPLAY = "wayland", "display"
@@ -45,19 +45,19 @@ _WAYLAND = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class System:
-    """What of this machine's layout matters.
+    """The parts of this machine's layout that matter.
 
     programs
-        By name, those of :data:`PROGRAMS` that there are: where a link leads, ``None`` for a directory.
+        Existing :data:`PROGRAMS` by name: a link's target, ``None`` for a directory.
 
     handlers
-        Those of :data:`HANDLERS` that there are.
+        Existing :data:`HANDLERS`.
 
     themes
-        Those of :data:`THEMES` that there are.
+        Existing :data:`THEMES`.
 
     resolver
-        The file that /etc/resolv.conf leads to, if it is outside /etc.
+        The target of /etc/resolv.conf, if it is outside /etc.
     """
 
     programs: Mapping[str, str | None]
@@ -68,22 +68,22 @@ class System:
 
 @dataclass(frozen=True)
 class Session:
-    """What a viewer gets of its user's desktop.
+    """The parts of a user's desktop that a viewer gets.
 
     display, wayland
-        Number by which the viewer knows the X display, or name of a Wayland socket: one of the two.
+        Number of the X display for the viewer, or name of a Wayland socket: one of the two.
 
     cookie
         Whether a cookie for the X display is staged.
 
     sounds
-        Those of :data:`SOUND` that there are.
+        Existing :data:`SOUND` files.
 
     shared
-        Where the user's directory for files is in sight, if it is.
+        The place of the user's directory for files, if there is one.
 
     locale
-        Variables that say in which language people are spoken to.
+        Variables of the language for messages.
     """
 
     display: str | None = None
@@ -100,12 +100,12 @@ def wayland_socket(text: str) -> str | None:
 
 
 def locale(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of an environment that are about language, if they hold nothing but a name."""
+    """Return the language variables of an environment, if they hold nothing but a name."""
     return {name: value for name, value in environment.items() if _LOCALE.fullmatch(name) and _PLAIN.fullmatch(value)}
 
 
 def environment(uid: int, user: str, session: Session) -> dict[str, str]:
-    """Return the environment of a viewer. Whatever could have it start or load something else is off."""
+    """Return the environment of a viewer. Anything that could make it start or load something else is off."""
     if session.wayland is None:
         desktop = {"DISPLAY": f":{session.display}", "GDK_BACKEND": "x11"}
         desktop.update({"XAUTHORITY": f"{_HOME}/.{COOKIE}"} if session.cookie else {})
@@ -134,7 +134,7 @@ def environment(uid: int, user: str, session: Session) -> dict[str, str]:
 
 
 def drop(uid: int, gid: int) -> list[str]:
-    """Return the words before a command by which root becomes a user with one group, for good."""
+    """Return the words before a command by which root permanently becomes a user with one group."""
     # The sign keeps setpriv from taking a number for somebody's name.
     ids = [f"--reuid=+{uid}", f"--regid=+{gid}", "--clear-groups"]
     nothing = ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"]
@@ -142,13 +142,13 @@ def drop(uid: int, gid: int) -> list[str]:
 
 
 def command(system: System, session: Session, uid: int, gid: int, program: Iterable[str], vm: str | None) -> list[str]:
-    """Return the command, for root, that runs a program as a user with the viewer's group, in a sandbox.
+    """Return the command by which root runs a program in a sandbox as a user with the viewer's group.
 
     program
         The program and its arguments.
 
     vm
-        Whose connection file, as it is staged, is in sight, if one is.
+        The vm whose staged connection file is in sight, if one is.
     """
     program = list(program)
     words = [BUBBLEWRAP, *_NAMESPACES, "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
@@ -180,7 +180,7 @@ def command(system: System, session: Session, uid: int, gid: int, program: Itera
 
 
 def shared_directory(user: str) -> str:
-    """Return where a user's directory for files is in sight: where homes are, at its own place."""
+    """Return the place of a user's directory for files: where homes are, at its own path."""
     return f"{_HOME}/{user}/{SHARED}"
 
 

@@ -1,6 +1,6 @@
-"""Where on a machine users may leave files, and what a search there found. Pure.
+"""Mounts on which users may leave files, and the output of find there, which a search reads. Pure.
 
-Names of files are whatever a user likes: they are bytes, and are only shown quoted.
+Names of files are whatever a user chooses: they are bytes, and are shown quoted only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LONGEST = 1000
 
 
 class Mount(NamedTuple):
-    """A line of /proc/self/mountinfo: proc(5)."""
+    """One line of /proc/self/mountinfo; see proc(5)."""
 
     point: bytes
     root: bytes
@@ -39,7 +39,7 @@ class Mount(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A file that a search came upon."""
+    """A file found by a search."""
 
     kind: str
     mode: int
@@ -52,7 +52,7 @@ class Found(NamedTuple):
 
 
 def mounts(text: bytes) -> list[Mount]:
-    """Read the text of /proc/self/mountinfo; of several mounts at one point only the last is to be seen."""
+    """Return the mounts in the text of /proc/self/mountinfo; of several at one point, only the last is visible."""
     found: dict[bytes, Mount] = {}
     for line in text.splitlines():
         fields = line.split(b" ")
@@ -73,13 +73,16 @@ def _unescaped(text: bytes) -> bytes:
 
 
 def block_kinds(text: str) -> frozenset[str]:
-    """Read the text of /proc/filesystems: those for block devices, less those that a program serves."""
+    """Return the file systems for block devices in the text of /proc/filesystems.
+
+    Those that a program serves are left out.
+    """
     kinds = (line.split("\t") for line in text.splitlines())
     return frozenset(name for mark, name in kinds if mark != "nodev" and not name.startswith("fuse"))
 
 
 def local(known: Iterable[Mount], block: frozenset[str]) -> tuple[list[Mount], list[Mount]]:
-    """Return which mounts are searched, and which are not though there may be files of users: the network's, FUSE."""
+    """Return the mounts to search, and those not searched although they may hold users' files: network mounts, FUSE."""
     searched, skipped = [], []
     for mount in known:
         if mount.kind in block or mount.kind in _LOCAL:
@@ -90,7 +93,7 @@ def local(known: Iterable[Mount], block: frozenset[str]) -> tuple[list[Mount], l
 
 
 def twice(mount: Mount, others: Iterable[Mount]) -> Iterator[bytes]:
-    """Return paths at which what a mount shows may be seen as well, by way of another mount of the same device."""
+    """Yield paths at which a mount's files may be visible as well, by way of another mount of the same device."""
     for other in others:
         inside = mount.root if other.root == b"/" else mount.root[len(other.root) :]
         below = other.root == b"/" or mount.root == other.root or mount.root.startswith(other.root + b"/")
@@ -101,8 +104,8 @@ def twice(mount: Mount, others: Iterable[Mount]) -> Iterator[bytes]:
 def expression(mount: Mount, known: Iterable[Mount], gid: int, sizes: Iterable[int]) -> list[bytes]:
     """Return the arguments with which find lists set-GID files of a group, and files of some sizes.
 
-    It stays on the mount. Where a user may make a subvolume, which is a device of its own, what is mounted below is
-    left out by its path instead.
+    find stays on the mount. Where a user may create a subvolume, which is a device of its own, mounts below are left
+    out by their paths instead.
     """
     words = [mount.point, b"-ignore_readdir_race"]
     if mount.kind in _SUBVOLUMES:
@@ -119,7 +122,7 @@ def expression(mount: Mount, known: Iterable[Mount], gid: int, sizes: Iterable[i
 
 
 def found(printed: bytes) -> Iterator[Found]:
-    """Read what find printed; a last entry that was cut short is left out."""
+    """Yield the files in find's output; a last entry that was cut short is left out."""
     for entry in printed.split(b"\0")[:-1]:
         kind, mode, *numbers, path = entry.split(b" ", 7)
         uid, gid, size, device, inode = map(int, numbers)
@@ -127,9 +130,9 @@ def found(printed: bytes) -> Iterator[Found]:
 
 
 def quoted(path: bytes) -> str:
-    """Spell a path so that it is one printable line, and no two are the same but very long ones.
+    """Spell a path as one printable line; no two paths are spelled alike, except very long ones.
 
-    What is not printable, no UTF-8, or a backslash is written as in C: ``\\n`` is ``\\x0a``.
+    Unprintable bytes, bytes that are no UTF-8, and backslashes are written as in C: ``\\n`` is ``\\x0a``.
     """
     spelled = "".join(
         character

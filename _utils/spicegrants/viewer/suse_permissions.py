@@ -22,7 +22,7 @@ Rights = tuple[str, str, int]
 def read(text: bytes, path: str) -> Rights | None:
     """Return owner, group and mode that the file gives a path; ``None`` if it does not mention it.
 
-    :data:`UNCLEAR` says that it does so in several lines, with more than these, or on a condition.
+    :data:`UNCLEAR` if it has several lines for the path, more in a line than these, or a condition.
     """
     own = [(line, conditional) for line, mine, conditional in _lines(text, path) if mine]
     if not own:
@@ -38,7 +38,7 @@ def read(text: bytes, path: str) -> Rights | None:
 
 
 def write(text: bytes | None, path: str, owner: str, group: str, mode: int) -> bytes:
-    """Return the file's text with this entry as the only one of the path.
+    """Return the file's text with this entry as the only one for the path.
 
     It comes first: what follows a ``:package:`` line would be for that package only.
     """
@@ -52,9 +52,9 @@ def remove(text: bytes, path: str) -> bytes:
 
 
 def _lines(text: bytes, path: str) -> Iterator[tuple[bytes, bool, bool]]:
-    """Return each line, whether it is part of the path's entry, and whether it is for one package only.
+    """Yield each line, whether it is part of the path's entry, and whether it is for one package only.
 
-    A line that starts with a plus sign adds to the entry before it, comments between them passed over.
+    A line that starts with a plus sign adds to the entry before it; comments between them are skipped.
     """
     name, mine, conditional = path.encode(), False, False
     for line in _LINE.findall(text):

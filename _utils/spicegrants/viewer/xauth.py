@@ -1,4 +1,4 @@
-"""X displays and the cookies that open them: the file format of libXau, Xauthority. Pure."""
+"""X displays and the cookies that open them, in the file format of libXau (Xauthority). Pure."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ Record = tuple[int, bytes, bytes, bytes, bytes]
 
 
 def display_number(text: str) -> str | None:
-    """Return the number of a display of this machine, as ``:0`` or ``:10.0`` name it; ``None`` for any other."""
+    """Return the number of a local display, as in ``:0`` or ``:10.0``; ``None`` for any other."""
     match = _DISPLAY.fullmatch(text)
     return match[1] if match else None
 
 
 def cookie(content: bytes, number: str, host: str) -> bytes | None:
-    """Return what an Xauthority file holds for one display, as a file with nothing else; ``None`` if nothing.
+    """Return the cookie for one display in an Xauthority file, as a file of its own; ``None`` if there is none.
 
-    It is good for a display of whatever number, since the viewer knows it by another.
+    It is valid for any display number, since the viewer knows the display by another.
 
     content
-        The file's content. Not trusted in any way; what is damaged ends it.
+        The file's content. It is not trusted in any way: reading stops at a damaged record.
 
     number
-        Of the display.
+        Number of the display.
 
     host
-        Name of this machine: a record for it goes before others.
+        Name of this machine: its record is preferred.
     """
     found = [
         (address != host.encode(), place, data)

@@ -1,6 +1,6 @@
-"""The clock: ends sessions whose time is over, warns users before, and has systemd start it again when that is due.
+"""The clock: ends sessions whose time is over, warns users before, and has systemd start it again in time.
 
-It is run by itself, by systemd and with the system's own Python: no Salt, no master, no name of a server is needed.
+systemd runs it, by itself and with the system's own Python: it needs no Salt, no master and no server's name.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ SOON = AHEAD + 2
 
 
 def main() -> int:
-    """Do what is due, and arrange for what comes next; return the exit code.
+    """End and announce what is due, and arrange the next start; return the exit code.
 
-    What goes wrong is said on standard error, and nothing is then assumed in its place.
+    Errors go to standard error, and nothing is then assumed in their place.
     """
     try:
         run.as_root()
@@ -45,7 +45,7 @@ def main() -> int:
             coming, seen = tick(seen)
             if coming is None or coming - time.time() > SOON:
                 arm(None if coming is None else coming - AHEAD)
-                # Whoever was held up until then does it himself.
+                # A clock that was held up until then does it itself.
                 if coming is None or time.time() < coming - AHEAD:
                     return 0
             time.sleep(max(0.0, coming - time.time()))
@@ -55,13 +55,13 @@ def main() -> int:
 
 
 def tick(seen: Iterable[Connection] = ()) -> tuple[int | None, list[Connection]]:
-    """End and announce what is due; return when next something is, in seconds since 1970, and what stays open.
+    """End and announce what is due; return the next due moment, in seconds since 1970, and the connections that stay.
 
     seen
-        What was open a moment ago. The kernel may end it before it can be found here; its users are told all the same.
+        Connections open a moment ago. The kernel may end one before it is found here; its users are told all the same.
 
-    Reads what is stored, /proc/net/tcp and tcp6, and :data:`MOMENT`, which is written. Runs ``ss --kill``, and what
-    shows messages. Raises :class:`~spicegrants.core.errors.SpiceGrantError` if something cannot be read.
+    Reads the state file, /proc/net/tcp and tcp6, and :data:`MOMENT`, which it also writes. Runs ``ss --kill``, and the
+    program that shows messages. Raises :class:`~spicegrants.core.errors.SpiceGrantError` if something cannot be read.
     """
     now = int(time.time())
     stored = state_file.load(disk.read_text(STATE))
@@ -79,7 +79,7 @@ def tick(seen: Iterable[Connection] = ()) -> tuple[int | None, list[Connection]]
 
 
 def _end(desired: DesiredState, strays: list[Connection], gone: list[Connection]) -> None:
-    """End connections and say why, also of those that are gone; where that fails their next packet ends them."""
+    """End connections and report why, also those already gone; if it fails, their next packet ends them."""
     try:
         sockets.end(strays)
     except CommandFailed as error:
@@ -91,7 +91,7 @@ def _end(desired: DesiredState, strays: list[Connection], gone: list[Connection]
 
 
 def _last(now: int) -> int:
-    """Return the moment up to which all is announced; now, if that is not known or the clock was set back since."""
+    """Return the moment up to which all is announced; now, if it is unknown or the clock was set back since."""
     noted = disk.read_text(MOMENT) or b""
     return min(int(noted), now) if noted.strip().isdigit() else now
 
@@ -104,10 +104,10 @@ def _note(now: int) -> None:
 
 
 def arm(moment: int | None) -> None:
-    """Have systemd start the clock at a moment, and at none that it was told before; without systemd, do nothing.
+    """Have systemd start the clock at a moment instead of any earlier armed one; do nothing without systemd.
 
-    A moment of the calendar: it comes when clocks show it, however often they are set, and at once when a machine wakes
-    up behind it.
+    It is a moment of the calendar: it comes when the clock shows it, however often the clock is set, and at once when a
+    machine wakes up after it.
     """
     if not os.path.isdir(SYSTEMD):
         return
@@ -120,13 +120,13 @@ def arm(moment: int | None) -> None:
 
 
 def start() -> None:
-    """Have systemd see to it from now on, where it runs; it runs the clock for the first time."""
+    """Start the hourly timer, if systemd runs; it runs the clock for the first time at once."""
     if os.path.isdir(SYSTEMD):
         run.run(["systemctl", "start", HOURLY_TIMER])
 
 
 def failed() -> bool:
-    """Tell whether it ended with a failure when systemd started it last, and so will not be started again."""
+    """Tell whether the clock failed when systemd last started it, and so will not be started again."""
     if not os.path.isdir(SYSTEMD):
         return False
     try:
@@ -137,16 +137,16 @@ def failed() -> bool:
 
 
 def again() -> None:
-    """Have the clock look at once at what is stored now, where systemd runs and its unit is in place.
+    """Have the clock look now at the stored state, if systemd runs and its unit is in place.
 
-    Raises :class:`~spicegrants.core.errors.CommandFailed` if it cannot.
+    Raises :class:`~spicegrants.core.errors.CommandFailed` if it cannot be started.
     """
     if os.path.isdir(SYSTEMD) and os.path.exists(f"{UNITS}/{CLOCK_SERVICE}"):
         run.run(["systemctl", "restart", CLOCK_SERVICE])
 
 
 def stop() -> None:
-    """Have nothing start it any more, and forget when it last ran."""
+    """Stop the clock and its timers, and forget when it last ran."""
     if os.path.isdir(SYSTEMD):
         run.attempt(["systemctl", "stop", HOURLY_TIMER, CLOCK_TIMER, CLOCK_SERVICE])
     disk.remove(MOMENT)

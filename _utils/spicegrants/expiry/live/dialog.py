@@ -1,8 +1,7 @@
-"""Shows its arguments, a title and a text, on the desktop of the user who runs it; desktop.py starts it so, with the
-system's own Python.
+"""Show a title and a text, the arguments, on the desktop of the user who runs it.
 
-A notification if somebody takes it, else a dialog on the user's X displays: those that he or root serves, where his
-own cookie lets him in.
+notify.py starts it with the system's own Python. The message is a notification if a program accepts it, otherwise a
+dialog on the user's X displays: those that the user or root serves, and where the user's own cookie lets them in.
 """
 
 import os
@@ -12,12 +11,12 @@ import subprocess
 import sys
 
 DISPLAYS = "/tmp/.X11-unix"  # noqa: S108 - where X servers listen
-# Seconds for whoever takes notifications; a hostile one never does.
+# Seconds for a program that takes notifications; a hostile one never does.
 PATIENCE = 5
 
 
 def main(title, text):
-    """Show the message in the first way that works."""
+    """Show the message by the first way that works."""
     if not notified(title, text):
         command = dialog(title, text)
         shown = [subprocess.Popen(command, env={**os.environ, "DISPLAY": name}) for name in displays() if command]
@@ -26,7 +25,7 @@ def main(title, text):
 
 
 def notified(title, text):
-    """Send a notification; tell whether it was taken."""
+    """Send a notification; tell whether it was accepted."""
     try:
         command = ["notify-send", "--app-name=SPICE consoles", "--", title, text]
         return subprocess.run(command, check=False, timeout=PATIENCE).returncode == 0
@@ -35,7 +34,7 @@ def notified(title, text):
 
 
 def dialog(title, text):
-    """Return the command for a dialog, by what is installed."""
+    """Return the command for a dialog, by the installed programs."""
     known = (
         ["zenity", "--warning", "--no-markup", f"--title={title}", f"--text={text}"],
         ["kdialog", "--title", title, "--sorry", text],

@@ -1,6 +1,6 @@
-"""The end of sessions as a layer: the clock's program and units, and open connections that have no grant any more.
+"""The end of sessions as a layer: the clock's program and units, and open connections without a grant.
 
-People know it as a part of the firewall, and it is reported as such.
+It is reported as part of the firewall, by whose name people know it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ PACKAGES = ("core", "schedule", "host", "policy", "firewall", "expiry")
 
 
 class Steps(NamedTuple):
-    """Files to write, by path, and the link that has systemd start the clock at each boot."""
+    """Files to write, by path, and the link by which systemd starts the clock at each boot."""
 
     write: dict[str, Entry]
     enabled: Entry
 
 
 class Expiry:
-    """What ends when it is over."""
+    """The layer that ends sessions when their time is over."""
 
     name = "firewall"
 
@@ -55,7 +55,7 @@ class Expiry:
         return Plan((*said, *ended), desired, steps)
 
     def apply(self, plan: Plan) -> None:
-        """Install and start the clock; end connections without a grant, those too that were made meanwhile."""
+        """Install and start the clock; end connections without a grant, also those opened meanwhile."""
         steps, desired = plan.steps, plan.desired
         units = any(path.startswith(UNITS) for path in steps.write)
         if units:
@@ -76,17 +76,17 @@ class Expiry:
             disk.write(clock_units.ENABLED, steps.enabled)
 
     def review(self, plan: Plan) -> Review:
-        """Say nothing."""
+        """Report nothing."""
         return Review()
 
     def close(
         self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
     ) -> Closed:
-        """Take nothing away: it gives nothing."""
+        """Remove nothing: this layer opens nothing."""
         return Closed()
 
     def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
-        """Stop the clock, and take its files away."""
+        """Stop the clock, and remove its files."""
         run.as_root()
         files = [path for path in clock_units.PATHS if disk.read(path) is not None]
         if not test:
@@ -99,7 +99,7 @@ class Expiry:
 
 
 def _end(desired: DesiredState, strays: list[Connection]) -> None:
-    """End connections; where that fails they are still to do, and no reason to leave all else open."""
+    """End connections; if it fails, they stay to be done, and do not keep other steps from being taken."""
     try:
         sockets.end(strays)
     except CommandFailed as error:
@@ -109,7 +109,7 @@ def _end(desired: DesiredState, strays: list[Connection]) -> None:
 
 
 def _start() -> None:
-    """Start the clock, whose unit may be new; where that fails, what holds in the kernel holds all the same."""
+    """Start the clock, whose unit may be new; if it fails, the kernel's windows hold all the same."""
     try:
         clock.start()
     except CommandFailed as error:
@@ -117,5 +117,5 @@ def _start() -> None:
 
 
 def _users(found: Iterable[Connection]) -> dict[int, str]:
-    """Return the names of users by UID, where any are needed."""
+    """Return users' names by UID; empty if none are needed."""
     return {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()} if found else {}

@@ -1,7 +1,7 @@
-"""Tells users something on their desktops, where a desktop runs: why a console closed, or that it is about to.
+"""Messages on users' desktops, if one runs: why a console closed, or that it is about to.
 
-Nothing that a user's processes say of themselves is used, their environment least of all, and nothing of his is looked
-at by root: a process of the user's own does that, with a fixed environment, and nobody waits for it.
+Nothing that a user's processes claim is used, their environment least of all, and root looks at nothing of the user's:
+a process of the user's own does that, with a fixed environment, and nobody waits for it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ PATIENCE = 60
 
 
 def tell(said: Mapping[int, str], title: str, gid: int | None) -> None:
-    """Show users a message; whether it is seen or not, the run goes on at once.
+    """Show users a message; the run goes on at once, whether it is seen or not.
 
     said
         Texts by UID.
 
     gid
-        Of the viewer's group, which no such message is sent with.
+        GID of the viewer's group; no such message is sent with it.
     """
     for uid, text in said.items():
         # An account that is gone has no desktop, and a message is not worth a failed run.
@@ -37,9 +37,10 @@ def tell(said: Mapping[int, str], title: str, gid: int | None) -> None:
 
 
 def _start(account: pwd.struct_passwd, title: str, text: str) -> None:
-    """Start what shows the message, as the user, and leave it alone.
+    """Start the program that shows the message, as the user, and leave it alone.
 
-    setsid and timeout stay root's: the user can stop neither what the run waits for nor what ends his own process.
+    setsid and timeout stay root's: the user can stop neither the process that the run waits for nor the one that ends
+    the user's own process.
     """
     own = f"/run/user/{account.pw_uid}"
     desktop = {"HOME": account.pw_dir, "XDG_RUNTIME_DIR": own, "DBUS_SESSION_BUS_ADDRESS": f"unix:path={own}/bus"}

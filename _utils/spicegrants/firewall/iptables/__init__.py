@@ -1,1 +1,1 @@
-"""The guard as iptables has it: chains of our own in the table ``filter``."""
+"""The guard in iptables: chains of our own in the table ``filter``."""

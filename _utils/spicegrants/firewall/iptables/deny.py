@@ -1,7 +1,7 @@
-"""What becomes of a packet that the guard refuses, for iptables: it is told and logged within limits, and reset.
+"""iptables rules for refused packets: report and log them within limits, then reset the connection.
 
-No match of iptables counts by UID: its hashlimit knows addresses and ports only. So each user with a grant here has a
-rule with a limit of his own, all others share one, and those of which one user may have many share another.
+No match of iptables counts by UID: hashlimit knows addresses and ports only. So each user with a grant here has a rule
+with a limit of their own. All other users share one limit, and the UIDs of which one user may have many share another.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Words = tuple[str, ...]
 
 
 def chains() -> dict[str, list[Words]]:
-    """Return the words of the rules by chain, without those that limit the log by user."""
+    """Return the words of the rules by chain, without the rules that limit the log by user."""
     reset = ("-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset")
     told = ("-j", "NFLOG", "--nflog-group", f"{NFLOG_GROUP}", "--nflog-size", "64")
     forwarded = _logged(guard.FORWARD, guard.OWNERLESS_RATE, guard.OWNERLESS_BURST)
@@ -29,7 +29,7 @@ def chains() -> dict[str, list[Words]]:
 
 
 def limits(desired: DesiredState) -> list[Words]:
-    """Return the words of the rules that log, within a limit for each user that has a grant, locked or not."""
+    """Return the words of the log rules: one limit for each user who has a grant, locked or not, and shared limits."""
     own = guard.OUTPUT, guard.OWNER_RATE, guard.OWNER_BURST
     shared = guard.OUTPUT, guard.OWNERLESS_RATE, guard.OWNERLESS_BURST
     words = []

@@ -1,7 +1,7 @@
-"""The firewall layer for iptables: chains of our own in the table ``filter``, a rule for each grant, IPv4 and IPv6.
+"""The guard's chains for iptables: chains of our own in the table ``filter``, one rule for each grant, IPv4 and IPv6.
 
-The desired state and what iptables-save(8) prints are both turned into :class:`SavedRule` and compare as data. A
-grant's rule returns: what else the site's own rules say of the packet stays theirs.
+The desired state and the output of iptables-save(8) are both turned into :class:`SavedRule` and compared as data. A
+grant's rule returns, so the site's own rules still decide about the packet afterwards.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Words = tuple[str, ...]
 
 @dataclass(frozen=True)
 class SavedRule:
-    """A rule of iptables, in its own words, without its chain."""
+    """One rule of iptables in its own words, without its chain."""
 
     words: Words
     packets: int = field(default=0, compare=False)
@@ -43,7 +43,7 @@ class SavedRule:
 
     @functools.cached_property
     def normal(self) -> tuple[tuple[str, ...], ...]:
-        """Return what the rule says, in a form that compares: each option with its values, sorted."""
+        """Return the rule in a form that compares: each option with its values, sorted."""
         options: list[list[str]] = []
         negated = False
         for word in self.words:
@@ -60,7 +60,7 @@ class SavedRule:
 
     @functools.cached_property
     def target(self) -> str | None:
-        """Return where the rule sends a packet."""
+        """Return the target of the rule, if it has one."""
         return next((value[0] for option, *value in self.normal if option in ("-j", "-g") and value), None)
 
 
@@ -82,9 +82,9 @@ def _host(text: str) -> str:
 
 
 def parse(text: str) -> dict[str, list[SavedRule]]:
-    """Read what ``iptables-save -c -t filter`` printed: rules by chain.
+    """Return the rules by chain in the output of ``iptables-save -c -t filter``.
 
-    Raises :class:`~spicegrants.core.errors.LiveStateUnreadable` if it is not what that program prints.
+    Raises :class:`~spicegrants.core.errors.LiveStateUnreadable` if the text is no such output.
     """
     chains: dict[str, list[SavedRule]] = {}
     for line in text.splitlines():
@@ -115,10 +115,10 @@ def _grant(key: Key, element: Element) -> SavedRule:
 
 
 def _element(rule: SavedRule, names: Mapping[str, str]) -> tuple[Key, Element] | None:
-    """Return the key and element that a grant's rule holds; ``None`` if it is no such rule.
+    """Return the key and element of a grant's rule; ``None`` for any other rule.
 
     names
-        Of the chains that say when, by what iptables calls them.
+        Names of time chains by their names in iptables.
     """
     said = {option: value[0] for option, *value in rule.normal if value}
     try:
@@ -135,14 +135,14 @@ def elements(table: Table, known: Iterable[str] = ()) -> dict[Key, Element]:
     """Return the elements that the guard's chain holds.
 
     known
-        Names of chains that say when, for those whose own rules do not name them any more.
+        Names of time chains, for those whose own rules do not name them any more.
     """
     names = _names(table, known)
     return dict(filter(None, (_element(rule, names) for rule in table.get(GUARD, ()))))
 
 
 def chains(table: Table, known: Iterable[str] = ()) -> dict[str, Times | None]:
-    """Return the chains that say when, by their names; ``None`` for one that says something else.
+    """Return the time chains by name; ``None`` for one with other rules.
 
     known
         As for :func:`elements`.
@@ -156,7 +156,7 @@ def chains(table: Table, known: Iterable[str] = ()) -> dict[str, Times | None]:
 
 
 def _names(table: Table, known: Iterable[str]) -> dict[str, str]:
-    """Return the names of the chains that say when by what iptables calls them, which is all that some have."""
+    """Return the names of time chains by their names in iptables, which some chains do not state otherwise."""
     names = {time_chains.chain(name): name for name in known}
     for chain in table:
         if time_chains.is_timed(chain) and chain not in names:
@@ -170,7 +170,7 @@ def _said(rules: Iterable[SavedRule]) -> tuple[str | None, Times | None]:
 
 
 def _frame(desired: DesiredState, version: int) -> dict[str, list[SavedRule]]:
-    """Return the chains and rules that there must be, without those of the grants."""
+    """Return the desired chains and rules, without those of the grants."""
     ports = [f"{low}" if low == high else f"{low}:{high}" for low, high in desired.policy.guarded_ports()]
     guarded: list[Words] = [("-p", "tcp", "-m", "tcp", "--dport", port) for port in ports]
     if guards_servers(desired):
@@ -192,12 +192,12 @@ def _frame(desired: DesiredState, version: int) -> dict[str, list[SavedRule]]:
 
 
 def call(chain: str) -> Words:
-    """Return the words of the rule by which a built-in chain calls one of ours."""
+    """Return the words of the rule by which a built-in chain jumps to one of ours."""
     return ("-p", "tcp", "-j", chain)
 
 
 def _calls(table: Table) -> list[tuple[str, SavedRule]]:
-    """Return the rules of other chains that call one of ours."""
+    """Return the rules of other chains that jump to one of ours."""
     return [(chain, rule) for chain, rules in table.items() if not is_ours(chain) for rule in rules if _is_call(rule)]
 
 
@@ -206,7 +206,7 @@ def _is_call(rule: SavedRule) -> bool:
 
 
 def held(table: Table) -> bool:
-    """Tell whether anything of ours is in a table."""
+    """Tell whether a table holds anything of ours."""
     return any(map(is_ours, table))
 
 
@@ -214,11 +214,11 @@ def plan(desired: DesiredState, live: Mapping[int, Table], giving: bool = True) 
     """Compare the desired state with the tables of both IP versions.
 
     giving
-        Whether rules of grants come that the tables do not have. Otherwise some go, or are open less often.
+        Whether rules of grants may be added. Otherwise rules only go, or are open less often.
 
-    The plan's commands are what iptables-restore(8) must get, by IP version; each takes effect as one. If chains and
-    rules are as they must be apart from the grants, only rules of grants are changed, and all others keep their
-    counters. Otherwise our chains are filled anew.
+    The plan's commands are the input of iptables-restore(8), by IP version; each is applied as a whole. If chains and
+    rules are as desired apart from the grants, only rules of grants change, and all others keep their counters.
+    Otherwise our chains are filled anew.
     """
     want, timed = desired_elements(desired), desired_chains(desired)
     if not giving:
@@ -258,13 +258,13 @@ def plan(desired: DesiredState, live: Mapping[int, Table], giving: bool = True) 
 def taken(
     desired: DesiredState | None, live: Mapping[int, Table], doors: Collection[tuple[int, str, int]] | None
 ) -> FirewallPlan:
-    """Return what takes rules of grants away; all else stays as it is.
+    """Return the plan that removes rules of grants and leaves all else as it is.
 
     desired
-        What may be open at most; ``None`` for nothing.
+        The desired state: what may stay open at most; ``None`` for nothing.
 
     doors
-        UID, address and port of those that may go; ``None`` for all.
+        UID, address and port of the rules that may go; ``None`` for all.
     """
     want, timed = (desired_elements(desired), desired_chains(desired)) if desired else ({}, {})
     gone: dict[Key, Element] = {}
@@ -290,7 +290,7 @@ def _of_version(want: Mapping[Key, Element], version: int) -> dict[Key, Element]
 
 
 def _times(want: Mapping[Key, Element], timed: Mapping[str, Times]) -> dict[str, Times]:
-    """Return the chains that elements lead to."""
+    """Return the time chains that elements lead to."""
     used = {element.verdict for element in want.values()}
     return {name: time_chains.held(times) for name, times in timed.items() if name in used}
 
@@ -298,7 +298,7 @@ def _times(want: Mapping[Key, Element], timed: Mapping[str, Times]) -> dict[str,
 def _complaints(
     frame: Mapping[str, list[SavedRule]], table: Table, names: Mapping[str, str], family: str
 ) -> list[Change]:
-    """Say in words how chains and rules, apart from the grants, are not as they must be."""
+    """Return the changes in words for chains and rules that differ from the desired ones, apart from the grants."""
     said = []
     for chain, rules in frame.items():
         if chain not in table:
@@ -324,7 +324,7 @@ def _is_first(call_: tuple[str, SavedRule], table: Table) -> bool:
 
 
 def _told_apart(rules: Iterable[SavedRule], names: Mapping[str, str]) -> tuple[list[SavedRule], list[SavedRule]]:
-    """Return the rules of grants, one for each key, and the others."""
+    """Return the rules of grants, one for each key, and separately all other rules."""
     grants: dict[Key, SavedRule] = {}
     rest = []
     for rule in rules:
@@ -337,7 +337,7 @@ def _told_apart(rules: Iterable[SavedRule], names: Mapping[str, str]) -> tuple[l
 def _filled(
     frame: Mapping[str, list[SavedRule]], want: Mapping[Key, Element], times: Mapping[str, Times], table: Table
 ) -> list[str]:
-    """Return the lines that make all chains and rules anew."""
+    """Return the lines that create all chains and rules anew."""
     lines = [f":{chain} - [0:0]" for chain in CHAINS]
     lines += [line for name in times for line in _timed(name, times[name])]
     lines += [_line("-D", chain, rule.words) for chain, rule in _calls(table)]
@@ -348,7 +348,7 @@ def _filled(
 
 
 def _timed(name: str, times: Times) -> list[str]:
-    """Return the lines that fill a chain that says when, there or not."""
+    """Return the lines that fill a time chain, whether it exists or not."""
     chain = time_chains.chain(name)
     return [f":{chain} - [0:0]", *(_line("-A", chain, words) for words in time_chains.rules(name, times, DENY))]
 
@@ -359,7 +359,7 @@ def _flushed(chain: str, rules: Iterable[SavedRule]) -> list[str]:
 
 
 def _deleted(times: Iterable[str], table: Table) -> list[str]:
-    """Return the lines that delete the chains that say when and are not wanted: one may lead to another."""
+    """Return the lines that delete time chains that are not desired: one may lead to another."""
     kept = {time_chains.chain(name) for name in times}
     gone = [chain for chain in table if time_chains.is_timed(chain) and chain not in kept]
     return [f"{verb} {chain}" for verb in ("-F", "-X") for chain in gone]
@@ -372,9 +372,9 @@ def _changed(
     found_times: Mapping[str, Times | None],
     table: Table,
 ) -> list[str]:
-    """Return the lines that change rules of grants, and chains that say when, only.
+    """Return the lines that change only rules of grants and time chains.
 
-    What grants lead to comes before them, and goes after them. ``None`` for times leaves a chain as it is.
+    The targets of grants are added before them, and removed after them. ``None`` for times leaves a chain as it is.
     """
     names = _names(table, times)
     new_times = {name: said for name, said in times.items() if said is not None and said != found_times.get(name)}
@@ -397,14 +397,14 @@ def _told(word: str, after: str) -> str:
 
 
 def _quoted(word: str) -> str:
-    """Quote a word as iptables-restore reads it: in double quotes, a backslash before what ends them."""
+    """Quote a word for iptables-restore: in double quotes, with a backslash before characters that would end them."""
     if word and not set(word) & set("\"'\\ \t"):
         return word
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def stored(desired: DesiredState, version: int) -> str:
-    """Return what iptables-restore must get after a boot, when nothing is there: our chains, not yet called."""
+    """Return the input of iptables-restore after a boot, when nothing is there: our chains, not yet called."""
     want = _of_version(desired_elements(desired), version)
     frame = {**_frame(desired, version), LOG: [SavedRule(words) for words in deny.limits(desired)]}
     filled = _filled(frame, want, _times(want, desired_chains(desired)), {})
@@ -413,7 +413,7 @@ def stored(desired: DesiredState, version: int) -> str:
 
 
 def removal(table: Table) -> str:
-    """Return what iptables-restore must get to take all of ours away."""
+    """Return the input of iptables-restore that removes everything of ours."""
     lines = [_line("-D", chain, rule.words) for chain, rule in _calls(table)]
     present = [chain for chain in table if is_ours(chain)]
     lines += [f"-F {chain}" for chain in present] + [f"-X {chain}" for chain in present]

@@ -1,6 +1,6 @@
-"""Chains of iptables that say when: their rules in iptables' own words, and back from what iptables-save prints.
+"""iptables chains for time windows: rendered as rules in iptables' words, and read back from iptables-save.
 
-The kernel compares with its own clock at each packet, in whole seconds, and iptables reads and prints UTC.
+At each packet the kernel compares with its own clock, in whole seconds. iptables reads and prints UTC.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ Said = tuple[tuple[str, ...], ...]
 
 
 def is_timed(chain: str) -> bool:
-    """Tell whether a chain of iptables is one of those that say when."""
+    """Tell whether a chain of iptables is a time chain."""
     return _CHAIN.fullmatch(chain) is not None
 
 
 def chain(name: str) -> str:
-    """Return how iptables calls a chain."""
+    """Return the name of a time chain in iptables."""
     return name if is_timed(name) else _PREFIX + hashlib.sha256(name.encode()).hexdigest()[:10]
 
 
 def held(times: Times) -> Times:
-    """Return times as far as iptables can hold them."""
+    """Return the times as precisely as iptables can hold them."""
     return Times(_capped(times.opened), _capped(times.lasting))
 
 
@@ -45,9 +45,9 @@ def _capped(windows: Windows) -> Windows:
 
 
 def rules(name: str, times: Times, otherwise: str) -> list[Words]:
-    """Return the words of a chain's rules: what may be opened, what may go on, and where all else is sent.
+    """Return the words of a chain's rules: new connections, open connections, and the target of everything else.
 
-    A packet that is let pass returns to the site's own rules, because this chain is entered by a goto.
+    A packet that passes returns to the site's own rules, because this chain is entered by a goto.
 
     times
         As :func:`held` returns them.
@@ -68,7 +68,7 @@ def _within(span: Range) -> Words:
 
 
 def read(said: Iterable[Said], otherwise: str) -> tuple[str | None, Times | None]:
-    """Return name and times that a chain's rules say; ``None`` for what they do not say as :func:`rules` does."""
+    """Return the name and times of a chain's rules; ``None`` for what they do not state as :func:`rules` does."""
     *timed, last = said or [()]
     ending = _options(last)
     name = ending["--comment"] if ending.keys() == {"--comment", "-g"} and ending["-g"] == otherwise else None
@@ -79,13 +79,13 @@ def read(said: Iterable[Said], otherwise: str) -> tuple[str | None, Times | None
 
 
 def _options(said: Said) -> dict[str, str]:
-    """Return the values of a rule's options; none at all if one is there twice."""
+    """Return the values of a rule's options; nothing at all if an option occurs twice."""
     options = {option: " ".join(values) for option, *values in said}
     return options if len(options) == len(said) else {}
 
 
 def _read(said: Mapping[str, str]) -> tuple[bool, Range] | None:
-    """Return whether a rule is about what is open already, and its window."""
+    """Return whether a rule is for connections that are open already, and its window."""
     rest = dict(said)
     verdict, state = rest.pop("-j", None), rest.pop("--ctstate", None)
     start, stop = rest.pop("--datestart", None), rest.pop("--datestop", None)

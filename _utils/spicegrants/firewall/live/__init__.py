@@ -1,1 +1,1 @@
-"""Reads and changes the kernel's rules and connections."""
+"""Firewall access to this machine: reading and changing the kernel's rules and connections."""

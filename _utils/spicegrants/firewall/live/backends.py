@@ -1,4 +1,4 @@
-"""Which mechanism of the kernel enforces the rules on this machine, and what others hold of earlier runs."""
+"""The choice of nftables or iptables on this machine, and rules that earlier runs left in another mechanism."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _OLDEST_NFT = (1, 0)
 
 
 def choose(backend: str) -> tuple[Mechanism, str]:
-    """Return the mechanism, and why it is that one.
+    """Return the mechanism to use, and the reason for it.
 
     backend
-        What pillar says: ``nftables``, ``iptables``, or ``auto``. Then it is nftables wherever that works, because a
-        table of our own is out of the way of all else: no ``iptables -F`` reaches it.
+        The value in pillar: ``nftables``, ``iptables``, or ``auto``, which takes nftables wherever it works: a table of
+        our own is out of the way of everything else, and no ``iptables -F`` reaches it.
 
     Raises :class:`~spicegrants.core.errors.SystemFault` if there is none.
     """
@@ -41,7 +41,7 @@ def choose(backend: str) -> tuple[Mechanism, str]:
 
 
 def _hindrance() -> str | None:
-    """Return why nftables cannot be used; a failure that says nothing about that is not taken for a reason."""
+    """Return why nftables cannot be used; a failure that does not show this is not taken as a reason."""
     if shutil.which("nft", path=run.SEARCH) is None:
         return "nft is not installed"
     done = run.attempt(["nft", "list", "tables"])
@@ -58,12 +58,12 @@ def _named(name: str) -> Mechanism:
 
 
 def in_charge() -> list[Mechanism]:
-    """Return the mechanisms that runs have used, without trying any; where no files tell, those that hold rules."""
+    """Return the mechanisms that runs have used, without trying any; without stored files, those that hold rules."""
     return [_named(name) for name in boot.GUARDS if used(name)] or holding()
 
 
 def left_over(active: Mechanism) -> list[Mechanism]:
-    """Return the mechanisms that an earlier run used: their stored rules are still there."""
+    """Return the other mechanisms that an earlier run used: their stored rules are still there."""
     return [_named(name) for name in boot.GUARDS if name != active.name and used(name)]
 
 
@@ -73,7 +73,7 @@ def used(name: str) -> bool:
 
 
 def holding() -> list[Mechanism]:
-    """Return the mechanisms by which the kernel holds anything of ours, whoever put it there."""
+    """Return the mechanisms by which the kernel holds anything of ours, whatever put it there."""
     found: list[Mechanism] = []
     if shutil.which("nft", path=run.SEARCH) and Nftables().present():
         found.append(Nftables())

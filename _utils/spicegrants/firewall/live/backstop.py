@@ -1,4 +1,4 @@
-"""The backstop on this machine: whether it can be held, whether it is held, and the service that holds it."""
+"""The backstop on this machine: its service, and tests whether it can be held and is held."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _HOLDER = "spicegrants.firewall.live.backstop_holder"
 
 
 def plan(desired: DesiredState) -> tuple[Plan, str]:
-    """Compare what must be there with what is; return the plan, and what makes a backstop impossible.
+    """Compare the desired backstop with the machine; return the plan, and what makes a backstop impossible.
 
-    Runs ``nft list table``; and where the backstop was never held, has a process of its own try to, in a network
+    Runs ``nft list table``. Where the backstop was never held, a separate process also tries to hold one, in a network
     namespace that is gone afterwards.
     """
     firewall = desired.policy.firewall
@@ -41,7 +41,7 @@ def plan(desired: DesiredState) -> tuple[Plan, str]:
 
 
 def words(firewall: Firewall) -> str:
-    """Say whether the backstop is held, and if not, why."""
+    """Return a sentence: the backstop is held, or why not."""
     if firewall.backstop is False:
         return "off: pillar says so"
     held = list(filter(_owned, _names()))
@@ -51,7 +51,7 @@ def words(firewall: Firewall) -> str:
 
 
 def hindrance(firewall: Firewall) -> str:
-    """Return why this machine cannot hold a backstop, or why it is left off; nothing if it can."""
+    """Return why this machine cannot hold a backstop, or why it is switched off; empty if it can."""
     try:
         return _hindrance(firewall)
     except CommandFailed as error:
@@ -73,15 +73,15 @@ def _hindrance(firewall: Firewall) -> str:
 
 
 def hold() -> None:
-    """Have systemd's service hold what is stored; what it held before goes once that is there.
+    """Have systemd's service hold the stored table; the one that it held before goes once the new one is there.
 
-    Raises :class:`~spicegrants.core.errors.CommandFailed` if it does not.
+    Raises :class:`~spicegrants.core.errors.CommandFailed` if the service fails.
     """
     run.run(["systemctl", "reload-or-restart", SERVICE])
 
 
 def stop() -> None:
-    """Have nothing hold it any more; what persists goes as well, if its holder was killed before it could do that."""
+    """Stop the service; remove a table that persists because its holder was killed before it could remove it."""
     if os.path.isdir(SYSTEMD):
         run.attempt(["systemctl", "stop", SERVICE])
     for name in _names():
@@ -89,14 +89,14 @@ def stop() -> None:
 
 
 def _names() -> list[str]:
-    """Return the names of such tables that there are; none where there is no nft, or the kernel has no nftables."""
+    """Return the names of existing backstop tables; none without nft, or if the kernel has no nftables."""
     with contextlib.suppress(CommandFailed):
         return [name for family, name in nft.tables() if family == FAMILY and name.startswith(PREFIX)]
     return []
 
 
 def _owned(name: str) -> bool:
-    """Tell whether there is such a table, and a process owns it."""
+    """Tell whether the table exists and a process owns it."""
     try:
         return "owner" in nft.flags(FAMILY, name)
     except CommandFailed:

@@ -1,9 +1,10 @@
 #!/usr/bin/python3 -IS
-"""Holds the backstop: a table of nftables that belongs to this process, so that nobody else can change it.
+"""The program that holds the backstop: an nftables table that belongs to this process, so that no other can change it.
 
-Installed as it is, and run by systemd with the system's own Python. Without arguments it makes the table that is
-stored, and holds it until it is told to end; the table goes with it. With the PID of the one that holds another table
-it takes its place: the new table is there before the old one goes. With ``try`` it says whether all that is possible.
+It is installed as it is, and run by systemd with the system's own Python. Without arguments it creates the stored
+table, and holds it until it is told to end; the table goes with it. With the PID of a process that holds another table,
+it takes that one's place: the new table is there before the old one goes. With ``try`` it reports whether all of this
+is possible.
 """
 
 import ctypes
@@ -27,10 +28,10 @@ PATIENCE = 30
 
 
 class Nft:
-    """libnftables(3), with a netlink socket of its own, which is what owns the tables that it makes."""
+    """libnftables(3) with a netlink socket of its own, which owns the tables that it creates."""
 
     def __init__(self):
-        """Open the socket; raise OSError where there is no such library."""
+        """Open the socket; raise OSError if the library is missing."""
         self._library = library = ctypes.CDLL(LIBRARY)
         library.nft_ctx_new.restype = ctypes.c_void_p
         for function in (library.nft_ctx_get_output_buffer, library.nft_ctx_get_error_buffer):
@@ -41,7 +42,7 @@ class Nft:
         library.nft_ctx_buffer_error(self._context)
 
     def run(self, commands):
-        """Run commands in one transaction; return what is printed, raise OSError with nft's words if they fail."""
+        """Run commands in one transaction; return the output, or raise OSError with nft's words if they fail."""
         if self._library.nft_run_cmd_from_buffer(self._context, commands.encode()):
             said = self._library.nft_ctx_get_error_buffer(self._context).decode(errors="replace")
             raise OSError(said.strip().partition("\n")[0] or "nft says no more")
@@ -49,7 +50,7 @@ class Nft:
 
 
 def main(arguments):
-    """Hold the stored table, or take the place of its holder; return the exit code."""
+    """Hold the stored table, or take over from its holder; return the exit code."""
     try:
         if arguments == ["try"]:
             make(f"{PREFIX}trial", TRIAL)
@@ -68,7 +69,7 @@ def main(arguments):
 
 
 def make(table, body):
-    """Make a table in one transaction, and return what owns it; remove what killed holders left."""
+    """Create a table in one transaction and return its owner; remove the tables that killed holders left."""
     nft = Nft()
     # Nobody owns the table of a holder that was killed. That of a living one cannot be deleted, and all of this fails.
     gone = f"delete table inet {table}; " if table in names(nft) else ""
@@ -86,13 +87,13 @@ def make(table, body):
 
 
 def names(nft):
-    """Return the names of such tables that there are."""
+    """Return the names of existing backstop tables."""
     words = [line.split() for line in nft.run("list tables inet").splitlines()]
     return [name for word, family, name in filter(lambda each: len(each) == 3, words) if name.startswith(PREFIX)]
 
 
 def owned(nft, table):
-    """Tell whether a process owns such a table."""
+    """Tell whether a process owns a table."""
     if table not in names(nft):
         return False
     flags = [line for line in nft.run(f"list table inet {table}").splitlines()[:3] if line.strip().startswith("flags ")]
@@ -100,7 +101,7 @@ def owned(nft, table):
 
 
 def delete(nft, table):
-    """Delete a table, if it is ours or nobody's."""
+    """Delete a table, if this process or none owns it."""
     try:
         nft.run(f"delete table inet {table}")
     except OSError:
@@ -109,16 +110,17 @@ def delete(nft, table):
 
 
 def hold(nft, table):
-    """Wait until told to end; then take the table away, which may persist otherwise."""
+    """Wait until told to end; then delete the table, which may persist otherwise."""
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     delete(nft, table)
     return 0
 
 
 def succeed(predecessor, table, body):
-    """Have a process of its own hold the table, and the predecessor end; return once that is done.
+    """Start a process that holds the table, and end the predecessor; return once that is done.
 
-    That process is systemd's main one from then on. Where the predecessor holds this very table, nothing is to do.
+    The new process is systemd's main one from then on. If the predecessor already holds this very table, nothing is
+    done.
     """
     if owned(Nft(), table):
         return 0
@@ -136,7 +138,7 @@ def succeed(predecessor, table, body):
 
 
 def end(pid):
-    """End a process, and wait for that."""
+    """End a process, and wait until it has ended."""
     try:
         process = os.pidfd_open(pid)
         signal.pidfd_send_signal(process, signal.SIGTERM)
@@ -147,7 +149,7 @@ def end(pid):
 
 
 def tell(what, descriptors=()):
-    """Tell systemd something, sd_notify(3), if it is what started this."""
+    """Send systemd a message, sd_notify(3), if systemd started this program."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
@@ -156,7 +158,7 @@ def tell(what, descriptors=()):
 
 
 def settle():
-    """Wait until systemd has taken note of what it was told, sd_notify_barrier(3)."""
+    """Wait until systemd has processed all messages, sd_notify_barrier(3)."""
     noted, kept = os.pipe()
     tell("BARRIER=1", [kept])
     os.close(kept)

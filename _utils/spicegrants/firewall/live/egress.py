@@ -1,6 +1,6 @@
-"""The guard of uplinks in the kernel: reads interfaces and our table, and covers what has come.
+"""The guard of uplinks in the kernel: read interfaces and our table, and cover new interfaces.
 
-It is also a program of its own, which systemd starts when an interface appears: no Salt and no master is needed.
+It is also a program of its own, which systemd starts when an interface appears: neither Salt nor a master is needed.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _SETTLING = 0.3
 
 
 def main() -> int:
-    """Cover the interfaces that there are now, by what is stored; return the exit code.
+    """Cover the interfaces that exist now, by the stored policy; return the exit code.
 
-    What goes wrong is said on standard error; the next run of the state says so as well.
+    Errors go to standard error; the next run of the state reports them as well.
     """
     try:
         run.as_root()
@@ -51,10 +51,10 @@ def main() -> int:
 
 
 def plan(desired: DesiredState) -> tuple[FirewallPlan, str]:
-    """Compare the desired state with what the kernel holds; return the plan, and what makes the whole of it impossible.
+    """Compare the desired state with the kernel; return the plan, and what makes the whole of it impossible.
 
-    Runs ``nft list table`` and ``ip link``, and where there is no table yet, has the kernel check whether it could be
-    made. Raises :class:`~spicegrants.core.errors.SystemFault` if it could not, and the policy names interfaces.
+    Runs ``nft list table`` and ``ip link``. Where there is no table yet, it has the kernel check whether one could be
+    created. Raises :class:`~spicegrants.core.errors.SystemFault` if it could not, and the policy names interfaces.
     """
     chosen = desired.policy.firewall.uplinks
     hindrance = next((f"{tool} is not installed" for tool in ("nft", "ip") if not _installed(tool)), "")
@@ -75,7 +75,8 @@ def plan(desired: DesiredState) -> tuple[FirewallPlan, str]:
 def apply(desired: DesiredState, made: FirewallPlan) -> None:
     """Carry a plan out.
 
-    An interface may have gone since it was listed, and with it the transaction fails: then it is planned once more.
+    An interface may have gone since it was listed, which makes the transaction fail: the change is then planned once
+    more.
     """
     try:
         _send(made.commands)
@@ -84,12 +85,12 @@ def apply(desired: DesiredState, made: FirewallPlan) -> None:
 
 
 def delete() -> None:
-    """Take all of it away, there or not."""
+    """Delete our table, whether it exists or not."""
     _send(egress.removal())
 
 
 def present() -> bool:
-    """Tell whether the kernel holds any of it."""
+    """Tell whether the kernel holds our table."""
     return _installed("nft") and _table() is not None
 
 

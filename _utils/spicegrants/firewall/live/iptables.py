@@ -1,6 +1,6 @@
-"""The kernel's rules by way of iptables-save and iptables-restore: reads and changes our own chains.
+"""Read and change our own chains in the kernel by iptables-save and iptables-restore.
 
-There are two implementations, with rules of their own each: ``iptables-nft`` and ``iptables-legacy``.
+There are two implementations, each with rules of its own: ``iptables-nft`` and ``iptables-legacy``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Iptables:
         self._variant = name.removeprefix("iptables-")
 
     def version(self) -> str:
-        """Return what iptables calls itself."""
+        """Return the name and version that iptables reports."""
         return run.run([self._tools()[4], "--version"]).strip()
 
     def plan(self, desired: DesiredState) -> FirewallPlan:
@@ -46,16 +46,16 @@ class Iptables:
     def compare(
         self, desired: DesiredState, held: Mapping[int, guard_chains.Table], giving: bool = True
     ) -> FirewallPlan:
-        """Compare the desired state with what the kernel held.
+        """Compare the desired state with tables that were read before.
 
         giving
-            Whether anything may be opened by it.
+            Whether the plan may open anything.
         """
         with run.understood("iptables-save"):
             return guard_chains.plan(desired, held, giving)
 
     def closing(self, desired: DesiredState | None, doors: Collection[tuple[int, str, int]] | None) -> FirewallPlan:
-        """Return what takes away what is open, beyond the desired state, at some doors or at all."""
+        """Return the plan that closes what is open beyond the desired state, at some doors or at all."""
         held = self.held()
         if desired is not None and doors is None:
             return self.compare(desired, held, giving=False)
@@ -63,7 +63,7 @@ class Iptables:
             return guard_chains.taken(desired, held, doors)
 
     def send(self, planned: FirewallPlan) -> None:
-        """Make a plan's changes, in one step for each IP version."""
+        """Apply a plan, in one step for each IP version."""
         self._restore(planned.commands)
 
     def _restore(self, texts: Mapping[int, str]) -> None:
@@ -75,7 +75,7 @@ class Iptables:
         return any(map(guard_chains.held, self.held().values()))
 
     def delete(self) -> None:
-        """Take all of ours away."""
+        """Delete everything of ours."""
         self._restore({version: guard_chains.removal(table) for version, table in self.held().items() if table})
 
     def rules(self, foreign: bool) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ class Iptables:
         return found
 
     def printed(self) -> str:
-        """Return the rules as they are printed, without what packets and time change in that."""
+        """Return the rules as text, without the parts that packets and time change."""
         texts = (run.run([f"{tool}-save", "--table", "filter"]) for tool in self._tools().values())
         return _PASSING.sub("", "".join(texts))
 
@@ -99,15 +99,15 @@ class Iptables:
         raise SystemFault("iptables keeps no list of what was refused; the kernel's log has it")
 
     def witness(self) -> Callable[[], Mapping[Key, int]]:
-        """Return what says how often the guard refused whom since it was first asked."""
+        """Return a function that counts refusals by key since its first call."""
         return nflog.Witness(deny.NFLOG_GROUP)
 
     def loading(self, desired: DesiredState) -> boot.Loading:
-        """Return what loads the guard without us."""
+        """Return the stored rules and commands that load the guard at a boot."""
         return boot.for_iptables(desired, self.name, self._tools())
 
     def _tools(self) -> dict[int, str]:
-        """Return the programs by IP version: by their own names where both implementations are installed."""
+        """Return the programs by IP version, by their full names where both implementations are installed."""
         versions = [4, 6] if os.path.exists("/proc/sys/net/ipv6") else [4]
         tools = {}
         for version in versions:
@@ -116,7 +116,7 @@ class Iptables:
         return tools
 
     def held(self) -> dict[int, guard_chains.Table]:
-        """Return the tables in which our chains are, by IP version."""
+        """Return the tables that hold our chains, by IP version."""
         return {version: self._table(version, tool) for version, tool in self._tools().items()}
 
     def _table(self, version: int, tool: str) -> guard_chains.Table:
@@ -124,7 +124,7 @@ class Iptables:
 
 
 def variant() -> str:
-    """Return the implementation that ``iptables`` is on this machine."""
+    """Return the implementation behind ``iptables`` on this machine."""
     return "iptables-nft" if re.search(r"\(nf_tables\)", run.run(["iptables", "--version"])) else "iptables-legacy"
 
 
@@ -137,7 +137,7 @@ def installed(name: str) -> bool:
 
 
 def in_use(name: str) -> bool:
-    """Tell whether the kernel may hold rules of an implementation, without loading anything into it."""
+    """Tell whether the kernel may hold rules of an implementation; load nothing into the kernel to find out."""
     if name == "iptables-nft":
         return True
     found = []

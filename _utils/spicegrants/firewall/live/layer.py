@@ -1,4 +1,4 @@
-"""The firewall layer: plans, applies, reviews, closes and removes rules, and what loads them at a boot."""
+"""The firewall layer: plans, applies, reviews, closes and removes kernel rules, and files that load them at boot."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FILES = (*boot.PATHS, *hotplug.PATHS)
 
 
 class Steps(NamedTuple):
-    """The mechanism, its plan and those of uplinks and backstop, with what hinders these; files by path, and to remove.
+    """The mechanism, its plan, those of uplinks and backstop with their hindrances, and files to write and to remove.
 
     others
         Mechanisms that hold rules of earlier runs.
@@ -50,7 +50,7 @@ class Steps(NamedTuple):
 
 
 class Firewall:
-    """Owner-match rules of the kernel."""
+    """Owner-match rules in the kernel."""
 
     name = "firewall"
 
@@ -83,8 +83,8 @@ class Firewall:
     def apply(self, plan: Plan) -> None:
         """Carry a plan out: files first, then the rules in one transaction; rules of another mechanism go last.
 
-        If the rules are refused the kernel's are as they were, with iptables those of the IP version that was refused.
-        With nftables, new times may be there already beside the old ones.
+        If the kernel refuses the rules, its own stay as they were; with iptables, those of the IP version that was
+        refused. With nftables, new time chains may already be there beside the old ones.
         """
         steps, desired = plan.steps, plan.desired
         # Stored first: whenever this ends, a boot loads nothing that is revoked.
@@ -108,7 +108,7 @@ class Firewall:
             _take_over(other)
 
     def review(self, plan: Plan) -> Review:
-        """Say what cannot be guarded here, and what others do that takes connections past the guard."""
+        """Report what cannot be guarded here, and rules and settings of others that take connections past the guard."""
         errors = backstop_missing(plan.desired.policy, plan.steps.unbacked)
         warnings = (*unguarded(plan.steps.unguarded), *bypassing(other_tables.flowtables()))
         return Review(tuple(errors), warnings)
@@ -116,9 +116,9 @@ class Firewall:
     def close(
         self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
     ) -> Closed:
-        """Take elements away, whichever mechanism holds them: none is tried, those that are in use are taken.
+        """Remove elements from whichever mechanisms hold them: none is tried out, those in use are taken.
 
-        Where something may go everywhere, the guard itself is put right as well. Raises
+        If anything may go at all doors, the guard itself is repaired as well. Raises
         :class:`~spicegrants.core.errors.SystemFault` if a mechanism cannot be read or refuses, when all others have
         closed.
         """
@@ -136,7 +136,7 @@ class Firewall:
         return Closed(changes, unstored)
 
     def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
-        """Take the guard away, whichever mechanism held it: afterwards every user reaches every console's port."""
+        """Remove the guard from whichever mechanism holds it: every user then reaches every console's port."""
         run.as_root()
         guards = [path for paths in boot.GUARDS.values() for path in paths]
         files = [path for path in (*_FILES, *backing.PATHS, *guards) if disk.read(path) is not None]
@@ -162,7 +162,7 @@ class Firewall:
 
 
 def _files(desired: DesiredState, mechanism: Mechanism) -> tuple[tuple[Change, ...], dict[str, Entry], tuple[str, ...]]:
-    """Return in words what of our files must change, by path what is to be written, and the paths to remove."""
+    """Return the changes in words to our files, the files to write by path, and the paths to remove."""
     loading = mechanism.loading(desired)
     live = {path: disk.read(path) for path in (*_FILES, hotplug.RULES, *loading.files)}
     said, paths = boot.plan(loading, live)
@@ -174,18 +174,18 @@ def _files(desired: DesiredState, mechanism: Mechanism) -> tuple[tuple[Change, .
 
 
 def _newly(mechanism: Mechanism, reason: str) -> list[Change]:
-    """Say which mechanism is used, and why, where it has not been used before."""
+    """Return the change that names the mechanism and the reason for it, if it has not been used before."""
     known = any(disk.read(path) is not None for path in boot.GUARDS[mechanism.name])
     return [] if known else [Change("firewall", f"uses {mechanism.name}: {reason}")]
 
 
 def _taking_over(mechanism: Mechanism, other: Mechanism) -> Change:
-    """Say what becomes of the rules that an earlier run gave to another mechanism."""
+    """Return the change for rules that an earlier run gave to another mechanism."""
     return Change("firewall", f"removes the guard from {other.name}, now that {mechanism.name} holds it")
 
 
 def _take_over(other: Mechanism) -> None:
-    """Remove the rules of a mechanism, and then what says that it was in use."""
+    """Remove the rules of another mechanism, and then the files that show it was in use."""
     paths = boot.GUARDS[other.name]
     try:
         if other.present():
@@ -198,7 +198,7 @@ def _take_over(other: Mechanism) -> None:
 
 
 def _back(planned: backing.Plan) -> None:
-    """Have the backstop held, or ended; where that fails the guard stands, and what is left to do is an error."""
+    """Have the backstop held, or ended; if that fails, the guard stands, and what is left to do counts as an error."""
     try:
         if planned.removed:
             backstop.stop()

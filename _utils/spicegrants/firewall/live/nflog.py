@@ -1,6 +1,7 @@
-"""Listens to what the guard refuses where iptables holds it: packets that its NFLOG rule tells a netlink group.
+"""Refusals of the guard in iptables, counted from the packets that its NFLOG rule sends to a netlink group.
 
-The layout of the messages is that of linux/netfilter/nfnetlink_log.h; the kernel says whose socket a packet is from.
+The layout of the messages is that of linux/netfilter/nfnetlink_log.h. The kernel reports the owner of the packet's
+socket.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ _PATIENCE = 5
 
 
 class Witness:
-    """Counts the refusals by key from the first call on; the first answer is empty."""
+    """Counts refusals by key from its first call on; the first answer is empty."""
 
     def __init__(self, group: int) -> None:
-        """Listen to a netlink group, once it is asked."""
+        """Note the netlink group; listening begins with the first call."""
         self._group = group
         self._socket: socket.socket | None = None
         self._seen: Counter[Key] = Counter()
 
     def __call__(self) -> Mapping[Key, int]:
-        """Return how often whom was refused so far.
+        """Return the number of refusals by key so far.
 
-        Raises :class:`~spicegrants.core.errors.SystemFault` if the kernel does not let us listen.
+        Raises :class:`~spicegrants.core.errors.SystemFault` if the kernel does not allow listening.
         """
         try:
             if self._socket is None:
@@ -68,7 +69,7 @@ def _listening(group: int) -> socket.socket:
 
 
 def _refused(connection: socket.socket) -> Iterator[Key]:
-    """Read what has come so far. Messages that the kernel had to drop are missing: that is no evidence for anything."""
+    """Read the messages so far. Those that the kernel had to drop are missing, so a missing one proves nothing."""
     for received in netlink_socket.received(connection):
         for kind, body in netlink.messages(received or b""):
             if kind == _PACKET:
@@ -77,7 +78,7 @@ def _refused(connection: socket.socket) -> Iterator[Key]:
 
 
 def _key(body: bytes) -> Key:
-    """Return whose packet it is, and where it was going; raise KeyError for a packet without an owner."""
+    """Return the key of the packet, its owner and destination; raise KeyError for a packet without an owner."""
     fields = netlink.attributes(body[4:])
     (uid,), (gid,) = struct.unpack("!I", fields[_UID]), struct.unpack("!I", fields[_GID])
     packet = fields[_PAYLOAD]

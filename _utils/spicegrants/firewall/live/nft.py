@@ -1,4 +1,4 @@
-"""The kernel's rules by way of nft: reads and changes our own table."""
+"""Read and change our own table in the kernel by nft."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Nftables:
     name = "nftables"
 
     def version(self) -> str:
-        """Return what nft calls itself."""
+        """Return the name and version that nft reports."""
         return run.run(["nft", "--version"]).strip()
 
     def plan(self, desired: DesiredState) -> FirewallPlan:
@@ -36,16 +36,16 @@ class Nftables:
         return self.compare(desired, self.held())
 
     def compare(self, desired: DesiredState, held: list[dict[str, Any]] | None, giving: bool = True) -> FirewallPlan:
-        """Compare the desired state with what the kernel held.
+        """Compare the desired state with a listing that was read before.
 
         giving
-            Whether anything may be opened by it.
+            Whether the plan may open anything.
         """
         with run.understood("nft"):
             return guard_table.plan(desired, held, giving)
 
     def closing(self, desired: DesiredState | None, doors: Collection[tuple[int, str, int]] | None) -> FirewallPlan:
-        """Return what takes away what is open, beyond the desired state, at some doors or at all."""
+        """Return the plan that closes what is open beyond the desired state, at some doors or at all."""
         held = self.held()
         if desired is not None and doors is None:
             return self.compare(desired, held, giving=False)
@@ -53,7 +53,7 @@ class Nftables:
             return guard_table.taken(desired, held, doors)
 
     def send(self, planned: FirewallPlan) -> None:
-        """Make a plan's changes, each of its parts in one transaction."""
+        """Apply a plan, each of its parts in one transaction."""
         for commands in filter(None, (planned.before, planned.commands, planned.after)):
             load(commands)
 
@@ -62,10 +62,10 @@ class Nftables:
         return self.held() is not None
 
     def delete(self) -> None:
-        """Take all of ours away: first the rules, then what they look things up in.
+        """Delete everything of ours: first the rules, then the sets and maps that they look up.
 
-        A packet that is under way in rules that go together with their sets finds nothing there any more, and a granted
-        session is reset (seen: 18 of 48,000 connections while a table was deleted 500 times).
+        If rules went together with their sets, a packet on its way through the rules would find nothing in the sets any
+        more, and a granted session would be reset (seen: 18 of 48,000 connections while a table was deleted 500 times).
         """
         for verb in ("flush", "delete"):
             run.run(["nft", verb, "table", guard_table.FAMILY, guard_table.TABLE])
@@ -79,26 +79,26 @@ class Nftables:
             return found + (owner_rules.foreign(objects) if foreign else [])
 
     def denied(self) -> Mapping[Key, int]:
-        """Return how many packets of whom were refused within the last hour."""
+        """Return the number of refused packets within the last hour, by key."""
         held = self.held() or []
         with run.understood("nft"):
             return guard_table.denied(held)
 
     def witness(self) -> Callable[[], Mapping[Key, int]]:
-        """Return what says how often the guard refused whom so far."""
+        """Return a function that counts refusals by key so far."""
         return self.denied
 
     def loading(self, desired: DesiredState) -> boot.Loading:
-        """Return what loads the guard without us."""
+        """Return the stored rules and commands that load the guard at a boot."""
         return boot.for_nftables(desired)
 
     def held(self) -> list[dict[str, Any]] | None:
-        """Return the objects of our table; ``None`` if there is no such table, which is not the same as unreadable."""
+        """Return the objects of our table; ``None`` if it does not exist, which differs from an unreadable one."""
         return table(guard_table.FAMILY, guard_table.TABLE)
 
 
 def table(family: str, name: str) -> list[dict[str, Any]] | None:
-    """Return the objects of a table; ``None`` if there is no such table, which is not the same as unreadable."""
+    """Return the objects of a table; ``None`` if it does not exist, which differs from an unreadable one."""
     done = run.attempt(["nft", "-nj", "list", "table", family, name])
     if done.returncode == 0:
         try:
@@ -117,9 +117,9 @@ def table(family: str, name: str) -> list[dict[str, Any]] | None:
 def load(commands: Sequence[Any]) -> None:
     """Change the kernel's rules, in one transaction.
 
-    nft looks each number of a user or group up as a name first, sign or not: thousands of times, which takes seconds
-    where there are many accounts, or a directory service to be asked. So it sees no accounts. Where it cannot be kept
-    from seeing them it takes longer, and means the same.
+    nft first looks up each number of a user or group as a name, sign or not. Thousands of look-ups take seconds where
+    there are many accounts, or a directory service. So accounts are hidden from it. Where they cannot be hidden,
+    loading takes longer and has the same result.
     """
     text = json.dumps({"nftables": commands})
 
@@ -139,29 +139,29 @@ def load(commands: Sequence[Any]) -> None:
 
 
 def release() -> tuple[int, ...]:
-    """Return the numbers of nft's release: ``(1, 0, 6)``."""
+    """Return the release of nft as numbers: ``(1, 0, 6)``."""
     return tuple(map(int, re.findall(r"[0-9]+", run.run(["nft", "--version"]))[:3]))
 
 
 def tables() -> list[tuple[str, str]]:
-    """Return family and name of the tables that there are.
+    """Return family and name of all existing tables.
 
-    By nft's text: before 1.1 nft frees the flag of a table before it prints it as JSON, and what comes is a matter of
-    luck, often no JSON at all.
+    They are read from nft's text output: before 1.1, nft frees a table's flag before it prints the table as JSON, and
+    the output is a matter of luck, often no JSON at all.
     """
     lines = (line.split() for line in run.run(["nft", "list", "tables"]).splitlines())
     return [(words[1], words[2]) for words in lines if len(words) == 3 and words[0] == "table"]
 
 
 def flags(family: str, table: str) -> frozenset[str]:
-    """Return the flags of a table, none if there is no such table; by nft's text as well."""
+    """Return the flags of a table, none if it does not exist; also read from nft's text output."""
     printed = run.attempt(["nft", "--terse", "list", "table", family, table]).stdout
     said = (line.split() for line in printed.splitlines()[:3])
     return frozenset(flag for words in said if words[:1] == ["flags"] for flag in "".join(words[1:]).split(","))
 
 
 def ruleset() -> list[dict[str, Any]]:
-    """Return the objects of all tables; of one whose JSON is broken its chains and rules, without its sets."""
+    """Return the objects of all tables; of a table whose JSON is broken, only chains and rules, without sets."""
     try:
         return _listed("ruleset")
     except LiveStateUnreadable:
@@ -169,7 +169,7 @@ def ruleset() -> list[dict[str, Any]]:
 
 
 def outline() -> list[dict[str, Any]]:
-    """Return the objects of all tables without what sets and maps hold: that may be a lot."""
+    """Return the objects of all tables without the elements of sets and maps, which may be many."""
     try:
         return _listed("ruleset", terse=True)
     except LiveStateUnreadable:
@@ -177,7 +177,7 @@ def outline() -> list[dict[str, Any]]:
 
 
 def elements(kind: str, family: str, table: str, name: str) -> list[Any]:
-    """Return what a set or map holds.
+    """Return the elements of a set or map.
 
     kind
         ``set`` or ``map``.
@@ -201,7 +201,7 @@ def _listed(*what: str, terse: bool = False) -> list[dict[str, Any]]:
 
 
 def objects(printed: str, command: str) -> list[dict[str, Any]]:
-    """Return the objects that nft printed as JSON; raise if it is nothing of the kind."""
+    """Return the objects in nft's JSON output; raise if the output is no such JSON."""
     listed = run.as_json(printed, command).get("nftables")
     if not isinstance(listed, list):
         raise LiveStateUnreadable(f"{command} printed no list of objects")

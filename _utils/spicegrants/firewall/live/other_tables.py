@@ -1,4 +1,4 @@
-"""Reads the rules of all firewalls of this machine: nft's, and those of iptables-legacy, which nft does not see."""
+"""Rules of all other firewalls on this machine: those in nft, and those of iptables-legacy, which nft does not see."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _UNREAD = "*filter\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j which-cannot-be-read\n"
 
 
 def read() -> list[Table]:
-    """Return the tables of all but us.
+    """Return all tables except ours.
 
-    What iptables-nft made is read from iptables-nft-save where nft would show names of matches only, or is not there.
-    No program of iptables-legacy is run if the kernel has none of its tables: it would make them.
+    Tables of iptables-nft are read from iptables-nft-save if nft is missing or would show only the names of their
+    matches. No program of iptables-legacy is run if the kernel has none of its tables: it would create them.
     """
     objects, whole = [], _installed("nft")
     if whole:
@@ -49,12 +49,15 @@ def read() -> list[Table]:
 
 
 def obstacles(tables: Iterable[Table], uid: int, gid: int, address: str, port: int) -> tuple[Obstacle, ...]:
-    """Return the chains that stop, or may stop, a connection of a user with a group."""
+    """Return the chains that stop, or may stop, a user's connection made with a group."""
     return tracer.find(tables, Packet(uid, gid, address, port, _device(uid, address)))
 
 
 def before(desired: DesiredState, user: str, vm: str, tables: Iterable[Table]) -> dict[str, tuple[Obstacle, ...]]:
-    """Return by address of a vm what stops, or may stop, a user who may open it; nothing for one who may not."""
+    """Return, by address of a vm, the chains that stop, or may stop, a user who may open it.
+
+    Return nothing for a user who may not open it.
+    """
     decision = decide(desired, user, vm, desired.now)
     access = decision.access
     if access is None or not decision.open or desired.gid is None:
@@ -67,7 +70,7 @@ def before(desired: DesiredState, user: str, vm: str, tables: Iterable[Table]) -
 
 
 def flowtables() -> list[str]:
-    """Return family, table and name of the flowtables where this machine forwards anything; none if nft says none."""
+    """Return family, table and name of all flowtables if this machine forwards packets; none if nft lists none."""
     if not _installed("nft") or not any(disk.read_text(path) in (b"1\n", b"2\n") for path in _FORWARDING):
         return []
     try:
@@ -80,7 +83,7 @@ def flowtables() -> list[str]:
 
 
 def source(body: dict[str, Any]) -> nft_rules.Source | None:
-    """Return where to ask for what a set or map holds, unless it is listed."""
+    """Return the source of the elements of a set or map; ``None`` if the listing has them."""
     if "elem" in body or not isinstance(body.get("name"), str):
         return None
     place = body["family"], body["table"], body["name"]
@@ -98,7 +101,7 @@ def _tells_all(objects: list[dict[str, Any]], family: str) -> bool:
 
 
 def _legacy(program: str) -> str:
-    """Return what iptables-legacy-save prints, whatever it is called here."""
+    """Return the output of iptables-legacy-save, by whatever name it is installed here."""
     for name in (f"{program}-legacy-save", f"{program}-save"):
         if _installed(name) and "nf_tables" not in run.run([name, "--version"]):
             return run.run([name])
@@ -106,7 +109,7 @@ def _legacy(program: str) -> str:
 
 
 def _device(uid: int, address: str) -> str | None:
-    """Return the interface by which a user's packets leave; ``None`` if that cannot be told."""
+    """Return the interface by which a user's packets leave; ``None`` if it cannot be determined."""
     if not _installed("ip"):
         return None
     done = run.attempt(["ip", "-json", "route", "get", address, "uid", str(uid)])

@@ -1,4 +1,4 @@
-"""Asks the kernel whether a set of addresses holds one, without reading the others: there may be a hundred thousand."""
+"""Ask the kernel whether a set of addresses holds one, without reading the others: there may be a hundred thousand."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _PATIENCE = 10
 
 
 def holds(family: str, table: str, name: str, address: str) -> bool:
-    """Tell whether a set holds an address, by itself or in a network or range.
+    """Tell whether a set holds an address, by itself or within a network or range.
 
-    Raises :class:`~spicegrants.core.errors.LiveStateUnreadable` if the kernel does not say.
+    Raises :class:`~spicegrants.core.errors.LiveStateUnreadable` if the kernel gives no answer.
     """
     try:
         with netlink_socket.opened(netlink_socket.NETFILTER, patience=_PATIENCE) as kernel:

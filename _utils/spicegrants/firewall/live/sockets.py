@@ -1,4 +1,4 @@
-"""Ends TCP connections that lost their grant: an idle one would stay open until its next packet."""
+"""End TCP connections that have lost their grant: an idle one would stay open until its next packet."""
 
 from __future__ import annotations
 

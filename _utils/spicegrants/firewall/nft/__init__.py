@@ -1,1 +1,1 @@
-"""The guard as nftables has it: a table of our own, and one of the family netdev."""
+"""The guard in nftables: a table of our own in the family inet, and another in the family netdev."""

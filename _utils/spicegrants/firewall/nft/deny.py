@@ -1,7 +1,7 @@
-"""What becomes of a packet that the guard refuses, for nft: it is noted, logged within limits, and reset.
+"""nftables rules for refused packets: note them, log them within limits, then reset the connection.
 
-Notes and lines of the log have a limit for each owner, so that nobody's flood fills them or hides what another tried.
-The sets with these limits are filled by the kernel; who has tried nothing for a while is not in them any more.
+Notes and log lines have a limit for each owner, so that nobody's flood fills them or hides another user's attempts. The
+kernel fills the sets that hold these limits; an owner who has tried nothing for a while drops out of them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def rules(evidence: Mapping[str, Object]) -> list[tuple[str, list[Object]]]:
     """Return chain and expressions of each rule, in order.
 
     evidence
-        By the set, one for each IP version, in which it is noted whose packet was refused: what of a packet is noted.
+        By the set that holds the notes, one for each IP version: the parts of a packet that are noted.
     """
     made: list[tuple[str, list[Object]]] = []
     many = match({"meta": {"key": "skuid"}}, {"range": [guard.FIRST_OF_MANY, 2**32 - 1]})
@@ -59,16 +59,27 @@ def _note(key: Object, name: str) -> Object:
 
 
 def _limit_of_owner(kept: Object, rate: int, burst: int) -> Object:
-    """Return what ends a rule for an owner's packets beyond so many a minute, by the set in which his limit is kept."""
+    """Return the expression that ends a rule for an owner's packets above a rate.
+
+    kept
+        The set that holds the limit of each owner.
+
+    rate
+        Packets a minute.
+    """
     owner = {"op": "update", "elem": {"meta": {"key": "skuid"}}, "set": f"@{kept['name']}"}
     return {"set": {**owner, "stmt": [limit(rate, burst)]}}
 
 
 def limit(rate: int, burst: int) -> Object:
-    """Return what ends a rule for packets beyond so many a minute."""
+    """Return the expression that ends a rule for packets above a rate.
+
+    rate
+        Packets a minute.
+    """
     return {"limit": {"rate": rate, "burst": burst, "per": "minute"}}
 
 
 def log(rule: str) -> Object:
-    """Return what writes a line into the kernel's log, with the rule that refused the packet and its owner."""
+    """Return the expression that logs a packet with its owner and the rule that refused it."""
     return {"log": {"prefix": guard.LOG_PREFIXES[rule], "level": "info", "flags": "skuid"}}

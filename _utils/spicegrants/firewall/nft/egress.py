@@ -1,8 +1,9 @@
-"""Frames that leave the machine past its output and forward hooks: what a guest or container on a network card sends.
+"""The guard of uplinks: an nftables table of the family ``netdev`` for frames of guests and containers.
 
-A macvlan or ipvlan device and a port of a bridge hand their frames to the network card, and the rules of ``inet`` see
-none of them. So a table of our own of the family ``netdev`` looks at each interface, just before a frame leaves. What
-this machine itself sends was judged before, and has the viewer's group by then. All of it is libnftables JSON.
+Such frames leave the machine past its output and forward hooks: a macvlan or ipvlan device and a port of a bridge hand
+them to the network card, and the rules of ``inet`` see none of them. So a table of our own looks at each interface just
+before a frame leaves. Packets of this machine itself were judged before, and have the viewer's group by then. All
+objects are libnftables JSON.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Uplink(NamedTuple):
     """An interface to guard.
 
     tagging
-        Whether a VLAN 0 of this machine's own is on it.
+        Whether this machine has a VLAN 0 of its own on it.
     """
 
     name: str
@@ -54,10 +55,11 @@ def uplinks(desired: DesiredState, links: Iterable[Mapping[str, Any]]) -> dict[s
     """Return the interfaces to guard, by the names of their chains.
 
     links
-        What ``ip -j -d link`` printed.
+        The output of ``ip -j -d link``.
 
-    Without names in the policy these are all but the loopback and those whose frames reach guests of this machine only,
-    or another interface of it. A chain's name holds the interface's number: another one by the same name is not it.
+    Unless the policy names interfaces, these are all except the loopback and those whose frames only reach guests of
+    this machine or another of its interfaces. A chain's name holds the interface's number, so a later interface with
+    the same name gets another chain.
     """
     chosen = desired.policy.firewall.uplinks
     links = list(links)
@@ -74,7 +76,7 @@ def uplinks(desired: DesiredState, links: Iterable[Mapping[str, Any]]) -> dict[s
 
 
 def _chain(link: Mapping[str, Any]) -> str:
-    """Return the name of an interface's chain, of characters that nft can read back from its own text."""
+    """Return the name of an interface's chain, in characters that nft can read back from its own text."""
     return f"{_PREFIX}{re.sub('[^A-Za-z0-9]', '_', link['ifname'])}_{link['ifindex']}"
 
 
@@ -155,10 +157,10 @@ def _on(desired: DesiredState, chain: str, uplink: Uplink) -> list[Object]:
 
 
 def _unseen(uplink: Uplink) -> list[list[Object]]:
-    """Return the rules for frames in which the others see no TCP, and a server does.
+    """Return the rules for frames in which the other rules see no TCP, but a server does.
 
-    Those of a tag for VLAN 0, which is none: whoever gets one drops the tag, or several. And those that a packet socket
-    called something else than they are: what the others see depends on that, and what a server sees does not.
+    These are frames with a tag for VLAN 0, which is no VLAN: a receiver drops the tag, or several of them. And frames
+    to which a packet socket gave a false type: the other rules go by that type, a server does not.
     """
     unseen = {"goto": {"target": "unseen"}}
     tagged = [match(_CARRIED, {"set": _TAGGED}), match(_VLAN, 0), unseen]
@@ -168,10 +170,13 @@ def _unseen(uplink: Uplink) -> list[list[Object]]:
 
 
 def plan(desired: DesiredState, live: list[Object] | None, devices: Mapping[str, Uplink]) -> FirewallPlan:
-    """Compare the desired state with a listing of the table; ``None`` says that there is no such table.
+    """Compare the desired state with a listing of the table.
+
+    live
+        The listing; ``None`` if there is no such table.
 
     devices
-        Of :func:`uplinks`.
+        The interfaces to guard, from :func:`uplinks`.
 
     An interface that came is covered without touching the others. The chain of one that went, or is not to be guarded
     any more, is no difference; it goes with the next change.
@@ -206,7 +211,7 @@ def _covers(devices: Iterable[Uplink]) -> Change:
 
 
 def _told(objects: Iterable[Object]) -> dict[tuple[str, str], Any]:
-    """Return what a table is built of; some releases of nft do not tell a chain's interface."""
+    """Return the structure of a table without its chains' interfaces, which some releases of nft do not list."""
     built = guard_table.structure(objects)
     return {key: {name: value for name, value in body.items() if name != "dev"} for key, body in built.items()}
 
@@ -218,7 +223,7 @@ def covered(objects: Iterable[Object], links: Iterable[Mapping[str, Any]]) -> li
 
 
 def removal() -> list[Object]:
-    """Return the transaction that takes all of it away, there or not."""
+    """Return the transaction that removes the table, whether it exists or not."""
     table = {"table": {"family": FAMILY, "name": TABLE}}
     return [{"add": table}, {"delete": table}]
 

@@ -1,6 +1,6 @@
-"""The firewall layer for nftables: one table of our own, grants as elements of a verdict map.
+"""The guard's table for nftables: one table of our own, with grants as elements of a verdict map.
 
-The desired state and what the kernel holds are both lists of libnftables JSON objects (libnftables-json(5)) and go
+The desired state and the kernel's listing are both lists of libnftables JSON objects (libnftables-json(5)). Both go
 through :func:`structure` and :func:`elements`, so that they compare as data. Nothing here is text for nft to parse.
 """
 
@@ -34,12 +34,12 @@ _IPS = {
 
 
 def is_ours(body: Object) -> bool:
-    """Tell whether an object of a listing, without its kind, is in our table."""
+    """Tell whether an object of a listing, given without its kind, belongs to our table."""
     return (body.get("family"), body.get("table")) == (FAMILY, TABLE)
 
 
 def skeleton(desired: DesiredState) -> list[Object]:
-    """Return table, sets, maps, chains and rules, without the elements of the grant maps and chains that say when."""
+    """Return table, sets, maps, chains and rules, without the elements of the grant maps and without time chains."""
     own = {"family": FAMILY, "table": TABLE}
     guard_servers = guards_servers(desired)
     objects: list[Object] = [{"table": {"family": FAMILY, "name": TABLE}}]
@@ -68,13 +68,13 @@ def skeleton(desired: DesiredState) -> list[Object]:
 
 
 def guarded(desired: DesiredState) -> Object:
-    """Return the set of guarded ports, without the table that it is in."""
+    """Return the set of guarded ports, without the table that it belongs to."""
     ports = [low if low == high else {"range": [low, high]} for low, high in desired.policy.guarded_ports()]
     return {"name": "guarded", "type": "inet_service", "flags": ["interval"], **filled(ports)}
 
 
 def filled(elements: list[Any]) -> Object:
-    """Return what a set is filled with; nft refuses an empty list."""
+    """Return the key and value that fill a set; nothing for an empty list, which nft refuses."""
     return {"elem": elements} if elements else {}
 
 
@@ -120,7 +120,7 @@ def _key(ip: str) -> Object:
 
 
 def structure(objects: Iterable[Object]) -> dict[tuple[str, str], Any]:
-    """Return what a table is built of, by kind and name, in a form that compares.
+    """Return a table's structure, by kind and name, in a form that compares.
 
     Rules are listed with their chain, in order. Handles and the elements of the maps and of the sets that
     the kernel fills itself are left out; the elements of the other sets are put in order.
@@ -181,14 +181,14 @@ def _verdict(name: str) -> Object:
 
 
 def chains(objects: Iterable[Object]) -> dict[str, Times | None]:
-    """Return the chains that say when that a listing holds; ``None`` for one that says something else."""
+    """Return the time chains of a listing; ``None`` for one whose rules are no times."""
     return _without_times(structure(objects))[1]
 
 
 def _without_times(
     built: Mapping[tuple[str, str], Any],
 ) -> tuple[dict[tuple[str, str], Any], dict[str, Times | None]]:
-    """Return what a table is built of apart from the chains that say when, and those."""
+    """Return a table's structure without time chains, and the time chains."""
     rest, timed = {}, {}
     for (kind, name), body in built.items():
         # With a hook it is more than that.
@@ -200,7 +200,7 @@ def _without_times(
 
 
 def denied(objects: Iterable[Object]) -> dict[Key, int]:
-    """Return how many packets of whom to where a listing says were denied within the last hour."""
+    """Return the number of packets that a listing shows as refused within the last hour, by key."""
     found: dict[Key, int] = {}
     for entry in objects:
         body = entry.get("set")
@@ -212,16 +212,17 @@ def denied(objects: Iterable[Object]) -> dict[Key, int]:
 
 
 def plan(desired: DesiredState, live: list[Object] | None, giving: bool = True) -> FirewallPlan:
-    """Compare the desired state with a listing of our table; ``None`` says that there is no such table.
+    """Compare the desired state with a listing of our table; ``None`` if there is no such table.
 
     giving
-        Whether elements come that the listing does not have. Otherwise some go, or are open less often.
+        Whether elements may be added. Otherwise elements only go, or are open less often.
 
-    Elements, and chains that say when, are changed one by one, so that all others keep their counters. Rules and
-    guarded ports are replaced in place. If the table is built differently beyond that it is built anew, in the same
-    single transaction that takes the old one away: there is no moment without a guard. The sets are kept where that is
-    possible because a packet that is under way in the old rules may find nothing in the old, deleted sets: a granted
-    session could be reset. The rules of a chain that says when have sets of their own, so new ones are there before
+    Elements and time chains are changed one by one, so that all others keep their counters. Rules and guarded ports are
+    replaced in place. If the table differs beyond that, it is built anew in the same transaction that removes the old
+    one, so there is no moment without a guard.
+
+    Sets are kept where possible: a packet on its way through the old rules may find nothing in old, deleted sets, and a
+    granted session could be reset. The rules of a time chain have sets of their own, so new ones are added before
     anything else changes, and old ones go when nothing needs them any more.
     """
     want_elements, want_chains, want_objects = desired_elements(desired), desired_chains(desired), skeleton(desired)
@@ -254,13 +255,13 @@ def plan(desired: DesiredState, live: list[Object] | None, giving: bool = True) 
 def taken(
     desired: DesiredState | None, live: list[Object] | None, doors: Collection[tuple[int, str, int]] | None
 ) -> FirewallPlan:
-    """Return what takes elements away that a listing of our table shows; all else stays as it is.
+    """Return the plan that removes elements shown in a listing of our table, and leaves all else as it is.
 
     desired
-        What may be open at most; ``None`` for nothing.
+        The desired state: what may stay open at most; ``None`` for nothing.
 
     doors
-        UID, address and port of those that may go; ``None`` for all.
+        UID, address and port of the elements that may go; ``None`` for all.
     """
     have, have_chains = elements(live or ()), chains(live or ())
     want, timed = (desired_elements(desired), desired_chains(desired)) if desired else ({}, {})
@@ -284,7 +285,7 @@ def _elements_changed(want: Mapping[Key, Element], have: Mapping[Key, Element]) 
 
 
 def _timed(want: Mapping[str, Times], have: Mapping[str, Times | None]) -> list[Object]:
-    """Return what adds the chains that say when, and their rules where these differ, behind those that there are."""
+    """Return the commands that add missing time chains, and new rules behind those of time chains that differ."""
     commands: list[Object] = []
     for name, times in want.items():
         own = {"family": FAMILY, "table": TABLE}
@@ -297,7 +298,7 @@ def _timed(want: Mapping[str, Times], have: Mapping[str, Times | None]) -> list[
 
 
 def _timed_no_more(want: Mapping[str, Times], have: Mapping[str, Times | None], live: Iterable[Object]) -> list[Object]:
-    """Return what deletes the rules that a listing shows in chains that say something else now, and whole chains.
+    """Return the commands that delete outdated rules of time chains in a listing, and undesired chains as a whole.
 
     Chains are emptied first, because one may lead to another.
     """
@@ -310,7 +311,7 @@ def _timed_no_more(want: Mapping[str, Times], have: Mapping[str, Times | None], 
 
 
 def _frame(built: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
-    """Return what a table is built of without the rules and the guarded ports, which can be replaced in place."""
+    """Return a table's structure without rules and guarded ports, which can be replaced in place."""
     return {
         key: {name: value for name, value in body.items() if name != "rules" and (key, name) != (_GUARDED, "elem")}
         for key, body in built.items()
@@ -318,7 +319,10 @@ def _frame(built: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
 
 
 def _refilled(objects: list[Object]) -> list[Object]:
-    """Return what replaces all rules and the guarded ports of a table that has the right frame, but no times."""
+    """Return the commands that replace all rules and guarded ports of a table with the right frame.
+
+    Time chains are not among them.
+    """
     own = {"family": FAMILY, "table": TABLE, "name": _GUARDED[1]}
     chains = [entry["chain"]["name"] for entry in objects if "chain" in entry]
     commands: list[Object] = [{"flush": {"chain": {**own, "name": name}}} for name in chains]
@@ -332,7 +336,7 @@ def _refilled(objects: list[Object]) -> list[Object]:
 
 
 def fresh(desired: DesiredState) -> list[Object]:
-    """Return the transaction that makes the table anew, whatever was there."""
+    """Return the transaction that creates the table anew, whatever was there."""
     return _fresh(desired, desired_elements(desired))
 
 
@@ -348,7 +352,7 @@ def _fresh(desired: DesiredState, chosen: Mapping[Key, Element]) -> list[Object]
 
 
 def _element_objects(chosen: Mapping[Key, Element | None]) -> list[Object]:
-    """Return element objects, a map each; a key alone, as deleting takes it, where no element is given."""
+    """Return one element object for each map; where no element is given only its key, as deleting takes it."""
     objects = []
     for version, (grants, *_) in _IPS.items():
         entries: list[Any] = []
@@ -364,12 +368,12 @@ def _element_objects(chosen: Mapping[Key, Element | None]) -> list[Object]:
 
 
 def _concat(key: Key) -> Object:
-    """Return the key as nft is told it."""
+    """Return a key in the form that nft takes."""
     return {"concat": [guard.number(key.uid), guard.number(key.gid), key.address, key.port]}
 
 
 def structural(want: Mapping, have: Mapping) -> list[Change]:
-    """Say in words how a table is built differently."""
+    """Return the changes in words for differences in a table's structure."""
     changes = []
     for kind, name in sorted({*want, *have}):
         desired, held = want.get((kind, name)), have.get((kind, name))

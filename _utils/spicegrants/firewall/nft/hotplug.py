@@ -1,7 +1,7 @@
-"""What guards interfaces that appear later: a program that covers them, the unit that runs it, a rule of udev.
+"""The guard for interfaces that appear later: a program that covers them, its unit, and a udev rule that starts it.
 
-A table of the family netdev names each interface, and a rule cannot be made for one that is not there. So nothing of it
-is among what is stored for the boot, where a missing interface would keep all of it from loading.
+A table of the family netdev names each interface, and nft can make no rule for one that does not exist. So it is kept
+out of the rules stored for the boot: a missing interface would keep all of them from loading.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ SUBSYSTEM=="net", ACTION=="add|move", ENV{{INTERFACE}}!="lo", RUN+="/bin/systemc
 
 
 def desired_entries(desired: DesiredState, live: Mapping[str, Entry | None]) -> dict[str, Entry]:
-    """Return the files that there must be, by path: none where no interface is guarded.
+    """Return the desired files, by path; none if no interface is guarded.
 
     live
-        What there is, by path, :data:`RULES` included.
+        Present files by path, including :data:`RULES`.
     """
     if desired.policy.firewall.uplinks == ():
         return {}
@@ -86,7 +86,7 @@ def desired_entries(desired: DesiredState, live: Mapping[str, Entry | None]) -> 
 
 
 def plan(desired: DesiredState, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    """Compare what must be there with what is; return changes in words, and the paths to write or remove."""
+    """Compare the desired files with the present ones; return changes in words, and the paths to write or remove."""
     entries = desired_entries(desired, live)
     verbs = {path: difference(entry, live.get(path)) for path, entry in entries.items()}
     verbs.update({path: "removes" for path in PATHS if path not in entries and live.get(path) is not None})

@@ -1,4 +1,4 @@
-"""One spelling for what releases of nft list in different ones, so that wanted and held compare as data."""
+"""One spelling for objects that releases of nft list differently, so that desired and listed ones compare as data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ Object = dict[str, Any]
 
 
 def attributes(body: Mapping[str, Any]) -> Object:
-    """Return what a set is, in one spelling.
+    """Return a set's attributes in one spelling.
 
-    nft 1.1 says ``dynamic`` of one that rules fill. 1.0 does not; and it says no flag where there is none.
+    nft 1.1 lists ``dynamic`` for a set that rules fill, nft 1.0 does not. For a set without flags, no flags are listed.
     """
     flags = body.get("flags", [])
     kept = sorted({flags} if isinstance(flags, str) else {*flags} - {"dynamic"})
@@ -21,7 +21,7 @@ def attributes(body: Mapping[str, Any]) -> Object:
 def expression(body: Object) -> Object:
     """Return an expression of a rule in one spelling.
 
-    nft 1.1 lists the lower bits of a place in a packet as the place of these bits, 1.0 as the place with a mask.
+    For the lower bits of a field in a packet, nft 1.1 lists the position of these bits, nft 1.0 the field with a mask.
     """
     compared = body.get("match")
     if not isinstance(compared, dict) or "left" not in compared:
@@ -35,7 +35,7 @@ def expression(body: Object) -> Object:
 
 
 def _masked(left: Any) -> tuple[Any, int]:
-    """Return a place in a packet and the mask on it; no place if it is anything else that is compared."""
+    """Return a field of a packet and the mask on it; no field if anything else is compared."""
     parts = left.get("&") if isinstance(left, dict) else None
     if (
         not isinstance(parts, list)

@@ -1,7 +1,7 @@
-"""Chains of nftables that say when: rules as libnftables JSON, and back from what nft lists.
+"""nftables chains for time windows: rendered as libnftables JSON, and read back from nft's listing.
 
-The kernel compares with its own clock at each packet. nft takes moments as seconds since 1970, and lists them as text
-in the zone of its process, which is UTC wherever we run it.
+At each packet the kernel compares with its own clock. nft takes moments as seconds since 1970, and lists them as text
+in its process's time zone, which is UTC wherever we run it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TIME = {"meta": {"key": "time"}}
 
 
 def match(left: Object, right: Any, operator: str = "==") -> Object:
-    """Return the expression that compares something of a packet."""
+    """Return the expression that compares a field of a packet."""
     return {"match": {"op": operator, "left": left, "right": right}}
 
 
@@ -30,7 +30,7 @@ ESTABLISHED = match({"ct": {"key": "state"}}, 2, "in")
 
 
 def rules(times: Times) -> list[list[Object]]:
-    """Return the rules of a chain: what may be opened, then what may go on. What is left goes back to the guard."""
+    """Return the rules of a chain: first for new connections, then for open ones. Other packets return to the guard."""
     made = []
     for condition, windows in (((), times.opened), ((ESTABLISHED,), times.lasting)):
         if windows != NEVER:
@@ -48,7 +48,7 @@ def _within(windows: Windows) -> list[Object]:
 
 
 def read(listed: Iterable[list[Object]]) -> Times | None:
-    """Return the times that a chain's rules say; ``None`` if they are no such rules."""
+    """Return the times of a chain's rules; ``None`` if they are no such rules."""
     found = complete(map(_read, listed))
     if found is None or [goes_on for goes_on, _ in found] not in ([False], [True], [False, True]):
         return None
@@ -57,7 +57,7 @@ def read(listed: Iterable[list[Object]]) -> Times | None:
 
 
 def _read(expressions: list[Object]) -> tuple[bool, Windows] | None:
-    """Return whether a rule is about what is open already, and its windows."""
+    """Return whether a rule is for connections that are open already, and its windows."""
     goes_on = expressions[:1] == [ESTABLISHED]
     *conditions, verdict = expressions[goes_on:] or [{}]
     if verdict != ACCEPT or conditions[1:]:

@@ -1,4 +1,4 @@
-"""Rules as iptables-save prints them, as :mod:`spicegrants.firewall.trace.tracer` walks them."""
+"""Rules in iptables-save's output, read for :mod:`spicegrants.firewall.trace.tracer`."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ Match = Callable[[Packet], Truth]
 
 
 def tables(family: str, printed: str, source: str = "") -> list[Table]:
-    """Return the tables that a text shows.
+    """Return the tables in the output of iptables-save.
 
     family
         ``ip`` or ``ip6``.
 
     printed
-        What ``iptables-save`` or ``ip6tables-save`` printed.
+        The output of ``iptables-save`` or ``ip6tables-save``.
 
     source
-        Goes before the tables' names, to tell the reader where to look.
+        A prefix of the tables' names that shows the reader where to look.
     """
     found: list[Table] = []
     chains: dict[str, Chain] = {}
@@ -70,7 +70,7 @@ def tables(family: str, printed: str, source: str = "") -> list[Table]:
 
 
 def _add(chains: dict[str, Chain], line: str, priorities: Mapping[str, int]) -> None:
-    """Add what a line says of a chain or rule."""
+    """Add the chain or rule of a line."""
     if line.startswith(":"):
         name, policy = line[1:].split()[:2]
         hook = name.lower() if policy != "-" and name.lower() in priorities else None
@@ -92,7 +92,7 @@ def _steps(matches: list[Match], actions: list[tuple[str, str]], packet: Packet)
 
 
 def _read(words: list[str]) -> tuple[list[Match], list[tuple[str, str]]]:
-    """Return a rule's matches and what it does."""
+    """Return a rule's matches and actions."""
     matches: list[Match] = []
     # Then a GID is looked for among all groups of the process, and which those are is not known.
     several = "--suppl-groups" in words

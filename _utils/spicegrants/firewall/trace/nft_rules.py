@@ -1,4 +1,4 @@
-"""Rules as nft lists them (libnftables-json(5)), as :mod:`spicegrants.firewall.trace.tracer` walks them."""
+"""Rules in nft's listing (libnftables-json(5)), read for :mod:`spicegrants.firewall.trace.tracer`."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ Object = dict[str, Any]
 
 
 class Source(NamedTuple):
-    """Where to ask for what a set or map holds that is listed without.
+    """The source of elements for a set or map that is listed without them.
 
     elements
-        Returns all of them, as nft lists them.
+        Returns all elements, as nft lists them.
 
     holds
-        Tells whether an address is among them; ``None`` where it is no set of addresses alone.
+        Tells whether an address is among them; ``None`` unless it is a set of addresses alone.
     """
 
     elements: Callable[[], list[Any]]
@@ -52,19 +52,19 @@ class Source(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A named set or map: as it is listed, and where to ask for what it holds, if that is not listed."""
+    """A named set or map as it is listed, and the source of its elements if they are not listed."""
 
     body: Object
     source: Source | None
 
     @property
     def changes(self) -> bool:
-        """Tell whether packets or time change what it holds."""
+        """Tell whether packets or time change its elements."""
         return any(flag in self.body.get("flags", ()) for flag in ("dynamic", "timeout"))
 
     @property
     def elements(self) -> list[Any]:
-        """All that it holds."""
+        """All its elements."""
         return self.body.get("elem", []) if self.source is None else self.source.elements()
 
 
@@ -76,11 +76,11 @@ _HARMLESS = {"owner", "persist"}
 
 
 class _Absent:
-    """What a packet does not have: no comparison with it is true."""
+    """A field that a packet does not have: no comparison with it is true."""
 
 
 class _Hidden:
-    """What cannot be told of a packet."""
+    """A property of a packet that cannot be determined here."""
 
 
 def tables(
@@ -88,13 +88,13 @@ def tables(
     without: Iterable[tuple[str, str]],
     source: Callable[[Object], Source | None] = lambda body: None,
 ) -> list[Table]:
-    """Return the tables of a listing of the whole ruleset, that of ``nft -nj list ruleset``.
+    """Return the tables in a listing of the whole ruleset, that of ``nft -nj list ruleset``.
 
     without
         Family and name of the tables to leave out.
 
     source
-        Where to ask for what a set or map holds, by how it is listed; by default what is listed is all that it holds.
+        Returns the source of a set's or map's elements for its listed form; by default the listed elements are all.
     """
     without, objects = set(without), list(objects)
     chains: dict[tuple[str, str], dict[str, Chain]] = {}
@@ -126,7 +126,7 @@ def tables(
 
 
 def bodies(objects: Iterable[Any]) -> Iterator[tuple[str, Object]]:
-    """Yield kind and body of what is listed, as far as it has the form of something."""
+    """Yield kind and body of all listed objects that have the form of one."""
     for entry in objects:
         for kind, body in entry.items() if isinstance(entry, dict) else ():
             if isinstance(body, dict) and all(isinstance(body.get(key), _NAMED) for key in _NAMES):
@@ -159,7 +159,7 @@ def _steps(expressions: Any, sets: Sets, inet: bool, packet: Packet) -> list[Ste
 
 
 def _done(expressions: list[Object], sets: Sets, inet: bool, packet: Packet) -> Iterator[Step]:
-    """Yield what a rule does to a packet, as far as its matches let it."""
+    """Yield a rule's actions on a packet, as far as its matches allow."""
     truth: Truth = True
     for expression in expressions:
         ((kind, body),) = expression.items()
@@ -193,7 +193,7 @@ def _done(expressions: list[Object], sets: Sets, inet: bool, packet: Packet) -> 
 
 
 def _is_for(body: Object | None, expressions: list[Object], inet: bool, packet: Packet) -> Truth:
-    """Tell whether a reject is for the packet's IP version: a match that says so is not always listed with it."""
+    """Tell whether a reject is for the packet's IP version: a match for the version is not always listed with it."""
     kind = (body or {}).get("type")
     if kind in ("icmp", "icmpv6"):
         return kind == {4: "icmp", 6: "icmpv6"}[packet.version]
@@ -203,7 +203,7 @@ def _is_for(body: Object | None, expressions: list[Object], inet: bool, packet: 
 
 
 def _names_version(part: Any) -> bool:
-    """Tell whether an expression looks at what one IP version only has."""
+    """Tell whether an expression reads a field that only one IP version has."""
     if isinstance(part, dict):
         return part.get("protocol") in ("ip", "ip6") or part.get("key") == "nfproto" or _names_version([*part.values()])
     return isinstance(part, list) and any(map(_names_version, part))
@@ -218,7 +218,7 @@ def _verdict(applies: Truth, kind: str, body: Any) -> Step:
 
 
 def _looked_up(body: Object, sets: Sets, packet: Packet) -> Iterator[tuple[Truth, tuple[str, Any]]]:
-    """Yield for each element of a verdict map whether it is the packet's, and its verdict."""
+    """Yield, for each element of a verdict map, whether it matches the packet, and its verdict."""
     value = _value(body["key"], packet)
     if isinstance(body["data"], str):
         named = sets.get(body["data"][1:])
@@ -250,7 +250,7 @@ def _match(body: Object, sets: Sets, packet: Packet) -> Truth:
 
 
 def _value(left: Object, packet: Packet) -> Any:
-    """Return what a packet has at a place that rules look at."""
+    """Return the packet's value of a field that rules match."""
     ((kind, body),) = left.items()
     if kind == "concat":
         parts = tuple(_value(part, packet) for part in body)
@@ -284,7 +284,7 @@ def _header(protocol: str, name: str, packet: Packet) -> Any:
 
 
 def _holds(value: Any, spelled: Any, sets: Sets) -> Truth:
-    """Tell whether a value is, or is among, what a rule or an element spells."""
+    """Tell whether a value equals, or is among, the value spelled in a rule or an element."""
     try:
         return _compared(value, spelled, sets)
     except _STRANGE:
@@ -329,7 +329,7 @@ def _compared(value: Any, spelled: Any, sets: Sets) -> Truth:
 
 
 def _same_kind(value: Any, spelled: Any) -> Any:
-    """Return what is spelled as a value of the same kind; raise if it is not one."""
+    """Return a spelled value converted to the kind of the packet's value; raise if it is not of that kind."""
     if not isinstance(spelled, int if isinstance(value, int) else str):
         raise TypeError(spelled)
     return type(value)(spelled)

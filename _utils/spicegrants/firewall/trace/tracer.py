@@ -1,7 +1,8 @@
-"""Chains of others that stop what the guard lets through: no accept of ours overrules another base chain's drop.
+"""Trace a packet through other tables' base chains and name the rule that drops it.
 
-A packet is walked through the chains as the kernel would. What cannot be told from outside (marks, rates, matches that
-are not known here) is ``None``, and then both ways are walked: an answer that is certain holds whatever it was.
+No accept of ours overrules the drop of another base chain. A packet is walked through the chains as the kernel would do
+it. Properties that cannot be determined from outside (marks, rates, matches that are not known here) are ``None``, and
+then both ways are walked: an answer that is certain holds whatever the property was.
 
 The rules themselves are read by :mod:`spicegrants.firewall.trace.nft_rules` and
 :mod:`spicegrants.firewall.trace.iptables_rules`.
@@ -31,16 +32,16 @@ _THROUGH = "through"
 
 @dataclass(frozen=True)
 class Packet:
-    """The first packet of a connection that a process on this machine makes.
+    """The first packet of a connection that a process on this machine opens.
 
     device
-        The interface by which it leaves; ``None`` if that is not known.
+        The interface by which it leaves; ``None`` if it is not known.
 
     as_sent
-        Whether its destination is still the one that it was sent to.
+        Whether its destination is still the original one.
 
     tracked
-        Whether conntrack knows its connection: not in the earliest chains, nor where a rule says so.
+        Whether conntrack knows its connection: not in the earliest chains, nor after a rule that switches tracking off.
     """
 
     uid: int
@@ -59,7 +60,7 @@ class Packet:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a rule does to a packet, and whether it does."""
+    """One action of a rule on a packet, and whether it applies."""
 
     applies: Truth
     action: str
@@ -68,7 +69,7 @@ class Step:
 
 @dataclass(frozen=True)
 class TracedRule:
-    """A rule: the words to find it by, and what it does to a packet."""
+    """A rule: the words to find it by, and its actions on a packet."""
 
     place: str
     steps: Callable[[Packet], Iterable[Step]]
@@ -93,7 +94,7 @@ class Table:
         The IP versions whose packets it sees.
 
     active
-        ``None`` if it cannot be told whether its chains see any.
+        ``None`` if it is unknown whether its chains see any packets.
     """
 
     name: str
@@ -113,7 +114,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """A base chain that stops the packet, certainly or perhaps, and by what."""
+    """A base chain that stops the packet, certainly or perhaps, and the causes."""
 
     table: str
     chain: str
@@ -131,7 +132,8 @@ class Obstacle:
 def find(tables: Iterable[Table], packet: Packet) -> tuple[Obstacle, ...]:
     """Return the base chains that stop a packet, in the order in which it meets them.
 
-    Each is asked as if those before it had let the packet through: whoever removes one wants to know the next.
+    Each chain is walked as if those before it had let the packet through: who removes one obstacle wants to know the
+    next.
     """
     met = [
         (HOOKS.index(chain.hook), chain.priority, table, chain)
@@ -166,7 +168,7 @@ class _Walk:
         self.causes: list[Cause] = []
 
     def base(self, chain: Chain) -> set[str]:
-        """Return how a base chain can end; never ``through``."""
+        """Return the possible ends of a base chain; never ``through``."""
         exits = self._chain(chain, ())
         if _THROUGH in exits:
             exits.remove(_THROUGH)
@@ -187,7 +189,7 @@ class _Walk:
         return exits | {_THROUGH}
 
     def _step(self, chain: Chain, rule: TracedRule, step: Step, above: tuple[str, ...]) -> tuple[set[str], bool]:
-        """Return how the chain can end here, and whether the packet may go on to what follows."""
+        """Return the possible ends of the chain at this step, and whether the packet may go on to the next one."""
         if step.applies is False:
             return set(), True
         perhaps = step.applies is None
@@ -232,16 +234,16 @@ class _Walk:
 
 
 def every(truths: Iterable[Truth]) -> Truth:
-    """Return whether all are true; false if any is."""
+    """Return whether all are true: false if any is false, ``None`` if that is unknown."""
     said = set(truths)
     return False if False in said else None if None in said else True
 
 
 def some(truths: Iterable[Truth]) -> Truth:
-    """Return whether one is true."""
+    """Return whether any is true, ``None`` if that is unknown."""
     return negated(every(negated(truth) for truth in truths))
 
 
 def negated(truth: Truth) -> Truth:
-    """Return the opposite."""
+    """Return the opposite; ``None`` stays ``None``."""
     return None if truth is None else not truth

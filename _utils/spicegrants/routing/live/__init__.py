@@ -1,1 +1,1 @@
-"""Reads and changes rules and routes."""
+"""Routing access to this machine: reading and changing the kernel's rules and routes."""

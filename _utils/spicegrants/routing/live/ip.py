@@ -1,4 +1,4 @@
-"""Reads and changes rules and routes by ip(8), and finds out whether this machine can do what they are for."""
+"""Read and change rules and routes by ip(8), and test whether this machine can route by user and port."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def versions() -> tuple[int, ...]:
 
 
 def installed() -> bool:
-    """Tell whether there is ip(8) at all: without it nothing can be of ours."""
+    """Tell whether ip(8) exists at all: without it, nothing can be of ours."""
     return shutil.which("ip", path=run.SEARCH) is not None
 
 
 def read() -> Live:
-    """Return what the kernel holds; raise if it cannot be read."""
+    """Return what the kernel holds of rules, routes and links; raise if it cannot be read."""
     rules: dict[int, Any] = {}
     routes: dict[int, Any] = {}
     links: list[dict[str, Any]] = []
@@ -55,12 +55,12 @@ def read() -> Live:
 
 
 def held() -> Live | None:
-    """Return what the kernel holds; ``None`` where there is nothing to ask it by, and so nothing of ours."""
+    """Return what the kernel holds; ``None`` without ip(8), and so with nothing of ours."""
     return read() if installed() else None
 
 
 def _lists(printed: str) -> list[Any]:
-    """Read the lists that a batch prints one behind the other."""
+    """Return the lists that a batch prints one after the other."""
     decoder, found, at = json.JSONDecoder(), [], 0
     printed = printed.strip()
     try:
@@ -74,7 +74,7 @@ def _lists(printed: str) -> list[Any]:
 
 
 def hindrance() -> str | None:
-    """Return why this machine cannot route by user and port, ``None`` if it can. Tried in a namespace of its own."""
+    """Return why this machine cannot route by user and port, ``None`` if it can; tried in a separate namespace."""
     for program in ("ip", "unshare"):
         if shutil.which(program, path=run.SEARCH) is None:
             return f"{program} is not installed"
@@ -88,10 +88,10 @@ def hindrance() -> str | None:
 
 
 def chosen(policy: Policy | None, live: Live | None) -> tuple[bool, str | None]:
-    """Return whether the layer is on, and what hinders it where pillar wants it or leaves it open.
+    """Return whether the layer is on, and what hinders it if pillar turns it on or leaves it open.
 
     live
-        What the kernel holds, where it could be asked. Where all of it is there, nothing needs to be tried.
+        The kernel's rules, if it could be asked. If all of them are there, nothing needs to be tried.
     """
     if policy is None or policy.routing.enabled is False:
         return False, None
@@ -104,13 +104,13 @@ def chosen(policy: Policy | None, live: Live | None) -> tuple[bool, str | None]:
 
 
 def plan(desired: DesiredState | None, live: Live | None) -> RoutingPlan | None:
-    """Compare the desired state with what the kernel holds; ``None`` where there is nothing to ask it by."""
+    """Compare the desired state with the kernel's rules and routes; ``None`` without ip(8)."""
     with run.understood("ip"):
         return None if live is None else transition.plan(desired, live)
 
 
 def closing(desired: DesiredState | None, live: Live | None, lost: Collection[Door] | None) -> RoutingPlan | None:
-    """Return what takes away what users are let through to, as :func:`routeplan.closing` does."""
+    """Return the plan that removes the rules by which users pass; see :func:`transition.closing`."""
     with run.understood("ip"):
         return None if live is None else transition.closing(desired, live, lost)
 
@@ -127,7 +127,7 @@ def networkd() -> bool:
 
 
 def device(what: str) -> None:
-    """Make our device, set it up, or remove it, as a plan says."""
+    """Create our device, set it up, or remove it, as a plan demands."""
     if what == "remove":
         run.run(["ip", "link", "delete", "dev", DEVICE])
         return
@@ -146,7 +146,7 @@ def device(what: str) -> None:
 
 
 def _allow_ipv6() -> None:
-    """Have our device take routes of IPv6, also where devices are made without; a container may not change that."""
+    """Let our device take IPv6 routes, even where new devices come without IPv6; a container may not change that."""
     switch = f"{_IPV6}/{DEVICE}/disable_ipv6"
     try:
         with open(switch, encoding="ascii") as stream:
@@ -162,7 +162,7 @@ def _allow_ipv6() -> None:
 
 
 def carry_out(planned: RoutingPlan | None) -> None:
-    """Carry a plan out, if there is one: the device first, which its routes need, or last, where it goes."""
+    """Carry a plan out, if there is one: the device comes first, since its routes need it, or last, if it goes."""
     if planned is None:
         return
     if planned.device in ("make", "set up"):
@@ -173,7 +173,7 @@ def carry_out(planned: RoutingPlan | None) -> None:
 
 
 def send(commands: Mapping[int, Iterable[str]]) -> None:
-    """Change rules and routes, line by line, in the order given; raise at the first that is refused."""
+    """Apply commands for rules and routes line by line, in the given order; raise at the first refusal."""
     for version, lines in commands.items():
         text = "".join(f"{line}\n" for line in lines)
         if text:

@@ -1,6 +1,6 @@
-"""Shuts consoles for everybody, by the kernel's routing rules, where nothing else can close them to somebody.
+"""Shut consoles for everybody by the kernel's routing rules, when nothing else can close them to somebody.
 
-No program takes part: it is there for when nft, iptables or ip do not work.
+No program takes part: this is for when nft, iptables or ip do not work.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PATIENCE = 10
 def shut(places: Iterable[tuple[str, int]]) -> None:
     """Refuse every connection to addresses and ports, until the next run that succeeds.
 
-    Raises :class:`~spicegrants.core.errors.SystemFault` if the kernel does not take it.
+    Raises :class:`~spicegrants.core.errors.SystemFault` if the kernel does not accept the rules.
     """
     try:
         with netlink_socket.opened(netlink_socket.ROUTE, patience=_PATIENCE) as kernel:

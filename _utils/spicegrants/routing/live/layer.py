@@ -1,4 +1,4 @@
-"""The routing layer: plans, applies, reviews, closes and removes rules, routes, and what loads them at a boot."""
+"""The routing layer: plans, applies, reviews, closes and removes rules and routes, and files that load them at boot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PASSES = 3
 
 
 class Steps(NamedTuple):
-    """The plan for the kernel, files by path, paths to remove, and why the layer is off where it should be on."""
+    """The plan for the kernel, files by path, paths to remove, and why the layer is off although it should be on."""
 
     kernel: RoutingPlan | None
     write: dict[str, Entry]
@@ -38,7 +38,7 @@ class Routing:
     name = "routing"
 
     def plan(self, desired: DesiredState, stored: Stored) -> Plan:
-        """Compare by ``ip``, and the files for the boot; see :class:`~spicegrants.policy.layer.Layer`."""
+        """Compare rules and routes, and the files for the boot; see :class:`~spicegrants.policy.layer.Layer`."""
         run.as_root()
         on, kernel, hindrance = _kernel_plan(desired)
         entries = boot.desired_entries(desired, ip.networkd()) if on else {}
@@ -49,7 +49,7 @@ class Routing:
         return Plan((*changes, *(kernel.changes if kernel else ())), desired, steps)
 
     def apply(self, plan: Plan) -> None:
-        """Carry a plan out. At no moment is more open than before or after."""
+        """Carry a plan out, never opening more than before or after it."""
         steps = plan.steps
         # Stored first: whenever this ends, a boot loads nothing that is revoked.
         for path, entry in steps.write.items():
@@ -68,7 +68,7 @@ class Routing:
             systemd.reload()
 
     def review(self, plan: Plan) -> Review:
-        """Say why the layer is off, if pillar does not say so."""
+        """Report why the layer is off, unless pillar switches it off."""
         hindrance = plan.steps.hindrance
         if not hindrance:
             return Review()
@@ -79,7 +79,7 @@ class Routing:
     def close(
         self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
     ) -> Closed:
-        """Take away rules that let users through."""
+        """Remove rules that let users through."""
         planned = ip.closing(desired, ip.held(), lost)
         changes = planned.changes if planned else ()
         entries = boot.rules(desired) if lost is None or changes else {}
@@ -92,7 +92,7 @@ class Routing:
         return Closed((*changes, *said), unstored)
 
     def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
-        """Take rules, routes, the device and the files away."""
+        """Remove rules, routes, the device and the files."""
         run.as_root()
         found = [path for path in boot.PATHS if disk.read(path) is not None]
         planned = ip.plan(None, ip.held())
@@ -109,9 +109,9 @@ class Routing:
 
 
 def _kernel_plan(desired: DesiredState) -> tuple[bool, RoutingPlan | None, str | None]:
-    """Return whether the layer is on, the plan for the kernel, and why it is off where pillar does not say so.
+    """Return whether the layer is on, the plan for the kernel, and why it is off unless pillar switches it off.
 
-    The plan is ``None`` where nothing can be there, nor need be.
+    The plan is ``None`` if the kernel can hold nothing of ours, and need not.
     """
     live = ip.held()
     on, hindrance = ip.chosen(desired.policy, live)

@@ -1,1 +1,1 @@
-"""Asks sudo, its tools, and PAM."""
+"""Questions to sudo, its tools, and PAM."""

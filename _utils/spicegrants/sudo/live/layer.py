@@ -21,7 +21,7 @@ from spicegrants.sudo.sudoers import SudoPlan
 
 
 class Sudo:
-    """One file of sudoers with exact-argument rules. The steps of a plan are its text, ``None`` if that is as it is."""
+    """One sudoers file with exact-argument rules. The steps of a plan are its text, ``None`` if it stays as it is."""
 
     name = "sudo"
 
@@ -32,7 +32,7 @@ class Sudo:
         return Plan(planned.changes, desired, planned.text)
 
     def apply(self, plan: Plan) -> None:
-        """Install the file, once visudo takes the tree as it would be; see that sudo reads it."""
+        """Install the file, once visudo accepts the tree as it would be; check that sudo reads it."""
         text, desired = plan.steps, plan.desired
         if text is None:
             return
@@ -45,11 +45,11 @@ class Sudo:
             raise SystemFault(f"{tools.main()} does not include {SUDOERS}: its rules have no effect")
 
     def review(self, plan: Plan) -> Review:
-        """Say whether the file can be installed and counts, and who may open or undo something by another rule.
+        """Report whether the file can be installed and counts, and who may open or undo something by another rule.
 
-        Such rules are warnings or, with a strict policy, errors; those of its ``admins`` are left out. If the tree
-        cannot be parsed, because another file is broken, that is said likewise. Where sudo has other sources than files
-        as well, a strict policy has sudo asked about each user; else a warning says that nobody has looked there.
+        Such rules are warnings or, with a strict policy, errors; those of its ``admins`` are left out. A tree that
+        cannot be parsed, because another file is broken, is reported likewise. If sudo has sources other than files as
+        well, a strict policy has sudo asked about each user; otherwise a warning says that nobody has looked there.
         """
         refused = _refused(plan)
         look = _review_rs if plan.desired.inventory.sudo_rs else _review
@@ -60,7 +60,7 @@ class Sudo:
     def close(
         self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
     ) -> Closed:
-        """Take rules out of our file, or all of it away; other files that do not parse hinder nothing."""
+        """Remove rules from our file, or the file itself; other files that do not parse hinder nothing."""
         held = disk.read(SUDOERS)
         if held is None:
             return Closed()
@@ -85,7 +85,7 @@ class Sudo:
         return Closed(planned.changes)
 
     def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
-        """Take the file away."""
+        """Remove the file."""
         run.as_root()
         if disk.read(SUDOERS) is None:
             return ()
@@ -95,7 +95,7 @@ class Sudo:
 
 
 def _refused(plan: Plan) -> list[str]:
-    """Say why the file cannot be installed: visudo looks at the tree as it would be, and nothing is written."""
+    """Return why the file cannot be installed: visudo checks the tree as it would be, and nothing is written."""
     if plan.steps is None:
         return []
     run.find("visudo")
@@ -107,10 +107,10 @@ def _refused(plan: Plan) -> list[str]:
 
 
 def _review(desired: DesiredState, settled: bool) -> tuple[list[str], list[str]]:
-    """Return errors and warnings of C sudo's tree.
+    """Return errors and warnings for C sudo's tree.
 
     settled
-        Whether our file is as it must be.
+        Whether our file is as desired.
     """
     strict = desired.policy.sudo.strict
     errors: list[str] = []
@@ -122,7 +122,7 @@ def _review(desired: DesiredState, settled: bool) -> tuple[list[str], list[str]]
         leaving = [] if settled else sudoers.parse(tools.own_tree() or {})
 
         def ours() -> Iterator[SudoRule]:
-            """Made when they are asked for: hardly a site has rules to compare them with."""
+            """Yield our rules, computed only on demand: hardly any site has rules to compare them with."""
             yield from (rule for access in desired.accesses for rule in sudoers.rules_for(desired, access))
             yield from leaving
 
@@ -144,7 +144,7 @@ def _review(desired: DesiredState, settled: bool) -> tuple[list[str], list[str]]
 
 
 def _review_rs(desired: DesiredState, settled: bool) -> tuple[list[str], list[str]]:
-    """Likewise of what sudo-rs says of itself: it prints its rules in no form that a program reads."""
+    """Return errors and warnings for sudo-rs, from its own answers: no program can read its printed rules."""
     run.find("visudo")
     errors = _unheeded(desired) if settled else []
     if not desired.policy.sudo.strict:
@@ -156,7 +156,7 @@ def _review_rs(desired: DesiredState, settled: bool) -> tuple[list[str], list[st
 
 
 def _unheeded(desired: DesiredState) -> list[str]:
-    """Say so if sudo does not heed our file."""
+    """Return a sentence if sudo does not heed our file."""
     try:
         heeded = tools.heeds(sudoers.rules(desired), desired.now)
     except CommandFailed as error:

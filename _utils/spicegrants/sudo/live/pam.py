@@ -1,7 +1,7 @@
-"""Asks PAM whether sudo would let an account in now: not if it has expired, say, or the site's rules refuse it.
+"""Ask PAM whether sudo would let an account in now: it may have expired, say, or the site's rules refuse it.
 
-A program of its own, for the system's Python: PAM loads the site's modules, and the libraries that they need, into the
-process that asks. Its exit code is 0 if PAM lets the account in, 1 with PAM's words if it does not.
+This is a program of its own, for the system's Python: PAM loads the site's modules, and the libraries that they need,
+into the process that asks. The exit code is 0 if PAM lets the account in, and 1 with PAM's words if it does not.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ class _Conversation(ctypes.Structure):
 
 
 def refusal(user: str) -> str:
-    """Return why PAM refuses an account; nothing if it does not, or where there is no PAM."""
+    """Return why PAM refuses an account; empty if it does not, or if there is no PAM."""
     found = ctypes.util.find_library("pam")
     if found is None:
         return ""
@@ -42,7 +42,7 @@ def refusal(user: str) -> str:
 
 
 def main() -> int:
-    """Do it for the account that the one argument names."""
+    """Ask about the account that the one argument names; return the exit code."""
     said = refusal(sys.argv[1])
     print(said)
     return 1 if said else 0

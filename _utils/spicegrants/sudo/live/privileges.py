@@ -1,4 +1,4 @@
-"""The sudo policy as sudo itself has it: for each user, from all sources, and where in which file it stands."""
+"""The sudo policy as sudo itself sees it: for each user, from all sources, with file and line of each rule."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MARK = "spice-grant-line-"
 
 
 def other_sources() -> list[str]:
-    """Name what sudo takes rules from besides ``/etc/sudoers`` and what that includes."""
+    """Return the sources from which sudo takes rules besides ``/etc/sudoers`` and its included files."""
     found = []
     for line in _lines(NSSWITCH):
         name, _, sources = line.partition(":")
@@ -56,12 +56,12 @@ def _lines(path: str) -> list[str]:
 
 
 def _text(path: str) -> str:
-    """Return what a file of the site's says, which may be a link; nothing if there is none."""
+    """Return the content of one of the site's files, which may be a link; empty if there is none."""
     return (disk.read_site(path) or b"").decode(errors="replace")
 
 
 def entries(user: str) -> list[Entry] | None:
-    """Return what sudo lists for a user, from all sources; ``None`` if that cannot be read."""
+    """Return the entries that sudo lists for a user, from all sources; ``None`` if they cannot be read."""
     done = run.attempt(["sudo", "-n", "-ll", "-U", user])
     if done.returncode not in (0, 1):
         raise CommandFailed(f"sudo -ll ended with {done.returncode}: {done.stderr.strip()[:500]}")
@@ -72,18 +72,18 @@ def lets(user: str, runas: Sequence[str], call: bypasses.Call) -> bool | None:
     """Ask sudo whether it lets a user make a call; ``None`` if this machine has no such program.
 
     runas
-        The options that say as whom. ``-g GROUP`` alone means the user himself: sudo takes who asks for that one, here
-        root.
+        The options for user and group to run as. ``-g GROUP`` alone means the calling user, and sudo takes the one who
+        asks for that user: here root.
     """
     path = next((path for path in call.programs if os.access(path, os.X_OK)), None)
     return None if path is None else tools.allows(user, [*runas, path, *call.arguments.split()])
 
 
 def places(entries: Collection[Mapping[str, Any]]) -> list[str]:
-    """Return for each of some entries of the whole tree where it stands, ``FILE:LINE``; nothing if that cannot be told.
+    """Return the place of each of some entries of the whole tree, ``FILE:LINE``; empty if it cannot be determined.
 
-    visudo names the files of the tree. Each is given to cvtsudoers once more, without what it includes, and with a mark
-    before each statement: what follows a mark in the parsed tree is what that line says.
+    visudo names the files of the tree. Each is given to cvtsudoers once more, without the files that it includes, and
+    with a mark before each statement: the entry after a mark in the parsed tree is the statement of that line.
     """
     found: dict[int, list[str]] = {}
     done = run.attempt(["visudo", "-c", "-f", tools.main()])
@@ -96,7 +96,7 @@ def places(entries: Collection[Mapping[str, Any]]) -> list[str]:
 
 
 def _statements(text: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """Return the users' entries and defaults of one file, each with the number of its line."""
+    """Return the entries and defaults of one file, each with the number of its line."""
     marked, continued = [], False
     for number, line in enumerate(text.splitlines(), 1):
         included = not continued and _INCLUDE.match(line)
@@ -117,13 +117,13 @@ def _statements(text: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
 
 
 class Said(NamedTuple):
-    """A rule that lets a user do what he should not.
+    """A rule that lets users do more than they should.
 
     rule
-        What it lets him do.
+        The rule, and what it lets the user do.
 
     where
-        ``FILE:LINE``, or what sudo calls the entry of another source; nothing if that cannot be told.
+        ``FILE:LINE``, or sudo's name of an entry from another source; empty if it cannot be determined.
 
     listed
         The entry as sudo printed it, if it is from another source.
@@ -135,9 +135,10 @@ class Said(NamedTuple):
 
 
 def users(site: Site, granted: Iterable[str], tree: Mapping[str, Any]) -> list[str]:
-    """Return who is to be asked about: users with grants, people's accounts, and whom the tree's rules name.
+    """Return the users to ask about: users with grants, people's accounts, and those named by the tree's rules.
 
-    A name service that does not enumerate its accounts tells only of those who have grants or stand in a rule or group.
+    Of a name service that does not enumerate its accounts, only users are included who have grants or are in a rule or
+    group.
     """
     names = set(granted) | {entry.pw_name for entry in pwd.getpwall() if 1000 <= entry.pw_uid < 65000}
     groups = set(WELL_KNOWN)
@@ -152,7 +153,7 @@ def users(site: Site, granted: Iterable[str], tree: Mapping[str, Any]) -> list[s
 
 
 def exists(user: Any) -> bool:
-    """Tell whether there is a user of this name."""
+    """Tell whether a user with this name exists."""
     return isinstance(user, str) and _account(user) is not None
 
 
@@ -164,13 +165,13 @@ def _account(name: str) -> pwd.struct_passwd | None:
 
 
 def accepted(user: str, site: Site) -> bool:
-    """Tell whether a user is root, or one of those who may do anything, by name, UID or group."""
+    """Tell whether a user is root or one of the site's admins, by name, UID or group."""
     account = _account(user)
     return account is not None and (account.pw_uid == 0 or not _spelled(account).isdisjoint(site.admins))
 
 
 def _spelled(account: pwd.struct_passwd) -> set[str]:
-    """Return all by which sudoers may mean a user, less what only the name service knows."""
+    """Return all spellings by which sudoers may mean a user, except those that only the name service knows."""
     spelled = {"ALL", account.pw_name, f"#{account.pw_uid}"}
     for gid in os.getgrouplist(account.pw_name, account.pw_gid):
         spelled.add(f"%#{gid}")
@@ -180,10 +181,10 @@ def _spelled(account: pwd.struct_passwd) -> set[str]:
 
 
 def said(user: str, granted: Collection[SudoRule], site: Site, tree: Mapping[str, Any]) -> list[Said] | None:
-    """Return the rules by which sudo lets a user do what he should not; ``None`` if its list cannot be read.
+    """Return the rules by which sudo lets users do more than they should; ``None`` if its list cannot be read.
 
     tree
-        What is in files, to name the line.
+        The tree of the files, for file and line.
     """
     listed = entries(user)
     if listed is None:
@@ -207,7 +208,7 @@ def said(user: str, granted: Collection[SudoRule], site: Site, tree: Mapping[str
 
 
 def _of(user: str, tree: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], tuple[list[str], ...]]]:
-    """Return the entries of a tree that may be about a user, each with what it says."""
+    """Return the entries of a tree that may apply to a user, each with what it allows."""
     account = _account(user)
     spelled = _spelled(account) if account else set()
     for spec, commands in sudoers.specs(tree):
@@ -217,14 +218,14 @@ def _of(user: str, tree: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any],
 
 
 def answers(user: str, site: Site) -> list[str]:
-    """Ask sudo whether it lets a user do any of what no rule should; return what it does, in words.
+    """Ask sudo about each call that no rule should allow; return those that it lets a user make, in words.
 
-    No text is read for it: the exit code of ``sudo -l`` says it.
+    No text is parsed: the exit code of ``sudo -l`` is the answer.
     """
     group, viewer = site.viewer.group, site.viewer
     asked: list[tuple[tuple[str, ...], str, bypasses.Call]]
     asked = [(("-u", "root"), "as root", call) for call in bypasses.asked(viewer)]
-    # sudo takes who asks, which is root, for "himself": alone, -g asks for rules that name a group only.
+    # sudo takes who asks, which is root, for the calling user: alone, -g asks for rules that name a group only.
     for runas in (("-g", group), ("-u", user, "-g", group)) if site.gid is not None else ():
         asked += [(runas, f"with group {group}", call) for call in bypasses.with_group(viewer)]
     found = [f"{call.does} {how}" for runas, how, call in asked if lets(user, runas, call)]
@@ -232,16 +233,16 @@ def answers(user: str, site: Site) -> list[str]:
 
 
 def site(desired: DesiredState) -> Site:
-    """Return what is to be protected on this machine."""
+    """Return the programs and group to protect on this machine, with its name and admins."""
     return Site(desired.policy.viewer, desired.gid, os.uname().nodename, desired.policy.sudo.admins)
 
 
 def sentences(found: Sequence[Foreign], everywhere: bool) -> list[tuple[str, str]]:
-    """Say what was found in files, with the line; return kind and sentence of each.
+    """Return the kind and sentence of each rule found in files, with its line.
 
     everywhere
-        Whether to name the line of what makes somebody as good as root, too. Nearly each site has such a rule, and to
-        look for its line takes longer than all else.
+        Whether to name the line also of rules that make somebody as good as root. Nearly every site has such a rule,
+        and looking for its line takes longer than everything else.
     """
     sought = [rule for rule in found if everywhere or rule.kind != ADMIN]
     where = iter(places([rule.entry for rule in sought]) if sought else ())
@@ -255,9 +256,9 @@ def sentences(found: Sequence[Foreign], everywhere: bool) -> list[tuple[str, str
 def beyond_files(
     desired: DesiredState, site: Site, granted: Callable[[], Iterable[SudoRule]], tree: Mapping[str, Any], strict: bool
 ) -> tuple[list[str], list[str]]:
-    """Say what is amiss in sources of sudo's other than files; return errors and warnings.
+    """Return errors and warnings about sudo's sources other than files.
 
-    Nothing is asked but with a strict policy: that takes a call of sudo for each user.
+    sudo is asked only with a strict policy: it takes one call of sudo for each user.
     """
     sources = other_sources()
     if not sources:
@@ -276,7 +277,7 @@ def beyond_files(
 
 
 def differences(desired: DesiredState, names: Iterable[str]) -> list[str]:
-    """Say what sudo lets users do besides what is granted, by its answers and its list; nothing of admins."""
+    """Return what sudo lets users do beyond the grants, by its answers and its list; admins are left out."""
     legible = not desired.inventory.sudo_rs
     place, tree, rules = site(desired), tools.tree() if legible else {}, sudoers.rules(desired)
     found = []

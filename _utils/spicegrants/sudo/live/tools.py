@@ -1,4 +1,4 @@
-"""Asks sudo's own tools: does a tree parse, what does it hold, who may run what."""
+"""Ask sudo's own tools whether a tree parses, what it holds, and who may run which commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAINS = ("/etc/sudoers", "/usr/etc/sudoers")
 
 
 class Traits(TypedDict):
-    """What of sudo the compiler must know, by the names that its inventory has for it."""
+    """Properties of sudo that the compiler must know, by their names in the inventory."""
 
     sudo_rs: bool
     sudo_opens_early: bool
@@ -30,7 +30,7 @@ class Traits(TypedDict):
 
 
 def traits() -> Traits:
-    """Return what this machine's sudo is like."""
+    """Return the properties of this machine's sudo."""
     said = version()
     return {
         "sudo_rs": sudo_rs.is_sudo_rs(said),
@@ -51,12 +51,12 @@ def main() -> str:
 
 
 def is_rs() -> bool:
-    """Tell whether sudo is sudo-rs; without any sudo it is not."""
+    """Tell whether sudo is sudo-rs; false without any sudo."""
     return sudo_rs.is_sudo_rs(version())
 
 
 def version() -> str:
-    """Return what sudo says of its version; nothing without any sudo."""
+    """Return the version that sudo reports; empty without any sudo."""
     path = shutil.which("sudo", path=run.SEARCH)
     if path is None:
         return ""
@@ -77,9 +77,9 @@ def tree(ours: str | None = None) -> dict[str, Any]:
     """Return the whole tree as cvtsudoers(1) parses it.
 
     ours
-        What our file is taken to say. Defaults to what it does say; with many windows that takes long to read.
+        Text to use in place of our file. Defaults to the installed one; with many windows it takes long to read.
 
-    Raises :class:`~spicegrants.core.errors.CommandFailed` if it does not parse, or where there is no cvtsudoers.
+    Raises :class:`~spicegrants.core.errors.CommandFailed` if it does not parse, or if there is no cvtsudoers.
     """
     command = ["cvtsudoers", "-f", "json", main()]
     return parsed(run.run(command) if ours is None else _staged(ours, command))
@@ -88,7 +88,7 @@ def tree(ours: str | None = None) -> dict[str, Any]:
 def own_tree() -> dict[str, Any] | None:
     """Return our installed file as cvtsudoers parses it; ``None`` if it is missing or does not parse.
 
-    With sudo-rs, which has nothing like it, our own rules in that form.
+    With sudo-rs, which has no such tool, our own rules are returned in that form.
     """
     found = disk.read(SUDOERS)
     if not isinstance(found, File):
@@ -100,7 +100,7 @@ def own_tree() -> dict[str, Any] | None:
 
 
 def parsed(printed: str) -> dict[str, Any]:
-    """Read what cvtsudoers printed: of a file without any rule, nothing at all."""
+    """Return the tree in cvtsudoers' output, which is empty for a file without any rule."""
     if not printed.strip():
         return {}
     tree = run.as_json(sudoers.mended(printed), "cvtsudoers")
@@ -114,11 +114,11 @@ def check(text: str) -> None:
 
     Raises :class:`~spicegrants.core.errors.CommandFailed` if it does not.
 
-    visudo sees the tree as it would be: in a mount namespace of its own, with a copy of the directory in memory.
-    Nothing is written where sudo could read it, and nothing is left behind, however this ends.
+    visudo sees the tree as it would be, in a mount namespace of its own with a copy of the directory in memory. Nothing
+    is written where sudo could read it, and nothing is left behind, however this ends.
 
-    sudo-rs passes over a line that it does not take. So a tree that it refuses without our file as well is no reason to
-    keep ours from closing something.
+    sudo-rs skips a line that it does not accept. So a tree that it refuses even without our file is no reason to keep
+    ours from closing something.
     """
     check_alone(text)
     whole = [_visudo(), "-c", "-f", main()]
@@ -130,7 +130,7 @@ def check(text: str) -> None:
 
 
 def check_alone(text: str) -> None:
-    """Check that our file with this text parses, whatever others say.
+    """Check that our file with this text parses by itself, whatever other files hold.
 
     Raises :class:`~spicegrants.core.errors.CommandFailed` if it does not.
     """
@@ -150,7 +150,7 @@ def _taken(text: str, command: list[str]) -> bool:
 
 
 def _staged(text: str, command: list[str]) -> str:
-    """Run a program that sees the tree with this text as our file; return what it printed."""
+    """Run a program that sees the tree with this text as our file; return its output."""
     directory = os.path.dirname(SUDOERS)
     # It may be a link of root's.
     if not os.path.isdir(directory):
@@ -179,7 +179,7 @@ def _staged(text: str, command: list[str]) -> str:
 
 
 def _copies(directory: str) -> dict[str, tuple[bytes, int, int, int]]:
-    """Return what is in a directory beside our own file."""
+    """Return the other files in our file's directory."""
     copies = {}
     for name in disk.names_in(directory):
         path = f"{directory}/{name}"
@@ -207,20 +207,20 @@ def included(whole: dict[str, Any]) -> bool:
 
 
 def heeds(rules: Iterable[SudoRule], now: int) -> bool:
-    """Tell whether sudo heeds our file, by what it says to the first of its rules that holds now."""
+    """Tell whether sudo heeds our file, by its answer about the first of the rules that holds now."""
     holding = (rule for rule in rules if contains(rule.windows, now))
     return all(allows(rule.user, rule.call) for rule in itertools.islice(holding, 1))
 
 
 def allows(user: str, call: list[str]) -> bool:
-    """Tell whether sudo would let a user make a call (options and command, as behind ``sudo``)."""
+    """Tell whether sudo would let a user make a call (options and command, as after ``sudo``)."""
     return bool(answer(user, call))
 
 
 def answer(user: str, call: list[str]) -> bool | None:
-    """Tell so; ``None`` if sudo does not answer root, as with ``Defaults !root_sudo`` or ``requiretty``.
+    """Tell the same; ``None`` if sudo does not answer root, as with ``Defaults !root_sudo`` or ``requiretty``.
 
-    A refusal is silent; who may not ask is told so.
+    A refusal is silent; a user who may not ask gets a message.
     """
     options = []
     words = list(call)

@@ -1,1 +1,1 @@
-"""The opener that sudo starts, what it needs of a user's desktop, and what of the viewer lies on disk."""
+"""The opener that sudo starts, its view of the user's desktop, and the viewer's files on disk."""

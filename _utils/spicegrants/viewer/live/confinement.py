@@ -1,4 +1,4 @@
-"""What this machine has for confining viewers, and how its directories lie."""
+"""This machine's support for confining viewers, and the layout of its directories."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _NOBODY = 65534
 
 
 def hindrance() -> str:
-    """Say why viewers cannot be confined on this machine; nothing if they can.
+    """Return why viewers cannot be confined on this machine; empty if they can.
 
-    Tries it, as :func:`run.attempt` does, with a program that does nothing.
+    Runs a program that does nothing in a sandbox, by :func:`run.attempt`.
     """
     for program, package in ((sandbox.BUBBLEWRAP, "bubblewrap"), (sandbox.SETPRIV, "util-linux"), (PYTHON, "python3")):
         if not os.access(program, os.X_OK):
@@ -36,7 +36,7 @@ def hindrance() -> str:
 
 
 def layout() -> sandbox.System:
-    """Return how this machine's directories lie."""
+    """Return the layout of this machine's directories."""
     programs: dict[str, str | None] = {}
     for name in sandbox.PROGRAMS:
         path = f"/{name}"
@@ -51,9 +51,9 @@ def layout() -> sandbox.System:
 
 
 def _in_sight(paths: Iterable[str]) -> tuple[str, ...]:
-    """Return where directories really are, of those that there are and that a sandbox shows.
+    """Return the real paths of those directories that exist and that a sandbox shows.
 
-    What is a link out of what it shows, as /usr/local may be, is not there in it.
+    A directory that is a link to a place which the sandbox does not show, as /usr/local may be, is missing in it.
     """
     real = (os.path.realpath(path) for path in paths if os.path.isdir(path))
     return tuple(dict.fromkeys(path for path in real if path.startswith(sandbox.SHOWN)))

@@ -1,7 +1,7 @@
-"""Looks at a user's desktop, for the opener: sockets and cookie, by a process of the user's own.
+"""Look at a user's desktop for the opener: find sockets and cookie, by a process with the user's own rights.
 
-Whatever lies at paths that a user chose is opened with the user's rights and nobody else's, within some seconds. What
-comes back is not trusted: a descriptor must be that of a socket or directory, a cookie is read as what it is.
+Files at paths that a user chose are opened with the user's rights and nobody else's, within some seconds. The result is
+not trusted: a descriptor must be that of a socket or directory, and a cookie is read as one.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _PR_SET_DUMPABLE = 4
 
 
 def look(account: Account, paths: Mapping[str, tuple[str, int]], cookie: str) -> tuple[dict[str, int], bytes]:
-    """Return descriptors of sockets and directories, of those that there are, and what is in the file of cookies.
+    """Return descriptors of existing sockets and directories, and the content of the cookie file.
 
     paths
-        By what they are called: each path, and of which kind it must be (``stat.S_IFSOCK``, or ``stat.S_IFDIR`` for a
-        directory of the user's).
+        By name: each path, and its required kind (``stat.S_IFSOCK``, or ``stat.S_IFDIR`` for a directory of the
+        user's).
 
     cookie
-        Path of the file; where there is none nothing is returned.
+        Path of the file; empty content if there is none.
 
-    Raises :class:`~spicegrants.core.errors.SystemFault` if that takes too long, or the file is none.
+    Raises :class:`~spicegrants.core.errors.SystemFault` if it takes too long, or if the cookie file cannot be used.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()
@@ -64,8 +64,8 @@ def look(account: Account, paths: Mapping[str, tuple[str, int]], cookie: str) ->
 def _become(account: Account) -> None:
     os.initgroups(account.name, account.gid)
     os.setresgid(account.gid, account.gid, account.gid)
-    # What the opener knows is in this memory as well, and fs.suid_dumpable alone must not decide whether the user gets
-    # at it. As long as root's is the saved UID he does not, and to give that up leaves alone what prctl has set.
+    # The opener's knowledge is in this memory as well, and fs.suid_dumpable alone must not decide whether the user gets
+    # at it. While the saved UID is root's, they do not, and giving that up leaves alone what prctl has set.
     os.setresuid(account.uid, account.uid, 0)
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     os.setresuid(account.uid, account.uid, account.uid)

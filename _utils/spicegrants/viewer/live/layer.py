@@ -29,7 +29,7 @@ Step = tuple[str, Callable[[], object]]
 
 
 class Steps(NamedTuple):
-    """What to do by the pure plan, the files that it writes, and what is ours no more.
+    """Actions of the pure plan, files that it writes, and things that are ours no more.
 
     originals
         Owner, group and mode of each viewer from before it was restricted, as far as one can tell.
@@ -42,7 +42,7 @@ class Steps(NamedTuple):
 
 
 class Viewer:
-    """What may start, and how its users find it."""
+    """Viewers, their connection files and menus, and the group that restricts them."""
 
     name = "viewer"
 
@@ -63,10 +63,10 @@ class Viewer:
         return Plan((*planned.changes, *_words(leftovers)), desired, steps)
 
     def make_group(self, desired: DesiredState, stored: Stored) -> bool:
-        """Make the viewer's group if it is missing; take its members, administrators and password from it.
+        """Create the viewer's group if it is missing; remove its members, administrators and password.
 
-        Returns whether something was changed. Other layers need its GID, so this comes before them all. Runs
-        ``groupadd`` and ``gpasswd``.
+        Returns whether something changed. Other layers need the GID, so this runs before them all. Runs ``groupadd``
+        and ``gpasswd``.
         """
         run.as_root()
         group = desired.policy.viewer.group
@@ -84,7 +84,7 @@ class Viewer:
         return desired.gid is None or bool(members) or lent
 
     def apply(self, plan: Plan) -> None:
-        """Carry a plan out; the group is there already."""
+        """Carry a plan out; the group exists already."""
         planned, entries, leftovers, _ = plan.steps
         group = plan.desired.policy.viewer.group
         for path in planned.programs:
@@ -104,13 +104,13 @@ class Viewer:
             step()
 
     def review(self, plan: Plan) -> Review:
-        """Say nothing: what there is to say stands in the policy."""
+        """Report nothing: everything worth reporting is in the policy."""
         return Review()
 
     def close(
         self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
     ) -> Closed:
-        """Take connection files and lists of consoles away; without them nothing is open that was not before."""
+        """Remove connection files and lists of consoles; without them nothing is open that was not before."""
         held = {path: entry for path in disk.own(files.DIRECTORIES) if (entry := disk.read(path)) is not None}
         planned = files.closing(desired, held)
         if not test:
@@ -121,7 +121,7 @@ class Viewer:
         return Closed(planned.changes)
 
     def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
-        """Give the viewers back their rights from before the first run; remove our files, and our group."""
+        """Restore the viewers' rights from before the first run; remove our files, and our group."""
         run.as_root()
         steps = _given_back(stored, stored.originals)
         for path in (*sorted(disk.own(files.DIRECTORIES), reverse=True), LAUNCHER, DESKTOP_ENTRY, OPENER):
@@ -134,12 +134,12 @@ class Viewer:
 
 
 def launcher_program() -> bytes:
-    """Return the launcher's text."""
+    """Return the launcher's program text."""
     return Path(launcher.__file__).read_bytes()
 
 
 def _leftovers(stored: Stored, desired: DesiredState) -> list[Step]:
-    """Return what is to be done about viewers and groups that are ours no more, in order."""
+    """Return the steps for viewers and groups that are ours no more, in order."""
     paths, groups = merge.abandoned(stored, desired.policy)
     return _given_back(stored, paths) + _without(groups)
 
@@ -170,16 +170,18 @@ def _words(steps: Iterable[Step]) -> list[Change]:
 
 
 def _places(desired: DesiredState) -> set[str]:
-    """Return all paths to look at; what lies behind a link in place of a directory of ours is not ours."""
+    """Return all paths to look at; anything behind a link in place of our directory is not ours."""
     linked = tuple(f"{path}/" for path in files.DIRECTORIES if isinstance(disk.read(path), (Link, Other)))
     found = {*files.paths(desired), *disk.own(files.DIRECTORIES)}
     return {path for path in found if not path.startswith(linked)}
 
 
 def _members(group: str, stored: Stored) -> tuple[tuple[str, ...], bool]:
-    """Return who is a member of the viewer's group, and whether others may give it to themselves.
+    """Return the members of the viewer's group, and whether others may give it to themselves.
 
-    Those are its administrators, and who knows its password. Refuses to take them out of a group that is not ours.
+    Others are its administrators, and people who know its password. Raises
+    :class:`~spicegrants.core.errors.SystemFault` if there are such people or members and the group is not ours: they
+    are not taken out of it.
     """
     try:
         entry = grp.getgrnam(group)

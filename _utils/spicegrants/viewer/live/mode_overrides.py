@@ -1,4 +1,4 @@
-"""Owner and mode that outlive package upgrades, by whatever this system's packages know."""
+"""Owner and mode that survive package upgrades, kept by this system's package tools."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Rights = suse_permissions.Rights
 
 
 class Dpkg:
-    """dpkg-statoverride(1): dpkg unpacks a file with owner and mode that it was told."""
+    """dpkg-statoverride(1): dpkg installs a file with the owner and mode registered for it."""
 
     programs = ("dpkg-statoverride",)
 
     def read(self, path: str) -> Rights | None:
-        """Return owner, group and mode that a file is to have; ``None`` if those of its package."""
+        """Return the registered owner, group and mode of a file; ``None`` if those of its package hold."""
         done = run.attempt(["dpkg-statoverride", "--list", path])
         if done.returncode == 1 and not done.stderr:
             return None
@@ -32,7 +32,7 @@ class Dpkg:
             return words[0], words[1], int(words[2], 8)
 
     def write(self, path: str, owner: str, group: str, mode: int) -> None:
-        """Have a file keep owner, group and mode from now on, in place of what was said before."""
+        """Make a file keep owner, group and mode from now on, in place of earlier ones."""
         if self.read(path) is not None:
             self.remove(path)
         run.run(["dpkg-statoverride", "--add", owner, group, f"{mode:04o}", path])
@@ -43,18 +43,18 @@ class Dpkg:
 
 
 class Permissions:
-    """permissions(5) of openSUSE and SLES: permctl, chkstat before, sets what the file says after installations."""
+    """permissions(5) of openSUSE and SLES: permctl, formerly chkstat, sets the file's entries after installations."""
 
     programs = ("permctl", "chkstat")
     file = "/etc/permissions.local"
 
     def read(self, path: str) -> Rights | None:
-        """Return owner, group and mode that a file is to have; ``None`` if those of its package."""
+        """Return the registered owner, group and mode of a file; ``None`` if those of its package hold."""
         held = self._held()
         return suse_permissions.read(held.content, path) if held else None
 
     def write(self, path: str, owner: str, group: str, mode: int) -> None:
-        """Have a file keep owner, group and mode from now on, in place of what was said before."""
+        """Make a file keep owner, group and mode from now on, in place of earlier ones."""
         held = self._held()
         text = suse_permissions.write(held.content if held else None, path, owner, group, mode)
         disk.write(self.file, replace(held or File(b"", 0o644), content=text))
@@ -80,9 +80,9 @@ class Permissions:
 
 
 def mechanism() -> Dpkg | Permissions | None:
-    """Return what keeps owner and mode on this system; ``None`` if nothing does.
+    """Return the mechanism that keeps owner and mode on this system; ``None`` if there is none.
 
-    dpkg comes last: systems that do not live on its packages may have it as well.
+    dpkg comes last: systems that are not based on its packages may have it as well.
     """
     for kind in (Permissions, Dpkg):
         if any(shutil.which(program, path=run.SEARCH) for program in kind.programs):

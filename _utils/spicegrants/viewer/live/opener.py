@@ -1,7 +1,7 @@
-"""The opener: started by sudo for a user, it starts the viewer on one console, confined, if he may open that now.
+"""The opener: sudo starts it for a user; it starts the confined viewer on one console that they may open now.
 
-Nothing that the user says is believed: of his environment only the name of a display and of a language are used, and
-what they name is looked at with his own rights. Whatever cannot be told opens nothing.
+No word of the user is believed: of their environment only the names of a display and of a language are used, and the
+objects that they name are opened with the user's own rights. Anything that cannot be determined opens nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _LIMITS = {
 
 
 def main() -> int:
-    """Do it; return the exit code. What hinders it is said in one line on standard error."""
+    """Open a console; return the exit code. Hindrances are one line on standard error."""
     try:
         if os.getresuid() != (0, 0, 0):
             raise SystemFault("this is for sudo to start")
@@ -73,7 +73,7 @@ def _said(code: int, message: str) -> int:
 
 
 def _clean() -> None:
-    """Give up what came from the user's processes: descriptors, limits, signals, timers, mask, directory."""
+    """Give up everything inherited from the user's processes: descriptors, limits, signals, timers, mask, directory."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
             with contextlib.suppress(OSError):
@@ -97,7 +97,7 @@ def _clean() -> None:
 
 
 def _asked(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Policy, str | None]:
-    """Return who asks, the viewer's GID, the policy, and why he may not open it, if he may not."""
+    """Return the caller, the viewer's GID, the policy, and why the caller may not open the console, if so."""
     uid = environment.get("SUDO_UID", "")
     if not (uid.isascii() and uid.isdigit() and int(uid) > 0):
         raise SystemFault("it is not sudo that started this for a user")
@@ -140,7 +140,7 @@ def _impossible(done: subprocess.CompletedProcess) -> SystemFault:
 
 
 def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: Sequence[str]) -> sandbox.Session | None:
-    """Put what the viewer gets of the user's desktop where only root, and then the viewer, can see it.
+    """Put the viewer's view of the user's desktop where only root, and then the viewer, can see it.
 
     Returns ``None`` if there is no desktop.
     """
@@ -183,7 +183,7 @@ def _connection(vm: str) -> bytes:
 
 
 def _sockets(uid: int, display: str | None, wayland: str | None) -> dict[str, str]:
-    """Return where the sockets of a desktop lie, if there are any, by what they are staged as."""
+    """Return the paths of a desktop's sockets, if there are any, by their staged names."""
     runtime = f"/run/user/{uid}"
     found = {name: f"{runtime}/{path}" for name, path in sandbox.SOUND.items()}
     if wayland is not None:
@@ -194,7 +194,7 @@ def _sockets(uid: int, display: str | None, wayland: str | None) -> dict[str, st
 
 
 def _put(name: str, content: bytes, gid: int) -> None:
-    """Write a file that the viewer can read and nobody else."""
+    """Write a file that only the viewer can read."""
     descriptor = os.open(f"{sandbox.STAGE}/{name}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "wb") as stream:
         os.fchown(descriptor, 0, gid)
@@ -205,7 +205,7 @@ def _put(name: str, content: bytes, gid: int) -> None:
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int | None:
     """Run a sandbox in a session of its own until it ends; return its program's exit code, ``None`` if none ran.
 
-    When its viewer has read the connection file that is staged for it, that is emptied.
+    Once its viewer has read the staged connection file, the file is emptied.
     """
     connection = read_once.Once(f"{sandbox.STAGE}/{sandbox.CONNECTION}")
     reading, writing = os.pipe()

@@ -1,4 +1,4 @@
-"""Looks for processes of users that have the viewer's group, and are no viewer."""
+"""Search for users' processes that have the viewer's group but are no viewer."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _IDS = re.compile(rb"^(Name|Uid|Gid|Groups):[\t ]*(.*)$", re.MULTILINE)
 
 
 def strange(gid: int, viewers: Iterable[str]) -> list[dict[str, Any]]:
-    """Return ``pid``, ``uid`` and ``name`` of each such process; those that end meanwhile are left out.
+    """Return ``pid``, ``uid`` and ``name`` of each such process; processes that end meanwhile are left out.
 
     gid
-        Of the viewer's group, real, effective, saved or supplementary.
+        GID of the viewer's group: real, effective, saved or supplementary.
 
     viewers
-        Paths of the programs that may have it. A program that is not there any more is none of them.
+        Paths of the programs that may have it. A program that is gone is not among them.
     """
     allowed = [os.stat(path) for path in viewers]
     found: dict[int, dict[str, Any]] = {}

@@ -1,7 +1,7 @@
-"""A file that can be read once: it is emptied when whoever read it closes it, or before anybody opens it again.
+"""A file that can be read only once: it is emptied when its reader closes it, or before anybody opens it again.
 
-A viewer sends files to its console at a word of its user's, who may drop any path on it. So what it must read itself
-and he must not have, a password, is gone from its sight by then.
+A viewer sends files to its console at its user's word, and the user may drop any path on it. So a file with a password,
+which the viewer must read but the user must not have, is gone from the viewer's sight by then.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ _QUESTION, _ANSWER, _YES = struct.Struct("=IBBHQii"), struct.Struct("=iI"), 1
 
 
 class Once:
-    """Empties a file, which nobody else writes, each time that a reader has closed it.
+    """Watcher that empties a file, which nobody else writes, each time that a reader has closed it.
 
-    Who may stop this process (at his terminal, or as owner of its control group) may not have the file stay full: where
-    the kernel lets root be asked, as it does outside of containers, nobody opens it while this process does not answer.
+    Even a user who can stop this process (at their terminal, or as owner of its control group) cannot keep the file
+    full: where the kernel lets root be asked, as it does outside of containers, nobody can open the file while this
+    process does not answer.
     """
 
     def __init__(self, path: str) -> None:
-        """Watch from now on; raise :class:`~spicegrants.core.errors.SystemFault` if the kernel does not tell of it."""
+        """Watch the file from now on; raise :class:`~spicegrants.core.errors.SystemFault` if it is impossible."""
         libc = ctypes.CDLL(None, use_errno=True)
         self._path = path
         self._opened = False
@@ -40,7 +41,7 @@ class Once:
             libc.fanotify_mark(self._gate, _ADD, ctypes.c_uint64(_OPENING), _HERE, os.fsencode(path))
 
     def heed(self, descriptor: int) -> bytes:
-        """Do so until a pipe ends; return what came from the pipe."""
+        """Empty the file at each close until a pipe ends; return the pipe's content."""
         received = []
         heeded = [descriptor, self._queue, *([self._gate] if self._gate >= 0 else [])]
         while True:
@@ -58,7 +59,7 @@ class Once:
                     return b"".join(received)
 
     def _let_in(self) -> None:
-        """Let those open it who ask for that, all but the first when it is empty."""
+        """Answer those who ask to open the file: let them in, after emptying it for all but the first."""
         for *_, descriptor, _ in _QUESTION.iter_unpack(os.read(self._gate, _BUFFER)):
             if self._opened:
                 os.truncate(self._path, 0)

@@ -1,4 +1,4 @@
-"""Owner, group and mode of the viewers: read without following a link, and set by a descriptor."""
+"""Owner, group and mode of the viewers: read without following a link, set through a descriptor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spicegrants.viewer.files import Program
 def read(path: str) -> Program:
     """Return the rights of a viewer.
 
-    Raises :class:`~spicegrants.core.errors.SystemFault` if there is none that only root could replace.
+    Raises :class:`~spicegrants.core.errors.SystemFault` unless there is a viewer that only root could replace.
     """
     if path == LAUNCHER:
         raise SystemFault(f"spice:viewer:path: {path} is our launcher: name the viewer itself")
@@ -34,7 +34,7 @@ def read(path: str) -> Program:
 
 
 def held(path: str) -> Program | None:
-    """Return the rights of what we restricted; ``None`` if it is gone, or what we never would is in its place."""
+    """Return the rights of a restricted viewer; ``None`` if it is gone, or replaced by what we never would restrict."""
     try:
         return read(path)
     except SystemFault:
@@ -42,7 +42,7 @@ def held(path: str) -> Program | None:
 
 
 def originals(programs: Mapping[str, Program]) -> dict[str, tuple[int, int, int]]:
-    """Return owner, group and mode as they were before the first run; of what is restricted, as packages install it."""
+    """Return owner, group and mode of viewers from before the first run; if restricted, as packages install them."""
     return {
         path: (each.uid, each.gid, each.mode) if each.mode & stat.S_IXOTH else (0, 0, 0o755)
         for path, each in programs.items()
@@ -50,7 +50,7 @@ def originals(programs: Mapping[str, Program]) -> dict[str, tuple[int, int, int]
 
 
 def put(path: str, uid: int, gid: int, mode: int) -> None:
-    """Set them; raise :class:`~spicegrants.core.errors.SystemFault` if they cannot be set."""
+    """Set the rights; raise :class:`~spicegrants.core.errors.SystemFault` if they cannot be set."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:

@@ -1,4 +1,4 @@
-"""Searches local file systems for what lends the viewer's group, and for copies of viewers."""
+"""Search of local file systems for files that lend the viewer's group, and for copies of viewers."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _CHUNK = 1 << 16
 
 
 def everywhere(gid: int, viewers: Iterable[str], seconds: float) -> dict[str, Any]:
-    """Return set-GID files of a group, copies of viewers, what was not searched, and why the search is not complete.
+    """Return set-GID files of a group, copies of viewers, unsearched mounts, and why the search is incomplete.
 
     gid
-        Of the viewer's group.
+        GID of the viewer's group.
 
     viewers
         Paths of the viewers themselves.
 
     seconds
-        How long it may take.
+        Time limit.
 
-    Runs ``find``; follows no link. The keys are those of ``spice_viewer.status``.
+    Runs ``find``, and follows no link. The keys are those of ``spice_viewer.status``.
     """
     run.as_root()
     deadline = time.monotonic() + seconds
@@ -68,7 +68,7 @@ def everywhere(gid: int, viewers: Iterable[str], seconds: float) -> dict[str, An
 
 
 def _once(searched: list[search.Mount]) -> Iterator[search.Mount]:
-    """Return mounts, less those of which all can be seen by way of another."""
+    """Yield mounts, except those that can be seen completely by way of another."""
     left = list(searched)
     for mount in searched:
         others = [other for other in left if other != mount]
@@ -89,7 +89,7 @@ def _same(one: bytes, other: bytes) -> bool:
 
 
 def _find(expression: list[bytes], deadline: float) -> tuple[bytes, str | None]:
-    """Run find; return what it printed, and what kept it from seeing all."""
+    """Run find; return its output, and what kept it from seeing everything."""
     command: list[str | bytes] = [run.find(_NICE[0]), *_NICE[1:], "find", *expression]
     try:
         done = subprocess.run(
@@ -116,7 +116,7 @@ def _told(each: search.Found) -> dict[str, Any]:
 def _copies(
     alike: Iterable[search.Found], originals: Mapping[str, int], deadline: float
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """Return which files have the content of a viewer, and why not all were compared."""
+    """Return the files with the content of a viewer, and why not all were compared."""
     contents = {path: Path(path).read_bytes() for path in originals}
     found: list[dict[str, Any]] = []
     for number, each in enumerate(sorted(alike, key=lambda one: one.path)):
@@ -129,7 +129,7 @@ def _copies(
 
 
 def _content_of(each: search.Found, contents: Mapping[str, bytes]) -> str | None:
-    """Return the viewer whose content a file has; ``None`` if it is of none, or not that file any more."""
+    """Return the viewer with the same content as a file; ``None`` if it is none, or not that file any more."""
     try:
         descriptor = _opened(each.path)
     except OSError:
@@ -147,7 +147,7 @@ def _content_of(each: search.Found, contents: Mapping[str, bytes]) -> str | None
 
 
 def _opened(path: bytes) -> int:
-    """Open a file for reading, step by step: no link is followed, no path too long, nothing waited for."""
+    """Open a file for reading, step by step: follow no link, refuse no path as too long, wait for nothing."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     *directories, name = path.strip(b"/").split(b"/")
     here = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
