@@ -44,15 +44,15 @@ def public_functions(source):
     return [node for node in functions if not node.name.startswith("_") and node.name not in HOOKS]
 
 
-def docstring_findings(path, source, desired):
+def docstring_findings(path, source, wanted):
     """Return a finding for each public function whose docstring is missing or lacks the required text."""
     found = []
     for node in public_functions(source):
         text = ast.get_docstring(node)
         if not text:
             found.append(Finding(path, node.lineno, f"{node.name}() has no docstring"))
-        elif desired not in text:
-            found.append(Finding(path, node.lineno, f"the docstring of {node.name}() has no {desired!r}"))
+        elif wanted not in text:
+            found.append(Finding(path, node.lineno, f"the docstring of {node.name}() has no {wanted!r}"))
     return found
 
 
@@ -82,9 +82,9 @@ def sls_name(path):
 def check_docstrings(root):
     """Return the findings in all loader files of the checkout."""
     found = []
-    for directory, desired in DOCSTRINGS.items():
+    for directory, wanted in DOCSTRINGS.items():
         for path in sorted((root / directory).glob("*.py")):
-            found += docstring_findings(str(path.relative_to(root)), path.read_text(encoding="utf-8"), desired)
+            found += docstring_findings(str(path.relative_to(root)), path.read_text(encoding="utf-8"), wanted)
     return found
 
 

@@ -79,8 +79,8 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value] if value else []
 
 
-def accesses(expected: Iterable[str], answers: Answers, **desired: str) -> list[Row]:
-    """Return a row for each access of the ``desired`` user or vm, and for each minion that could not name any.
+def accesses(expected: Iterable[str], answers: Answers, **chosen: str) -> list[Row]:
+    """Return a row for each access of the ``chosen`` user or vm, and for each minion that could not name any.
 
     A minion that has no such user or vm has no row; one that could not say, or did not answer, has one with the reason.
     """
@@ -95,7 +95,7 @@ def accesses(expected: Iterable[str], answers: Answers, **desired: str) -> list[
             rows += [
                 _access(minion, **{key: each[key] for key in _SHOWN if key in each})
                 for each in answer.data
-                if all(each.get(key) == value for key, value in desired.items())
+                if all(each.get(key) == value for key, value in chosen.items())
             ]
     return rows
 

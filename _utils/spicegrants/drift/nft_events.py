@@ -78,12 +78,12 @@ def generation(received: bytes) -> int:
     return 0
 
 
-def _first(body: bytes, desired: int) -> bytes:
+def _first(body: bytes, wanted: int) -> bytes:
     """Return the first attribute, if it is of a type; no other is read, of an object with a thousand elements."""
     if len(body) < 8:
         return b""
     length, kind = struct.unpack_from("=HH", body, 4)
-    return body[8 : 4 + length] if kind == desired else b""
+    return body[8 : 4 + length] if kind == wanted else b""
 
 
 def _text(value: bytes) -> str:

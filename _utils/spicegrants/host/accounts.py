@@ -42,11 +42,11 @@ def read(users: Iterable[str], groups: Iterable[str], stood: Mapping[str, int]) 
         found.setdefault(each.pw_name, _account(each))
     everything = grp.getgrall()
     entries, silent = _groups(groups)
-    desired = {*users, *stood}
+    asked = {*users, *stood}
     for group in entries.values():
-        desired.update(group.gr_mem)
+        asked.update(group.gr_mem)
     missing: set[str] = set()
-    for name in desired - set(found):
+    for name in asked - set(found):
         entry = _look_up(pwd.getpwnam, name)
         if entry is None:
             missing.add(name)

@@ -46,12 +46,12 @@ class Inotify:
         hindrances = []
         for directory, names in places.items():
             try:
-                number, path, desired = self._nearest(directory, names)
+                number, path, wanted = self._nearest(directory, names)
             except OSError as error:
                 hindrances.append(f"changes in {directory} are not noticed: {error.strerror}")
                 continue
             known = watches.get(number)
-            watches[number] = (path, joined(known[1], desired) if known else desired)
+            watches[number] = (path, joined(known[1], wanted) if known else wanted)
         fresh = not watches.keys() <= self._watches.keys()
         for number in self._watches.keys() - watches.keys():
             self._libc.inotify_rm_watch(self._queue.fileno(), number)
