@@ -8,10 +8,13 @@ from scene import bootsector
 from scene.agent import Agent
 from scene.machine import SceneError
 
+# A port alone is no console yet: QEMU opens it before it finds that it has no certificate, and ends.
 PROBE = """
-import socket, sys
-for port in map(int, sys.argv[1:]):
-    socket.create_connection(("127.0.0.1", port), 1).close()
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5) as connection:
+    context.wrap_socket(connection).close()
 """
 ACCEPT = """
 import resource, selectors, socket, sys
@@ -106,7 +109,7 @@ class Console:
         self.stop()
 
     def wait(self, timeout=60):
-        """Wait until the port accepts connections."""
+        """Wait until the port accepts connections, and speaks TLS."""
         deadline = time.monotonic() + timeout
         while self.machine.run([sys.executable, "-I", "-S", "-c", PROBE, self.port], check=False).returncode != 0:
             if self._process.poll() is not None:
