@@ -43,7 +43,7 @@ def main():
         say("salt-call --local spice_grant.verify: connecting, asking sudo and starting the viewer as each user")
         proof, retcode = minion.call_raw("spice_grant.verify")
         print(table(proof))
-        say("rviewer, as mybro on his desktop")
+        say("rviewer, as mybro on their desktop")
         seen = look(client, consoles["leaptest"])
     holds = applied.returncode == 0 and not any(changes) and retcode == 0 and seen
     say("the proof holds; nothing of it is left on this machine" if holds else "THE PROOF DOES NOT HOLD")

@@ -91,7 +91,7 @@ def test_a_password_that_is_to_be_asked_for(shared):
         data = changed(PILLAR, grants=grants)
         told, done = shared.apply(data, test=True), shared.apply(data)
         assert told["changes"] == done["changes"] and done["result"] is False
-        assert "with his password" in sentences(done["changes"])
+        assert "with their password" in sentences(done["changes"])
         assert "a password is required" in shared.client.run(call, user="mybro", check=False).stderr
     finally:
         shared.client.run(["umount", "/usr/bin/ip"])

@@ -126,11 +126,11 @@ TAMPERING = {
     ),
     "another's console": (
         lambda office: office.client.run(["sed", "-i", "s/open debianx$/open leaptest/", SUDOERS]),
-        "lets myself open debianx confined with his password",
+        "lets myself open debianx confined with their password",
     ),
     "any argument": (
         lambda office: office.client.run(["sed", "-i", "s/open debianx$/open */", SUDOERS]),
-        "lets myself open debianx confined with his password",
+        "lets myself open debianx confined with their password",
     ),
 }
 

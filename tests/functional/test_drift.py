@@ -153,7 +153,7 @@ SUDO = {
     ),
     "rule of another form added": (_append(SUDOERS, f"nogrant ALL=(ALL:{GROUP}) {VIEWER} -- {VV}\n"), SUDOERS),
     "all allowed": (_append(SUDOERS, "nogrant ALL=(ALL:ALL) NOPASSWD: ALL\n"), SUDOERS),
-    "password no longer asked": (_replace(SUDOERS, " PASSWD:", " NOPASSWD:"), "with his password"),
+    "password no longer asked": (_replace(SUDOERS, " PASSWD:", " NOPASSWD:"), "with their password"),
     "setenv allowed": (_replace(SUDOERS, "NOSETENV", "SETENV"), "lets myself start the viewer"),
     "wildcard": (_replace(SUDOERS, r"\?", "?"), SUDOERS),
     "another variable kept": (_replace(SUDOERS, "LANGUAGE", "LD_PRELOAD"), SUDOERS),

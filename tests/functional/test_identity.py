@@ -299,7 +299,7 @@ def _reaches_by_mapping(office, user):
 
 @pytest.mark.parametrize("owner", ["myself", "1021"])
 def test_a_user_who_may_map_the_viewers_group(granted, owner):
-    """Into a namespace of his own: any program of his would pass, so he has nothing, and it is said."""
+    """Into a namespace of his own: any program of theirs would pass, so he has nothing, and it is said."""
     client, before = granted.client, granted.client.read("/etc/subgid")
     assert _reaches_by_mapping(granted, "myself")
     client.write("/etc/subgid", f"root:0:100000\nmybro:{granted.gid() + 1}:9\n{owner}:{granted.gid() - 5}:6\n")

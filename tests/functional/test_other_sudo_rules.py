@@ -264,8 +264,8 @@ def test_strict_makes_verify_differ(shared):
         answer = shared.verify(user="myself")
     assert answer["differences"][-2:] == [
         f"sudo lets myself: a shell with group {GROUP}",
-        f"another sudo rule: myself may run /bin/sh as himself with group {GROUP}, which includes a program with group "
-        f"{GROUP} ({SITE}:1)",
+        f"another sudo rule: myself may run /bin/sh as themselves with group {GROUP}, "
+        f"which includes a program with group {GROUP} ({SITE}:1)",
     ]
     assert shared.verify(user="myself")["ok"]
 

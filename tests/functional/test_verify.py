@@ -56,10 +56,14 @@ def _verify_fails(office, user, words):
 @pytest.mark.parametrize(
     "tampering, user, words",
     [
-        ("element of another group", None, "myself x debianx: 192.168.2.2 is open with his own program"),
+        ("element of another group", None, "myself x debianx: 192.168.2.2 is open with a program of their own"),
         ("verdict jumps", "nogrant", "nogrant x debianx: 192.168.2.2 is open with the viewer's group"),
         ("element deleted", None, "myself x debianx: 192.168.2.2 is denied with the viewer's group"),
-        ("accept in front of the guard", "nogrant", "nogrant x leaptest: 192.168.2.2 is open with his own program"),
+        (
+            "accept in front of the guard",
+            "nogrant",
+            "nogrant x leaptest: 192.168.2.2 is open with a program of their own",
+        ),
         ("accept in front of output", None, "mybro x debianx: 192.168.2.2 is open"),
         ("jump deleted", None, "myself x leaptest: 192.168.2.2 is open"),
         ("chain emptied", None, "mybro x debianx: 192.168.2.2 is open"),

@@ -68,7 +68,7 @@ def cell(granted: bool, attempt: Attempt, by_sudo: bool | None = None) -> dict[s
     with_group = _connections(attempt.viewer_group, granted, "with the viewer's group", differences)
     for address, met in sorted(attempt.obstacles.items()):
         differences += [f"{address} is {UNREACHABLE} with the viewer's group: {obstacle}" for obstacle in met]
-    without_group = _connections(attempt.own_group, False, "with his own program", differences)
+    without_group = _connections(attempt.own_group, False, "with a program of their own", differences)
     unproven = [
         f"sudo does not answer root: sudo {call}" for call, said in sorted(attempt.calls.items()) if said is None
     ]

@@ -44,11 +44,11 @@ def insiders(group: Group | None, users: Mapping[str, Account]) -> list[Finding]
         for twin in group.twins
     ]
     mapping = [
-        Finding(path, f"/etc/subgid lets user {shown(name)} have the GID of {group.name!r}: he can start the viewer")
+        Finding(path, f"/etc/subgid lets user {shown(name)} have the GID of {group.name!r}: they can start the viewer")
         for name in group.mapping
     ]
     primary = [
-        Finding(path, f"{group.name!r} is the primary group of user {name!r}: he can start the viewer")
+        Finding(path, f"{group.name!r} is the primary group of user {name!r}: they can start the viewer")
         for name in group.members
         if name in users and users[name].gid == group.gid
     ]
@@ -144,14 +144,14 @@ class People:
         asked = f"nobody can tell whether there is a user {shown(name)} ({unasked.why})"
         access = next((access for access in self._stood.get(grant, ()) if access.user == name), None)
         if access is None:
-            findings.append(Finding(path, f"{asked}: nothing is opened to him"))
+            findings.append(Finding(path, f"{asked}: nothing is opened to them"))
             return {}
         account = Account(name, access.uid, _UNKNOWN)
         holder = unasked.holders.get(access.uid, name)
         complaint = self._complaint(name, account)
         if holder != name:
             complaint = f"UID {access.uid} is that of user {shown(holder)} now"
-        findings.append(Finding(path, f"{asked}: {complaint or 'what he had stays as it was'}"))
+        findings.append(Finding(path, f"{asked}: {complaint or 'what they had stays as it was'}"))
         return {} if complaint else {name: account}
 
     def _complaint(self, name: str, account: Account | None) -> str | None:
@@ -166,11 +166,11 @@ class People:
         if account.uid == 0:
             return f"user {name!r} has UID 0: no client can hold root back"
         if account.gid == self._gid:
-            return f"the viewer's group is the primary group of user {name!r}: any program of his would pass"
+            return f"the viewer's group is the primary group of user {name!r}: any program of theirs would pass"
         if name in self._insiders or account.name in self._insiders:
-            return f"user {name!r} is in a group with the GID of the viewer's: any program of his would pass"
+            return f"user {name!r} is in a group with the GID of the viewer's: any program of theirs would pass"
         if account.name in self._mapping:
-            return f"the viewer's group is a subordinate one of user {name!r}: any program of his would pass"
+            return f"the viewer's group is a subordinate one of user {name!r}: any program of theirs would pass"
         if str(account.uid) in self._inventory.numeric_names:
             uid = str(account.uid)
             return f"an account is named {uid!r}, like the UID of {name!r}: tools would take one for the other"

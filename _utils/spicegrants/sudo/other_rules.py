@@ -128,7 +128,7 @@ def _what(
     """Return in words what a rule lets somebody do; ``None`` if it concerns nothing that is protected here."""
     listed, groups = commands["Commands"], groups_of(commands)
     runas = commands.get("runasusers") or ([] if groups else _by_default(tree))
-    spelled = ", ".join(words(runas)) or "himself"
+    spelled = ", ".join(words(runas)) or "themselves"
     said = f"may run {', '.join(words(listed))} as {spelled}{' with group ' + ', '.join(groups) if groups else ''}"
     if matching.includes(runas, tree, _ROOT):
         if matching.everything(listed, tree):

@@ -432,7 +432,7 @@ def _differences(desired: DesiredState, parsed: Iterable[SudoRule]) -> set[tuple
         if rule.timeless in calls_held:
             what = f"sets when {rule.user} may {said}: {when}"
         else:
-            asked = "without a password" if rule.nopasswd else "with his password"
+            asked = "without a password" if rule.nopasswd else "with their password"
             what = f"lets {rule.user} {said} {asked}" + (f", {when}" if rule.windows != ALWAYS else "")
         found.add((rule.user, rule.argument, what, want[rule].grants))
     wished = {(rule.user, rule.argument) for rule in want}

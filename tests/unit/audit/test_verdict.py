@@ -103,7 +103,7 @@ def test_with_his_own_program(may, outcome, by_guard):
     else:
         word, differs = NOT_STOPPED, True
     assert cell["own program"] == word
-    assert cell["differences"] == ([f"{HERE} is {word} with his own program"] if differs else [])
+    assert cell["differences"] == ([f"{HERE} is {word} with a program of their own"] if differs else [])
 
 
 def test_what_others_have_in_the_way():
@@ -177,7 +177,7 @@ def test_matrix():
     good, bad = verdict.cell(True, granted()), verdict.cell(False, attempt(own_group={HERE: UP}))
     found = verdict.matrix([("ann", "debianx", good), ("ann", "books", bad), ("bob", "books", good)])
     assert found["ok"] is False
-    assert found["differences"] == [f"ann x books: {HERE} is open with his own program"]
+    assert found["differences"] == [f"ann x books: {HERE} is open with a program of their own"]
     assert {user: list(row) for user, row in found["matrix"].items()} == {"ann": ["debianx", "books"], "bob": ["books"]}
     assert found["matrix"]["ann"]["books"] == {
         "granted": False,

@@ -82,7 +82,7 @@ def test_another_group_with_the_viewers_gid():
     assert said(compiled) == [
         "spice:viewer:group: group 'twin' has the same GID as 'spicegrp': its members can start the viewer",
         "spice:grants:myself-debianx:user: user 'myself' is in a group with the GID of the viewer's: "
-        "any program of his would pass",
+        "any program of theirs would pass",
     ]
 
 
@@ -92,10 +92,10 @@ def test_who_may_map_the_viewers_group_into_a_namespace():
     compiled = desired(groups=groups)
     assert opened(compiled) == [("mybro", 1022)]
     assert said(compiled) == [
-        "spice:viewer:group: /etc/subgid lets user 'guest' have the GID of 'spicegrp': he can start the viewer",
-        "spice:viewer:group: /etc/subgid lets user 'myself' have the GID of 'spicegrp': he can start the viewer",
+        "spice:viewer:group: /etc/subgid lets user 'guest' have the GID of 'spicegrp': they can start the viewer",
+        "spice:viewer:group: /etc/subgid lets user 'myself' have the GID of 'spicegrp': they can start the viewer",
         "spice:grants:myself-debianx:user: the viewer's group is a subordinate one of user 'myself': "
-        "any program of his would pass",
+        "any program of theirs would pass",
     ]
 
 
@@ -119,7 +119,8 @@ def test_what_somebody_had_who_cannot_be_asked_for_stays():
     compiled = asked(OWN, [ANNE], users=["anne"])
     assert opened(compiled) == [("anne", 5021)]
     assert said(compiled) == [
-        f"spice:grants:own:user: nobody can tell whether there is a user 'anne' ({SILENT}): what he had stays as it was"
+        f"spice:grants:own:user: nobody can tell whether there is a user 'anne' ({SILENT}): "
+        "what they had stays as it was"
     ]
 
 

@@ -58,16 +58,16 @@ class TestForeign:
         [
             ("", "root"),
             ("(root)", "root"),
-            ("(:spicegrp)", "himself with group spicegrp"),
+            ("(:spicegrp)", "themselves with group spicegrp"),
             ("(ann:spicegrp)", "ann with group spicegrp"),
             ("(#0)", "#0"),
             ("(ALL)", "ALL"),
             ("(%adm)", "%adm"),
-            ("(:GROUPS)", "himself with group GROUPS"),
+            ("(:GROUPS)", "themselves with group GROUPS"),
             ("(OPS:GROUPS)", "OPS with group GROUPS"),
-            ("(:#995)", "himself with group #995"),
-            ("(:ALL, !adm)", "himself with group ALL, !adm"),
-            ("(:spicegrp, adm)", "himself with group spicegrp, adm"),
+            ("(:#995)", "themselves with group #995"),
+            ("(:ALL, !adm)", "themselves with group ALL, !adm"),
+            ("(:spicegrp, adm)", "themselves with group spicegrp, adm"),
         ],
     )
     def test_as_whom(self, spelled, runas):
@@ -210,7 +210,7 @@ class TestForeign:
 
     def test_any_program_with_the_viewers_group(self):
         ((_, what),) = said("ann ALL=(:spicegrp) /bin/ls\n")
-        assert what == "may run /bin/ls as himself with group spicegrp, which includes a program with group spicegrp"
+        assert what == "may run /bin/ls as themselves with group spicegrp, which includes a program with group spicegrp"
         assert said("ann ALL=(:spicegrp) !/bin/ls, list\n") == said("ann ALL=(:adm) ALL\n") == []
 
     def test_a_user_with_grants_whom_somebody_else_may_be(self):

@@ -57,7 +57,7 @@ def test_an_edit_is_seen_and_said():
     compiled = rs()
     text = sudoers.render(compiled)
     for edited, what in (
-        (text.replace(" debianx", " leaptest"), "lets myself open debianx confined with his password"),
+        (text.replace(" debianx", " leaptest"), "lets myself open debianx confined with their password"),
         (text.replace("mybro ALL=(root) NOPASSWD", "mybro ALL=(root) PASSWD"), "lets mybro open leaptest confined"),
         (text + "guest ALL=(ALL) ALL\n", f"restores {SUDOERS}, which was edited"),
         (text.replace("!targetpw", "targetpw"), f"restores {SUDOERS}, which was edited"),
@@ -72,7 +72,7 @@ def test_from_the_other_sudo_and_back():
     before, after = desired(TIMED, unconfinable=""), rs(TIMED)
     text = sudoers.render(before)
     planned = sudoers.plan(after, File(text.encode(), sudoers.MODE), lambda: sudo_rs.tree(text))
-    assert [change.what for change in planned.changes] == ["lets myself open debianx confined with his password"]
+    assert [change.what for change in planned.changes] == ["lets myself open debianx confined with their password"]
     assert planned.text == sudoers.render(after) != text
 
 

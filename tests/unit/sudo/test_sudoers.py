@@ -99,8 +99,8 @@ def test_the_first_run():
             "lets mybro start the viewer on spice://mysrv.anraconc.de?tls-port=20004 without a password",
             ("mybro-leaptest",),
         ),
-        (f"lets myself start the viewer on {FILE} with his password", (MYSELF,)),
-        (f"lets myself start the viewer on {URI} with his password", (MYSELF,)),
+        (f"lets myself start the viewer on {FILE} with their password", (MYSELF,)),
+        (f"lets myself start the viewer on {URI} with their password", (MYSELF,)),
     ]
     assert planned.text == sudoers.render(desired())
 
@@ -124,14 +124,14 @@ def test_a_grant_more_and_a_grant_less():
         {"grants__myself-debianx": ..., "grants__guest": {"user": "guest", "vm": "debianx"}}, previous=before.accesses
     )
     assert words(plan(after, before)) == [
-        (f"lets guest start the viewer on {FILE} with his password", ("guest",)),
-        (f"lets guest start the viewer on {URI} with his password", ("guest",)),
+        (f"lets guest start the viewer on {FILE} with their password", ("guest",)),
+        (f"lets guest start the viewer on {URI} with their password", ("guest",)),
         (f"no longer lets myself start the viewer on {FILE}", (MYSELF,)),
         (f"no longer lets myself start the viewer on {URI}", (MYSELF,)),
     ]
 
 
-@pytest.mark.parametrize(("nopasswd", "how"), [(True, "without a password"), (False, "with his password")])
+@pytest.mark.parametrize(("nopasswd", "how"), [(True, "without a password"), (False, "with their password")])
 def test_a_grant_that_asks_otherwise(nopasswd, how):
     before = desired({"grants__myself-debianx__nopasswd": not nopasswd})
     after = desired({"grants__myself-debianx__nopasswd": nopasswd})
@@ -145,7 +145,7 @@ def test_a_console_at_another_port():
     before, after = desired(), desired({"vms__debianx__tls_port": 20003})
     assert [what for what, _ in words(plan(after, before))] == [
         f"no longer lets myself start the viewer on {URI}",
-        "lets myself start the viewer on spice://mysrv.anraconc.de?tls-port=20003 with his password",
+        "lets myself start the viewer on spice://mysrv.anraconc.de?tls-port=20003 with their password",
     ]
 
 

@@ -235,8 +235,8 @@ OWN = ("myself-debianx",)
 def test_a_grant_with_times_is_planned_with_them():
     compiled = desired(TIMED)
     assert words(plan(compiled, theirs(compiled))) == [
-        (f"lets myself start the viewer on {CONNECTION} with his password, by schedule evenings", OWN),
-        (f"lets myself start the viewer on {URI} with his password, by schedule evenings", OWN),
+        (f"lets myself start the viewer on {CONNECTION} with their password, by schedule evenings", OWN),
+        (f"lets myself start the viewer on {URI} with their password, by schedule evenings", OWN),
     ]
 
 
