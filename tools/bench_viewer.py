@@ -1,4 +1,4 @@
-"""How long a user waits for his console: through the confined opener, and by the recipe's own call, in turn.
+"""Measure how long a user waits for a console: through the confined opener, and by the recipe's own call, in turn.
 
 Run by ``make bench``, as root: a real console over TLS, the real viewer and sudo, a display without a screen. Each time
 runs from the call until the console's picture is on the display; CPU time is that of the call and of all processes that
