@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+from spicegrants.core.errors import LiveStateUnreadable
 from spicegrants.firewall.trace import tracer
 from spicegrants.firewall.trace.iptables_rules import TARGETS
 from spicegrants.firewall.trace.tracer import Chain, Packet, Step, Table, TracedRule, Truth, every, negated, some
@@ -28,7 +29,7 @@ _STATEMENTS = {
 }
 _PLAIN = (tracer.ACCEPT, tracer.DROP, tracer.REJECT, tracer.RETURN)
 # How what is not understood, or cannot be asked for, shows itself; then nothing can be told.
-_STRANGE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+_STRANGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, LiveStateUnreadable)
 
 _Address = (ipaddress.IPv4Address, ipaddress.IPv6Address)
 _NAMED = (str, type(None))
