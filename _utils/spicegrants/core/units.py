@@ -14,6 +14,14 @@ CLOCK_SERVICE = "spice-grant-clock.service"
 CLOCK_TIMER = "spice-grant-clock.timer"
 HOURLY_TIMER = "spice-grant-hourly.timer"
 
+# What none of our services needs: systemd.exec(5).
+CONFINEMENT = """\
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+"""
 # Services that load a site's rules at boot.
 AFTER = "nftables.service netfilter-persistent.service iptables.service ip6tables.service"
 _UNIT_TEXT = """\

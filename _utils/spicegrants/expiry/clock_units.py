@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from spicegrants.core.changes import Change
 from spicegrants.core.entries import Entry, File, Link, difference
 from spicegrants.core.paths import CLOCK, STORE, UNITS
-from spicegrants.core.units import CLOCK_SERVICE, HOURLY_TIMER
+from spicegrants.core.units import CLOCK_SERVICE, CONFINEMENT, HOURLY_TIMER
 
 _SERVICE, _NET = f"{UNITS}/{CLOCK_SERVICE}", f"{UNITS}/{HOURLY_TIMER}"
 ENABLED = f"{UNITS}/timers.target.wants/{HOURLY_TIMER}"
@@ -47,12 +47,7 @@ ProtectKernelModules=yes
 ProtectKernelLogs=yes
 ProtectControlGroups=yes
 ProtectHostname=yes
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-SystemCallArchitectures=native
-"""
+{CONFINEMENT}"""
 # Not with the default dependencies: they have a timer with a date wait until the clock is synchronised, and the kernel,
 # which closes the windows, does not wait.
 _NET_TEXT = f"""\

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from spicegrants.core.changes import Change
 from spicegrants.core.entries import Entry, File, Link, difference
 from spicegrants.core.paths import BACKSTOP, STORE, UNITS
-from spicegrants.core.units import AFTER
+from spicegrants.core.units import AFTER, CONFINEMENT
 from spicegrants.firewall import guard
 from spicegrants.firewall.nft import guard_table
 from spicegrants.policy.compiler import DesiredState, guards_servers, server_addresses
@@ -62,12 +62,7 @@ PrivateDevices=yes
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
 ProtectControlGroups=yes
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-SystemCallArchitectures=native
-
+{CONFINEMENT}
 [Install]
 WantedBy=sysinit.target
 """

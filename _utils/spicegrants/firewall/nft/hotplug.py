@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from spicegrants.core.changes import Change
 from spicegrants.core.entries import Directory, Entry, File, difference
 from spicegrants.core.paths import CLOCK, STORE, UNITS, UPLINKS
-from spicegrants.core.units import UPLINKS_SERVICE
+from spicegrants.core.units import CONFINEMENT, UPLINKS_SERVICE
 from spicegrants.policy.compiler import DesiredState
 
 # Only where udev is: without it, what appears is covered by the next run.
@@ -58,12 +58,7 @@ PrivateDevices=yes
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
 ProtectControlGroups=yes
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-SystemCallArchitectures=native
-"""
+{CONFINEMENT}"""
 # udev tells of the interfaces of this machine's own network, not of those of containers. Started anew for each: what
 # appears while it runs would not be seen otherwise, and it leaves nothing half done.
 _RULE_TEXT = f"""\
