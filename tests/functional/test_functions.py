@@ -315,6 +315,15 @@ def test_the_routing_layer_by_itself(keeper, shared, call):
     assert planned == call("spice_routing.apply") and call("spice_routing.rules") == held
 
 
+def test_the_viewer_layer_by_itself(shared, call):
+    """It takes members out of the group as well, which a whole run does before all layers."""
+    shared.client.run(["gpasswd", "--add", "nogrant", GROUP])
+    planned = call("spice_viewer.plan")
+    assert f"takes nogrant out of group {GROUP}" in sentences(planned)
+    assert call("spice_viewer.apply") == planned
+    assert call("spice_viewer.plan") == {} and shared.groups()[GROUP] == []
+
+
 def test_the_sudo_layer_says_what_a_plan_does_not(shared, call):
     assert call("spice_sudoers.review")["errors"] == []
 
