@@ -1,6 +1,6 @@
-"""Calls of sudo by a granted user, close to the one that he is granted.
+"""Calls of sudo by a granted user, close to the granted one.
 
-On a bare client sudo lets everybody start anything as anybody, with whatever he adds.
+On a bare client sudo lets everybody start anything as anybody, with whatever they add.
 """
 
 from attacks.clients import uri

@@ -149,7 +149,7 @@ class Client:
         """Grant a console to a group with these members, of whatever names."""
 
     def viewer(self, user, vm):
-        """The command by which a user opens a console that is his."""
+        """The command by which a user opens their console."""
         return [VIEWER, "--", uri(vm)]
 
     def serves(self):
@@ -295,7 +295,7 @@ class Recipe(Client):
         self._iptables("ACCEPT")
 
     def revoke(self, user):
-        """Load rules without him."""
+        """Load rules without that user."""
         self.protect({name: vm for name, vm in GRANTED.items() if name != user})
 
     def grant_group(self, group, members, vm):
@@ -330,7 +330,7 @@ class Recipe(Client):
 
 
 class Ours(Client):
-    """A workstation with what this repository's pillar declares, except that sudo asks nobody for his password."""
+    """A workstation with what this repository's pillar declares, except that sudo asks nobody for a password."""
 
     form = "nftables"
     group = GROUP

@@ -1,4 +1,4 @@
-/* What an attacker has the viewer load: it tells as whom it runs, and keeps the group in a program of its own. */
+/* What an attacker has the viewer load: it reports as whom it runs, and keeps the group in a program of its own. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-"""A granted user's desktop on which viewers are attacked: his code, what hears of it, and his viewer.
+"""A granted user's desktop on which viewers are attacked: planted code, what hears of it, and the viewer.
 
 On a bare client the viewer is lent its group, and nothing more is done about it.
 """
@@ -16,7 +16,7 @@ USER, VM = "myself", "debianx"
 HOME = f"/home/{USER}"
 EVIL, KEPT = f"{HOME}/evil.so", f"{HOME}/kept"
 TOOLS = ("Xvfb", "gcc")
-# Collects what is told at a port, a line each; says it when asked.
+# Collects what is reported at a port, a line each; says it when asked.
 EARS = """
 import select
 with socket.create_server(("127.0.0.1", 7777)) as server:
@@ -47,7 +47,7 @@ MENU, ENTRIES = (155, 27), {"Screenshot": 60, "About": 230}
 
 @functools.lru_cache
 def evil():
-    """The attacker's code as a shared object: it tells as whom it runs, and keeps the group in a program of its own."""
+    """The attacker's code as a shared object: it reports as whom it runs, and keeps the group in its own program."""
     with tempfile.TemporaryDirectory() as directory:
         made = pathlib.Path(directory) / "evil.so"
         source = pathlib.Path(__file__).with_name("evil.c")
@@ -56,7 +56,7 @@ def evil():
 
 
 class Stage:
-    """The desktop of a client's granted user; it ends with the attack, and what is left in his home as well."""
+    """The desktop of a client's granted user; it ends with the attack, and what is left in the user's home as well."""
 
     def __init__(self, client, *, code=True, group=GROUP, **desktop):
         self.client, self.machine = client, client.machine
@@ -82,10 +82,10 @@ class Stage:
         self.machine.write(path, content, mode=0o755, owner=USER)
 
     def view(self, *, by=(), env=None, **kw):
-        """Have him open his console in whatever way is his, and wait until it shows; return the process.
+        """Have the user open the console in whatever way the client has, and wait until it shows; return the process.
 
         by
-            What starts that; env: what he adds to its environment.
+            What starts that; env: what the user adds to its environment.
         """
         words = [f"{name}={value}" for name, value in (env or {}).items()]
         process = self.tries(by=[*by, "env", *words], **kw)
@@ -101,7 +101,7 @@ class Stage:
         return process
 
     def heard(self, gid=None, patience=1):
-        """Whether his code has told that it runs with the viewer's group, or another, within some seconds."""
+        """Whether planted code has reported that it runs with the viewer's group, or another, within some seconds."""
         desired = self.gid if gid is None else gid
         deadline = time.monotonic() + patience
         while not (told := re.findall(rf"\d+ {desired}\b", self.ears.tell())) and time.monotonic() < deadline:
@@ -109,7 +109,7 @@ class Stage:
         return told
 
     def handles(self, kind):
-        """Have his code started for links or files of a type, by a desktop entry in his home."""
+        """Have planted code started for links or files of a type, by a desktop entry in the user's home."""
         entry = f"[Desktop Entry]\nType=Application\nName=evil\nExec=env LD_PRELOAD={EVIL} true %u\nMimeType={kind};\n"
         self.write(f"{HOME}/.local/share/applications/evil.desktop", entry)
         self.write(f"{HOME}/.config/mimeapps.list", f"[Default Applications]\n{kind}=evil.desktop\n")
@@ -127,7 +127,7 @@ class Stage:
         self.desktop.run(["xdotool", "search", "--name", title, "windowfocus", "--sync"])
 
     def looks_for_handlers(self, *act):
-        """Have him do what makes the viewer look for a program to start; return who tells of having run.
+        """Have the user do what makes the viewer look for a program to start; return whoever reports to have run.
 
         act
             A method of this class, and what it gets.
@@ -157,7 +157,7 @@ class Stage:
         return self.machine.run(["pgrep", "--uid", USER, "remote-viewer"]).stdout.split()[0]
 
     def xsettings(self, value, user=USER, setting="Gtk/Modules"):
-        """Have a client of the display, of whatever user's, tell all programs on it a setting: which module to load."""
+        """Have a client of the display, of whatever user's, give all programs on it a setting: which module to load."""
         settings = f"/home/{user}/.xsettingsd"
         self.machine.write(settings, f'{setting} "{value}"\n', owner=user)
         cookie = f"/home/{user}/.cookie"

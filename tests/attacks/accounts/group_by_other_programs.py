@@ -1,4 +1,4 @@
-"""A granted user takes the viewer's group by newgrp, sg, su or chgrp, and starts the viewer with it himself."""
+"""A granted user takes the viewer's group by newgrp, sg, su or chgrp, and starts the viewer with it, without sudo."""
 
 from attacks.clients import uri
 from scenes import GROUP, VIEWER

@@ -1,4 +1,4 @@
-"""A user without a grant has a granted user's UID among his subordinate ones (`/etc/subuid`), and takes it."""
+"""A user without a grant has a granted user's UID among their subordinate ones (`/etc/subuid`), and takes it."""
 
 from attacks.clients import PORTS, USERS
 from scenes import ADDRESS
@@ -6,7 +6,7 @@ from scenes import ADDRESS
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: the viewer's group is part of the key"
 BACKENDS = ("nftables", "iptables")
-# In a user namespace of his own, once that UID is root's there: to the kernel outside it is the granted user's.
+# In a new user namespace, once that UID is root's there: to the kernel outside it is the granted user's.
 ASK = """
 import ctypes
 if ctypes.CDLL(None).unshare(0x10000000):
@@ -26,6 +26,6 @@ def site(client):
 
 def attack(client):
     program = client.start(ASK, ADDRESS, PORTS["leaptest"], user="visitor")
-    # What newuidmap(1), a set-UID program, does for him: it goes by that file.
+    # What newuidmap(1), a set-UID program, does for the user: it goes by that file.
     client.root("sh", "-c", f"echo 0 {USERS['mybro']} 1 >/proc/{program.said}/uid_map")
     return program.tell()

@@ -1,4 +1,4 @@
-"""A user makes, before root does, a directory or file that root works in where he may write, such as in /tmp."""
+"""A user makes, before root does, a directory or file that root works in where users may write, such as in /tmp."""
 
 import re
 

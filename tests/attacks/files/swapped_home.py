@@ -1,4 +1,4 @@
-"""A user exchanges directories of his, where root puts or looks for something, with links into /etc, over and over."""
+"""A user exchanges their directories, where root puts or looks for something, with links into /etc, over and over."""
 
 from attacks.calls import granted
 from attacks.clients import PORTS
@@ -67,7 +67,7 @@ def held(client):
 
 
 def work(client):
-    """What root does on such a workstation, by himself and when the user asks sudo for it."""
+    """What root does on such a workstation, unasked and when the user asks sudo for it."""
     if client.form in ("bare", "recipe"):
         for _ in range(30):
             client.root(SCRIPT)

@@ -1,4 +1,4 @@
-"""A user without a grant tries after all rules were flushed, by a socket that he binds to the network card."""
+"""A user without a grant tries after all rules were flushed, by a socket that is bound to the network card."""
 
 from attacks.clients import PORTS
 from scenes import ADDRESS

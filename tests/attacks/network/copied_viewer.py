@@ -1,4 +1,4 @@
-"""A granted user starts a copy of the viewer that he brought from elsewhere, without sudo."""
+"""A granted user starts a copy of the viewer that was brought from elsewhere, without sudo."""
 
 from attacks.clients import uri
 from scenes import VIEWER

@@ -1,4 +1,4 @@
-"""A user without a grant sends his first data with the very first packet (TCP Fast Open)."""
+"""A user without a grant sends the first data with the very first packet (TCP Fast Open)."""
 
 from attacks.clients import PORTS
 from scenes import ADDRESS

@@ -1,11 +1,11 @@
-"""A user without a grant hides his attempt from the log, by another user who tries all the time."""
+"""A user without a grant hides an attempt from the log, by another user who tries all the time."""
 
 import kernellog
 from attacks.clients import PORTS, USERS
 from scenes import ADDRESS
 
 RECIPE = "succeeds"
-STOPPED_BY = "firewall: the log's limit is each user's own, and a line names him"
+STOPPED_BY = "firewall: the log's limit is each user's own, and a line names whoever tries"
 BACKENDS = ("nftables", "iptables")
 FLOOD = """
 for _ in range(2000):
@@ -29,4 +29,4 @@ def attack(client):
     client.start(FLOOD, ADDRESS, PORTS["debianx"], user="mybro")
     client.python(TRY, source, ADDRESS, PORTS["debianx"], user="visitor")
     named = [line for line in log.lines(source) if f"UID={USERS['visitor']} " in line]
-    return "" if named else "no line names him"
+    return "" if named else "no line names visitor"

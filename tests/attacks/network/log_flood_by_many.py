@@ -1,4 +1,4 @@
-"""A user hides an attempt of another from the log, by a hundred subordinate UIDs of his (`/etc/subuid`)."""
+"""A user hides another's attempt from the log, by a hundred subordinate UIDs of their own (`/etc/subuid`)."""
 
 import kernellog
 from attacks.clients import PORTS, USERS
@@ -8,7 +8,7 @@ from scenes import ADDRESS
 RECIPE = "succeeds"
 STOPPED_BY = "firewall: UIDs of which a user may have many have a limit of their own together"
 BACKENDS = ("nftables", "iptables")
-# In a user namespace of his own, where those UIDs are his: each tries more often than is logged of one.
+# In a user namespace of their own, where the user has those UIDs: each tries more often than is logged of one.
 FLOOD = """
 import ctypes
 if ctypes.CDLL(None).unshare(0x10000000):
@@ -33,9 +33,9 @@ def attack(client):
     log = client.used.enter_context(kernellog.followed())
     (source,) = log.ports(1)
     program = client.start(FLOOD, ADDRESS, PORTS["debianx"], user="mybro")
-    # What newuidmap(1), a set-UID program, does for him: useradd(8) gives each new account such a range.
+    # What newuidmap(1), a set-UID program, does for the user: useradd(8) gives each new account such a range.
     client.root("sh", "-c", f"echo 0 100000 65536 >/proc/{program.said}/uid_map")
     program.tell()
     client.python(TRY, source, ADDRESS, PORTS["debianx"], user="visitor")
     named = [line for line in log.lines(source) if f"UID={USERS['visitor']} " in line]
-    return "" if named else "no line names him"
+    return "" if named else "no line names visitor"

@@ -4,7 +4,7 @@ from attacks.clients import PORTS
 from scenes import ADDRESS
 
 RECIPE = "fails"
-STOPPED_BY = "firewall: a flow is attributed to who made the connection, and there is no grant for his UID"
+STOPPED_BY = "firewall: a flow is attributed to who made the connection, and there is no grant for that UID"
 BACKENDS = ("nftables", "iptables")
 REACH = """
 with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_MPTCP) as flow:

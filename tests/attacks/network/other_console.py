@@ -1,4 +1,4 @@
-"""A granted user opens another user's console, at another port of the same server, with a program of his own."""
+"""A granted user opens another user's console, at another port of the server, with a program other than the viewer."""
 
 from attacks.clients import PORTS
 from scenes import ADDRESS

@@ -1,4 +1,4 @@
-"""A granted user opens his own console with a program of his own, which does with it what he likes."""
+"""A granted user opens the granted console with a program other than the viewer, which can do anything with it."""
 
 from attacks.clients import PORTS
 from scenes import ADDRESS

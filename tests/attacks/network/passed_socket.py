@@ -1,4 +1,4 @@
-"""A granted user connects with a program of his own, and hands the socket to a user without a grant."""
+"""A granted user connects with a program other than the viewer, and hands the socket to a user without a grant."""
 
 from attacks.clients import PORTS
 from scenes import ADDRESS

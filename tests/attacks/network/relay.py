@@ -1,4 +1,4 @@
-"""A granted user lets a user without a grant in, by a forwarder of his own on the workstation."""
+"""A granted user lets a user without a grant in, by a forwarder of their own on the workstation."""
 
 from attacks.clients import PORTS, RELAY
 from scenes import ADDRESS

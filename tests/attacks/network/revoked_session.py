@@ -1,4 +1,4 @@
-"""A user who is in when his grant is taken away goes on."""
+"""A user who is in when the grant is taken away goes on."""
 
 from attacks.clients import LATER, PORTS
 from scenes import ADDRESS

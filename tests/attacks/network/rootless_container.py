@@ -6,10 +6,10 @@ from attacks.clients import PORTS
 from scenes import ADDRESS
 
 RECIPE = "fails"
-STOPPED_BY = "firewall: slirp4netns connects as that user, and there is no grant for his UID"
+STOPPED_BY = "firewall: slirp4netns connects as that user, and there is no grant for that UID"
 BACKENDS = ("nftables", "iptables")
 NEEDS = ("slirp4netns", "unshare")
-# Tells its number, and connects once there is a network.
+# Prints its number, and connects once there is a network.
 INSIDE = """
 print(os.getpid(), flush=True)
 for _ in range(100):

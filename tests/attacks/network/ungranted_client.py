@@ -1,4 +1,4 @@
-"""A user without a grant opens a console with a program of his own."""
+"""A user without a grant opens a console with a program other than the viewer."""
 
 from attacks.clients import PORTS
 from scenes import ADDRESS

@@ -1,10 +1,10 @@
-"""A user without a grant makes himself a namespace in which his UID is that of a granted user."""
+"""A user without a grant makes a namespace in which their UID is that of a granted user."""
 
 from attacks.clients import PORTS, USERS
 from scenes import ADDRESS
 
 RECIPE = "fails"
-STOPPED_BY = "firewall: the kernel compares the UID that he has outside"
+STOPPED_BY = "firewall: the kernel compares the UID that the user has outside"
 BACKENDS = ("nftables", "iptables")
 NEEDS = ("unshare",)
 

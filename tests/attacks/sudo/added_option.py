@@ -1,4 +1,4 @@
-"""A granted user adds options of the viewer's, before or behind what he may say."""
+"""A granted user adds options of the viewer's, before or behind what the rule names."""
 
 from attacks.calls import let_through, site
 from attacks.clients import uri

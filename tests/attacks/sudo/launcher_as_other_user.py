@@ -1,4 +1,4 @@
-"""A granted user runs the launcher as another one, which the article's last lines allow, and so acts with his UID."""
+"""A granted user runs the launcher as another one, which the article's last lines allow, and so acts with that UID."""
 
 from attacks import calls
 from scenes import GROUP

@@ -1,4 +1,4 @@
-"""A granted user names another user's console, another port, or a file of his own."""
+"""A granted user names another user's console, another port, or a file of their own."""
 
 from attacks.calls import let_through, site
 from attacks.clients import uri

@@ -1,4 +1,4 @@
-"""A granted user adds options of sudo's that keep his environment, set variables, or change root or directory."""
+"""A granted user adds options of sudo's that keep the environment, set variables, or change root or directory."""
 
 from attacks.calls import granted, passes, site
 

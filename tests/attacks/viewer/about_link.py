@@ -1,4 +1,4 @@
-"""A granted user has the viewer start his code as the browser, by the link in its dialog About."""
+"""A granted user has the viewer start planted code as the browser, by the link in its dialog About."""
 
 from attacks.stage import TOOLS, Stage
 

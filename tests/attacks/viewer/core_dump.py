@@ -1,4 +1,4 @@
-"""A granted user has the viewer leave its memory in a file, by limits of his own and a signal."""
+"""A granted user has the viewer leave its memory in a file, by limits that the user sets and a signal."""
 
 from attacks.stage import HOME, USER, Stage
 from scene.requirements import unavailable

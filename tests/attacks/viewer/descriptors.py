@@ -1,4 +1,4 @@
-"""A granted user has the viewer inherit files that he has open, as its standard input and beside that."""
+"""A granted user has the viewer inherit files that the user has open, as its standard input and beside that."""
 
 from attacks.stage import HOME, Stage
 

@@ -1,4 +1,4 @@
-"""A granted user has the viewer, or what starts it, get variables that name code, files or servers of his."""
+"""A granted user has the viewer, or what starts it, get variables that name code, files or servers of the user's."""
 
 from attacks.stage import Stage
 

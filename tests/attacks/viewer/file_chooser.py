@@ -1,4 +1,4 @@
-"""A granted user has the viewer start his code as the file manager, where it asks in which file to save a picture."""
+"""A granted user has the viewer start planted code as the file manager, where it asks where to save a picture."""
 
 from attacks.stage import TOOLS, Stage
 

@@ -1,4 +1,4 @@
-"""A granted user has the viewer load his code as a GStreamer plug-in in his home."""
+"""A granted user has the viewer load planted code, a GStreamer plug-in in the user's home."""
 
 from attacks.stage import HOME, TOOLS, Stage, evil
 

@@ -1,4 +1,4 @@
-"""A granted user has the viewer load his code from its standard input, which has a path (/proc/self/fd/0)."""
+"""A granted user has the viewer load planted code from its standard input, which has a path (/proc/self/fd/0)."""
 
 from attacks.stage import EVIL, TOOLS, Stage
 

@@ -1,4 +1,4 @@
-"""A granted user has the viewer load his code as a GTK module, which his display's settings name (XSETTINGS)."""
+"""A granted user has the viewer load planted code, a GTK module that the display's settings name (XSETTINGS)."""
 
 from attacks.stage import EVIL, TOOLS, Stage
 

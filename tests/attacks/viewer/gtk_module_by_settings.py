@@ -1,4 +1,4 @@
-"""A granted user has the viewer load his code as a GTK module, which a file in his home names (settings.ini)."""
+"""A granted user has the viewer load planted code, a GTK module that a file in the user's home names (settings.ini)."""
 
 from attacks.stage import EVIL, HOME, TOOLS, Stage
 

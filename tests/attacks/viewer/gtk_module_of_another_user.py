@@ -1,4 +1,4 @@
-"""A user without a grant, whom the granted one lets onto his display, has that one's viewer load code of his."""
+"""A user without a grant, whom a granted one lets onto the display, has the granted user's viewer load planted code."""
 
 from attacks.stage import TOOLS, Stage, evil
 

@@ -1,9 +1,9 @@
-"""A granted user looks into the viewer, or into whatever runs as himself before it, by ptrace and /proc."""
+"""A granted user looks into the viewer, or into whatever runs as that user before it, by ptrace and /proc."""
 
 from attacks.stage import USER, Stage
 
 RECIPE = "fails"
-STOPPED_BY = "sudo: the group is not the user's; and what the opener forks as the user is not his to look into"
+STOPPED_BY = "sudo: the group is not the user's; and the user may not look into what the opener forks as the user"
 NEEDS = ("Xvfb",)
 # Looks at each such process that comes, for as long as it is left alone; holds it meanwhile.
 LOOK = """
@@ -27,7 +27,7 @@ def looked_at(pid):
             gained.add(name)
         except OSError:
             pass
-    # Whoever traces lets go when he ends.
+    # What traces lets go when it ends.
     child = os.fork()
     if child == 0:
         os._exit(libc.ptrace(16, pid, 0, 0) != 0)

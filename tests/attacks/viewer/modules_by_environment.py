@@ -1,4 +1,4 @@
-"""A granted user has the viewer load his code by variables of its libraries (GTK, GIO, GStreamer)."""
+"""A granted user has the viewer load planted code by variables of its libraries (GTK, GIO, GStreamer)."""
 
 from attacks.stage import EVIL, HOME, TOOLS, Stage, evil
 

@@ -1,9 +1,9 @@
-"""A granted user starts what opens his console in a mount namespace of his own, in which system files are his."""
+"""A granted user starts what opens a console in a new mount namespace, in which system files are the user's own."""
 
 from attacks.stage import EVIL, HOME, TOOLS, Stage
 
 RECIPE = "fails"
-STOPPED_BY = "sudo: in a user namespace of his it is no set-UID program"
+STOPPED_BY = "sudo: in a user namespace that a user made it is no set-UID program"
 NEEDS = (*TOOLS, "unshare")
 # System-wide settings of GTK.
 OWN = f'mount --bind {HOME}/.config /etc/gtk-3.0 && exec "$@"'

@@ -1,4 +1,4 @@
-"""A granted user has the viewer load his code by the loader's own variables (LD_PRELOAD, LD_AUDIT)."""
+"""A granted user has the viewer load planted code by the loader's own variables (LD_PRELOAD, LD_AUDIT)."""
 
 from attacks.stage import EVIL, TOOLS, Stage
 

@@ -1,4 +1,4 @@
-"""A granted user has the viewer talk to a session bus that is his own program, which could have it start something."""
+"""A granted user has the viewer talk to the user's program as its session bus, which could have it start something."""
 
 from attacks.stage import HOME, USER, Stage
 

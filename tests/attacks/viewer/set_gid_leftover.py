@@ -1,4 +1,4 @@
-"""A granted user keeps the viewer's group for good, by a program that his code in the viewer makes (chmod g+s)."""
+"""A granted user keeps the viewer's group permanently, by a file that planted code in the viewer makes (chmod g+s)."""
 
 from attacks.stage import EVIL, HOME, KEPT, TOOLS, USER, Stage
 

