@@ -13,7 +13,7 @@ SWITCH = pathlib.Path("/proc/sys/net/netfilter/nf_log_all_netns")
 
 
 class KernelLog:
-    """Lines that the kernel logged about connections, told from all others by their source ports."""
+    """Lines that the kernel logged about connections, distinguished from all others by their source ports."""
 
     def __init__(self):
         # Outside what the kernel gives away by itself, so that no other connection has them.

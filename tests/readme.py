@@ -1,4 +1,4 @@
-"""What the README tells its reader to type."""
+"""What the README asks its reader to type."""
 
 import re
 import shlex

@@ -104,7 +104,7 @@ def opened(secrets=None, **minion):
 
 @contextlib.contextmanager
 def asking_nobody(**changes):
-    """Open the office with the article's grants in force, except that sudo asks nobody for his password."""
+    """Open the office with the article's grants in force, except that sudo asks nobody for a password."""
     pillar = shipped(**changes)
     for grant in pillar["spice"]["grants"].values():
         grant["nopasswd"] = True
@@ -132,7 +132,7 @@ def unasked():
 
 @pytest.fixture
 def viewers(unasked):
-    """Two users, each before his own console."""
+    """Two users, each before their own console."""
     need("ss", "xdotool", "xmessage")
     found = []
     try:

@@ -5,7 +5,7 @@ import pytest
 from scene.desktop import Desktop
 
 URI = "spice://mysrv.anraconc.de?tls-port={}"
-AS_HIMSELF = ["sudo", "-k", "-u", "{user}", "-g", "spicegrp", "remote-viewer", "--"]
+AS_USER = ["sudo", "-k", "-u", "{user}", "-g", "spicegrp", "remote-viewer", "--"]
 ASKPASS = """#!/bin/sh
 cat ~/secret
 """
@@ -13,7 +13,7 @@ cat ~/secret
 
 def sudo(user, *rest):
     """The article's own call, with what follows the two dashes."""
-    return [word.format(user=user) for word in AS_HIMSELF] + list(rest)
+    return [word.format(user=user) for word in AS_USER] + list(rest)
 
 
 def end(terminal):
@@ -22,7 +22,7 @@ def end(terminal):
 
 
 def test_rviewer_shows_the_granted_console(office, artefacts):
-    """myself types rviewer, his own password, and sees debianx: with one grant it opens straight away."""
+    """myself types rviewer, then the account's password, and sees debianx: with one grant it opens straight away."""
     with Desktop(office.client, "myself") as desktop:
         terminal = office.terminal("myself", ["rviewer"], desktop.env)
         assert "password" in terminal.read_until("assword.*:")

@@ -204,7 +204,7 @@ def test_a_password_that_sdb_does_not_have(secret, uri):
     ],
 )
 def test_a_file_that_is_not_roots_alone_is_not_used(secret, command, why):
-    """The console stays closed, the run is red and says why; the others are open."""
+    """The console stays closed, the run fails and says why; the others are open."""
     secret.client.run(command)
     (result,) = secret.minion.state().values()
     assert result["result"] is False

@@ -1,4 +1,4 @@
-"""What a guest plays is heard by the user of its viewer: by the sound server of his session."""
+"""What a guest plays is heard by the user of its viewer: by the sound server of that user's session."""
 
 import array
 import os
@@ -45,7 +45,7 @@ def install(machine, name):
 
 
 class Ear:
-    """The sound server of a user's session, and what is played to him.
+    """The sound server of a user's session, and what it plays.
 
     ``asked`` is the socket, of PulseAudio's kind, at which the server is asked; it need not be where viewers look.
     """

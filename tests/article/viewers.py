@@ -10,7 +10,7 @@ SOCKETS = ["ss", "--no-header", "--tcp", "--numeric", "--extended", "state", "es
 
 
 class Viewer:
-    """The viewer that a user started by rviewer, and so by the real sudo rule, on a desktop of his own."""
+    """The viewer that a user started by rviewer, and so by the real sudo rule, on a desktop of their own."""
 
     def __init__(self, office, user, vm, display):
         self.office, self.account = office, office.client.account(user)

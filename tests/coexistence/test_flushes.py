@@ -48,7 +48,7 @@ def chains_of_others(office, program):
 
 
 def is_as_granted(office):
-    """Whether just the granted user reaches his console, and everybody what is not guarded."""
+    """Whether just the granted user reaches the console, and everybody what is not guarded."""
     refused = [office.reach(user, group, ADDRESS, 20002) for user, group in (("myself", None), ("mybro", GROUP))]
     through = [office.reach("myself", GROUP, ADDRESS, 20002), office.reach("mybro", None, ADDRESS, 19999)]
     return "open" not in refused and set(through) == {"open"}

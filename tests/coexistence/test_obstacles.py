@@ -1,4 +1,4 @@
-"""A site's own rules keep a granted user from his console: whoever asks learns which, and hears of no others."""
+"""A site's own rules keep a granted user from a console: whoever asks learns which, and hears of no others."""
 
 import contextlib
 
@@ -85,7 +85,7 @@ def test_a_policy_that_drops_is_named(guarded, program):
 
 @pytest.mark.parametrize("program", ["nft", "iptables-nft", "iptables-legacy"])
 def test_a_rule_that_rejects_one_user(guarded, program):
-    """It is named for him; the other one may open his console, and nothing is said."""
+    """It is named for myself; mybro may open leaptest, and nothing is said."""
     rules = "-A OUTPUT -p tcp -m tcp --dport 20002 -m owner --uid-owner 1021 -j REJECT --reject-with tcp-reset\n"
     text = IPTABLES.format(policy="ACCEPT", rules=rules)
     if program == "nft":

@@ -1,4 +1,4 @@
-"""Drift on a minion with a master: noticed by the beacon, repaired in seconds, and told on Salt's bus."""
+"""Drift on a minion with a master: noticed by the beacon, repaired in seconds, and reported on Salt's bus."""
 
 import json
 import shutil
@@ -100,8 +100,8 @@ def workstation(office):
 
 
 @pytest.mark.parametrize("kind", first_of(KINDS))
-def test_drift_is_repaired_and_told(office, workstation, kind):
-    """Who did it is told where the kernel knows: of rules, and not of files."""
+def test_drift_is_repaired_and_reported(office, workstation, kind):
+    """Who did it is reported where the kernel knows: of rules, and not of files."""
     _, layer, words = KINDS[kind]
     since = time.time()
     workstation.tamper(kind)
@@ -178,7 +178,7 @@ def noted():
 
 
 @pytest.mark.full
-def test_a_fight_is_told_and_not_looped_on(office, workstation):
+def test_a_fight_is_reported_and_not_looped_on(office, workstation):
     """Who undoes the same thing three times is named; it is counted over a refresh of the minion's modules."""
     since = time.time()
     for _ in range(2):
@@ -200,7 +200,7 @@ def test_a_fight_is_told_and_not_looped_on(office, workstation):
 
 
 def test_where_the_master_decides(office, workstation):
-    """The minion only tells; the master's reactor has the state applied. A sign that tells nothing changes nothing."""
+    """The minion only reports; the master's reactor has the state applied. A sign without drift changes nothing."""
     before = listens()
     office.declare(lambda data: data["beacons"].update(spice_grant=[{"repair": False}]))
     # The beacon of before, which repairs, listens for a while longer.
@@ -219,7 +219,7 @@ def test_where_the_master_decides(office, workstation):
         until(listens)
 
 
-def test_a_scheduled_run_that_fails_is_red_in_the_masters_job_cache(office):
+def test_a_scheduled_run_that_fails_is_a_failure_in_the_masters_job_cache(office):
     """A user of a grant is gone: the run says so, and the master's cache of jobs as well."""
     path = office.root / "spice.sls"
     before = path.read_text()
@@ -238,7 +238,7 @@ def test_a_scheduled_run_that_fails_is_red_in_the_masters_job_cache(office):
         office.declare()
 
 
-def test_when_all_is_taken_away_nothing_is_told(office, workstation):
+def test_when_all_is_taken_away_nothing_is_reported(office, workstation):
     """The beacon goes on, finds nothing to keep, and keeps again what is then applied."""
     since = time.time()
     assert office.salt("state.apply", "spice.absent")[1] == 0

@@ -30,13 +30,13 @@ class Heard(threading.Thread):
                 self.events += found["beacons"] if found else []
 
     def tell(self, tag):
-        """What was told of one kind."""
+        """What was reported of one kind."""
         return [event["data"] for event in self.events if event["tag"].endswith(f"/spice_grant/{tag}")]
 
 
 @pytest.fixture
 def alone(served, pillar_root, people):
-    """A minion without a master that runs, with the ready-made files as they are; and what its bus tells."""
+    """A minion without a master that runs, with the ready-made files as they are; and what is on its bus."""
     directory = Path("/etc/salt")
     (directory / "minion.d").mkdir(parents=True)
     for name in ("spice-grant.conf", "spice-grant-continuous.conf"):

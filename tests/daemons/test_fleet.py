@@ -54,7 +54,7 @@ def test_edited_pillar_is_followed(salt, pillar_root):
         path.write_text(before)
 
 
-def test_wrong_pillar_changes_nothing_and_is_red(salt, pillar_root):
+def test_wrong_pillar_changes_nothing_and_fails(salt, pillar_root):
     """A typo in the pillar fails the run by name, and the rules stay as they were."""
     salt("state.apply", "spice")
     kept = salt("spice_firewall.rules")

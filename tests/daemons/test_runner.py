@@ -188,7 +188,7 @@ def test_drift_and_a_pillar_that_is_ahead(salt_run, grants):
 
 
 @pytest.mark.full
-def test_a_wrong_pillar_is_red_everywhere_and_changes_nothing(salt_run, grants):
+def test_a_wrong_pillar_fails_everywhere_and_changes_nothing(salt_run, grants):
     push(grants, "vm: leaptest", "vm: leaptset")
     try:
         found, code = salt_run("spice_grant.follow")

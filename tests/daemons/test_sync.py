@@ -11,7 +11,7 @@ import pytest
 from daemons.conftest import PATIENCE
 
 PACKAGE = "_utils/spicegrants"
-# A function of a module that tells a value of the package, and leaves it in a file if it is asked to.
+# A function of a module that returns a value of the package, and leaves it in a file if it is asked to.
 MARKER = """
 
 from pathlib import Path as _Path
@@ -168,7 +168,7 @@ def kernel():
 
 @pytest.mark.full
 def test_a_sync_that_ends_half_way_changes_no_rule_and_the_next_one_repairs_it(release, little_room):
-    """The disk is full after some files, and these do not go with the others: a red run, and the rules stay."""
+    """The disk is full after some files, and these do not go with the others: the run fails, and the rules stay."""
     assert release.salt("state.apply", "spice")[1] == 0
     rules, before = kernel(), release.synced()
     assert rules.count(": accept") == 2

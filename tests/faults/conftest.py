@@ -49,7 +49,7 @@ def mechanism():
 
 @pytest.fixture
 def office(mechanism):
-    """An office where somebody has a sudo rule of his own, which must always work; nothing was applied yet."""
+    """An office where somebody has a sudo rule of their own, which must always work; nothing was applied yet."""
     with Office(ONE, mechanism) as made:
         made.client.write("/etc/sudoers.d/site", "nogrant ALL=(root) NOPASSWD: /usr/bin/id\n", mode=0o440)
         yield made

@@ -1,6 +1,6 @@
 """Odd inputs by the hundred, each drawn anew: bytes of files, words of programs, rules of others.
 
-None is a traceback, nobody stays in who lost their right, and no run is green while somebody who is granted is out.
+None is a traceback, nobody stays in who lost their right, and no run succeeds while somebody who is granted is out.
 """
 
 import random

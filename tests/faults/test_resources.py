@@ -195,7 +195,7 @@ def test_no_groupadd(office, driver):
 
 
 def test_no_ss(office, driver):
-    """An idle session of him who loses his grant cannot be ended: the run says so, and all else is closed to him."""
+    """An idle session of a user who loses a grant cannot be ended: the run says so, and closes all else to them."""
     _, other = references(office, driver)
     with idle_session(office) as session:
         with hidden(office, "ss"):

@@ -25,7 +25,7 @@ CLIENTS = {
 }
 LINKS = sorted(path.name for path in (ROOT / "salt").iterdir() if path.is_symlink())
 EXAMPLE = ROOT / "pillar" / "examples" / "fleet"
-# The master fetches what was pushed when it is told to, and not just then by itself.
+# The master fetches what was pushed when it is asked to, and not just then by itself.
 MASTER = {"gitfs_update_interval": 3600, "git_pillar_update_interval": 3600}
 # How the hook that checks a push is to do it: as by itself, with the checkout's command.
 CHECK = f"{sys.executable} {ROOT / 'tools' / 'check.py'} --config /etc/salt --pillar-root ."
@@ -40,7 +40,7 @@ def served():
 
 
 class Repository:
-    """A bare repository on the master, and an admin's clone of it from which he pushes."""
+    """A bare repository on the master, and a clone of it from which an admin pushes."""
 
     def __init__(self, machine, name):
         self.machine, self.bare, self.work = machine, f"/srv/git/{name}.git", f"/var/lib/clones/{name}"
@@ -177,7 +177,7 @@ class Fleet:
     # Grants
 
     def grant(self, user, **grants):
-        """Write a user's file in the clone of the pillar: by vm what else his grant has; without one he has none."""
+        """Write a user's file in the clone of the pillar: by vm what else the grant has; without one there is none."""
         told = {f"{user}-{vm}": {"user": user, "vm": vm, "nopasswd": True, **more} for vm, more in grants.items()}
         data = {"include": [f"spice.vms.{vm}" for vm in grants], "spice": {"grants": told}}
         self.write(f"spice/grants/{user}.sls", yaml.safe_dump(data, sort_keys=False))

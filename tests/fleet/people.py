@@ -59,7 +59,7 @@ while True:
 
 
 def attempts(machine, users, vms):
-    """Try consoles as users; by user, group (``None`` is his own) and vm: ``open``, ``refused`` or an error."""
+    """Try consoles as users; by user, group (``None`` is their own) and vm: ``open``, ``refused`` or an error."""
     asked = [(user, group) for user in users for group in (None, GROUP)]
     rows = answers(machine, asked, _TRY, HOST, [CONSOLES[vm] for vm in vms], AUTHORITY)
     return {(*who, vm): word for who, row in zip(asked, rows) for vm, word in zip(vms, row)}

@@ -33,7 +33,7 @@ def test_exactly_the_granted_users_connect(fleet):
 
 @pytest.fixture
 def at_work(office):
-    """Charlie and Anne before their viewers on the laptop; at the desk, Charlie and his boss with a session each."""
+    """Charlie and Anne before their viewers on the laptop; at the desk, Charlie and the boss with a session each."""
     laptop, desk = (office.clients[name].machine for name in ("laptop-1", "desk-books"))
     with contextlib.ExitStack() as stack:
         seats = SimpleNamespace(client=laptop, consoles=office.consoles)
@@ -48,7 +48,7 @@ def at_work(office):
 
 
 def test_a_pushed_commit_is_followed_by_both_clients(office, at_work, say):
-    """Charlie's grant goes and his boss gets one more: what is open ends for him and for nobody else."""
+    """Charlie's grant goes and the boss gets one more: what is open ends for Charlie and for nobody else."""
     (viewer, others_viewer), (session, others_session) = at_work.viewers, at_work.sessions
     before = others_viewer.connections()
     assert viewer.connections() and before and session.holds() and others_session.holds()
@@ -61,7 +61,7 @@ def test_a_pushed_commit_is_followed_by_both_clients(office, at_work, say):
         office.grant("charlie")
         office.grant("boss", books={}, web={})
         start = time.time()
-        office.pillar.push("Charlie leaves, his boss takes over the web server")
+        office.pillar.push("Charlie leaves, the boss takes over the web server")
         returned = time.time() - start
         opened = {name: watch.when("open") - start for name, watch in watches.items()}
     ended = session.when("ended") - start
@@ -104,7 +104,7 @@ def last_run(office):
 
 
 @pytest.mark.parametrize(("text", "said"), first_of(BROKEN.values()), ids=BROKEN)
-def test_a_commit_with_an_error_changes_nothing_and_is_red(office, text, said):
+def test_a_commit_with_an_error_changes_nothing_and_fails(office, text, said):
     """Not a rule, file or session is touched on either client; the job says why, in the job cache as well."""
     before = {name: client.held() for name, client in office.clients.items()}
     with contextlib.ExitStack() as stack:

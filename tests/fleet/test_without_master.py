@@ -83,7 +83,7 @@ def test_drift_is_repaired(alone, say, what):
 
 
 def test_minions_answer_again_when_the_master_is_back(alone, say):
-    """By themselves: all are in step, and a run of the state finds nothing to do but what time has done."""
+    """By themselves: all are in sync, and a run of the state finds nothing to do but what time has done."""
     alone.fleet.master.start()
     say(f"minions answer {alone.fleet.wait_for_answers():.1f} s after the start of the master")
     stand, _ = alone.fleet.master.salt_run("spice_grant.status")

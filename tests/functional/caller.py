@@ -1,4 +1,4 @@
-"""Calls a program as whatever process a user may have made of himself; runs in a machine, as that user.
+"""Calls a program as whatever process a user may have made; runs in a machine, as that user.
 
 Each line on standard input is a call as JSON, see ``test_opener_fuzz.py``; each on standard output how it ended:
 ``{"code": .., "said": ..}``, or ``{"hangs": ..}`` if it does not end in time.

@@ -17,7 +17,7 @@ ON_X = {"DISPLAY": f":{DISPLAY}"}
 PORT = 7777
 # The language in which the witness looks everywhere; otherwise not through all of /usr, which takes its time.
 EVERYWHERE = "de_DE.UTF-8"
-# Looks around and tells it to whoever listens: nothing can be written there, but the network is the machine's.
+# Looks around and reports it to whoever listens: nothing can be written there, but the network is the machine's.
 WITNESS_TEXT = f"""\
 #!/usr/bin/python3 -IS
 import ctypes, json, os, resource, signal, socket, stat, sys, time
@@ -90,7 +90,7 @@ seen = {{
 with socket.create_connection(("127.0.0.1", {PORT})) as connection:
     connection.sendall(json.dumps(seen).encode() + b"\\n")
 """
-# Prints what witnesses tell, a line each.
+# Prints what witnesses report, a line each.
 _LISTEN = f"""
 import socket
 with socket.create_server(("127.0.0.1", {PORT})) as server:
@@ -137,7 +137,7 @@ def serve(office, user, *paths):
 
 
 class Witnesses:
-    """Hears what witnesses tell."""
+    """Hears what witnesses report."""
 
     def __init__(self, office):
         self.office = office
@@ -158,7 +158,7 @@ class Witnesses:
         return self.office.client.run(command, user=user, input=f"{word}\n" if word else None, cwd=cwd, check=False)
 
     def open(self, user, vm="debianx", **kw):
-        """Have a user open a console; return the finished process and what the viewer in the sandbox told, if one ran.
+        """Have a user open a console; return the finished process and what the viewer in the sandbox reports, if any.
 
         A witness ends only when it was heard, and sudo after it.
         """
@@ -166,11 +166,11 @@ class Witnesses:
         return done, self.told() if done.returncode == 0 else None
 
     def tells(self, seconds):
-        """Whether a witness has told something within the time."""
+        """Whether a witness has reported something within the time."""
         return bool(select.select([self._listener.stdout], [], [], seconds)[0])
 
     def told(self):
-        """Return what the next witness tells."""
+        """Return what the next witness reports."""
         return json.loads(self._listener.stdout.readline())
 
 

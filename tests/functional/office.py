@@ -155,7 +155,7 @@ class Office:
         return answers_of(self.client, ids, _CONNECT, _described(places))
 
     def sudo(self, user, *arguments, password=True, env=None, cwd="/"):
-        """Run sudo as the user, who types his password (or the one given, or none); return the finished process."""
+        """Run sudo as the user, who types their password (or the one given, or none); return the finished process."""
         word = PASSWORDS[user] if password is True else password
         environment = ["/usr/bin/env", *(f"{name}={value}" for name, value in (env or {}).items())]
         command = [*environment, "/usr/bin/sudo", "-k", "-S" if word else "-n", *arguments]

@@ -127,7 +127,7 @@ def test_without_nft_it_is_iptables(office, variant):
 
 
 def test_nft_that_vanishes_while_it_is_in_use(office):
-    """The ports are guarded by what there is, and the run is red until the old rules can be seen to be gone."""
+    """The ports are guarded by what there is, and runs fail until the old rules can be seen to be gone."""
     office.applied(PILLAR)
     office.client.run(["mv", "/usr/sbin/nft", "/srv/nft"])
     result = office.apply()
@@ -150,7 +150,7 @@ def test_an_old_nft_is_not_used(office):
 
 
 def test_without_either_nothing_is_opened(office):
-    """Neither nft nor iptables: the run is red and says so, and no other layer opens anything."""
+    """Neither nft nor iptables: the run fails and says so, and no other layer opens anything."""
     for program in ("nft", "iptables"):
         office.client.run(["mv", f"/usr/sbin/{program}", f"/srv/{program}"])
     result = office.apply(PILLAR)
@@ -160,7 +160,7 @@ def test_without_either_nothing_is_opened(office):
 
 
 def test_missing_ip6tables_is_an_error(office):
-    """IPv6 would be open: red, nothing else is opened."""
+    """IPv6 would be open: the run fails, nothing else is opened."""
     BY_NAME["iptables-nft"].prepare(office)
     for name in ("ip6tables-nft-save", "ip6tables-save"):
         office.client.run(["mv", f"/usr/sbin/{name}", f"/srv/{name}"])

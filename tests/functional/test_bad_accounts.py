@@ -16,8 +16,8 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("by", ["user", "group"])
-def test_a_bad_user_costs_only_his_own_grants(granted, by):
-    """Users who cannot be granted anything: red, each is named, with test=True too; all others are enforced."""
+def test_bad_users_cost_only_their_own_grants(granted, by):
+    """Users who cannot be granted anything: the run fails and names each, also with test=True, and enforces others."""
     client = granted.client
     for commands, _ in UNFIT.values():
         for command in commands:
@@ -45,7 +45,7 @@ def test_a_bad_user_costs_only_his_own_grants(granted, by):
             assert granted.reach(name, GROUP, ADDRESS, 20002) == "refused"
 
 
-def test_a_user_who_left_loses_his_grants(granted):
+def test_users_who_left_lose_their_grants(granted):
     """When an account is deleted its rules go with the next run, before somebody else gets its number."""
     granted.client.run(["userdel", "--remove", "myself"])
     result = granted.apply()
@@ -58,7 +58,7 @@ def test_a_user_who_left_loses_his_grants(granted):
 
 
 def test_a_group_that_is_not_here_costs_only_its_own_grants(shared):
-    """An unknown group: red, it is named, the others are enforced."""
+    """An unknown group: the run fails, it is named, the others are enforced."""
     grants = {**article()["spice"]["grants"], "x": {"group": "nobodies", "vm": "debianx"}}
     result = shared.apply(changed(article(), grants=grants))
     assert result["result"] is False
@@ -91,7 +91,7 @@ def test_an_empty_group_is_used(office):
 
 
 def test_a_user_whose_primary_group_is_the_viewers_is_reported(granted):
-    """Somebody who is in the group by his primary group could start the viewer himself: red, and he is named."""
+    """Users whose primary group it is could start the viewer themselves: the run fails and names them."""
     granted.client.run(["useradd", "--uid", "1030", "--gid", GROUP, "insider"])
     result = granted.apply()
     assert result["result"] is False

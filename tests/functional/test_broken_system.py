@@ -64,7 +64,7 @@ def test_an_unreadable_ruleset_is_not_an_empty_one(keeper, shared, how):
 
 @pytest.mark.parametrize("how", ["fails", "is killed"])
 def test_rules_that_cannot_be_checked_are_not_installed(shared, how):
-    """If visudo does not run: red, in both ways, and the new user can not start the viewer; the others still can."""
+    """If visudo does not run, the run fails, in both ways; the new user cannot start the viewer, others still can."""
     shared.minion.set_pillar(WITH_NEW)
     with _replaced(shared, "/usr/sbin/visudo", BROKEN[how]):
         for test in (True, False):
@@ -76,7 +76,7 @@ def test_rules_that_cannot_be_checked_are_not_installed(shared, how):
 
 
 def test_a_kernel_that_refuses_the_rules_opens_nothing(shared):
-    """If the transaction is refused, no other layer is opened either: red, and the next run makes good."""
+    """If the transaction is refused, no other layer is opened either: the run fails, and the next one makes good."""
     script = '#!/bin/sh\ncase "$*" in *-f*) echo refused >&2; exit 1;; esac\nexec /usr/sbin/nft.away "$@"\n'
     with _replaced(shared, "/usr/sbin/nft", script):
         result = shared.apply(WITH_NEW)
@@ -91,7 +91,7 @@ def test_a_kernel_that_refuses_the_rules_opens_nothing(shared):
 
 
 def test_without_groupadd_nothing_is_opened(office):
-    """If the group cannot be made nothing else is done: red, with the reason."""
+    """If the group cannot be made nothing else is done: the run fails with the reason."""
     with _replaced(office, "/usr/sbin/groupadd"):
         result = office.apply()
         assert result["result"] is False

@@ -82,7 +82,7 @@ def test_auto_says_what_it_chose_and_why(shared):
 
 
 def test_insisted_on_where_it_is_not_possible_nothing_is_open(shared):
-    """The run is red, says why, and closes what was open; the next one that can opens it again."""
+    """The run fails, says why, and closes what was open; the next one that can opens it again."""
     shared.applied(CONFINED)
     with without(shared, BWRAP):
         result = shared.apply()

@@ -109,7 +109,7 @@ def test_without_the_extension_all_is_open():
 
 
 def test_exactly_the_granted_connections(shared):
-    """Every user, and root, x his own and the viewer's group x every guarded port x every address: these open only.
+    """Every user, and root, x their own and the viewer's group x every guarded port x every address: these open only.
 
     All others are refused at once, among them ports without a vm, and an address of the server that nobody declared.
     """
@@ -442,7 +442,7 @@ def unlimited(shared):
 
 
 def test_a_flood_of_one_user_leaves_room_to_note_others(shared, unlimited):
-    """He tries more places than are noted in all: some of his are, and each of another's; `verify` tells the truth."""
+    """nogrant tries more places than are noted in all: some of these are, and each of mybro's; `verify` is right."""
     said = shared.client.run([sys.executable, "-I", "-S", "-c", FLOOD], user="nogrant").stdout
     count, seconds = said.split()
     assert int(count) > 65535
@@ -451,7 +451,7 @@ def test_a_flood_of_one_user_leaves_room_to_note_others(shared, unlimited):
         assert guard.NOTED_BURST <= len(shared.denied_to("nogrant")) <= most < 65535
         shared.reach("mybro", None, ADDRESS, 20002)
         assert shared.denied_to("mybro") == {(ADDRESS, 20002)}
-    # His own limit has room for a note a second: for what verify tries as him there is some only after a while.
+    # nogrant's own limit has room for a note a second: what verify tries as nogrant is noted only after a while.
     time.sleep(20)
     answer = shared.verify()
     assert answer["ok"], answer["differences"]
@@ -468,14 +468,14 @@ print(tries)
 
 
 def test_whoever_tries_one_place_for_ever_is_proven_to_be_stopped(shared, unlimited):
-    """As a program does that connects again and again: more often than places of his are noted."""
+    """As a program does that connects again and again: more often than places of one user are noted."""
     command = [sys.executable, "-I", "-S", "-c", AGAIN, ADDRESS, 20002]
     assert shared.client.run(command, user="nogrant").stdout == "5000\n"
     assert shared.verify()["ok"]
 
 
 def test_a_refusal_is_logged_with_the_user(shared, kernel_log):
-    """The kernel's log tells who tried what, under our prefix; what is granted is not logged."""
+    """The kernel's log says who tried what, under our prefix; what is granted is not logged."""
     shared.applied()
     refused, granted, own = kernel_log.ports(3)
     shared.connect("nogrant", None, [(ADDRESS, 20002, refused)])

@@ -87,7 +87,7 @@ def test_drift_is_reported_though_the_day_is_another(office):
 
 
 def test_a_clock_that_was_never_set_opens_nothing_that_has_times(office):
-    """It is said, the run is red, and grants without times hold; once the clock is right a run opens the others."""
+    """The run fails and says so, and grants without times hold; once the clock is right a run opens the others."""
     result = _run_at(office, -8 * YEAR)
     assert result["result"] is False
     assert "clock: it says 20" in result["comment"]
@@ -99,7 +99,7 @@ def test_a_clock_that_was_never_set_opens_nothing_that_has_times(office):
 
 
 def test_a_clock_that_lost_its_time_leaves_what_is_known(office):
-    """A run at such a moment is red and changes nothing: windows are there for when the clock is right again."""
+    """A run at such a moment fails and changes nothing: windows are there for when the clock is right again."""
     office.applied()
     before = office.snapshot()
     result = _run_at(office, -8 * YEAR)

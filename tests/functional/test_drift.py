@@ -377,7 +377,7 @@ def test_damaged_rules_work_again(shared, tampering):
 
 @pytest.mark.parametrize("tampering", ["viewer: mode", "viewer: owner", "group: a member", "group: deleted"])
 def test_the_viewer_is_out_of_reach_again(shared, tampering):
-    """After one run nobody starts the viewer himself, and through sudo the granted users do."""
+    """After one run nobody starts the viewer directly, and through sudo the granted users do."""
     VIEWER_LAYER[tampering][0](shared)
     assert shared.applied()["changes"]
     for user in ("myself", "nogrant"):
@@ -413,7 +413,7 @@ def test_plan_of_a_layer(shared, layer, tampering):
 
 
 def test_a_damaged_state_file_is_reported(shared):
-    """Nobody can tell what was locked, so all closes: red, with the way out; without the file the next run opens."""
+    """Nobody knows what was locked, so all closes, and the run fails and names the way out, which opens it again."""
     shared.client.write(STATE, "{", mode=0o600)
     before = shared.snapshot()
     told = shared.apply(test=True)
@@ -428,7 +428,7 @@ def test_a_damaged_state_file_is_reported(shared):
 
 
 def test_a_full_stray_directory_is_reported(shared):
-    """A directory with content among ours is not deleted: red, it is named, and all else is repaired all the same."""
+    """A directory with content among ours is not deleted: the run fails and names it, and repairs all else."""
     shared.client.run(["mkdir", "-p", "/etc/spice-grant/mine/deep"])
     shared.client.run(["rm", SUDOERS])
     shared.nft("delete", "table", "inet", "spice_grant")

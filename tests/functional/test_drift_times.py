@@ -42,7 +42,7 @@ SETS = "sets the times of chain schedule_later"
 # rules returns, as all of its chains do.
 DRIFT = {
     "emptied": ("empty", MECHANISMS[1:], ALTERED),
-    "opened for good": ("open_always", MECHANISMS, ALTERED),
+    "opened permanently": ("open_always", MECHANISMS, ALTERED),
     "widened": ("widen", MECHANISMS, SETS),
     "grant led to another chain": ("lead_astray", MECHANISMS, f"changes when {ADDRESS} port 20002 to myself is open"),
 }

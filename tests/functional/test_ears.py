@@ -1,4 +1,4 @@
-"""What tells of changes, on a machine: of rules by each mechanism, and where the kernel cannot help."""
+"""What reports changes, on a machine: of rules by each mechanism, and where the kernel cannot help."""
 
 import json
 import subprocess
@@ -98,7 +98,7 @@ def by_iptables(request):
 
 
 def test_iptables(by_iptables):
-    """iptables-nft changes rules by transactions that the kernel tells of; of iptables-legacy it tells nothing."""
+    """iptables-nft changes rules by transactions that the kernel reports; of iptables-legacy it reports nothing."""
     mechanism, office = by_iptables
     ears = listening(office)
     office.client.run([mechanism, "-I", "OUTPUT", "-j", "ACCEPT"])

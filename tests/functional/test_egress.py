@@ -113,7 +113,7 @@ with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
     head = bytes.fromhex(neighbour) + out.getsockname()[4]
     for own, tag in enumerate(tags, first):
         packet = v6(segment(own)) if six else v4(segment(own))
-        # Its sender is told that a frame is dropped.
+        # Its sender hears that a frame is dropped.
         with contextlib.suppress(OSError):
             frame = head + bytes.fromhex(tag) + struct.pack("!H", 0x86DD if six else 0x800) + packet
             out.sendto(frame, ("guest0", int(called, 16)))
@@ -332,7 +332,7 @@ def test_named_interfaces_only(shared, undo):
 
 
 def test_the_program_covers_what_has_come(shared, undo):
-    """What systemd starts when udev tells of an interface: within a second, with no Salt."""
+    """What systemd starts when udev reports an interface: within a second, with no Salt."""
     guest = Guest(shared.client, undo)
     macvlan("bridge")(shared, guest, undo)
     shared.nft("delete", "table", "netdev", "spice_grant")

@@ -16,7 +16,7 @@ def prepare(office):
 
 
 def test_all_get_in(shared):
-    """One is asked for his password by sudo, the other is not: the opener has done all but start the viewer."""
+    """sudo asks one user for a password and not the other: the opener has done all but start the viewer."""
     answer = shared.verify()
     assert (answer["ok"], answer["differences"], answer["unproven"], answer["warnings"]) == (True, [], [], [])
 
@@ -58,7 +58,7 @@ SPOILT = {
 
 @pytest.mark.parametrize("what", SPOILT)
 def test_who_is_kept_out_is_named(shared, what):
-    """All rules are right, and somebody granted gets in nowhere: verify is red and says why."""
+    """All rules are right, and somebody granted gets in nowhere: verify fails and says why."""
     spoil, mend, said = SPOILT[what]
     shared.client.run(spoil)
     try:

@@ -52,7 +52,7 @@ def call(shared):
 
 
 def test_list_and_who(shared, call):
-    """list tells every access with what it rests on, who the same for one vm; neither writes anything."""
+    """list returns every access with what it rests on, who the same for one vm; neither writes anything."""
     before = shared.snapshot()
     assert call("spice_grant.list") == LISTED
     assert call("spice_grant.who", "debianx") == LISTED[1:]
@@ -285,7 +285,7 @@ def test_sudo_allowed(call):
 
 
 def test_viewer_status(shared, call):
-    """status tells group, members, owner and mode of the viewer, and other programs that open consoles."""
+    """status returns group, members, owner and mode of the viewer, and other programs that open consoles."""
     shared.client.write("/usr/bin/spicy", "#!/bin/sh\n", mode=0o755)
     try:
         status = call("spice_viewer.status")

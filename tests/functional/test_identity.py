@@ -48,7 +48,7 @@ def reuse(office, name="heir"):
 
 
 def opens_nothing(desk, name):
-    """What a user tries: the firewall as what he is, sudo, the opener where sudo lets him through, other groups."""
+    """What a user tries: the firewall as they are, sudo, the opener where sudo lets them through, other groups."""
     office = desk.office
     places = [(address, port, None) for address in (ADDRESS, "fd00:2::2") for port in (20002, 20004)]
     account = office.client.account(name)
@@ -161,7 +161,7 @@ def test_a_name_that_stands_twice(desk):
 
 
 def test_a_uid_that_two_accounts_have(desk):
-    """Nothing can tell one from the other: neither has anything, and both are named."""
+    """They are the same to the kernel: neither has anything, and both are named."""
     office = desk.office
     office.client.run(["useradd", "--non-unique", "--uid", "1021", "twin"])
     result = office.apply()
@@ -195,7 +195,7 @@ def test_users_and_groups_with_strange_names(office):
     )
     result = office.apply(data)
     assert result["result"] is False
-    # Who has another's number for a name costs that one his grants: tools take the one for the other.
+    # An account with another's number for a name costs that one's grants: tools take the one for the other.
     assert office.openings((ADDRESS,)) == {("nogrant", GROUP, ADDRESS, 20002)}
     for word in ("'ALL'", "'#1021'", "'%sudo'", "'+all'", "'!mybro'"):
         assert word in result["comment"]
@@ -243,7 +243,7 @@ def stay(office, uid, port=20002):
 @pytest.mark.parametrize("on_end", ["cut", "drain"])
 @pytest.mark.parametrize("how", ["member", "primary"])
 def test_a_group_that_loses_and_gets_members_during_a_session(office, how, on_end):
-    """Who leaves loses the grant: his session ends, or goes on, as the grant says. Who joins has it by the next."""
+    """Members who leave lose the grant: their session ends or goes on, as it says. Who joins gets it by the next."""
     grants = {"books": {"group": "accounting", "vm": "debianx", "on_end": on_end}}
     office.client.run(["usermod", "--append", "--groups", "accounting", "mybro"])
     if how == "primary":
@@ -284,7 +284,7 @@ print(socket.socket().connect_ex((sys.argv[1], int(sys.argv[2]))), flush=True)
 
 
 def _reaches_by_mapping(office, user):
-    """Whether he does, by a namespace for which root does what newgidmap(1) would."""
+    """Whether the user does, by a namespace for which root does what newgidmap(1) would."""
     command = [sys.executable, "-I", "-S", "-c", _MAPPED, ADDRESS, "20002"]
     process = office.client.popen(command, user=user, stdin=-1, stdout=-1, text=True)
     try:
@@ -299,7 +299,7 @@ def _reaches_by_mapping(office, user):
 
 @pytest.mark.parametrize("owner", ["myself", "1021"])
 def test_a_user_who_may_map_the_viewers_group(granted, owner):
-    """Into a namespace of his own: any program of theirs would pass, so he has nothing, and it is said."""
+    """Into a namespace of their own: any program of theirs would pass, so they have nothing, and the run says so."""
     client, before = granted.client, granted.client.read("/etc/subgid")
     assert _reaches_by_mapping(granted, "myself")
     client.write("/etc/subgid", f"root:0:100000\nmybro:{granted.gid() + 1}:9\n{owner}:{granted.gid() - 5}:6\n")
@@ -314,7 +314,7 @@ def test_a_user_who_may_map_the_viewers_group(granted, owner):
 
 
 def test_another_group_with_the_viewers_gid(granted):
-    """To the kernel it is the same group: its member could start the viewer, so he has nothing, and it is said."""
+    """To the kernel it is the same group: its members could start the viewer, so they have nothing, which is said."""
     granted.client.run(["groupadd", "--non-unique", "--gid", str(granted.gid()), "twin"])
     granted.client.run(["gpasswd", "--add", "myself", "twin"])
     result = granted.apply()

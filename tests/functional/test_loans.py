@@ -149,7 +149,7 @@ def test_nothing_may_be_lent_where_pillar_says_so(shared, call):
         call("spice_grant.lend", "nogrant", "debianx", "1s")
 
 
-def test_a_loan_to_an_account_that_goes_is_red_and_costs_nobody_else_anything(shared, call):
+def test_a_loan_to_an_account_that_goes_is_an_error_and_costs_nobody_else_anything(shared, call):
     """As a grant of such an account is."""
     shared.client.run(["useradd", "--uid", "1044", "temp"])
     call("spice_grant.lend", "temp", "debianx", "1h")

@@ -32,7 +32,7 @@ def _sudo_works(office):
     ],
 )
 def test_a_tree_that_would_not_parse_is_never_installed(shared, path, text):
-    """Another file that is broken, or has an alias of our name: red, our file gives nothing, and revokes all the same.
+    """Another file is broken, or has an alias of our name: the run fails, our file gives nothing, and revokes as ever.
 
     sudo works for all others as before; once that file is right one run makes good.
     """
@@ -73,7 +73,7 @@ def test_other_things_in_the_directory_do_no_harm(shared):
 
 
 def test_a_sudoers_that_includes_no_directory_is_reported(shared):
-    """If sudo does not read the directory of our file: red, in every run, and it says so."""
+    """If sudo does not read the directory of our file, every run fails and says so."""
     before = shared.client.read("/etc/sudoers")
     shared.client.write("/etc/sudoers", before.replace("@includedir", "#@includedir"), mode=0o440)
     try:

@@ -17,7 +17,7 @@ PILLAR["spice"]["grants"]["myself-leaptest"] = {"user": "myself", "vm": "leaptes
 MINE = {("myself", GROUP, address, port) for address in (ADDRESS, ADDRESS6) for port in (20002, 20004)}
 HIS = {("mybro", GROUP, address, 20004) for address in (ADDRESS, ADDRESS6)}
 
-# Opens as many connections to each address as it is told; says how many they are and, once asked, how many have ended.
+# Opens as many connections to each address as it is asked; says how many they are and, once asked, how many have ended.
 CROWD = """
 import resource, select, socket, sys
 most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

@@ -1,4 +1,4 @@
-"""A thousand grants over fifty schedules: what the kernel is told, for the next thirty days, and the day after."""
+"""A thousand grants over fifty schedules: what the kernel is given, for the next thirty days, and the day after."""
 
 import datetime
 import json

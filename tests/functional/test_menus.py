@@ -68,7 +68,7 @@ def _possible(office, user, group=None):
 
 @pytest.mark.parametrize("user", [*UIDS, "outsider"])
 def test_what_a_user_can_do_with_our_files(looked_at, user):
-    """A user reads his own menu, the launcher and its desktop file; of everything else he can do nothing at all."""
+    """Users read their own menu, the launcher and its desktop file; with everything else they can do nothing at all."""
     if user == "outsider":
         looked_at.client.run(["useradd", "--uid", "1050", "outsider"])
     possible = _possible(looked_at, user)
@@ -158,7 +158,7 @@ def _in_terminal(office, user, *arguments, typed=""):
 
 
 def test_rviewer_lists_the_callers_consoles(looked_at):
-    """--list shows a user his own consoles, a name a line, and nobody else's."""
+    """--list shows users their own consoles, a name a line, and nobody else's."""
     assert _rviewer(looked_at, "myself", "--list").stdout == "debianx\n"
     assert _rviewer(looked_at, "mybro", "--list").stdout == "leaptest\n"
     assert _rviewer(looked_at, "nogrant", "--list").stdout == "books\nleaptest\n"
@@ -177,7 +177,7 @@ def test_rviewer_opens_the_only_console(looked_at):
 
 
 def test_rviewer_with_several_consoles(looked_at):
-    """With several, a terminal is shown the list; without a terminal or dialog the names are told, exit code 1."""
+    """With several, a terminal is shown the list; without a terminal or dialog the names are printed, exit code 1."""
     shown, code = _in_terminal(looked_at, "nogrant")
     assert "rviewer books" in shown
     assert "rviewer leaptest" in shown

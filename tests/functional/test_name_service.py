@@ -1,4 +1,4 @@
-"""A name service that is away: what is known stays as it was, nothing new opens, the run is red and says why."""
+"""A name service that is away: what is known stays as it was, nothing new opens, the run fails and says why."""
 
 import pathlib
 import sysconfig
@@ -79,7 +79,7 @@ def reached(office):
 @pytest.mark.parametrize("how", FAILURES)
 @pytest.mark.parametrize("where", ORDERS)
 def test_what_is_known_stays(remote, where, how):
-    """In each order of sources, each way to fail, by a run, a repair and twice; then all is as before, and green."""
+    """In each order of sources, each way to fail, by a run, a repair and twice; then all is as before, and succeeds."""
     order(remote, ORDERS[where])
     remote.applied()
     before, sudoers = reached(remote), remote.client.read(SUDOERS)
@@ -178,7 +178,7 @@ def test_an_answer_is_an_answer(remote):
 
 
 def test_a_member_of_a_local_group_who_cannot_be_asked_for(remote):
-    """The group itself answers: who is listed in it keeps what he has, who is taken out of it does not."""
+    """The group itself answers: members who are listed keep what they have, those who are taken out do not."""
     remote.client.write("/etc/group", remote.client.read("/etc/group") + "staff2:x:5501:anne,ben,cleo\n")
     remote.apply()
     fail(remote)
@@ -190,7 +190,7 @@ def test_a_member_of_a_local_group_who_cannot_be_asked_for(remote):
 
 
 def test_a_uid_that_is_somebody_elses_now_is_not_kept(remote):
-    """A local account deleted while the remote source is away: nobody can tell, until its UID is another's."""
+    """A local account deleted while the remote source is away: nobody can know, until its UID is another's."""
     fail(remote)
     remote.client.run(["userdel", "myself"])
     result = remote.apply()

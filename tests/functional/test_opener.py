@@ -1,4 +1,4 @@
-"""The opener, called by users through the real sudo; in the viewer's place is a witness that tells what it sees."""
+"""The opener, called by users through the real sudo; in the viewer's place is a witness that reports what it sees."""
 
 import subprocess
 
@@ -30,7 +30,7 @@ REFUSED, WRONG_USAGE, IMPOSSIBLE, FAILED, NO_DESKTOP = range(1, 6)
 
 @pytest.fixture
 def desk(looked_at):
-    """Users who open consoles, and what the viewers of those tell."""
+    """Users who open consoles, and what their viewers report."""
     heard = Witnesses(looked_at)
     yield heard
     heard.stop()
@@ -57,7 +57,7 @@ def test_a_granted_viewer_runs_in_a_sandbox(desk, looked_at):
     assert seen["argv"] == [WITNESS, "--", "/etc/spice-grant/vms/debianx.vv"]
     assert seen["descriptors"] == {"0": "null", "1": "null", "2": "null"}
     assert sorted(seen["writable"]) == [f"/dev/{name}" for name in ("full", "null", "random", "urandom", "zero")]
-    # Its number is one that nobody could tell before.
+    # Its number is one that nobody could know before.
     number = int(seen["env"]["DISPLAY"][1:])
     assert number != DISPLAY
     assert seen["users"] == [SOCKET.replace(f"X{DISPLAY}", f"X{number}")]
@@ -66,7 +66,7 @@ def test_a_granted_viewer_runs_in_a_sandbox(desk, looked_at):
     assert seen["env"]["LANG"] == EVERYWHERE
 
 
-def test_what_the_user_offers_of_his_environment_does_not_arrive(desk):
+def test_what_the_users_environment_offers_does_not_arrive(desk):
     """sudo drops it, and the opener makes a new one."""
     _, plain = desk.open("myself")
     offered = {**DANGEROUS, **ON_X, "XDG_RUNTIME_DIR": "/home/myself", "LC_ALL": "../../home/myself"}
@@ -187,8 +187,8 @@ signal.pause()
 
 @pytest.mark.usefixtures("anything")
 @pytest.mark.parametrize("terminal", ["use_pty", "!use_pty"])
-def test_who_stops_it_at_his_terminal_has_no_file_that_can_be_read_twice(desk, looked_at, terminal):
-    """What he types there reaches root's processes as well. The viewer waits then until they go on."""
+def test_who_stops_it_at_a_terminal_has_no_file_that_can_be_read_twice(desk, looked_at, terminal):
+    """What the user types there reaches root's processes as well. The viewer waits then until they go on."""
     words = ["-c", _STOP_AT_A_TERMINAL, "/usr/bin/sudo", "-n", "-u", "root", OPENER, "debianx"]
     with site_rule(looked_at, f"{ANYTHING}Defaults {terminal}"):
         stopping = looked_at.client.popen(
@@ -304,7 +304,7 @@ MUTANTS = {
     "longer": [*G, OPENER, "debianxx"],
     "shorter": [*G, OPENER, "debian"],
     "path around": [*G, OPENER.replace("/lib/", "/lib/../lib/../lib/"), "leaptest"],
-    "as himself": ["-u", "myself", OPENER, "debianx"],
+    "as the user": ["-u", "myself", OPENER, "debianx"],
     "as another": ["-u", "mybro", OPENER, "debianx"],
     "as nobody": ["-u", "nobody", OPENER, "debianx"],
     "with the viewer's group": ["-g", "spicegrp", OPENER, "debianx"],
@@ -429,7 +429,7 @@ ODD_FILES = {
 
 @pytest.mark.parametrize("odd", ODD_FILES)
 def test_odd_files_in_place_of_cookies(desk, looked_at, odd):
-    """Looked at with the user's own rights, not waited for, and nothing of them is told."""
+    """Looked at with the user's own rights, not waited for, and nothing of them is reported."""
     path = "/home/myself/odd"
     looked_at.client.write("/root/cookie", "root's secret", mode=0o600)
     looked_at.client.write("/home/mybro/cookie", "a secret", mode=0o600, owner="mybro")

@@ -126,7 +126,7 @@ def judged(call, ended):
     if "hangs" in ended:
         return "it does not end"
     opened = ended["code"] == 0 and not openable(call)
-    # With too little to start it, Python says so in its own words; who sends himself a signal, ends by that.
+    # With too little to start it, Python says so in its own words; a caller that sends itself a signal ends by that.
     if opened or hampered(call):
         return "it opened" if opened else ""
     codes = [*range(4), 5]
@@ -135,7 +135,7 @@ def judged(call, ended):
     elif "Traceback" in ended["said"] or OF_THE_LOADER.sub("", ended["said"]).count("\n") > 1:
         return "not one line"
     if "RLIMIT_NPROC" in call["limits"]:
-        # The viewer, as its user, does not start where he may have no process more.
+        # The viewer, as its user, does not start where that user may have no more processes.
         codes.append(4)
     return "" if ended["code"] in codes else "a code that means nothing"
 

@@ -171,7 +171,7 @@ def test_any_other_rule_is_not(looked_at, call, user):
 
 @pytest.mark.parametrize("user", ["nogrant", "myself"])
 def test_what_sudo_itself_lets_somebody_do(looked_at, call, user):
-    """By its exit code: -g without -u stands for the user himself, which sudo takes for who asks."""
+    """By its exit code: -g without -u stands for the user, whom sudo takes for the one who asks."""
     # 1.9.16 does so without -g as well: it says more than it does.
     takes_root_for_the_user = "1.9.16" in looked_at.client.run(["sudo", "--version"]).stdout.splitlines()[0]
     rules = {
@@ -233,7 +233,7 @@ def test_who_is_asked_about(shared, call):
 # strict
 
 
-def test_strict_makes_the_run_red_and_enforces_all_the_same(shared):
+def test_strict_makes_the_run_fail_and_enforces_all_the_same(shared):
     """The same words each time and with test=True; new grants open, the file of the site's is not touched."""
     with site(shared, "nogrant ALL=(root) /usr/sbin/nft\nDefaults targetpw\n"):
         before = shared.client.read(SITE)
@@ -270,12 +270,12 @@ def test_strict_makes_verify_differ(shared):
     assert shared.verify(user="myself")["ok"]
 
 
-def test_without_strict_nothing_is_red(shared):
+def test_without_strict_nothing_fails(shared):
     result = shared.apply(changed(article(), sudo={"admins": ["%sudo"]}))
     assert result["result"] is True and notes(result) == []
 
 
-def test_a_tree_that_cannot_be_read_is_red_where_it_is_strict(shared):
+def test_a_tree_that_cannot_be_read_is_an_error_where_it_is_strict(shared):
     assert shared.apply(strict())["result"] is True
     with site(shared, "this is no rule\n"):
         result = shared.apply(strict())

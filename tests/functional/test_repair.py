@@ -63,7 +63,7 @@ def test_where_nothing_is_stored_nothing_is_changed(office):
     assert not difference(before, office.snapshot())
 
 
-def test_what_cannot_be_repaired_is_red(granted):
+def test_what_cannot_be_repaired_is_a_failure(granted):
     """Another file breaks the tree of sudo: ours cannot be put back, and all else is."""
     granted.client.run(["rm", SUDOERS])
     granted.client.run(["chmod", "0755", VIEWER])

@@ -39,7 +39,7 @@ def test_with_netfilter_it_is_netfilter_that_refuses(looked_at):
 
 
 def test_all_else_goes_its_way(shared):
-    """Other ports, other protocols, and root, who is not told from the kernel's own lookups."""
+    """Other ports, other protocols, and root, who cannot be distinguished from the kernel's own lookups."""
     flush(shared)
     assert reached(shared.client, [*UIDS, "root"], OTHERS) == {
         (user, None, *at) for user in (*UIDS, "root") for at in OTHERS

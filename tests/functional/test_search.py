@@ -144,7 +144,7 @@ def test_set_gid_files_wherever_they_are(found):
     """In a home, in memory, in a directory that nobody may list, behind a strange mount point; not through links."""
     assert found["incomplete"] == []
     told = [path for path in sorted(paths(found)) if not path.startswith((f"{HOME}/odd/", f"{HOME}/deep/"))]
-    # What two mounts show is told by one of its paths.
+    # What two mounts show is reported by one of its paths.
     told = sorted(path.replace("/mnt/again/", "/mnt/memory/") for path in told)
     assert told == sorted(path.replace("\t", "\\x09") for path in (*PLACES, f"{HOME}/x/hard link"))
     assert {each["path"] for each in found["setgid"] if each["nosuid"]} == {"/mnt/nosuid/x"}
@@ -152,7 +152,7 @@ def test_set_gid_files_wherever_they_are(found):
 
 
 def test_names_that_are_meant_to_deceive(found):
-    """Each is told in one printable line, and no two alike."""
+    """Each is reported in one printable line, and no two alike."""
     odd = {path for path in paths(found) if path.startswith(f"{HOME}/odd/")}
     assert odd == {f"{HOME}/odd/{name}/{name}" for name in SPELLED}
     assert all(path.isprintable() for path in odd)
@@ -231,7 +231,7 @@ _LINE = f"{GROUP}:!::"
         (f"{GROUP}:!:nogrant:nogrant,mybro", {"members": ["nogrant", "mybro"], "administrators": ["nogrant"]}),
     ],
 )
-def test_who_may_give_himself_the_group(granted, line, said):
+def test_who_may_take_the_group(granted, line, said):
     """By the list that newgrp goes by, as one who administers the group, by a password: found, and taken away."""
     client, before = granted.client, granted.client.read("/etc/gshadow")
     assert _LINE in before.splitlines()
@@ -247,7 +247,7 @@ def test_who_may_give_himself_the_group(granted, line, said):
 
 
 def test_a_group_with_an_administrator_is_not_taken_over(office):
-    """It is somebody's: nothing is changed, and he is named."""
+    """It is somebody's: nothing is changed, and the administrator is named."""
     office.client.run(["groupadd", GROUP])
     office.client.run(["gpasswd", "--administrators", "nogrant", GROUP])
     result = office.apply()

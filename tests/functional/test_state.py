@@ -1,4 +1,4 @@
-"""The state: test=True tells the truth and writes nothing, a second run changes nothing, exit codes are right."""
+"""The state: test=True reports the truth and writes nothing, a second run changes nothing, exit codes are right."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def _single(office):
 @pytest.mark.salt
 @pytest.mark.parametrize("form", [_init_sls, _by_grants, _single])
 def test_present_first_run(office, form):
-    """A first run in each form: test=True writes nothing and tells exactly what the real run does, once."""
+    """A first run in each form: test=True writes nothing and reports exactly what the real run does, once."""
     real = _honest(office, form(office))
     settled = form(office)(test=True)
     assert (settled["result"], settled["changes"]) == (True, {}), settled
@@ -68,7 +68,7 @@ def test_present_without_pillar_grants(office):
 
 @pytest.mark.salt
 def test_absent(granted):
-    """absent: test=True writes nothing and tells exactly what the real run does; only that grant is gone."""
+    """absent: test=True writes nothing and reports exactly what the real run does; only that grant is gone."""
     real = _honest(granted, lambda test: granted.single("absent", name="myself-debianx", test=test))
     assert "myself-debianx: firewall: closes" in sentences(real["changes"])
     assert granted.openings() == {("mybro", GROUP, ADDRESS, 20004)}

@@ -1,4 +1,4 @@
-"""What a minion says of itself: after runs, drift, red runs, and with nothing at all."""
+"""What a minion says of itself: after runs, drift, runs that fail, and with nothing at all."""
 
 import json
 
@@ -24,7 +24,7 @@ def test_without_a_policy(office):
     assert (found["state"], found["policy"], found["since"], found["last_run"]) == ("no policy", None, None, None)
 
 
-def test_in_step_since_the_run_that_made_it_so(granted):
+def test_in_sync_since_the_run_that_made_it_so(granted):
     first = status(granted)
     assert (first["state"], first["drift"], first["errors"]) == ("in step", [], [])
     assert first["since"] and len(first["policy"]) == 12
@@ -62,7 +62,7 @@ def test_failed_by_a_wrong_pillar_though_all_is_as_it_was(granted):
     assert (status(granted)["state"], status(granted)["errors"]) == ("in step", [])
 
 
-def test_failed_by_a_red_run_that_enforced_the_rest(granted):
+def test_failed_by_a_run_that_enforced_the_rest(granted):
     assert granted.apply(GONE)["result"] is False
     found = status(granted)
     assert found["state"] == "failed" and "ghost" in found["errors"][0]

@@ -1,4 +1,4 @@
-"""The sudo rules by the real sudo: each user calls it himself and types his password."""
+"""The sudo rules by the real sudo: users call it themselves and type their passwords."""
 
 import json
 import sys
@@ -63,7 +63,7 @@ def test_the_granted_calls_start_the_viewer(looked_at, options, argument):
     assert started(done), done
 
 
-def test_the_viewer_runs_as_the_user_himself_with_the_group(looked_at):
+def test_the_viewer_runs_as_its_user_with_the_group(looked_at):
     """Nobody becomes root or another user: only the group is lent; what the viewer writes is private."""
     done = looked_at.sudo("myself", "-g", GROUP, WITNESS, "--", FILE)
     seen = json.loads(done.stdout)
@@ -136,9 +136,9 @@ MUTANTS = {
     "path with two slashes": [*G, VIEWER, "--", "/" + FILE],
     "relative path": [*G, VIEWER, "--", FILE[1:]],
     "no group": [VIEWER, "--", URI],
-    "himself without the group": ["-u", "myself", VIEWER, "--", URI],
+    "the user without the group": ["-u", "myself", VIEWER, "--", URI],
     "another group": ["-g", "accounting", VIEWER, "--", URI],
-    "his own group": ["-g", "myself", VIEWER, "--", URI],
+    "the user's own group": ["-g", "myself", VIEWER, "--", URI],
     "root's group": ["-g", "root", VIEWER, "--", URI],
     "root": ["-u", "root", VIEWER, "--", URI],
     "root with the group": ["-u", "root", *G, VIEWER, "--", URI],
@@ -154,7 +154,7 @@ MUTANTS = {
     "a login shell": [*G, "-i"],
     "a shell with the call": [*G, "-s", VIEWER, "--", URI],
     "an editor": [*G, "-e", FILE],
-    "viewer of his own": [*G, "/home/myself/remote-viewer", "--", URI],
+    "the user's own viewer": [*G, "/home/myself/remote-viewer", "--", URI],
     "link to the viewer": [*G, "/home/myself/link", "--", URI],
     "environment: LD_PRELOAD": ["LD_PRELOAD=/home/myself/x.so", *G, VIEWER, "--", URI],
     "environment: SPICE_PROXY": [*G, "SPICE_PROXY=http://x:3128", VIEWER, "--", URI],
@@ -180,8 +180,8 @@ def test_a_call_close_to_the_granted_one_is_refused(looked_at, mutant):
     )
     assert not started(done), done
     assert done.returncode == 1
-    # Up to 1.9.13 it is sudo that refuses himself without the group.
-    by_the_kernel = {"his own group": (BY_THE_KERNEL,), "himself without the group": (*REFUSED, BY_THE_KERNEL)}
+    # Up to 1.9.13 it is sudo that refuses the user without the group.
+    by_the_kernel = {"the user's own group": (BY_THE_KERNEL,), "the user without the group": (*REFUSED, BY_THE_KERNEL)}
     refused = by_the_kernel.get(mutant, REFUSED)
     assert any(words in done.stderr for words in refused), done
 
@@ -271,8 +271,8 @@ def site(looked_at, request):
 def test_the_sites_own_defaults_change_nothing(site):
     """Whatever the site's sudoers says for all commands: who is asked for what, and what the viewer is given, stays.
 
-    The user's own password is asked and accepted, nothing starts without it; of his environment exactly the desktop's
-    and the locale variables arrive, and he can add none.
+    The user's own password is asked and accepted, nothing starts without it; of the environment exactly the desktop's
+    and the locale variables arrive, and the user can add none.
     """
     offered = {**DESKTOP, **DANGEROUS}
     done = site.sudo("myself", *G, WITNESS, "--", FILE, env=offered)
@@ -303,7 +303,7 @@ def test_a_site_that_asks_for_everything_still_lets_nopasswd_through(looked_at):
         looked_at.client.write("/etc/sudoers", before, mode=0o440)
 
 
-ROOT_OF_HIS_OWN = f"""
+USERS_OWN_ROOT = f"""
 set -e
 cd /home/myself
 for file in $(ldd /bin/sh | grep -o "/[^ ]*"); do mkdir -p ".$(dirname $file)"; cp $file .$file; done
@@ -317,7 +317,7 @@ chown -R myself /home/myself
 def test_a_program_under_a_root_of_the_users_own_does_not_start(looked_at):
     """Where a site lets everybody choose sudo's root or directory, for our commands nobody may."""
     before = looked_at.client.read("/etc/sudoers")
-    looked_at.client.run(["sh", "-c", ROOT_OF_HIS_OWN])
+    looked_at.client.run(["sh", "-c", USERS_OWN_ROOT])
     looked_at.client.write("/etc/sudoers", f"{before}\nDefaults runchroot=*, runcwd=*\n", mode=0o440)
     try:
         for option in ("-R", "-D"):

@@ -52,7 +52,7 @@ def later(grant):
 
 @contextlib.contextmanager
 def witnesses(office):
-    """Somebody who hears what witnesses tell."""
+    """Somebody who hears what witnesses report."""
     heard = Witnesses(office)
     try:
         yield heard

@@ -158,7 +158,7 @@ def test_a_rule_whose_start_was_taken_away_holds_until_the_next_run(shared):
 
 
 def test_a_tree_with_an_alias_of_our_console_is_never_installed(shared):
-    """Each console with times has an alias: one of its name elsewhere makes the run red, and sudo works as before."""
+    """Each console with times has an alias: one of its name elsewhere makes the run fail, and sudo works as before."""
     shared.applied(article())
     shared.client.write(SITE, "Cmnd_Alias SPICE_GRANT_DEBIANX = /usr/bin/true\n", mode=0o440)
     before = shared.client.read(SUDOERS)
@@ -219,7 +219,7 @@ def test_a_group_costs_one_rule(shared):
     assert "\nmybro, myself \\\n    ALL=(:spicegrp) NOTBEFORE=" in text
 
 
-def test_the_launcher_tells_what_is_closed(shared):
+def test_the_launcher_says_what_is_closed(shared):
     """It lists until when, or from when; it opens nothing that is closed, and does not trouble sudo with it."""
     shared.applied()
     listed = shared.client.run([RVIEWER, "--list"], user="nogrant", env={"TZ": "UTC"}).stdout

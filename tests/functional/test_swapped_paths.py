@@ -1,4 +1,4 @@
-"""A user exchanges all that is his, and that root or what root starts looks at, with links, while consoles are opened
+"""A user exchanges all their own files that root or what root starts looks at with links, while consoles are opened
 and the state runs: nothing of others is shown to a viewer, and nothing elsewhere is changed.
 """
 
@@ -30,7 +30,7 @@ while True:
         if libc.renameat2(-100, one, -100, other, 2):
             sys.exit("no exchange")
 """
-# In the viewer's place: tells what it has of the user's, and of others.
+# In the viewer's place: reports what it has of the user's, and of others.
 QUICK = f"""#!/usr/bin/python3 -IS
 import json, os, socket
 runtime, shared = os.environ["XDG_RUNTIME_DIR"], "/home/myself/Console"
@@ -49,7 +49,7 @@ seen = {{
 with socket.create_connection(("127.0.0.1", {PORT})) as connection:
     connection.sendall(json.dumps(seen).encode() + b"\\n")
 """
-# Takes what they tell, until it is asked for all of it.
+# Takes what they report, until it is asked for all of it.
 _LISTEN = f"""
 import select, socket, sys
 with socket.create_server(("127.0.0.1", {PORT}), backlog=64) as server:
@@ -84,7 +84,7 @@ PILLAR = allowed()
 
 
 def prepare(office):
-    """Have what the user swaps: his own, and links to what is root's alone, of the same names."""
+    """Have what the user swaps: their own files, and links to what is root's alone, of the same names."""
     prepare_confined(office)
     client = office.client
     client.write(WITNESS, QUICK, mode=0o755)
@@ -134,7 +134,7 @@ def held(office):
 
 @pytest.fixture
 def told(looked_at):
-    """What viewers tell, once all have ended."""
+    """What viewers report, once all have ended."""
     process = looked_at.client.popen(
         [sys.executable, "-IS", "-c", _LISTEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -144,7 +144,7 @@ def told(looked_at):
 
 
 def test_while_consoles_are_opened(looked_at, told):
-    """Each viewer has the user's own cookie, sockets and files or none, and whatever is not his stays as it is."""
+    """Each viewer has the user's own cookie, sockets and files or none, and what is not the user's stays as it is."""
     before = held(looked_at)
     with swapping(looked_at):
         command = ["sh", "-c", _OPEN]

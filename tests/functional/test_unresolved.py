@@ -1,4 +1,4 @@
-"""Servers whose name does not resolve or whose certificate is missing: red, their consoles stay closed."""
+"""Servers whose name does not resolve or whose certificate is missing: runs fail, their consoles stay closed."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def _hosts(office, *addresses):
 
 @pytest.mark.parametrize("guard", ["everywhere", "servers"])
 def test_a_host_that_does_not_resolve(office, guard):
-    """At first: closed and red. Once it resolves: open. When it no longer does: as before, but red."""
+    """At first: closed, the run fails. Once it resolves: open. When it no longer does: as before, but the run fails."""
     pillar = changed(_by_name(), firewall={"guard": guard})
     office.minion.set_pillar(pillar)
     dry, real = office.apply(test=True), office.apply()
@@ -64,7 +64,7 @@ def test_a_host_that_resolves_to_what_no_server_can_have(office):
 
 
 def test_a_missing_certificate_costs_only_its_server(granted):
-    """A certificate file that is not there: its consoles stay closed, red; the guard stands."""
+    """A certificate file that is not there: its consoles stay closed, the run fails; the guard stands."""
     data = article()
     data["spice"]["servers"]["mysrv"]["ca"] = "/etc/pki/spice/none.pem"
     result = granted.apply(data)
@@ -74,9 +74,9 @@ def test_a_missing_certificate_costs_only_its_server(granted):
 
 
 PLACES = {
-    "his file": ("install -D -o myself /dev/stdin /etc/pki/ca.pem", "/etc/pki/ca.pem", "can be changed by"),
+    "the user's file": ("install -D -o myself /dev/stdin /etc/pki/ca.pem", "/etc/pki/ca.pem", "can be changed by"),
     "all may write": ("install -D -m 0666 /dev/stdin /etc/pki/ca.pem", "/etc/pki/ca.pem", "can be changed by"),
-    "his directory": (
+    "the user's directory": (
         "install -D /dev/stdin /home/myself/d/ca.pem",
         "/home/myself/d/ca.pem",
         "may write in /home/myself",

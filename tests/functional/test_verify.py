@@ -96,7 +96,7 @@ def test_verify_finds_holes_in_the_other_layers(shared, tamper, user, words):
 
 
 @pytest.mark.salt
-def test_verify_is_red_for_a_grant_that_is_not_enforced(shared):
+def test_verify_fails_for_a_grant_that_is_not_enforced(shared):
     """A grant whose user left is a difference: what is declared is not what holds."""
     shared.apply(changed(PILLAR, grants={"x": {"user": "leaver", "vm": "debianx"}}))
     _verify_fails(shared, None, "not enforced: spice:grants:x:user: no user 'leaver' on this machine")

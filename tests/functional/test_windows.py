@@ -60,7 +60,7 @@ def _iso(moment):
 
 
 def _pillar(start, end):
-    """All grants hold from start to end: one by a schedule as well, one with a grace, one that drains for good.
+    """All grants hold from start to end: one by a schedule as well, one with a grace, one that drains permanently.
 
     The grace is as long as that.
     """

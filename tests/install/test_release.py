@@ -1,4 +1,4 @@
-"""How a version is released: by its tag, and only what is committed and told of."""
+"""How a version is released: by its tag, and only what is committed and in the changelog."""
 
 import subprocess
 import sys

@@ -135,7 +135,7 @@ def test_group_that_the_site_makes_later_stays(changing):
 
 @pytest.mark.parametrize("then", ["run", "removal", "change back"])
 def test_group_that_could_not_be_removed_is_not_forgotten(changing, then):
-    """It is some user's own for the moment: the run is red and says so; the next one, or the removal, takes it away."""
+    """It is some user's own for the moment: the run fails and says so; the next one, or the removal, takes it away."""
     changing.machine.add_user("guest", gid=changing.machine.group_id("spicegrp"))
     declare(changing, group="consoles")
     changing.minion.set_pillar(changing.pillar)

@@ -131,7 +131,7 @@ def test_user_is_told_that_it_was_the_window(clock):
 
 
 def test_user_is_told_although_the_kernel_was_first(clock):
-    """Somebody's packet was refused just at the end: nothing is left to be ended, and he is told all the same."""
+    """Somebody's packet was refused just at the end: nothing is left to be ended, and the user is told all the same."""
     need("notify-send", "dbus-daemon")
     bus = Bus(clock.client, "myself")
     session = clock.client.session("myself", "192.168.2.2", 20002)
@@ -155,7 +155,7 @@ def test_user_is_told_of_a_lock_that_a_run_did_not_live_to_see_through(clock):
 
 
 def test_user_with_something_open_is_warned_once(clock):
-    """By a process of his own; who has nothing open hears nothing, and nobody hears it twice."""
+    """By a process of the user's own; who has nothing open hears nothing, and nobody hears it twice."""
     need("notify-send", "dbus-daemon")
     bus, other = Bus(clock.client, "myself"), Bus(clock.client, "mybro")
     session = clock.client.session("myself", "192.168.2.2", 20002)

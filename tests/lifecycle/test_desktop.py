@@ -1,4 +1,4 @@
-"""Who loses a live session is told why on his desktop; what he does there harms nobody but him."""
+"""Users who lose a live session are told why on their desktop; what they do there harms nobody but them."""
 
 import json
 import select
@@ -96,7 +96,7 @@ STARTED = "#!/bin/sh\ntouch /srv/caught/started-$(id -u)-$(id -g)\n"
 
 
 def runtime_directory(client, user):
-    """Make what systemd makes for a user who is logged in; return the place of his session bus."""
+    """Make what systemd makes for a user who is logged in; return the place of the session bus."""
     account = client.machine.account(user)
     directory = f"/run/user/{account['uid']}"
     client.machine.run(["install", "-d", "-m", "0755", "/run/user"])
@@ -144,8 +144,8 @@ def revoke(client, user):
     return client.apply()
 
 
-def test_user_is_told_why_his_session_ended(granted):
-    """Once, however many connections his viewer had; the other user hears nothing until he loses his own."""
+def test_user_is_told_why_the_session_ended(granted):
+    """Once, however many connections the viewer had; mybro hears nothing until the other grant is gone."""
     mine, his = Bus(granted, "myself"), Bus(granted, "mybro")
     for _ in range(2):
         granted.session("myself", "192.168.2.2", 20002)
@@ -260,7 +260,7 @@ def test_dialog_where_nobody_takes_notifications(granted):
 
 @pytest.mark.parametrize("lacking", ["/usr/bin/notify-send", "/usr/bin/setsid", "/usr/bin/python3", None])
 def test_nothing_is_said_where_nothing_can_be(granted, lacking):
-    """No program, or no desktop: the session ends all the same, and the run is green."""
+    """No program, or no desktop: the session ends all the same, and the run succeeds."""
     session = granted.session("myself", "192.168.2.2", 20002)
     if lacking:
         runtime_directory(granted, "myself")
@@ -270,7 +270,7 @@ def test_nothing_is_said_where_nothing_can_be(granted, lacking):
 
 
 def test_session_of_an_account_that_is_gone_ends(granted):
-    """There is nobody left to be told: what makes the run red is the grant alone."""
+    """There is nobody left to be told: what makes the run fail is the grant alone."""
     runtime_directory(granted, "myself")
     session = granted.session("myself", "192.168.2.2", 20002)
     granted.machine.run(["userdel", "--force", "myself"])

@@ -72,7 +72,7 @@ def test_what_sudo_takes_is_no_stop(shared, site, name):
 
 @pytest.mark.parametrize("command", AS_GOOD)
 def test_who_is_as_good_as_granted_is_named(shared, site, command):
-    """A strict policy is red then."""
+    """A strict policy fails then."""
     program = command.split()[0]
     site(f"nogrant ALL = (root) {PATHS.get(program, '/usr/bin')}/{command}\n")
     result = shared.apply()

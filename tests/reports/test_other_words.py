@@ -1,4 +1,4 @@
-"""What programs print and files hold has another form than it has today: said, and never a green run or a traceback.
+"""What programs print and files hold has another form than today: runs say so, never succeed, and show no traceback.
 
 First seen: inputs drawn by the hundred (`faults/test_odd_inputs.py`).
 """
@@ -34,7 +34,7 @@ def test_a_mode_that_is_none(shared):
 
 
 def test_a_main_file_of_sudo_that_ends_early(shared):
-    """It parses no more, and what it included is not included: red, since nobody gets in."""
+    """It parses no more, and what it included is not included: the run fails, since nobody gets in."""
     text = shared.client.read("/etc/sudoers")
     with breakage.file(shared.client, "/etc/sudoers", text[: text.index("Defaults") + 8].encode()):
         result = shared.apply()

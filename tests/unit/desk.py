@@ -23,7 +23,7 @@ class Stream:
 
 
 class Desk:
-    """A user's desk: his menu, his terminal, the programs that he has."""
+    """A user's desk: menu, terminal and installed programs."""
 
     def __init__(self, directory, patch):
         self.menu = directory / "1021"

@@ -22,13 +22,13 @@ def dotted(first, rest):
 
 
 def is_account(text):
-    """Tell whether text that looks like an account can have a grant."""
+    """Say whether text that looks like an account can have a grant."""
     capitals = set(text) <= set(string.ascii_uppercase + string.digits + "_") and text[0] != "_"
     return not capitals and text not in KEYWORDS | {"root", "spicegrp"}
 
 
 def is_path(text):
-    """Tell whether a path means just one file."""
+    """Say whether a path means just one file."""
     return not {".", ".."} & set(text.split("/"))
 
 

@@ -2,7 +2,7 @@
 
 A directory is a case: ``policy.yaml`` (the pillar's ``spice``), ``system.yaml`` (what the workstation knows) and, where
 a change is shown, ``previous.yaml`` (the pillar of the run before) are read; all other files are expected. After a
-wanted change: ``make golden``, and look at the difference.
+desired change: ``make golden``, and look at the difference.
 """
 
 import json

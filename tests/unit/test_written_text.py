@@ -183,7 +183,7 @@ def test_hostile_members_of_a_group(members):
 
 
 def match(pattern, argument):
-    """Tell whether sudo's own matching, fnmatch(3) of the C library, lets an argument through."""
+    """Say whether sudo's own matching, fnmatch(3) of the C library, lets an argument through."""
     libc = ctypes.CDLL(None)
     return libc.fnmatch(pattern.encode(), argument.encode(), 0) == 0
 

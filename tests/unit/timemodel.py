@@ -46,7 +46,7 @@ def spell(day):
 
 
 def applies(schedule, day):
-    """Tell whether the hours of a schedule apply on a day."""
+    """Say whether the hours of a schedule apply on a day."""
 
     def listed(key):
         ends = [(entry.partition("/")[0], entry.rpartition("/")[2]) for entry in schedule.get(key, [])]

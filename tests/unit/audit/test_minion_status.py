@@ -19,7 +19,7 @@ def test_a_fingerprint_is_of_the_meaning():
 
 
 def test_a_fingerprint_is_no_way_to_try_passwords():
-    """It goes to the master and into its job cache; it tells that there is a password, not which."""
+    """It goes to the master and into its job cache; it says that there is a password, not which."""
     one, other = (
         minion_status.fingerprint(pillar.parse(changed(article(), vms__debianx__password=password)))
         for password in ("first-secret", "other-secret")

@@ -32,13 +32,13 @@ def test_connection(outcome, by_guard, word):
 
 
 def attempt(**changes):
-    """A user without a grant, as he must be: refused everywhere."""
+    """A user without a grant, as it must be: refused everywhere."""
     refused = {HERE: ("refused", True)}
     return Attempt(**{"viewer_group": refused, "own_group": refused, "calls": {CALL: False}, **changes})
 
 
 def granted(**changes):
-    """A user with a grant, as he must be."""
+    """A user with a grant, as it must be."""
     return attempt(**{"viewer_group": {HERE: ("connected", False)}, "calls": {CALL: True}, **changes})
 
 
@@ -90,7 +90,7 @@ def test_with_the_viewers_group(may, outcome, by_guard, word, differs):
 
 @pytest.mark.parametrize("may", [True, False])
 @pytest.mark.parametrize(("outcome", "by_guard"), [*itertools.product(OUTCOMES, (True, False))])
-def test_with_his_own_program(may, outcome, by_guard):
+def test_with_another_program(may, outcome, by_guard):
     """Grant or not: a program without the viewer's group must be stopped."""
     ends = {HERE: (outcome, by_guard)}
     cell = verdict.cell(may, granted(own_group=ends) if may else attempt(own_group=ends))

@@ -1,4 +1,4 @@
-"""docs/attacks.md tells of every attack what its file declares, and each declares all that it must."""
+"""docs/attacks.md says of every attack what its file declares, and each declares all that it must."""
 
 import inspect
 import re

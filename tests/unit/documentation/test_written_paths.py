@@ -46,7 +46,7 @@ def paths():
 
 
 def writes(call):
-    """Whether a call makes, changes or removes something at a path, as far as its text tells."""
+    """Whether a call makes, changes or removes something at a path, as far as its text says."""
     whose = ast.unparse(call.func).rpartition(".")
     if whose[2] in WRITING.get(whose[0], ()) or (whose[1] and whose[2] in OF_PATH):
         return True

@@ -20,7 +20,7 @@ def report(**fields):
 
 
 def told(fields, records=None, who=()):
-    """The events that tell of a report."""
+    """The events about a report."""
     look = Look(frozenset(WHAT) | set(fields["left"]), frozenset(fields["left"]), frozenset(fields["held"]), who)
     found = drift_events.events(fields, look, records or {})
     assert json.loads(json.dumps(found)) == found

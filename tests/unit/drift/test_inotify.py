@@ -1,4 +1,4 @@
-"""Changes of files, as the kernel tells them."""
+"""Changes of files, as the kernel reports them."""
 
 import os
 import shutil

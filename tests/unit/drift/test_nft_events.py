@@ -1,4 +1,4 @@
-"""What the kernel tells of changes of rules: bytes recorded on Linux 6.18 while nft and iptables-nft changed some."""
+"""What the kernel reports of changes of rules: bytes recorded on Linux 6.18 while nft and iptables-nft changed some."""
 
 import json
 import struct

@@ -217,7 +217,7 @@ def test_the_next_moment_is_each_announcement_and_then_the_end():
     assert found == [END - 900, END - 120, END]
 
 
-def test_the_end_of_what_drains_for_good_is_none():
+def test_the_end_of_what_drains_permanently_is_none():
     """Nobody is cut: it is announced, and then the kernel alone closes it for new ones."""
     one = access(NOW, END, on_end="drain")
     assert deadlines.upcoming(made(one, now=END - 121)) == END - 120

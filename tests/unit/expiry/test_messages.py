@@ -31,7 +31,7 @@ def ended(uid, port, address="192.168.2.2"):
     ids=["revoked", "still granted", "no such vm any more", "no such address any more"],
 )
 def test_sentence_for_what_was_taken_away(connection, said):
-    """A user is named his vm; who still has it is not told that he lost it."""
+    """The message names the vm; users who still have it are not told that they lost it."""
     assert messages.ended(desired(), [connection], USERS) == {connection.uid: said}
 
 

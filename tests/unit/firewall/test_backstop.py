@@ -57,7 +57,7 @@ def test_towards_the_servers_only():
     ],
 )
 def test_its_name_is_that_of_what_is_in_it(one, other):
-    """What has the wanted name has the wanted content, since nobody but its owner can change it."""
+    """What has the desired name has the desired content, since nobody but its owner can change it."""
     assert one.name != other.name
     assert all(each.name.startswith(backstop.PREFIX) for each in (one, other))
     assert table() == table()

@@ -21,7 +21,7 @@ def link(name, kind, *flags, **more):
 
 
 def listing(planned, held=()):
-    """What the kernel lists once it has made a plan's changes: nft 1.0.6 does not tell the interface of a chain."""
+    """What the kernel lists once it has made a plan's changes: nft 1.0.6 does not list the interface of a chain."""
     objects = list(held)
     for command in planned.commands:
         ((verb, entry),) = command.items()

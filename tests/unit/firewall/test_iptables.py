@@ -82,7 +82,7 @@ def test_what_has_an_owner_and_no_grant_is_denied_established_or_not(host):
     assert rest == ["-g", "SPICE-GRANT-DENY"]
 
 
-def test_a_denial_is_told_logged_and_reset(host):
+def test_a_denial_is_reported_logged_and_reset(host):
     told, logged, reset = host.v4["SPICE-GRANT-DENY"]
     assert "NFLOG" in told and logged == ["-j", "SPICE-GRANT-LOG"]
     assert reset == ["-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset"]
@@ -91,7 +91,7 @@ def test_a_denial_is_told_logged_and_reset(host):
     assert reset == ["-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset"]
 
 
-def test_each_granted_user_has_a_limit_of_his_own_in_the_log_and_all_others_share_two(host):
+def test_granted_users_have_limits_of_their_own_in_the_log_and_all_others_share_two(host):
     rules = host.v4["SPICE-GRANT-LOG"]
     owners = [rule[rule.index("--uid-owner") + 1] if "--uid-owner" in rule else None for rule in rules]
     assert owners == ["1021", "1021", "1022", "1022", *["65536-4294967294"] * 2, *["0-4294967294"] * 2, None]

@@ -29,7 +29,7 @@ NOTHING = ((), {})
 
 @pytest.fixture
 def host():
-    """Holds what is wanted."""
+    """Holds the desired state."""
     made = Host()
     made.apply(timed())
     return made

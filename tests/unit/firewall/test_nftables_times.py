@@ -30,7 +30,7 @@ ACCEPT = {"accept": None}
 
 @pytest.fixture
 def kernel():
-    """Holds what is wanted."""
+    """Holds the desired state."""
     return holding(timed())
 
 
@@ -244,7 +244,7 @@ def test_another_schedule_for_a_grant(kernel):
 
 
 def test_a_place_that_drains_with_a_grace(kernel):
-    """Who lost his grant may go on until then, and no longer."""
+    """A user who lost a grant may go on until then, and no longer."""
     drain = Drain("myself", 1021, "192.168.2.2", 20002, "debianx", ("myself-debianx",), TODAY + 900)
     sessions = frozenset({(1021, "192.168.2.2", 20002)})
     drained = timed({"grants__myself-debianx": ...}, leaving=(drain,), sessions=sessions)

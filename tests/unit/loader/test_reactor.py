@@ -37,7 +37,7 @@ def react():
 
 
 @pytest.mark.parametrize("minion", IDS)
-def test_the_state_is_applied_on_the_one_who_told_it_and_whatever_he_says_is_only_a_name(react, minion):
+def test_the_state_is_applied_on_the_minion_that_reports_and_its_id_is_only_a_name(react, minion):
     reaction = react({"id": minion, "repairing": False})
     assert reaction == {
         "repair": {"local.state.apply": [{"tgt": [minion]}, {"tgt_type": "list"}, {"args": [{"mods": "spice"}]}]}

@@ -50,7 +50,7 @@ def test_grants_of_the_run_before_are_known_by_name():
     assert before not in compiled.accesses
 
 
-def test_an_unknown_user_costs_only_his_own_grants():
+def test_unknown_users_cost_only_their_own_grants():
     compiled = desired({"grants__gone": {"user": "gone", "vm": "debianx"}})
     assert said(compiled) == ["spice:grants:gone:user: no user 'gone' on this machine"]
     assert compiled.accesses == desired().accesses

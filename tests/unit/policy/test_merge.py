@@ -243,7 +243,7 @@ def test_without_user_who_has_none(user, vm):
 
 @pytest.mark.parametrize("own", [True, False])
 def test_without_user_who_has_it_through_a_group(own):
-    """Taking his own grant away would not take the console away."""
+    """Taking the user's own grant away would not take the console away."""
     grants = {"everyone": {"group": "family", "vm": "debianx"}}
     if own:
         grants["own"] = {"user": "myself", "vm": "debianx"}

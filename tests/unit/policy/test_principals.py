@@ -87,7 +87,7 @@ def test_another_group_with_the_viewers_gid():
 
 
 def test_who_may_map_the_viewers_group_into_a_namespace():
-    """He has it for any program of his: it is said, and he is granted nothing."""
+    """They have it for any program of theirs: it is said, and they are granted nothing."""
     groups = {**inventory().groups, "spicegrp": Group("spicegrp", 995, mapping=("guest", "myself"))}
     compiled = desired(groups=groups)
     assert opened(compiled) == [("mybro", 1022)]
@@ -163,7 +163,7 @@ def test_members_of_a_group_that_cannot_be_asked_for():
 
 
 def test_a_group_that_answers_is_believed():
-    """Who is not in it any more has nothing, whether he can be asked for or not."""
+    """Who is not in it any more has nothing, whether the account can be asked for or not."""
     stood = [Access(name, uid, "debianx", ("everyone",)) for name, uid in (("anne", 5021), ("guest", 1023))]
     assert opened(asked(FAMILY, stood, users=["anne"])) == [("mybro", 1022), ("myself", 1021)]
 

@@ -46,7 +46,7 @@ class Model:
         self.minutes = {}
 
     def scheduled(self, name, moment):
-        """Tell whether a schedule is open, as far as it is worked out on the day."""
+        """Say whether a schedule is open, as far as it is worked out on the day."""
         if name not in self.minutes:
             declared = {"zone": self.data["time"]["zone"], **self.data["schedules"][name]}
             self.minutes[name] = timemodel.open_minutes(declared, self.day - 2, self.day + self.horizon)
@@ -62,11 +62,11 @@ class Model:
         return {**grants, **{loan.name: loan for loan in self.loans if (loan.user, loan.vm) == (user, vm)}}
 
     def locked(self, user, vm):
-        """Tell whether a lock denies it."""
+        """Say whether a lock denies it."""
         return any((lock.about, lock.name) in (("all", ""), ("user", user), ("vm", vm)) for lock in self.locks)
 
     def works(self, source, moment):
-        """Tell whether a grant or loan is open."""
+        """Say whether a grant or loan is open."""
         if isinstance(source, Loan):
             return source.start <= moment < source.end
         start, end = (seconds(source.get(key)) for key in ("valid_from", "valid_until"))
@@ -76,13 +76,13 @@ class Model:
         return not chosen or any(self.scheduled(name, moment) for name in chosen)
 
     def open(self, user, vm, moment):
-        """Tell whether a user may open the console of a vm."""
+        """Say whether a user may open the console of a vm."""
         return not self.locked(user, vm) and any(
             self.works(source, moment) for source in self.sources(user, vm).values()
         )
 
     def lasting(self, user, vm, moment):
-        """Tell whether what is open may go on: all that stands behind it must say so, the least of it counts."""
+        """Say whether what is open may go on: all that stands behind it must say so, the least of it counts."""
         sources = self.sources(user, vm).values()
         if self.locked(user, vm) or not all(
             not isinstance(source, Loan) and source.get("on_end") == "drain" for source in sources

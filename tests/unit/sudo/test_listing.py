@@ -69,8 +69,8 @@ def test_an_entry_is_the_same_in_a_file():
     (ours,) = listing.parse(f"{HEAD}{OURS}", "ann")
     commands = [{"cmndalias": "VIEW"}]
     tree = {"Command_Aliases": {"VIEW": ours.spec["Cmnd_Specs"][0]["Commands"]}}
-    himself = {"runasgroups": [{"usergroup": "spicegrp"}], "Commands": commands}
-    assert ours.said == matching.said(himself, tree, "ann") != matching.said(himself, tree, "bob")
+    as_user = {"runasgroups": [{"usergroup": "spicegrp"}], "Commands": commands}
+    assert ours.said == matching.said(as_user, tree, "ann") != matching.said(as_user, tree, "bob")
     assert ours.said != matching.said({"Commands": commands}, tree, "ann")
 
 

@@ -60,7 +60,7 @@ def test_the_file_asks_for_a_password_where_the_grant_does():
     assert [line for line in lines if line.startswith("mybro ALL=(:spicegrp) NOPASSWD: NOSETENV: ")]
 
 
-def test_each_user_has_the_commands_of_his_own_console_only():
+def test_users_have_the_commands_of_their_own_console_only():
     (line,) = [line for line in sudoers.render(desired()).splitlines() if line.startswith("myself ")]
     assert "20002" in line and "debianx" in line and "20004" not in line and "leaptest" not in line
 
@@ -204,7 +204,7 @@ def test_a_user_who_left_is_named_by_the_run_before():
     ]
 
 
-def test_accesses_name_the_user_and_not_his_group():
+def test_accesses_name_the_user_and_not_the_group():
     """The group of a grant is expanded here, once: sudo and kernel then mean the same people."""
     compiled = desired({"grants": {"everyone": {"group": "family", "vm": "debianx"}}}, groups=inventory().groups)
     assert {rule.user for rule in sudoers.rules(compiled)} == {"myself", "mybro"}

@@ -59,7 +59,7 @@ class TestReadBack:
         ],
     )
     def test_what_cannot_be_told_for_certain_is_not_taken_for_ours(self, commands):
-        """Of a list of commands cvtsudoers tells the times of the first only."""
+        """Of a list of commands cvtsudoers prints the times of the first only."""
         tree = cvtsudoers(f"ann ALL=(:spicegrp) {commands}\n")
         granted = [sudoers.SudoRule("ann", "spicegrp", VIEWER, argument) for argument in "xy"]
         assert sudoers.parse(tree) == []

@@ -140,14 +140,14 @@ def test_menu_with_times():
 
 
 def test_menu_of_what_never_opens_again():
-    """He keeps it in his menu, which says so."""
+    """It stays in the user's menu, which says so."""
     declared = policy(**TIMED, **{"grants__myself-debianx__valid_until": "2020-01-02T18:00Z"})
     compiled = compile_policy(declared, inventory(), now=EARLIEST + 5 * DAY, day=EARLIEST + 5 * DAY)
     mine = [access for access in compiled.accesses if access.uid == 1021]
     assert json.loads(files.menu_text(compiled, mine))["consoles"]["debianx"]["windows"] == ""
 
 
-def test_entries_let_nobody_read_what_is_not_his():
+def test_entries_let_users_read_only_what_is_theirs():
     entries = files.desired_entries(desired(), PROGRAM)
     assert entries[VMS] == Directory(0o750, GID) and entries[MENU] == Directory(0o711)
     assert {path for path in entries if path.startswith((VMS + "/", MENU + "/"))} == {

@@ -1,4 +1,4 @@
-"""Where a search looks, what it asks find for, and how it tells names that users chose."""
+"""Where a search looks, what it asks find for, and how it reports names that users chose."""
 
 import os
 import subprocess
