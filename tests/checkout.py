@@ -21,5 +21,5 @@ def copy_checkout(target):
 def commit():
     """A number of the commit that is checked out, for what differs from commit to commit; 0 without git."""
     command = ["git", "-C", str(ROOT), "rev-parse", "--short=8", "HEAD"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    return int(said or "0", 16)
+    output = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return int(output or "0", 16)

@@ -65,17 +65,17 @@ class Workstation:
     """What must not be different for long."""
 
     def __init__(self):
-        self.good = self.held()
+        self.good = self.content()
 
     @staticmethod
-    def held():
+    def content():
         """What is enforced now; nothing while a table is not there."""
         table = subprocess.run(TABLE, capture_output=True, text=True, check=False).stdout
         return table, SUDOERS.read_text(), VIEWER.stat().st_mode & 0o7777, group_line()
 
     def intact(self):
         """Whether all is as it was."""
-        return self.held() == self.good
+        return self.content() == self.good
 
     def tamper(self, kind):
         """Do what somebody might do, and not for the third time."""

@@ -9,9 +9,9 @@ import json, os, sys
 
 def heard(reading):
     with open(reading) as stream:
-        said = json.load(stream)
+        result = json.load(stream)
     os.wait()
-    return said
+    return result
 
 everybody, arguments, together = json.loads(sys.argv[1])
 answers, waiting = [], []

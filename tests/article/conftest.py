@@ -30,12 +30,12 @@ class Terminal:
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
             os.execve(argv[0], argv, environment)
-        self.said, self.code = "", None
+        self.output, self.code = "", None
 
     def read_until(self, pattern, timeout=60):
         """Read until what was printed matches a pattern, or the command has ended; return what was printed."""
         deadline = time.monotonic() + timeout
-        while not re.search(pattern, self.said) and (left := deadline - time.monotonic()) > 0:
+        while not re.search(pattern, self.output) and (left := deadline - time.monotonic()) > 0:
             if select.select([self.descriptor], [], [], left)[0]:
                 try:
                     chunk = os.read(self.descriptor, 4096)
@@ -43,8 +43,8 @@ class Terminal:
                     break
                 if not chunk:
                     break
-                self.said += chunk.decode("utf-8", "replace")
-        return self.said
+                self.output += chunk.decode("utf-8", "replace")
+        return self.output
 
     def type(self, line):
         """Type a line."""

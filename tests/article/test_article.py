@@ -18,7 +18,7 @@ def sudo(user, *rest):
 
 def end(terminal):
     terminal.close()
-    return terminal.said
+    return terminal.output
 
 
 def test_rviewer_shows_the_granted_console(office, artefacts):
@@ -30,8 +30,8 @@ def test_rviewer_shows_the_granted_console(office, artefacts):
         shown = desktop.shows(office.consoles["debianx"].rgb)
         desktop.screenshot(artefacts / "article-debianx.png")
         titles = desktop.windows()
-        said = end(terminal)
-    assert shown, said
+        output = end(terminal)
+    assert shown, output
     assert any("debianx" in title for title in titles)
 
 
@@ -46,8 +46,8 @@ def test_classic_call_shows_the_granted_console(office, artefacts):
         terminal.type("correct horse")
         shown = desktop.shows(office.consoles["debianx"].rgb)
         desktop.screenshot(artefacts / "article-debianx-uri.png")
-        said = end(terminal)
-    assert shown, said
+        output = end(terminal)
+    assert shown, output
 
 
 def test_without_a_terminal_an_askpass_program_asks(office):
@@ -89,9 +89,9 @@ def test_other_consoles_are_refused_by_sudo(office, user, password, arguments):
     terminal.read_until("assword.*:")
     terminal.type(password)
     code = terminal.end()
-    said = end(terminal)
+    output = end(terminal)
     assert code == 1
-    assert "not allowed to execute" in said or "may not run sudo" in said or "not in the sudoers" in said
+    assert "not allowed to execute" in output or "may not run sudo" in output or "not in the sudoers" in output
 
 
 def test_rviewer_refuses_another_console(office):

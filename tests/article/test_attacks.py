@@ -71,7 +71,7 @@ def test_its_user_does_not_own_a_namespace_that_it_runs_in(scene):
             kind: office.client.run(["sh", "-c", f"readlink /proc/{stage.viewer()}/ns/{kind} /proc/1/ns/{kind}"]).stdout
             for kind in ("user", "net", "mnt", "pid", "ipc")
         }
-    shared = {kind for kind, said in kinds.items() if len(set(said.split())) == 1}
+    shared = {kind for kind, words in kinds.items() if len(set(words.split())) == 1}
     assert shared == ({"user", "net"} if form == "confined" else set(kinds))
 
 

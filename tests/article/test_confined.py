@@ -141,11 +141,11 @@ def test_without_the_password_the_server_lets_nobody_in(secret):
 
 def test_no_answer_event_or_log_says_a_password(secret):
     """Not when it changes, nor when it is asked about, nor when something goes wrong."""
-    call, said = secret.minion.call, []
+    call, answers = secret.minion.call, []
     for word in (OTHER, SECRETS["debianx"]):
         secret.client.write(SDB_FILE, json.dumps({"debianx": word}), mode=0o600)
-        said += [secret.minion.state(test=True), secret.minion.state()]
-    said.append(secret.minion.salt_call("state.apply", "spice", "--out=json", "-l", "info").stdout)
+        answers += [secret.minion.state(test=True), secret.minion.state()]
+    answers.append(secret.minion.salt_call("state.apply", "spice", "--out=json", "-l", "info").stdout)
     for function, arguments in {
         "spice_grant.plan": (),
         "spice_grant.list": (),
@@ -160,14 +160,14 @@ def test_no_answer_event_or_log_says_a_password(secret):
         "spice_grant.lend": ("visitor", "debianx", "1h"),
         "spice_grant.end_loan": ("visitor", "debianx"),
     }.items():
-        said.append(call(function, *arguments))
+        answers.append(call(function, *arguments))
     for broken in (SECRETS["debianx"] + "\n", "x" * 61, SECRETS["debianx"] + " "):
         secret.client.write(SDB_FILE, json.dumps({"debianx": broken}), mode=0o600)
-        said.append(secret.minion.state(test=True))
-        assert "is no usable password" in str(said[-1])
+        answers.append(secret.minion.state(test=True))
+        assert "is no usable password" in str(answers[-1])
     secret.client.write(SDB_FILE, json.dumps({"debianx": SECRETS["debianx"]}), mode=0o600)
-    said.append(secret.minion.log())
-    spoken = "\n".join(map(str, said))
+    answers.append(secret.minion.log())
+    spoken = "\n".join(map(str, answers))
     assert not [word for word in (OTHER, *SECRETS.values()) if word in spoken]
     assert secret.minion.state()
 

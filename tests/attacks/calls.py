@@ -52,7 +52,7 @@ def passes(client, *words, user="myself", env=None):
     """Whether sudo does what it is asked for, behind ``sudo``."""
     command = ["env", *(f"{name}={value}" for name, value in (env or {}).items()), "sudo", "-n", *words]
     done = client.machine.run(command, user=user, check=False)
-    return not any(said in done.stderr for said in REFUSED)
+    return not any(text in done.stderr for text in REFUSED)
 
 
 def let_through(client, direct, opener):

@@ -50,14 +50,14 @@ def connected(address, port):
 def reach(address, port):
     return ask(secured(connected(address, port)))
 """
-# Connects, says so, and asks once it is told to.
+# Connects, says so, and asks once it gets a line.
 LATER = """
 secure = secured(connected(*sys.argv[1:]))
 print("connected", flush=True)
 sys.stdin.readline()
 print(ask(secure), flush=True)
 """
-# A forwarder: what connects to its port of this machine is connected to the place that it is told.
+# A forwarder: what connects to its port of this machine is connected to the place that it was given.
 RELAY = """
 import selectors
 with socket.create_server(("", int(sys.argv[1]))) as listener:
@@ -83,7 +83,7 @@ with socket.create_server(("", int(sys.argv[1]))) as listener:
 
 
 def uri(vm):
-    """Where a console is, as viewers are told."""
+    """Where a console is, as viewers get it."""
     return f"spice://{HOST}?tls-port={PORTS[vm]}"
 
 
@@ -230,12 +230,12 @@ class Client:
 
 
 class Program:
-    """What runs beside an attack; ``said`` is the first line that it has printed."""
+    """What runs beside an attack; ``first_line`` is the first line that it has printed."""
 
     def __init__(self, process):
         self.process = process
         self._pending = b""
-        self.said = self.hear()
+        self.first_line = self.hear()
 
     def hear(self, timeout=60):
         """The next line that it prints; nothing if it ends without, and CommandTimeout if it does neither."""

@@ -21,14 +21,14 @@ EARS = """
 import select
 with socket.create_server(("127.0.0.1", 7777)) as server:
     print("listening", flush=True)
-    told = set()
+    reports = set()
     while True:
         if sys.stdin in select.select([sys.stdin, server], [], [])[0]:
             sys.stdin.readline()
-            print(", ".join(sorted(told)), flush=True)
+            print(", ".join(sorted(reports)), flush=True)
         else:
             with server.accept()[0] as connection:
-                told.add(connection.makefile().readline().strip())
+                reports.add(connection.makefile().readline().strip())
 """
 # Root's own look: says whether somebody opens what is at a path.
 WATCH = """
@@ -104,9 +104,9 @@ class Stage:
         """Whether planted code has reported that it runs with the viewer's group, or another, within some seconds."""
         desired = self.gid if gid is None else gid
         deadline = time.monotonic() + patience
-        while not (told := re.findall(rf"\d+ {desired}\b", self.ears.tell())) and time.monotonic() < deadline:
+        while not (reports := re.findall(rf"\d+ {desired}\b", self.ears.tell())) and time.monotonic() < deadline:
             time.sleep(0.05)
-        return told
+        return reports
 
     def handles(self, kind):
         """Have planted code started for links or files of a type, by a desktop entry in the user's home."""
@@ -170,5 +170,5 @@ class Stage:
             text=True,
         )
         self.client.used.callback(process.kill_tree)
-        while "Took ownership" not in (said := process.stderr.readline()):
-            assert said, "no settings on this display"
+        while "Took ownership" not in (line := process.stderr.readline()):
+            assert line, "no settings on this display"

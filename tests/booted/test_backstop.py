@@ -119,7 +119,7 @@ def test_it_is_there_before_the_network(backed):
 @pytest.mark.full
 def test_beside_firewalld(backed):
     """Which may own a table of its own: it loads, reloads and goes, and each leaves the other alone."""
-    held = _held(backed)
+    before = _held(backed)
     for command in (
         ["systemctl", "start", "firewalld"],
         ["firewall-cmd", "--reload"],
@@ -132,7 +132,7 @@ def test_beside_firewalld(backed):
     backed.booted.run(["nft", "flush", "ruleset"])
     happens(backed, "systemctl", "stop", "firewalld")
     assert "inet firewalld" not in backed.booted.run(["nft", "list", "tables"]).stdout
-    assert _held(backed) == held
+    assert _held(backed) == before
     _declare(backed)
     assert _planned(backed) == {}
 
@@ -140,7 +140,7 @@ def test_beside_firewalld(backed):
 @pytest.mark.full
 def test_beside_networkd(backed):
     """Which has a table for the networks that it masquerades."""
-    held = _held(backed)
+    before = _held(backed)
     backed.booted.write("/etc/systemd/network/guests.netdev", "[NetDev]\nName=guests\nKind=bridge\n")
     network = "[Match]\nName=guests\n[Network]\nAddress=10.9.9.1/24\nConfigureWithoutCarrier=yes\nIPMasquerade=ipv4\n"
     backed.booted.write("/etc/systemd/network/guests.network", network)
@@ -148,10 +148,10 @@ def test_beside_networkd(backed):
         for verb in ("start", "restart"):
             happens(backed, "systemctl", verb, "systemd-networkd")
             holds(backed, ["nft", "list", "tables"], "io.systemd.nat")
-        assert _held(backed) == held and json.loads(_verified(backed))["local"]["ok"] is not False
+        assert _held(backed) == before and json.loads(_verified(backed))["local"]["ok"] is not False
         backed.booted.run(["nft", "flush", "ruleset"])
         happens(backed, "systemctl", "restart", "systemd-networkd")
-        assert _held(backed) == held
+        assert _held(backed) == before
     finally:
         for name in ("guests.netdev", "guests.network"):
             backed.booted.run(["rm", f"/etc/systemd/network/{name}"])

@@ -31,15 +31,15 @@ def test_window_ends_on_time_and_its_user_was_warned(trial):
     assert 0 <= trial.ended(log, end) < PATIENCE
     assert trial.tries("myself", 20002) == "Connection refused"
     deadline = time.monotonic() + 60
-    while len(said := trial.journal("-t", "told")) < 2:
-        assert time.monotonic() < deadline, said
+    while len(lines := trial.journal("-t", "notice")) < 2:
+        assert time.monotonic() < deadline, lines
         time.sleep(0.2)
-    assert [line.partition(" -- ")[2] for line in said] == [
+    assert [line.partition(" -- ")[2] for line in lines] == [
         f"SPICE console closes soon The console of VM debianx closes at {time.strftime('%H:%M', time.gmtime(end))} UTC,"
         " in 5 seconds.",
         "SPICE console closed Your access to the console of VM debianx has ended.",
     ]
-    assert {line.split()[0] for line in said} == {"myself"}
+    assert {line.split()[0] for line in lines} == {"myself"}
     assert trial.armed() is None
 
 
@@ -70,12 +70,12 @@ def test_a_clock_that_has_failed_is_started_again(trial):
     trial.booted.run(["mv", state, "/root/state.json"])
     trial.booted.run(["systemctl", "restart", CLOCK_SERVICE], check=False)
     trial.booted.run(["mv", "/root/state.json", state])
-    said = "starts the clock again, which had failed"
-    assert said in trial.workstation.salt("spice_grant.repair", "test=True").stdout
+    sentence = "starts the clock again, which had failed"
+    assert sentence in trial.workstation.salt("spice_grant.repair", "test=True").stdout
     trial.booted.run(["systemctl", "is-failed", CLOCK_SERVICE])
-    assert said in trial.workstation.salt("spice_grant.repair").stdout
+    assert sentence in trial.workstation.salt("spice_grant.repair").stdout
     assert trial.booted.run(["systemctl", "is-failed", CLOCK_SERVICE], check=False).returncode != 0
-    assert said not in trial.workstation.salt("spice_grant.repair").stdout
+    assert sentence not in trial.workstation.salt("spice_grant.repair").stdout
 
 
 def test_removal_leaves_nothing_that_would_start_it(trial):

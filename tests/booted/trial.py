@@ -32,7 +32,7 @@ with socket.socket() as connection:
         print(error.strerror)
 """
 # Takes its time, as a desktop may: the clock has ended by then.
-NOTIFY = '#!/bin/sh\nsleep 2\nlogger -t told -- "$(id -un) $*"\n'
+NOTIFY = '#!/bin/sh\nsleep 2\nlogger -t notice -- "$(id -un) $*"\n'
 # Seconds; what is late by less is printed.
 PATIENCE = 60
 
@@ -71,20 +71,20 @@ class Trial:
         output = f"--property=StandardOutput=file:{log}"
         command = [*self.as_user(user), "/usr/bin/python3", "/srv/session.py", str(port)]
         self.booted.run(["systemd-run", "--quiet", f"--unit={name}", output, *command])
-        assert self.said(log, 1) == ["open"]
+        assert self.wait_for(log, 1) == ["open"]
         return log
 
-    def said(self, log, lines, timeout=60):
-        """Wait until a session has said so many lines."""
+    def wait_for(self, log, lines, timeout=60):
+        """Wait until a session has printed so many lines."""
         deadline = time.monotonic() + timeout
-        while len(said := self.booted.run(["cat", log], check=False).stdout.splitlines()) < lines:
-            assert time.monotonic() < deadline, (said, self.journal("--unit", CLOCK_SERVICE, "--output=short-precise"))
+        while len(found := self.booted.run(["cat", log], check=False).stdout.splitlines()) < lines:
+            assert time.monotonic() < deadline, (found, self.journal("--unit", CLOCK_SERVICE, "--output=short-precise"))
             time.sleep(0.1)
-        return said
+        return found
 
     def ended(self, log, moment):
         """How many seconds after a moment a session ended."""
-        late = float(self.said(log, 2, moment - time.time() + 30)[1]) - moment
+        late = float(self.wait_for(log, 2, moment - time.time() + 30)[1]) - moment
         print(f"a session ended {late:.2f} s after its time")
         return late
 
@@ -96,10 +96,10 @@ class Trial:
     def armed(self):
         """The moment for which the clock's alarm is set; None if it is not."""
         show = ["systemctl", "show", "--property=NextElapseUSecRealtime,ActiveState", CLOCK_TIMER]
-        said = dict(line.split("=", 1) for line in self.booted.run(show).stdout.splitlines())
-        if said["ActiveState"] != "active":
+        properties = dict(line.split("=", 1) for line in self.booted.run(show).stdout.splitlines())
+        if properties["ActiveState"] != "active":
             return None
-        return calendar.timegm(time.strptime(said["NextElapseUSecRealtime"], "%a %Y-%m-%d %H:%M:%S UTC"))
+        return calendar.timegm(time.strptime(properties["NextElapseUSecRealtime"], "%a %Y-%m-%d %H:%M:%S UTC"))
 
     def journal(self, *words):
         """Lines of the journal."""

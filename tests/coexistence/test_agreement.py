@@ -55,7 +55,7 @@ for line in sys.stdin:
         answer["refused"] = loaded.stderr
     else:
         found = other_tables.obstacles(other_tables.read(), packet[2], packet[3], *packet[:2])
-        answer["said"] = [[str(obstacle), obstacle.certain] for obstacle in found]
+        answer["obstacles"] = [[str(obstacle), obstacle.certain] for obstacle in found]
         before = sent()
         attempt(version, *packet)
         answer["left"] = sent() - before
@@ -96,9 +96,9 @@ def judge(trials, found):
     for (_, text, _), answer in zip(trials, found):
         assert not answer["refused"], f"{answer['refused']}\n{text}"
         left = answer["left"] > 0
-        if any(sure for _, sure in answer["said"]):
-            assert not left, f"{answer['said']}, but it left\n{text}"
-        elif not answer["said"]:
+        if any(sure for _, sure in answer["obstacles"]):
+            assert not left, f"{answer['obstacles']}, but it left\n{text}"
+        elif not answer["obstacles"]:
             assert left, f"nothing in its way, but it did not leave\n{text}"
         else:
             continue

@@ -83,9 +83,9 @@ def test_a_script_for_iptables_where_iptables_holds_the_guard(mechanism):
         assert office.reach("mybro", None, ADDRESS, 20002) == "open"
         rules = chains_of_others(office, mechanism)
         assert "Out_RULE_0" in rules
-        said = sentences(office.applied()["changes"])
-        assert "restores chain SPICE-GRANT-OUT (IPv4), which was missing" in said
-        assert "makes the guard the first rule of OUTPUT (IPv4)" in said
+        text = sentences(office.applied()["changes"])
+        assert "restores chain SPICE-GRANT-OUT (IPv4), which was missing" in text
+        assert "makes the guard the first rule of OUTPUT (IPv4)" in text
         assert chains_of_others(office, mechanism) == rules
         assert is_as_granted(office)
         assert office.applied()["changes"] == {}

@@ -49,7 +49,7 @@ def test_one_address_is_asked_about(machine):
     """Whether a network holds it, to the last address of it."""
     addresses = ["11.0.0.0", "11.0.0.127", "11.0.0.128", "192.168.2.2", "2001:db8::1", "2001:db9::1"]
     command = [sys.executable, "-I", "-S", "-c", SAY, str(CHECKOUT / "_utils"), *map(str, (UID, GID, PORT))]
-    said = json.loads(machine.run([*command, *addresses]).stdout)
-    stopped = [address for address in addresses if said[address]]
+    answer = json.loads(machine.run([*command, *addresses]).stdout)
+    stopped = [address for address in addresses if answer[address]]
     assert stopped == ["11.0.0.0", "11.0.0.127", "2001:db8::1"]
-    assert all(certain for met in said.values() for _, certain in met)
+    assert all(certain for met in answer.values() for _, certain in met)

@@ -74,8 +74,8 @@ def test_a_policy_that_drops_is_named(guarded, program):
         assert (found["answer"], found["firewall"]["answer"]) == ("blocked", "blocked")
         assert f"but towards {ADDRESS} {CHAINS[program]} drops it" in found["firewall"]["why"]
         assert explained(guarded, "nogrant", "debianx")["answer"] == "may not open"
-        (said,) = guarded.verify(vm="debianx")["differences"]
-        assert said == f"myself x debianx: {ADDRESS} is unreachable with the viewer's group: {CHAINS[program]} drops it"
+        (what,) = guarded.verify(vm="debianx")["differences"]
+        assert what == f"myself x debianx: {ADDRESS} is unreachable with the viewer's group: {CHAINS[program]} drops it"
 
         guarded.client.run(LETS_OUT_CONSOLES[program])
         assert guarded.reach("myself", GROUP, ADDRESS, 20002) == "open"
@@ -92,9 +92,9 @@ def test_a_rule_that_rejects_one_user(guarded, program):
         text = "table inet site {\nchain out {\ntype filter hook output priority 0;\nmeta skuid 1021 reject\n}\n}\n"
     with loaded(guarded, program, text):
         answer = guarded.verify()
-        (said,) = answer["differences"]
-        assert said.startswith(f"myself x debianx: {ADDRESS} is unreachable with the viewer's group: chain ")
-        assert "reject) drops it" in said
+        (what,) = answer["differences"]
+        assert what.startswith(f"myself x debianx: {ADDRESS} is unreachable with the viewer's group: chain ")
+        assert "reject) drops it" in what
         assert explained(guarded, "myself", "debianx")["answer"] == "blocked"
         assert explained(guarded, "mybro", "leaptest")["answer"] == "may open"
 
@@ -110,9 +110,9 @@ def test_a_policy_of_the_very_chain_that_calls_the_guard(mechanism):
         found = explained(office, "myself", "debianx")
         assert found["answer"] == "blocked"
         assert f"{CHAINS[mechanism]} drops it" in found["firewall"]["why"]
-        (said,) = office.verify(vm="debianx")["differences"]
+        (what,) = office.verify(vm="debianx")["differences"]
         assert (
-            said == f"myself x debianx: {ADDRESS} is unreachable with the viewer's group: {CHAINS[mechanism]} drops it"
+            what == f"myself x debianx: {ADDRESS} is unreachable with the viewer's group: {CHAINS[mechanism]} drops it"
         )
 
         office.client.run([mechanism, "-A", "OUTPUT", "-p", "tcp", "--dport", "20001:20010", "-j", "ACCEPT"])
@@ -128,12 +128,12 @@ def test_what_cannot_be_told_is_said_to_be_so(guarded):
         assert found["answer"] == "in doubt" and "may drop it" in found["firewall"]["why"]
         assert guarded.verify(user="myself", vm="debianx")["ok"] is True
     with loaded(guarded, "nft", text.replace("{}", "0")):
-        (said,) = guarded.verify(user="myself", vm="debianx")["differences"]
-        assert "is unreachable with the viewer's group: chain inet site out" in said and said.endswith("may drop it")
+        (what,) = guarded.verify(user="myself", vm="debianx")["differences"]
+        assert "is unreachable with the viewer's group: chain inet site out" in what and what.endswith("may drop it")
 
 
 def test_rules_that_no_program_can_read(guarded):
-    """A container made them with a program of its own, say: whether they are in the way cannot be told."""
+    """A container made them with a program of its own, say: whether they are in the way cannot be known."""
     with loaded(guarded, "iptables-legacy", LETS_OUT_THE_WEB["iptables-legacy"]):
         guarded.client.run(["mv", "/usr/sbin/iptables-legacy-save", "/usr/sbin/away"])
         try:

@@ -152,7 +152,7 @@ def test_the_beacon_goes_on_with_newer_code(office, workstation, served):
 
 @pytest.mark.full
 def test_code_that_is_newer_than_that_of_the_minions_own_process(office, workstation, served):
-    """It was synced, and the minion was not told: no look is taken by half of each."""
+    """It was synced, and the minion does not know: no look is taken by half of each."""
     path = served / "_utils" / "spicegrants" / "core" / "validation.py"
     before = path.read_text()
     path.write_text(before + "\n# synced, and not loaded\n")
@@ -227,11 +227,11 @@ def test_a_scheduled_run_that_fails_is_a_failure_in_the_masters_job_cache(office
     since = time.time()
     try:
         office.declare(lambda data: data["schedule"]["spice"].update(seconds=2, minutes=0, splay=0))
-        red = office.returned(since, lambda job: job.get("schedule") == "spice")
-        assert red["retcode"] != 0
-        (state,) = red["return"].values()
+        run = office.returned(since, lambda job: job.get("schedule") == "spice")
+        assert run["retcode"] != 0
+        (state,) = run["return"].values()
         assert state["result"] is False and "nobodyhere" in state["comment"]
-        kept = office.master.salt_run_cli(timeout=PATIENCE).run("jobs.print_job", red["jid"]).data[red["jid"]]["Result"]
+        kept = office.master.salt_run_cli(timeout=PATIENCE).run("jobs.print_job", run["jid"]).data[run["jid"]]["Result"]
         assert kept[office.minion.id]["retcode"] != 0
     finally:
         path.write_text(before)
@@ -249,8 +249,8 @@ def test_when_all_is_taken_away_nothing_is_reported(office, workstation):
     again.tamper("rule added")
     office.heard("repaired", since)
     assert again.intact()
-    told = office.listener.get_events([(office.master.id, "salt/beacon/*/spice_grant/*")], after_time=since)
-    assert sorted(event.tag.rpartition("/")[2] for event in told) == ["drift", "repaired"]
+    events = office.listener.get_events([(office.master.id, "salt/beacon/*/spice_grant/*")], after_time=since)
+    assert sorted(event.tag.rpartition("/")[2] for event in events) == ["drift", "repaired"]
 
 
 @pytest.mark.full

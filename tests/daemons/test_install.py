@@ -51,9 +51,9 @@ def test_masterless_as_the_readme_says(alone):
         assert (done.returncode == 0) is ("spice_grant.verify" not in words), (words, done.stdout, done.stderr)
         if asked:
             assert good(json.loads(done.stdout)["local"]), (words, done.stdout)
-    said = json.loads(done.stdout)["local"]["matrix"]
-    assert said["mybro"]["debianx"]["viewer group"] == "denied"
-    assert said["mybro"]["leaptest"]["viewer group"] == "unreachable", "granted, but nobody serves it here"
+    matrix = json.loads(done.stdout)["local"]["matrix"]
+    assert matrix["mybro"]["debianx"]["viewer group"] == "denied"
+    assert matrix["mybro"]["leaptest"]["viewer group"] == "unreachable", "granted, but nobody serves it here"
 
 
 def typed_at(daemon, minion):

@@ -222,12 +222,12 @@ def test_a_push_is_enforced_by_the_hook(salt_run, grants, hook):
     """When git push returns all minions follow, and whoever pushed sees it."""
     try:
         started = time.monotonic()
-        said = push(grants, "user: mybro", "user: visitor")
+        output = push(grants, "user: mybro", "user: visitor")
         print(f"from push to all minions' answers: {time.monotonic() - started:.1f} s")
         assert open_to() == {"myself", "visitor"}
-        assert "green" in said and "one" in said
+        assert "green" in output and "one" in output
     finally:
-        said = push(grants, "user: visitor", "user: mybro")
+        output = push(grants, "user: visitor", "user: mybro")
     assert open_to() == {"myself", "mybro"}
     assert "green" not in git("push", "--quiet", "origin", "main:aside").stderr, "minions do not follow that branch"
 

@@ -31,10 +31,10 @@ def test_the_master_hears_of_loans_and_locks(master, minion, event_listener):
     cli, since = master.salt_cli(timeout=PATIENCE), time.time()
     done = cli.run("spice_grant.lend", "visitor", "debianx", "1h", reason="on call", minion_tgt=minion.id)
     assert (done.returncode, done.data["event"]) == (0, True)
-    source, told = heard(event_listener, "spice_grant/loan", since)
+    source, event = heard(event_listener, "spice_grant/loan", since)
     assert source == minion.id
     desired = {"action": "lend", "user": "visitor", "vm": "debianx", "duration": "1h", "reason": "on call"}
-    assert {key: told[key] for key in desired} == desired
+    assert {key: event[key] for key in desired} == desired
     since = time.time()
     assert cli.run("spice_grant.lock", all=True, minion_tgt=minion.id).data["event"] is True
     assert heard(event_listener, "spice_grant/lock", since)[1]["about"] == "everything"

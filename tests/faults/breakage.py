@@ -10,7 +10,7 @@ PROGRAMS = {
     "missing": None,
     "fails": "echo cannot >&2; exit 1",
     "garbage": "echo '{garbage'",
-    "cut": 'said=$(PATH.away "$@"); code=$?; printf %s "$said" | head -c $((${#said} / 2)); exit $code',
+    "cut": 'output=$(PATH.away "$@"); code=$?; printf %s "$output" | head -c $((${#output} / 2)); exit $code',
     "bytes": r"""printf '\377\374B\374ro\n'; PATH.away "$@"; code=$?; printf '\377\n'; exit $code""",
     "hangs": "exec sleep 600",
 }

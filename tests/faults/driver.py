@@ -66,7 +66,7 @@ class Steps:
             getattr(self, self.kind)(*self.about)
 
     def wait(self):
-        """Go on when told."""
+        """Go on when asked."""
         while not os.path.exists(GO):
             time.sleep(0.01)
 
@@ -83,20 +83,20 @@ class Steps:
 def answer(functions, request, output):
     """Make one call; write the answer to a pipe and end."""
     steps = Steps(*request.get("fault") or ("kill", None))
-    said = {"pid": os.getpid(), "killed": False}
+    result = {"pid": os.getpid(), "killed": False}
     if "patience" in request:
         sys.modules["spicegrants.host.lock"].held.__wrapped__.__defaults__ = (request["patience"],)
     if "answers" in request:
         sys.modules["spicegrants.host.run"].LIMITS[:] = [request["answers"]]
         sys.modules["spicegrants.engine.closing"].PATIENCE = request["answers"]
     try:
-        said["data"] = functions[request["fun"]](*request.get("args", ()), **request.get("kwargs", {}))
-        said["retcode"] = functions.pack["__context__"].get("retcode", 0)
+        result["data"] = functions[request["fun"]](*request.get("args", ()), **request.get("kwargs", {}))
+        result["retcode"] = functions.pack["__context__"].get("retcode", 0)
     except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to the one who called
-        said["error"] = f"{type(error).__name__}: {error}"
+        result["error"] = f"{type(error).__name__}: {error}"
     at, steps.at = len(steps.names), None
     with os.fdopen(output, "w", encoding="utf-8") as stream:
-        json.dump({**said, "steps": steps.names[:at]}, stream)
+        json.dump({**result, "steps": steps.names[:at]}, stream)
     os._exit(0)
 
 

@@ -97,7 +97,7 @@ def addresses(server, name, inventory):
         return {number_of(text) for text in inventory.addresses.get(name, ())}
 
 
-def said(made, inventory):
+def meaning(made, inventory):
     """Whom the pillar lets open what: the places, and the lines of sudoers, by user and vm; and the guarded ports."""
     opened, lines, guarded = {}, {}, set()
     for server in made["servers"].values():
@@ -178,7 +178,7 @@ def test_no_layer_opens_more_than_the_pillar_says():
             return
         made, inventory, compiled = found
         note(repr(made))
-        opened, lines, guarded = said(made, inventory)
+        opened, lines, guarded = meaning(made, inventory)
         assert guarded_by(guard_table.skeleton(compiled)) == guarded
         pairs = {(access.user, access.vm) for access in compiled.accesses}
         assert pairs <= set(opened)
@@ -225,10 +225,10 @@ def test_a_kernel_holds_what_the_pillar_says(machine, data):
         for commands in filter(None, guard_table.plan(compiled, live)[1:]):
             machine.run(["nft", "-j", "-f", "-"], input=json.dumps({"nftables": commands}))
         live = listing(machine)
-        opened, _, guarded = said(made, inventory)
+        opened, _, guarded = meaning(made, inventory)
         assert guarded_by(live) == guarded
         may = {(user, *place) for (user, _), places in opened.items() for place in places}
-        held = opened_by(guard_table.elements(live), inventory)
-        assert set(held) <= may
-        assert held == opened_by(guard_table.desired_elements(compiled), inventory)
+        passing = opened_by(guard_table.elements(live), inventory)
+        assert set(passing) <= may
+        assert passing == opened_by(guard_table.desired_elements(compiled), inventory)
         assert not any(guard_table.plan(compiled, live)[1:])

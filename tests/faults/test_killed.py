@@ -21,10 +21,10 @@ from faults.proof import (
 UNITS = "/etc/systemd/system"
 # Steps between a unit that is written, or removed, and systemd that knows of it.
 OF_UNITS = (UNITS, "systemctl", "nft -j", "nft delete")
-# Notes when it was told to read its units anew, in place of systemd.
+# Notes when it was asked to read its units anew, in place of systemd.
 SYSTEMCTL = """\
 #!/bin/sh
-[ "$1" != daemon-reload ] || touch /run/told
+[ "$1" != daemon-reload ] || touch /run/reloaded
 """
 
 
@@ -111,12 +111,12 @@ def test_systemd_hears_of_the_units(office, driver, walk):
     driver.done("remove")
     steps = {fun: driver.call(fun, one)["steps"] for fun in ("apply", "remove")}
     for fun, undo in (("apply", "remove"), ("remove", "apply")):
-        told = [number for number, step in enumerate(steps[fun], 1) if any(word in step for word in OF_UNITS)]
-        for number in [told[index - 1] for index in walk(len(told)) if index <= len(told)]:
-            office.client.run(["rm", "--force", "/run/told"])
+        reloads = [number for number, step in enumerate(steps[fun], 1) if any(word in step for word in OF_UNITS)]
+        for number in [reloads[index - 1] for index in walk(len(reloads)) if index <= len(reloads)]:
+            office.client.run(["rm", "--force", "/run/reloaded"])
             assert killed(driver, fun, one, number)
             driver.done(fun, one)
-            assert office.client.path("/run/told").exists(), steps[fun][number - 1]
+            assert office.client.path("/run/reloaded").exists(), steps[fun][number - 1]
             driver.done(undo, one)
         driver.done("apply", one)
 

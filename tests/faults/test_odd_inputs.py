@@ -25,7 +25,7 @@ FILES = (
     *("/var/lib/dpkg/statoverride", "/var/lib/spice-grant/guard.json", "/var/lib/spice-grant/state.json"),
 )
 # As what a function says that something does not work.
-SAID = ("CommandExecutionError", "SaltInvocationError")
+ERRORS = ("CommandExecutionError", "SaltInvocationError")
 # Nothing is taken away, or something is; by the same pillar.
 KEPT = {"nothing": ("nogrant", ["apply"], BASE)}
 # Who is granted what by a pillar, as long as nobody is locked.
@@ -61,23 +61,23 @@ def test_an_odd_input(desks, number):
         broken, what, how = _drawn(dice, desk.office.client)
         with broken(desk.office.client, what, how):
             answer = desk.call(words, pillar)
-            told = f"{what}: {how}: {words}: {answer}"
+            message = f"{what}: {how}: {words}: {answer}"
             if pillar is not BASE or words != ["apply"]:
-                assert desk.in_(user) == set(), told
+                assert desk.in_(user) == set(), message
             if broken is breakage.file:
-                _proven(desk, pillar, words, answer, told)
+                _proven(desk, pillar, words, answer, message)
         if broken is breakage.program:
-            _proven(desk, pillar, words, answer, told)
+            _proven(desk, pillar, words, answer, message)
 
 
-def _proven(desk, pillar, words, answer, told):
-    assert "Traceback" not in str(answer), told
+def _proven(desk, pillar, words, answer, message):
+    assert "Traceback" not in str(answer), message
     assert answer.get("error", "CommandExecutionError").startswith(("CommandExecutionError", "SaltInvocationError")), (
-        told
+        message
     )
     if "error" in answer or answer["data"]["errors"]:
         return
     granted = {"mybro"} if pillar is GONE or words[0] in ("lock", "revoke") else set(GRANTED)
     granted -= {"myself"} if pillar not in (BASE, GONE) else set()
     for user in granted:
-        assert _opens(desk.office, user), f"{user} is out: {told}"
+        assert _opens(desk.office, user), f"{user} is out: {message}"

@@ -18,7 +18,7 @@ PAGE = 4096
 ASIDE = "/tmp/aside"  # noqa: S108 - the machine's own
 
 
-def red(result, *words):
+def fails(result, *words):
     """Insist that a state failed and names what is wrong."""
     assert result["result"] is False
     for word in words:
@@ -27,9 +27,9 @@ def red(result, *words):
 
 def complaint(answer):
     """What a run that failed says."""
-    said = answer.get("error") or "\n".join(answer["data"]["errors"])
-    assert said and answer.get("retcode") != 0
-    return said
+    text = answer.get("error") or "\n".join(answer["data"]["errors"])
+    assert text and answer.get("retcode") != 0
+    return text
 
 
 @contextlib.contextmanager
@@ -110,7 +110,7 @@ def test_no_space_for_a_change(office, driver, directory):
             result = office.apply()
             if result["result"]:
                 break
-            red(result, directory, os.strerror(errno.ENOSPC))
+            fails(result, directory, os.strerror(errno.ENOSPC))
             survives(office, OPEN_ONE | OPEN_OTHER, pages)
             assert halfway(office) == []
             full.free()
@@ -131,7 +131,7 @@ def test_no_space_for_a_first_run(office, driver, walk):
             result = office.apply()
             if result["result"]:
                 break
-            red(result, "/etc")
+            fails(result, "/etc")
             survives(office, OPEN_ONE, pages)
             assert halfway(office) == []
             full.free()
@@ -150,8 +150,8 @@ def test_read_only(office, driver, directory, pillar):
         office.client.run(["rm", "/usr/local/bin/rviewer"])
     before = office.essence()
     with read_only(office, directory):
-        said = complaint(driver.call("apply", pillar))
-        assert directory in said
+        text = complaint(driver.call("apply", pillar))
+        assert directory in text
         survives(office, OPEN_ONE | OPEN_OTHER, directory)
         assert halfway(office) == []
     if directory == "/run" or (directory == "/var/lib" and pillar is ONE):
@@ -173,7 +173,7 @@ def test_program_that_every_change_needs(office, driver, names):
         before = office.essence()
         with hidden(office, *names):
             result = office.apply()
-        red(result, *(f"{name} is not installed" for name in names))
+        fails(result, *(f"{name} is not installed" for name in names))
         if pillar is ONE:
             assert result["comment"].startswith("Nothing was changed.")
             assert difference(before, office.essence()) == {}
@@ -188,7 +188,7 @@ def test_no_groupadd(office, driver):
     one, _ = references(office, driver)
     driver.done("remove")
     with hidden(office, "groupadd"):
-        red(office.apply(ONE), "groupadd is not installed", "all else was left as it was")
+        fails(office.apply(ONE), "groupadd is not installed", "all else was left as it was")
     assert sudo_works(office)
     assert "spice_grant" not in office.nft("list", "tables")
     whole(office, driver, ONE, one, "groupadd")
@@ -199,7 +199,7 @@ def test_no_ss(office, driver):
     _, other = references(office, driver)
     with idle_session(office) as session:
         with hidden(office, "ss"):
-            red(office.apply(OTHER), "ends what myself has open", "(ss is not installed)")
+            fails(office.apply(OTHER), "ends what myself has open", "(ss is not installed)")
             assert not office.opens("myself", FILES["debianx"])
         survives(office, OPEN_OTHER, "ss")
         assert session.poll() is None
@@ -212,7 +212,7 @@ def test_no_systemctl(office, driver):
     """Where systemd runs it must read its units anew; a run that cannot tell it so says that."""
     office.client.run(["mkdir", "--parents", "/run/systemd/system"])
     with hidden(office, "systemctl"):
-        red(office.apply(ONE), "systemctl is not installed")
+        fails(office.apply(ONE), "systemctl is not installed")
     assert survives(office, OPEN_ONE, "systemctl"), "no guard"
     office.client.run(["rmdir", "/run/systemd/system"])
     driver.done("apply", ONE)
@@ -247,8 +247,8 @@ def test_no_process(office, driver, no_processes, walk):
     driver.done("apply", ONE)
     starting = [(number, step) for number, step in enumerate(steps, 1) if step.startswith("run ")]
     for number, step in [starting[index - 1] for index in walk(len(starting)) if index <= len(starting)]:
-        said = complaint(driver.call("apply", OTHER, ["starve", number, no_processes]))
-        assert f"cannot be run: {OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))}" in said, step
+        text = complaint(driver.call("apply", OTHER, ["starve", number, no_processes]))
+        assert f"cannot be run: {OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))}" in text, step
         survives(office, OPEN_ONE | OPEN_OTHER, step)
         assert halfway(office) == []
         whole(office, driver, OTHER, other, step)

@@ -109,7 +109,7 @@ class Client:
         """What users run into: the grants in the kernel, the sudo rules, and who may execute the viewer."""
         return self.grants(), self.machine.read(SUDOERS), self.machine.stat(VIEWER).st_mode
 
-    def held(self):
+    def content(self):
         """What a run may change, to be compared: the grants in the kernel, sudoers, and what is stored."""
         files = (SUDOERS, "/var/lib/spice-grant/state.json")
         return {
@@ -178,8 +178,8 @@ class Fleet:
 
     def grant(self, user, **grants):
         """Write a user's file in the clone of the pillar: by vm what else the grant has; without one there is none."""
-        told = {f"{user}-{vm}": {"user": user, "vm": vm, "nopasswd": True, **more} for vm, more in grants.items()}
-        data = {"include": [f"spice.vms.{vm}" for vm in grants], "spice": {"grants": told}}
+        entries = {f"{user}-{vm}": {"user": user, "vm": vm, "nopasswd": True, **more} for vm, more in grants.items()}
+        data = {"include": [f"spice.vms.{vm}" for vm in grants], "spice": {"grants": entries}}
         self.write(f"spice/grants/{user}.sls", yaml.safe_dump(data, sort_keys=False))
 
     def write(self, name, text):

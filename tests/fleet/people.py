@@ -33,11 +33,11 @@ import socket, ssl, sys, time
 
 host, port, authority = sys.argv[1:]
 context = ssl.create_default_context(cafile=authority)
-with socket.create_connection((host, int(port)), 10) as sock, context.wrap_socket(sock, server_hostname=host) as held:
-    held.settimeout(None)
+with socket.create_connection((host, int(port)), 10) as sock, context.wrap_socket(sock, server_hostname=host) as tls:
+    tls.settimeout(None)
     print(time.time(), "open", flush=True)
     try:
-        word = "ended" if not held.recv(1) else "the server spoke"
+        word = "ended" if not tls.recv(1) else "the server spoke"
     except OSError:
         word = "ended"
     print(time.time(), word, flush=True)
@@ -71,7 +71,7 @@ class _Program:
     _numbers = itertools.count()
 
     def __init__(self, machine, user, source, *words):
-        self._log = f"/tmp/said-{next(self._numbers)}"  # noqa: S108 - in the machine
+        self._log = f"/tmp/output-{next(self._numbers)}"  # noqa: S108 - in the machine
         machine.write(self._log, "")
         with open(machine.path(self._log), "ab") as log:
             command = [sys.executable, "-I", "-S", "-c", source, *map(str, words)]
@@ -84,7 +84,7 @@ class _Program:
     def __exit__(self, *exc):
         self._process.kill_tree()
 
-    def said(self):
+    def output(self):
         """What it has said so far, as pairs of moment and word."""
         lines = [line.partition(" ") for line in self._machine.read(self._log).splitlines()]
         return [(float(moment), word) for moment, _, word in lines]
@@ -93,10 +93,10 @@ class _Program:
         """Wait until it has said a word, after a moment; return when that was."""
         deadline = time.monotonic() + seconds
         while True:
-            found = [moment for moment, said in self.said() if said == word and moment > after]
+            found = [moment for moment, each in self.output() if each == word and moment > after]
             if found:
                 return found[0]
-            assert time.monotonic() < deadline, f"no {word!r} within {seconds} s: {self.said()}"
+            assert time.monotonic() < deadline, f"no {word!r} within {seconds} s: {self.output()}"
             time.sleep(0.05)
 
 

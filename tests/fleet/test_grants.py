@@ -103,24 +103,24 @@ def last_run(office):
     return max(jobs)
 
 
-@pytest.mark.parametrize(("text", "said"), first_of(BROKEN.values()), ids=BROKEN)
-def test_a_commit_with_an_error_changes_nothing_and_fails(office, text, said):
+@pytest.mark.parametrize(("text", "message"), first_of(BROKEN.values()), ids=BROKEN)
+def test_a_commit_with_an_error_changes_nothing_and_fails(office, text, message):
     """Not a rule, file or session is touched on either client; the job says why, in the job cache as well."""
-    before = {name: client.held() for name, client in office.clients.items()}
+    before = {name: client.content() for name, client in office.clients.items()}
     with contextlib.ExitStack() as stack:
         sessions = [
             stack.enter_context(Session(client.machine, "charlie", "books")) for client in office.clients.values()
         ]
         office.write(FILE, text)
         office.pillar.push("A slip")
-        assert {name: client.held() for name, client in office.clients.items()} == before
+        assert {name: client.content() for name, client in office.clients.items()} == before
         assert all(session.holds() for session in sessions)
         assert office.openings() == CLIENTS
     job, _ = office.master.salt_run("jobs.list_job", last_run(office))
     assert set(job["Result"]) == set(CLIENTS)
     for result in job["Result"].values():
-        assert result["retcode"] != 0 and said[0] in str(result["return"])
-    assert said[1] in checked(office)
+        assert result["retcode"] != 0 and message[0] in str(result["return"])
+    assert message[1] in checked(office)
 
 
 @pytest.fixture
@@ -131,17 +131,17 @@ def checking(office):
     hook.unlink()
 
 
-@pytest.mark.parametrize(("text", "said"), first_of(BROKEN.values()), ids=BROKEN)
-def test_a_commit_with_an_error_is_refused_where_the_hook_checks(checking, text, said):
+@pytest.mark.parametrize(("text", "message"), first_of(BROKEN.values()), ids=BROKEN)
+def test_a_commit_with_an_error_is_refused_where_the_hook_checks(checking, text, message):
     """Whoever pushes reads file, path and reason; no minion hears of it. What is right then is taken and followed."""
-    before = {name: client.held() for name, client in checking.clients.items()}
+    before = {name: client.content() for name, client in checking.clients.items()}
     head, job = checking.pillar.published(), last_run(checking)
     checking.write(FILE, text)
     with pytest.raises(CommandError) as refused:
         checking.pillar.push("A slip")
-    assert all(f"{name}: {said[1]}" in refused.value.stderr for name in CLIENTS)
+    assert all(f"{name}: {message[1]}" in refused.value.stderr for name in CLIENTS)
     assert (checking.pillar.published(), last_run(checking)) == (head, job)
-    assert {name: client.held() for name, client in checking.clients.items()} == before
+    assert {name: client.content() for name, client in checking.clients.items()} == before
     checking.grant("boss", books={}, web={})
     checking.pillar.push("As it was meant")
     assert checking.pillar.published() == checking.pillar.head() != head

@@ -16,7 +16,7 @@ def marker():
 def test_the_next_job_of_every_minion_runs_the_version_that_was_synced(office):
     """Without a restart; grants stay as they are, and only what holds the code itself is written anew."""
     pids = {name: client.minion.pid for name, client in office.clients.items()}
-    before = {name: client.held() for name, client in office.clients.items()}
+    before = {name: client.content() for name, client in office.clients.items()}
     assert "is not available" in str(office.master.salt("spice_grant.marker", check=False))
     names = office.code.path("_utils/spicegrants/core/validation.py")
     module = office.code.path("_modules/spice_grant.py")
@@ -34,4 +34,4 @@ def test_the_next_job_of_every_minion_runs_the_version_that_was_synced(office):
             }
         }
     assert {name: client.minion.pid for name, client in office.clients.items()} == pids
-    assert {name: client.held() for name, client in office.clients.items()} == before
+    assert {name: client.content() for name, client in office.clients.items()} == before

@@ -49,7 +49,7 @@ def test_a_window_opens_and_closes_on_time(alone, say):
             watch.when("refused")
             opened = watch.when("open") - alone.start
             closed = watch.when("refused", after=alone.start) - alone.end
-            assert len(watch.said()) == 3
+            assert len(watch.output()) == 3
         say(f"without a master, {name}: opened {opened:.2f} s after the start, closed {closed:.2f} s after the end")
         assert 0 <= opened < PATIENCE and 0 <= closed < PATIENCE
 

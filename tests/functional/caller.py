@@ -1,7 +1,7 @@
 """Calls a program as whatever process a user may have made; runs in a machine, as that user.
 
 Each line on standard input is a call as JSON, see ``test_opener_fuzz.py``; each on standard output how it ended:
-``{"code": .., "said": ..}``, or ``{"hangs": ..}`` if it does not end in time.
+``{"code": .., "output": ..}``, or ``{"hangs": ..}`` if it does not end in time.
 """
 
 import contextlib
@@ -115,7 +115,7 @@ def directory(path):
 
 def watched(call, child, reading, terminal):
     """Read what it says, press keys or hang up meanwhile; return how it ended."""
-    said, deadline, code = b"", time.monotonic() + call["patience"], None
+    output, deadline, code = b"", time.monotonic() + call["patience"], None
     keys = time.monotonic() + call["keys"][0] if terminal is not None else None
     while code is None and time.monotonic() < deadline:
         if keys is not None and time.monotonic() > keys:
@@ -126,17 +126,17 @@ def watched(call, child, reading, terminal):
                     os.close(terminal)
                     terminal = None
         if select.select([reading], [], [], 0.002)[0]:
-            said += os.read(reading, 65536)
+            output += os.read(reading, 65536)
         pid, status = os.waitpid(child, os.WNOHANG)
         code = os.waitstatus_to_exitcode(status) if pid else None
     while select.select([reading], [], [], 0)[0]:
         more = os.read(reading, 65536)
         if not more:
             break
-        said += more
+        output += more
     if terminal is not None:
         os.close(terminal)
-    return {"code": code, "said": said.decode("utf-8", "replace")} if code is not None else {"hangs": child}
+    return {"code": code, "output": output.decode("utf-8", "replace")} if code is not None else {"hangs": child}
 
 
 if __name__ == "__main__":

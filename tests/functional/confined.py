@@ -49,10 +49,10 @@ def read_again():
 
 def there(descriptor):
     try:
-        held = os.fstat(descriptor)
+        status = os.fstat(descriptor)
     except OSError:
         return None
-    return "null" if held.st_rdev == os.makedev(1, 3) else stat.filemode(held.st_mode)
+    return "null" if status.st_rdev == os.makedev(1, 3) else stat.filemode(status.st_mode)
 
 libc = ctypes.CDLL(None)
 descriptors = {{number: kind for number in range(4096) if (kind := there(number))}}
@@ -62,12 +62,12 @@ for top, directories, files in os.walk("/"):
         directories.remove("usr")
     for name in [".", *files]:
         path = os.path.join(top, name)
-        held = os.lstat(path)
-        if stat.S_ISLNK(held.st_mode):
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
             continue
-        if os.access(path, os.W_OK) and not stat.S_ISSOCK(held.st_mode):
+        if os.access(path, os.W_OK) and not stat.S_ISSOCK(status.st_mode):
             writable.append(path)
-        if held.st_uid == os.getuid():
+        if status.st_uid == os.getuid():
             users.append(path)
 umask, files = os.umask(0), shared()
 seen = {{
@@ -163,13 +163,13 @@ class Witnesses:
         A witness ends only when it was heard, and sudo after it.
         """
         done = self.call(user, "-u", "root", OPENER, vm, **kw)
-        return done, self.told() if done.returncode == 0 else None
+        return done, self.report() if done.returncode == 0 else None
 
-    def tells(self, seconds):
+    def has_report(self, seconds):
         """Whether a witness has reported something within the time."""
         return bool(select.select([self._listener.stdout], [], [], seconds)[0])
 
-    def told(self):
+    def report(self):
         """Return what the next witness reports."""
         return json.loads(self._listener.stdout.readline())
 

@@ -207,8 +207,8 @@ class Office:
     def essence(self):
         """What of a snapshot must be the same after the same runs: not when, in which inode or under which handle."""
         found = {
-            path: (held[:3] + held[5:] if isinstance(held, tuple) else held)
-            for path, held in self.snapshot().items()
+            path: (entry[:3] + entry[5:] if isinstance(entry, tuple) else entry)
+            for path, entry in self.snapshot().items()
             if not path.startswith(("/etc/salt-scene", "/home")) and path not in BACKUPS
         }
         found["nft"] = sorted(re.sub(r'"handle": [0-9]+(, )?', "", line) for line in found["nft"])
@@ -227,28 +227,28 @@ class Office:
             if path[skip:] in self.client.shown:
                 continue
             try:
-                held = os.lstat(path)
+                status = os.lstat(path)
             except FileNotFoundError:
                 # A tool's temporary file, gone since its directory was listed.
                 continue
-            if stat.S_ISDIR(held.st_mode):
+            if stat.S_ISDIR(status.st_mode):
                 todo += [entry.path for entry in os.scandir(path)]
             # Nothing of a file can change without its ctime.
-            known = (path, held.st_ino, held.st_ctime_ns)
+            known = (path, status.st_ino, status.st_ctime_ns)
             if known not in self._contents:
-                self._contents[known] = _content(path, held), _attributes(path)
-            own = (held.st_mode, held.st_uid, held.st_gid, held.st_ino, held.st_mtime_ns)
+                self._contents[known] = _content(path, status), _attributes(path)
+            own = (status.st_mode, status.st_uid, status.st_gid, status.st_ino, status.st_mtime_ns)
             found[path[skip:]] = (*own, *self._contents[known])
         return found
 
 
-def _content(path, held):
-    if stat.S_ISLNK(held.st_mode):
+def _content(path, status):
+    if stat.S_ISLNK(status.st_mode):
         return os.readlink(path)
-    if not stat.S_ISREG(held.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return None
-    if held.st_size > LARGE:
-        return held.st_size
+    if status.st_size > LARGE:
+        return status.st_size
     with open(path, "rb") as stream:
         return hashlib.sha256(stream.read()).hexdigest()
 
@@ -282,9 +282,9 @@ def changed(pillar, **parts):
 
 def sentences(changes):
     """All sentences of a state's changes as one text, ``grant or layer: layer: sentence`` a line."""
-    lines = [f"{layer}: {what}" for layer, said in changes.get("layers", {}).items() for what in said]
+    lines = [f"{layer}: {what}" for layer, texts in changes.get("layers", {}).items() for what in texts]
     for grant, layers in changes.get("grants", {}).items():
-        lines += [f"{grant}: {layer}: {what}" for layer, said in layers.items() for what in said]
+        lines += [f"{grant}: {layer}: {what}" for layer, texts in layers.items() for what in texts]
     return "\n".join(lines)
 
 

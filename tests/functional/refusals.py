@@ -11,5 +11,5 @@ def refused(office, pillar, *words):
         result = office.apply(test=test)
         assert (result["result"], result["changes"]) == (False, {}), result
         assert result["comment"].startswith("Nothing was changed.")
-        assert [said for said in words if said not in result["comment"]] == [], result["comment"]
+        assert [text for text in words if text not in result["comment"]] == [], result["comment"]
     return result["comment"]

@@ -39,8 +39,8 @@ def reached(machine, users, places, *, groups=(None,), device=None, direct=False
     """Who reaches what: tuples of user, group, address and port."""
     everybody = [(user, group) for user in users for group in groups]
     asked = [list(place) for place in places], device, direct, patience
-    said = answers(machine, everybody, _REACH, *asked, together=True)
-    return {(*who, *place) for who, found in zip(everybody, said) for place in found}
+    rows = answers(machine, everybody, _REACH, *asked, together=True)
+    return {(*who, *place) for who, found in zip(everybody, rows) for place in found}
 
 
 def granted(*doors, groups=(None, GROUP)):

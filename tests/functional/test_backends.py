@@ -62,12 +62,12 @@ def test_changing_the_mechanism(shared, old, new):
     forbidden = _program(shared.client, HAMMER, ADDRESS, 20004, user="nogrant", group=GROUP)
     granted = _program(shared.client, HAMMER, ADDRESS, 20002, user="myself", group=GROUP)
     with forbidden as bad, granted as good:
-        said = sentences(_use(shared, new)["changes"])
+        text = sentences(_use(shared, new)["changes"])
         counts = []
         for process in (bad, good):
             process.stdin.close()
             counts.append(json.loads(process.stdout.readline()))
-    assert f"removes the guard from {old}, now that {new} holds it" in said
+    assert f"removes the guard from {old}, now that {new} holds it" in text
     assert (counts[0]["open"], counts[1]["refused"]) == (0, 0) and counts[0]["refused"] and counts[1]["open"]
     assert _remains(shared) == {new}
     assert shared.openings() == OPEN_BOTH
@@ -121,8 +121,8 @@ def test_without_nft_it_is_iptables(office, variant):
     assert office.openings() == OPEN_BOTH
     assert office.verify()["ok"]
     office.client.run(["mv", "/srv/nft", "/usr/sbin/nft"])
-    said = sentences(office.applied()["changes"])
-    assert f"removes the guard from {variant}, now that nftables holds it" in said
+    text = sentences(office.applied()["changes"])
+    assert f"removes the guard from {variant}, now that nftables holds it" in text
     assert _remains(office) == {"nftables"}
 
 

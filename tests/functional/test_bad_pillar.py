@@ -196,6 +196,6 @@ def test_before_the_first_run_nothing_is_made(office):
     before = office.snapshot()
     for mistakes in ("unknown keys", "references", "no pillar", "viewer is missing"):
         refused(office, *_mistaken(mistakes))
-    after = {place: held for place, held in office.snapshot().items() if "salt-scene" not in place}
+    after = {place: entry for place, entry in office.snapshot().items() if "salt-scene" not in place}
     assert not difference({place: before[place] for place in before if "salt-scene" not in place}, after)
     assert GROUP not in office.groups()

@@ -125,22 +125,22 @@ with_arguments = {
     (spice_sudoers, "allowed"): ["myself", "debianx"],
 }
 every = {(module, name): [] for module, names in calls.items() for name in names}
-said = {}
+answers = {}
 for (module, name), arguments in {**every, **with_arguments}.items():
     try:
-        said[f"{module.__name__}.{name}"] = repr(getattr(module, name)(*arguments))
+        answers[f"{module.__name__}.{name}"] = repr(getattr(module, name)(*arguments))
     except CommandExecutionError as error:
-        said[f"{module.__name__}.{name}"] = ["refused", str(error)]
-print(json.dumps(said))
+        answers[f"{module.__name__}.{name}"] = ["refused", str(error)]
+print(json.dumps(answers))
 """
 
 
 def test_not_root_reads_and_changes_nothing(keeper, shared):
     """As a user, every function of the modules says that it needs root, and does nothing."""
     command = [sys.executable, "-c", NOT_ROOT, CHECKOUT / "_modules", CHECKOUT / "_utils"]
-    said = json.loads(shared.client.run(command, user="nogrant").stdout)
-    assert len(said) > 25
-    for function, answer in said.items():
+    answers = json.loads(shared.client.run(command, user="nogrant").stdout)
+    assert len(answers) > 25
+    for function, answer in answers.items():
         assert answer[0] == "refused", (function, answer)
         assert "root" in answer[1] or "spice-grant.lock" in answer[1], (function, answer)
     assert not keeper.traces()

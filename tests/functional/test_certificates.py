@@ -33,11 +33,11 @@ SHOWN = {
 def _expire(directory):
     """Have the server's certificate be one that ended yesterday: openssl makes none such in every release."""
     key = serialization.load_pem_private_key((directory / "ca-key.pem").read_bytes(), None)
-    held = x509.load_pem_x509_certificate((directory / "server-cert.pem").read_bytes())
+    old = x509.load_pem_x509_certificate((directory / "server-cert.pem").read_bytes())
     now = datetime.datetime.now(datetime.timezone.utc)
-    made = x509.CertificateBuilder(held.issuer, held.subject, held.public_key(), held.serial_number)
+    made = x509.CertificateBuilder(old.issuer, old.subject, old.public_key(), old.serial_number)
     made = made.not_valid_before(now - datetime.timedelta(2)).not_valid_after(now - datetime.timedelta(1))
-    for extension in held.extensions:
+    for extension in old.extensions:
         made = made.add_extension(extension.value, extension.critical)
     text = made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     (directory / "server-cert.pem").write_bytes(text)
@@ -46,7 +46,7 @@ def _expire(directory):
 @pytest.mark.parametrize("what", SHOWN)
 def test_what_a_console_shows(shared, what):
     """A certificate that every viewer refuses is a difference, for each console that shows it."""
-    shown, subject, said = SHOWN[what]
+    shown, subject, reason = SHOWN[what]
     directory = shared.server.path(PKI)
     tls.create(directory, shown.get("host", HOST))
     if shown.get("expired"):
@@ -66,8 +66,8 @@ def test_what_a_console_shows(shared, what):
         answer = shared.verify(vm="debianx")
     finally:
         console.kill_tree()
-    if said is None:
+    if reason is None:
         assert (answer["ok"], answer["differences"], answer["unproven"]) == (True, [], [])
     else:
         (found,) = answer["differences"]
-        assert found.startswith(f"debianx: {ADDRESS}: viewers refuse its certificate: {said}")
+        assert found.startswith(f"debianx: {ADDRESS}: viewers refuse its certificate: {reason}")

@@ -17,11 +17,11 @@ STRANGE = ("nogrant", GROUP, ADDRESS, 20002)
 MENU = "/etc/spice-grant/menu/1023"
 
 
-def _closed(office, *said):
+def _closed(office, *texts):
     """Close: first said, then done, then there is nothing to do."""
-    told = office.minion.call("spice_grant.close", test=True)
-    assert all(what in sentences(told["changes"]) for what in said), told
-    assert office.minion.call("spice_grant.close") == told and told["errors"] == []
+    dry = office.minion.call("spice_grant.close", test=True)
+    assert all(what in sentences(dry["changes"]) for what in texts), dry
+    assert office.minion.call("spice_grant.close") == dry and dry["errors"] == []
     assert office.minion.call("spice_grant.close")["changes"] == {}
 
 
@@ -42,11 +42,11 @@ def test_what_the_kernel_lets_through(shared):
 
 def test_what_sudo_lets_users_do(shared):
     """A rule of somebody who has no grant goes, with whatever else was written into our file."""
-    held = shared.client.read(SUDOERS)
-    more = held.replace("myself ALL=", "nogrant, myself ALL=") + "nogrant ALL=(ALL) NOPASSWD: ALL\n"
+    content = shared.client.read(SUDOERS)
+    more = content.replace("myself ALL=", "nogrant, myself ALL=") + "nogrant ALL=(ALL) NOPASSWD: ALL\n"
     shared.client.write(SUDOERS, more, mode=0o440)
     _closed(shared, "no longer lets nogrant")
-    assert shared.client.read(SUDOERS) == held
+    assert shared.client.read(SUDOERS) == content
     shared.client.write(SUDOERS, "nonsense\n", mode=0o440)
     _closed(shared, f"sudo: removes {SUDOERS}, which does not parse")
     assert not shared.client.path(SUDOERS).exists()
@@ -64,10 +64,10 @@ def test_what_is_stored_cannot_be_read(shared):
     """All that is open closes, and it is said; with test=True the same is said, and nothing done."""
     state = "/var/lib/spice-grant/state.json"
     shared.client.write(state, "{", mode=0o600)
-    told = shared.apply(test=True)
+    dry = shared.apply(test=True)
     assert shared.openings() == OPEN
     done = shared.apply()
-    assert (told["result"], told["changes"], told["comment"]) == (False, done["changes"], done["comment"])
+    assert (dry["result"], dry["changes"], dry["comment"]) == (False, done["changes"], done["comment"])
     assert "closes all that is open" in sentences(done["changes"]) and f"{state} is damaged" in done["comment"]
     assert shared.openings() == set()
     assert not shared.client.path(SUDOERS).exists()
@@ -89,8 +89,8 @@ def test_a_password_that_is_to_be_asked_for(shared):
     try:
         grants = {**PILLAR["spice"]["grants"], "mybro-leaptest": {"user": "mybro", "vm": "leaptest"}}
         data = changed(PILLAR, grants=grants)
-        told, done = shared.apply(data, test=True), shared.apply(data)
-        assert told["changes"] == done["changes"] and done["result"] is False
+        dry, done = shared.apply(data, test=True), shared.apply(data)
+        assert dry["changes"] == done["changes"] and done["result"] is False
         assert "with their password" in sentences(done["changes"])
         assert "a password is required" in shared.client.run(call, user="mybro", check=False).stderr
     finally:
@@ -137,12 +137,12 @@ def test_what_was_taken_away_is_stored_at_once(shared, broken):
 @pytest.mark.usefixtures("broken")
 def test_an_idle_session_ends_where_the_run_cannot_go_on(shared):
     command = [sys.executable, "-I", "-S", "-c", HOLD, ADDRESS]
-    held = shared.client.popen(command, user="myself", group=GROUP, stdout=subprocess.PIPE, text=True)
-    assert held.stdout.readline() == "open\n"
+    session = shared.client.popen(command, user="myself", group=GROUP, stdout=subprocess.PIPE, text=True)
+    assert session.stdout.readline() == "open\n"
     shared.minion.call_raw("spice_grant.lock", user="myself")
-    assert held.stdout.readline() == "ConnectionAbortedError\n"
-    held.wait()
-    held.stdout.close()
+    assert session.stdout.readline() == "ConnectionAbortedError\n"
+    session.wait()
+    session.stdout.close()
 
 
 def test_it_is_taken_away_before_anything_else_is_read(shared):

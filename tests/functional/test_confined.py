@@ -52,13 +52,13 @@ def test_the_firewall_is_the_same(shared):
 def test_from_one_form_to_the_other_and_back(shared):
     """A plan like any other: said beforehand, then done, then nothing is left to do; no firewall rule is touched."""
     for data, confined in ((DIRECT, False), (CONFINED, True)):
-        told = shared.apply(data, test=True)["changes"]
+        dry = shared.apply(data, test=True)["changes"]
         done = shared.applied(data)["changes"]
-        assert told == done and shared.apply()["changes"] == {}
+        assert dry == done and shared.apply()["changes"] == {}
         assert "firewall" not in done["layers"] and "firewall" not in done["grants"]["myself-debianx"]
-        said = sentences(done)
+        text = sentences(done)
         verb = "creates" if confined else "removes"
-        assert f"viewer: {verb} {OPENER}" in said and "policy: changes the settings of the viewer" in said
+        assert f"viewer: {verb} {OPENER}" in text and "policy: changes the settings of the viewer" in text
         assert all((f"{OPENER} " in rule) is confined for rule in rules(shared))
         heard = Witnesses(shared)
         assert (heard.open("myself")[1] is not None) is confined
@@ -89,8 +89,8 @@ def test_insisted_on_where_it_is_not_possible_nothing_is_open(shared):
         assert result["result"] is False
         assert "spice:viewer:confine: viewers cannot be confined: there is no /usr/bin/bwrap" in result["comment"]
         assert shared.openings() == set() and rules(shared) == set()
-        said = shared.minion.call("spice_grant.explain", "myself", "debianx")
-        assert said["answer"] == "may not open" and "cannot be confined" in said["policy"]["why"]
+        answer = shared.minion.call("spice_grant.explain", "myself", "debianx")
+        assert answer["answer"] == "may not open" and "cannot be confined" in answer["policy"]["why"]
     assert shared.applied()["changes"]
     assert shared.openings() >= OPEN
 
@@ -137,11 +137,11 @@ TAMPERING = {
 
 @pytest.mark.parametrize("tampering", TAMPERING)
 def test_drift_is_found_and_repaired(shared, tampering):
-    act, said = TAMPERING[tampering]
+    act, text = TAMPERING[tampering]
     act(shared)
-    told = shared.apply(test=True)
-    assert told["result"] is None and said in sentences(told["changes"])
-    assert shared.applied()["changes"] == told["changes"]
+    dry = shared.apply(test=True)
+    assert dry["result"] is None and text in sentences(dry["changes"])
+    assert shared.applied()["changes"] == dry["changes"]
     assert shared.apply()["changes"] == {}
 
 
@@ -150,10 +150,10 @@ def test_verify_asks_for_the_openers_call_and_those_close_to_it(shared):
     assert answer["differences"] == [] and answer["matrix"]["myself"]["debianx"]["sudo"] == "allowed"
     with site_rule(shared, ANYTHING):
         answer = shared.verify(user="myself")
-        said = "\n".join(answer["differences"])
+        text = "\n".join(answer["differences"])
         assert not answer["ok"]
-        assert f"myself x leaptest: sudo lets: sudo -u root {OPENER} leaptest" in said
-        assert "myself x debianx: sudo lets a call that is not granted: argument added" in said
+        assert f"myself x leaptest: sudo lets: sudo -u root {OPENER} leaptest" in text
+        assert "myself x debianx: sudo lets a call that is not granted: argument added" in text
         comment = shared.apply()["comment"]
         assert f"another sudo rule: ALL may run {OPENER}, {OPENER} * as root, which includes {OPENER}" in comment
     with site_rule(shared, f"myself ALL=(root) !{OPENER} debianx"):
@@ -161,16 +161,16 @@ def test_verify_asks_for_the_openers_call_and_those_close_to_it(shared):
 
 
 def test_explain_list_and_rules(shared):
-    said = shared.minion.call("spice_grant.explain", "myself", "debianx")
-    assert said["answer"] == "may open"
-    assert said["sudo"] == {"answer": "allowed", "why": "1 exact rule(s); asks for the user's own password"}
+    answer = shared.minion.call("spice_grant.explain", "myself", "debianx")
+    assert answer["answer"] == "may open"
+    assert answer["sudo"] == {"answer": "allowed", "why": "1 exact rule(s); asks for the user's own password"}
     assert shared.minion.call("spice_grant.explain", "myself", "leaptest")["answer"] == "may not open"
     assert shared.minion.call("spice_sudoers.allowed", "mybro", "leaptest") == {
         "allowed": [f"-u root {OPENER} leaptest"],
         "refused": [],
     }
-    held = [rule for rule in shared.minion.call("spice_sudoers.rules") if not rule["foreign"]]
-    assert {(rule["user"], rule["group"], rule["viewer"], rule["argument"]) for rule in held} == {
+    rules = [rule for rule in shared.minion.call("spice_sudoers.rules") if not rule["foreign"]]
+    assert {(rule["user"], rule["group"], rule["viewer"], rule["argument"]) for rule in rules} == {
         ("myself", "", OPENER, "debianx"),
         ("mybro", "", OPENER, "leaptest"),
     }

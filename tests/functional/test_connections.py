@@ -443,8 +443,8 @@ def unlimited(shared):
 
 def test_a_flood_of_one_user_leaves_room_to_note_others(shared, unlimited):
     """nogrant tries more places than are noted in all: some of these are, and each of mybro's; `verify` is right."""
-    said = shared.client.run([sys.executable, "-I", "-S", "-c", FLOOD], user="nogrant").stdout
-    count, seconds = said.split()
+    output = shared.client.run([sys.executable, "-I", "-S", "-c", FLOOD], user="nogrant").stdout
+    count, seconds = output.split()
     assert int(count) > 65535
     if shared.mechanism.name == "nftables":
         most = guard.NOTED_BURST + guard.NOTED_RATE * (float(seconds) / 60 + 1)

@@ -80,8 +80,8 @@ def test_drift_is_reported_though_the_day_is_another(office):
     dry = office.apply(test=True)
     result = office.apply()
     assert result["changes"] == dry["changes"]
-    said = sentences(result["changes"]).splitlines()
-    assert said and all(ADDRESS in line for line in said)
+    lines = sentences(result["changes"]).splitlines()
+    assert lines and all(ADDRESS in line for line in lines)
     assert office.openings() == OPEN
     assert office.apply()["changes"] == {}
 

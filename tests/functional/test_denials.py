@@ -71,7 +71,7 @@ def test_who_was_refused_what_and_why(shared, kernel_log):
     end = end.strftime("%Y-%m-%dT%H:%M:%SZ")
     assert all(start <= entry["at"] <= end for entry in found)
     assert [entry["at"] for entry in found] == sorted((entry["at"] for entry in found), reverse=True)
-    told = ("user", "uid", "gid", "vm", "server", "address", "port", "rule", "count", "why")
+    keys = ("user", "uid", "gid", "vm", "server", "address", "port", "rule", "count", "why")
     ungranted = "no grant of leaptest means myself"
     unused = "no console of the policy is there, only a guarded port"
     desired = [
@@ -91,7 +91,7 @@ def test_who_was_refused_what_and_why(shared, kernel_log):
         ("myself", 1021, 1021, "leaptest", "mysrv", ADDRESS6, OTHER, "output", 1, ungranted),
         ("mybro", 1022, shared.gid(), None, "mysrv", ADDRESS, UNUSED, "output", 1, unused),
     ]
-    assert {tuple(entry[key] for key in told) for entry in found} == set(desired)
+    assert {tuple(entry[key] for key in keys) for entry in found} == set(desired)
     assert len(found) == len(desired)
     assert {entry["user"] for entry in denials(shared, since=start, user="myself")} == {"myself"}
     assert {entry["user"] for entry in denials(shared, since=start, vm="debianx")} == {"nogrant", "myself"}
@@ -177,8 +177,8 @@ def test_the_journal_is_asked_where_there_is_one(shared, kernel_log):
     shared.client.run(["journalctl", "--sync"])
     assert shared.client.run(["journalctl", "--quiet", f"--grep=SPT={port} "]).stdout.count("UID=1022") == 2
     found = denials(shared, since=start)
-    told = sorted((entry["user"], entry["address"], entry["port"]) for entry in found)
-    assert told == [("myself", ADDRESS6, OTHER), ("nogrant", ADDRESS, GRANTED)]
+    entries = sorted((entry["user"], entry["address"], entry["port"]) for entry in found)
+    assert entries == [("myself", ADDRESS6, OTHER), ("nogrant", ADDRESS, GRANTED)]
     assert all(start <= entry["at"] for entry in found)
 
 

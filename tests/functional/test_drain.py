@@ -41,8 +41,8 @@ def test_an_open_session_goes_on_and_no_new_one_begins(shared, address):
         assert answer["answer"] == "may not open"
         assert "may go on" in answer["firewall"]["why"]
         assert shared.verify()["ok"]
-    said = sentences(_ended(shared)["changes"])
-    assert f"closes {address} port 20002 to myself, whose last session has ended" in said
+    text = sentences(_ended(shared)["changes"])
+    assert f"closes {address} port 20002 to myself, whose last session has ended" in text
     assert shared.apply()["changes"] == {}
 
 

@@ -287,8 +287,8 @@ def test_one_run_repairs(keeper, shared, tamperings):
         ALL[tampering][0](shared)
     dry = shared.apply(test=True)
     assert dry["result"] is None, dry
-    said = sentences(dry["changes"])
-    assert [name for name in tamperings if ALL[name][1] not in said] == [], said
+    text = sentences(dry["changes"])
+    assert [name for name in tamperings if ALL[name][1] not in text] == [], text
     real = shared.apply()
     assert (real["result"], real["changes"]) == (True, dry["changes"]), real
     shared.client.run(["rm", "-rf", "/etc/copy"])
@@ -416,10 +416,10 @@ def test_a_damaged_state_file_is_reported(shared):
     """Nobody knows what was locked, so all closes, and the run fails and names the way out, which opens it again."""
     shared.client.write(STATE, "{", mode=0o600)
     before = shared.snapshot()
-    told = shared.apply(test=True)
+    dry = shared.apply(test=True)
     assert not difference(before, shared.snapshot())
     result = shared.apply()
-    assert (result["result"], result["changes"]) == (False, told["changes"])
+    assert (result["result"], result["changes"]) == (False, dry["changes"])
     assert f"{STATE} is damaged" in result["comment"]
     assert shared.openings() == set()
     shared.client.run(["rm", STATE])

@@ -154,8 +154,8 @@ def test_flushed_tables_are_restored(shared):
     """``iptables -F; iptables -X`` opens everything until the next run, which says so."""
     shared.mechanism.delete(shared)
     assert shared.reach("nogrant", None, ADDRESS, 20002) == "open"
-    said = sentences(shared.applied()["changes"])
-    assert "guards ports 20001-20010 towards every destination" in said
+    text = sentences(shared.applied()["changes"])
+    assert "guards ports 20001-20010 towards every destination" in text
     assert shared.openings() == OPEN_BOTH
     prepare(shared)
 

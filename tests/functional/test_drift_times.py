@@ -57,13 +57,13 @@ def test_each_schedule_is_as_it_says(shared):
 @pytest.mark.parametrize("tampering", DRIFT)
 def test_the_run_repairs(keeper, shared, tampering):
     """The plan names what was done, the run does just that, once; counters of grants that were not touched stay."""
-    method, opening, said = DRIFT[tampering]
+    method, opening, text = DRIFT[tampering]
     assert shared.reach("mybro", GROUP, ADDRESS, 20004) == "open"
     before = _packets(shared)
     getattr(shared.mechanism.times, method)(shared, "schedule_later")
     assert shared.reach("myself", GROUP, ADDRESS, 20002) == ("open" if shared.mechanism.name in opening else "refused")
     dry = shared.apply(test=True)
-    assert said in sentences(dry["changes"])
+    assert text in sentences(dry["changes"])
     real = shared.applied()
     assert real["changes"] == dry["changes"]
     assert shared.apply()["changes"] == {}
@@ -95,8 +95,8 @@ def test_no_moment_is_open_or_closed_while_times_change(shared):
     with granted as good, closed as bad:
         for last in (3, 4, 5, 6):
             schedules = {"now": _schedule(**{"except": [_days(3, last)]}), "later": _later(last)}
-            said = sentences(shared.applied(changed(PILLAR, schedules=schedules))["changes"])
-            assert SETS in said and "sets the times of chain schedule_now" in said
+            text = sentences(shared.applied(changed(PILLAR, schedules=schedules))["changes"])
+            assert SETS in text and "sets the times of chain schedule_now" in text
         counts = []
         for process in (good, bad):
             process.stdin.close()

@@ -62,8 +62,8 @@ def test_nftables(granted):
     assert ears.ask("around") == {"changed": [], "who": [], "around": [], "hindrances": []}
     granted.nft("insert rule inet spice_grant output accept")
     granted.client.run(["touch", "/etc/sudoers.d/site"])
-    said = ears.ask()
-    assert said["changed"] == ["/etc/sudoers.d/site", "table inet spice_grant"] and said["who"] == ["nft"]
+    answer = ears.ask()
+    assert answer["changed"] == ["/etc/sudoers.d/site", "table inet spice_grant"] and answer["who"] == ["nft"]
     granted.nft("flush ruleset")
     assert ears.ask()["changed"] == ["table inet spice_grant", "table netdev spice_grant"]
 
@@ -102,11 +102,11 @@ def test_iptables(by_iptables):
     mechanism, office = by_iptables
     ears = listening(office)
     office.client.run([mechanism, "-I", "OUTPUT", "-j", "ACCEPT"])
-    said = ears.ask("around")
+    answer = ears.ask("around")
     if mechanism == "iptables-nft":
-        assert (said["changed"], said["who"], said["around"]) == (["table ip filter"], [mechanism], [])
+        assert (answer["changed"], answer["who"], answer["around"]) == (["table ip filter"], [mechanism], [])
     else:
-        assert (said["changed"], said["around"]) == ([], ["rules of iptables-legacy"])
+        assert (answer["changed"], answer["around"]) == ([], ["rules of iptables-legacy"])
     # Packets that are counted are no change.
     office.openings()
     assert ears.ask("around") == {"changed": [], "who": [], "around": [], "hindrances": []}
@@ -124,8 +124,8 @@ def test_what_the_kernel_had_to_drop_counts_as_changed(granted):
 def test_what_cannot_be_watched_is_said_and_counts_as_changed(granted):
     """No descriptor is left: nothing is noticed, and each look around says so."""
     ears = Listener(granted, files=3)
-    said = ears.ask("around")
-    files, rules = said["hindrances"]
+    answer = ears.ask("around")
+    files, rules = answer["hindrances"]
     assert files == "changes of files cannot be noticed: Too many open files"
     assert rules.startswith("/var/lib/spice-grant/guard.json cannot be read: [Errno 24]")
-    assert said["around"] == said["hindrances"]
+    assert answer["around"] == answer["hindrances"]

@@ -165,9 +165,9 @@ class Guest:
 
     def reaches(self, port, *addresses):
         """Which of some addresses it reaches at a port; how, where it is not just open or closed."""
-        said = self.run(sys.executable, "-I", "-S", "-c", PROBE, str(port), *addresses).stdout.split()
-        assert set(said) <= {"open", "closed"} and len(said) == len(addresses)
-        return {address for address, word in zip(addresses, said) if word == "open"}
+        words = self.run(sys.executable, "-I", "-S", "-c", PROBE, str(port), *addresses).stdout.split()
+        assert set(words) <= {"open", "closed"} and len(words) == len(addresses)
+        return {address for address, word in zip(addresses, words) if word == "open"}
 
 
 def macvlan(mode):
@@ -244,8 +244,8 @@ def test_what_this_machine_sends_is_as_before(shared, undo):
     """The granted viewers get through, beside a guest and by a bridge, and nobody else does."""
     guest = Guest(shared.client, undo)
     bridged(shared, guest, undo)
-    said = sentences(shared.applied(changed(PILLAR, firewall={"uplinks": ["eth0", "br*"]}))["changes"])
-    assert "guards what leaves by br0 past the other rules" in said
+    text = sentences(shared.applied(changed(PILLAR, firewall={"uplinks": ["eth0", "br*"]}))["changes"])
+    assert "guards what leaves by br0 past the other rules" in text
     assert shared.openings() == OPEN_BOTH
     assert guest.reaches(GUARDED, *BOTH) == set()
 
@@ -324,8 +324,8 @@ def test_named_interfaces_only(shared, undo):
     assert guest.reaches(GUARDED, *BOTH) == set(BOTH)
     shared.applied(changed(PILLAR, firewall={"uplinks": ["wlan*", "e*0"]}))
     assert guest.reaches(GUARDED, *BOTH) == set()
-    said = sentences(shared.applied(changed(PILLAR, firewall={"uplinks": False}))["changes"])
-    assert "removes the guard from uplinks" in said
+    text = sentences(shared.applied(changed(PILLAR, firewall={"uplinks": False}))["changes"])
+    assert "removes the guard from uplinks" in text
     assert "netdev" not in shared.nft("list", "tables")
     assert not shared.client.path("/usr/local/lib/spice-grant/uplinks").exists()
     assert shared.apply()["changes"] == {}

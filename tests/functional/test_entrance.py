@@ -59,7 +59,7 @@ SPOILT = {
 @pytest.mark.parametrize("what", SPOILT)
 def test_who_is_kept_out_is_named(shared, what):
     """All rules are right, and somebody granted gets in nowhere: verify fails and says why."""
-    spoil, mend, said = SPOILT[what]
+    spoil, mend, texts = SPOILT[what]
     shared.client.run(spoil)
     try:
         answer = shared.verify()
@@ -67,9 +67,9 @@ def test_who_is_kept_out_is_named(shared, what):
         if mend:
             shared.client.run(mend)
     assert answer["ok"] is False
-    for words in said:
+    for words in texts:
         assert any(found.startswith(words) for found in answer["differences"]), answer["differences"]
-    kept_out = {words.partition(":")[0] for words in said}
+    kept_out = {words.partition(":")[0] for words in texts}
     entered = {"myself", "mybro"} - kept_out
     assert not [found for found in answer["differences"] if found.partition(":")[0] in entered]
 

@@ -189,7 +189,7 @@ def test_grant_and_revoke_at_once_until_the_next_highstate(shared, call):
 
 def test_a_wrong_grant_or_revoke_changes_nothing(keeper, shared, call):
     """Unknown vm or user, a strange name, root, a grant that is not there: an error that says what."""
-    for function, arguments, said in [
+    for function, arguments, message in [
         ("grant", ("nogrant", "debian"), "no vm 'debian', did you mean 'debianx'?"),
         ("grant", ("root", "debianx"), "root needs no grant"),
         ("grant", ("no grant", "debianx"), "not a usable"),
@@ -199,7 +199,7 @@ def test_a_wrong_grant_or_revoke_changes_nothing(keeper, shared, call):
     ]:
         with pytest.raises(SaltError) as error:
             call(f"spice_grant.{function}", *arguments)
-        assert said in str(error.value)
+        assert message in str(error.value)
     assert not keeper.traces()
 
 
@@ -307,12 +307,12 @@ def test_the_routing_layer_by_itself(keeper, shared, call):
     assert call("spice_routing.rules") == [] and call("spice_routing.plan") == {}
     shared.applied(changed(article(), routing={"enabled": True}))
     assert call("spice_routing.plan") == {}
-    held = call("spice_routing.rules")
-    assert {(rule["user"], *rule["ports"]) for rule in held} == {("myself", 20002, 20002), ("mybro", 20004, 20004)}
+    rules = call("spice_routing.rules")
+    assert {(rule["user"], *rule["ports"]) for rule in rules} == {("myself", 20002, 20002), ("mybro", 20004, 20004)}
     removed = call("spice_routing.remove", test=True)
     assert removed == call("spice_routing.remove") and call("spice_routing.rules") == []
     planned = call("spice_routing.plan")
-    assert planned == call("spice_routing.apply") and call("spice_routing.rules") == held
+    assert planned == call("spice_routing.apply") and call("spice_routing.rules") == rules
 
 
 def test_the_viewer_layer_by_itself(shared, call):

@@ -96,8 +96,8 @@ def test_a_uid_that_another_account_got(desk, by):
         "lock": lambda: office.minion.call("spice_grant.lock", user="mybro"),
         "boot": lambda: office.minion.call("spice_grant.repair"),
     }[by]
-    said = str(how())
-    assert "no user 'myself' on this machine" in said
+    text = str(how())
+    assert "no user 'myself' on this machine" in text
     holds_nothing(office, "heir")
     opens_nothing(desk, "heir")
 

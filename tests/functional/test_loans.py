@@ -21,8 +21,8 @@ LENT = ("nogrant", GROUP, ADDRESS, 20002)
 def call(shared):
     """Call a function of the office's minion; what was lent is taken back afterwards."""
     yield shared.minion.call
-    for held in shared.minion.call("spice_grant.loans"):
-        shared.minion.call("spice_grant.end_loan", held["user"], held["vm"])
+    for loan in shared.minion.call("spice_grant.loans"):
+        shared.minion.call("spice_grant.end_loan", loan["user"], loan["vm"])
 
 
 @pytest.mark.salt
@@ -45,12 +45,12 @@ def test_a_loan_opens_every_layer_and_lasts(shared, call):
     shared.client.run(["/bin/sh", "/usr/local/lib/spice-grant/load-guard"])
     assert shared.openings() == OPEN | {LENT}
     assert shared.verify()["differences"] == []
-    (held,) = call("spice_grant.loans")
-    assert (held["user"], held["vm"], held["reason"], held["locked"]) == ("nogrant", "debianx", "year-end", False)
-    assert held["until"].endswith("Europe/Berlin")
+    (loan,) = call("spice_grant.loans")
+    assert (loan["user"], loan["vm"], loan["reason"], loan["locked"]) == ("nogrant", "debianx", "year-end", False)
+    assert loan["until"].endswith("Europe/Berlin")
     (entry,) = [entry for entry in call("spice_grant.list") if entry["user"] == "nogrant"]
     assert entry["grants"]["loan:nogrant:debianx"]["loan"] is True
-    assert entry["state"] == f"open until {held['until']}"
+    assert entry["state"] == f"open until {loan['until']}"
     answer = call("spice_grant.explain", "nogrant", "debianx")
     assert answer["answer"] == "may open"
     assert "loan (" in answer["policy"]["why"] and "year-end" in answer["policy"]["why"]
@@ -70,9 +70,9 @@ def test_a_loan_ends_by_itself(shared, call):
         call("spice_grant.lend", "nogrant", "debianx", f"{seconds}s")
         end = time.time() + seconds
         with _program(shared.client, TALK, ADDRESS, 20002, user="nogrant", group=GROUP) as session:
-            said = session.stdout.readline().strip(), _say(session, "hello")
+            answers = session.stdout.readline().strip(), _say(session, "hello")
             wait(start + seconds - 1)
-            assert said == ("open", "answered")
+            assert answers == ("open", "answered")
             time.sleep(end + 0.2 - time.time())
             assert _say(session, "still there?") == "ended"
 
@@ -122,7 +122,7 @@ def test_a_lock_beats_a_loan(shared, call):
 
 
 @pytest.mark.parametrize(
-    "arguments, said",
+    "arguments, message",
     [
         (("nogrant", "debianx", "2h1s"), "duration: '2h1s' is not between 1s and 2h, pillar's spice:time:longest_loan"),
         (("nogrant", "debianx", "0s"), "duration: '0s' is not between 1s and 2h"),
@@ -134,11 +134,11 @@ def test_a_lock_beats_a_loan(shared, call):
         (("no grant", "debianx", "1h"), "not a usable account name"),
     ],
 )
-def test_a_wrong_loan_is_an_error_and_opens_nothing(keeper, shared, call, arguments, said):
+def test_a_wrong_loan_is_an_error_and_opens_nothing(keeper, shared, call, arguments, message):
     """All that is wrong is said, and nothing is stored."""
     with pytest.raises(SaltError) as error:
         call("spice_grant.lend", *arguments)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert not keeper.traces()
 
 

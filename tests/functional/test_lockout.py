@@ -44,10 +44,10 @@ def test_a_tree_that_would_not_parse_is_never_installed(shared, path, text):
         assert result["result"] is False
         assert "the sudoers tree would not parse, so it stays as it was" in result["comment"]
     assert dry["changes"] == real["changes"]
-    said = [line for line in sentences(real["changes"]).splitlines() if "sudo: " in line]
-    assert said and all("sudo: no longer lets myself" in line for line in said)
-    held = shared.client.read(SUDOERS)
-    assert "myself" not in held and "mybro ALL=" in held and "nogrant" not in held
+    lines = [line for line in sentences(real["changes"]).splitlines() if "sudo: " in line]
+    assert lines and all("sudo: no longer lets myself" in line for line in lines)
+    content = shared.client.read(SUDOERS)
+    assert "myself" not in content and "mybro ALL=" in content and "nogrant" not in content
     assert shared.snapshot()["mounts"] == before["mounts"]
     assert shared.reach("myself", GROUP, ADDRESS, 20002) == "refused"
     assert not shared.opens("nogrant", FILES["debianx"])
@@ -94,20 +94,20 @@ def test_nothing_temporary_is_left(shared):
     shared.apply(EDITED)
     shared.client.run(["rm", "/etc/sudoers.d/broken"])
     shared.applied()
-    held = {}
+    content = {}
     for directory in ("/etc/spice-grant", "/etc/sudoers.d", "/usr/local/bin", "/var/lib/spice-grant", "/run", "/tmp"):  # noqa: S108
         depth = ["-maxdepth", "1"] if directory == "/tmp" else []  # noqa: S108
         command = ["find", directory, "-mindepth", "1", *depth, "-name", "*spice-grant*", "-o", "-name", ".*"]
         command += ["-o", "-path", "*spice-grant/*"]
-        held[directory] = set(shared.client.run(command).stdout.split())
+        content[directory] = set(shared.client.run(command).stdout.split())
     menus = {f"/etc/spice-grant/menu/{uid}" for uid in (1022, 1023)}
     files = {FILES["debianx"], FILES["leaptest"]}
     ours = {"/etc/spice-grant/menu", "/etc/spice-grant/vms"}
-    assert held["/etc/spice-grant"] == {*ours, *menus, *files}
-    assert held["/etc/sudoers.d"] == {SUDOERS}
-    assert held["/var/lib/spice-grant"] == {f"/var/lib/spice-grant/{name}.json" for name in ("state", "guard")}
-    assert held["/run"] == {"/run/spice-grant.lock", "/run/spice-grant", "/run/spice-grant/last-run"}
-    assert held["/usr/local/bin"] == held["/tmp"] == set()  # noqa: S108
+    assert content["/etc/spice-grant"] == {*ours, *menus, *files}
+    assert content["/etc/sudoers.d"] == {SUDOERS}
+    assert content["/var/lib/spice-grant"] == {f"/var/lib/spice-grant/{name}.json" for name in ("state", "guard")}
+    assert content["/run"] == {"/run/spice-grant.lock", "/run/spice-grant", "/run/spice-grant/last-run"}
+    assert content["/usr/local/bin"] == content["/tmp"] == set()  # noqa: S108
 
 
 def test_the_check_of_the_tree_leaves_no_mount(shared):

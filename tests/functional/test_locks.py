@@ -15,7 +15,7 @@ PILLAR = article()
 PILLAR["spice"]["servers"]["mysrv"]["addresses"] = [ADDRESS, ADDRESS6]
 PILLAR["spice"]["grants"]["myself-leaptest"] = {"user": "myself", "vm": "leaptest", "on_end": "drain"}
 MINE = {("myself", GROUP, address, port) for address in (ADDRESS, ADDRESS6) for port in (20002, 20004)}
-HIS = {("mybro", GROUP, address, 20004) for address in (ADDRESS, ADDRESS6)}
+MYBROS = {("mybro", GROUP, address, 20004) for address in (ADDRESS, ADDRESS6)}
 
 # Opens as many connections to each address as it is asked; says how many they are and, once asked, how many have ended.
 CROWD = """
@@ -23,11 +23,11 @@ import resource, select, socket, sys
 most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 port, each = map(int, sys.argv[1:3])
-held = [socket.create_connection((address, port), 5) for address in sys.argv[3:] for _ in range(each)]
-print(len(held), flush=True)
+sockets = [socket.create_connection((address, port), 5) for address in sys.argv[3:] for _ in range(each)]
+print(len(sockets), flush=True)
 for line in sys.stdin:
     poll = select.poll()
-    for sock in held:
+    for sock in sockets:
         poll.register(sock, select.POLLHUP)
     print(len(poll.poll(0)), flush=True)
 """
@@ -37,8 +37,8 @@ for line in sys.stdin:
 def call(shared):
     """Call a function of the office's minion; what it locked is unlocked afterwards."""
     yield shared.minion.call
-    for held in shared.minion.call("spice_grant.locks"):
-        about, _, name = held["about"].partition(" ")
+    for lock in shared.minion.call("spice_grant.locks"):
+        about, _, name = lock["about"].partition(" ")
         shared.minion.call("spice_grant.unlock", **({"all": True} if about == "everything" else {about: name}))
 
 
@@ -46,14 +46,14 @@ def call(shared):
 @pytest.mark.parametrize(
     "about, left",
     [
-        ({"user": "myself"}, HIS),
+        ({"user": "myself"}, MYBROS),
         ({"vm": "leaptest"}, {opening for opening in MINE if opening[3] == 20002}),
         ({"all": True}, set()),
     ],
 )
 def test_a_lock_closes_every_layer_and_lasts(shared, call, about, left):
     """Kernel, sudo and launcher refuse whom it is about, nobody else; highstate and boot keep it; unlock ends it."""
-    assert shared.openings() == MINE | HIS
+    assert shared.openings() == MINE | MYBROS
     report = call("spice_grant.lock", **about, reason="stolen laptop")
     assert report["errors"] == []
     assert shared.openings() == left
@@ -62,18 +62,18 @@ def test_a_lock_closes_every_layer_and_lasts(shared, call, about, left):
     shared.client.run(["/bin/sh", "/usr/local/lib/spice-grant/load-guard"])
     assert shared.openings() == left
     assert shared.opens("myself", FILES["leaptest"]) is (("myself", GROUP, ADDRESS, 20004) in left)
-    assert shared.opens("mybro", FILES["leaptest"], password=None) is bool(HIS & left)
+    assert shared.opens("mybro", FILES["leaptest"], password=None) is bool(MYBROS & left)
     assert shared.verify()["differences"] == []
     answer = call("spice_grant.explain", "myself", "leaptest")
     assert answer["answer"] == "may not open"
     assert answer["state"].startswith("locked: ") and answer["state"].endswith("(stolen laptop)")
-    (held,) = call("spice_grant.locks")
-    assert held["reason"] == "stolen laptop"
+    (lock,) = call("spice_grant.locks")
+    assert lock["reason"] == "stolen laptop"
     assert call("spice_grant.lock", **about, reason="stolen laptop")["changes"] == {}
-    assert call("spice_grant.locks") == [held]
+    assert call("spice_grant.locks") == [lock]
     report = call("spice_grant.unlock", **about)
     assert "unlocks" in sentences(report["changes"])
-    assert shared.openings() == MINE | HIS
+    assert shared.openings() == MINE | MYBROS
     assert call("spice_grant.unlock", **about)["changes"] == {}
 
 
@@ -82,14 +82,14 @@ def test_a_lock_cuts_a_live_session_at_once(shared, call, vm, port):
     """One that a removed grant would have let go on as well; that of another user stays."""
     session = _program(shared.client, TALK, ADDRESS, port, user="myself", group=GROUP)
     other = _program(shared.client, TALK, ADDRESS, 20004, user="mybro", group=GROUP)
-    with session as mine, other as his:
-        for each in (mine, his):
+    with session as mine, other as mybros:
+        for each in (mine, mybros):
             assert each.stdout.readline().strip() == "open"
             assert _say(each, "hello") == "answered"
         report = call("spice_grant.lock", user="myself")
         assert f"ends what myself has open at {ADDRESS} port {port}" in sentences(report["changes"])
         assert _say(mine, "still there?") == "ended"
-        assert _say(his, "still there?") == "answered"
+        assert _say(mybros, "still there?") == "answered"
 
 
 @pytest.fixture
@@ -110,14 +110,14 @@ def test_thousands_of_connections_do_not_hold_up_a_lock(shared, call, calls_of_s
     places = (20002, 1000, ADDRESS, ADDRESS6, f"::ffff:{ADDRESS}")
     crowd = _program(shared.client, CROWD, *places, user="myself", group=GROUP)
     other = _program(shared.client, TALK, ADDRESS6, 20004, user="mybro", group=GROUP)
-    with crowd as mine, other as his:
-        assert his.stdout.readline().strip() == "open"
+    with crowd as mine, other as mybros:
+        assert mybros.stdout.readline().strip() == "open"
         assert mine.stdout.readline().strip() == "3000"
         assert _say(mine, "how many have ended?") == "0"
         assert call("spice_grant.lock", user="myself")["errors"] == []
         assert calls_of_ss() < 100
         assert _say(mine, "and now?") == "3000"
-        assert _say(his, "still there?") == "answered"
+        assert _say(mybros, "still there?") == "answered"
 
 
 def test_a_lock_beats_a_grant_that_comes_later(shared, call):
@@ -126,7 +126,7 @@ def test_a_lock_beats_a_grant_that_comes_later(shared, call):
     assert call("spice_grant.grant", "nogrant", "debianx")["errors"] == []
     extra = {"all": {"user": "nogrant", "vm": "leaptest"}}
     shared.applied(changed(PILLAR, grants={**PILLAR["spice"]["grants"], **extra}))
-    assert shared.openings() == MINE | HIS
+    assert shared.openings() == MINE | MYBROS
     assert not shared.opens("nogrant", FILES["leaptest"])
     assert "locked: user nogrant" in str(call("spice_grant.who", "leaptest"))
 
@@ -136,11 +136,11 @@ def test_a_lock_of_all_and_one_of_a_user_are_two(shared, call):
     call("spice_grant.lock", all=True)
     call("spice_grant.lock", user="myself")
     call("spice_grant.unlock", all=True)
-    assert shared.openings() == HIS
+    assert shared.openings() == MYBROS
 
 
 @pytest.mark.parametrize(
-    "arguments, said",
+    "arguments, message",
     [
         ({}, "name one of user=NAME, vm=NAME and all=True"),
         ({"user": "myself", "vm": "debianx"}, "name one of"),
@@ -151,9 +151,9 @@ def test_a_lock_of_all_and_one_of_a_user_are_two(shared, call):
         ({"user": "myself", "reason": "a\nb"}, "must be one line"),
     ],
 )
-def test_a_wrong_lock_is_an_error_and_locks_nothing(keeper, shared, call, arguments, said):
+def test_a_wrong_lock_is_an_error_and_locks_nothing(keeper, shared, call, arguments, message):
     """A slip in a name would lock nothing: it is not taken."""
     with pytest.raises(SaltError) as error:
         call("spice_grant.lock", **arguments)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert not keeper.traces()

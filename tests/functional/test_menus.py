@@ -109,8 +109,8 @@ def test_owner_and_mode(looked_at):
         RVIEWER: (0, 0, 0o755),
         DESKTOP: (0, 0, 0o644),
     }
-    held = {path: looked_at.client.stat(path) for path in desired}
-    assert {path: (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777) for path, stat in held.items()} == desired
+    status = {path: looked_at.client.stat(path) for path in desired}
+    assert {path: (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777) for path, stat in status.items()} == desired
 
 
 def test_a_connection_file_pins_the_console(looked_at):

@@ -73,7 +73,7 @@ def reached(office):
     places = [(ADDRESS, port, None) for port in (BOOKS, WEB)]
     uids = (ANNE, BEN, CLEO)
     words = office.attempts([[uid, office.gid()] for uid in uids], places)
-    return {(uid, place[1]) for uid, said in zip(uids, words) for place, word in zip(places, said) if word == "open"}
+    return {(uid, place[1]) for uid, row in zip(uids, words) for place, word in zip(places, row) if word == "open"}
 
 
 @pytest.mark.parametrize("how", FAILURES)

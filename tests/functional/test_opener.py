@@ -90,8 +90,8 @@ def test_the_sites_own_defaults_change_nothing(desk, looked_at, site):
         assert seen["env"]["DBUS_SESSION_BUS_ADDRESS"] == "disabled:" and seen["ids"][0] == [1021] * 3
         assert desk.open("myself", password=None)[1] is None
         for given in (["LD_PRELOAD=/home/myself/x.so"], ["-R", "/home/myself"], ["-D", "/home/myself"]):
-            said = desk.call("myself", *given, OPENER, "debianx").stderr
-            assert "not allowed" in said or "not permitted" in said, given
+            error = desk.call("myself", *given, OPENER, "debianx").stderr
+            assert "not allowed" in error or "not permitted" in error, given
 
 
 _ODD = """
@@ -200,9 +200,9 @@ def test_who_stops_it_at_a_terminal_has_no_file_that_can_be_read_twice(desk, loo
         assert stopping.stdout.readline() == "stopped\n"
         (opener,) = looked_at.client.run(["pgrep", "--uid", "root", "--exact", "open"]).stdout.split()
         content = looked_at.client.read(FILES["debianx"])
-        assert not desk.tells(6), "it was read twice, or not stopped in time"
+        assert not desk.has_report(6), "it was read twice, or not stopped in time"
         looked_at.client.run(["kill", "-CONT", opener])
-        assert desk.told()["connection"] == [content, ""]
+        assert desk.report()["connection"] == [content, ""]
         stopping.kill_tree()
         stopping.stdout.close()
 
@@ -243,9 +243,9 @@ def test_arguments_that_are_no_name(desk, arguments):
 @pytest.mark.usefixtures("anything")
 def test_a_lock_and_times_hold_in_the_opener(desk, looked_at):
     """Whatever sudo says: locked, before its window, after it, in a window."""
-    said = {}
+    outcomes = {}
     looked_at.minion.call("spice_grant.lock", user="myself")
-    said["locked"] = desk.open("myself", password=None)
+    outcomes["locked"] = desk.open("myself", password=None)
     looked_at.minion.call("spice_grant.unlock", user="myself")
     for what, limits in {
         "before": {"valid_from": "2035-01-01"},
@@ -256,11 +256,11 @@ def test_a_lock_and_times_hold_in_the_opener(desk, looked_at):
         data["spice"]["time"] = {"zone": "UTC"}
         data["spice"]["grants"]["myself-debianx"].update(limits)
         looked_at.applied(data)
-        said[what] = desk.open("myself", password=None)
+        outcomes[what] = desk.open("myself", password=None)
     looked_at.applied(PILLAR)
-    codes = {what: done.returncode for what, (done, _) in said.items()}
+    codes = {what: done.returncode for what, (done, _) in outcomes.items()}
     assert codes == {"locked": REFUSED, "before": REFUSED, "after": REFUSED, "within": 0}
-    assert "opens Mon 2035-01-01 00:00 UTC" in said["before"][0].stderr
+    assert "opens Mon 2035-01-01 00:00 UTC" in outcomes["before"][0].stderr
 
 
 @pytest.mark.usefixtures("anything")
@@ -485,7 +485,7 @@ def test_a_directory_for_files_where_pillar_allows_it(desk, looked_at):
 
 
 def test_the_viewers_end(desk, looked_at):
-    """A viewer that fails is told from what was refused; so is one that cannot be started."""
+    """A viewer that fails is distinguished from what was refused; so is one that cannot be started."""
     text = looked_at.client.read(WITNESS)
     for program in ("#!/bin/false\n", "#!/nowhere\n"):
         looked_at.client.run(["tee", WITNESS], input=program)

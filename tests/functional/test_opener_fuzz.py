@@ -132,7 +132,7 @@ def judged(call, ended):
     codes = [*range(4), 5]
     if call["timers"] or call["keys"] is not None:
         codes += [-number for number in SIGNALS]
-    elif "Traceback" in ended["said"] or OF_THE_LOADER.sub("", ended["said"]).count("\n") > 1:
+    elif "Traceback" in ended["output"] or OF_THE_LOADER.sub("", ended["output"]).count("\n") > 1:
         return "not one line"
     if "RLIMIT_NPROC" in call["limits"]:
         # The viewer, as its user, does not start where that user may have no more processes.
@@ -160,7 +160,7 @@ def test_whatever_it_is_called_with(looked_at, site):
     chance = random.Random(f"{seed}{site}")  # noqa: S311
     client, codes = looked_at.client, {}
     with site_rule(looked_at, site + ANYTHING):
-        before = held(looked_at)
+        before = content(looked_at)
         command = [sys.executable, "-IS", caller.__file__]
         calls = client.popen(command, user="myself", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         with calls:
@@ -175,7 +175,7 @@ def test_whatever_it_is_called_with(looked_at, site):
                 assert not wrong, f"{wrong}: seed {seed}, call {number}: {json.dumps([call, ended])}"
                 codes[ended.get("code")] = codes.get(ended.get("code"), 0) + 1
             calls.kill_tree()
-        assert difference(before, held(looked_at)) == {}, seed
+        assert difference(before, content(looked_at)) == {}, seed
     print(f"seed {seed}: {codes}")
     assert not client.path(RAN).exists(), seed
     assert not running(client)
@@ -186,7 +186,7 @@ def running(client):
     return {"open", "bwrap"} & set(client.run(["ps", "-eo", "comm"]).stdout.split())
 
 
-def held(office):
+def content(office):
     """What of the office may not change: with the homes, less what was given it to write to."""
     own = (f"{HOME}/e", f"{HOME}/g")
     homes = {path: entry for path, entry in office.snapshot().items() if path.startswith("/home") and path not in own}

@@ -131,20 +131,20 @@ def test_rules_that_open_or_undo_something_are_reported(looked_at, call):
     dash = looked_at.client.path("/usr/bin/dash").read_bytes()
     digest = base64.b64encode(hashlib.sha256(dash).digest()).decode()
     lines = [rule.format(gid=looked_at.gid(), digest=digest) for rule in RULES]
-    desired = {f"{SITE}:{number}": said for number, said in enumerate(RULES.values(), 5)}
+    desired = {f"{SITE}:{number}": text for number, text in enumerate(RULES.values(), 5)}
     with site(looked_at, ALIASES + "\n".join([*lines, ""])):
         found = {entry["where"]: entry for entry in call("spice_sudoers.rules") if entry["foreign"]}
-        assert {place: found[place]["what"].endswith(said) for place, said in desired.items()} == dict.fromkeys(
+        assert {place: found[place]["what"].endswith(text) for place, text in desired.items()} == dict.fromkeys(
             desired, True
         )
         assert len(found) == len(desired) + 1
         noted = notes(looked_at.apply(test=True))
-        assert len(noted) == len(desired) + 1 and not [said for said in desired.values() if said not in "".join(noted)]
-        held = call("spice_sudoers.others", "nogrant")["nogrant"]["rules"]
-        assert len(held) == len(desired) and not any(entry["listed"] for entry in held)
-        for place, said in desired.items():
-            (entry,) = [entry for entry in held if place in entry["where"].split(" and ")]
-            assert entry["what"].endswith(said)
+        assert len(noted) == len(desired) + 1 and not [text for text in desired.values() if text not in "".join(noted)]
+        entries = call("spice_sudoers.others", "nogrant")["nogrant"]["rules"]
+        assert len(entries) == len(desired) and not any(entry["listed"] for entry in entries)
+        for place, text in desired.items():
+            (entry,) = [entry for entry in entries if place in entry["where"].split(" and ")]
+            assert entry["what"].endswith(text)
 
 
 HARMLESS = """\
@@ -239,21 +239,21 @@ def test_strict_makes_the_run_fail_and_enforces_all_the_same(shared):
         before = shared.client.read(SITE)
         data = strict()
         data["spice"]["grants"]["nogrant-debianx"] = {"user": "nogrant", "vm": "debianx"}
-        told, done, again = shared.apply(data, test=True), shared.apply(data), shared.apply(data)
+        dry, done, again = shared.apply(data, test=True), shared.apply(data), shared.apply(data)
         error = f"sudo: another sudo rule: nogrant may run /usr/sbin/nft as root, which includes nft ({SITE}:1)"
-        for result in (told, done, again):
+        for result in (dry, done, again):
             assert result["result"] is False and error in result["comment"].splitlines()
             assert notes(result) == [
                 f"another sudo rule: Defaults targetpw: sudo asks for the password of the target user ({SITE}:2)"
             ]
-        assert told["changes"] == done["changes"] and again["changes"] == {}
+        assert dry["changes"] == done["changes"] and again["changes"] == {}
         assert again["comment"].replace("hold", "") == done["comment"].replace("hold", "")
         assert len(shared.openings()) == len(OPEN) + 1
         assert shared.client.read(SITE) == before
     assert shared.apply(strict())["result"] is True
     assert DEBIANS not in shared.apply(strict())["comment"]
-    red = shared.apply(strict(admins=[]))
-    assert red["result"] is False and f"sudo: {DEBIANS} (/etc/sudoers:" in red["comment"]
+    failed = shared.apply(strict(admins=[]))
+    assert failed["result"] is False and f"sudo: {DEBIANS} (/etc/sudoers:" in failed["comment"]
 
 
 def test_strict_makes_verify_differ(shared):
@@ -287,8 +287,8 @@ def test_defaults_that_overrule_ours(shared):
     """A site's defaults for the viewer that stand behind ours: without them the environment is what it must be."""
     with site(shared, "", **{"zz-site": f"Defaults!{VIEWER} env_keep += GTK_MODULES\n"}):
         result = shared.apply(strict())
-        said = f"Defaults!{VIEWER} sets env_keep for our commands as well (/etc/sudoers.d/zz-site:1)"
-        assert result["result"] is False and said in result["comment"]
+        text = f"Defaults!{VIEWER} sets env_keep for our commands as well (/etc/sudoers.d/zz-site:1)"
+        assert result["result"] is False and text in result["comment"]
     with site(shared, "", **{"aa-site": f"Defaults!{VIEWER} env_keep += GTK_MODULES\n"}):
         assert shared.apply(strict())["result"] is True
 
@@ -340,10 +340,10 @@ def test_a_rule_of_a_directory_in_a_run(directory):
     """A run says that nobody has looked there; a strict one asks sudo."""
     result = directory.apply()
     assert result["result"] is True and f"sudo takes rules from sss ({NSSWITCH}) as well" in result["comment"]
-    said = "nogrant may run /bin/sh as root, which includes a shell: as good as root (LDAP Role: helpdesk)"
+    text = "nogrant may run /bin/sh as root, which includes a shell: as good as root (LDAP Role: helpdesk)"
     for _ in range(2):
         result = directory.apply(strict())
-        assert result["result"] is False and f"sudo: another sudo rule: {said}" in result["comment"].splitlines()
+        assert result["result"] is False and f"sudo: another sudo rule: {text}" in result["comment"].splitlines()
     assert directory.apply(strict(admins=["%sudo", "nogrant"]))["result"] is True
 
 

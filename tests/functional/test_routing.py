@@ -118,10 +118,10 @@ ALTERED = {
 def test_drift_is_said_and_repaired(shared, name):
     for line in ALTERED[name]:
         shared.client.run(["ip", *line.split()])
-    said = shared.apply(test=True)
-    assert said["result"] is None and "routing: " in sentences(said["changes"])
+    dry = shared.apply(test=True)
+    assert dry["result"] is None and "routing: " in sentences(dry["changes"])
     done = shared.applied()
-    assert done["changes"] == said["changes"] and shared.applied()["changes"] == {}
+    assert done["changes"] == dry["changes"] and shared.applied()["changes"] == {}
     flush(shared)
     assert openings(shared) == OPEN
     assert openings(shared, device="eth0") <= OPEN
@@ -204,9 +204,9 @@ def _clean(office):
 def test_where_it_cannot_be_done_auto_says_so_and_true_is_an_error(office):
     """A machine where no namespace, and so nothing, can be tried."""
     office.client.write("/usr/bin/unshare", "#!/bin/sh\necho not here >&2\nexit 1\n", mode=0o755)
-    said = office.applied(changed(article(), routing={"enabled": "auto"}))
-    assert "Note: routing is off: " in said["comment"] and "not here" in said["comment"]
-    assert "routing: " not in sentences(said["changes"]) and _traces(office) == []
+    result = office.applied(changed(article(), routing={"enabled": "auto"}))
+    assert "Note: routing is off: " in result["comment"] and "not here" in result["comment"]
+    assert "routing: " not in sentences(result["changes"]) and _traces(office) == []
     insisted = office.apply(changed(article(), routing={"enabled": True}))
     assert insisted["result"] is False and "routing: pillar wants it: " in insisted["comment"]
 

@@ -143,10 +143,10 @@ def test_nothing_is_found_where_nothing_is(nothing):
 def test_set_gid_files_wherever_they_are(found):
     """In a home, in memory, in a directory that nobody may list, behind a strange mount point; not through links."""
     assert found["incomplete"] == []
-    told = [path for path in sorted(paths(found)) if not path.startswith((f"{HOME}/odd/", f"{HOME}/deep/"))]
+    lines = [path for path in sorted(paths(found)) if not path.startswith((f"{HOME}/odd/", f"{HOME}/deep/"))]
     # What two mounts show is reported by one of its paths.
-    told = sorted(path.replace("/mnt/again/", "/mnt/memory/") for path in told)
-    assert told == sorted(path.replace("\t", "\\x09") for path in (*PLACES, f"{HOME}/x/hard link"))
+    lines = sorted(path.replace("/mnt/again/", "/mnt/memory/") for path in lines)
+    assert lines == sorted(path.replace("\t", "\\x09") for path in (*PLACES, f"{HOME}/x/hard link"))
     assert {each["path"] for each in found["setgid"] if each["nosuid"]} == {"/mnt/nosuid/x"}
     assert {(each["uid"], each["mode"]) for each in found["setgid"]} == {(1021, "2755")}
 
@@ -223,7 +223,7 @@ _LINE = f"{GROUP}:!::"
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "finding"),
     [
         (f"{GROUP}:!::nogrant", {"members": ["nogrant"]}),
         (f"{GROUP}:!:nogrant:", {"administrators": ["nogrant"]}),
@@ -231,13 +231,13 @@ _LINE = f"{GROUP}:!::"
         (f"{GROUP}:!:nogrant:nogrant,mybro", {"members": ["nogrant", "mybro"], "administrators": ["nogrant"]}),
     ],
 )
-def test_who_may_take_the_group(granted, line, said):
+def test_who_may_take_the_group(granted, line, finding):
     """By the list that newgrp goes by, as one who administers the group, by a password: found, and taken away."""
     client, before = granted.client, granted.client.read("/etc/gshadow")
     assert _LINE in before.splitlines()
     client.write("/etc/gshadow", before.replace(_LINE, line), mode=0o640)
     found = granted.minion.call("spice_viewer.status")
-    assert {key: found[key] for key in said} == said
+    assert {key: found[key] for key in finding} == finding
     dry, real = granted.apply(test=True), granted.applied()
     assert dry["changes"] == real["changes"] and real["changes"]["layers"]["viewer"]
     assert _LINE in client.read("/etc/gshadow").splitlines()

@@ -52,9 +52,9 @@ def test_present_first_run(office, form):
     real = _honest(office, form(office))
     settled = form(office)(test=True)
     assert (settled["result"], settled["changes"]) == (True, {}), settled
-    said = sentences(real["changes"])
-    assert f"firewall: opens {ADDRESS} port 20002 to myself" in said
-    assert f"creates group {GROUP}" in said
+    text = sentences(real["changes"])
+    assert f"firewall: opens {ADDRESS} port 20002 to myself" in text
+    assert f"creates group {GROUP}" in text
     assert ("myself", GROUP, ADDRESS, 20002) in office.openings()
 
 
@@ -263,11 +263,11 @@ def test_wrong_arguments(keeper, shared):
         ("present", {"user": "nogrant", "vm": "debianx", "exclusive": ""}, "exclusive: must be true or false"),
         ("absent", {"vm": "debianx"}, "vm"),
     ]
-    for number, (function, arguments, said) in enumerate(cases):
+    for number, (function, arguments, message) in enumerate(cases):
         for test in (True, False) if number in (0, 1, 5) else (False,):
             result = shared.single(function, name="x", test=test, **arguments)
             assert (result["result"], result["changes"]) == (False, {})
-            assert said in result["comment"]
+            assert message in result["comment"]
     assert not keeper.traces()
 
 
@@ -282,7 +282,7 @@ def test_salt_call(office):
     dry = minion.salt_call("state.apply", "spice", "test=True")
     assert "opens 192.168.2.2 port 20002 to myself" in dry.stdout
     assert "Failed:    0" in dry.stdout
-    after = {place: held for place, held in office.snapshot().items() if not place.startswith("/etc/salt-scene")}
+    after = {place: entry for place, entry in office.snapshot().items() if not place.startswith("/etc/salt-scene")}
     assert not difference({place: before[place] for place in after}, after)
     assert minion.salt_call("--retcode-passthrough", "state.apply", "spice").returncode == 0
     assert office.openings() == {MYSELF, MYBRO}
@@ -297,5 +297,5 @@ def test_salt_call(office):
 def test_grants_survive_in_words_only_root_reads(granted):
     """What is kept on the minion is root's alone."""
     for path in ("/var/lib/spice-grant", "/var/lib/spice-grant/state.json"):
-        held = granted.client.stat(path)
-        assert (held.st_uid, held.st_gid, held.st_mode & 0o077) == (0, 0, 0)
+        status = granted.client.stat(path)
+        assert (status.st_uid, status.st_gid, status.st_mode & 0o077) == (0, 0, 0)

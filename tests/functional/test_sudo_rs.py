@@ -82,10 +82,10 @@ def test_the_granted_open_and_nobody_else(shared):
             ("mybro", "debianx", False),
             ("nogrant", "debianx", False),
         ):
-            done, told = heard.open(user, vm, env={} if user != "myself" else None)
+            done, report = heard.open(user, vm, env={} if user != "myself" else None)
             # Without a display of theirs the opener itself says so: sudo has let them.
-            assert (told is not None) is (opens and user == "myself"), done
-            assert ("there is no desktop" in done.stderr or told is not None) is opens, done
+            assert (report is not None) is (opens and user == "myself"), done
+            assert ("there is no desktop" in done.stderr or report is not None) is opens, done
     assert shared.verify()["ok"]
 
 
@@ -97,7 +97,7 @@ def test_rviewer(shared):
     assert listed.stdout == "leaptest\n"
     with witnesses(shared) as heard:
         opened = shared.client.run([*desktop, "leaptest"], user="mybro")
-        assert opened.returncode == 0 and heard.told()["ids"][0] == [1022] * 3
+        assert opened.returncode == 0 and heard.report()["ids"][0] == [1022] * 3
         refused = shared.client.run([*desktop, "debianx"], user="mybro", check=False)
         assert refused.returncode == 1 and "You may not open 'debianx'" in refused.stderr
 
@@ -119,8 +119,8 @@ def test_a_window_is_kept_by_the_opener(shared):
     shared.applied(later("myself-debianx"))
     assert "NOTBEFORE" not in shared.client.read(SUDOERS) and "debianx" in shared.client.read(SUDOERS)
     with witnesses(shared) as heard:
-        done, told = heard.open("myself")
-        assert told is None and "opens" in done.stderr
+        done, report = heard.open("myself")
+        assert report is None and "opens" in done.stderr
     found = shared.minion.call("spice_grant.explain", "myself", "debianx")
     assert found["answer"] == "may not open" and "opener" in found["sudo"]["why"]
     assert shared.verify()["ok"]
@@ -197,8 +197,8 @@ def test_to_the_other_sudo_and_back_while_somebody_tries(shared):
         for name in ("sudo.c", "sudo-rs") * 2:
             switch(shared, name)
             shared.client.run(["sudo", "-n", "true"])
-            said = sentences(shared.applied()["changes"])
-            assert said and shared.apply()["changes"] == {}
+            text = sentences(shared.applied()["changes"])
+            assert text and shared.apply()["changes"] == {}
             assert ("NOTBEFORE" in shared.client.read(SUDOERS)) is (name == "sudo.c")
             assert shared.verify()["ok"]
     finally:

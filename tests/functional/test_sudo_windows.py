@@ -60,8 +60,8 @@ def _asked(ask, until):
     answers = []
     while time.time() < until:
         start = time.time()
-        said = ask()
-        answers.append((start, time.time(), said))
+        answer = ask()
+        answers.append((start, time.time(), answer))
     return answers
 
 
@@ -91,16 +91,16 @@ def _edges(shared, how, length):
         start = time.time()
         return start, way(shared, "nogrant", argument), time.time()
 
-    answers = [said for _, _, said in _asked(ask, closes + length)]
+    answers = [answer for _, _, answer in _asked(ask, closes + length)]
     # sudo reads a clock that the kernel sets forward a few milliseconds late.
-    before = [said for _, said, end in answers if end < opens]
-    within = [said for start, said, end in answers if start > opens + 0.02 and end < closes]
-    after = [said for start, said, _ in answers if start > closes + 0.02]
+    before = [answer for _, answer, end in answers if end < opens]
+    within = [answer for start, answer, end in answers if start > opens + 0.02 and end < closes]
+    after = [answer for start, answer, _ in answers if start > closes + 0.02]
     if min(map(len, (before, within, after))) < 3:
         raise Late
     assert not any(before) and all(within) and not any(after)
-    first = next(end for _, said, end in answers if said)
-    last = next(end for _, said, end in answers if not said and end > closes)
+    first = next(end for _, answer, end in answers if answer)
+    last = next(end for _, answer, end in answers if not answer and end > closes)
     print(
         f"{how}: first allowed {first - opens:+.2f} s from the start, first refused {last - closes:+.2f} s from the end"
     )
@@ -131,12 +131,12 @@ def test_times_that_were_altered_are_planned_and_repaired(shared, how):
     if "order" in how:
         assert real["changes"] == {"layers": {"sudo": [f"restores {SUDOERS}, which was edited"]}}
     else:
-        said = real["changes"]["grants"]["by-halves"]
-        assert set(said) == {"sudo"}
+        layers = real["changes"]["grants"]["by-halves"]
+        assert set(layers) == {"sudo"}
         for user in ("myself", "mybro"):
             for argument in (URIS["debianx"], FILES["debianx"]):
                 sentence = f"sets when {user} may start the viewer on {argument}: by schedule halves"
-                assert sentence in said["sudo"]
+                assert sentence in layers["sudo"]
     assert shared.client.read(SUDOERS) == right
     assert shared.client.mode(SUDOERS) == 0o440
     assert shared.applied()["changes"] == {}
@@ -198,13 +198,13 @@ def test_other_files_are_looked_at_while_nothing_changes(shared):
 def test_rules_show_their_windows(shared):
     """spice_sudoers.rules reads them back from the file; explain says when a rule opens."""
     shared.applied()
-    held = {}
+    windows_by_rule = {}
     for rule in shared.minion.call("spice_sudoers.rules", foreign=False):
-        held.setdefault((rule["user"], rule["argument"]), rule["windows"])
-    assert held["mybro", FILES["leaptest"]] is None
-    assert held["nogrant", FILES["leaptest"]] == [[AHEAD, "2106-02-07T06:28:16Z"]]
-    assert held["myself", URIS["debianx"]] == held["mybro", FILES["debianx"]]
-    windows = held["myself", URIS["debianx"]]
+        windows_by_rule.setdefault((rule["user"], rule["argument"]), rule["windows"])
+    assert windows_by_rule["mybro", FILES["leaptest"]] is None
+    assert windows_by_rule["nogrant", FILES["leaptest"]] == [[AHEAD, "2106-02-07T06:28:16Z"]]
+    assert windows_by_rule["myself", URIS["debianx"]] == windows_by_rule["mybro", FILES["debianx"]]
+    windows = windows_by_rule["myself", URIS["debianx"]]
     assert len(windows) > 30
     assert all(start < end for start, end in windows) and windows == sorted(windows)
     answer = shared.minion.call("spice_grant.explain", "nogrant", "leaptest")["sudo"]

@@ -54,14 +54,14 @@ _LISTEN = f"""
 import select, socket, sys
 with socket.create_server(("127.0.0.1", {PORT}), backlog=64) as server:
     print("listening", flush=True)
-    told = []
+    reports = []
     while True:
         if server in select.select([server, sys.stdin], [], [])[0]:
             with server.accept()[0] as connection:
-                told.append(connection.makefile().readline().strip())
+                reports.append(connection.makefile().readline().strip())
         else:
             break
-print("[" + ",".join(told) + "]", flush=True)
+print("[" + ",".join(reports) + "]", flush=True)
 """
 _OPEN = f"""
 for number in $(seq {OPENINGS // AT_ONCE}); do
@@ -122,7 +122,7 @@ def swapping(office):
         process.stdout.close()
 
 
-def held(office):
+def content(office):
     """What is not the user's, less the tests' own and what each run notes."""
     spared = ("/home", "/etc/salt-scene")
     found = {path: entry for path, entry in office.snapshot().items() if not path.startswith(spared)}
@@ -133,7 +133,7 @@ def held(office):
 
 
 @pytest.fixture
-def told(looked_at):
+def reports(looked_at):
     """What viewers report, once all have ended."""
     process = looked_at.client.popen(
         [sys.executable, "-IS", "-c", _LISTEN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -143,38 +143,38 @@ def told(looked_at):
     process.kill_tree()
 
 
-def test_while_consoles_are_opened(looked_at, told):
+def test_while_consoles_are_opened(looked_at, reports):
     """Each viewer has the user's own cookie, sockets and files or none, and what is not the user's stays as it is."""
-    before = held(looked_at)
+    before = content(looked_at)
     with swapping(looked_at):
         command = ["sh", "-c", _OPEN]
         started = [
             looked_at.client.popen(command, user="myself", env=ON_X, stdout=subprocess.PIPE, text=True)
             for _ in range(AT_ONCE)
         ]
-        said = "".join(process.communicate()[0] for process in started)
-    seen = told()
-    codes = [line for line in said.splitlines() if line.startswith("ended with")]
+        output = "".join(process.communicate()[0] for process in started)
+    seen = reports()
+    codes = [line for line in output.splitlines() if line.startswith("ended with")]
     assert len(codes) == OPENINGS and set(codes) <= {"ended with 0", "ended with 3"}
     assert len(seen) == codes.count("ended with 0") > OPENINGS // 10
     assert {each["cookie"] for each in seen} == {OWN}
     assert {uid for each in seen for uid in each["sockets"].values()} <= {1021}
     assert {name for each in seen for name in each["shared"] or ()} <= {"own"}
-    assert "Permission denied" in said, "nothing was exchanged in time: this says nothing"
+    assert "Permission denied" in output, "nothing was exchanged in time: this says nothing"
     print(f"{len(seen)} opened;", {what: sum(bool(each[what]) for each in seen) for what in ("sockets", "shared")})
-    assert difference(before, held(looked_at)) == {}
+    assert difference(before, content(looked_at)) == {}
 
 
 def test_while_the_state_runs(looked_at):
     """Also where it writes something, each time."""
-    before = held(looked_at)
+    before = content(looked_at)
     more = allowed(books={"user": "mybro", "vm": "debianx"})
     with swapping(looked_at):
         for number in range(RUNS):
             result = looked_at.applied(PILLAR if number % 2 else more)
             assert result["changes"]
         looked_at.minion.call("spice_viewer.status", search=True)
-    after = held(looked_at)
+    after = content(looked_at)
     kept = {path for path in difference(before, after) if rights(before.get(path)) != rights(after.get(path))}
     assert kept - BACKUPS - {"nft"} == set()
     assert looked_at.apply()["changes"] == {}

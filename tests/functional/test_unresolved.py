@@ -136,12 +136,12 @@ BUNDLES = {
 @pytest.mark.parametrize("how", BUNDLES)
 def test_a_bundle_is_all_of_its_certificates_or_a_failure(granted, how):
     """None is dropped or kept in silence: the viewer would refuse the server, and nobody would know why."""
-    spoil, said = BUNDLES[how]
+    spoil, message = BUNDLES[how]
     tls.create(granted.client.path(PKI), HOST)
     granted.client.write(CERTIFICATE, spoil(granted.client.read(CERTIFICATE)))
     data = article()
     data["spice"]["servers"]["mysrv"]["ca"] = CERTIFICATE
     result = granted.apply(data)
-    assert result["result"] is (said is None)
-    assert said is None or f"spice:servers:mysrv:ca: {CERTIFICATE} {said}" in result["comment"]
-    assert granted.openings((ADDRESS,)) == (OPEN if said is None else set())
+    assert result["result"] is (message is None)
+    assert message is None or f"spice:servers:mysrv:ca: {CERTIFICATE} {message}" in result["comment"]
+    assert granted.openings((ADDRESS,)) == (OPEN if message is None else set())

@@ -178,8 +178,8 @@ def _grace(shared, grace):
         assert session.stdout.readline().strip() == "open"
         assert _say(session, "hello") == "answered"
         before = time.time()
-        said = sentences(shared.applied(changed(PILLAR, grants={}))["changes"])
-        assert f"closes {ADDRESS} port 20002 to myself, whose open sessions may go on" in said
+        text = sentences(shared.applied(changed(PILLAR, grants={}))["changes"])
+        assert f"closes {ADDRESS} port 20002 to myself, whose open sessions may go on" in text
         until = time.time() + grace
         assert shared.apply()["changes"] == {}
         assert shared.reach("myself", GROUP, ADDRESS, 20002) == "refused"

@@ -42,21 +42,21 @@ def released(where):
 @pytest.mark.full
 def test_what_is_tagged_is_built_and_checked(repository):
     git(repository, "tag", "-m", "all", f"v{VERSION}")
-    code, said = released(repository)
-    assert code == 0, said
+    code, output = released(repository)
+    assert code == 0, output
     names = {path.name for path in (repository / "dist").iterdir()}
     assert names == {f"saltext_spice_grant-{VERSION}-py3-none-any.whl", f"saltext_spice_grant-{VERSION}.tar.gz"}
-    assert said.count("PASSED") == 2
+    assert output.count("PASSED") == 2
 
 
 def test_what_is_not_tagged_committed_and_told_of_is_not_released(repository):
     assert released(repository)[0] != 0
     git(repository, "tag", "-m", "all", "v9.9.9")
-    code, said = released(repository)
-    assert code != 0 and "no section of 9.9.9" in said
+    code, output = released(repository)
+    assert code != 0 and "no section of 9.9.9" in output
     (repository / "README.md").write_text("changed", encoding="utf-8")
-    code, said = released(repository)
-    assert code != 0 and "not committed" in said
+    code, output = released(repository)
+    assert code != 0 and "not committed" in output
     assert not (repository / "dist").exists()
 
 

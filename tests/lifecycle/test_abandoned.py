@@ -46,8 +46,8 @@ def changed(client):
 def test_viewer_that_is_declared_no_more_is_given_back(changing):
     """Its own owner and mode, not the usual ones, and no override; the new one is restricted."""
     declare(changing, path="/usr/bin/remote-viewer")
-    said = changed(changing)
-    assert said[-2:] == [
+    lines = changed(changing)
+    assert lines[-2:] == [
         f"leaves owner and mode of {SECOND} to its package",
         f"gives {SECOND} back its owner and mode",
     ]
@@ -100,8 +100,8 @@ def test_what_is_not_the_viewer_any_more_is_left_alone(changing, instead):
 def test_group_of_ours_with_another_name_goes(changing):
     """Every layer uses the new one; the old one is nobody's any more."""
     declare(changing, group="consoles")
-    said = changed(changing)
-    assert said[-1] == "removes group spicegrp"
+    lines = changed(changing)
+    assert lines[-1] == "removes group spicegrp"
     assert "consoles" in groups(changing) and "spicegrp" not in groups(changing)
     assert rights(changing) == (0, changing.machine.group_id("consoles"), 0o750)
     assert override(changing, SECOND) == f"root consoles 750 {SECOND}\n"

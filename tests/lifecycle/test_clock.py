@@ -63,8 +63,8 @@ def access(user, vm, start, end, **fields):
 
 def test_what_is_installed_is_all_that_it_takes(clock):
     """Root's alone to change, and Salt cannot even be imported where it runs."""
-    held = clock.machine.stat(CLOCK)
-    assert (held.st_uid, held.st_gid, clock.machine.mode(CLOCK)) == (0, 0, 0o644)
+    status = clock.machine.stat(CLOCK)
+    assert (status.st_uid, status.st_gid, clock.machine.mode(CLOCK)) == (0, 0, 0o644)
     importing = ["/usr/bin/python3", "-I", "-c", "import salt"]
     assert clock.machine.run(importing, check=False).returncode == 1
     assert clock.run() == ""
@@ -122,12 +122,12 @@ def test_user_is_told_that_it_was_the_window(clock):
     clock.client.session("myself", "192.168.2.2", 20002)
     clock.store(access("myself", "debianx", -60, 0))
     clock.run()
-    said = bus.next()
-    assert (said["summary"], said["body"]) == (
+    message = bus.next()
+    assert (message["summary"], message["body"]) == (
         "SPICE console closed",
         "Your access to the console of VM debianx has ended.",
     )
-    assert said["process"]["Uid"].split() == ["1021"] * 4
+    assert message["process"]["Uid"].split() == ["1021"] * 4
 
 
 def test_user_is_told_although_the_kernel_was_first(clock):
@@ -164,11 +164,11 @@ def test_user_with_something_open_is_warned_once(clock):
     clock.run()
     time.sleep(3.2)
     clock.run()
-    said = bus.next()
-    assert said["summary"] == "SPICE console closes soon"
-    assert said["body"].startswith("The console of VM debianx closes at ")
-    assert said["body"].endswith(", in 10 minutes.")
-    assert said["process"]["Uid"].split() == ["1021"] * 4 and said["process"]["Groups"].split() == []
+    message = bus.next()
+    assert message["summary"] == "SPICE console closes soon"
+    assert message["body"].startswith("The console of VM debianx closes at ")
+    assert message["body"].endswith(", in 10 minutes.")
+    assert message["process"]["Uid"].split() == ["1021"] * 4 and message["process"]["Groups"].split() == []
     for _ in range(2):
         clock.run()
     # Whatever was sent before arrives before this.

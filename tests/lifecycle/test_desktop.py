@@ -146,13 +146,13 @@ def revoke(client, user):
 
 def test_user_is_told_why_the_session_ended(granted):
     """Once, however many connections the viewer had; mybro hears nothing until the other grant is gone."""
-    mine, his = Bus(granted, "myself"), Bus(granted, "mybro")
+    mine, mybros = Bus(granted, "myself"), Bus(granted, "mybro")
     for _ in range(2):
         granted.session("myself", "192.168.2.2", 20002)
     granted.session("mybro", "fd00:2::2", 20004)
     revoke(granted, "myself")
     revoke(granted, "mybro")
-    first, other = mine.next(), his.next()
+    first, other = mine.next(), mybros.next()
     assert first["summary"] == "SPICE console closed"
     assert first["body"] == "Your access to the console of VM debianx was removed."
     assert other["body"] == "Your access to the console of VM leaptest was removed."
@@ -249,11 +249,11 @@ def test_dialog_where_nobody_takes_notifications(granted):
     machine.run(["install", "-d", "-m", "1777", SOCKETS])
     spy = start(granted, "mybro", ["/usr/bin/python3", "-c", SPY, f"{SOCKETS}/X0"])
     assert spy.stdout.readline() == "ready\n"
-    with Desktop(machine, "myself", display=1) as mine, Desktop(machine, "mybro", display=2) as his:
+    with Desktop(machine, "myself", display=1) as mine, Desktop(machine, "mybro", display=2) as mybros:
         granted.session("myself", "192.168.2.2", 20002)
         revoke(granted, "myself")
         mine.wait_window("SPICE console closed")
-        assert his.windows() == []
+        assert mybros.windows() == []
     spy.send_signal(signal.SIGTERM)
     assert spy.stdout.read() == ""
 

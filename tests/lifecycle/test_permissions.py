@@ -60,8 +60,8 @@ def test_run_repairs_what_no_chkstat_repaired(suse, package):
     """On systems that do not call it after an installation, as without its zypper plug-in."""
     suse.apply()
     package.install(2)
-    said = suse.apply()["changes"]["layers"]["viewer"]
-    assert said == [f"restricts {package.path} to root:spicegrp 0750"]
+    lines = suse.apply()["changes"]["layers"]["viewer"]
+    assert lines == [f"restricts {package.path} to root:spicegrp 0750"]
     assert package.restricted()
 
 
@@ -89,8 +89,8 @@ def test_line_names_the_group_of_now(suse, package):
 
 
 def test_test_mode_writes_nothing(suse, package):
-    said = suse.plan()["layers"]["viewer"]
-    assert f"keeps owner and mode of {package.path} over package upgrades" in said
+    lines = suse.plan()["layers"]["viewer"]
+    assert f"keeps owner and mode of {package.path} over package upgrades" in lines
     assert suse.machine.read(FILE) == SITE
 
 

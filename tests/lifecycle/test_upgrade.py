@@ -12,8 +12,8 @@ def test_upgrade_alone_would_open_the_viewer(client, package):
     client.machine.run(["dpkg-statoverride", "--remove", package.path])
     package.install(2)
     assert package.rights() == (0, 0o755)
-    said = client.apply()["changes"]["layers"]["viewer"]
-    assert said == [
+    lines = client.apply()["changes"]["layers"]["viewer"]
+    assert lines == [
         f"restricts {package.path} to root:spicegrp 0750",
         f"keeps owner and mode of {package.path} over package upgrades",
     ]

@@ -76,9 +76,9 @@ def test_confined(shared, place, setting):
     shared.client.write(place, f"Defaults {setting}\n", mode=0o440)
     result = shared.applied(PILLAR)
     heard = Witnesses(shared)
-    done, told = heard.open("myself")
+    done, report = heard.open("myself")
     heard.stop()
-    assert told is not None, (done, result["comment"])
+    assert report is not None, (done, result["comment"])
 
 
 @pytest.mark.full

@@ -54,7 +54,7 @@ def test_sudos_main_file_of_the_package(shared):
         # Debian's sudo knows no other place than /etc; what asks it does.
         review = shared.minion.call("spice_sudoers.review")
         assert review["errors"] == []
-        assert not any("cannot be read" in said for said in review["warnings"])
+        assert not any("cannot be read" in text for text in review["warnings"])
     finally:
         shared.client.run(["mv", "/usr/etc/sudoers", "/etc/sudoers"])
 
@@ -62,7 +62,7 @@ def test_sudos_main_file_of_the_package(shared):
 @pytest.mark.parametrize("line", ["group: files [SUCCESS=merge] sss", "passwd: files sss\ngroup: files sss"])
 def test_sssd_that_is_named_and_not_there(shared, line):
     """As Fedora has it: a grant to a group is no failure for ever, and who is gone is gone."""
-    held = shared.client.read("/etc/nsswitch.conf")
+    content = shared.client.read("/etc/nsswitch.conf")
     shared.client.write("/etc/nsswitch.conf", f"{line}\n")
     shared.client.run(["usermod", "-aG", "accounting", "nogrant"])
     try:
@@ -73,4 +73,4 @@ def test_sssd_that_is_named_and_not_there(shared, line):
         assert shared.openings() >= {("nogrant", GROUP, ADDRESS, 20002)}
     finally:
         shared.client.run(["gpasswd", "-d", "nogrant", "accounting"])
-        shared.client.write("/etc/nsswitch.conf", held)
+        shared.client.write("/etc/nsswitch.conf", content)

@@ -39,7 +39,7 @@ def test_it_is_found(shared, name):
 
 
 @pytest.mark.parametrize(
-    "words, said",
+    "words, message",
     [
         (["spice_grant.who", "102"], "no vm 102 (int) in the policy of this minion, did you mean '101'?"),
         (["spice_grant.end_loan", "nogrant", "101"], "'101' is not lent to 'nogrant'; lent is nothing"),
@@ -47,7 +47,7 @@ def test_it_is_found(shared, name):
         (["spice_grant.explain", "myslef", "101"], "no user 'myslef' on this machine, did you mean 'myself'?"),
     ],
 )
-def test_what_is_not_found_is_an_error(shared, words, said):
+def test_what_is_not_found_is_an_error(shared, words, message):
     """With an exit code, and with the nearest name."""
     done = shared.minion.salt_call(*words, check=False)
-    assert done.returncode != 0 and said in done.stdout + done.stderr
+    assert done.returncode != 0 and message in done.stdout + done.stderr

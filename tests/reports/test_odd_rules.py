@@ -95,13 +95,13 @@ def test_a_rule_that_is_not_understood_may_drop():
 @pytest.mark.parametrize("kind", ["ipv4_addr", ["ipv4_addr", "inet_service"]])
 def test_a_set_that_cannot_be_asked_for_may_hold_anything(kind):
     """Neither is what it holds taken for nothing, nor is it an exception."""
-    held = {"set": {"family": "inet", "name": "s", "table": "t", "type": kind}}
+    entry = {"set": {"family": "inet", "name": "s", "table": "t", "type": kind}}
     left = {"payload": {"protocol": "ip", "field": "daddr"}}
     match = {"match": {"op": "==", "left": left, "right": "@s"}}
     rule = {"rule": {"family": "inet", "table": "t", "chain": "output", "handle": 9, "expr": [match, {"drop": None}]}}
-    (found,) = tracer.find(nft_rules.tables([*SHELL, held, rule], (), _silent), PACKET)
+    (found,) = tracer.find(nft_rules.tables([*SHELL, entry, rule], (), _silent), PACKET)
     assert not found.certain
-    assert walked([*SHELL, held, rule]) == (), "listed with nothing in it, it holds nothing"
+    assert walked([*SHELL, entry, rule]) == (), "listed with nothing in it, it holds nothing"
 
 
 def test_a_flowtable_is_named(monkeypatch):
@@ -111,8 +111,8 @@ def test_a_flowtable_is_named(monkeypatch):
     monkeypatch.setattr(other_tables.run, "attempt", lambda command, **options: done)
     monkeypatch.setattr(other_tables.disk, "read_text", lambda path: b"1\n")
     assert other_tables.flowtables() == ["inet t f"]
-    (said,) = hints.bypassing(other_tables.flowtables())
-    assert said.startswith("flowtable inet t f takes connections of guests past the guard")
+    (hint,) = hints.bypassing(other_tables.flowtables())
+    assert hint.startswith("flowtable inet t f takes connections of guests past the guard")
     for odd, code in (("{", 0), (printed, 1), ("", 0)):
         done = subprocess.CompletedProcess([], code, odd, "")
         assert other_tables.flowtables() == [], "it hinders no run"

@@ -156,7 +156,7 @@ class Kernel:
         rules = [entry["rule"] for entry in self.objects if "rule" in entry]
         assert not [rule for rule in rules if rule["chain"] == name], f"chain {name} has rules"
         leading = [expression for rule in rules for expression in rule["expr"]]
-        leading += [element[1] for held in self.elements.values() for element in held.values()]
+        leading += [element[1] for elements in self.elements.values() for element in elements.values()]
         assert name not in map(_target, leading), f"something leads to chain {name}"
         self.objects = [entry for entry in self.objects if entry.get("chain", {}).get("name") != name]
 
@@ -168,17 +168,17 @@ class Kernel:
             assert verb == "add"
             self._set(body["name"])["elem"] += body["elem"]
             return
-        held = self.elements[body["name"]]
+        elements = self.elements[body["name"]]
         for element in body["elem"]:
             key, value = (element, None) if verb == "delete" else (element[0]["elem"].pop("val"), element)
             concat = _meant(*key["concat"])
             if verb == "delete":
-                del held[concat]
+                del elements[concat]
             else:
-                assert concat not in held, f"{concat} is an element already"
+                assert concat not in elements, f"{concat} is an element already"
                 target = _target(element[1])
                 assert target is None or self._has("chain", target), f"there is no chain {target}"
-                held[concat] = value
+                elements[concat] = value
 
     def listing(self, packets=0):
         """List the table: with handles and counters, elements in an order of the kernel's own."""

@@ -39,9 +39,9 @@ def sudo_tools():
 @pytest.fixture
 def kernel():
     """A kernel that holds what the article wants."""
-    held = Kernel()
-    held.carry_out(guard_table.plan(desired(), None))
-    return held
+    live = Kernel()
+    live.carry_out(guard_table.plan(desired(), None))
+    return live
 
 
 @pytest.fixture

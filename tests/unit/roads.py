@@ -6,7 +6,7 @@ _LISTS = {"pref": "priority", "table": "table", "lookup": "table", "goto": "goto
 
 
 def entry(words):
-    """A rule as `ip -N -j rule` lists it, from what `ip rule add` is told."""
+    """A rule as `ip -N -j rule` lists it, from what `ip rule add` is given."""
     found, rest = {"src": "all"}, words.split()
     while rest:
         word = rest.pop(0)
@@ -48,41 +48,41 @@ class Rules:
         """A new rule goes behind those of its preference; one that is there already is refused."""
         assert new not in self.entries, f"File exists: {new}"
         self.entries.append(new)
-        self.entries.sort(key=lambda held: held["priority"])
+        self.entries.sort(key=lambda rule: rule["priority"])
 
     def delete(self, named):
         """The first rule goes that has all that is named: what is not named fits whatever a rule has."""
         named = {key: value for key, value in named.items() if key != "src"}
-        self.entries.remove(next(held for held in self.entries if named.items() <= held.items()))
+        self.entries.remove(next(rule for rule in self.entries if named.items() <= rule.items()))
 
     def passes(self, uid, address, port, *, iif="lo", tcp=True):
         """Whether a packet finds a way out by the machine's own rules."""
         at = 0
         while True:
-            held = self.entries[at]
+            rule = self.entries[at]
             at += 1
-            if not _matches(held, uid, address, port, iif, tcp) or "nop" in held:
+            if not _matches(rule, uid, address, port, iif, tcp) or "nop" in rule:
                 continue
-            if "goto" in held:
-                targets = [n for n, other in enumerate(self.entries) if other["priority"] == held["goto"]]
+            if "goto" in rule:
+                targets = [n for n, other in enumerate(self.entries) if other["priority"] == rule["goto"]]
                 # One that leads nowhere is passed over.
                 at = targets[0] if targets else at
-            elif held.get("action") == "8" or held["table"] == str(policy_rules.TABLE):
+            elif rule.get("action") == "8" or rule["table"] == str(policy_rules.TABLE):
                 return False
-            elif held["table"] == "254":
+            elif rule["table"] == "254":
                 return True
 
 
 setattr(Rules, "del", Rules.delete)
 
 
-def _matches(held, uid, address, port, iif, tcp):
-    low, high = held.get("dport_start", held.get("dport", 0)), held.get("dport_end", held.get("dport", 65535))
+def _matches(rule, uid, address, port, iif, tcp):
+    low, high = rule.get("dport_start", rule.get("dport", 0)), rule.get("dport_end", rule.get("dport", 65535))
     return (
-        held.get("table") != "255"
-        and held.get("uid_start", 0) <= uid <= held.get("uid_end", 2**32)
-        and held.get("dst", address) == address
-        and held.get("iif", iif) == iif
-        and (held.get("ipproto") is None or (held["ipproto"] == "ipproto-6") is tcp)
+        rule.get("table") != "255"
+        and rule.get("uid_start", 0) <= uid <= rule.get("uid_end", 2**32)
+        and rule.get("dst", address) == address
+        and rule.get("iif", iif) == iif
+        and (rule.get("ipproto") is None or (rule["ipproto"] == "ipproto-6") is tcp)
         and low <= port <= high
     )

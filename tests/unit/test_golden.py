@@ -46,7 +46,7 @@ def inventory(system, policy):
     authorities = {name: server.ca for name, server in policy.servers.items() if server.ca and "\n" in server.ca}
     return Inventory(
         {name: Account(name, *ids) for name, ids in system["users"].items()},
-        {name: Group(name, held["gid"], tuple(held.get("members", ()))) for name, held in system["groups"].items()},
+        {name: Group(name, group["gid"], tuple(group.get("members", ()))) for name, group in system["groups"].items()},
         frozenset(system.get("numeric_names", ())),
         {name: tuple(found) for name, found in system["addresses"].items()},
         {**authorities, **system.get("authorities", {})},
@@ -63,16 +63,16 @@ def compiled(case, name, previous=()):
 
 def changes(desired, before):
     """What the run reports: from nothing, or from what the run before left."""
-    kernel, held, file = Kernel(), {}, None
+    kernel, entries, file = Kernel(), {}, None
     programs = {path: files.Program(0, 0, 0o755) for path in desired.policy.viewer.paths}
     if before is not None:
         kernel.carry_out(guard_table.plan(before, None))
-        held = files.desired_entries(before, LAUNCHER, OPENER)
+        entries = files.desired_entries(before, LAUNCHER, OPENER)
         file = File(sudoers.render(before).encode(), sudoers.MODE)
         programs = {path: files.Program(0, before.gid, 0o750) for path in before.policy.viewer.paths}
     planned = [
         *guard_table.plan(desired, kernel.listing()).changes,
-        *files.plan(desired, files.ViewerLive((), programs, held), LAUNCHER, OPENER).changes,
+        *files.plan(desired, files.ViewerLive((), programs, entries), LAUNCHER, OPENER).changes,
         *sudoers.plan(desired, file, lambda: parsed(sudoers.rules(before))).changes,
     ]
     return as_dict(planned)
@@ -120,10 +120,10 @@ def test_golden(case, request):
         for name, text in made.items():
             (case / name).parent.mkdir(exist_ok=True)
             (case / name).write_text(text, encoding="utf-8")
-    held = expected(case)
-    assert sorted(made) == sorted(held)
+    golden = expected(case)
+    assert sorted(made) == sorted(golden)
     for name, text in made.items():
-        assert text == held[name], name
+        assert text == golden[name], name
 
 
 def test_there_are_cases():

@@ -60,9 +60,9 @@ def test_anything_else_stays_as_it_is(left):
 
 
 def test_other_flags_of_a_set_are_a_difference():
-    held = {"type": "uid", "flags": ["timeout", "dynamic"]}
-    assert spelling.attributes(held) == {"type": "uid", "flags": ["timeout"]}
-    assert spelling.attributes({**held, "flags": ["constant", "dynamic"]}) == {"type": "uid", "flags": ["constant"]}
+    entry = {"type": "uid", "flags": ["timeout", "dynamic"]}
+    assert spelling.attributes(entry) == {"type": "uid", "flags": ["timeout"]}
+    assert spelling.attributes({**entry, "flags": ["constant", "dynamic"]}) == {"type": "uid", "flags": ["constant"]}
     assert spelling.attributes({"type": "uid", "flags": "interval"}) == {"type": "uid", "flags": ["interval"]}
     assert spelling.attributes({"type": "uid", "flags": ["dynamic"]}) == {"type": "uid"}
 
@@ -73,8 +73,8 @@ def specs(**runas):
 
 def test_a_rule_that_names_a_group_only_is_run_by_whoever_calls():
     group = [{"usergroup": "spicegrp"}]
-    told = specs(runasusers=[{"username": ""}], runasgroups=group)
-    assert sudoers.spelled(told) == specs(runasgroups=group)
+    spec = specs(runasusers=[{"username": ""}], runasgroups=group)
+    assert sudoers.spelled(spec) == specs(runasgroups=group)
     assert sudoers.spelled({}) == {}
 
 

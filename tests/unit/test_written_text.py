@@ -37,14 +37,14 @@ def check_sudoers(compiled):
     read = sudoers.parse(tree)
     assert sorted(read) == sorted(meant) and len(set(meant)) == len(meant)
     aliases = tree.get("Command_Aliases", {})
-    told = [
+    uses = [
         (len(spec["User_List"]), command)
         for spec in tree.get("User_Specs", [])
         for entry in spec["Cmnd_Specs"]
         for command in entry["Commands"]
     ]
-    told = [users * len(aliases[command["cmndalias"]]) if "cmndalias" in command else users for users, command in told]
-    assert sum(told) == sum(len(rule.windows) for rule in meant)
+    uses = [users * len(aliases[command["cmndalias"]]) if "cmndalias" in command else users for users, command in uses]
+    assert sum(uses) == sum(len(rule.windows) for rule in meant)
     assert set(tree) <= {"Defaults", "Command_Aliases", "User_Specs"}
     assert all(name == sudoers.ALIAS or name.startswith(f"{sudoers.ALIAS}_") for name in aliases)
     for default in tree.get("Defaults", []):
@@ -143,12 +143,12 @@ def test_hostile_text_is_refused_or_harmless(place, data):
         policy = pillar.parse(made)
     except PolicyError:
         return
-    held = inventory()
+    facts = inventory()
     users = {name: Account(name, 3000 + number, 3000) for number, name in enumerate(sorted(used_names(policy)))}
     compiled = compile_policy(
         policy,
         inventory(
-            users={**held.users, **users},
+            users={**facts.users, **users},
             groups={name: Group(name, 4000 + number, ("myself",)) for number, name in enumerate(sorted(users))},
             addresses=dict.fromkeys(policy.servers, ("192.168.2.2",)),
             authorities={name: server.ca for name, server in policy.servers.items() if server.ca},

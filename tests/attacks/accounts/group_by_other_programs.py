@@ -21,5 +21,5 @@ def attack(client):
     group = "myself" if client.form == "bare" else GROUP
     client.used.callback(client.machine.run, ["rm", "-rf", "/home/myself/.cache"])
     ways = [way.format(group=group, viewer=f"{VIEWER} -- {uri('debianx')}") for way in WAYS]
-    said = {way: client.machine.run(["sh", "-c", way], user="myself", check=False).stderr for way in ways}
-    return [way for way, text in said.items() if STARTED in text]
+    output = {way: client.machine.run(["sh", "-c", way], user="myself", check=False).stderr for way in ways}
+    return [way for way, text in output.items() if STARTED in text]

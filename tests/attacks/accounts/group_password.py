@@ -11,15 +11,15 @@ import pty
 child, terminal = pty.fork()
 if child == 0:
     os.execvp("sg", ["sg", sys.argv[1], "-c", "id -g"])
-said = b""
+output = b""
 try:
     while chunk := os.read(terminal, 1024):
-        said += chunk
+        output += chunk
         if b"assword:" in chunk:
             os.write(terminal, sys.argv[2].encode() + b"\\n")
 except OSError:
     pass
-print(said.split()[-1].decode())
+print(output.split()[-1].decode())
 """
 
 

@@ -27,5 +27,5 @@ def site(client):
 def attack(client):
     program = client.start(ASK, ADDRESS, PORTS["leaptest"], user="visitor")
     # What newuidmap(1), a set-UID program, does for the user: it goes by that file.
-    client.root("sh", "-c", f"echo 0 {USERS['mybro']} 1 >/proc/{program.said}/uid_map")
+    client.root("sh", "-c", f"echo 0 {USERS['mybro']} 1 >/proc/{program.first_line}/uid_map")
     return program.tell()

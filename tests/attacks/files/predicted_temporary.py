@@ -31,13 +31,13 @@ for path in sys.argv[1:]:
     watched[libc.inotify_add_watch(queue, path.encode(), 0xFFF)] = path
 print("watching", len(watched), flush=True)
 sys.stdin.readline()
-told, found = b"", set()
+events, found = b"", set()
 while select.select([queue], [], [], 0.2)[0]:
-    told = os.read(queue, 1 << 20)
-    while told:
-        number, _, _, length = struct.unpack_from("iIII", told)
-        found.add(os.path.join(watched[number], told[16:16 + length].rstrip(b"\\0").decode()))
-        told = told[16 + length:]
+    events = os.read(queue, 1 << 20)
+    while events:
+        number, _, _, length = struct.unpack_from("iIII", events)
+        found.add(os.path.join(watched[number], events[16:16 + length].rstrip(b"\\0").decode()))
+        events = events[16 + length:]
 print(*sorted(found), flush=True)
 """
 PLACES = ("/tmp", "/var/tmp", "/dev/shm", "/run/user", RUNTIME, f"/home/{USER}", "/home")  # noqa: S108
@@ -57,7 +57,7 @@ def attack(client):
     client.used.callback(machine.run, ["rm", "-rf", DRAFTS])
     before = machine.read(TARGET)
     watch = client.started([*PYTHON, PRELUDE + WATCH, *PLACES, DRAFTS])
-    assert watch.said == f"watching {len(PLACES) + 1}"
+    assert watch.first_line == f"watching {len(PLACES) + 1}"
     work(client)
     client.root("touch", CONTROL)
     touched = {path for path in watch.tell().split() if not SEMAPHORE.fullmatch(path)}

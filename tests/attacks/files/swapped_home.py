@@ -51,16 +51,16 @@ def attack(client):
         client.machine.run, ["rm", "-rf", *(f"{path}{end}" for path in SWAPPED for end in ("", ".link"))]
     )
     client.python(DISPLAY, user=USER)
-    before = held(client)
+    before = listing(client)
     swapping = client.start(SWAP, *SWAPPED, user=USER)
     work(client)
     assert swapping.process.poll() is None, "nothing was exchanged: this says nothing"
     swapping.close()
-    after = held(client)
+    after = listing(client)
     return sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
 
 
-def held(client):
+def listing(client):
     """What there is in /etc, by path: kind, rights, owner, and when it was changed."""
     listed = client.root("find", "/etc", *SPARED, "-printf", "%p\\t%y %m %U %G %C@\\n")
     return dict(line.split("\t", 1) for line in listed.splitlines())

@@ -34,7 +34,7 @@ def attack(client):
     (source,) = log.ports(1)
     program = client.start(FLOOD, ADDRESS, PORTS["debianx"], user="mybro")
     # What newuidmap(1), a set-UID program, does for the user: useradd(8) gives each new account such a range.
-    client.root("sh", "-c", f"echo 0 100000 65536 >/proc/{program.said}/uid_map")
+    client.root("sh", "-c", f"echo 0 100000 65536 >/proc/{program.first_line}/uid_map")
     program.tell()
     client.python(TRY, source, ADDRESS, PORTS["debianx"], user="visitor")
     named = [line for line in log.lines(source) if f"UID={USERS['visitor']} " in line]

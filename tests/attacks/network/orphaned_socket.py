@@ -44,5 +44,5 @@ def attack(client):
 
 def _received(client):
     """Bytes that the console has had from connections that are open."""
-    said = client.server.run(["ss", "-Htin", "sport", "=", f":{PORTS['leaptest']}"]).stdout
-    return sum(map(int, re.findall(r"bytes_received:(\d+)", said)))
+    output = client.server.run(["ss", "-Htin", "sport", "=", f":{PORTS['leaptest']}"]).stdout
+    return sum(map(int, re.findall(r"bytes_received:(\d+)", output)))

@@ -10,6 +10,6 @@ BACKENDS = ("nftables", "iptables")
 
 def attack(client):
     session = client.start(LATER, ADDRESS, PORTS["debianx"], user="myself", group=client.group)
-    assert session.said == "connected"
+    assert session.first_line == "connected"
     client.revoke("myself")
     return session.tell()

@@ -26,7 +26,7 @@ for _ in range(100):
 def attack(client):
     container = ["unshare", "--user", "--map-root-user", "--net"]
     inside = client.start(INSIDE, ADDRESS, PORTS["leaptest"], user="visitor", by=container)
-    network = ["slirp4netns", "--configure", inside.said, "tap0"]
+    network = ["slirp4netns", "--configure", inside.first_line, "tap0"]
     process = client.machine.popen(network, user="visitor", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     client.used.callback(process.kill_tree)
     return inside.hear()

@@ -24,5 +24,5 @@ def site(client):
 
 def attack(client):
     launcher = LAUNCHER.get(client.form, "/usr/local/bin/rviewer")
-    said = client.machine.run(["sudo", "-n", "-u", "mybro", "-g", GROUP, launcher], user="myself", check=False).stdout
-    return said or calls.passes(client, "-u", "mybro", launcher)
+    output = client.machine.run(["sudo", "-n", "-u", "mybro", "-g", GROUP, launcher], user="myself", check=False).stdout
+    return output or calls.passes(client, "-u", "mybro", launcher)

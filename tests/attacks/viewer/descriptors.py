@@ -13,5 +13,5 @@ def attack(client):
     stage = Stage(client, code=False)
     stage.write(FILE, "")
     stage.view(by=["sh", "-c", HAND_ON, FILE])
-    held = client.machine.run(["sh", "-c", f"readlink /proc/{stage.viewer()}/fd/*"], check=False).stdout
-    return FILE in held.split()
+    targets = client.machine.run(["sh", "-c", f"readlink /proc/{stage.viewer()}/fd/*"], check=False).stdout
+    return FILE in targets.split()

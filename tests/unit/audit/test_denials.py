@@ -166,8 +166,8 @@ def test_why_by_the_times_of_that_moment():
 
 
 def test_why_by_a_lock_of_that_moment():
-    held = Temporary(locks=(Lock("user", "myself", "left", EARLIEST + 10),))
-    locked = compile_policy(policy(), inventory(), temporary=held)
+    temporary = Temporary(locks=(Lock("user", "myself", "left", EARLIEST + 10),))
+    locked = compile_policy(policy(), inventory(), temporary=temporary)
     assert why(locked, gid=GID, moment=EARLIEST + 10) == "locked: user myself (left)"
     assert why(locked, gid=GID, moment=EARLIEST + 9).startswith("not denied by what holds now")
 
@@ -208,7 +208,7 @@ def test_records_of_the_kernel():
 
 @pytest.fixture
 def journal(tmp_path, monkeypatch):
-    """Has a program print a journal's entries; returns it as something to call with them, and what it was told."""
+    """Has a program print a journal's entries; returns it as something to call with them, and its arguments."""
     (tmp_path / "journal").mkdir()
     monkeypatch.setattr(kernel_log, "_JOURNAL", str(tmp_path / "journal"))
     monkeypatch.setattr(kernel_log.run, "SEARCH", f"{tmp_path}:{kernel_log.run.SEARCH}")
@@ -217,24 +217,24 @@ def journal(tmp_path, monkeypatch):
 
     def made(printed, code=0):
         (tmp_path / "printed").write_text(printed)
-        program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/told\ncat {tmp_path}/printed\nexit {code}\n')
+        program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/arguments\ncat {tmp_path}/printed\nexit {code}\n')
         program.chmod(0o755)
-        return lambda: (tmp_path / "told").read_text().split()
+        return lambda: (tmp_path / "arguments").read_text().split()
 
     return made
 
 
 def test_the_journal_is_asked_for_what_the_kernel_said(journal):
-    told = journal(f"{entry(V4)}\n{entry(V6)}\n")
+    arguments = journal(f"{entry(V4)}\n{entry(V6)}\n")
     assert kernel_log.lines(1795627000) == ([(1795627074, V4), (1795627074, V6)], False)
-    assert {"--since=@1795627000", "_TRANSPORT=kernel", "SYSLOG_FACILITY=0"} <= set(told())
+    assert {"--since=@1795627000", "_TRANSPORT=kernel", "SYSLOG_FACILITY=0"} <= set(arguments())
 
 
 def test_of_too_long_a_journal_the_oldest_is_left_out(journal, monkeypatch):
     monkeypatch.setattr(kernel_log, "MOST", 1)
-    told = journal(f"{entry(V4)}\n{entry(V6)}\n")
+    arguments = journal(f"{entry(V4)}\n{entry(V6)}\n")
     assert kernel_log.lines(0) == ([(1795627074, V6)], True)
-    assert "--lines=2" in told()
+    assert "--lines=2" in arguments()
 
 
 @pytest.mark.parametrize(("printed", "code"), [("", 1), ("{", 0)])

@@ -162,8 +162,8 @@ def test_unknown_to_the_firewall():
 # Sudo
 
 
-def sudo(held, allowed, compiled=None):
-    return explain.sudo(compiled or desired(), "myself", "debianx", held, allowed)
+def sudo(ours, allowed, compiled=None):
+    return explain.sudo(compiled or desired(), "myself", "debianx", ours, allowed)
 
 
 OURS = [rule for rule in sudoers.rules(desired()) if rule.user == "myself"]
@@ -176,9 +176,9 @@ def test_sudo_by_our_rules():
     assert sudo(free, True) == {"answer": "allowed", "why": "2 exact rule(s); no password is asked"}
 
 
-@pytest.mark.parametrize("held", [[], [rule for rule in sudoers.rules(desired()) if rule.user == "mybro"]])
-def test_sudo_by_rules_of_others(held):
-    assert sudo(held, True) == {"answer": "allowed", "why": "by a rule of another file, not by ours"}
+@pytest.mark.parametrize("ours", [[], [rule for rule in sudoers.rules(desired()) if rule.user == "mybro"]])
+def test_sudo_by_rules_of_others(ours):
+    assert sudo(ours, True) == {"answer": "allowed", "why": "by a rule of another file, not by ours"}
 
 
 def test_sudo_refuses():
@@ -190,17 +190,17 @@ MIDDLE = EVENING_WINDOWS[1][0] + 60
 ASKED = "asks for the user's own password"
 
 
-def at(moment, allowed, now=MIDDLE, held=None, **limits):
+def at(moment, allowed, now=MIDDLE, ours=None, **limits):
     """Ask sudo's answer of a moment, where the rules are open in the evenings."""
     changes = {**TIMED, **{f"grants__myself-debianx__{name}": value for name, value in limits.items()}}
     compiled = dataclasses.replace(desired(changes), now=now)
-    rules = sudoers.rules(compiled) if held is None else held
+    rules = sudoers.rules(compiled) if ours is None else ours
     return explain.sudo(compiled, "myself", "debianx", rules, allowed, moment)
 
 
 def test_sudo_says_until_when_our_rules_allow_it():
-    said = {"answer": "allowed", "why": f"2 exact rule(s); {ASKED}; until Tue 2019-12-31 22:00 Europe/Berlin"}
-    assert at(MIDDLE, True) == at(None, True) == said
+    expected = {"answer": "allowed", "why": f"2 exact rule(s); {ASKED}; until Tue 2019-12-31 22:00 Europe/Berlin"}
+    assert at(MIDDLE, True) == at(None, True) == expected
 
 
 def test_sudo_says_when_our_rules_open():
@@ -234,21 +234,21 @@ def test_of_another_moment_sudo_is_not_asked(allowed):
     assert at(start - 1, allowed)["answer"] == at(end, allowed)["answer"] == "refused"
     assert at(start, allowed)["why"] == f"2 exact rule(s); {ASKED}; until Wed 2020-01-01 22:00 Europe/Berlin"
     assert at(end, allowed)["why"].endswith("it opens Thu 2020-01-02 18:00 Europe/Berlin")
-    assert at(start, allowed, held=[]) == {"answer": "refused", "why": "no rule"}
+    assert at(start, allowed, ours=[]) == {"answer": "refused", "why": "no rule"}
 
 
 def test_of_another_moment_some_rules_are_open():
     first, second = (rule for rule in sudoers.rules(desired(TIMED)) if rule.user == "myself")
-    held = [first, dataclasses.replace(second, windows=EVENING_WINDOWS[:2])]
-    said = {"answer": "in doubt", "why": "our file lets some of the calls, and refuses others"}
-    assert at(EVENING_WINDOWS[2][0], True, held=held) == said
+    ours = [first, dataclasses.replace(second, windows=EVENING_WINDOWS[:2])]
+    expected = {"answer": "in doubt", "why": "our file lets some of the calls, and refuses others"}
+    assert at(EVENING_WINDOWS[2][0], True, ours=ours) == expected
 
 
 def test_what_sudo_says_is_of_what_the_file_holds():
     """Not of what it should hold."""
-    held = [dataclasses.replace(rule, windows=EVENING_WINDOWS[:1]) for rule in sudoers.rules(desired(TIMED))]
-    assert at(EVENING_WINDOWS[0][0], None, held=held)["answer"] == "allowed"
-    assert at(EVENING_WINDOWS[2][0], None, held=held)["answer"] == "refused"
+    ours = [dataclasses.replace(rule, windows=EVENING_WINDOWS[:1]) for rule in sudoers.rules(desired(TIMED))]
+    assert at(EVENING_WINDOWS[0][0], None, ours=ours)["answer"] == "allowed"
+    assert at(EVENING_WINDOWS[2][0], None, ours=ours)["answer"] == "refused"
 
 
 # The viewer, and all together
@@ -277,15 +277,15 @@ ANSWERS = {
 @pytest.mark.parametrize("policy", ANSWERS["policy"])
 def test_summary(policy, firewall_answer, sudo_answer, viewer):
     """Only layers that all say the same are an answer."""
-    said = (policy, firewall_answer, sudo_answer, viewer)
+    words = (policy, firewall_answer, sudo_answer, viewer)
     expected = "in doubt"
-    if said == ("granted", "open", "allowed", "only through sudo"):
+    if words == ("granted", "open", "allowed", "only through sudo"):
         expected = "may open"
-    if said == ("granted", "blocked", "allowed", "only through sudo"):
+    if words == ("granted", "blocked", "allowed", "only through sudo"):
         expected = "blocked"
-    if said == ("not granted", "closed", "refused", "only through sudo"):
+    if words == ("not granted", "closed", "refused", "only through sudo"):
         expected = "may not open"
-    answers = {layer: {"answer": answer} for layer, answer in zip(ANSWERS, said)}
+    answers = {layer: {"answer": answer} for layer, answer in zip(ANSWERS, words)}
     for routed in ("open", "closed", "off", "in doubt"):
         # It lets through whom others refuse at this moment; where it hinders, it is no answer.
         hinders = routed == "in doubt" or (routed == "closed" and policy == "granted")

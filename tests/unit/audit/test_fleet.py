@@ -70,8 +70,8 @@ def test_who_may_open_what():
 
 
 def test_what_is_said_of_a_grant_is_shown_with_it():
-    said = {"ticket": "IT-1", "when": "always", "owner": "it", "reason": "year-end"}
-    entry = {"user": "anne", "vm": "books", "state": "open", "grants": {"a": said, "b": {"when": "always"}, "c": 5}}
+    fields = {"ticket": "IT-1", "when": "always", "owner": "it", "reason": "year-end"}
+    entry = {"user": "anne", "vm": "books", "state": "open", "grants": {"a": fields, "b": {"when": "always"}, "c": 5}}
     (row,) = fleet.accesses(["m"], {"m": Answer([entry])}, vm="books")
     assert row["grants"] == "a (year-end, owner it, ticket IT-1), b, c"
 

@@ -33,9 +33,9 @@ def test_since_is_kept_by_runs_that_end_alike_and_change_nothing():
     assert minion_status.after(first, 200, False, (), "a").since == 100
     assert minion_status.after(first, 200, True, (), "a").since == 200, "it was not so until now"
     assert minion_status.after(first, 200, False, (), "b").since == 200
-    red = minion_status.after(first, 200, False, ("wrong",), "a")
-    assert red.since == 200
-    assert minion_status.after(red, 300, False, ("still wrong",), "a").since == 200
+    failed = minion_status.after(first, 200, False, ("wrong",), "a")
+    assert failed.since == 200
+    assert minion_status.after(failed, 300, False, ("still wrong",), "a").since == 200
 
 
 def test_what_is_left_behind_is_read_back():

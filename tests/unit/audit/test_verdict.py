@@ -112,8 +112,8 @@ def test_what_others_have_in_the_way():
     ends = {HERE: ("unanswered", False)}
     cell = verdict.cell(True, granted(viewer_group=ends, obstacles={HERE: (policy,)}))
     assert cell["viewer group"] == UNREACHABLE
-    said = f"{HERE} is unreachable with the viewer's group: chain ip filter OUTPUT (policy drop) drops it"
-    assert cell["differences"] == [said]
+    obstacle = f"{HERE} is unreachable with the viewer's group: chain ip filter OUTPUT (policy drop) drops it"
+    assert cell["differences"] == [obstacle]
 
 
 UP, DOWN, REFUSED, AWAY = ("connected", False), ("refused", False), ("refused", True), ("no route", False)

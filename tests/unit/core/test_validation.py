@@ -108,7 +108,7 @@ def test_no_paths(path):
 
 def test_certificates_keep_nothing_else():
     noise = "subject=/CN=x\n-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n[virt-viewer]\n"
-    for text, held in (
+    for text, expected in (
         (PEM, PEM),
         (noise + PEM + noise + PEM, PEM + PEM),
         (PEM.replace("\n", "\r\n"), PEM),
@@ -118,7 +118,7 @@ def test_certificates_keep_nothing_else():
         (PEM.rstrip("\n") + PEM, PEM + PEM),
         (PEM.replace("BEGIN CERT", "BEGIN X509 CERT").replace("END CERT", "END X509 CERT"), PEM),
     ):
-        assert validation.certificates(text) == (held, None)
+        assert validation.certificates(text) == (expected, None)
 
 
 def test_a_certificate_on_one_line_is_written_on_several():
@@ -130,7 +130,7 @@ def test_a_certificate_on_one_line_is_written_on_several():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "holds no PEM certificate"),
         ("0\x82\x03\x01", "holds no PEM certificate; it looks like DER, of which"),
@@ -154,10 +154,10 @@ def test_a_certificate_on_one_line_is_written_on_several():
         ("-----BEGIN PRIVATE KEY-----\nQQ==\n-----END PRIVATE KEY-----\n", "holds no PEM certificate"),
     ],
 )
-def test_no_certificates(text, said):
+def test_no_certificates(text, message):
     """None is dropped or kept in silence."""
-    held, complaint = validation.certificates(text)
-    assert held == "" and complaint.startswith(said)
+    result, complaint = validation.certificates(text)
+    assert result == "" and complaint.startswith(message)
 
 
 @pytest.mark.parametrize("text", ["a", "year-end", "C=DE,O=Müller\\, Söhne", "北京", "x" * 256, "a  b"])

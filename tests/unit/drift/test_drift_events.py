@@ -19,7 +19,7 @@ def report(**fields):
     return {**plain, **fields}
 
 
-def told(fields, records=None, who=()):
+def events_of(fields, records=None, who=()):
     """The events about a report."""
     look = Look(frozenset(WHAT) | set(fields["left"]), frozenset(fields["left"]), frozenset(fields["held"]), who)
     found = drift_events.events(fields, look, records or {})
@@ -28,7 +28,7 @@ def told(fields, records=None, who=()):
 
 
 def test_drift_and_repair():
-    events = told(report(errors=["x: no such user"]), who=(NFT, NFT))
+    events = events_of(report(errors=["x: no such user"]), who=(NFT, NFT))
     assert list(events) == ["drift", "repaired"]
     for event in events.values():
         assert event["layers"] == ["policy", "firewall", "viewer"]
@@ -39,12 +39,12 @@ def test_drift_and_repair():
 
 
 def test_drift_that_is_only_reported():
-    events = told(report(left=WHAT, acted=False))
+    events = events_of(report(left=WHAT, acted=False))
     assert list(events) == ["drift"] and events["drift"]["repairing"] is False
 
 
 def test_what_could_not_be_repaired():
-    events = told(report(left=WHAT[:1], errors=["viewer: read-only file system"]))
+    events = events_of(report(left=WHAT[:1], errors=["viewer: read-only file system"]))
     assert list(events) == ["drift", "failed"]
     assert events["failed"]["what"] == WHAT[:1] and events["failed"]["errors"] == ["viewer: read-only file system"]
 
@@ -60,11 +60,11 @@ def test_a_look_that_did_not_come_off():
 
 def test_nothing_is_told_of_nothing_and_of_what_is_left_alone():
     assert drift_events.events(report(changes={}), Look(frozenset()), {}) == []
-    assert told(report(left=WHAT, held=WHAT, acted=False)) == {}
+    assert events_of(report(left=WHAT, held=WHAT, acted=False)) == {}
 
 
 def test_a_fight_names_whom_the_kernel_named():
     records = {WHAT[0]: Record((1, 2, 3), False, True, 60, 63, (NFT, (72, "x"))), WHAT[1]: Record((3,))}
-    event = told(report(), records)["fight"]
+    event = events_of(report(), records)["fight"]
     assert event["what"] == WHAT[:1] and (event["times"], event["pause"]) == (3, 60)
     assert event["who"] == [{"pid": 71, "comm": "nft"}, {"pid": 72, "comm": "x"}]

@@ -15,7 +15,7 @@ from spicegrants.drift.nft_events import Transaction, Transactions
 RECORDED = json.loads((Path(__file__).parents[1] / "recorded" / "transactions.json").read_text(encoding="utf-8"))
 OURS, SITE = ("inet", "spice_grant"), ("inet", "site")
 # By what was recorded: the number of the ruleset, who made it, and which tables it touched.
-TOLD = {
+REPORTS = {
     "table": Transaction(2, 21061, "nft", frozenset({OURS})),
     "element": Transaction(3, 21097, "nft", frozenset({OURS})),
     # Of the table of the same name for bridges nothing is said: it is another one.
@@ -30,22 +30,22 @@ def received(name):
     return [bytes.fromhex(piece) for piece in RECORDED[name]]
 
 
-@pytest.mark.parametrize("name", TOLD)
+@pytest.mark.parametrize("name", REPORTS)
 def test_recorded(name):
     heard = Transactions()
     pieces = received(name)
-    assert [heard.feed(piece) for piece in pieces] == [[]] * (len(pieces) - 1) + [[TOLD[name]]]
+    assert [heard.feed(piece) for piece in pieces] == [[]] * (len(pieces) - 1) + [[REPORTS[name]]]
 
 
 def test_several_in_one_piece():
-    whole = b"".join(piece for name in TOLD for piece in received(name))
-    assert Transactions().feed(whole) == list(TOLD.values())
+    whole = b"".join(piece for name in REPORTS for piece in received(name))
+    assert Transactions().feed(whole) == list(REPORTS.values())
 
 
 def test_which_tables_matter():
     for mechanism, names in {"nftables": {"table", "element", "flush"}, "iptables-nft": {"iptables", "flush"}}.items():
         watched = nft_events.WATCHED[mechanism]
-        assert {name for name in TOLD if TOLD[name].tables & watched} == names
+        assert {name for name in REPORTS if REPORTS[name].tables & watched} == names
     # What guards uplinks is nft's with every mechanism.
     assert set.intersection(*map(set, nft_events.WATCHED.values())) == {("netdev", "spice_grant")}
     assert nft_events.WATCHED["iptables-legacy"] == {("netdev", "spice_grant")}
@@ -59,7 +59,7 @@ def test_the_number_of_the_ruleset():
 
 def test_other_messages_are_none_of_ours():
     done = struct.pack("=IHHII", 20, 3, 2, 0, 0) + bytes(4)
-    assert Transactions().feed(done + received("table")[0] + done + received("table")[1]) == [TOLD["table"]]
+    assert Transactions().feed(done + received("table")[0] + done + received("table")[1]) == [REPORTS["table"]]
 
 
 @given(st.binary(max_size=200))

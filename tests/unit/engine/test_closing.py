@@ -37,5 +37,5 @@ def test_what_is_predicted_is_said():
     kept, _ = stored()
     found = closing.certain(kept, asked(kept, policy(**{"grants__myself-debianx": ...})))
     desired, was = recalled(kept, found), recalled(kept, kept)
-    predicted, said = (host.layers(desired, was, whole=False, test=test) for test in (True, False))
-    assert predicted == said and "ends" in str(said.changes)
+    predicted, real = (host.layers(desired, was, whole=False, test=test) for test in (True, False))
+    assert predicted == real and "ends" in str(real.changes)

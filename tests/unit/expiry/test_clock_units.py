@@ -71,8 +71,8 @@ def test_units_read_as_systemd_reads_them(tmp_path):
         )
     except FileNotFoundError:
         pytest.skip("needs systemd-analyze (package systemd)")
-    said = [line for line in done.stderr.splitlines() if "spice-grant" in line]
-    assert said == []
+    lines = [line for line in done.stderr.splitlines() if "spice-grant" in line]
+    assert lines == []
 
 
 def test_messages_outlive_the_service_and_reach_a_desktop():

@@ -251,13 +251,13 @@ def test_whoever_sleeps_until_the_next_moment_misses_nothing(one, disturbances):
     """Running at every second, or at the armed moments alone and at some others: the same is ended and announced."""
 
     def run(moments):
-        said, since, ended = [], NOW, set()
+        notices, since, ended = [], NOW, set()
         for now in moments:
             recalled = made(one, now=now)
-            said += [(now, notice.deadline) for notice in deadlines.due(recalled, since, [DOOR])]
+            notices += [(now, notice.deadline) for notice in deadlines.due(recalled, since, [DOOR])]
             ended |= {now} if not recalled.open_now(one) else set()
             since = now
-        return said, min(ended, default=None)
+        return notices, min(ended, default=None)
 
     armed, now = [], NOW
     while (now := deadlines.upcoming(made(one, now=now))) is not None:

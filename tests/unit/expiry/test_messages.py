@@ -21,7 +21,7 @@ def ended(uid, port, address="192.168.2.2"):
 
 
 @pytest.mark.parametrize(
-    ("connection", "said"),
+    ("connection", "sentence"),
     [
         (ended(1022, 20002), "Your access to the console of VM debianx was removed."),
         (ended(1021, 20002), "The rules for the console of VM debianx have changed: open it again."),
@@ -30,9 +30,9 @@ def ended(uid, port, address="192.168.2.2"):
     ],
     ids=["revoked", "still granted", "no such vm any more", "no such address any more"],
 )
-def test_sentence_for_what_was_taken_away(connection, said):
+def test_sentence_for_what_was_taken_away(connection, sentence):
     """The message names the vm; users who still have it are not told that they lost it."""
-    assert messages.ended(desired(), [connection], USERS) == {connection.uid: said}
+    assert messages.ended(desired(), [connection], USERS) == {connection.uid: sentence}
 
 
 def test_one_message_for_each_user():
@@ -75,16 +75,16 @@ NONE = {"schedules": {"evenings": EVENINGS}, "grants__myself-debianx": ...}
 
 
 def test_sentence_for_a_window():
-    said = why("2026-11-24T18:00", {"schedule": "evenings"}, schedules={"evenings": EVENINGS})
-    assert said == (
+    sentence = why("2026-11-24T18:00", {"schedule": "evenings"}, schedules={"evenings": EVENINGS})
+    assert sentence == (
         "The window for the console of VM debianx has ended. It opens again Tue 2026-12-01 16:00 Europe/Berlin."
     )
 
 
 def test_sentence_for_the_last_window():
     last = {"schedule": "evenings", "valid_until": "2026-11-25"}
-    said = why("2026-11-24T18:00:01", last, schedules={"evenings": EVENINGS})
-    assert said == "The window for the console of VM debianx has ended."
+    sentence = why("2026-11-24T18:00:01", last, schedules={"evenings": EVENINGS})
+    assert sentence == "The window for the console of VM debianx has ended."
 
 
 def test_sentence_for_a_grant_that_ran_out():
@@ -107,8 +107,8 @@ def test_sentence_for_a_loan():
 
 def test_sentence_for_a_loan_beside_a_window():
     """It is the loan that has ended; the grant says what comes next."""
-    said = why("2026-11-24T12:00", {"schedule": "evenings"}, Temporary((LOAN,)), schedules={"evenings": EVENINGS})
-    assert said == (
+    sentence = why("2026-11-24T12:00", {"schedule": "evenings"}, Temporary((LOAN,)), schedules={"evenings": EVENINGS})
+    assert sentence == (
         "The loan of the console of VM debianx has ended. It opens again Tue 2026-11-24 16:00 Europe/Berlin."
     )
 
@@ -120,7 +120,7 @@ def test_sentence_for_a_loan_that_was_taken_back():
 
 
 @pytest.mark.parametrize(
-    ("lock", "said"),
+    ("lock", "sentence"),
     [
         (Lock("user", "myself", "left"), "Your access to the console of VM debianx is locked."),
         (Lock("vm", "debianx", "restored"), "VM debianx is locked."),
@@ -129,9 +129,9 @@ def test_sentence_for_a_loan_that_was_taken_back():
     ],
     ids=["user", "vm", "all", "somebody else"],
 )
-def test_sentence_for_a_lock(lock, said):
+def test_sentence_for_a_lock(lock, sentence):
     """Its reason is for those who administer."""
-    assert why("2026-11-24T11:00", None, Temporary((), (lock,))) == said
+    assert why("2026-11-24T11:00", None, Temporary((), (lock,))) == sentence
 
 
 def warning(now, deadline, zone=ZONE):
@@ -172,8 +172,8 @@ def test_warning_without_a_zone():
 def test_warning_speaks_in_the_zone_of_a_schedule_if_there_is_no_other():
     elsewhere = {"evenings": {**EVENINGS, "zone": "Asia/Kolkata"}}
     made = compiled("2026-11-24T17:45", {"schedule": "evenings"}, schedules=elsewhere, time={})
-    said = messages.announced(made, [Notice(1021, "debianx", Deadline(0, END, END))])[1021]
-    assert "closes at 22:30, in 15 minutes" in said
+    sentence = messages.announced(made, [Notice(1021, "debianx", Deadline(0, END, END))])[1021]
+    assert "closes at 22:30, in 15 minutes" in sentence
 
 
 def test_warning_names_the_day_if_it_is_another():
@@ -182,7 +182,7 @@ def test_warning_names_the_day_if_it_is_another():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "sentence"),
     [
         (1, "1 second"),
         (59, "59 seconds"),
@@ -194,10 +194,10 @@ def test_warning_names_the_day_if_it_is_another():
         (86400, "24 hours"),
     ],
 )
-def test_how_long_is_left(seconds, said):
+def test_how_long_is_left(seconds, sentence):
     made = compiled("2026-11-24T10:00")
     deadline = Deadline(0, made.now + seconds, made.now + seconds)
-    assert messages.announced(made, [Notice(1021, "debianx", deadline)])[1021].endswith(f", in {said}.")
+    assert messages.announced(made, [Notice(1021, "debianx", deadline)])[1021].endswith(f", in {sentence}.")
 
 
 def test_several_warnings_are_one_message():

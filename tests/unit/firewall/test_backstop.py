@@ -98,8 +98,8 @@ def test_where_there_is_to_be_none_everything_goes():
 
 
 def test_whoever_asks_for_it_is_told_why_it_is_not_there():
-    (said,) = hints.backstop_missing(desired({"firewall": {"backstop": True}}).policy, "systemd is not at work")
-    assert said == "firewall: spice:firewall:backstop asks for what cannot be held here: systemd is not at work"
+    (hint,) = hints.backstop_missing(desired({"firewall": {"backstop": True}}).policy, "systemd is not at work")
+    assert hint == "firewall: spice:firewall:backstop asks for what cannot be held here: systemd is not at work"
     assert hints.backstop_missing(desired().policy, "systemd is not at work") == []
     assert hints.backstop_missing(desired({"firewall": {"backstop": True}}).policy, "") == []
 

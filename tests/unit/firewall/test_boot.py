@@ -172,7 +172,7 @@ def test_other_ports_change_the_fallback_too():
 
 
 @pytest.mark.parametrize(
-    ("path", "live", "said"),
+    ("path", "live", "sentence"),
     [
         (GUARD, None, "stores the rules for the next boot"),
         (GUARD, File(b"{}", 0o600), "stores the rules for the next boot"),
@@ -189,8 +189,8 @@ def test_other_ports_change_the_fallback_too():
         (boot.ENABLED, Other("special file"), f"replaces the special file at {boot.ENABLED}"),
     ],
 )
-def test_tampering(path, live, said):
+def test_tampering(path, live, sentence):
     """A masked or disabled unit is drift as well."""
-    held = {**boot.desired_entries(nft()), path: live}
-    assert words(nft(), held) == [said]
-    assert boot.plan(nft(), held)[1] == (path,)
+    entries = {**boot.desired_entries(nft()), path: live}
+    assert words(nft(), entries) == [sentence]
+    assert boot.plan(nft(), entries)[1] == (path,)

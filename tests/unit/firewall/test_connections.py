@@ -76,8 +76,8 @@ def test_guard_servers_leaves_other_addresses_alone():
 
 def test_a_session_that_drains_stays():
     drain = Drain("mybro", 1022, "192.168.2.2", 20002, "debianx")
-    held = inventory(sessions=frozenset({(1022, "192.168.2.2", 20002)}))
-    compiled = compile_policy(policy(), held, leaving=[drain])
+    facts = inventory(sessions=frozenset({(1022, "192.168.2.2", 20002)}))
+    compiled = compile_policy(policy(), facts, leaving=[drain])
     assert connections.stray(compiled, [MYSELF._replace(uid=1022)]) == []
 
 
@@ -85,8 +85,8 @@ def test_in_words():
     """Two connections of one session are one thing; a grant that stood behind it is named."""
     gone = desired({"grants__myself-debianx": ...}, [Access("myself", 1021, "debianx", ("myself-debianx",))])
     found = connections.stray(gone, [MYSELF, MYSELF._replace(local=("192.168.2.22", 40001)), MYSELF._replace(uid=7)])
-    said = connections.changes(gone, found, {1021: "myself"}, None)
-    assert [(change.what, change.grants) for change in said] == [
+    changes = connections.changes(gone, found, {1021: "myself"}, None)
+    assert [(change.what, change.grants) for change in changes] == [
         ("ends what UID 7 has open at 192.168.2.2 port 20002", ()),
         ("ends what myself has open at 192.168.2.2 port 20002", ("myself-debianx",)),
     ]

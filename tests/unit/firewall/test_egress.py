@@ -20,9 +20,9 @@ def link(name, kind, *flags, **more):
     return {"ifindex": 9, "ifname": name, "flags": list(flags), "linkinfo": {"info_kind": kind}, **more}
 
 
-def listing(planned, held=()):
+def listing(planned, live=()):
     """What the kernel lists once it has made a plan's changes: nft 1.0.6 does not list the interface of a chain."""
-    objects = list(held)
+    objects = list(live)
     for command in planned.commands:
         ((verb, entry),) = command.items()
         if (verb, *entry) == ("delete", "table"):
@@ -128,48 +128,48 @@ def test_a_vlan_0_of_the_machines_own_may_be_tagged_for():
     # A number 0 of another kind is no tag.
     zero["linkinfo"]["info_kind"] = "vxlan"
     assert egress.uplinks(desired(), [ETH0, zero])[CHAIN] == Uplink("eth0")
-    held = listing(egress.plan(desired(), None, DEVICES))
-    planned = egress.plan(desired(), held, {CHAIN: found[CHAIN]})
+    live = listing(egress.plan(desired(), None, DEVICES))
+    planned = egress.plan(desired(), live, {CHAIN: found[CHAIN]})
     assert words(planned) == [f"restores chain {CHAIN}: 1 rule(s) that do not belong there (egress)"]
-    assert egress.plan(desired(), listing(planned, held), {CHAIN: found[CHAIN]}) == FirewallPlan((), ())
+    assert egress.plan(desired(), listing(planned, live), {CHAIN: found[CHAIN]}) == FirewallPlan((), ())
 
 
 def test_what_was_made_is_no_difference():
-    held = listing(egress.plan(desired(), None, DEVICES))
-    assert egress.plan(desired(), held, DEVICES) == FirewallPlan((), ())
-    assert egress.covered(held, [ETH0, link("eth1", None)]) == ["eth0"]
+    live = listing(egress.plan(desired(), None, DEVICES))
+    assert egress.plan(desired(), live, DEVICES) == FirewallPlan((), ())
+    assert egress.covered(live, [ETH0, link("eth1", None)]) == ["eth0"]
 
 
 def test_an_interface_that_comes_touches_no_other():
-    held = listing(egress.plan(desired(), None, DEVICES))
-    planned = egress.plan(desired(), held, {**DEVICES, "on_wlan0_3": Uplink("wlan0")})
+    live = listing(egress.plan(desired(), None, DEVICES))
+    planned = egress.plan(desired(), live, {**DEVICES, "on_wlan0_3": Uplink("wlan0")})
     assert words(planned) == ["guards what leaves by wlan0 past the other rules"]
     assert {body(next(iter(command.values()))).get("name", "on_wlan0_3") for command in planned.commands} == {
         "on_wlan0_3"
     }
-    assert egress.plan(desired(), listing(planned, held), {**DEVICES, "on_wlan0_3": Uplink("wlan0")}).changes == ()
+    assert egress.plan(desired(), listing(planned, live), {**DEVICES, "on_wlan0_3": Uplink("wlan0")}).changes == ()
 
 
 def test_an_interface_that_went_is_no_difference():
-    held = listing(egress.plan(desired(), None, DEVICES))
-    planned = egress.plan(desired(), held, {})
+    live = listing(egress.plan(desired(), None, DEVICES))
+    planned = egress.plan(desired(), live, {})
     assert words(planned) == []
     assert planned.commands == ({"delete": {"chain": {"family": "netdev", "table": "spice_grant", "name": CHAIN}}},)
 
 
 def test_another_interface_by_the_same_name_is_covered_anew():
-    held = listing(egress.plan(desired(), None, DEVICES))
-    planned = egress.plan(desired(), held, {"on_eth0_7": Uplink("eth0")})
+    live = listing(egress.plan(desired(), None, DEVICES))
+    planned = egress.plan(desired(), live, {"on_eth0_7": Uplink("eth0")})
     assert words(planned) == ["guards what leaves by eth0 past the other rules"]
 
 
 def test_anything_else_that_differs_makes_all_of_it_anew():
-    held = listing(egress.plan(desired(), None, DEVICES))
+    live = listing(egress.plan(desired(), None, DEVICES))
     more = desired({"servers__mysrv__ports": "20001-20020"})
-    planned = egress.plan(more, held, DEVICES)
+    planned = egress.plan(more, live, DEVICES)
     assert words(planned) == ["guards ports 20001-20020 instead of 20001-20010 (egress)"]
-    assert listing(planned, held) == listing(egress.plan(more, None, DEVICES))
-    altered = [entry for entry in held if "rule" not in entry or body(entry)["chain"] != CHAIN]
+    assert listing(planned, live) == listing(egress.plan(more, None, DEVICES))
+    altered = [entry for entry in live if "rule" not in entry or body(entry)["chain"] != CHAIN]
     assert words(egress.plan(desired(), altered, DEVICES)) == [f"restores chain {CHAIN}: 6 rule(s) missing (egress)"]
 
 

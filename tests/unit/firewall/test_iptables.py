@@ -83,8 +83,8 @@ def test_what_has_an_owner_and_no_grant_is_denied_established_or_not(host):
 
 
 def test_a_denial_is_reported_logged_and_reset(host):
-    told, logged, reset = host.v4["SPICE-GRANT-DENY"]
-    assert "NFLOG" in told and logged == ["-j", "SPICE-GRANT-LOG"]
+    nflog, logged, reset = host.v4["SPICE-GRANT-DENY"]
+    assert "NFLOG" in nflog and logged == ["-j", "SPICE-GRANT-LOG"]
     assert reset == ["-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset"]
     forwarded, reset = host.v4["SPICE-GRANT-DENY-FWD"]
     assert "spice-grant deny forward: " in forwarded
@@ -271,8 +271,8 @@ def test_it_lets_pass_what_nftables_lets_pass(data):
     compiled = compile_policy(policy, data.draw(systems(policy)))
     host = Host()
     host.apply(compiled)
-    held = {key: element for table in host.live().values() for key, element in guard_chains.elements(table).items()}
-    assert set(held) == set(desired_elements(compiled)) == set(guard_table.desired_elements(compiled))
+    elements = {key: element for table in host.live().values() for key, element in guard_chains.elements(table).items()}
+    assert set(elements) == set(desired_elements(compiled)) == set(guard_table.desired_elements(compiled))
     assert host.plan(compiled).commands == {}
 
 
@@ -287,8 +287,8 @@ def test_any_policy_follows_any_other(data):
         fresh = Host()
         fresh.apply(compiled)
         for version, table in fresh.live().items():
-            held = host.live()[version]
-            assert guard_chains.elements(held) == guard_chains.elements(table)
-            assert {chain: len(held[chain]) for chain in guard_chains.CHAINS} == {
+            chains = host.live()[version]
+            assert guard_chains.elements(chains) == guard_chains.elements(table)
+            assert {chain: len(chains[chain]) for chain in guard_chains.CHAINS} == {
                 chain: len(table[chain]) for chain in guard_chains.CHAINS
             }

@@ -35,11 +35,11 @@ def host():
     return made
 
 
-def repaired(host, said, compiled=None):
+def repaired(host, sentences, compiled=None):
     """The plan says so; once it is carried out, nothing is left to do. Return the lines for IPv4."""
     compiled = compiled or timed()
     planned = host.apply(compiled)
-    assert words(planned) == said
+    assert words(planned) == sentences
     again = host.plan(compiled)
     assert (again.changes, again.commands) == NOTHING
     return planned.commands.get(4, "").splitlines()[1:-1]
@@ -131,8 +131,8 @@ windows = st.lists(st.tuples(moments, moments).filter(lambda span: span[0] < spa
 @given(windows, windows)
 def test_whatever_is_sent_is_read_back(opened, lasting):
     times = time_chains.held(Times(opened, lasting))
-    said = [SavedRule(rule).normal for rule in time_chains.rules("schedule_x", times, DENY)]
-    assert time_chains.read(said, DENY) == ("schedule_x", times)
+    rules = [SavedRule(rule).normal for rule in time_chains.rules("schedule_x", times, DENY)]
+    assert time_chains.read(rules, DENY) == ("schedule_x", times)
 
 
 def test_what_the_match_cannot_hold():
@@ -211,8 +211,8 @@ def test_a_grant_goes_with_its_chain(host):
     gone = time_chains.chain(GRACE)
     assert lines[0].startswith("-D SPICE-GRANT ") and lines[1:3] == [f"-F {gone}", f"-X {gone}"]
     assert all("SPICE-GRANT-LOG" in line for line in lines[3:])
-    said = [f"opens {address} port 20004 to mybro, by schedule evenings" for address in ADDRESSES]
-    assert repaired(host, said)[0] == f":{gone} - [0:0]"
+    sentences = [f"opens {address} port 20004 to mybro, by schedule evenings" for address in ADDRESSES]
+    assert repaired(host, sentences)[0] == f":{gone} - [0:0]"
 
 
 OF_MYBRO = [place for place in CHANGES if place.startswith("grants__mybro-leaptest__")]
@@ -222,8 +222,8 @@ def test_a_place_that_drains_with_a_grace(host):
     drain = Drain("myself", 1021, "192.168.2.2", 20002, "debianx", ("myself-debianx",), TODAY + 900)
     sessions = frozenset({(1021, "192.168.2.2", 20002)})
     drained = timed(WITHOUT_MYSELF, leaving=(drain,), sessions=sessions)
-    said = ["closes 192.168.2.2 port 20002 to myself, whose open sessions may go on"]
-    repaired(host, [*said, "closes 2001:db8::2 port 20002 to myself"], drained)
+    sentences = ["closes 192.168.2.2 port 20002 to myself, whose open sessions may go on"]
+    repaired(host, [*sentences, "closes 2001:db8::2 port 20002 to myself"], drained)
     found = guard_chains.chains(host.live()[4])[f"draining_{TODAY + 900}"]
     assert found == Times(NEVER, ((EARLIEST, TODAY + 900),))
 
@@ -235,7 +235,7 @@ WITHOUT_MYSELF = {"grants__myself-debianx__schedule": ..., "grants__myself-debia
 
 
 @pytest.mark.parametrize(
-    ("alter", "said"),
+    ("alter", "sentence"),
     [
         (lambda rules: rules.clear(), ALTERED),
         (lambda rules: rules.insert(0, ["-j", "RETURN"]), SETS),
@@ -247,17 +247,17 @@ WITHOUT_MYSELF = {"grants__myself-debianx__schedule": ..., "grants__myself-debia
     ],
     ids=["emptied", "always", "more", "less", "widened", "without its end", "named otherwise"],
 )
-def test_an_altered_chain(host, alter, said):
+def test_an_altered_chain(host, alter, sentence):
     alter(host.v4[EVENINGS])
-    lines = repaired(host, [said])
+    lines = repaired(host, [sentence])
     assert lines[0] == f":{EVENINGS} - [0:0]" and len(lines) == 5
 
 
 def test_a_grant_that_leads_to_another_chain(host):
     (rule,) = [rule for rule in host.v4["SPICE-GRANT"] if "1021" in rule]
     rule[-1] = time_chains.chain(GRACE)
-    said = "changes when 192.168.2.2 port 20002 to myself is open: by schedule evenings"
-    assert [line.split()[0] for line in repaired(host, [said])] == ["-D", "-I"]
+    sentence = "changes when 192.168.2.2 port 20002 to myself is open: by schedule evenings"
+    assert [line.split()[0] for line in repaired(host, [sentence])] == ["-D", "-I"]
 
 
 def test_a_grant_that_returns_always(host):
@@ -269,8 +269,8 @@ def test_a_grant_that_returns_always(host):
 def test_chains_to_which_nothing_leads(host):
     one, other = "SPICE-GRANT-T-0000000000", "SPICE-GRANT-T-1111111111"
     host.v4.update({one: [["-g", other]], other: []})
-    said = [f"removes chain {chain}, to which nothing leads" for chain in (one, other)]
-    assert repaired(host, said) == [f"-F {one}", f"-F {other}", f"-X {one}", f"-X {other}"]
+    sentences = [f"removes chain {chain}, to which nothing leads" for chain in (one, other)]
+    assert repaired(host, sentences) == [f"-F {one}", f"-F {other}", f"-X {one}", f"-X {other}"]
 
 
 def test_a_call_of_a_chain_from_elsewhere(host):
@@ -281,8 +281,8 @@ def test_a_call_of_a_chain_from_elsewhere(host):
 def test_chains_are_filled_where_all_is_made_anew(host):
     host.v4["SPICE-GRANT-DENY"].clear()
     host.v4["SPICE-GRANT-T-0000000000"] = [["-g", EVENINGS]]
-    said = ["restores chain SPICE-GRANT-DENY (IPv4): 3 rule(s) missing"]
-    repaired(host, [*said, "removes chain SPICE-GRANT-T-0000000000, to which nothing leads"])
+    sentences = ["restores chain SPICE-GRANT-DENY (IPv4): 3 rule(s) missing"]
+    repaired(host, [*sentences, "removes chain SPICE-GRANT-T-0000000000, to which nothing leads"])
     assert guard_chains.chains(host.live()[4]) == guard.desired_chains(timed())
 
 
@@ -299,5 +299,5 @@ def test_from_any_times_to_any_other(data):
         assert bool(planned.changes) == bool(planned.commands)
         again = host.plan(compiled)
         assert (again.changes, again.commands) == NOTHING
-        held = {name: time_chains.held(times) for name, times in guard.desired_chains(compiled).items()}
-        assert guard_chains.chains(host.live()[4]) == held
+        chains = {name: time_chains.held(times) for name, times in guard.desired_chains(compiled).items()}
+        assert guard_chains.chains(host.live()[4]) == chains

@@ -162,9 +162,9 @@ def test_a_real_listing_equals_what_was_sent():
     compiled = desired({"servers__mysrv__addresses": list(BOTH["mysrv"])}, addresses=BOTH)
     assert guard_table.structure(RECORDED) == guard_table.structure(guard_table.skeleton(compiled))
     assert guard_table.plan(compiled, RECORDED) == guard_table.FirewallPlan((), ())
-    held = guard_table.elements(RECORDED)
-    assert set(held) == set(guard_table.desired_elements(compiled))
-    assert held[MYSELF].packets > 0 and held[MYSELF].bytes > 0 and held[MYBRO].packets == 0
+    elements = guard_table.elements(RECORDED)
+    assert set(elements) == set(guard_table.desired_elements(compiled))
+    assert elements[MYSELF].packets > 0 and elements[MYSELF].bytes > 0 and elements[MYBRO].packets == 0
     assert guard_table.denied(RECORDED) == {Key(1023, 1023, "192.168.2.2", 20004): 1}
 
 
@@ -256,7 +256,7 @@ def insert(kernel, key, verdict=None, comment="debianx"):
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "sentence"),
     [
         (Key(1021, 1021, "192.168.2.2", 20002), "closes 192.168.2.2 port 20002 to myself with GID 1021"),
         (Key(1022, 995, "192.168.2.2", 20002), "closes 192.168.2.2 port 20002 to mybro"),
@@ -265,10 +265,10 @@ def insert(kernel, key, verdict=None, comment="debianx"):
         (Key(1021, 995, "192.168.2.2", 22), "closes 192.168.2.2 port 22 to myself"),
     ],
 )
-def test_a_foreign_element_goes(kernel, key, said):
+def test_a_foreign_element_goes(kernel, key, sentence):
     insert(kernel, key)
     planned = guard_table.plan(desired(), kernel.listing())
-    assert only(planned)[0] == said
+    assert only(planned)[0] == sentence
     assert verbs(planned) == ["delete element"]
     kernel.carry_out(planned)
     assert guard_table.plan(desired(), kernel.listing()).commands == ()

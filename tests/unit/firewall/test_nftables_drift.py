@@ -20,26 +20,26 @@ def at_rule(listing, chain, number):
     return [place for place, entry in enumerate(listing) if entry.get("rule", {}).get("chain") == chain][number]
 
 
-def repaired(listing, said):
+def repaired(listing, sentences):
     """The plan says why in these words; once it is carried out, nothing is left to do."""
     planned = guard_table.plan(desired(), listing)
-    assert words(planned) == [(what, ()) for what in said]
+    assert words(planned) == [(what, ()) for what in sentences]
     kernel = Kernel.of(listing)
     kernel.carry_out(planned)
     assert guard_table.plan(desired(), kernel.listing()).commands == ()
     return planned
 
 
-def refilled(listing, said):
+def refilled(listing, sentences):
     """Rules and guarded ports are replaced in place: a packet under way still finds the sets of its rules."""
-    done = verbs(repaired(listing, said))
+    done = verbs(repaired(listing, sentences))
     assert set(done[: done.index("flush set")]) == {"flush chain"}
     assert not {"delete table", "delete set", "delete map"} & set(done)
 
 
-def rebuilt(listing, said):
+def rebuilt(listing, sentences):
     """The table is built anew."""
-    assert is_rebuilt(repaired(listing, said))
+    assert is_rebuilt(repaired(listing, sentences))
 
 
 @pytest.mark.parametrize("chain", CHAINS)
@@ -150,17 +150,17 @@ def test_a_map_of_another_type_under_the_name_of_ours(kernel, altered):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "sentence"),
     [
         ([{"range": [20001, 20005]}], "guards ports 20001-20010 instead of 20001-20005"),
         ([22, {"range": [20001, 20010]}], "guards ports 20001-20010 instead of 22, 20001-20010"),
         ([], "guards ports 20001-20010 instead of none"),
     ],
 )
-def test_other_guarded_ports(kernel, values, said):
+def test_other_guarded_ports(kernel, values, sentence):
     listing = kernel.listing()
     body(listing, "set", "guarded")["elem"] = values
-    refilled(listing, [said])
+    refilled(listing, [sentence])
 
 
 @pytest.mark.parametrize(

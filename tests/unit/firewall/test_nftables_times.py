@@ -35,9 +35,9 @@ def kernel():
 
 
 def holding(compiled):
-    held = Kernel()
-    held.carry_out(guard_table.plan(compiled, None))
-    return held
+    live = Kernel()
+    live.carry_out(guard_table.plan(compiled, None))
+    return live
 
 
 def words(planned):
@@ -54,11 +54,11 @@ def verbs(planned):
     return found
 
 
-def repaired(kernel, said, compiled=None):
+def repaired(kernel, sentences, compiled=None):
     """The plan says so; once it is carried out, nothing is left to do."""
     compiled = compiled or timed()
     planned = guard_table.plan(compiled, kernel.listing())
-    assert words(planned) == said
+    assert words(planned) == sentences
     kernel.carry_out(planned)
     assert guard_table.plan(compiled, kernel.listing()) == guard_table.FirewallPlan((), ())
     return verbs(planned)
@@ -231,16 +231,16 @@ def test_a_new_schedule_comes_with_its_grant(kernel):
 def test_another_schedule_for_a_grant(kernel):
     """The element is another, and so is what it leads to."""
     always = timed({"grants__myself-debianx__schedule": ...})
-    said = [
+    sentences = [
         "changes when 192.168.2.2 port 20002 to myself is open: always",
         "changes when 2001:db8::2 port 20002 to myself is open: always",
     ]
-    assert repaired(kernel, said, always)[-1] == "delete chain schedule_evenings"
-    said = [
+    assert repaired(kernel, sentences, always)[-1] == "delete chain schedule_evenings"
+    sentences = [
         "changes when 192.168.2.2 port 20002 to myself is open: by schedule evenings",
         "changes when 2001:db8::2 port 20002 to myself is open: by schedule evenings",
     ]
-    assert repaired(kernel, said)[0] == "add chain schedule_evenings"
+    assert repaired(kernel, sentences)[0] == "add chain schedule_evenings"
 
 
 def test_a_place_that_drains_with_a_grace(kernel):
@@ -292,8 +292,8 @@ def test_a_widened_range(kernel):
 @pytest.mark.parametrize("added", [(ACCEPT,), ({"drop": None},), (within((TODAY, TODAY + DAY)), ACCEPT)])
 def test_a_rule_more(kernel, added):
     kernel.objects.append(rule("schedule_evenings", *added))
-    said = ALTERED
-    assert repaired(kernel, [said]) == ["add rule schedule_evenings", *["delete rule schedule_evenings"] * 2]
+    sentence = ALTERED
+    assert repaired(kernel, [sentence]) == ["add rule schedule_evenings", *["delete rule schedule_evenings"] * 2]
 
 
 def test_a_grace_that_is_gone(kernel):
@@ -303,8 +303,8 @@ def test_a_grace_that_is_gone(kernel):
 
 def test_an_element_that_leads_to_another_chain(kernel):
     kernel.elements["grants4"][1021, 995, "192.168.2.2", 20002][1] = {"jump": {"target": GRACE}}
-    said = "changes when 192.168.2.2 port 20002 to myself is open: by schedule evenings"
-    assert repaired(kernel, [said]) == ["delete element grants4", "add element grants4"]
+    sentence = "changes when 192.168.2.2 port 20002 to myself is open: by schedule evenings"
+    assert repaired(kernel, [sentence]) == ["delete element grants4", "add element grants4"]
 
 
 @pytest.mark.parametrize("verdict", [{"jump": {"target": "deny"}}, {"drop": None}])
@@ -316,8 +316,8 @@ def test_an_element_that_leads_nowhere_of_ours(kernel, verdict):
 def test_chains_to_which_nothing_leads(kernel):
     """One may lead to the other."""
     kernel.objects += [chain("schedule_a"), chain("times_b"), rule("schedule_a", {"jump": {"target": "times_b"}})]
-    said = [f"removes chain {name}, to which nothing leads" for name in ("schedule_a", "times_b")]
-    assert repaired(kernel, said) == [
+    sentences = [f"removes chain {name}, to which nothing leads" for name in ("schedule_a", "times_b")]
+    assert repaired(kernel, sentences) == [
         "flush chain schedule_a",
         "flush chain times_b",
         "delete chain schedule_a",
@@ -341,8 +341,8 @@ def test_rules_that_are_altered_elsewhere_leave_them_filled(kernel):
 
 def test_a_rule_of_the_guard_that_leads_to_a_chain_that_goes(kernel):
     kernel.objects += [chain("times_x"), rule("times_x", ACCEPT), rule("guard", {"jump": {"target": "times_x"}})]
-    said = ["restores chain guard: 1 rule(s) that do not belong there"]
-    repaired(kernel, [*said, "removes chain times_x, to which nothing leads"])
+    sentences = ["restores chain guard: 1 rule(s) that do not belong there"]
+    repaired(kernel, [*sentences, "removes chain times_x, to which nothing leads"])
 
 
 # From any to any

@@ -1,4 +1,4 @@
-"""Other firewalls' chains: what they do to a user's first packet, as far as it can be told from their rules."""
+"""Other firewalls' chains: what they do to a user's first packet, as far as it can be known from their rules."""
 
 import json
 import pathlib
@@ -169,7 +169,7 @@ def rule(*steps, place="handle 7"):
 
 def table(*rules, policy="accept", **chains):
     base = Chain("OUTPUT", "output", 0, policy, list(rules))
-    below = {name: Chain(name, rules=list(held)) for name, held in chains.items()}
+    below = {name: Chain(name, rules=list(entries)) for name, entries in chains.items()}
     return Table("ip filter", (4,), {"OUTPUT": base, **below})
 
 
@@ -183,7 +183,7 @@ def test_words():
 
 
 def test_a_drop_by_one_of_several_is_certain():
-    """Which of them it is cannot be told, that it is one can."""
+    """Which of them it is cannot be known, that it is one can."""
     (found,) = tracer.find([table(rule(Step(None, "reject")), policy="drop")], PACKET)
     assert found.certain and [cause.verdict for cause in found.causes] == ["reject", "drop"]
 
@@ -272,7 +272,7 @@ def test_nothing_that_nft_may_list_is_fatal(expressions, rejects):
 
 @given(st.sampled_from(["==", "!=", "in", "<", "!"]), JSON)
 def test_a_match_and_its_opposite(operator, right):
-    """Of the two just one is true; or it cannot be told of both, or the packet has no such header."""
+    """Of the two just one is true; or it cannot be known of both, or the packet has no such header."""
     left = {"payload": {"protocol": "tcp", "field": "dport"}}
     opposite = {"==": "!=", "!=": "=="}.get(operator)
     if opposite is None:

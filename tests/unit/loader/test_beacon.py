@@ -38,5 +38,5 @@ def test_good(config):
     ],
 )
 def test_wrong(config, words):
-    good, said = BEACON.validate(config)
-    assert good is False and words in said and said.startswith("spice_grant: ")
+    good, message = BEACON.validate(config)
+    assert good is False and words in message and message.startswith("spice_grant: ")

@@ -38,9 +38,9 @@ def findings(data):
 
 @pytest.mark.parametrize("case", TABLE["cases"], ids=lambda case: case["name"])
 def test_bad_input(case):
-    said = findings(data_of(case))
-    assert said == [spelled(message) for message in case["expect"]]
-    assert all(message.isprintable() for message in said)
+    lines = findings(data_of(case))
+    assert lines == [spelled(message) for message in case["expect"]]
+    assert all(message.isprintable() for message in lines)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_bad_input(case):
 def test_no_message_gives_a_password_away(case):
     text = repr(data_of(case))
     assert "swordfish" in text or "424242" in text
-    said = "\n".join(findings(data_of(case)))
-    assert "swordfish" not in said and "424242" not in said
+    output = "\n".join(findings(data_of(case)))
+    assert "swordfish" not in output and "424242" not in output
 
 
 def test_the_article_itself_is_good():
@@ -76,23 +76,23 @@ def test_no_grants_is_a_policy():
 @pytest.mark.parametrize("value", [16**5000, -(16**5000)], ids=["large", "small"])
 def test_a_number_of_any_size(place, value):
     """Python refuses to print it; YAML reads it all the same, written in hexadecimal digits."""
-    said = findings(changed(article(), **{place: value}))
-    assert said and all(len(message) < 300 for message in said)
+    lines = findings(changed(article(), **{place: value}))
+    assert lines and all(len(message) < 300 for message in lines)
 
 
 @pytest.mark.parametrize("key", ["schedule", "valid_from", "valid_until", "on_end", "grace", "warn", "owner", "ticket"])
 @pytest.mark.parametrize("value", [16**5000, float("nan"), b"18:00", {1: {}}, {"a", "b"}, ()], ids=repr_kind)
 def test_anything_at_all_where_the_times_of_a_grant_stand(key, value):
-    said = findings(changed(article(), time={"zone": "UTC"}, **{f"grants__myself-debianx__{key}": value}))
-    assert said[0].startswith(f"spice:grants:myself-debianx:{key}: ") and all(len(message) < 300 for message in said)
+    lines = findings(changed(article(), time={"zone": "UTC"}, **{f"grants__myself-debianx__{key}": value}))
+    assert lines[0].startswith(f"spice:grants:myself-debianx:{key}: ") and all(len(message) < 300 for message in lines)
 
 
 @pytest.mark.parametrize("key", ["days", "hours", "zone", "except", "also"])
 @pytest.mark.parametrize("value", [16**5000, float("nan"), b"18:00", {1: {}}, [{}], [[]], ()], ids=repr_kind)
 def test_anything_at_all_in_a_schedule(key, value):
     evenings = {"days": "mon-fri", "hours": "18:00-22:00", "zone": "Europe/Berlin", key: value}
-    said = findings(changed(article(), schedules={"evenings": evenings}))
-    assert said[0].startswith(f"spice:schedules:evenings:{key}") and all(len(message) < 300 for message in said)
+    lines = findings(changed(article(), schedules={"evenings": evenings}))
+    assert lines[0].startswith(f"spice:schedules:evenings:{key}") and all(len(message) < 300 for message in lines)
 
 
 def test_data_of_any_depth():

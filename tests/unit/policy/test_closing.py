@@ -57,15 +57,15 @@ def within(less, more):
 # By example
 
 LOAN = Loan("guest", "debianx", NOW, NOW + 3600, uid=1023)
-MINE, HIS = ("myself", "debianx"), ("mybro", "leaptest")
+MINE, MYBROS = ("myself", "debianx"), ("mybro", "leaptest")
 TAKEN = {
-    "nothing": ({}, {}, Temporary(), Temporary(), {MINE, HIS}, {MINE, HIS}),
-    "a grant is gone": ({}, {"grants__myself-debianx": ...}, Temporary(), Temporary(), {HIS}, {HIS}),
-    "a user is locked": ({}, {}, Temporary(), Temporary((), (Lock(USER, "myself"),)), {HIS}, {HIS}),
+    "nothing": ({}, {}, Temporary(), Temporary(), {MINE, MYBROS}, {MINE, MYBROS}),
+    "a grant is gone": ({}, {"grants__myself-debianx": ...}, Temporary(), Temporary(), {MYBROS}, {MYBROS}),
+    "a user is locked": ({}, {}, Temporary(), Temporary((), (Lock(USER, "myself"),)), {MYBROS}, {MYBROS}),
     "a vm is locked": ({}, {}, Temporary(), Temporary((), (Lock(VM, "leaptest"),)), {MINE}, {MINE}),
     "everything is locked": ({}, {}, Temporary(), Temporary((), (Lock(ALL),)), set(), set()),
-    "a loan has ended": ({}, {}, Temporary((LOAN,)), Temporary(), {MINE, HIS}, {MINE, HIS}),
-    "its vm is elsewhere": ({}, {"vms__debianx__tls_port": 20003}, Temporary(), Temporary(), {MINE, HIS}, {HIS}),
+    "a loan has ended": ({}, {}, Temporary((LOAN,)), Temporary(), {MINE, MYBROS}, {MINE, MYBROS}),
+    "its vm is elsewhere": ({}, {"vms__debianx__tls_port": 20003}, Temporary(), Temporary(), {MINE, MYBROS}, {MYBROS}),
     "its vm has another name": (
         {},
         {
@@ -74,15 +74,15 @@ TAKEN = {
         },
         Temporary(),
         Temporary(),
-        {MINE, HIS},
-        {HIS},
+        {MINE, MYBROS},
+        {MYBROS},
     ),
     "its server is elsewhere": (
         {},
         {"servers__mysrv__addresses": ["192.168.2.3"]},
         Temporary(),
         Temporary(),
-        {MINE, HIS},
+        {MINE, MYBROS},
         set(),
     ),
     "by another name": (
@@ -90,16 +90,16 @@ TAKEN = {
         {"grants__myself-debianx": ..., "grants__new": {"user": "myself", "vm": "debianx"}},
         Temporary(),
         Temporary(),
-        {MINE, HIS},
-        {MINE, HIS},
+        {MINE, MYBROS},
+        {MINE, MYBROS},
     ),
     "to a group that may have them": (
         {},
         {"grants__myself-debianx": ..., "grants__new": {"group": "family", "vm": "debianx"}},
         Temporary(),
         Temporary(),
-        {MINE, HIS},
-        {HIS},
+        {MINE, MYBROS},
+        {MYBROS},
     ),
     "left out of a group": (
         {"grants": {"all": {"group": "family", "vm": "debianx"}}},
@@ -114,7 +114,7 @@ TAKEN = {
         {"servers__mysrv__addresses": ..., "servers__mysrv__host": "other.example"},
         Temporary(),
         Temporary(),
-        {MINE, HIS},
+        {MINE, MYBROS},
         set(),
     ),
 }
@@ -123,8 +123,8 @@ TAKEN = {
 @pytest.mark.parametrize("case", TAKEN)
 def test_who_stays(case):
     """At first whoever may, and where a run cannot go on whoever must."""
-    before, after, held, becomes, certainly, provably = TAKEN[case]
-    kept, _ = stored(policy(**before), held)
+    before, after, temporary, becomes, certainly, provably = TAKEN[case]
+    kept, _ = stored(policy(**before), temporary)
     wish = asked(kept, policy(**after), becomes)
     for less, staying in ((closing.certain, certainly), (closing.provable, provably)):
         found = less(kept, wish)
@@ -163,9 +163,9 @@ def test_a_loan_that_was_made_shorter_is_not_longer_afterwards():
 
 
 def test_a_lock_that_is_taken_away_stays_until_the_run_gives():
-    held = Temporary((), (Lock(USER, "myself", "old"),))
-    kept, _ = stored(temporary=held)
-    assert closing.provable(kept, asked(kept, temporary=Temporary())).temporary == held
+    temporary = Temporary((), (Lock(USER, "myself", "old"),))
+    kept, _ = stored(temporary=temporary)
+    assert closing.provable(kept, asked(kept, temporary=Temporary())).temporary == temporary
 
 
 def test_an_open_session_may_go_on_where_its_grant_drains():
@@ -240,11 +240,11 @@ temporaries = st.builds(
 
 
 @given(pillars(), pillars(), temporaries, temporaries)
-def test_closing_gives_nothing_and_leaves_what_both_say(before, after, held, other):
+def test_closing_gives_nothing_and_leaves_what_both_say(before, after, temporary, other):
     """Less than before; provably no more than the run gives; first nothing of what stays through the run."""
     # A run that changes the pillar changes no loans.
-    becomes = held._replace(locks=other.locks)
-    kept, enforced = stored(before, held)
+    becomes = temporary._replace(locks=other.locks)
+    kept, enforced = stored(before, temporary)
     known = inventory(addresses={"mysrv": after.servers["mysrv"].addresses})
     enforced_then = compile_policy(after, known, (), (), becomes, NOW, DAY)
     given_then = times(enforced_then)
@@ -260,18 +260,18 @@ def test_closing_gives_nothing_and_leaves_what_both_say(before, after, held, oth
 
 
 @given(pillars(), temporaries, temporaries)
-def test_a_loan_that_ends_or_is_shorter_and_a_lock(same, held, other):
-    known = {loan.name for loan in held.loans}
+def test_a_loan_that_ends_or_is_shorter_and_a_lock(same, temporary, other):
+    known = {loan.name for loan in temporary.loans}
     becomes = other._replace(loans=tuple(loan for loan in other.loans if loan.name in known))
-    kept, _ = stored(same, held)
+    kept, _ = stored(same, temporary)
     given_then = times(compile_policy(same, inventory(addresses=kept.addresses), (), (), becomes, NOW, DAY))
     found = recalled(kept, closing.provable(kept, asked(kept, temporary=becomes)))
     assert within(times(found), given_then)
 
 
 @given(pillars(), temporaries)
-def test_what_stays_is_not_touched(same, held):
-    kept, _ = stored(same, held)
+def test_what_stays_is_not_touched(same, temporary):
+    kept, _ = stored(same, temporary)
     for less in (closing.certain, closing.provable):
         found = less(kept, asked(kept))
         assert not closing.taken(kept, found)

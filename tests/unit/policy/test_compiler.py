@@ -11,7 +11,7 @@ from unit.build import desired, inventory
 FAMILY = {"everyone": {"group": "family", "vm": "debianx"}}
 
 
-def said(compiled):
+def complaints(compiled):
     return [str(finding) for finding in compiled.findings]
 
 
@@ -52,13 +52,13 @@ def test_grants_of_the_run_before_are_known_by_name():
 
 def test_unknown_users_cost_only_their_own_grants():
     compiled = desired({"grants__gone": {"user": "gone", "vm": "debianx"}})
-    assert said(compiled) == ["spice:grants:gone:user: no user 'gone' on this machine"]
+    assert complaints(compiled) == ["spice:grants:gone:user: no user 'gone' on this machine"]
     assert compiled.accesses == desired().accesses
 
 
 def test_an_unknown_group_costs_only_its_own_grant():
     compiled = desired({"grants__gone": {"group": "gone", "vm": "debianx"}})
-    assert said(compiled) == ["spice:grants:gone:group: no group 'gone' on this machine"]
+    assert complaints(compiled) == ["spice:grants:gone:group: no group 'gone' on this machine"]
     assert compiled.accesses == desired().accesses
 
 
@@ -134,7 +134,7 @@ def test_two_vms_at_one_place_are_both_closed_and_both_named():
     addresses = {"mysrv": ("192.168.2.2",), "alias": ("10.0.0.1", "192.168.2.2")}
     compiled = desired(shared, addresses=addresses)
     assert [access.vm for access in compiled.accesses] == ["leaptest"]
-    assert said(compiled) == [
+    assert complaints(compiled) == [
         "spice:vms:debianx: 192.168.2.2 port 20002 is also the console of vm 'twin': neither is opened",
         "spice:vms:twin: 192.168.2.2 port 20002 is also the console of vm 'debianx': neither is opened",
     ]
@@ -142,7 +142,7 @@ def test_two_vms_at_one_place_are_both_closed_and_both_named():
 
 def test_by_user():
     compiled = desired({"grants__more": {"user": "myself", "vm": "leaptest"}})
-    assert {uid: [access.vm for access in held] for uid, held in by_user(compiled.accesses).items()} == {
+    assert {uid: [access.vm for access in theirs] for uid, theirs in by_user(compiled.accesses).items()} == {
         1021: ["debianx", "leaptest"],
         1022: ["leaptest"],
     }

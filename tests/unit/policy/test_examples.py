@@ -88,7 +88,7 @@ def test_each_hour_of_a_week_in_the_office(user, vm, days, first, last):
 
 
 @pytest.mark.parametrize(
-    ("user", "vm", "at", "said"),
+    ("user", "vm", "at", "sentence"),
     [
         ("charlie", "books", "2026-11-23T09:00", "open until Mon 2026-11-23 18:00 Europe/Berlin"),
         ("charlie", "books", "2026-11-23T18:00", "closed; opens Tue 2026-11-24 08:00 Europe/Berlin"),
@@ -107,6 +107,6 @@ def test_each_hour_of_a_week_in_the_office(user, vm, days, first, last):
         ("ralph", "books", "2026-11-23T09:00", "closed"),
     ],
 )
-def test_what_is_said_in_the_office(user, vm, at, said):
+def test_what_is_said_in_the_office(user, vm, at, sentence):
     desired = office(at)
-    assert wording.decision(desired.policy, decision.decide(desired, user, vm, moment(at))) == said
+    assert wording.decision(desired.policy, decision.decide(desired, user, vm, moment(at))) == sentence

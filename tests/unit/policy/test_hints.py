@@ -11,24 +11,24 @@ NOW = 1795482000  # Tue 2026-11-24 01:00 UTC
 EVENINGS = {"days": "mon-fri", "hours": "18:00-22:00", "zone": "Europe/Berlin"}
 
 
-def said(now=NOW, day=..., **changes):
+def texts(now=NOW, day=..., **changes):
     day = decision.day_of(now) if day is ... else day
     return notes(compile_policy(policy(**changes), inventory(), now=now, day=day))
 
 
 def test_nothing_is_said_of_what_opens():
-    assert said() == said(schedules={"evenings": EVENINGS}, **{"grants__myself-debianx__schedule": "evenings"}) == []
+    assert texts() == texts(schedules={"evenings": EVENINGS}, **{"grants__myself-debianx__schedule": "evenings"}) == []
 
 
 def test_a_schedule_in_use_that_does_not_open_within_the_horizon():
     never = {**EVENINGS, "except": ["2026-01-01/2027-12-31"]}
     changes = {"schedules": {"never": never, "unused": never}, "grants__myself-debianx__schedule": "never"}
-    assert said(**changes) == ["schedule never does not open within the next 30 days"]
-    assert said(**changes, time={"horizon": "14d"}) == ["schedule never does not open within the next 14 days"]
-    assert said(**changes, time={"horizon": "366d"}) == ["schedule never does not open within the next 366 days"]
+    assert texts(**changes) == ["schedule never does not open within the next 30 days"]
+    assert texts(**changes, time={"horizon": "14d"}) == ["schedule never does not open within the next 14 days"]
+    assert texts(**changes, time={"horizon": "366d"}) == ["schedule never does not open within the next 366 days"]
     never["except"] = ["2026-01-01/2026-12-20"]
-    assert said(**changes) == []
-    assert said(**changes, time={"horizon": "14d"}) == ["schedule never does not open within the next 14 days"]
+    assert texts(**changes) == []
+    assert texts(**changes, time={"horizon": "14d"}) == ["schedule never does not open within the next 14 days"]
 
 
 def test_a_schedule_whose_hours_do_not_exist_on_its_only_day():
@@ -39,7 +39,7 @@ def test_a_schedule_whose_hours_do_not_exist_on_its_only_day():
         "grants__myself-debianx__schedule": "nights",
         "time": {"horizon": "7d"},
     }
-    assert said(now=1805932800, **changes) == ["schedule nights does not open within the next 7 days"]
+    assert texts(now=1805932800, **changes) == ["schedule nights does not open within the next 7 days"]
 
 
 @pytest.mark.parametrize(
@@ -52,17 +52,17 @@ def test_a_schedule_whose_hours_do_not_exist_on_its_only_day():
 )
 def test_a_grant_that_has_ended(zones, shown):
     changes = {"schedules": {"evenings": EVENINGS}, "grants__myself-debianx__valid_until": "2026-11-18T18:00+01:00"}
-    assert said(**changes, **zones) == [f"grant myself-debianx ended {shown}"]
-    assert said(now=1795021199, **changes, **zones) == []
-    assert said(now=1795021200, **changes, **zones) == [f"grant myself-debianx ended {shown}"]
+    assert texts(**changes, **zones) == [f"grant myself-debianx ended {shown}"]
+    assert texts(now=1795021199, **changes, **zones) == []
+    assert texts(now=1795021200, **changes, **zones) == [f"grant myself-debianx ended {shown}"]
 
 
 def test_schedules_of_grants_that_have_ended_are_not_named():
     never = {**EVENINGS, "except": ["2026-01-01/2027-12-31"]}
     changes = {"schedules": {"never": never}, "grants__myself-debianx__schedule": "never"}
     changes["grants__myself-debianx__valid_until"] = "2026-11-18T18:00+01:00"
-    assert said(**changes) == ["grant myself-debianx ended Wed 2026-11-18 18:00 Europe/Berlin"]
+    assert texts(**changes) == ["grant myself-debianx ended Wed 2026-11-18 18:00 Europe/Berlin"]
 
 
 def test_nothing_is_said_by_a_clock_that_was_never_set():
-    assert said(1000, None, **{"grants__myself-debianx__valid_until": "2026-11-18T18:00+01:00"}) == []
+    assert texts(1000, None, **{"grants__myself-debianx__valid_until": "2026-11-18T18:00+01:00"}) == []

@@ -19,30 +19,40 @@ KNOWN = {"myself": 1021, "mybro": 1022, "guest": 1023, "root": 0}
 
 
 def lend(
-    user="guest", vm="debianx", duration="2h", reason=None, nopasswd=False, held=NOTHING, now=NOW, known=KNOWN, **time
+    user="guest",
+    vm="debianx",
+    duration="2h",
+    reason=None,
+    nopasswd=False,
+    temporary=NOTHING,
+    now=NOW,
+    known=KNOWN,
+    **time,
 ):
     declared = policy(time=time) if time else policy()
-    return loans_locks.lend(held, declared, known, now, user, vm, duration, reason, nopasswd)
+    return loans_locks.lend(temporary, declared, known, now, user, vm, duration, reason, nopasswd)
 
 
-def lock(about, name="", reason=None, held=NOTHING):
-    return loans_locks.lock(held, policy(), KNOWN, NOW, Lock(about, name, reason))
+def lock(about, name="", reason=None, temporary=NOTHING):
+    return loans_locks.lock(temporary, policy(), KNOWN, NOW, Lock(about, name, reason))
 
 
-def unlock(held, about, name=""):
-    return loans_locks.unlock(held, policy(), KNOWN, Lock(about, name))
+def unlock(temporary, about, name=""):
+    return loans_locks.unlock(temporary, policy(), KNOWN, Lock(about, name))
 
 
 def refusals(function, *args, **kwargs):
     with pytest.raises(PolicyError) as caught:
         function(*args, **kwargs)
-    said = [str(finding) for finding in caught.value.findings]
-    assert all(finding.isprintable() for finding in said)
-    return said
+    texts = [str(finding) for finding in caught.value.findings]
+    assert all(finding.isprintable() for finding in texts)
+    return texts
 
 
-def compiled(held, declared=None, now=NOW, **changes):
-    return compile_policy(declared or policy(), inventory(**changes), temporary=held, now=now, day=decision.day_of(now))
+def compiled(temporary, declared=None, now=NOW, **changes):
+    return compile_policy(
+        declared or policy(), inventory(**changes), temporary=temporary, now=now, day=decision.day_of(now)
+    )
 
 
 def test_a_loan_lasts_as_long_as_was_said():
@@ -72,8 +82,8 @@ def test_a_loan_of_no_duration(duration):
     "duration", [2, -1, 1.5, None, True, ["2h"], {"h": 2}, 16**5000], ids=lambda value: type(value).__name__
 )
 def test_a_loan_of_something_else(duration):
-    (said,) = refusals(lend, duration=duration)
-    assert said.startswith("duration: ") and said.endswith("is no duration, as 2h or 1h30m") and len(said) < 150
+    (text,) = refusals(lend, duration=duration)
+    assert text.startswith("duration: ") and text.endswith("is no duration, as 2h or 1h30m") and len(text) < 150
 
 
 def test_the_cap_is_pillars():
@@ -85,7 +95,7 @@ def test_the_cap_is_pillars():
 
 
 @pytest.mark.parametrize(
-    ("argument", "value", "said"),
+    ("argument", "value", "message"),
     [
         ("vm", "debain", "vm: no vm 'debain', did you mean 'debianx'?"),
         ("vm", None, "vm: no vm None (NoneType)"),
@@ -99,9 +109,9 @@ def test_the_cap_is_pillars():
         ("now", 946684800, "clock: it says 2000-01-01T00:00:00Z: set it first"),
     ],
 )
-def test_a_loan_that_cannot_be(argument, value, said):
+def test_a_loan_that_cannot_be(argument, value, message):
     (finding,) = refusals(lend, **{argument: value})
-    assert finding.startswith(said)
+    assert finding.startswith(message)
 
 
 @pytest.mark.parametrize("reason", ["", " a", "a\nb ALL=(ALL) ALL", "a\x1b[2J", "a\u202eb", "x" * 257, "\ud800"])
@@ -122,19 +132,19 @@ def test_all_that_is_wrong_is_said_at_once():
 
 
 def test_a_loan_replaces_one_of_the_same_user_and_vm():
-    held = lend(held=lend(user="mybro", held=lend(duration="1h")), duration="3h", now=NOW + 60)
-    assert held.loans == (
+    temporary = lend(temporary=lend(user="mybro", temporary=lend(duration="1h")), duration="3h", now=NOW + 60)
+    assert temporary.loans == (
         Loan("guest", "debianx", NOW + 60, NOW + 60 + 3 * HOUR, uid=1023),
         Loan("mybro", "debianx", NOW, NOW + 2 * HOUR, uid=1022),
     )
-    assert loans_locks.without_loan(held, "guest", "debianx").loans == held.loans[1:]
-    assert loans_locks.without_loan(held, "guest", "leaptest") == held
+    assert loans_locks.without_loan(temporary, "guest", "debianx").loans == temporary.loans[1:]
+    assert loans_locks.without_loan(temporary, "guest", "leaptest") == temporary
 
 
 def test_loans_that_have_ended_are_forgotten():
-    held = lend()
-    assert loans_locks.unended(held, NOW + 2 * HOUR - 1) == held
-    assert loans_locks.unended(held, NOW + 2 * HOUR) == NOTHING
+    temporary = lend()
+    assert loans_locks.unended(temporary, NOW + 2 * HOUR - 1) == temporary
+    assert loans_locks.unended(temporary, NOW + 2 * HOUR) == NOTHING
 
 
 def test_a_loan_opens_until_its_end_and_nothing_else():
@@ -164,17 +174,17 @@ def test_a_loan_that_has_ended_is_compiled_to_nothing():
 
 
 def test_a_loan_for_an_account_that_is_gone_costs_nobody_else_anything():
-    held = lend(user="leaver", known={**KNOWN, "leaver": 4242})
-    desired = compiled(held)
+    temporary = lend(user="leaver", known={**KNOWN, "leaver": 4242})
+    desired = compiled(temporary)
     assert [str(finding) for finding in desired.findings] == ["loan:leaver:debianx: no user 'leaver' on this machine"]
     assert desired.accesses == compiled(NOTHING).accesses
 
 
 def test_a_loan_of_a_vm_that_pillar_names_no_more():
     declared = policy(vms__books={"server": "mysrv", "tls_port": 20006})
-    held = loans_locks.lend(NOTHING, declared, KNOWN, NOW, "guest", "books", "1h", None, False)
-    assert compiled(held).accesses == compiled(NOTHING).accesses
-    assert decision.decide(compiled(held, declared), "guest", "books", NOW).open
+    temporary = loans_locks.lend(NOTHING, declared, KNOWN, NOW, "guest", "books", "1h", None, False)
+    assert compiled(temporary).accesses == compiled(NOTHING).accesses
+    assert decision.decide(compiled(temporary, declared), "guest", "books", NOW).open
 
 
 def test_a_clock_that_was_never_set_opens_no_loan():
@@ -198,8 +208,8 @@ def test_a_clock_that_was_never_set_opens_no_loan():
     ],
 )
 def test_a_lock_beats_grants_and_loans(made, closed):
-    held = lock(*made, reason="audit", held=lend(held=lend(vm="leaptest")))
-    desired = compiled(held)
+    temporary = lock(*made, reason="audit", temporary=lend(temporary=lend(vm="leaptest")))
+    desired = compiled(temporary)
     everything = {(access.user, access.vm) for access in (*desired.accesses, *(one for one, _ in desired.locked))}
     assert {(access.user, access.vm) for access, _ in desired.locked} == closed
     for user, vm in everything:
@@ -207,7 +217,7 @@ def test_a_lock_beats_grants_and_loans(made, closed):
         assert decided.open is ((user, vm) not in closed)
         assert ("locked: " in wording.decision(desired.policy, decided)) is ((user, vm) in closed)
     # And once it is taken away, all is as before: the loans too.
-    assert compiled(unlock(held, *made)) == compiled(lend(held=lend(vm="leaptest")))
+    assert compiled(unlock(temporary, *made)) == compiled(lend(temporary=lend(vm="leaptest")))
 
 
 def test_what_a_lock_says():
@@ -221,14 +231,14 @@ def test_a_lock_ends_what_may_go_on_after_a_grant():
     drain = Drain("myself", 1021, "192.168.2.2", 20002, "debianx", ("myself-debianx",))
     sessions = frozenset({(1021, "192.168.2.2", 20002)})
     free, locked = (
-        compile_policy(gone, inventory(sessions=sessions), (), [drain], held, NOW, decision.day_of(NOW))
-        for held in (NOTHING, lock(USER, "myself"))
+        compile_policy(gone, inventory(sessions=sessions), (), [drain], temporary, NOW, decision.day_of(NOW))
+        for temporary in (NOTHING, lock(USER, "myself"))
     )
     assert free.draining == (drain,) and locked.draining == locked.leaving == ()
 
 
 @pytest.mark.parametrize(
-    ("about", "name", "said"),
+    ("about", "name", "message"),
     [
         (USER, "gust", "user: no user 'gust', did you mean 'guest'?"),
         (USER, "", "user: '' is not a usable account name"),
@@ -239,26 +249,29 @@ def test_a_lock_ends_what_may_go_on_after_a_grant():
         (VM, None, "vm: no vm None (NoneType)"),
     ],
 )
-def test_a_lock_with_a_slip_in_its_name_is_refused(about, name, said):
+def test_a_lock_with_a_slip_in_its_name_is_refused(about, name, message):
     """It would lock nothing."""
     (finding,) = refusals(lock, about, name)
-    assert finding.startswith(said)
+    assert finding.startswith(message)
 
 
 def test_a_lock_replaces_one_about_the_same():
-    held = lock(USER, "guest", "new", lock(VM, "debianx", None, lock(USER, "guest", "old")))
-    assert [(one.about, one.name, one.reason) for one in held.locks] == [(USER, "guest", "new"), (VM, "debianx", None)]
-    assert all(one.since == NOW for one in held.locks)
-    assert unlock(held, ALL) == held
-    assert unlock(held, USER, "guest").locks == held.locks[1:]
+    temporary = lock(USER, "guest", "new", lock(VM, "debianx", None, lock(USER, "guest", "old")))
+    assert [(one.about, one.name, one.reason) for one in temporary.locks] == [
+        (USER, "guest", "new"),
+        (VM, "debianx", None),
+    ]
+    assert all(one.since == NOW for one in temporary.locks)
+    assert unlock(temporary, ALL) == temporary
+    assert unlock(temporary, USER, "guest").locks == temporary.locks[1:]
 
 
 @pytest.mark.parametrize(
-    ("about", "name", "said"),
+    ("about", "name", "message"),
     [(USER, "gust", "user: no user 'gust', did you mean 'guest'?"), (VM, "debain", "vm: no vm 'debain', did you mean")],
 )
-def test_nothing_stays_locked_by_a_slip_in_a_name(about, name, said):
-    with pytest.raises(PolicyError, match=re.escape(said)):
+def test_nothing_stays_locked_by_a_slip_in_a_name(about, name, message):
+    with pytest.raises(PolicyError, match=re.escape(message)):
         unlock(lock(USER, "guest"), about, name)
     # What was locked once can be unlocked, also when it is not there any more.
     gone = Temporary((), (Lock(about, name),))
@@ -272,8 +285,8 @@ def test_a_loan_that_there_is_not_cannot_be_ended():
 
 
 def test_locks_of_which_some_have_reasons_are_sorted():
-    held = lock(ALL, "", None, lock(ALL, "", "one", lock(VM, "leaptest", None, lock(VM, "debianx", "b"))))
-    assert len(held.locks) == 3
+    temporary = lock(ALL, "", None, lock(ALL, "", "one", lock(VM, "leaptest", None, lock(VM, "debianx", "b"))))
+    assert len(temporary.locks) == 3
 
 
 def test_the_name_of_a_loan_cannot_be_that_of_a_grant():

@@ -34,17 +34,17 @@ class MaskedList(list):
 class Foreign(Mapping):
     """A mapping that is no dict."""
 
-    def __init__(self, **held):
-        self.held = held
+    def __init__(self, **data):
+        self.data = data
 
     def __getitem__(self, key):
-        return self.held[key]
+        return self.data[key]
 
     def __iter__(self):
-        return iter(self.held)
+        return iter(self.data)
 
     def __len__(self):
-        return len(self.held)
+        return len(self.data)
 
 
 def masked(value):
@@ -116,8 +116,8 @@ def test_a_given_grant_replaces_one_of_its_name():
 
 
 def test_a_kept_grant_is_kept_whole():
-    held = policy(**{"grants__mybro-leaptest__reason": "year-end"})
-    assert merge.combine(article(), MORE, False, held).grants["mybro-leaptest"] == held.grants["mybro-leaptest"]
+    before = policy(**{"grants__mybro-leaptest__reason": "year-end"})
+    assert merge.combine(article(), MORE, False, before).grants["mybro-leaptest"] == before.grants["mybro-leaptest"]
 
 
 def test_a_grant_whose_vm_is_gone_goes_with_it():
@@ -182,7 +182,7 @@ def test_with_grant_for_any_account(user):
 
 
 @pytest.mark.parametrize(
-    ("held", "user", "vm"),
+    ("present", "user", "vm"),
     [
         ({"user": "ann-x", "vm": "debianx"}, "ann", "x-debianx"),
         ({"user": "ann", "vm": "x-debianx"}, "ann-x", "debianx"),
@@ -190,9 +190,9 @@ def test_with_grant_for_any_account(user):
         ({"user": "ann@x", "vm": "debianx"}, "ann-x", "debianx"),
     ],
 )
-def test_with_grant_takes_nothing_from_anybody_else(held, user, vm):
+def test_with_grant_takes_nothing_from_anybody_else(present, user, vm):
     """A grant that happens to have the name already belongs to somebody else."""
-    before = policy(**{"vms__x-debianx": {"server": "mysrv", "tls_port": 20005}, "grants__ann-x-debianx": held})
+    before = policy(**{"vms__x-debianx": {"server": "mysrv", "tls_port": 20005}, "grants__ann-x-debianx": present})
     after = merge.with_grant(before, user, vm, False, None)
     after = merge.with_grant(after, user, vm, False, None)
     for name, grant in before.grants.items():
@@ -221,18 +221,18 @@ def test_with_grant_checks_as_pillar_does(user, vm, nopasswd, reason, path):
 
 
 @pytest.mark.parametrize(
-    ("vm", "said"),
+    ("vm", "message"),
     [("debainx", "no vm 'debainx', did you mean 'debianx'?"), (5, "no vm 5"), (None, "no vm None"), ([], "no vm")],
 )
-def test_with_grant_of_an_unknown_vm(vm, said):
+def test_with_grant_of_an_unknown_vm(vm, message):
     with pytest.raises(PolicyError) as caught:
         merge.with_grant(policy(), "guest", vm, False, None)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_without_user():
-    held = policy(**{"grants__again": {"user": "myself", "vm": "debianx"}})
-    assert names(merge.without_user(held, "myself", "debianx", desired())) == {"mybro-leaptest"}
+    before = policy(**{"grants__again": {"user": "myself", "vm": "debianx"}})
+    assert names(merge.without_user(before, "myself", "debianx", desired())) == {"mybro-leaptest"}
 
 
 @pytest.mark.parametrize(("user", "vm"), [("guest", "debianx"), ("myself", "leaptest"), ("myself", "nothing")])
@@ -326,7 +326,7 @@ def test_the_first_run():
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "sentence"),
     [
         (
             {"grants__more": {"group": "family", "vm": "debianx"}},
@@ -348,9 +348,9 @@ def test_the_first_run():
         ({"sudo": {"strict": True}}, ("changes the settings of sudo", ())),
     ],
 )
-def test_changes_in_words(changes, said):
+def test_changes_in_words(changes, sentence):
 
-    assert words(STORED, replace(STORED, policy=policy(**changes))) == [said]
+    assert words(STORED, replace(STORED, policy=policy(**changes))) == [sentence]
 
 
 def test_a_server_that_moved():

@@ -16,7 +16,7 @@ ANNE = Access("anne", 5021, "debianx", ("own",))
 OWN = {"own": {"user": "anne", "vm": "debianx"}}
 
 
-def said(compiled):
+def messages(compiled):
     return [str(finding) for finding in compiled.findings]
 
 
@@ -24,11 +24,11 @@ def opened(compiled):
     return [(access.user, access.uid) for access in compiled.accesses]
 
 
-def asked(grants, previous, before=None, users=(), unknown=(), holders=None, held=NOTHING, **changes):
+def asked(grants, previous, before=None, users=(), unknown=(), holders=None, temporary=NOTHING, **changes):
     declared = policy(grants=grants)
     unasked = Unasked(frozenset(users), frozenset(unknown), SILENT, holders or {})
     known = inventory(unasked=unasked, **changes)
-    return compile_policy(declared, known, previous, temporary=held, before=(before or declared).grants)
+    return compile_policy(declared, known, previous, temporary=temporary, before=(before or declared).grants)
 
 
 # One name, one UID
@@ -38,14 +38,14 @@ def test_two_users_with_one_uid_get_nothing():
     users = {**inventory().users, "twin": Account("twin", 1021, 1021)}
     compiled = desired({"grants__twin": {"user": "twin", "vm": "debianx"}}, users=users)
     assert opened(compiled) == [("mybro", 1022)]
-    assert [line.partition(": ")[2] for line in said(compiled)] == [
+    assert [line.partition(": ")[2] for line in messages(compiled)] == [
         "user 'myself' has the UID of 'twin': nothing can tell one from the other",
         "user 'twin' has the UID of 'myself': nothing can tell one from the other",
     ]
 
 
 @pytest.mark.parametrize(
-    ("name", "told", "believed"),
+    ("name", "answer", "believed"),
     [
         ("anne", "Anne", True),
         ("Anne", "anne", True),
@@ -60,11 +60,11 @@ def test_two_users_with_one_uid_get_nothing():
         ("anne", "", False),
     ],
 )
-def test_an_account_of_another_name_than_was_asked_for(name, told, believed):
+def test_an_account_of_another_name_than_was_asked_for(name, answer, believed):
     """It is the account's own name that goes into sudoers."""
-    compiled = desired({"grants": {"own": {"user": name, "vm": "debianx"}}}, users={name: Account(told, 5021, 5021)})
-    assert opened(compiled) == ([(told, 5021)] if believed else [])
-    assert len(said(compiled)) == (0 if believed else 1) and all(line.isprintable() for line in said(compiled))
+    compiled = desired({"grants": {"own": {"user": name, "vm": "debianx"}}}, users={name: Account(answer, 5021, 5021)})
+    assert opened(compiled) == ([(answer, 5021)] if believed else [])
+    assert len(messages(compiled)) == (0 if believed else 1) and all(line.isprintable() for line in messages(compiled))
 
 
 def test_one_account_by_two_spellings_of_its_name_is_one():
@@ -79,7 +79,7 @@ def test_another_group_with_the_viewers_gid():
     groups = {**inventory().groups, "spicegrp": Group("spicegrp", 995, (), (Group("twin", 995, ("myself",)),))}
     compiled = desired(groups=groups)
     assert opened(compiled) == [("mybro", 1022)]
-    assert said(compiled) == [
+    assert messages(compiled) == [
         "spice:viewer:group: group 'twin' has the same GID as 'spicegrp': its members can start the viewer",
         "spice:grants:myself-debianx:user: user 'myself' is in a group with the GID of the viewer's: "
         "any program of theirs would pass",
@@ -91,7 +91,7 @@ def test_who_may_map_the_viewers_group_into_a_namespace():
     groups = {**inventory().groups, "spicegrp": Group("spicegrp", 995, mapping=("guest", "myself"))}
     compiled = desired(groups=groups)
     assert opened(compiled) == [("mybro", 1022)]
-    assert said(compiled) == [
+    assert messages(compiled) == [
         "spice:viewer:group: /etc/subgid lets user 'guest' have the GID of 'spicegrp': they can start the viewer",
         "spice:viewer:group: /etc/subgid lets user 'myself' have the GID of 'spicegrp': they can start the viewer",
         "spice:grants:myself-debianx:user: the viewer's group is a subordinate one of user 'myself': "
@@ -102,10 +102,10 @@ def test_who_may_map_the_viewers_group_into_a_namespace():
 @pytest.mark.parametrize(("uid", "opens"), [(1021, True), (None, True), (4021, False)])
 def test_a_loan_is_to_the_account_that_it_was_made_to(uid, opens):
     """Another account of that name does not get it; of one that older code made, only the name is known."""
-    held = loans_locks.Temporary((Loan("myself", "leaptest", 0, 2**31, uid=uid),))
-    compiled = compile_policy(policy(grants={}), inventory(), temporary=held)
+    temporary = loans_locks.Temporary((Loan("myself", "leaptest", 0, 2**31, uid=uid),))
+    compiled = compile_policy(policy(grants={}), inventory(), temporary=temporary)
     assert opened(compiled) == ([("myself", 1021)] if opens else [])
-    assert said(compiled) == (
+    assert messages(compiled) == (
         []
         if opens
         else ["loan:myself:leaptest: user 'myself' has UID 1021 now; it was lent to the account with UID 4021"]
@@ -118,7 +118,7 @@ def test_a_loan_is_to_the_account_that_it_was_made_to(uid, opens):
 def test_what_somebody_had_who_cannot_be_asked_for_stays():
     compiled = asked(OWN, [ANNE], users=["anne"])
     assert opened(compiled) == [("anne", 5021)]
-    assert said(compiled) == [
+    assert messages(compiled) == [
         f"spice:grants:own:user: nobody can tell whether there is a user 'anne' ({SILENT}): "
         "what they had stays as it was"
     ]
@@ -143,7 +143,7 @@ def test_what_does_not_stay(grants, changes):
     """What was not had by that very grant; a UID that is another's now; a grant of something else, or that is gone."""
     compiled = asked(grants, **{"previous": [ANNE], "users": ["anne"], **changes})
     assert opened(compiled) == []
-    assert len(said(compiled)) == len(grants)
+    assert len(messages(compiled)) == len(grants)
 
 
 def test_members_of_a_group_that_cannot_be_asked_for():
@@ -154,7 +154,7 @@ def test_members_of_a_group_that_cannot_be_asked_for():
     ]
     compiled = asked(FAMILY, stood, users=["anne"], unknown=["family"], groups={"spicegrp": Group("spicegrp", 995)})
     assert opened(compiled) == [("anne", 5021), ("guest", 1023)]
-    assert said(compiled)[0] == (
+    assert messages(compiled)[0] == (
         f"spice:grants:everyone:group: nobody can tell who is in group 'family' ({SILENT}): who had this grant keeps it"
     )
     partly = {**inventory().groups, "family": Group("family", 2000, ("myself",))}
@@ -170,9 +170,9 @@ def test_a_group_that_answers_is_believed():
 
 def test_a_loan_stays_as_well():
     loan = Loan("anne", "debianx", 0, 2**31, uid=5021)
-    held = loans_locks.Temporary((loan,))
+    temporary = loans_locks.Temporary((loan,))
     stood = [ANNE._replace(grants=(loan.name,))]
-    assert opened(asked({}, stood, users=["anne"], held=held)) == [("anne", 5021)]
+    assert opened(asked({}, stood, users=["anne"], temporary=temporary)) == [("anne", 5021)]
     assert opened(asked({}, stood, users=["anne"])) == []
 
 

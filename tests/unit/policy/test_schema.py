@@ -88,7 +88,7 @@ def whole():
     return changed(article(), schedules={"evenings": EVENINGS}, time={}, viewer={}, firewall={}, routing={}, sudo={})
 
 
-def said(place, value):
+def messages(place, value):
     """What the parser says of a value at a place."""
     with pytest.raises(PolicyError) as caught:
         pillar.parse(changed(whole(), **{place: value}) if place else value)
@@ -113,7 +113,7 @@ def test_each_kind_of_mapping_is_held_against_the_parser():
 
 @pytest.mark.parametrize("kind", PLACES)
 def test_the_schema_has_the_keys_that_the_parser_knows_and_no_others(kind):
-    found = [re.search(r"must be a mapping with (.*), not ", message) for message in said(PLACES[kind], "x")]
+    found = [re.search(r"must be a mapping with (.*), not ", message) for message in messages(PLACES[kind], "x")]
     known = [match[1].split(", ") for match in found if match]
     assert [set(keys) for keys in known] == [set(KINDS[kind]["properties"])]
     assert KINDS[kind]["additionalProperties"] is False
@@ -121,7 +121,7 @@ def test_the_schema_has_the_keys_that_the_parser_knows_and_no_others(kind):
 
 @pytest.mark.parametrize("kind", ["parts", "server", "vm", "grant", "schedule"])
 def test_the_schema_requires_what_the_parser_requires(kind):
-    found = [re.search(r"'(.*)' is missing", message) for message in said(PLACES[kind], {"x": 1})]
+    found = [re.search(r"'(.*)' is missing", message) for message in messages(PLACES[kind], {"x": 1})]
     required = SCHEMA["required"] if kind == "parts" else KINDS[kind]["required"]
     assert [match[1] for match in found if match] == required
 

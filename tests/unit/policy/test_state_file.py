@@ -64,9 +64,9 @@ def test_the_file_does_not_depend_on_an_order():
 def test_any_policy_is_read_back(data):
     declared = pillar.parse(data.draw(timed_pillars()))
     inventory = data.draw(systems(declared))
-    held = data.draw(temporaries(declared))
-    desired = compile_policy(declared, inventory, temporary=held)
-    stored = Stored(declared, inventory.addresses, desired.accesses, "spicegrp", False, {}, (), (), held, desired.day)
+    loans = data.draw(temporaries(declared))
+    desired = compile_policy(declared, inventory, temporary=loans)
+    stored = Stored(declared, inventory.addresses, desired.accesses, "spicegrp", False, {}, (), (), loans, desired.day)
     again = state_file.load(state_file.dump(stored))
     assert again == stored
     compiled = compile_policy(again.policy, inventory, temporary=again.temporary)

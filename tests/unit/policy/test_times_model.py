@@ -39,9 +39,9 @@ VMS = ("debianx", "leaptest")
 class Model:
     """Who may open what at a moment: from the pillar's own data, loans and locks, by asking each in turn."""
 
-    def __init__(self, data, members, held, day):
+    def __init__(self, data, members, temporary, day):
         self.data, self.members, self.day = data, members, day
-        self.locks, self.loans = held.locks, [loan for loan in held.loans if loan.end > day * 86400]
+        self.locks, self.loans = temporary.locks, [loan for loan in temporary.loans if loan.end > day * 86400]
         self.horizon = int(data["time"]["horizon"][:-1])
         self.minutes = {}
 
@@ -149,22 +149,22 @@ def offices(draw):
         for start in draw(st.lists(near, max_size=2))
     ]
     locks = draw(st.lists(st.sampled_from([("user", "guest"), ("vm", "leaptest"), ("all", "")]), max_size=1))
-    held = Temporary(tuple({loan.name: loan for loan in loans}.values()), tuple(Lock(*lock) for lock in locks))
+    temporary = Temporary(tuple({loan.name: loan for loan in loans}.values()), tuple(Lock(*lock) for lock in locks))
     time = {"zone": draw(zones), "horizon": "2d"}
-    return changed(article(), time=time, schedules=named, grants=grants), held, day
+    return changed(article(), time=time, schedules=named, grants=grants), temporary, day
 
 
-def compiled(data, held, moment):
-    return compile_policy(pillar.parse(data), inventory(), temporary=held, now=moment, day=moment // 86400 * 86400)
+def compiled(data, temporary, moment):
+    return compile_policy(pillar.parse(data), inventory(), temporary=temporary, now=moment, day=moment // 86400 * 86400)
 
 
 @settings(max_examples=amount(300, 60))
 @given(offices(), st.lists(st.integers(0, 86399), min_size=1, max_size=2))
 def test_who_may_open_what_is_what_the_model_says(office, times):
-    data, held, day = office
-    model = Model(data, {"family": ("mybro", "myself")}, held, day)
+    data, temporary, day = office
+    model = Model(data, {"family": ("mybro", "myself")}, temporary, day)
     for moment in (day * 86400 + offset for offset in times):
-        desired = compiled(data, held, moment)
+        desired = compiled(data, temporary, moment)
         for user, vm in itertools.product(USERS, VMS):
             decided = decision.decide(desired, user, vm, moment)
             assert decided.open is model.open(user, vm, moment)
@@ -183,8 +183,8 @@ def test_who_may_open_what_is_what_the_model_says(office, times):
 @given(offices())
 def test_what_the_kernel_is_told_is_what_is_decided_at_every_edge(office):
     """As far as it is worked out; at the end of that, all that follows a schedule is closed."""
-    data, held, day = office
-    desired = compiled(data, held, day * 86400)
+    data, temporary, day = office
+    desired = compiled(data, temporary, day * 86400)
     start, end = day * 86400, (day + 2) * 86400
     for access in (*desired.accesses, *(access for access, _ in desired.locked)):
         opened = desired.times(access).opened
@@ -196,6 +196,6 @@ def test_what_the_kernel_is_told_is_what_is_decided_at_every_edge(office):
                     assert decided.open is (decided.lock is None and contains(opened, moment))
         if all(term.schedules for term in access.terms):
             assert not contains(opened, end)
-    told = [Times(((FIRST, LAST),)), *map(desired.times, desired.accesses)]
-    assert set(guard.desired_chains(desired).values()) <= set(told)
+    known = [Times(((FIRST, LAST),)), *map(desired.times, desired.accesses)]
+    assert set(guard.desired_chains(desired).values()) <= set(known)
     assert {access for access, _ in desired.locked}.isdisjoint(desired.accesses)

@@ -15,7 +15,7 @@ LO = {"ifname": "lo", "flags": ["LOOPBACK", "UP"]}
 ETH = {"ifname": "eth0", "flags": ["BROADCAST", "UP"], "linkinfo": {"info_kind": "veth"}}
 DEAD = {"ifname": DEVICE, "flags": ["UP"], "linkinfo": {"info_kind": "dummy"}}
 WAY = {"type": "unicast", "dst": "default", "dev": DEVICE, "protocol": "74", "scope": "link", "flags": []}
-HELD = {"type": "2", "dst": "default", "dev": "eth0", "protocol": "74", "metric": 1, "flags": []}
+HOLDING = {"type": "2", "dst": "default", "dev": "eth0", "protocol": "74", "metric": 1, "flags": []}
 PLACES = [(uid, address, port) for uid in (0, 1021, 1022, 1023) for address in ("192.168.2.2", "192.168.2.9")
           for port in (19999, 20001, 20002, 20003, 20004, 20010, 20011)]  # fmt: skip
 POLICIES = {
@@ -29,9 +29,9 @@ POLICIES = {
 }
 
 
-def live(rules=None, routes=(WAY, HELD), links=(LO, ETH, DEAD), version=4):
-    held = (rules or Rules()).entries
-    return Live({version: held}, {version: list(routes)}, list(links))
+def live(rules=None, routes=(WAY, HOLDING), links=(LO, ETH, DEAD), version=4):
+    entries = (rules or Rules()).entries
+    return Live({version: entries}, {version: list(routes)}, list(links))
 
 
 def passing(rules):
@@ -44,8 +44,8 @@ def loaded(asked, rules=None):
     return rules
 
 
-def said(asked, held, **kw):
-    return as_dict(transition.plan(asked, live(held, **kw)).changes)
+def changes(asked, rules, **kw):
+    return as_dict(transition.plan(asked, live(rules, **kw)).changes)
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -58,7 +58,7 @@ def test_only_the_granted_pass_and_all_that_is_not_guarded(name):
     guarded = {port for low, high in asked.policy.guarded_ports() for port in range(low, high + 1)}
     for uid, address, port in PLACES:
         free = port not in guarded or (name == "servers" and address != "192.168.2.2")
-        # What is root's is not told from the kernel's own.
+        # What is root's cannot be distinguished from the kernel's own.
         assert rules.passes(uid, address, port) is (free or uid == 0 or (uid, address, port) in doors)
         assert rules.passes(uid, address, port, tcp=False)
         assert rules.passes(0, address, port, iif="eth1") is free, "what is only forwarded"
@@ -67,11 +67,11 @@ def test_only_the_granted_pass_and_all_that_is_not_guarded(name):
 @pytest.mark.parametrize("name", POLICIES)
 def test_what_is_loaded_is_as_it_must_be(name):
     asked = desired(POLICIES[name])
-    assert said(asked, loaded(asked)) == {}
+    assert changes(asked, loaded(asked)) == {}
 
 
 def test_the_first_run_says_what_is_guarded_and_who_may_pass():
-    assert said(desired(), Rules(), routes=(), links=(LO,)) == {
+    assert changes(desired(), Rules(), routes=(), links=(LO,)) == {
         "layers": {
             "routing": [
                 "makes spice-dead",
@@ -99,7 +99,7 @@ def test_a_grant_with_times_has_its_rule_at_all_times():
 def test_other_traffic_meets_three_rules_however_many_grants_there_are():
     few, many = loaded(desired({"grants": {}})), loaded(desired())
     for rules in (few, many):
-        below = [held for held in rules.entries if 0 < held["priority"] <= policy_rules.PAST]
+        below = [rule for rule in rules.entries if 0 < rule["priority"] <= policy_rules.PAST]
         assert len(below) == 2 and below[-1]["goto"] == policy_rules.END
 
 
@@ -128,10 +128,10 @@ def test_what_was_altered_is_said_and_put_right(name):
     lines, words = ALTERED[name]
     asked, rules = desired(), loaded(desired())
     rules.run(lines)
-    assert words in str(said(asked, rules))
+    assert words in str(changes(asked, rules))
     for _ in range(2):
         loaded(asked, rules)
-    assert said(asked, rules) == {} and passing(rules) == passing(loaded(asked))
+    assert changes(asked, rules) == {} and passing(rules) == passing(loaded(asked))
 
 
 def test_rules_of_others_stay():
@@ -166,19 +166,19 @@ def test_no_step_of_the_removal_closes_what_is_not_guarded(name):
 @pytest.mark.parametrize(
     ("routes", "links", "words"),
     [
-        ((HELD,), (LO, ETH, DEAD), "sets table 7462 (IPv4): holds what is sent by spice-dead"),
+        ((HOLDING,), (LO, ETH, DEAD), "sets table 7462 (IPv4): holds what is sent by spice-dead"),
         ((WAY,), (LO, ETH, DEAD), "sets table 7462 (IPv4): holds what is sent by eth0"),
-        ((WAY, HELD, {**WAY, "dst": "192.168.2.2", "dev": "eth0"}), (LO, ETH, DEAD), "its routes were altered"),
-        ((WAY, HELD, {**WAY, "dev": "eth0"}), (LO, ETH, DEAD), "its routes were altered"),
-        ((WAY, HELD, {**WAY, "gateway": "192.168.2.2"}), (LO, ETH, DEAD), "its routes were altered"),
-        ((WAY, HELD), (LO, ETH), "makes spice-dead"),
-        ((WAY, HELD), (LO, ETH, {**DEAD, "linkinfo": {"info_kind": "veth"}}), "makes spice-dead"),
-        ((HELD,), (LO, ETH, {**DEAD, "flags": []}), "sets spice-dead up"),
+        ((WAY, HOLDING, {**WAY, "dst": "192.168.2.2", "dev": "eth0"}), (LO, ETH, DEAD), "its routes were altered"),
+        ((WAY, HOLDING, {**WAY, "dev": "eth0"}), (LO, ETH, DEAD), "its routes were altered"),
+        ((WAY, HOLDING, {**WAY, "gateway": "192.168.2.2"}), (LO, ETH, DEAD), "its routes were altered"),
+        ((WAY, HOLDING), (LO, ETH), "makes spice-dead"),
+        ((WAY, HOLDING), (LO, ETH, {**DEAD, "linkinfo": {"info_kind": "veth"}}), "makes spice-dead"),
+        ((HOLDING,), (LO, ETH, {**DEAD, "flags": []}), "sets spice-dead up"),
     ],
 )
 def test_routes_and_device_that_are_not_as_they_must_be(routes, links, words):
     asked = desired()
-    assert words in str(said(asked, loaded(asked), routes=routes, links=links))
+    assert words in str(changes(asked, loaded(asked), routes=routes, links=links))
 
 
 def test_devices_that_are_down_or_belong_to_a_bridge_need_no_route():

@@ -41,17 +41,17 @@ def test_entries():
     ours, role = listing.parse(f"{HEAD}{OURS}{ROLE}", "ann")
     assert (ours.origin, role.origin) == (None, "LDAP Role: helpdesk")
     assert role.text == ROLE.strip("\n") and role.file == ours.file == ""
-    (said,) = role.spec["Cmnd_Specs"]
-    assert said["runasusers"] == [
+    (spec,) = role.spec["Cmnd_Specs"]
+    assert spec["runasusers"] == [
         {"username": "root"},
         {"username": "bob", "negated": True},
         {"userid": "12"},
         {"usergroup": "adm"},
         {"netgroup": "net"},
     ]
-    assert said["runasgroups"] == [{"usergroup": "adm"}, {"usergroup": "#995"}]
-    assert said["Commands"] == [{"command": "/bin/sh"}, {"command": "/bin/ls", "negated": True}]
-    assert said["Options"] == [{"authenticate": False}, {"role": "x"}, {"notbefore": "20200101000000Z"}]
+    assert spec["runasgroups"] == [{"usergroup": "adm"}, {"usergroup": "#995"}]
+    assert spec["Commands"] == [{"command": "/bin/sh"}, {"command": "/bin/ls", "negated": True}]
+    assert spec["Options"] == [{"authenticate": False}, {"role": "x"}, {"notbefore": "20200101000000Z"}]
 
 
 def test_what_is_listed_is_judged_as_what_stands_in_files():

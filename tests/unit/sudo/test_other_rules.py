@@ -19,7 +19,7 @@ def foreign(text, granted=(), viewers=(VIEWER,), **options):
     return others.foreign(cvtsudoers(text), granted, site(viewers, **options))
 
 
-def said(text, **options):
+def findings(text, **options):
     return [(found.who, found.what) for found in foreign(text, **options)]
 
 
@@ -45,13 +45,13 @@ class TestForeign:
     """Sudo's own parser reads the text."""
 
     def test_all_as_root(self):
-        assert said("ann ALL=(ALL:ALL) ALL\n") == [("ann", "may run ALL as ALL with group ALL: as good as root")]
+        assert findings("ann ALL=(ALL:ALL) ALL\n") == [("ann", "may run ALL as ALL with group ALL: as good as root")]
 
     def test_root_needs_no_rule(self):
-        assert said("root ALL=(ALL:ALL) ALL\n#0 ALL=(ALL) ALL\n") == []
+        assert findings("root ALL=(ALL:ALL) ALL\n#0 ALL=(ALL) ALL\n") == []
 
     def test_root_together_with_others(self):
-        assert said("root, ann ALL=(ALL) ALL\n")[0][0] == "root, ann"
+        assert findings("root, ann ALL=(ALL) ALL\n")[0][0] == "root, ann"
 
     @pytest.mark.parametrize(
         ("spelled", "runas"),
@@ -71,14 +71,14 @@ class TestForeign:
         ],
     )
     def test_as_whom(self, spelled, runas):
-        found = said(with_aliases(f"ann ALL={spelled} {VIEWER}"))
+        found = findings(with_aliases(f"ann ALL={spelled} {VIEWER}"))
         assert found[-1] == ("ann", f"may run {VIEWER} as {runas}, which includes {VIEWER}")
 
     @pytest.mark.parametrize(
         "spelled", ["(#12, !root)", "(OPS)", "(:!adm)", "(:#44)", "(:ALL, !spicegrp)", "(ALL, !root)"]
     )
     def test_as_somebody_who_cannot_start_a_viewer(self, spelled):
-        assert [who for who, _ in said(with_aliases(f"ann ALL={spelled} {VIEWER}"))] == ["x"]
+        assert [who for who, _ in findings(with_aliases(f"ann ALL={spelled} {VIEWER}"))] == ["x"]
 
     @pytest.mark.parametrize(
         "command",
@@ -99,7 +99,7 @@ class TestForeign:
         ],
     )
     def test_commands_that_include_the_viewer(self, command):
-        ((who, what),) = said(f"ann ALL=(root) {command}\n")
+        ((who, what),) = findings(f"ann ALL=(root) {command}\n")
         assert who == "ann" and what.endswith(f" as root, which includes {VIEWER}")
 
     @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ class TestForeign:
         ],
     )
     def test_commands_that_do_not(self, command):
-        assert said(f"ann ALL=(root) {command}\n") == []
+        assert findings(f"ann ALL=(root) {command}\n") == []
 
     @pytest.mark.parametrize(
         ("commands", "opens"),
@@ -205,22 +205,22 @@ class TestForeign:
         ],
     )
     def test_aliases_of_commands(self, commands, opens):
-        found = said(with_aliases(f"ann ALL=(root) {commands}"))
+        found = findings(with_aliases(f"ann ALL=(root) {commands}"))
         assert [who for who, _ in found if who == "ann"] == ["ann"] * opens
 
     def test_any_program_with_the_viewers_group(self):
-        ((_, what),) = said("ann ALL=(:spicegrp) /bin/ls\n")
+        ((_, what),) = findings("ann ALL=(:spicegrp) /bin/ls\n")
         assert what == "may run /bin/ls as themselves with group spicegrp, which includes a program with group spicegrp"
-        assert said("ann ALL=(:spicegrp) !/bin/ls, list\n") == said("ann ALL=(:adm) ALL\n") == []
+        assert findings("ann ALL=(:spicegrp) !/bin/ls, list\n") == findings("ann ALL=(:adm) ALL\n") == []
 
     def test_a_user_with_grants_whom_somebody_else_may_be(self):
         granted = [sudoers.SudoRule(user, "spicegrp", VIEWER, "x") for user in ("bob", "cat", "dan", "eve", "fay")]
-        ((_, what),) = said("ann ALL=(bob, nobody) /bin/bash\n", granted=granted)
+        ((_, what),) = findings("ann ALL=(bob, nobody) /bin/bash\n", granted=granted)
         assert what.endswith(", which includes acting as bob with grants")
-        ((_, what),) = said("ann ALL=(ALL, !root, !cat) ALL\n", granted=granted)
+        ((_, what),) = findings("ann ALL=(ALL, !root, !cat) ALL\n", granted=granted)
         assert what.endswith(", which includes acting as bob, dan, eve, 1 more with grants")
         for line in ("bob ALL=(bob) ALL", "ann ALL=(bob) /bin/ls", "ann ALL=(postgres) ALL"):
-            assert said(f"{line}\n", granted=granted) == []
+            assert findings(f"{line}\n", granted=granted) == []
 
     @pytest.mark.parametrize(
         ("hosts", "here"),
@@ -241,27 +241,27 @@ class TestForeign:
         ],
     )
     def test_hosts(self, hosts, here):
-        """A rule for other machines is no business of this one; what cannot be told is reported."""
-        found = said(f"Host_Alias HERE = client, server\nann {hosts}=(root) ALL\nbob HERE=/bin/ls\n")
+        """A rule for other machines is no business of this one; what cannot be known is reported."""
+        found = findings(f"Host_Alias HERE = client, server\nann {hosts}=(root) ALL\nbob HERE=/bin/ls\n")
         assert bool(found) is here
 
     def test_admins_of_the_site(self):
         text = "User_Alias OPS = ann, MORE\nUser_Alias MORE = %sudo, #1005\nOPS ALL=(ALL) ALL\n"
-        assert said(text, admins=["ann", "%sudo", "#1005"]) == []
-        assert [who for who, _ in said(text, admins=["ann", "%sudo"])] == ["#1005"]
-        assert [who for who, _ in said(text, admins=["sudo"])] == ["ann, %sudo, #1005"]
+        assert findings(text, admins=["ann", "%sudo", "#1005"]) == []
+        assert [who for who, _ in findings(text, admins=["ann", "%sudo"])] == ["#1005"]
+        assert [who for who, _ in findings(text, admins=["sudo"])] == ["ann, %sudo, #1005"]
 
     def test_aliases_of_users(self):
-        *_, (who, _) = said(with_aliases("ADMINS ALL=(root) ALL"))
+        *_, (who, _) = findings(with_aliases("ADMINS ALL=(root) ALL"))
         assert who == "ann, %wheel, !bob, #1005, +net, %#44, %:winadm"
 
     def test_a_negated_alias_is_not_taken_apart(self):
         text = "User_Alias ADMINS = ann, bob\nALL, !ADMINS ALL=(root) ALL\n"
-        assert said(text)[0][0] == "ALL, !ADMINS"
+        assert findings(text)[0][0] == "ALL, !ADMINS"
 
     def test_names_as_sudo_spells_them(self):
         text = 'DOM\\\\kim ALL=(root) ALL\n"lou x" ALL=(root) ALL\nmia\\@x.y ALL=(root) ALL\n'
-        assert [who for who, _ in said(text)] == ["DOM\\kim", "lou x", "mia@x.y"]
+        assert [who for who, _ in findings(text)] == ["DOM\\kim", "lou x", "mia@x.y"]
 
     @pytest.mark.parametrize(
         ("text", "scope"),
@@ -285,7 +285,7 @@ class TestForeign:
         assert foreign(text) == []
 
     @pytest.mark.parametrize(
-        ("text", "said"),
+        ("text", "sentence"),
         [
             ('Defaults!ALL env_keep += "GTK_MODULES"', "Defaults!ALL sets env_keep for our commands as well"),
             ("Defaults!VIEWERS !env_reset", "Defaults!VIEWERS sets env_reset for our commands as well"),
@@ -293,12 +293,12 @@ class TestForeign:
             ("Defaults!SPICE_GRANT targetpw", "Defaults!SPICE_GRANT sets targetpw for our commands as well"),
         ],
     )
-    def test_defaults_that_overrule_ours(self, text, said):
+    def test_defaults_that_overrule_ours(self, text, sentence):
         """Of defaults for commands the last hold: what stands before ours does not."""
         compiled = desired()
         ours, alias = sudoers.render(compiled), f"Cmnd_Alias VIEWERS = {VIEWER}\nx ALL=(nobody) VIEWERS\n"
         (found,) = foreign(f"{ours}{alias}{text}\n", granted=sudoers.rules(compiled))
-        assert (str(found), found.kind) == (said, HARM)
+        assert (str(found), found.kind) == (sentence, HARM)
         if "SPICE_GRANT" not in text:
             assert foreign(f"{alias}{text}\n{ours}", granted=sudoers.rules(compiled)) == []
 
@@ -343,9 +343,9 @@ class TestForeign:
 
     def test_all_viewers_are_looked_for(self):
         both = [VIEWER, "/opt/bin/remote-viewer"]
-        ((_, what),) = said("ann ALL=(root) /usr/bin/*-viewer, /opt/bin/\n", viewers=both)
+        ((_, what),) = findings("ann ALL=(root) /usr/bin/*-viewer, /opt/bin/\n", viewers=both)
         assert what.endswith("which includes /usr/bin/remote-viewer, /opt/bin/remote-viewer")
-        assert said(f"ann ALL=(root) {VIEWER}\n", viewers=[]) == []
+        assert findings(f"ann ALL=(root) {VIEWER}\n", viewers=[]) == []
 
 
 def test_a_digest_before_its_command():

@@ -22,10 +22,10 @@ def installed(compiled, **changes):
     return File(**{"content": sudoers.render(compiled).encode(), "mode": 0o440, **changes})
 
 
-def plan(compiled, held=None, live=...):
+def plan(compiled, previous=None, live=...):
     """Plan from what another policy installed; ``live`` is what is there instead."""
-    file = (installed(held) if held else None) if live is ... else live
-    return sudoers.plan(compiled, file, lambda: parsed(sudoers.rules(held)))
+    file = (installed(previous) if previous else None) if live is ... else live
+    return sudoers.plan(compiled, file, lambda: parsed(sudoers.rules(previous)))
 
 
 def words(planned):
@@ -150,7 +150,7 @@ def test_a_console_at_another_port():
 
 
 @pytest.mark.parametrize(
-    ("live", "said"),
+    ("live", "sentence"),
     [
         ({"mode": 0o644}, "restores owner and mode of /etc/sudoers.d/spice-grant: root:root 0440"),
         ({"uid": 1021}, "restores owner and mode of /etc/sudoers.d/spice-grant: root:root 0440"),
@@ -158,9 +158,9 @@ def test_a_console_at_another_port():
         ({"content": b"# edited\n"}, "restores /etc/sudoers.d/spice-grant, which was edited"),
     ],
 )
-def test_a_file_that_was_tampered_with(live, said):
+def test_a_file_that_was_tampered_with(live, sentence):
     planned = plan(desired(), desired(), installed(desired(), **live))
-    assert words(planned) == [(said, ())]
+    assert words(planned) == [(sentence, ())]
     assert planned.text == sudoers.render(desired())
 
 
@@ -242,9 +242,9 @@ def test_what_is_chosen(setting, unconfinable):
 @pytest.mark.parametrize("there", [True, False])
 def test_from_one_form_to_the_other(there):
     before, after = (confined(), desired()) if there else (desired(), confined())
-    said = [what for what, _ in words(plan(after, before))]
-    assert any(what.startswith("lets myself open debianx confined") for what in said) is not there
-    assert ("no longer lets myself open debianx confined" in said) is there
+    sentences = [what for what, _ in words(plan(after, before))]
+    assert any(what.startswith("lets myself open debianx confined") for what in sentences) is not there
+    assert ("no longer lets myself open debianx confined" in sentences) is there
     assert plan(after, after) == sudoers.SudoPlan((), None)
 
 

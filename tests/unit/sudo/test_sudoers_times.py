@@ -73,7 +73,7 @@ def test_a_rule_without_times_is_as_it_is_where_nothing_has_times():
 
 
 @pytest.mark.parametrize(
-    ("limits", "said"),
+    ("limits", "options"),
     [
         ({"valid_from": "2020-01-01T08:00Z"}, "NOTBEFORE=20200101080000Z"),
         ({"valid_until": "2020-01-01T08:00Z"}, "NOTBEFORE=20200101000000Z NOTAFTER=20200101075959Z"),
@@ -83,10 +83,10 @@ def test_a_rule_without_times_is_as_it_is_where_nothing_has_times():
         ),
     ],
 )
-def test_sudo_takes_the_last_second_for_a_part_of_it_and_what_has_no_end_has_none(limits, said):
+def test_sudo_takes_the_last_second_for_a_part_of_it_and_what_has_no_end_has_none(limits, options):
     compiled = desired({f"grants__myself-debianx__{name}": moment for name, moment in limits.items()})
     assert rule_of("myself", compiled).splitlines()[1] == (
-        f"    ALL=(:spicegrp) {said} PASSWD: NOSETENV: SPICE_GRANT_DEBIANX"
+        f"    ALL=(:spicegrp) {options} PASSWD: NOSETENV: SPICE_GRANT_DEBIANX"
     )
 
 
@@ -212,9 +212,9 @@ def test_a_thousand_grants_by_fifty_schedules():
 # Plans
 
 
-def plan(compiled, held):
+def plan(compiled, rules):
     """Plan from a file that is not ours byte for byte and that holds these rules."""
-    return sudoers.plan(compiled, File(b"edited", sudoers.MODE), lambda: parsed(held))
+    return sudoers.plan(compiled, File(b"edited", sudoers.MODE), lambda: parsed(rules))
 
 
 def words(planned):
@@ -296,8 +296,8 @@ def test_a_file_that_is_right_is_not_parsed():
         raise AssertionError("the file is right, byte for byte")
 
     compiled = desired(TIMED)
-    held = File(sudoers.render(compiled).encode(), sudoers.MODE)
-    assert sudoers.plan(compiled, held, asked) == sudoers.SudoPlan((), None)
+    file = File(sudoers.render(compiled).encode(), sudoers.MODE)
+    assert sudoers.plan(compiled, file, asked) == sudoers.SudoPlan((), None)
 
 
 @pytest.mark.parametrize(

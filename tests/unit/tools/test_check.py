@@ -47,8 +47,8 @@ def check(capsys, monkeypatch, tmp_path):
 
 
 def test_good_pillars_of_all_minions_are_good(tree, check):
-    said = ["desk-1: good, grants: 2", "desk-2: good, grants: 2"]
-    assert check("--pillar-root", tree({}), "desk-1", "desk-2", "desk-1") == (0, said)
+    expected = ["desk-1: good, grants: 2", "desk-2: good, grants: 2"]
+    assert check("--pillar-root", tree({}), "desk-1", "desk-2", "desk-1") == (0, expected)
 
 
 def test_all_that_is_wrong_is_said_of_each_minion_with_file_path_and_reason(tree, check):
@@ -60,8 +60,8 @@ def test_all_that_is_wrong_is_said_of_each_minion_with_file_path_and_reason(tree
         "spice:grants:myself-debianx:usr: unknown key, did you mean 'user'?",
         "spice:grants:myself-debianx:vm: no vm 'debain', did you mean 'debianx'?",
     ]
-    said = [f"{name}: pillar/bad.sls: {text}" for name in ("bad-1", "bad-2") for text in findings]
-    assert (code, lines) == (1, [*said[:3], "desk-1: good, grants: 2", *said[3:]])
+    expected = [f"{name}: pillar/bad.sls: {text}" for name in ("bad-1", "bad-2") for text in findings]
+    assert (code, lines) == (1, [*expected[:3], "desk-1: good, grants: 2", *expected[3:]])
 
 
 def test_grants_of_several_files_and_roots_merge_by_name(tree, check):
@@ -74,7 +74,7 @@ def test_grants_of_several_files_and_roots_merge_by_name(tree, check):
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "said"),
+    ("first", "second", "message"),
     [
         ("own: {user: anne, vm: nosuch}", "other: {user: anne, vm: debianx}", "first.sls: spice:grants:own:vm"),
         ("own: {user: anne, vm: debianx}", "own: {vm: nosuch}", "second.sls: spice:grants:own:vm"),
@@ -84,7 +84,7 @@ def test_grants_of_several_files_and_roots_merge_by_name(tree, check):
         ("'a:b': {user: anne, vm: debianx}", "own: {user: anne, vm: debianx}", "first.sls: spice:grants:a:b: 'a:b'"),
     ],
 )
-def test_the_file_that_declares_what_is_wrong_is_named(tree, check, first, second, said):
+def test_the_file_that_declares_what_is_wrong_is_named(tree, check, first, second, message):
     """Of files that come together in one grant it is the one that has the value; the first is included here."""
     files = {
         "spice.sls": f"include: [second]\n{OFFICE}",
@@ -92,7 +92,7 @@ def test_the_file_that_declares_what_is_wrong_is_named(tree, check, first, secon
         "second.sls": f"include: [first]\nspice: {{grants: {{{second}}}}}\n",
     }
     code, lines = check("--pillar-root", tree(files), "desk-1")
-    assert code == 1 and len(lines) == 1 and lines[0].startswith(f"desk-1: pillar/{said}")
+    assert code == 1 and len(lines) == 1 and lines[0].startswith(f"desk-1: pillar/{message}")
 
 
 def test_templates_and_the_top_file_see_id_and_grains(tree, check):
@@ -107,8 +107,8 @@ def test_templates_and_the_top_file_see_id_and_grains(tree, check):
         "grains": "role: desk\nowner: anne",
     }.items():
         pathlib.Path(name).write_text(content, encoding="utf-8")
-        said = ["desk-1: pillar/mine.sls: spice:grants:own:vm: no vm 'desk-1'", "lab-1: no spice"]
-        assert check("--pillar-root", root, "--grains", name, "desk-1", "lab-1") == (1, said)
+        expected = ["desk-1: pillar/mine.sls: spice:grants:own:vm: no vm 'desk-1'", "lab-1: no spice"]
+        assert check("--pillar-root", root, "--grains", name, "desk-1", "lab-1") == (1, expected)
     assert check("--pillar-root", root, "desk-1") == (0, ["desk-1: no spice"])
 
 
@@ -137,7 +137,7 @@ def test_a_name_that_is_twice_in_one_file_is_an_error(tree, check):
 
 
 @pytest.mark.parametrize(
-    ("top", "said"),
+    ("top", "message"),
     [
         ("base: {'*': [nosuch]}", "Specified SLS 'nosuch' in environment 'base' is not available on the salt master"),
         ("prod: {'*': [spice]}", "No matching pillar environment for environment 'prod' found"),
@@ -149,16 +149,16 @@ def test_a_name_that_is_twice_in_one_file_is_an_error(tree, check):
         ("base: {'*': [odd]}", "Salt cannot compile it: AttributeError: "),
     ],
 )
-def test_a_top_file_that_salt_cannot_follow_is_an_error(tree, check, top, said):
+def test_a_top_file_that_salt_cannot_follow_is_an_error(tree, check, top, message):
     code, lines = check("--pillar-root", tree({"top.sls": top, "odd.sls": "include: [{spice: null}]"}), "desk-1")
-    assert code == 1 and len(lines) == 1 and lines[0].startswith(f"desk-1: {said}")
+    assert code == 1 and len(lines) == 1 and lines[0].startswith(f"desk-1: {message}")
 
 
 def test_a_minion_without_spice_is_said_and_wrong_only_if_it_is_required(tree, check):
     root = tree({"top.sls": "base:\n  'desk-*': [spice]\n"})
     assert check("--pillar-root", root, "desk-1", "lab-1") == (0, ["desk-1: good, grants: 2", "lab-1: no spice"])
-    said = ["desk-1: good, grants: 2", "lab-1: spice: is not declared"]
-    assert check("--pillar-root", root, "--require", "desk-1", "lab-1") == (1, said)
+    expected = ["desk-1: good, grants: 2", "lab-1: spice: is not declared"]
+    assert check("--pillar-root", root, "--require", "desk-1", "lab-1") == (1, expected)
 
 
 def test_spice_with_nothing_in_it_is_wrong(tree, check):
@@ -216,8 +216,8 @@ def test_a_branch_as_git_pillar_has_it_is_checked_in_its_own_environment(tree, c
     assert check(*words) == (0, ["desk-1: good, grants: 2"])
     pathlib.Path("clone/pillar/spice.sls").write_text(OFFICE.replace("vm: debianx", "vm: debain"), encoding="utf-8")
     git("-C", "clone", "commit", "--all", "--quiet", "--message=two")
-    said = "desk-1: clone/pillar/spice.sls: spice:grants:myself-debianx:vm: no vm 'debain', did you mean 'debianx'?"
-    assert check(*words) == (1, [said])
+    expected = "desk-1: clone/pillar/spice.sls: spice:grants:myself-debianx:vm: no vm 'debain', did you mean 'debianx'?"
+    assert check(*words) == (1, [expected])
 
 
 def test_what_a_master_takes_from_git_can_be_checked_and_its_own_files_stay_alone(tree, check, tmp_path):
@@ -274,12 +274,12 @@ def test_other_roots_in_place_of_the_masters_stand_alone(config, check, tree):
 
 def test_minions_may_be_listed_in_a_file(tree, check, tmp_path):
     (tmp_path / "minions").write_text("desk-1\ndesk-2\n", encoding="utf-8")
-    said = [f"{name}: good, grants: 2" for name in ("lab-1", "desk-1", "desk-2")]
-    assert check("--pillar-root", tree({}), "lab-1", "@minions") == (0, said)
+    expected = [f"{name}: good, grants: 2" for name in ("lab-1", "desk-1", "desk-2")]
+    assert check("--pillar-root", tree({}), "lab-1", "@minions") == (0, expected)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--pillar-root", "pillar"], "the following arguments are required: MINION"),
         (["desk-1"], "where is the pillar?"),
@@ -295,7 +295,7 @@ def test_minions_may_be_listed_in_a_file(tree, check, tmp_path):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_carried_out_is_told_from_what_is_wrong(tree, tmp_path, monkeypatch, capsys, words, said):
+def test_what_cannot_be_carried_out_is_told_from_what_is_wrong(tree, tmp_path, monkeypatch, capsys, words, message):
     tree({})
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
@@ -305,7 +305,7 @@ def test_what_cannot_be_carried_out_is_told_from_what_is_wrong(tree, tmp_path, m
     with pytest.raises(SystemExit) as caught:
         main(words)
     printed = capsys.readouterr()
-    assert caught.value.code == 2 and said in printed.err and not printed.out
+    assert caught.value.code == 2 and message in printed.err and not printed.out
 
 
 def test_it_runs_from_a_checkout_and_leaves_nothing(tree, tmp_path):

@@ -14,7 +14,7 @@ from unit.build import article
 TOP = "base:\n  '*': [spice]\n"
 OFFICE = yaml.safe_dump({"spice": article()})
 BAD_VM = OFFICE.replace("vm: debianx", "vm: debain")
-SAID = "spice.sls: spice:grants:myself-debianx:vm: no vm 'debain', did you mean 'debianx'?"
+MESSAGE = "spice.sls: spice:grants:myself-debianx:vm: no vm 'debain', did you mean 'debianx'?"
 
 
 class Desk:
@@ -68,9 +68,9 @@ class Desk:
 
     def push(self, what="main"):
         """Push; whether it was taken, and what git said."""
-        code, said = self.git("push", "--quiet", str(self.bare), what)
+        code, output = self.git("push", "--quiet", str(self.bare), what)
         assert not [*self.scratch.iterdir()], "something is left"
-        return code == 0, said
+        return code == 0, output
 
     def head(self, branch="main"):
         """The commit of a branch of the bare repository."""
@@ -94,12 +94,12 @@ def test_a_wrong_commit_is_refused_with_file_path_and_reason(desk, first):
     """Of each minion, whatever its name; the next commit that is right is taken."""
     desk.accept("-x", "desk two")
     desk.commit(spice=BAD_VM)
-    taken, said = desk.push()
-    assert not taken and all(f"remote: {name}: {SAID}" in said for name in ("-x", "desk two", "desk-1"))
+    taken, output = desk.push()
+    assert not taken and all(f"remote: {name}: {MESSAGE}" in output for name in ("-x", "desk two", "desk-1"))
     assert desk.head() == first
     desk.commit(spice=f"{OFFICE}{OFFICE}")
-    taken, said = desk.push()
-    assert not taken and "desk-1: spice.sls: " in said and "found conflicting ID 'spice'" in said
+    taken, output = desk.push()
+    assert not taken and "desk-1: spice.sls: " in output and "found conflicting ID 'spice'" in output
     assert desk.head() == first
     last = desk.commit(spice=OFFICE)
     assert desk.push() == (True, "") and desk.head() == last
@@ -108,8 +108,8 @@ def test_a_wrong_commit_is_refused_with_file_path_and_reason(desk, first):
 def test_the_masters_options_count(desk, first):
     """What is wrong for a node group of the master is found; it is no minion's by default."""
     desk.commit(top="base:\n  desks: [{match: nodegroup}, spice]\n", spice=BAD_VM)
-    taken, said = desk.push()
-    assert not taken and SAID in said
+    taken, output = desk.push()
+    assert not taken and MESSAGE in output
 
 
 def test_other_branches_and_a_deleted_one_are_not_its_business(desk, first):
@@ -123,8 +123,8 @@ def test_other_branches_and_a_deleted_one_are_not_its_business(desk, first):
 def test_among_several_branches_the_one_that_counts_is_checked(desk, first):
     desk.git("branch", "aside")
     desk.commit(spice=BAD_VM)
-    code, said = desk.git("push", "--quiet", str(desk.bare), "aside", "main", "main:zzz")
-    assert code == 1 and SAID in said
+    code, output = desk.git("push", "--quiet", str(desk.bare), "aside", "main", "main:zzz")
+    assert code == 1 and MESSAGE in output
     assert (desk.head("aside"), desk.head(), desk.head("zzz")) == ("", first, "")
 
 
@@ -133,16 +133,16 @@ def test_what_git_leaves_out_of_archives_is_checked(desk, first):
     more = "spice: {grants: {guest-web: {user: guest, vm: nosuch}}}\n"
     files = {"top": "base:\n  '*': ['spice*']\n", "spice-more": more, ".gitattributes": "*more.sls export-ignore\n"}
     desk.commit(**files)
-    taken, said = desk.push()
-    assert not taken and "spice-more.sls: spice:grants:guest-web:vm: no vm 'nosuch'" in said and desk.head() == first
+    taken, output = desk.push()
+    assert not taken and "spice-more.sls: spice:grants:guest-web:vm: no vm 'nosuch'" in output and desk.head() == first
 
 
 def test_a_replacement_hides_nothing(desk, first):
     """The master does not fetch it, and has what was replaced."""
     wrong = desk.commit(spice=BAD_VM)
     assert desk.git("push", "--quiet", str(desk.bare), f"{first}:refs/replace/{wrong}")[0] == 0
-    taken, said = desk.push()
-    assert not taken and SAID in said and desk.head() == first
+    taken, output = desk.push()
+    assert not taken and MESSAGE in output and desk.head() == first
 
 
 def test_with_no_minion_accepted_nothing_can_be_checked_and_it_says_so(desk):
@@ -153,7 +153,7 @@ def test_with_no_minion_accepted_nothing_can_be_checked_and_it_says_so(desk):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("SPICE_GRANT_MINIONS", "/nowhere", "'/nowhere/'"),
         ("SPICE_GRANT_MINIONS", "/dev/null", "'/dev/null/'"),
@@ -161,8 +161,8 @@ def test_with_no_minion_accepted_nothing_can_be_checked_and_it_says_so(desk):
         ("SPICE_GRANT_CHECK", "check", "where is the pillar?"),
     ],
 )
-def test_what_cannot_be_checked_is_refused(desk, first, name, value, said):
+def test_what_cannot_be_checked_is_refused(desk, first, name, value, message):
     desk.env[name] = value
     desk.commit(spice=OFFICE, more="{}\n")
     taken, words = desk.push()
-    assert not taken and said in words and desk.head() == first
+    assert not taken and message in words and desk.head() == first

@@ -56,10 +56,10 @@ def test_a_lane_that_ends_badly_without_a_case_has_failed(tmp_path):
 @pytest.mark.parametrize(("may_be_empty", "code"), [(True, 0), (False, 5)])
 def test_a_lane_without_tests(tmp_path, may_be_empty, code):
     """In a part of a run it is as good as passed; else somebody has named what is not there."""
-    said = []
+    lines = []
     lane = suite.Lane("x", ["sh", "-c", "echo no tests ran; exit 5"], tmp_path, may_be_empty=may_be_empty)
-    lane.run(said.append)
-    assert (lane.code, lane.failed, lane.cases, said) == (code, int(code > 0), [], ["x: no tests ran"])
+    lane.run(lines.append)
+    assert (lane.code, lane.failed, lane.cases, lines) == (code, int(code > 0), [], ["x: no tests ran"])
 
 
 def test_parts_of_a_run_are_all_of_it_and_take_about_as_long():

@@ -94,13 +94,13 @@ def test_not_with_the_viewers_group_as_the_users_own():
 
 
 @pytest.mark.parametrize(
-    "held", [NOTHING, *(Temporary((), (lock,)) for lock in (Lock(USER, "myself"), Lock(VM, "debianx")))]
+    "temporary", [NOTHING, *(Temporary((), (lock,)) for lock in (Lock(USER, "myself"), Lock(VM, "debianx")))]
 )
 @pytest.mark.parametrize("account", [MYSELF, MYSELF._replace(uid=1999), GUEST])
 @pytest.mark.parametrize("vm", ["debianx", "leaptest", "nosuch"])
-def test_what_is_read_for_one_console_decides_as_all_of_it(held, account, vm):
+def test_what_is_read_for_one_console_decides_as_all_of_it(temporary, account, vm):
     """Of others' accesses, which the opener leaves out, nothing depends."""
-    whole = replace(stored(MONDAY, TODAY, **CHANGES), temporary=held)
+    whole = replace(stored(MONDAY, TODAY, **CHANGES), temporary=temporary)
     one = load_one(dump(whole), account.name, vm)
     assert {access.user for access in one.accesses} <= {account.name} and not one.policy.grants
     for moment in (MONDAY - 1, MONDAY, MONDAY + 4 * 3600):

@@ -21,10 +21,10 @@ MENU = "/etc/spice-grant/menu"
 
 def live(compiled, members=(), programs=None, **entries):
     """Return what a run leaves behind; ``entries`` by path are what is there instead, None for nothing."""
-    held = {**files.desired_entries(compiled, PROGRAM), **entries}
+    there = {**files.desired_entries(compiled, PROGRAM), **entries}
     good = {path: Program(0, compiled.gid, 0o750) for path in compiled.policy.viewer.paths}
     return ViewerLive(
-        tuple(members), good if programs is None else programs, {path: e for path, e in held.items() if e is not None}
+        tuple(members), good if programs is None else programs, {path: e for path, e in there.items() if e is not None}
     )
 
 
@@ -207,16 +207,16 @@ def test_the_first_run():
 def test_the_first_run_says_what_the_second_then_does_not():
     """What depends on the group's GID is said once, though the group is made on the way."""
     before = desired(groups={})
-    said = words(files.plan(before, ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), PROGRAM))
+    sentences = words(files.plan(before, ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), PROGRAM))
     later = words(files.plan(desired(), ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), PROGRAM))
-    assert said == [("creates group spicegrp", ()), *later]
+    assert sentences == [("creates group spicegrp", ()), *later]
 
 
 def test_a_group_that_others_could_join_is_shut():
-    held = live(desired())
-    planned = files.plan(desired(), held._replace(lent=True), PROGRAM)
+    state = live(desired())
+    planned = files.plan(desired(), state._replace(lent=True), PROGRAM)
     assert planned.seal and words(planned) == [("takes administrators and password from group spicegrp", ())]
-    assert not files.plan(desired(), held, PROGRAM).seal
+    assert not files.plan(desired(), state, PROGRAM).seal
 
 
 def test_members_are_taken_out_of_the_group():
@@ -229,7 +229,7 @@ def test_members_are_taken_out_of_the_group():
 
 
 @pytest.mark.parametrize(
-    "held",
+    "program",
     [
         Program(0, 0, 0o755),
         Program(0, GID, 0o755),
@@ -238,8 +238,8 @@ def test_members_are_taken_out_of_the_group():
         Program(0, 0, 0o750),
     ],
 )
-def test_a_viewer_that_others_could_start(held):
-    planned = files.plan(desired(), live(desired(), programs={VIEWER: held}), PROGRAM)
+def test_a_viewer_that_others_could_start(program):
+    planned = files.plan(desired(), live(desired(), programs={VIEWER: program}), PROGRAM)
     assert words(planned) == [(f"restricts {VIEWER} to root:spicegrp 0750", ())]
     assert planned.programs == (VIEWER,)
 
@@ -248,7 +248,7 @@ KEPT = ("root", "spicegrp", 0o750)
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "count"),
     [
         (None, False),
         ({}, False),
@@ -259,22 +259,22 @@ KEPT = ("root", "spicegrp", 0o750)
         ({VIEWER: ("myself", "spicegrp", 0o750)}, True),
     ],
 )
-def test_a_package_upgrade_leaves_the_viewer_restricted(overrides, said):
-    """Where the system's packages can be told; elsewhere there is nothing to plan."""
-    held = live(desired())
-    planned = files.plan(desired(), ViewerLive(held.members, held.programs, held.entries, overrides), PROGRAM)
-    assert words(planned) == [(f"keeps owner and mode of {VIEWER} over package upgrades", ())] * said
-    assert planned.overrides == (VIEWER,) * said
+def test_a_package_upgrade_leaves_the_viewer_restricted(overrides, count):
+    """Where the system's packages can be asked; elsewhere there is nothing to plan."""
+    state = live(desired())
+    planned = files.plan(desired(), ViewerLive(state.members, state.programs, state.entries, overrides), PROGRAM)
+    assert words(planned) == [(f"keeps owner and mode of {VIEWER} over package upgrades", ())] * count
+    assert planned.overrides == (VIEWER,) * count
 
 
 def test_each_of_several_viewers():
     compiled = desired({"viewer": {"path": [VIEWER, "/opt/bin/remote-viewer"]}})
-    held = {VIEWER: Program(0, GID, 0o750), "/opt/bin/remote-viewer": Program(0, 0, 0o755)}
-    assert files.plan(compiled, live(compiled, programs=held), PROGRAM).programs == ("/opt/bin/remote-viewer",)
+    programs = {VIEWER: Program(0, GID, 0o750), "/opt/bin/remote-viewer": Program(0, 0, 0o755)}
+    assert files.plan(compiled, live(compiled, programs=programs), PROGRAM).programs == ("/opt/bin/remote-viewer",)
 
 
 @pytest.mark.parametrize(
-    ("path", "held", "said", "grants"),
+    ("path", "entry", "verb", "grants"),
     [
         (f"{VMS}/debianx.vv", None, "creates", ("myself-debianx",)),
         (f"{VMS}/debianx.vv", File(b"", 0o640, GID), "rewrites", ("myself-debianx",)),
@@ -287,9 +287,9 @@ def test_each_of_several_viewers():
         (DESKTOP_ENTRY, None, "creates", ()),
     ],
 )
-def test_tampering_with_a_file(path, held, said, grants):
-    planned = files.plan(desired(), live(desired(), **{path: held}), PROGRAM)
-    assert words(planned) == [(f"{said} {path}", grants)]
+def test_tampering_with_a_file(path, entry, verb, grants):
+    planned = files.plan(desired(), live(desired(), **{path: entry}), PROGRAM)
+    assert words(planned) == [(f"{verb} {path}", grants)]
     assert planned.write == (path,) and planned.remove == ()
 
 

@@ -127,8 +127,8 @@ def test_the_one_console_that_is_open_opens_straight_away(clock):
 def test_none_that_is_open(clock, capsys):
     clock.grants({"books": [EVENING], "wiki": [MORNING]}, books=False, wiki=False)
     assert launcher.main([]) == 1
-    said = "books, opens Tue 2026-11-24 20:00; wiki, no further window is known"
-    assert capsys.readouterr() == ("", f"rviewer: Closed now: {said}.\n")
+    text = "books, opens Tue 2026-11-24 20:00; wiki, no further window is known"
+    assert capsys.readouterr() == ("", f"rviewer: Closed now: {text}.\n")
 
 
 def test_several_in_a_terminal(clock, capsys):

@@ -83,8 +83,8 @@ PIECES = [OURS, OTHER, SITE, b"\n", b"\r", b"+acl x\n", b"#\n", b":"]
 def test_any_file_comes_back(text):
     """Whatever the site has in it, once our entry is gone it is as if it had never been there."""
     rest = suse_permissions.remove(text, VIEWER)
-    said = [line for line in rest.split(b"\n") if line.split() and not line.strip().startswith((b"#", b"$"))]
-    assume(not said or not said[0].strip().startswith(b"+"))  # it adds to nothing
+    lines = [line for line in rest.split(b"\n") if line.split() and not line.strip().startswith((b"#", b"$"))]
+    assume(not lines or not lines[0].strip().startswith(b"+"))  # it adds to nothing
     written = suse_permissions.write(text, VIEWER, *RIGHTS)
     assert suse_permissions.read(written, VIEWER) == RIGHTS
     assert suse_permissions.remove(written, VIEWER) == rest
