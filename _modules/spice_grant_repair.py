@@ -5,6 +5,7 @@ Repair of what the layers hold, from what is stored on this minion alone: a part
 """
 
 import sys as _sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
@@ -14,9 +15,8 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
-from spicegrants.core.errors import SystemFault, translated
+from spicegrants.core.errors import translated
 from spicegrants.engine import enforcement
-from spicegrants.policy import state_file
 
 if TYPE_CHECKING:
     from typing import Any
@@ -64,7 +64,7 @@ def repair(test=False):
         salt '*' spice_grant.repair
         salt '*' spice_grant.repair test=True
     """
-    return _told(lambda: enforcement.enforce(_stored, test, asking=False))
+    return _report(lambda: enforcement.enforce(_stored, test, asking=False))
 
 
 def close(test=False):
@@ -101,19 +101,13 @@ def close(test=False):
         salt '*' spice_grant.close
         salt '*' spice_grant.close test=True
     """
-    return _told(lambda: enforcement.close(test))
+    return _report(lambda: enforcement.close(test))
 
 
-def _told(made):
-    """Return a report; its errors are in the exit code as well."""
+def _report(made):
     with translated(CommandExecutionError):
-        report = made()
-    if report["errors"]:
-        __context__["retcode"] = 1
-    return report
+        return enforcement.with_exit_code(__context__, made())
 
 
 def _stored(stored):
-    if stored.policy is None:
-        raise SystemFault(state_file.NO_POLICY)
-    return stored
+    return replace(stored, policy=stored.the_policy)

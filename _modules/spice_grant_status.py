@@ -32,7 +32,7 @@ def status():
 
     Returns a dict with these keys:
 
-    * ``state``: ``in step`` (the layers hold what is stored); ``drifted`` (they do not); ``failed`` (the last run
+    * ``state``: ``in sync`` (the layers hold what is stored); ``drifted`` (they do not); ``failed`` (the last run
       failed, also one that changed nothing because of a wrong pillar; or something cannot be enforced or read now); or
       ``no policy``.
     * ``policy``: fingerprint of the enforced policy, the same on all machines with the same policy; ``None`` without
@@ -48,7 +48,7 @@ def status():
     .. code-block:: python
 
         {
-            "state": "in step",
+            "state": "in sync",
             "policy": "3f0c1a9be27d",
             "since": "2026-11-24T07:15:00Z",
             "last_run": {"at": "2026-11-24T17:00:00Z", "errors": []},

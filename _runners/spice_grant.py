@@ -73,7 +73,7 @@ def status(tgt="*", tgt_type="glob", batch=None, timeout=None, declared=True, qu
     with one dict for each minion:
 
     * ``minion``: id of the minion.
-    * ``state``: ``in step``, ``behind`` (it enforces another policy than its pillar declares now), ``drifted``,
+    * ``state``: ``in sync``, ``behind`` (it enforces another policy than its pillar declares now), ``drifted``,
       ``failed``, ``no policy``, ``not answering`` or ``strange answer``.
     * ``policy``: fingerprint of the policy that it enforces; empty without one.
     * ``since``: from when on state and policy are known to hold so; empty where that is not known.
@@ -94,7 +94,7 @@ def status(tgt="*", tgt_type="glob", batch=None, timeout=None, declared=True, qu
             ]
         }
 
-    The exit code is 0 only if all minions are ``in step``. Compiles pillar; changes nothing.
+    The exit code is 0 only if all minions are ``in sync``. Compiles pillar; changes nothing.
 
     Raises SaltInvocationError if no minion with an accepted key matches, or ``batch`` is wrong.
 
@@ -107,7 +107,7 @@ def status(tgt="*", tgt_type="glob", batch=None, timeout=None, declared=True, qu
     """
     expected, answers = _ask("spice_grant.status", (), {}, tgt, tgt_type, batch, timeout, quiet)
     rows = fleet.status(expected, answers, {minion: _declared(minion) for minion in expected} if declared else {})
-    return _table(rows, any(row["state"] != minion_status.IN_STEP for row in rows))
+    return _table(rows, any(row["state"] != minion_status.IN_SYNC for row in rows))
 
 
 def who(vm, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
@@ -268,7 +268,8 @@ def plan(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     with one dict for each minion:
 
     * ``minion``: id of the minion.
-    * ``result``: ``green`` (nothing would change), ``would change``, ``red`` (the run would fail) or ``not answering``.
+    * ``result``: ``succeeded`` (nothing would change), ``would change``, ``failed`` (the run would fail) or ``not
+      answering``.
     * ``changes``: what would change, in words.
     * ``why``: what is wrong, as far as that is known.
 
@@ -286,7 +287,7 @@ def plan(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
             ]
         }
 
-    The exit code is 0 only if all minions are ``green``. Changes nothing.
+    The exit code is 0 only if all minions ``succeeded``. Changes nothing.
 
     Raises SaltInvocationError if no minion with an accepted key matches, or ``batch`` is wrong.
 
@@ -326,7 +327,7 @@ def follow(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     with one dict for each minion:
 
     * ``minion``: id of the minion.
-    * ``result``: ``green`` (the run succeeded), ``red`` (it failed) or ``not answering``.
+    * ``result``: ``succeeded``, ``failed`` or ``not answering``.
     * ``changes``: what was changed, in words.
     * ``why``: what is wrong, as far as that is known.
 
@@ -338,7 +339,7 @@ def follow(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
                 {
                     "changes": "firewall: opens 192.168.2.2 port 20002 to myself",
                     "minion": "desk-1",
-                    "result": "green",
+                    "result": "succeeded",
                     "why": ""
                 }
             ]
@@ -350,7 +351,7 @@ def follow(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
 
         {"retcode": 1, "errors": ["fileserver: could not be updated"]}
 
-    The exit code is 0 only if all repositories were fetched and all minions are ``green``.
+    The exit code is 0 only if all repositories were fetched and all minions ``succeeded``.
 
     Raises SaltInvocationError if no minion with an accepted key matches, or ``batch`` is wrong.
 
@@ -485,7 +486,7 @@ def _accesses(desired, at, *which):
 def _apply(test, *which):
     expected, answers = _ask("state.apply", ("spice",), {"test": test, "queue": _PATIENCE}, *which)
     rows = fleet.runs(expected, answers, words.sentences)
-    return _table(rows, any(row["result"] != "green" for row in rows))
+    return _table(rows, any(row["result"] != fleet.SUCCEEDED for row in rows))
 
 
 def _confirmed(function, asked, *which):

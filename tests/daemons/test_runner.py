@@ -108,7 +108,7 @@ def follow(salt_run):
 
 def test_all_follow(salt_run):
     found, code = salt_run("spice_grant.status")
-    assert (states(found), code) == ({"one": "in step", "two": "in step"}, 0), found
+    assert (states(found), code) == ({"one": "in sync", "two": "in sync"}, 0), found
     first, second = found["minions"]
     assert first["policy"] == second["policy"] and len(first["policy"]) == 12 and first["since"]
     assert "2 of 2" in run.progress, "on standard error, while it goes on"
@@ -117,7 +117,7 @@ def test_all_follow(salt_run):
 def test_a_table_for_people(office):
     command = [BIN / "salt-run", "-c", office[0].config_dir, "spice_grant.status"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "| Minion |" in done.stdout and "in step" in done.stdout
+    assert "| Minion |" in done.stdout and "in sync" in done.stdout
 
 
 @pytest.mark.usefixtures("two_is_down")
@@ -125,13 +125,13 @@ def test_a_minion_that_is_down_is_named(salt_run):
     """By every function, with and without batches, and the exit code says so."""
     for batch in ((), ("batch=50%",)):
         found, code = salt_run("spice_grant.status", "timeout=3", *batch)
-        assert (states(found), code) == ({"one": "in step", "two": "not answering"}, 1), found
+        assert (states(found), code) == ({"one": "in sync", "two": "not answering"}, 1), found
     found, code = salt_run("spice_grant.who", "debianx", "timeout=3")
     rows = {(row["minion"], row["user"], row["state"].split(";")[0]) for row in found["minions"]}
     assert ("two", "", "not answering") in rows and {row[:2] for row in rows} == {("one", "myself"), ("two", "")}
     assert code == 1
     found, code = salt_run("spice_grant.plan", "timeout=3")
-    assert (states(found, "result"), code) == ({"one": "green", "two": "not answering"}, 1)
+    assert (states(found, "result"), code) == ({"one": "succeeded", "two": "not answering"}, 1)
 
 
 def test_a_lock_is_confirmed_by_each_minion(salt_run, office):
@@ -192,7 +192,7 @@ def test_a_wrong_pillar_fails_everywhere_and_changes_nothing(salt_run, grants):
     push(grants, "vm: leaptest", "vm: leaptset")
     try:
         found, code = salt_run("spice_grant.follow")
-        assert (set(states(found, "result").values()), code) == ({"red"}, 1), found
+        assert (set(states(found, "result").values()), code) == ({"failed"}, 1), found
         assert all("did you mean 'leaptest'?" in row["why"] for row in found["minions"])
         found, code = salt_run("spice_grant.status", "declared=False")
         assert (set(states(found).values()), code) == ({"failed"}, 1)
@@ -225,11 +225,11 @@ def test_a_push_is_enforced_by_the_hook(salt_run, grants, hook):
         output = push(grants, "user: mybro", "user: visitor")
         print(f"from push to all minions' answers: {time.monotonic() - started:.1f} s")
         assert open_to() == {"myself", "visitor"}
-        assert "green" in output and "one" in output
+        assert "succeeded" in output and "one" in output
     finally:
         output = push(grants, "user: visitor", "user: mybro")
     assert open_to() == {"myself", "mybro"}
-    assert "green" not in git("push", "--quiet", "origin", "main:aside").stderr, "minions do not follow that branch"
+    assert "succeeded" not in git("push", "--quiet", "origin", "main:aside").stderr, "minions do not follow that branch"
 
 
 @pytest.mark.full

@@ -87,6 +87,6 @@ def test_minions_answer_again_when_the_master_is_back(alone, say):
     alone.fleet.master.start()
     say(f"minions answer {alone.fleet.wait_for_answers():.1f} s after the start of the master")
     stand, _ = alone.fleet.master.salt_run("spice_grant.status")
-    assert {row["minion"]: row["state"] for row in stand["minions"]} == dict.fromkeys(CLIENTS, "in step")
+    assert {row["minion"]: row["state"] for row in stand["minions"]} == dict.fromkeys(CLIENTS, "in sync")
     for result in alone.fleet.apply().values():
         assert (result["result"], result["changes"]) == (True, {})

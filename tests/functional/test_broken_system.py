@@ -105,7 +105,7 @@ def test_without_groupadd_nothing_is_opened(office):
 NOT_ROOT = """
 import json, sys
 sys.path[:0] = sys.argv[1:]
-import spice_firewall, spice_grant, spice_grant_queries, spice_routing, spice_sudoers, spice_viewer
+import spice_firewall, spice_grant, spice_grant_loans, spice_grant_queries, spice_routing, spice_sudoers, spice_viewer
 from salt.exceptions import CommandExecutionError
 spice_grant.__salt__, spice_grant.__pillar__, spice_grant.__context__ = {}, {"spice": {}}, {}
 calls = {
@@ -121,6 +121,10 @@ with_arguments = {
     (spice_grant, "absent"): ["myself-debianx"],
     (spice_grant, "grant"): ["nogrant", "debianx"],
     (spice_grant, "revoke"): ["myself", "debianx"],
+    (spice_grant_loans, "lend"): ["myself", "debianx", "1h"],
+    (spice_grant_loans, "end_loan"): ["myself", "debianx"],
+    (spice_grant_loans, "lock"): ["myself"],
+    (spice_grant_loans, "unlock"): ["myself"],
     (spice_grant_queries, "explain"): ["myself", "debianx"],
     (spice_sudoers, "allowed"): ["myself", "debianx"],
 }

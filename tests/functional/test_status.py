@@ -26,7 +26,7 @@ def test_without_a_policy(office):
 
 def test_in_sync_since_the_run_that_made_it_so(granted):
     first = status(granted)
-    assert (first["state"], first["drift"], first["errors"]) == ("in step", [], [])
+    assert (first["state"], first["drift"], first["errors"]) == ("in sync", [], [])
     assert first["since"] and len(first["policy"]) == 12
     assert granted.client.mode(LAST_RUN) == 0o600
     # As if that run had been a while ago.
@@ -47,7 +47,7 @@ def test_drifted_until_a_run_repairs_it(granted):
     assert (found["state"], found["since"], found["errors"]) == ("drifted", None, [])
     assert any("192.168.2.2 port 20002 to myself" in sentence for sentence in found["drift"])
     granted.applied()
-    assert status(granted)["state"] == "in step"
+    assert status(granted)["state"] == "in sync"
 
 
 def test_failed_by_a_wrong_pillar_though_all_is_as_it_was(granted):
@@ -59,7 +59,7 @@ def test_failed_by_a_wrong_pillar_though_all_is_as_it_was(granted):
     assert "did you mean 'leaptest'?" in found["errors"][0] and found["since"]
     assert found["last_run"]["errors"] == found["errors"]
     granted.applied(article())
-    assert (status(granted)["state"], status(granted)["errors"]) == ("in step", [])
+    assert (status(granted)["state"], status(granted)["errors"]) == ("in sync", [])
 
 
 def test_failed_by_a_run_that_enforced_the_rest(granted):
@@ -84,7 +84,7 @@ def test_failed_where_something_cannot_be_read(granted, path):
 def test_after_a_boot_nobody_knows_since_when(granted):
     granted.client.run(["rm", LAST_RUN])
     found = status(granted)
-    assert (found["state"], found["since"], found["last_run"]) == ("in step", None, None)
+    assert (found["state"], found["since"], found["last_run"]) == ("in sync", None, None)
 
 
 def test_nothing_is_left_once_all_is_removed(granted):

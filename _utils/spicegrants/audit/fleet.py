@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from spicegrants.audit import minion_status
 
 SILENT, BEHIND, ODD = "not answering", "behind", "strange answer"
+SUCCEEDED, FAILED = "succeeded", "failed"
 _LONGEST = 400
-_STATES = (minion_status.IN_STEP, minion_status.DRIFTED, minion_status.FAILED, minion_status.NO_POLICY)
+_STATES = (minion_status.IN_SYNC, minion_status.DRIFTED, minion_status.FAILED, minion_status.NO_POLICY)
 
 
 class Answer(NamedTuple):
@@ -70,9 +71,9 @@ def _status(minion: str, answer: Answer | None, declared: Declared | None) -> Ro
         why.insert(0, f"pillar declares {declared.policy or 'nothing'}")
     elif declared and state == minion_status.NO_POLICY and declared.policy is None:
         # Nothing is declared, and nothing is enforced.
-        state = minion_status.IN_STEP
-    said = {"policy": line(policy or ""), "since": line(found.get("since") or "")}
-    return {**row, **said, "state": state, "why": _lines([*wrong, *why])}
+        state = minion_status.IN_SYNC
+    stands = {"policy": line(policy or ""), "since": line(found.get("since") or "")}
+    return {**row, **stands, "state": state, "why": _lines([*wrong, *why])}
 
 
 def _listed(value: Any) -> list[Any]:
@@ -123,8 +124,8 @@ def _grants(grants: Any) -> str:
 
 def _grant(name: Any, about: Any) -> str:
     """Spell a grant's name, with its reason, owner and ticket where it has them."""
-    said = about if isinstance(about, dict) else {}
-    words = [f"{prefix}{line(said[key])}" for key, prefix in _METADATA.items() if key in said]
+    metadata = about if isinstance(about, dict) else {}
+    words = [f"{prefix}{line(metadata[key])}" for key, prefix in _METADATA.items() if key in metadata]
     return f"{line(name)} ({', '.join(words)})" if words else line(name)
 
 
@@ -154,7 +155,7 @@ def _ran(answer: Answer, sentences: Any) -> Row:
     found = answer.data
     states = list(found.values()) if isinstance(found, dict) else []
     if not states or not all(isinstance(state, dict) and "result" in state for state in states):
-        return {"result": "red", "why": _lines(found)}
+        return {"result": FAILED, "why": _lines(found)}
     changes: list[Any] = []
     for state in states:
         change = state.get("changes")
@@ -163,11 +164,11 @@ def _ran(answer: Answer, sentences: Any) -> Row:
             changes += (sentences(change) or [change]) if change else []
         except (AttributeError, TypeError):
             changes.append(change)
-    red = [state.get("comment", "") for state in states if state["result"] is not True and state["result"] is not None]
-    if red or answer.retcode:
-        return {"result": "red", "changes": _lines(changes), "why": _lines(red or [f"exit code {answer.retcode}"])}
+    why = [state.get("comment", "") for state in states if state["result"] is not True and state["result"] is not None]
+    if why or answer.retcode:
+        return {"result": FAILED, "changes": _lines(changes), "why": _lines(why or [f"exit code {answer.retcode}"])}
     return {
-        "result": "would change" if any(state["result"] is None for state in states) else "green",
+        "result": "would change" if any(state["result"] is None for state in states) else SUCCEEDED,
         "changes": _lines(changes),
         "why": "",
     }

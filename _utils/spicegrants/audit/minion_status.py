@@ -11,7 +11,7 @@ from spicegrants.core.errors import LiveStateUnreadable
 from spicegrants.policy.model import Policy, to_pillar
 from spicegrants.schedule import instants
 
-IN_STEP, DRIFTED, FAILED, NO_POLICY = "in step", "drifted", "failed", "no policy"
+IN_SYNC, DRIFTED, FAILED, NO_POLICY = "in sync", "drifted", "failed", "no policy"
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,9 @@ def status(
     elif policy is None:
         state = NO_POLICY
     else:
-        state = DRIFTED if drift else IN_STEP
+        state = DRIFTED if drift else IN_SYNC
     # Runs that succeed or fail say since when they do; nobody noted when drift began.
-    since = last.since if last and last.policy == policy and (state == IN_STEP or said) else None
+    since = last.since if last and last.policy == policy and (state == IN_SYNC or said) else None
     return {
         "state": state,
         "policy": policy,

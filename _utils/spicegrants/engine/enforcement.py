@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import replace
 from typing import Any
 
@@ -132,6 +132,17 @@ def remove(test: bool) -> dict[str, Any]:
                 context.forget()
                 last_run.forget()
     return {"changes": changes, "errors": errors, "warnings": []}
+
+
+def with_exit_code(salt_context: MutableMapping[str, Any], report: dict[str, Any]) -> dict[str, Any]:
+    """Return a report; if it has errors, have the Salt call that gives it end with an exit code of 1.
+
+    salt_context
+        The ``__context__`` of the execution module.
+    """
+    if report["errors"]:
+        salt_context["retcode"] = 1
+    return report
 
 
 def plan_layers(chosen: Iterable[Layer], desired: DesiredState | None = None) -> dict[str, Any]:

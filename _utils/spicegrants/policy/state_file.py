@@ -17,7 +17,7 @@ from spicegrants.schedule import weekly, zones
 from spicegrants.schedule.intervals import Windows
 
 _FORMAT = 1
-NO_POLICY = "no policy has been applied on this minion yet: run state.apply spice"
+_NO_POLICY = "no policy has been applied on this minion yet: run state.apply spice"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Stored:
     def the_policy(self) -> Policy:
         """Return the policy; raise ``SystemFault`` if there is none."""
         if self.policy is None:
-            raise SystemFault(NO_POLICY)
+            raise SystemFault(_NO_POLICY)
         return self.policy
 
 

@@ -7,7 +7,7 @@ from spicegrants.audit.fleet import Answer, Declared
 from spicegrants.policy import merge
 
 
-def stands(state="in step", policy="aaa", **more):
+def stands(state="in sync", policy="aaa", **more):
     return Answer({"state": state, "policy": policy, "since": None, "drift": [], "errors": [], **more})
 
 
@@ -21,11 +21,11 @@ def judged(answer, declares=None):
     [
         (None, None, ("not answering", "")),
         (None, Declared(None, ("spice: wrong",)), ("not answering", "pillar: spice: wrong")),
-        (stands(), None, ("in step", "")),
-        (stands(), Declared("aaa"), ("in step", "")),
+        (stands(), None, ("in sync", "")),
+        (stands(), Declared("aaa"), ("in sync", "")),
         (stands(), Declared("bbb"), ("behind", "pillar declares bbb")),
         (stands(), Declared(None), ("behind", "pillar declares nothing")),
-        (stands("no policy", None), Declared(None), ("in step", "")),
+        (stands("no policy", None), Declared(None), ("in sync", "")),
         (stands("no policy", None), None, ("no policy", "")),
         (stands("no policy", None), Declared("bbb"), ("behind", "pillar declares bbb")),
         (stands("drifted", drift=["opens", "shuts"]), Declared("aaa"), ("drifted", "opens; shuts")),
@@ -47,7 +47,7 @@ def test_an_answer_of_any_shape_is_reported_and_breaks_nothing(data):
     """As of an older version: it has no such function, or another one of that name."""
     answers = {"odd": Answer(data), "good": stands()}
     rows = fleet.status(["good", "odd"], answers, {"odd": Declared("aaa")})
-    assert [row["state"] for row in rows] == ["in step", "strange answer"]
+    assert [row["state"] for row in rows] == ["in sync", "strange answer"]
     rows += fleet.accesses(["odd"], answers, vm="books")
     rows += fleet.runs(["odd"], answers, merge.sentences)
     assert fleet.confirmations(["odd"], answers)["confirmed"] == []
@@ -94,22 +94,22 @@ def ran(result, changes=None, comment="said", retcode=0):
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        (ran(True), ("green", "", "")),
-        (ran(True, {"layers": {"sudo": ["lets anne"]}}), ("green", "sudo: lets anne", "")),
+        (ran(True), ("succeeded", "", "")),
+        (ran(True, {"layers": {"sudo": ["lets anne"]}}), ("succeeded", "sudo: lets anne", "")),
         (ran(None, {"layers": {"sudo": ["lets anne"]}}), ("would change", "sudo: lets anne", "")),
-        (ran(False), ("red", "", "said")),
-        (ran(True, retcode=2), ("red", "", "exit code 2")),
-        (ran(True, "odd"), ("green", "odd", "")),
+        (ran(False), ("failed", "", "said")),
+        (ran(True, retcode=2), ("failed", "", "exit code 2")),
+        (ran(True, "odd"), ("succeeded", "odd", "")),
         (
             ran(True, {"virt-viewer": {"old": "", "new": "11.0"}}),
-            ("green", "{'virt-viewer': {'old': '', 'new': '11.0'}}", ""),
+            ("succeeded", "{'virt-viewer': {'old': '', 'new': '11.0'}}", ""),
         ),
-        *((ran(odd), ("red", "", "said")) for odd in ("no", "True", 0, 1, [], {})),
+        *((ran(odd), ("failed", "", "said")) for odd in ("no", "True", 0, 1, [], {})),
         (
             Answer(["Data failed to compile:", "Rendering failed"]),
-            ("red", "", "Data failed to compile:; Rendering failed"),
+            ("failed", "", "Data failed to compile:; Rendering failed"),
         ),
-        (Answer({}), ("red", "", "{}")),
+        (Answer({}), ("failed", "", "{}")),
         (None, ("not answering", "", "")),
     ],
 )

@@ -53,8 +53,8 @@ def test_damage_is_not_taken_for_nothing(content):
 @pytest.mark.parametrize(
     ("policy", "errors", "drift", "wrong", "state", "since"),
     [
-        ("a", (), [], [], "in step", "1970-01-01T00:00:05Z"),
-        ("b", (), [], [], "in step", None),
+        ("a", (), [], [], "in sync", "1970-01-01T00:00:05Z"),
+        ("b", (), [], [], "in sync", None),
         ("a", (), ["d"], [], "drifted", None),
         ("a", ("e",), ["d"], [], "failed", "1970-01-01T00:00:05Z"),
         ("a", (), [], ["now"], "failed", None),
