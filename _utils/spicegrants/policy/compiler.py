@@ -116,18 +116,30 @@ class DesiredState:
 
     def vm_at(self, address: str, port: int) -> str | None:
         """Return the vm whose console is at an address and port; ``None`` if there is none."""
-        for vm in self.policy.vms.values():
-            if vm.tls_port == port and address in self.inventory.addresses.get(vm.server, ()):
-                return vm.name
-        return None
+        return self.once(_consoles).get((address, port))
 
     def grants_of(self, user: str | int | None, vm: str | None) -> tuple[str, ...]:
         """Return the grants behind a user's (name or UID) right to a vm, now or in the run before."""
-        places: tuple[Access | Drain, ...] = (*self.accesses, *self.previous, *self.leaving)
-        for access in places:
-            if access.vm == vm and user in (access.user, access.uid):
-                return access.grants
-        return ()
+        return self.once(_rights).get((user, vm), ())
+
+
+def _consoles(desired: DesiredState) -> dict[tuple[str, int], str]:
+    """Return the vms by address and port of their consoles."""
+    found: dict[tuple[str, int], str] = {}
+    for vm in desired.policy.vms.values():
+        for address in desired.inventory.addresses.get(vm.server, ()):
+            found.setdefault((address, vm.tls_port), vm.name)
+    return found
+
+
+def _rights(desired: DesiredState) -> dict[tuple[str | int | None, str | None], tuple[str, ...]]:
+    """Return grants by the user, as name and as UID, and the vm that they are for; those of now go first."""
+    places: tuple[Access | Drain, ...] = (*desired.accesses, *desired.previous, *desired.leaving)
+    found: dict[tuple[str | int | None, str | None], tuple[str, ...]] = {}
+    for place in places:
+        for user in (place.user, place.uid):
+            found.setdefault((user, place.vm), place.grants)
+    return found
 
 
 def compile_policy(

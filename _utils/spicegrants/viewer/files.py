@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from spicegrants.core.changes import Change
@@ -249,18 +248,23 @@ def _menu(desired: DesiredState, uid: int, accesses: Iterable[Access]) -> File:
 
 
 def _entry_change(desired: DesiredState | None, path: str, verb: str) -> Change:
-    parent, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
-    grants: tuple[str, ...] = ()
-    if desired is None:
-        return Change("viewer", f"{verb} {path}")
-    if parent == MENUS and name.isdigit():
-        known = (*desired.accesses, *desired.previous)
-        grants = _grants(access.grants for access in known if access.uid == int(name))
-    elif parent == CONNECTIONS:
-        known = desired.accesses if verb != "removes" else desired.previous
-        grants = _grants(access.grants for access in known if connection_file(access.vm) == path)
-    return Change("viewer", f"{verb} {path}", grants)
+    behind = desired.once(_behind_removed if verb == "removes" else _behind_written) if desired else {}
+    return Change("viewer", f"{verb} {path}", tuple(sorted(behind.get(path, ()))))
 
 
-def _grants(names: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(sorted({name for grants in names for name in grants}))
+def _behind_written(desired: DesiredState) -> dict[str, set[str]]:
+    """Return the grants behind each file, by path; behind a list of consoles also those of the run before."""
+    return _behind((*desired.accesses, *desired.previous), desired.accesses)
+
+
+def _behind_removed(desired: DesiredState) -> dict[str, set[str]]:
+    return _behind((*desired.accesses, *desired.previous), desired.previous)
+
+
+def _behind(listed: Iterable[Access], connected: Iterable[Access]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for access in listed:
+        found.setdefault(f"{MENUS}/{access.uid}", set()).update(access.grants)
+    for access in connected:
+        found.setdefault(connection_file(access.vm), set()).update(access.grants)
+    return found
