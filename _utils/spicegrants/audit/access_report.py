@@ -44,7 +44,7 @@ def _behind(desired: DesiredState, access: Access) -> dict[str, dict[str, Any]]:
     return {
         name: {
             "when": wording.term(policy, term),
-            **(_about(policy.grants[name]) if name in policy.grants else {"loan": True, **_said(_loan(desired, name))}),
+            **(_about(policy.grants[name]) if name in policy.grants else {"loan": True, **_reason(desired.loan(name))}),
         }
         for name, term in zip(access.grants, access.terms)
     }
@@ -54,12 +54,8 @@ def _about(grant) -> dict[str, str]:
     return {field: getattr(grant, field) for field in ("owner", "reason", "ticket") if getattr(grant, field)}
 
 
-def _said(entry: Loan | Lock) -> dict[str, str]:
+def _reason(entry: Loan | Lock) -> dict[str, str]:
     return {"reason": entry.reason} if entry.reason else {}
-
-
-def _loan(desired: DesiredState, name: str) -> Loan:
-    return next(loan for loan in desired.temporary.loans if loan.name == name)
 
 
 def loans(desired: DesiredState, moment: int) -> list[dict[str, Any]]:
@@ -74,7 +70,7 @@ def loans(desired: DesiredState, moment: int) -> list[dict[str, Any]]:
             "until": instants.words(loan.end, zone),
             "left": instants.spelled(loan.end - moment),
             "locked": (loan.user, loan.vm) in denied,
-            **_said(loan),
+            **_reason(loan),
         }
         for loan in desired.temporary.loans
         if loan.end > moment
@@ -85,7 +81,7 @@ def locks(desired: DesiredState) -> list[dict[str, Any]]:
     """Return all locks."""
     zone = desired.policy.time.zone
     return [
-        {"about": lock.words, "since": instants.words(lock.since, zone), **_said(lock)}
+        {"about": lock.words, "since": instants.words(lock.since, zone), **_reason(lock)}
         for lock in desired.temporary.locks
     ]
 

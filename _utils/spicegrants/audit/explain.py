@@ -39,8 +39,7 @@ def grant_words(desired: DesiredState, access: Access, name: str) -> str:
     when = [] if term == Term() else [wording.term(desired.policy, term)]
     grant = desired.policy.grants.get(name)
     if grant is None:
-        loan = next(loan for loan in desired.temporary.loans if loan.name == name)
-        return f"loan ({', '.join([*when, *filter(None, [loan.reason])])})"
+        return f"loan ({', '.join([*when, *filter(None, [desired.loan(name).reason])])})"
     whom = f"user {grant.user}" if grant.user else f"group {grant.group}"
     owner = f"owner {grant.owner}" if grant.owner else None
     ticket = f"ticket {grant.ticket}" if grant.ticket else None

@@ -42,11 +42,11 @@ def _why(desired: DesiredState, connection: Connection, user: str) -> str:
     vm = desired.vm_at(address, port)
     if vm is None:
         return f"Your access to the console at {address} port {port} was removed."
-    lock = desired.temporary.lock_on(user, vm)
+    lock = desired.lock_on(user, vm)
     if lock is not None:
         return f"Your access to the console of VM {vm} is locked." if lock.about == USER else f"VM {vm} is locked."
-    access = next((each for each in desired.accesses if (each.uid, each.vm) == (connection.uid, vm)), None)
-    if access is not None:
+    access, denied = desired.access(connection.uid, vm)
+    if access is not None and denied is None:
         return _closed(desired, access)
     behind = desired.grants_of(connection.uid, vm)
     if behind and all(map(is_loan, behind)):
@@ -89,7 +89,7 @@ def _warning(desired: DesiredState, notice: Notice) -> str:
 
 
 def _zone(desired: DesiredState, notice: Notice) -> str | None:
-    access = next((each for each in desired.accesses if (each.uid, each.vm) == (notice.uid, notice.vm)), None)
+    access, _ = desired.access(notice.uid, notice.vm)
     if access is None:
         return desired.policy.time.zone
     return wording.zone_of(desired.policy, access)

@@ -123,10 +123,11 @@ def _less(
     stored: Stored, asked: Stored, kept: Callable[[Stored, Stored, Access, list[Grant]], Access | None]
 ) -> Stored:
     temporary, fresh = _temporary(stored.temporary, asked.temporary), _fresh(stored, asked)
+    lock_on = temporary.denying()
     accesses = [
         kept(stored, asked, access, _new(stored, fresh, access))
         for access in stored.accesses
-        if temporary.lock_on(access.user, access.vm) is None
+        if lock_on(access.user, access.vm) is None
     ]
     staying = tuple(access for access in accesses if access is not None)
     behind = {name for access in staying for name in access.grants}

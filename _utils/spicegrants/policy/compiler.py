@@ -118,6 +118,18 @@ class DesiredState:
         """Return the vm whose console is at an address and port; ``None`` if there is none."""
         return self.once(_consoles).get((address, port))
 
+    def access(self, user: str | int, vm: str) -> tuple[Access | None, Lock | None]:
+        """Return the access of a user (name or UID) to a vm and the lock on it, or ``None`` for what there is not."""
+        return self.once(_by_user_and_vm).get((user, vm), (None, None))
+
+    def lock_on(self, user: str, vm: str) -> Lock | None:
+        """Return a lock that denies a user a vm, whether they have an access or not; ``None`` if there is none."""
+        return self.once(_lock_on)(user, vm)
+
+    def loan(self, name: str) -> Loan:
+        """Return the loan of a name."""
+        return self.once(_loans)[name]
+
     def grants_of(self, user: str | int | None, vm: str | None) -> tuple[str, ...]:
         """Return the grants behind a user's (name or UID) right to a vm, now or in the run before."""
         return self.once(_rights).get((user, vm), ())
@@ -140,6 +152,19 @@ def _rights(desired: DesiredState) -> dict[tuple[str | int | None, str | None], 
         for user in (place.user, place.uid):
             found.setdefault((user, place.vm), place.grants)
     return found
+
+
+def _by_user_and_vm(desired: DesiredState) -> dict[tuple[str | int, str], tuple[Access, Lock | None]]:
+    every = [*((access, None) for access in desired.accesses), *desired.locked]
+    return {(user, access.vm): (access, lock) for access, lock in every for user in (access.user, access.uid)}
+
+
+def _lock_on(desired: DesiredState) -> Callable[[str, str], Lock | None]:
+    return desired.temporary.denying()
+
+
+def _loans(desired: DesiredState) -> dict[str, Loan]:
+    return {loan.name: loan for loan in desired.temporary.loans}
 
 
 def compile_policy(
@@ -189,7 +214,8 @@ def compile_policy(
             continue
         for account in people.meant(grant, findings):
             merged[account.name, grant.vm] = _merged(merged.get((account.name, grant.vm)), _access(account, grant))
-    denied = {key: lock for key in sorted(merged) if (lock := temporary.lock_on(*key)) is not None}
+    lock_on = temporary.denying()
+    denied = {key: lock for key in sorted(merged) if (lock := lock_on(*key)) is not None}
     accesses = tuple(merged[key] for key in sorted(merged) if key not in denied)
     locked = tuple((merged[key], lock) for key, lock in denied.items())
     if now < instants.EARLIEST:
@@ -216,10 +242,11 @@ def compile_policy(
 
 def going_on(leaving: Iterable[Drain], temporary: Temporary, now: int) -> tuple[Drain, ...]:
     """Return the places where open sessions may go on from now on, without those that a lock denies."""
+    lock_on = temporary.denying()
     return tuple(
         drain._replace(until=now + drain.grace) if drain.until is None and drain.grace is not None else drain
         for drain in leaving
-        if temporary.lock_on(drain.user, drain.vm) is None
+        if lock_on(drain.user, drain.vm) is None
     )
 
 

@@ -122,11 +122,10 @@ def decide(desired, user: str, vm: str, moment: int) -> Decision:
         The desired state, a :class:`~spicegrants.policy.compiler.DesiredState`: the policy with its accounts, loans and
         locks.
     """
-    for access, lock in desired.locked:
-        if (access.user, access.vm) == (user, vm):
-            return denied(access, lock)
-    access = next((access for access in desired.accesses if (access.user, access.vm) == (user, vm)), None)
-    return Decision(False) if access is None else judged(desired.policy, access, moment)
+    access, lock = desired.access(user, vm)
+    if access is None:
+        return Decision(False)
+    return judged(desired.policy, access, moment) if lock is None else denied(access, lock)
 
 
 def denied(access: Access, lock: Lock) -> Decision:

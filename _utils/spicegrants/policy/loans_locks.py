@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from spicegrants.core import validation
@@ -44,7 +44,7 @@ class Loan(NamedTuple):
 
 
 class Lock(NamedTuple):
-    """A lock: it denies whom it covers, whatever grants and loans say, until it is taken away.
+    """A lock: it denies a user, a vm or everything, whatever grants and loans say, until it is taken away.
 
     ``about`` is ``user``, ``vm`` or ``all``; ``name`` is that of the user or vm.
     """
@@ -53,10 +53,6 @@ class Lock(NamedTuple):
     name: str = ""
     reason: str | None = None
     since: int = 0
-
-    def covers(self, user: str, vm: str) -> bool:
-        """Tell whether it denies a user a vm."""
-        return self.about == ALL or self.name == {USER: user, VM: vm}[self.about]
 
     @property
     def words(self) -> str:
@@ -72,7 +68,17 @@ class Temporary(NamedTuple):
 
     def lock_on(self, user: str, vm: str) -> Lock | None:
         """Return a lock that denies a user a vm; ``None`` if there is none."""
-        return next((lock for lock in self.locks if lock.covers(user, vm)), None)
+        return self.denying()(user, vm)
+
+    def denying(self) -> Callable[[str, str], Lock | None]:
+        """Return :meth:`lock_on` as a function that many are asked with, however many locks there are."""
+        known = {(lock.about, lock.name): lock for lock in self.locks}
+        everything = known.get((ALL, ""))
+
+        def lock_on(user: str, vm: str) -> Lock | None:
+            return everything or known.get((USER, user)) or known.get((VM, vm))
+
+        return lock_on
 
 
 NOTHING = Temporary()
