@@ -25,7 +25,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 from salt.utils.args import yamlify_arg
 
 from spicegrants.core.errors import translated
-from spicegrants.core.reader import meant
+from spicegrants.core.reader import name_for
 from spicegrants.engine import context, enforcement, last_run
 from spicegrants.host import run
 from spicegrants.policy import merge
@@ -267,7 +267,7 @@ def grant(user, vm, nopasswd=False, reason=None):
     """
 
     def changed(policy):
-        name = context.user_meant(user, (), yamlify_arg)
+        name = context.user_name_for(user, (), yamlify_arg)
         return merge.with_grant(policy, name, _named(vm, policy.vms), nopasswd, reason)
 
     return {
@@ -345,4 +345,4 @@ def _enforce_policy(changed):
 
 def _named(word, known):
     """Return the name that a word of the command line stands for, of which Salt may have made a number or so."""
-    return meant(word, known, yamlify_arg)
+    return name_for(word, known, yamlify_arg)

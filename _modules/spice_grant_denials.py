@@ -18,7 +18,7 @@ from salt.utils.args import yamlify_arg
 from spicegrants.audit import denials as logged
 from spicegrants.audit.live import kernel_log
 from spicegrants.core.errors import translated
-from spicegrants.core.reader import chosen, shown
+from spicegrants.core.reader import chosen, quote
 from spicegrants.engine import context
 from spicegrants.host import accounts
 from spicegrants.schedule import instants
@@ -113,11 +113,11 @@ def denials(since=None, user=None, vm=None):
         start = _start(desired, since)
         user, vm = _known(desired, user, vm)
         lines, cut = kernel_log.lines(start)
-    found, unread = logged.parse(lines)
+    found, unread = logged.parse_denials(lines)
     named = accounts.by_uid({denial.uid for denial in found if denial.uid is not None})
     entries = [
         logged.entry(desired, denial, count, None if denial.uid is None else named.get(denial.uid))
-        for denial, count in logged.folded(found)
+        for denial, count in logged.fold(found)
     ]
     entries = [entry for entry in entries if user in (None, entry["user"]) and vm in (None, entry["vm"])]
     notes = []
@@ -135,9 +135,9 @@ def _start(desired, since):
     seconds = instants.duration("24h" if since is None else since)
     if seconds is not None:
         return max(0, int(time.time()) - seconds)
-    moment = instants.read(since, desired.policy.time.zone or "UTC")
+    moment = instants.parse_moment(since, desired.policy.time.zone or "UTC")
     if moment is None:
-        raise SaltInvocationError(f"since: {shown(since)} is neither a duration, as 2h, nor a moment, as 2026-11-24")
+        raise SaltInvocationError(f"since: {quote(since)} is neither a duration, as 2h, nor a moment, as 2026-11-24")
     return moment
 
 

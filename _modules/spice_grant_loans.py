@@ -20,7 +20,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 from salt.utils.args import yamlify_arg
 
 from spicegrants.core.errors import translated
-from spicegrants.core.reader import meant, shown
+from spicegrants.core.reader import name_for, quote
 from spicegrants.engine import context, enforcement
 from spicegrants.host import accounts
 from spicegrants.policy import loans_locks
@@ -96,7 +96,7 @@ def lend(user, vm, duration, reason=None, nopasswd=False):
     def changed(temporary, policy, now):
         name, console = _user(user), _named(vm, policy.vms)
         return loans_locks.lend(
-            held=temporary,
+            temporary=temporary,
             policy=policy,
             known=accounts.uids(name),
             now=now,
@@ -313,15 +313,15 @@ def _about(user, vm, everything):
         vms = stored.policy.vms if stored.policy else {}
         name = _named(name, locked | set(vms)) if kind == loans_locks.VM else _user(name, locked)
     if not isinstance(name, str):
-        raise SaltInvocationError(f"no {kind} {shown(name)}")
+        raise SaltInvocationError(f"no {kind} {quote(name)}")
     return loans_locks.Lock(kind, name)
 
 
 def _named(word, known):
     """Return the name that a word of the command line stands for, of which Salt may have made a number or so."""
-    return meant(word, known, yamlify_arg)
+    return name_for(word, known, yamlify_arg)
 
 
 def _user(word, also=()):
     """Return the name of a user likewise."""
-    return context.user_meant(word, also, yamlify_arg)
+    return context.user_name_for(word, also, yamlify_arg)

@@ -22,7 +22,7 @@ from spicegrants.audit import access_report, verdict
 from spicegrants.audit import explain as reasons
 from spicegrants.audit.live import entrance, trial
 from spicegrants.core.errors import SpiceGrantError, translated
-from spicegrants.core.reader import chosen, shown
+from spicegrants.core.reader import chosen, quote
 from spicegrants.engine import context, enforcement
 from spicegrants.engine.layers import EXPIRY, FIREWALL, ROUTING, VIEWER
 from spicegrants.firewall.live import backends, backstop, other_tables
@@ -106,7 +106,7 @@ def list_(at=None):
         salt '*' spice_grant.list at=2026-11-24T18:00
     """
     desired = _compiled()
-    return access_report.listed(desired, _moment(desired, at))
+    return access_report.entries(desired, _moment(desired, at))
 
 
 def who(vm, at=None):
@@ -152,7 +152,7 @@ def who(vm, at=None):
     """
     desired = _compiled()
     vm = _known_vm(desired, vm)
-    return [entry for entry in access_report.listed(desired, _moment(desired, at)) if entry["vm"] == vm]
+    return [entry for entry in access_report.entries(desired, _moment(desired, at)) if entry["vm"] == vm]
 
 
 def timeline(user=None, days=7, at=None):
@@ -204,7 +204,7 @@ def timeline(user=None, days=7, at=None):
     """
     desired = _compiled()
     if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 366:
-        raise SaltInvocationError(f"days: must be a number from 1 to 366, not {shown(days)}")
+        raise SaltInvocationError(f"days: must be a number from 1 to 366, not {quote(days)}")
     if user is not None:
         user = _known_user(desired, user)
     return access_report.timeline(desired, user, _moment(desired, at), days)
@@ -279,13 +279,13 @@ def explain(user, vm, at=None):
     moment = _moment(desired, at)
     with translated(CommandExecutionError):
         rules = __salt__["spice_firewall.rules"](foreign=False)
-        on, _ = ip.chosen(desired.policy, ip.held())
+        on, _ = ip.chosen(desired.policy, ip.kernel_if_any())
         known = user in desired.inventory.users
-        asked = {known and tools.allows(user, rule.call) for rule in commands.calls(desired, user, vm)}
-        allowed = None if len(asked) > 1 else asked == {True}
+        verdicts = {known and tools.allows(user, rule.call) for rule in commands.calls(desired, user, vm)}
+        allowed = None if len(verdicts) > 1 else verdicts == {True}
         refusal = entrance.refusal(user) if allowed and moment == desired.now else ""
-        held = sudoers.parse(tools.own_tree() or {})
-        met = other_tables.before(desired, user, vm, other_tables.read())
+        own_rules = sudoers.own_rules(tools.own_tree() or {})
+        obstacles = other_tables.before(desired, user, vm, other_tables.read())
         answers = {
             "policy": reasons.policy(desired, user, vm, moment),
             "firewall": reasons.firewall(
@@ -294,7 +294,7 @@ def explain(user, vm, at=None):
                 vm=vm,
                 rules=rules,
                 drift=enforcement.plan_layers([FIREWALL, EXPIRY], desired),
-                obstacles=met,
+                obstacles=obstacles,
                 moment=moment,
             ),
             "routing": reasons.routing(
@@ -305,7 +305,7 @@ def explain(user, vm, at=None):
                 enforcement.plan_layers([ROUTING], desired),
             ),
             "sudo": reasons.sudo(
-                desired=desired, user=user, vm=vm, held=held, allowed=allowed, moment=moment, refusal=refusal
+                desired=desired, user=user, vm=vm, own_rules=own_rules, allowed=allowed, moment=moment, refusal=refusal
             ),
             "viewer": reasons.viewer(enforcement.plan_layers([VIEWER], desired)),
         }
@@ -496,9 +496,9 @@ def _moment(desired, at):
     """Return the moment that is asked about."""
     if at is None:
         return desired.now
-    moment = instants.read(at, desired.policy.time.zone or "UTC")
+    moment = instants.parse_moment(at, desired.policy.time.zone or "UTC")
     if moment is None:
-        raise SaltInvocationError(f"at: {shown(at)} is no moment, as 2026-11-24 or 2026-11-24T18:00+01:00")
+        raise SaltInvocationError(f"at: {quote(at)} is no moment, as 2026-11-24 or 2026-11-24T18:00+01:00")
     return moment
 
 
@@ -514,8 +514,8 @@ def _known_vm(desired, vm):
 
 def _known_user(desired, user):
     """Return the name of a user. With a slip in it, the answer would be that they may open nothing."""
-    held = (*desired.accesses, *(access for access, _ in desired.locked))
+    accesses = (*desired.accesses, *(access for access, _ in desired.locked))
     # Also who has something, if nobody can be asked for them.
-    known = {*accounts.uids(user), *(access.user for access in (*held, *desired.previous))}
+    known = {*accounts.uids(user), *(access.user for access in (*accesses, *desired.previous))}
     known |= {grant.user for grant in desired.policy.grants.values() if grant.user}
     return chosen("user", user, known, yamlify_arg, SaltInvocationError, " on this machine")

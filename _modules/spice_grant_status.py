@@ -68,12 +68,12 @@ def status():
     policy = last = None
     drift, errors, locks = [], [], []
     try:
-        with lock.held():
+        with lock.run_lock():
             policy, last = last_run.policy(), last_run.read()
             if policy:
                 report = enforcement.enforce(lambda stored: stored, test=True)
                 drift, errors = merge.sentences(report["changes"]), report["errors"]
-                locks = [held.words for held in context.stored().temporary.locks]
+                locks = [each.words for each in context.stored().temporary.locks]
     except SpiceGrantError as error:
         errors = str(error).splitlines()
     return minion_status.status(policy, last, drift, errors, locks)

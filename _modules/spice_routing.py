@@ -64,7 +64,7 @@ def rules():
     """
     with translated(CommandExecutionError):
         run.as_root()
-        found = ip.rules(ip.read())
+        found = ip.own_rules(ip.read_kernel())
     users = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()}
     return [
         {"user": users.get(rule.uid), "uid": rule.uid, "address": rule.address, "ports": list(rule.ports)}

@@ -108,15 +108,15 @@ def rules(foreign=True):
                 "windows": _spelled(rule.windows),
                 "foreign": False,
             }
-            for rule in (sudoers.parse(own) if own else [])
+            for rule in (sudoers.own_rules(own) if own else [])
         ]
         if foreign and tools.is_rs():
             found.append({"who": "", "what": privileges.UNREAD, "where": "", "foreign": True})
         elif foreign:
             stored = context.stored()
             site = privileges.site(context.compiled(kept=stored)) if stored.policy else others.Site()
-            held = others.foreign(tools.tree(), sudoers.parse(own or {}), site)
-            for other, where in zip(held, privileges.places([other.entry for other in held])):
+            entries = others.foreign(tools.tree(), sudoers.own_rules(own or {}), site)
+            for other, where in zip(entries, privileges.places([other.entry for other in entries])):
                 found.append({"who": other.who, "what": other.what, "where": where, "foreign": True})
     return found
 

@@ -92,12 +92,13 @@ def others(user=None):
         site, tree, granted = privileges.site(desired), tools.tree() if legible else {}, sudoers.rules(desired)
         if user is not None and not privileges.exists(user):
             raise SaltInvocationError(f"no user {user!r} on this machine")
-        asked = privileges.users(site, {access.user for access in desired.accesses}, tree) if user is None else [user]
-        for name in asked:
-            lets, rules = privileges.answers(name, site), privileges.said(name, granted, site, tree) if legible else []
+        names = privileges.users(site, {access.user for access in desired.accesses}, tree) if user is None else [user]
+        for name in names:
+            lets = privileges.answers(name, site)
+            rules = privileges.excess_rules(name, granted, site, tree) if legible else []
             if rules is None:
                 raise CommandExecutionError(f"what sudo -ll -U {name} prints cannot be read")
             if lets or rules:
-                held = [{"what": rule.what, "where": where, "listed": listed} for rule, where, listed in rules]
-                answer[name] = {"lets": lets, "rules": held}
+                excess = [{"what": rule.what, "where": where, "listed": listed} for rule, where, listed in rules]
+                answer[name] = {"lets": lets, "rules": excess}
     return answer

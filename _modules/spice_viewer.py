@@ -124,7 +124,9 @@ def status(search=False, seconds=600):
         "password": shadow.password,
         "primary": [name for name in group.members if name in users and users[name].gid == group.gid] if group else [],
         "twins": {twin.name: list(twin.members) for twin in group.twins} if group else {},
-        "programs": {path: {"owner": _owner(held), "mode": f"{held.mode:04o}"} for path, held in programs.items()},
+        "programs": {
+            path: {"owner": _owner(program), "mode": f"{program.mode:04o}"} for path, program in programs.items()
+        },
         "processes": strange,
         "others": [path for path in files.OTHERS if os.path.lexists(path) and path not in programs],
         **searched,

@@ -563,7 +563,7 @@ def _declared(minion):
     if "spice" not in data:
         return fleet.Declared(None)
     try:
-        return fleet.Declared(minion_status.fingerprint(pillar.parse(words.plain(data["spice"]))))
+        return fleet.Declared(minion_status.fingerprint(pillar.parse_policy(words.plain(data["spice"]))))
     except PolicyError as error:
         return fleet.Declared(None, tuple(map(str, error.findings)))
 

@@ -291,8 +291,8 @@ def transaction(grants, gid, schedules=0):
     data, names = pillar(grants, 1, schedules)
     users = {name: Account(name, 2000 + number, 100) for number, name in enumerate(names)}
     inventory = Inventory(users, {GROUP: Group(GROUP, gid)}, addresses={"mysrv": ("192.168.2.2",)})
-    desired = compile_policy(pillars.parse(data["spice"]), inventory)
-    return {"nftables": guard_table.plan(desired, None).commands}
+    desired = compile_policy(pillars.parse_policy(data["spice"]), inventory)
+    return {"nftables": guard_table.plan_guard_table(desired, None).commands}
 
 
 def recipe(users):

@@ -85,7 +85,7 @@ def answer(functions, request, output):
     steps = Steps(*request.get("fault") or ("kill", None))
     result = {"pid": os.getpid(), "killed": False}
     if "patience" in request:
-        sys.modules["spicegrants.host.lock"].held.__wrapped__.__defaults__ = (request["patience"],)
+        sys.modules["spicegrants.host.lock"].run_lock.__wrapped__.__defaults__ = (request["patience"],)
     if "answers" in request:
         sys.modules["spicegrants.host.run"].LIMITS[:] = [request["answers"]]
         sys.modules["spicegrants.engine.closing"].PATIENCE = request["answers"]

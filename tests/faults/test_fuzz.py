@@ -35,7 +35,7 @@ SAMPLE = {**FUZZED, "suppress_health_check": [*FUZZED["suppress_health_check"], 
 @st.composite
 def worlds(draw, data):
     """Draw a workstation for a pillar that can be read; some groups have members with names that nobody expects."""
-    inventory = draw(systems(pillar.parse(data)))
+    inventory = draw(systems(pillar.parse_policy(data)))
     strange = draw(st.lists(hostile, max_size=2, unique=True))
     users = {name: Account(name, 80000 + number, 2000) for number, name in enumerate(strange)}
     groups = {
@@ -57,7 +57,7 @@ def drawn(data):
     """Draw an odd pillar; return it with its policy and a workstation, or None if it is refused."""
     made = data.draw(mutated())
     try:
-        policy = pillar.parse(made)
+        policy = pillar.parse_policy(made)
     except PolicyError as error:
         assert error.findings and all(str(finding).isprintable() for finding in error.findings)
         return None
@@ -222,7 +222,7 @@ def test_a_kernel_holds_what_the_pillar_says(machine, data):
         if found is None:
             return
         made, inventory, compiled = found
-        for commands in filter(None, guard_table.plan(compiled, live)[1:]):
+        for commands in filter(None, guard_table.plan_guard_table(compiled, live)[1:]):
             machine.run(["nft", "-j", "-f", "-"], input=json.dumps({"nftables": commands}))
         live = listing(machine)
         opened, _, guarded = meaning(made, inventory)
@@ -231,4 +231,4 @@ def test_a_kernel_holds_what_the_pillar_says(machine, data):
         passing = opened_by(guard_table.elements(live), inventory)
         assert set(passing) <= may
         assert passing == opened_by(guard_table.desired_elements(compiled), inventory)
-        assert not any(guard_table.plan(compiled, live)[1:])
+        assert not any(guard_table.plan_guard_table(compiled, live)[1:])

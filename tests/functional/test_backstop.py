@@ -44,7 +44,7 @@ def _store(office, ports="20001-20010"):
     declared = article([ADDRESS])["spice"]
     declared["servers"]["mysrv"]["ports"] = ports
     inventory = Inventory({}, {GROUP: Group(GROUP, office.gid())}, addresses={"mysrv": (ADDRESS,)})
-    kept = backstop.table(compile_policy(pillar.parse(declared), inventory), HOLDER.read_bytes())
+    kept = backstop.table(compile_policy(pillar.parse_policy(declared), inventory), HOLDER.read_bytes())
     office.client.write(backstop.STORED, json.dumps(kept._asdict() | {"table": kept.name}), 0o600)
     return kept.name
 

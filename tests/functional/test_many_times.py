@@ -34,7 +34,7 @@ def _compiled(day):
     users = {f"user{number}": Account(f"user{number}", 30000 + number, 30000) for number in range(GRANTS)}
     groups = {"spicegrp": Group("spicegrp", 995)}
     inventory = Inventory(users, groups, addresses={"mysrv": ("192.168.2.2",)})
-    return compile_policy(pillar.parse(declared), inventory, now=day, day=day)
+    return compile_policy(pillar.parse_policy(declared), inventory, now=day, day=day)
 
 
 def _carried_out(office, planned):
@@ -56,11 +56,11 @@ def test_the_kernel_takes_them_at_once(office):
     listing = None
     for day in (TODAY, TODAY + 86400):
         compiled = _compiled(day)
-        main, before, after = _carried_out(office, guard_table.plan(compiled, listing))
+        main, before, after = _carried_out(office, guard_table.plan_guard_table(compiled, listing))
         assert [text.count('"rule"') for text in (before, after)] == [SCHEDULES * bool(listing)] * 2
         assert (main == '{"nftables": []}') is bool(listing)
         listing = _listing(office)
-        assert guard_table.plan(compiled, listing) == FirewallPlan((), ())
+        assert guard_table.plan_guard_table(compiled, listing) == FirewallPlan((), ())
     ranges = [len(times.opened) for times in guard_table.chains(listing).values()]
     assert len(ranges) == SCHEDULES and min(ranges) >= 30
 
@@ -74,7 +74,7 @@ def _open_but(office, day):
     users, groups = {"mybro": Account("mybro", 1022, 1022)}, {GROUP: Group(GROUP, office.gid())}
     inventory = Inventory(users, groups, addresses={"mysrv": (ADDRESS,)})
     today = int(time.time()) // 86400 * 86400
-    return compile_policy(pillar.parse(declared), inventory, now=today, day=today)
+    return compile_policy(pillar.parse_policy(declared), inventory, now=today, day=today)
 
 
 def test_who_is_let_through_notices_nothing(office):
@@ -86,10 +86,10 @@ def test_who_is_let_through_notices_nothing(office):
     office.client.run(["groupadd", GROUP])
     today = datetime.datetime.now(datetime.timezone.utc).date()
     turns = [_open_but(office, f"{today + datetime.timedelta(days=ahead)}") for ahead in (3, 4)]
-    _carried_out(office, guard_table.plan(turns[0], None))
+    _carried_out(office, guard_table.plan_guard_table(turns[0], None))
     with _program(office.client, HAMMER, ADDRESS, 20004, user="mybro", group=GROUP) as granted:
         for turn in range(1, TURNS):
-            planned = guard_table.plan(turns[turn % 2], _listing(office))
+            planned = guard_table.plan_guard_table(turns[turn % 2], _listing(office))
             assert planned.changes
             _carried_out(office, planned)
         granted.stdin.close()

@@ -31,7 +31,7 @@ class Clock:
         """Store what is enforced."""
         addresses = {"mysrv": ("192.168.2.2", "fd00:2::2")}
         kept = state_file.Stored(
-            pillar.parse(self.client.pillar["spice"]),
+            pillar.parse_policy(self.client.pillar["spice"]),
             addresses,
             accesses,
             "spicegrp",

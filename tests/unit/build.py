@@ -61,7 +61,7 @@ def changed(data, **changes):
 
 def policy(**changes):
     """Return the article's policy, with some places of its pillar changed."""
-    return pillar.parse(changed(article(), **changes))
+    return pillar.parse_policy(changed(article(), **changes))
 
 
 def inventory(**changes):

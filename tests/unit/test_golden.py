@@ -57,7 +57,7 @@ def inventory(system, policy):
 
 
 def compiled(case, name, previous=()):
-    policy = pillar.parse(read(case / name))
+    policy = pillar.parse_policy(read(case / name))
     return compile_policy(policy, inventory(read(case / "system.yaml"), policy), previous)
 
 
@@ -66,14 +66,14 @@ def changes(desired, before):
     kernel, entries, file = Kernel(), {}, None
     programs = {path: files.Program(0, 0, 0o755) for path in desired.policy.viewer.paths}
     if before is not None:
-        kernel.carry_out(guard_table.plan(before, None))
+        kernel.carry_out(guard_table.plan_guard_table(before, None))
         entries = files.desired_entries(before, LAUNCHER, OPENER)
         file = File(sudoers.render(before).encode(), sudoers.MODE)
         programs = {path: files.Program(0, before.gid, 0o750) for path in before.policy.viewer.paths}
     planned = [
-        *guard_table.plan(desired, kernel.listing()).changes,
-        *files.plan(desired, files.ViewerLive((), programs, entries), LAUNCHER, OPENER).changes,
-        *sudoers.plan(desired, file, lambda: parsed(sudoers.rules(before))).changes,
+        *guard_table.plan_guard_table(desired, kernel.listing()).changes,
+        *files.plan_files(desired, files.ViewerLive((), programs, entries), LAUNCHER, OPENER).changes,
+        *sudoers.plan_sudoers(desired, file, lambda: parsed(sudoers.rules(before))).changes,
     ]
     return as_dict(planned)
 
@@ -83,7 +83,7 @@ def produced(case):
     before = compiled(case, "previous.yaml") if (case / "previous.yaml").exists() else None
     desired = compiled(case, "policy.yaml", before.accesses if before else ())
     made = {
-        "nft.json": json.dumps(guard_table.plan(desired, None).commands, indent=1) + "\n",
+        "nft.json": json.dumps(guard_table.plan_guard_table(desired, None).commands, indent=1) + "\n",
         **{f"iptables.{version}": guard_chains.stored(desired, version) for version in (4, 6)},
         "load-guard": boot.desired_entries(boot.for_nftables(desired))[LOAD_GUARD].content.decode(),
         "routes": "".join(
@@ -135,4 +135,4 @@ def test_sudo_reads_each_golden_file_as_meant(case, sudo_tools):
     text = (case / "sudoers").read_text(encoding="utf-8")
     assert visudo(text) == ""
     desired = compiled(case, "policy.yaml")
-    assert sorted(sudoers.parse(cvtsudoers(text))) == sorted(sudoers.rules(desired))
+    assert sorted(sudoers.own_rules(cvtsudoers(text))) == sorted(sudoers.rules(desired))

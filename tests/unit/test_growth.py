@@ -63,7 +63,7 @@ class Office:
     def __init__(self, number):
         self.number = number
         self.data, self.users = office(number)
-        self.policy, self.half = pillar.parse(self.data), pillar.parse(office(number, number // 2)[0])
+        self.policy, self.half = pillar.parse_policy(self.data), pillar.parse_policy(office(number, number // 2)[0])
         accounts = {name: Account(name, 2000 + index, 100) for index, name in enumerate(self.users)}
         sessions = frozenset((account.uid, SERVER, 20001 + index) for index, account in enumerate(accounts.values()))
         self.inventory = Inventory(
@@ -86,11 +86,12 @@ class Office:
         self.stored = state_file.Stored(policy=self.policy, accesses=self.all.accesses, addresses={"mysrv": (SERVER,)})
         self.asked = state_file.Stored(policy=self.half, accesses=self.all.accesses, addresses={"mysrv": (SERVER,)})
         kernel = Kernel()
-        kernel.carry_out(guard_table.plan(self.all, None))
+        kernel.carry_out(guard_table.plan_guard_table(self.all, None))
         self.listing = kernel.listing()
         tables = Tables()
-        tables.restore(guard_chains.plan(self.all, {4: guard_chains.parse(tables.text())}).commands[4])
-        self.table = {4: guard_chains.parse(tables.text())}
+        empty = guard_chains.parse_saved_rules(tables.text())
+        tables.restore(guard_chains.plan_guard_chains(self.all, {4: empty}).commands[4])
+        self.table = {4: guard_chains.parse_saved_rules(tables.text())}
         self.sudoers = File(sudoers.render(self.all).encode(), sudoers.MODE)
         self.tree = parsed(sudoers.rules(self.all))
         self.files = files.desired_entries(self.all, PROGRAM, PROGRAM)
@@ -126,56 +127,56 @@ class Office:
             for index in range(self.number)
         ]
         return [
-            denials.entry(desired, each, count, f"user{each.port - 20001:05}") for each, count in denials.folded(found)
+            denials.entry(desired, each, count, f"user{each.port - 20001:05}") for each, count in denials.fold(found)
         ]
 
     def report(self):
-        changes = as_dict(files.plan(self.fresh(), self.live({}), PROGRAM, PROGRAM).changes)
+        changes = as_dict(files.plan_files(self.fresh(), self.live({}), PROGRAM, PROGRAM).changes)
         return {"changes": changes, "errors": [], "noticed": [], "acted": True}
 
 
 STAGES = {
-    "pillar is read": lambda it: pillar.parse(it.data),
+    "pillar is read": lambda it: pillar.parse_policy(it.data),
     "a policy is spelled as pillar": lambda it: to_pillar(it.policy),
     "pillar and policy are combined": lambda it: merge.combine(it.data, None, True, it.policy),
     "a policy is compiled": lambda it: it.compiled(it.policy),
     "a policy is compiled with loans, locks and drains": lambda it: it.compiled(it.policy, (), it.temporary),
-    "nft, at first": lambda it: guard_table.plan(it.compiled(it.policy), None),
-    "nft, unchanged": lambda it: guard_table.plan(it.compiled(it.policy, it.all.accesses), it.listing),
-    "nft, half goes": lambda it: guard_table.plan(it.fresh(), it.listing),
-    "iptables, at first": lambda it: guard_chains.plan(it.compiled(it.policy), {4: {}}),
-    "iptables, unchanged": lambda it: guard_chains.plan(it.compiled(it.policy), it.table),
-    "iptables, half goes": lambda it: guard_chains.plan(it.fresh(), it.table),
-    "iptables, closing": lambda it: guard_chains.taken(it.fresh(), it.table, None),
+    "nft, at first": lambda it: guard_table.plan_guard_table(it.compiled(it.policy), None),
+    "nft, unchanged": lambda it: guard_table.plan_guard_table(it.compiled(it.policy, it.all.accesses), it.listing),
+    "nft, half goes": lambda it: guard_table.plan_guard_table(it.fresh(), it.listing),
+    "iptables, at first": lambda it: guard_chains.plan_guard_chains(it.compiled(it.policy), {4: {}}),
+    "iptables, unchanged": lambda it: guard_chains.plan_guard_chains(it.compiled(it.policy), it.table),
+    "iptables, half goes": lambda it: guard_chains.plan_guard_chains(it.fresh(), it.table),
+    "iptables, closing": lambda it: guard_chains.plan_closing(it.fresh(), it.table, None),
     "rules are listed": lambda it: owner_rules.ours(guard.desired_elements(it.all), guard.desired_chains(it.all)),
     "egress": lambda it: egress.skeleton(it.fresh()),
     "what loads rules at boot": lambda it: boot.desired_entries(boot.for_nftables(it.fresh())),
     "routing, at first": lambda it: policy_rules.desired_rules(it.fresh(), 4),
-    "routing, at boot": lambda it: routing_boot.rules(it.fresh()),
-    "sudoers, at first": lambda it: sudoers.plan(it.compiled(it.policy), None, lambda: None),
-    "sudoers, unchanged": lambda it: sudoers.plan(it.compiled(it.policy), it.sudoers, lambda: it.tree),
-    "sudoers, half goes": lambda it: sudoers.plan(it.fresh(), it.sudoers, lambda: it.tree),
-    "sudoers are read": lambda it: sudoers.parse(it.tree),
+    "routing, at boot": lambda it: routing_boot.rule_files(it.fresh()),
+    "sudoers, at first": lambda it: sudoers.plan_sudoers(it.compiled(it.policy), None, lambda: None),
+    "sudoers, unchanged": lambda it: sudoers.plan_sudoers(it.compiled(it.policy), it.sudoers, lambda: it.tree),
+    "sudoers, half goes": lambda it: sudoers.plan_sudoers(it.fresh(), it.sudoers, lambda: it.tree),
+    "sudoers are read": lambda it: sudoers.own_rules(it.tree),
     "others' sudoers": lambda it: other_rules.foreign(
         it.tree, sudoers.rules(it.less), other_rules.Site(it.policy.viewer, GID, "desk-1", ())
     ),
-    "files, at first": lambda it: files.plan(it.compiled(it.policy), it.live({}), PROGRAM, PROGRAM),
-    "files, unchanged": lambda it: files.plan(it.compiled(it.policy), it.live(it.files), PROGRAM, PROGRAM),
-    "files, half goes": lambda it: files.plan(it.fresh(), it.live(it.files), PROGRAM, PROGRAM),
-    "files, closing": lambda it: files.closing(it.fresh(), it.files),
+    "files, at first": lambda it: files.plan_files(it.compiled(it.policy), it.live({}), PROGRAM, PROGRAM),
+    "files, unchanged": lambda it: files.plan_files(it.compiled(it.policy), it.live(it.files), PROGRAM, PROGRAM),
+    "files, half goes": lambda it: files.plan_files(it.fresh(), it.live(it.files), PROGRAM, PROGRAM),
+    "files, closing": lambda it: files.plan_closing(it.fresh(), it.files),
     "the store is written": lambda it: state_file.dump(it.stored),
     "the store is read": lambda it: state_file.load(state_file.dump(it.stored).decode()),
     "what certainly stays": lambda it: closing.certain(it.stored, it.asked),
     "what provably stays": lambda it: closing.provable(it.stored, it.asked),
-    "what goes": lambda it: closing.taken(it.stored, closing.certain(it.stored, it.asked)),
+    "what goes": lambda it: closing.takes_away(it.stored, closing.certain(it.stored, it.asked)),
     "changes of policy": lambda it: merge.changes(it.stored, it.asked),
-    "changes by grant": lambda it: as_dict(files.plan(it.compiled(it.policy), it.live({}), PROGRAM, PROGRAM).changes),
+    "changes by grant": lambda it: it.report(),
     "fingerprint": lambda it: minion_status.fingerprint(it.policy),
     "what is watched": lambda it: watch_list.places(it.stored),
     "stray connections": lambda it: connections.changes(
         it.fresh(), connections.stray(it.fresh(), it.connections()), {}, None
     ),
-    "why sessions ended": lambda it: messages.ended(
+    "why sessions ended": lambda it: messages.end_messages(
         it.compiled(it.half, it.all.accesses, it.temporary),
         it.connections(),
         {2000 + index: name for index, name in enumerate(it.users)},
@@ -184,12 +185,12 @@ STAGES = {
     "due warnings": lambda it: deadlines.due(
         it.compiled(it.policy), NOW - 60, [connection.door for connection in it.connections()]
     ),
-    "list": lambda it: access_report.listed(it.compiled(it.policy, (), it.temporary), NOW),
+    "list": lambda it: access_report.entries(it.compiled(it.policy, (), it.temporary), NOW),
     "timeline": lambda it: access_report.timeline(it.compiled(it.policy), None, NOW, 2),
     "loans": lambda it: access_report.loans(it.compiled(it.policy, (), it.temporary), NOW),
     "explain": lambda it: explain.policy(it.compiled(it.policy, (), it.temporary), it.users[1], "vm00001", NOW),
     "all decisions": lambda it: [decide(it.all, access.user, access.vm, NOW) for access in it.all.accesses],
-    "warnings": lambda it: messages.announced(
+    "warnings": lambda it: messages.warning_messages(
         it.compiled(it.policy), deadlines.due(it.compiled(it.policy), 0, [each.door for each in it.connections()])
     ),
     "denials": lambda it: it.denied(it.fresh()),

@@ -20,7 +20,7 @@ from unit.timestrategies import timed_pillars
 def parsed_or_refused(data):
     """Return the policy, or None where it is refused as it must be."""
     try:
-        return pillar.parse(data)
+        return pillar.parse_policy(data)
     except PolicyError as error:
         assert error.findings
         for finding in error.findings:
@@ -82,9 +82,9 @@ def test_nothing_declared_is_lost(data):
 
 @given(pillars())
 def test_a_good_pillar_is_read_and_written_back(data):
-    policy = pillar.parse(data)
+    policy = pillar.parse_policy(data)
     check_sound(policy)
-    assert pillar.parse(to_pillar(policy)) == policy
+    assert pillar.parse_policy(to_pillar(policy)) == policy
     assert set(policy.servers) == set(data["servers"]) and set(policy.vms) == set(data["vms"])
     assert {name: (grant.user, grant.group, grant.vm) for name, grant in policy.grants.items()} == {
         name: (entry.get("user"), entry.get("group"), entry["vm"]) for name, entry in data["grants"].items()
@@ -94,10 +94,10 @@ def test_a_good_pillar_is_read_and_written_back(data):
 @given(timed_pillars())
 def test_times_are_read_and_written_back(data):
     """Whatever the spelling and the zone: what is written is read as the same, and written the same again."""
-    policy = pillar.parse(data)
+    policy = pillar.parse_policy(data)
     written = to_pillar(policy)
-    assert pillar.parse(written) == policy
-    assert to_pillar(pillar.parse(written)) == written
+    assert pillar.parse_policy(written) == policy
+    assert to_pillar(pillar.parse_policy(written)) == written
     for name, declared in data["grants"].items():
         grant = policy.grants[name]
         chosen = declared.get("schedule", ())
@@ -112,7 +112,7 @@ def test_times_are_read_and_written_back(data):
 def drawn(data):
     """Draw a good pillar and a workstation for it."""
     made = data.draw(pillars())
-    policy = pillar.parse(made)
+    policy = pillar.parse_policy(made)
     return made, policy, data.draw(systems(policy))
 
 
@@ -121,10 +121,10 @@ def test_the_order_of_grants_makes_no_difference(data):
     made, policy, inventory = drawn(data)
     grants = data.draw(st.permutations(list(made["grants"].items())))
     one = compile_policy(policy, inventory)
-    other = compile_policy(pillar.parse({**made, "grants": dict(grants)}), inventory)
+    other = compile_policy(pillar.parse_policy({**made, "grants": dict(grants)}), inventory)
     assert one.accesses == other.accesses
     assert sorted(one.findings) == sorted(other.findings)
-    assert guard_table.plan(one, None).commands == guard_table.plan(other, None).commands
+    assert guard_table.plan_guard_table(one, None).commands == guard_table.plan_guard_table(other, None).commands
     assert sudoers.render(one) == sudoers.render(other)
     assert files.desired_entries(one, b"") == files.desired_entries(other, b"")
 
@@ -134,7 +134,7 @@ def test_compiling_twice_gives_the_same(data):
     _, policy, inventory = drawn(data)
     one, other = compile_policy(policy, inventory), compile_policy(policy, inventory)
     assert one == other
-    assert guard_table.plan(one, None) == guard_table.plan(other, None)
+    assert guard_table.plan_guard_table(one, None) == guard_table.plan_guard_table(other, None)
     assert sudoers.render(one) == sudoers.render(other)
 
 
@@ -201,12 +201,14 @@ def test_nobody_loses_a_grant_silently(data):
 @given(st.data())
 def test_without_grants_nothing_is_opened(data):
     made, _, _ = drawn(data)
-    policy = pillar.parse({**made, "grants": {}})
+    policy = pillar.parse_policy({**made, "grants": {}})
     desired = compile_policy(policy, data.draw(systems(policy)))
     assert desired.accesses == () and guard_table.desired_elements(desired) == {}
     assert sudoers.rules(desired) == [] and "ALL=" not in sudoers.render(desired)
     assert not [path for path in files.desired_entries(desired, b"") if path.endswith(".vv") or "/menu/" in path]
-    assert any("set" in entry["add"] for entry in guard_table.plan(desired, None).commands if "add" in entry)
+    assert any(
+        "set" in entry["add"] for entry in guard_table.plan_guard_table(desired, None).commands if "add" in entry
+    )
 
 
 @given(st.data())
@@ -221,16 +223,16 @@ def test_from_any_policy_to_any_other(data):
         else:
             inventory = data.draw(systems(policy))
         desired = compile_policy(policy, inventory, previous)
-        planned = guard_table.plan(desired, kernel.listing(packets=step))
+        planned = guard_table.plan_guard_table(desired, kernel.listing(packets=step))
         assert bool(planned.commands) >= (kernel.objects is None)
         kernel.carry_out(planned)
         if desired.gid is not None:
             assert set(guard_table.elements(kernel.listing())) == set(guard_table.desired_elements(desired))
             assert bool(planned.changes) == bool(planned.commands)
-        again = guard_table.plan(desired, kernel.listing(packets=7))
+        again = guard_table.plan_guard_table(desired, kernel.listing(packets=7))
         assert again.commands == ()
         previous = desired.accesses
 
 
 def test_the_article_is_sound():
-    check_sound(pillar.parse(article()))
+    check_sound(pillar.parse_policy(article()))

@@ -29,13 +29,13 @@ def equal(left):
 
 def test_a_table_as_another_release_lists_it_is_no_difference():
     compiled = timed()
-    assert guard_table.plan(compiled, recorded("table-times-1.1.3.json")) == FirewallPlan((), ())
+    assert guard_table.plan_guard_table(compiled, recorded("table-times-1.1.3.json")) == FirewallPlan((), ())
 
 
 def test_nor_is_the_guard_of_an_interface():
     compiled = desired({"firewall": {"guard": "servers"}}, addresses={"mysrv": ("192.168.2.2", "fd00::2")})
     devices = {"on_d0_9": Uplink("d0"), "on_d1_9": Uplink("d1", True)}
-    assert egress.plan(compiled, recorded("egress-1.1.3.json"), devices) == FirewallPlan((), ())
+    assert egress.plan_egress(compiled, recorded("egress-1.1.3.json"), devices) == FirewallPlan((), ())
 
 
 def test_lower_bits_of_a_place_are_that_place():
@@ -74,25 +74,25 @@ def specs(**runas):
 def test_a_rule_that_names_a_group_only_is_run_by_whoever_calls():
     group = [{"usergroup": "spicegrp"}]
     spec = specs(runasusers=[{"username": ""}], runasgroups=group)
-    assert sudoers.spelled(spec) == specs(runasgroups=group)
-    assert sudoers.spelled({}) == {}
+    assert sudoers.normalize(spec) == specs(runasgroups=group)
+    assert sudoers.normalize({}) == {}
 
 
 @pytest.mark.parametrize("runas", [{"runasusers": [{"username": ""}]}, {"runasusers": [{"username": "root"}]}, {}])
 def test_any_other_stays_as_it_is(runas):
     """Without a group, no user is root, and an empty one is a riddle: neither is taken for the other."""
-    assert sudoers.spelled(specs(**runas)) == specs(**runas)
+    assert sudoers.normalize(specs(**runas)) == specs(**runas)
 
 
 @pytest.mark.parametrize("release", ["6.1", "6.15"])
 def test_rules_of_routing(release):
     """From 6.15 on ip says of each single port that no bit of it is masked."""
     listed = [entry for entry in recorded(f"rules-{release}.json") if policy_rules.ours(entry)]
-    assert [policy_rules.parse(entry) for entry in listed] == [
+    assert [policy_rules.parse_rule(entry) for entry in listed] == [
         RoutingRule(163, "goto 166", 1021, "192.168.2.2", (20002, 20002)),
         RoutingRule(163, "goto 166", 0),
         RoutingRule(164, "lookup 7462", None, None, (20001, 20010)),
         RoutingRule(165, "prohibit", None, None, (20001, 20010)),
         RoutingRule(166, "nop"),
     ]
-    assert policy_rules.parse({**listed[0], "dport_mask": "0xff00"}) is None, "it lets more through"
+    assert policy_rules.parse_rule({**listed[0], "dport_mask": "0xff00"}) is None, "it lets more through"

@@ -34,7 +34,7 @@ def check_sudoers(compiled):
     assert visudo(written) == ""
     tree = cvtsudoers(written)
     meant = sudoers.rules(compiled)
-    read = sudoers.parse(tree)
+    read = sudoers.own_rules(tree)
     assert sorted(read) == sorted(meant) and len(set(meant)) == len(meant)
     aliases = tree.get("Command_Aliases", {})
     uses = [
@@ -94,7 +94,7 @@ def check_files(compiled):
 @settings(max_examples=60)
 @given(st.data())
 def test_sudo_reads_exactly_the_rules_of_any_policy(data):
-    policy = pillar.parse(data.draw(pillars()))
+    policy = pillar.parse_policy(data.draw(pillars()))
     compiled = compile_policy(policy, data.draw(systems(policy)))
     check_sudoers(compiled)
     check_files(compiled)
@@ -140,7 +140,7 @@ def test_hostile_text_is_refused_or_harmless(place, data):
     make, good = PLACES[place]
     made = make(data.draw(st.one_of(text, hostile, good)))
     try:
-        policy = pillar.parse(made)
+        policy = pillar.parse_policy(made)
     except PolicyError:
         return
     facts = inventory()
@@ -266,7 +266,7 @@ def test_no_grants_no_rules(tmp_path, monkeypatch):
     monkeypatch.setattr(tools, "SUDOERS", str(path))
     assert tools.own_tree() == {}
     path.write_text(sudoers.render(desired()), encoding="utf-8")
-    assert sorted(sudoers.parse(tools.own_tree())) == sorted(sudoers.rules(desired()))
+    assert sorted(sudoers.own_rules(tools.own_tree())) == sorted(sudoers.rules(desired()))
     path.write_text("nonsense\n", encoding="utf-8")
     assert tools.own_tree() is None
     path.unlink()

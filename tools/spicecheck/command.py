@@ -55,7 +55,7 @@ def judge(found: compiled.Compiled, *, require: bool) -> Judged:
             errors.append(Error("spice", None, "is not declared"))
         return Judged(False, None, tuple(errors))
     try:
-        grants = len(pillar.parse(plain(found.data["spice"])).grants)
+        grants = len(pillar.parse_policy(plain(found.data["spice"])).grants)
     except PolicyError as err:
         grants = None
         errors += [Error(path, _shown(found.declaring(path)), message) for path, message in err.findings]

@@ -13,12 +13,12 @@ from spicegrants.schedule import instants
 from spicegrants.schedule.intervals import DAY, clip
 
 
-def listed(desired: DesiredState, moment: int) -> list[dict[str, Any]]:
+def entries(desired: DesiredState, moment: int) -> list[dict[str, Any]]:
     """Return every access, locked ones too, with the decision on it at a moment."""
-    decided = [(access, policy_decision.judged(desired.policy, access, moment)) for access in desired.accesses]
-    decided += [(access, policy_decision.denied(access, lock)) for access, lock in desired.locked]
-    decided.sort(key=lambda each: (each[0].user, each[0].vm))
-    return [_entry(desired, access, decision) for access, decision in decided]
+    decisions = [(access, policy_decision.judge(desired.policy, access, moment)) for access in desired.accesses]
+    decisions += [(access, policy_decision.denial(access, lock)) for access, lock in desired.locked]
+    decisions.sort(key=lambda each: (each[0].user, each[0].vm))
+    return [_entry(desired, access, decision) for access, decision in decisions]
 
 
 def _entry(desired: DesiredState, access: Access, decision: policy_decision.Decision) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def loans(desired: DesiredState, moment: int) -> list[dict[str, Any]]:
             "vm": loan.vm,
             "from": instants.words(loan.start, zone),
             "until": instants.words(loan.end, zone),
-            "left": instants.spelled(loan.end - moment),
+            "left": instants.spell_duration(loan.end - moment),
             "locked": (loan.user, loan.vm) in denied,
             **_reason(loan),
         }
@@ -120,7 +120,7 @@ def _stretches(desired: DesiredState, access: Access, start: int, end: int) -> l
     stretches: list[tuple[int, int, tuple[str, ...]]] = []
     ordered = sorted(edges)
     for begin, stop in zip(ordered, ordered[1:]):
-        decision = policy_decision.judged(desired.policy, access, begin)
+        decision = policy_decision.judge(desired.policy, access, begin)
         if decision.open:
             if stretches and stretches[-1][1:] == (begin, decision.grants):
                 begin = stretches.pop()[0]

@@ -41,7 +41,7 @@ class Denial(NamedTuple):
     rule: str | None = None
 
 
-def parse(lines: Iterable[tuple[int, str]]) -> tuple[list[Denial], int]:
+def parse_denials(lines: Iterable[tuple[int, str]]) -> tuple[list[Denial], int]:
     """Return the denials among lines of the kernel's log, and how many with the guard's prefix cannot be read.
 
     lines
@@ -92,11 +92,11 @@ def _number(text: str, largest: int) -> int:
     return int(text)
 
 
-def folded(found: Iterable[Denial]) -> list[tuple[Denial, int]]:
+def fold(denials: Iterable[Denial]) -> list[tuple[Denial, int]]:
     """Fold denials of one minute with the same owner, place and rule; return each with its count, newest first."""
     entries: list[tuple[Denial, int]] = []
     newest: dict[tuple, int] = {}
-    for denial in sorted(found, key=lambda denial: -denial.moment):
+    for denial in sorted(denials, key=lambda denial: -denial.moment):
         key = denial.uid, denial.gid, denial.address, denial.port, denial.rule
         index = newest.get(key)
         if index is not None and entries[index][0].moment - denial.moment < _FOLDED:

@@ -76,9 +76,9 @@ def firewall(
     moment
         The moment, in seconds since 1970. Defaults to that for which ``desired`` was worked out.
     """
-    altered = drift.get("layers", {}).get("firewall", [])
-    if altered:
-        return {"answer": "in doubt", "why": f"the guard is not as it must be; a run {'; '.join(altered)}"}
+    differences = drift.get("layers", {}).get("firewall", [])
+    if differences:
+        return {"answer": "in doubt", "why": f"the guard is not as it must be; a run {'; '.join(differences)}"}
     account = desired.inventory.users.get(user)
     unasked = desired.inventory.unasked
     if user in unasked.users:
@@ -99,19 +99,21 @@ def firewall(
     who = f"UID {account.uid} with GID {desired.gid} ({desired.policy.viewer.group})"
     missing = [address for address in addresses if address not in open_to]
     if not missing:
-        led = _chains_words(own, at, zone)
-        why = f"element(s) for {who} to {', '.join(addresses)} port {port}{led}"
-        met = [f"towards {address} {obstacle}" for address in addresses for obstacle in obstacles.get(address, ())]
-        if not met:
+        by_chains = _chains_words(own, at, zone)
+        why = f"element(s) for {who} to {', '.join(addresses)} port {port}{by_chains}"
+        in_the_way = [
+            f"towards {address} {obstacle}" for address in addresses for obstacle in obstacles.get(address, ())
+        ]
+        if not in_the_way:
             return {"answer": "open", "why": why}
-        stopped = all(any(each.certain for each in obstacles.get(address, ())) for address in addresses)
-        return {"answer": "blocked" if stopped else "in doubt", "why": f"{why}, but {'; '.join(met)}"}
+        surely = all(any(each.certain for each in obstacles.get(address, ())) for address in addresses)
+        return {"answer": "blocked" if surely else "in doubt", "why": f"{why}, but {'; '.join(in_the_way)}"}
     answer = "closed" if len(missing) == len(addresses) else "in doubt"
     goes_on = [address for address in draining if address in missing]
     if goes_on:
         return {"answer": answer, "why": f"sessions that are open to {', '.join(goes_on)} may go on, no new ones"}
-    if led := _chains_words([rule for rule in own if rule["address"] in missing], at, zone):
-        return {"answer": answer, "why": f"element(s) for {who} to {', '.join(missing)} port {port}{led}"}
+    if by_chains := _chains_words([rule for rule in own if rule["address"] in missing], at, zone):
+        return {"answer": answer, "why": f"element(s) for {who} to {', '.join(missing)} port {port}{by_chains}"}
     return {"answer": answer, "why": f"no element for {who} to {', '.join(missing)} port {port}"}
 
 
@@ -151,23 +153,23 @@ def _zone(desired: DesiredState, user: str, vm: str) -> str | None:
 
 def _chains_words(rules: Iterable[dict[str, Any]], at: str, zone: str | None) -> str:
     """Say which chains elements lead to, and what those say at a moment; nothing if they are open permanently."""
-    said = {}
+    words_by_chain = {}
     for rule in rules:
         if "times" in rule:
-            said[rule["verdict"]] = _chain_words(rule["times"] or [], at, zone)
-    return "".join(f", which lead to chain {name}: {words}" for name, words in said.items())
+            words_by_chain[rule["verdict"]] = _chain_words(rule["times"] or [], at, zone)
+    return "".join(f", which lead to chain {name}: {words}" for name, words in words_by_chain.items())
 
 
 def _chain_words(ranges: list[list[str]], at: str, zone: str | None) -> str:
     until = next((end for start, end in ranges if start <= at < end), None)
     opens = next((start for start, _ in ranges if at < start), None)
     if until is not None:
-        return "open" if until == _UNBOUNDED else f"open until {_spelled(until, zone)}"
-    coming = f"opens {_spelled(opens, zone)}" if opens else "opens no more, as far as that is worked out"
-    return f"closed at {_spelled(at, zone)}, {coming}"
+        return "open" if until == _UNBOUNDED else f"open until {_moment_words(until, zone)}"
+    coming = f"opens {_moment_words(opens, zone)}" if opens else "opens no more, as far as that is worked out"
+    return f"closed at {_moment_words(at, zone)}, {coming}"
 
 
-def _spelled(moment: str, zone: str | None) -> str:
+def _moment_words(moment: str, zone: str | None) -> str:
     return instants.words(instants.seconds(moment), zone)
 
 
@@ -175,14 +177,14 @@ def sudo(
     desired: DesiredState,
     user: str,
     vm: str,
-    held: Iterable[SudoRule],
+    own_rules: Iterable[SudoRule],
     allowed: bool | None,
     moment: int | None = None,
     refusal: str = "",
 ) -> dict[str, Any]:
     """Return sudo's own answer, and the rules of ours behind it.
 
-    held
+    own_rules
         The rules that our file holds.
 
     allowed
@@ -197,7 +199,7 @@ def sudo(
     """
     moment = desired.now if moment is None else moment
     chosen = {(rule.viewer, rule.argument) for rule in calls(desired, user, vm)}
-    ours = [rule for rule in held if rule.user == user and (rule.viewer, rule.argument) in chosen]
+    ours = [rule for rule in own_rules if rule.user == user and (rule.viewer, rule.argument) in chosen]
     open_then = [rule for rule in ours if contains(rule.windows, moment)]
     who = "sudo"
     if moment != desired.now:
@@ -211,9 +213,9 @@ def sudo(
         return {"answer": "refused", "why": "sudo-rs holds no rule to a time: it starts our opener, which refuses"}
     if allowed and open_then:
         free = all(rule.nopasswd for rule in open_then)
-        asked = "no password is asked" if free else "asks for the user's own password"
+        password = "no password is asked" if free else "asks for the user's own password"
         end = _edge(desired, user, vm, open_then, moment)
-        why = f"{len(open_then)} exact rule(s); {asked}" + (f"; until {end}" if end else "")
+        why = f"{len(open_then)} exact rule(s); {password}" + (f"; until {end}" if end else "")
         return {"answer": "allowed", "why": why}
     if allowed:
         return {"answer": "allowed", "why": "by a rule of another file, not by ours"}
@@ -243,13 +245,13 @@ def viewer(drift: dict[str, Any]) -> dict[str, Any]:
 
 def summary(answers: dict[str, dict[str, Any]]) -> str:
     """Return ``may open``, ``may not open``, ``blocked`` by chains of others, or ``in doubt`` if layers disagree."""
-    said = tuple(answers[layer]["answer"] for layer in ("policy", "firewall", "sudo", "viewer"))
-    routed = answers["routing"]["answer"]
+    verdicts = tuple(answers[layer]["answer"] for layer in ("policy", "firewall", "sudo", "viewer"))
+    by_routing = answers["routing"]["answer"]
     # What leads there, but is not granted, or not now, is for the other layers to refuse.
-    if routed == "in doubt" or (routed == "closed" and said[0] == "granted"):
+    if by_routing == "in doubt" or (by_routing == "closed" and verdicts[0] == "granted"):
         return "in doubt"
     return {
         ("granted", "open", "allowed", "only through sudo"): "may open",
         ("granted", "blocked", "allowed", "only through sudo"): "blocked",
         ("not granted", "closed", "refused", "only through sudo"): "may not open",
-    }.get(said, "in doubt")
+    }.get(verdicts, "in doubt")

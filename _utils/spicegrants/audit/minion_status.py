@@ -100,21 +100,21 @@ def status(
     locks
         What is locked, in words.
     """
-    said = list(last.errors) if last else []
-    if said or errors:
+    last_errors = list(last.errors) if last else []
+    if last_errors or errors:
         state = FAILED
     elif policy is None:
         state = NO_POLICY
     else:
         state = DRIFTED if drift else IN_SYNC
     # Runs that succeed or fail say since when they do; nobody noted when drift began.
-    since = last.since if last and last.policy == policy and (state == IN_SYNC or said) else None
+    since = last.since if last and last.policy == policy and (state == IN_SYNC or last_errors) else None
     return {
         "state": state,
         "policy": policy,
         "since": None if since is None else instants.iso(since),
-        "last_run": {"at": instants.iso(last.at), "errors": said} if last else None,
+        "last_run": {"at": instants.iso(last.at), "errors": last_errors} if last else None,
         "drift": drift,
-        "errors": list(dict.fromkeys([*said, *errors])),
+        "errors": list(dict.fromkeys([*last_errors, *errors])),
         "locks": locks,
     }

@@ -66,11 +66,11 @@ def cell(granted: bool, attempt: Attempt, by_sudo: bool | None = None) -> dict[s
     expected = granted if by_sudo is None else by_sudo
     differences: list[str] = []
     with_group = _connections(attempt.viewer_group, granted, "with the viewer's group", differences)
-    for address, met in sorted(attempt.obstacles.items()):
-        differences += [f"{address} is {UNREACHABLE} with the viewer's group: {obstacle}" for obstacle in met]
+    for address, obstacles in sorted(attempt.obstacles.items()):
+        differences += [f"{address} is {UNREACHABLE} with the viewer's group: {obstacle}" for obstacle in obstacles]
     without_group = _connections(attempt.own_group, False, "with a program of their own", differences)
     unproven = [
-        f"sudo does not answer root: sudo {call}" for call, said in sorted(attempt.calls.items()) if said is None
+        f"sudo does not answer root: sudo {call}" for call, answer in sorted(attempt.calls.items()) if answer is None
     ]
     for call, allowed in sorted(attempt.calls.items()):
         if allowed not in (None, expected):
@@ -90,10 +90,10 @@ def cell(granted: bool, attempt: Attempt, by_sudo: bool | None = None) -> dict[s
     }
 
 
-def _by_sudo(said: Collection[bool | None]) -> str:
-    if None in said:
+def _by_sudo(answers: Collection[bool | None]) -> str:
+    if None in answers:
         return "no answer"
-    return "allowed" if said and all(said) else "refused"
+    return "allowed" if answers and all(answers) else "refused"
 
 
 def undecided(granted: bool) -> dict[str, Any]:

@@ -50,11 +50,11 @@ def union(*reports: dict[str, Any]) -> dict[str, Any]:
     for report in reports:
         for grant, layers in report.get("grants", {}).items():
             found = joined.setdefault("grants", {}).setdefault(grant, {})
-            for layer, said in layers.items():
-                found[layer] = sorted({*found.get(layer, ()), *said})
-        for layer, said in report.get("layers", {}).items():
+            for layer, sentences in layers.items():
+                found[layer] = sorted({*found.get(layer, ()), *sentences})
+        for layer, sentences in report.get("layers", {}).items():
             found = joined.setdefault("layers", {})
-            found[layer] = sorted({*found.get(layer, ()), *said})
+            found[layer] = sorted({*found.get(layer, ()), *sentences})
     return joined
 
 

@@ -11,7 +11,7 @@ from spicegrants.core.errors import Finding
 _T = TypeVar("_T")
 
 
-def shown(value: Any) -> str:
+def quote(value: Any) -> str:
     """Quote a value from pillar for a message: one short line, control characters escaped.
 
     Lists and mappings are named by their kind only: there may be a password in them.
@@ -24,7 +24,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def meant(word: Any, known: Iterable[str], read: Callable[[str], Any]) -> Any:
+def name_for(word: Any, known: Iterable[str], read: Callable[[str], Any]) -> Any:
     """Return the name that a word of a command line stands for; the word itself if none or several match.
 
     Salt turns such words into numbers and booleans before anybody sees them: ``101``, ``0x10`` and ``on``.
@@ -53,12 +53,12 @@ def chosen(
         The exception to raise.
 
     word, known, read
-        As for :func:`meant`.
+        As for :func:`name_for`.
     """
     known = list(known)
-    name = meant(word, known, read)
+    name = name_for(word, known, read)
     if not isinstance(name, str) or name not in known:
-        raise failure(f"no {what} {shown(word)}{where}{did_you_mean(str(word), known)}")
+        raise failure(f"no {what} {quote(word)}{where}{did_you_mean(str(word), known)}")
     return name
 
 
@@ -91,7 +91,7 @@ class Node:
         if isinstance(self._place, str):
             return self._place
         parent, key = self._place
-        return f"{parent.path}:{key if isinstance(key, str) and key.isprintable() else shown(key)}"
+        return f"{parent.path}:{key if isinstance(key, str) and key.isprintable() else quote(key)}"
 
     def wrong(self, message: str) -> None:
         """Note a finding at this path."""
@@ -102,14 +102,14 @@ class Node:
         value = self.value.get(key) if isinstance(self.value, dict) else None
         return Node(value, (self, key), self._findings)
 
-    def given(self, *keys: str) -> list[tuple[str, Node]]:
+    def children(self, *keys: str) -> list[tuple[str, Node]]:
         """Return those of some keys that a mapping has, each with its child."""
         return [(key, self.child(key)) for key in keys if key in self.value]
 
     def items(self) -> list[tuple[str, Node]]:
         """Return the children of a mapping whose keys are arbitrary names."""
         if not isinstance(self.value, dict):
-            self.wrong(f"must be a mapping of names, not {shown(self.value)}")
+            self.wrong(f"must be a mapping of names, not {quote(self.value)}")
             return []
         children = []
         for key in self.value:
@@ -124,7 +124,7 @@ class Node:
         """Check that this is a mapping with the required keys and no unknown ones; return whether it is a mapping."""
         required, known = tuple(required), (*required, *optional)
         if not isinstance(self.value, dict):
-            self.wrong(f"must be a mapping with {', '.join(known)}, not {shown(self.value)}")
+            self.wrong(f"must be a mapping with {', '.join(known)}, not {quote(self.value)}")
             return False
         for key in self.value:
             if key not in known:
@@ -147,11 +147,11 @@ class Node:
         if self.absent:
             return None
         if not isinstance(self.value, str):
-            self.wrong(f"must be text, not {shown(self.value)}")
+            self.wrong(f"must be text, not {quote(self.value)}")
             return None
         complaint = check(self.value)
         if complaint:
-            self.wrong(f"{shown(self.value)} {complaint}")
+            self.wrong(f"{quote(self.value)} {complaint}")
             return None
         return self.value
 
@@ -160,7 +160,7 @@ class Node:
         if self.absent:
             return default
         if not isinstance(self.value, bool):
-            self.wrong(f"must be true or false, not {shown(self.value)}")
+            self.wrong(f"must be true or false, not {quote(self.value)}")
             return default
         return self.value
 
@@ -170,7 +170,7 @@ class Node:
         if self.absent:
             return default
         if self.value not in allowed:
-            self.wrong(f"must be one of {', '.join(allowed)}, not {shown(self.value)}")
+            self.wrong(f"must be one of {', '.join(allowed)}, not {quote(self.value)}")
             return default
         return self.value
 
@@ -179,10 +179,10 @@ class Node:
         if self.absent:
             return None
         if isinstance(self.value, bool) or not isinstance(self.value, int):
-            self.wrong(f"must be a port number, not {shown(self.value)}")
+            self.wrong(f"must be a port number, not {quote(self.value)}")
             return None
         if not 1 <= self.value <= 65535:
-            self.wrong(f"{self.value if abs(self.value) < 10**18 else shown(self.value)} is no port: 1 to 65535")
+            self.wrong(f"{self.value if abs(self.value) < 10**18 else quote(self.value)} is no port: 1 to 65535")
             return None
         return self.value
 
@@ -193,7 +193,7 @@ class Node:
         if scalar and not isinstance(self.value, (list, dict)):
             return [self]
         if not isinstance(self.value, list):
-            self.wrong(f"must be a list, not {shown(self.value)}")
+            self.wrong(f"must be a list, not {quote(self.value)}")
             return []
         nodes = [Node(value, (self, str(index)), self._findings) for index, value in enumerate(self.value)]
         for node in nodes:
@@ -206,5 +206,5 @@ class Node:
         name = self.text(lambda text: None)
         if name is None or name in (known := tuple(known)):
             return name
-        self.wrong(f"no {what} {shown(name)}{did_you_mean(name, known)}")
+        self.wrong(f"no {what} {quote(name)}{did_you_mean(name, known)}")
         return None

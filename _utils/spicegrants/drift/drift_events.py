@@ -9,7 +9,7 @@ from spicegrants.core.changes import LAYERS
 from spicegrants.drift.flapping import Look, Record
 from spicegrants.policy import merge
 
-_SHOWN = 20
+_MOST_SIGNS = 20
 Who = Iterable["tuple[int, str]"]
 
 
@@ -22,21 +22,23 @@ def events(report: Mapping[str, Any], look: Look, records: Mapping[str, Record])
     records
         The records of changes that came back, with this look.
     """
-    if not look.found - look.held:
+    if not look.found - look.paused:
         return []
     changes = report["changes"]
     about = {"layers": layers(changes), "what": merge.sentences(changes), "changes": changes}
     found = []
     if changes:
-        told = {"who": people(look.who), "noticed": report["noticed"][:_SHOWN], "repairing": report["acted"]}
-        found.append({"tag": "drift", **about, **told})
-    if look.left and report["acted"]:
+        details = {"who": people(look.who), "noticed": report["noticed"][:_MOST_SIGNS], "repairing": report["acted"]}
+        found.append({"tag": "drift", **about, **details})
+    if look.remaining and report["acted"]:
         found.append(
-            {"tag": "failed", "layers": about["layers"], "what": sorted(look.left), "errors": report["errors"]}
+            {"tag": "failed", "layers": about["layers"], "what": sorted(look.remaining), "errors": report["errors"]}
         )
     elif report["acted"]:
         found.append({"tag": "repaired", **about, "errors": report["errors"]})
-    fights = {what: records[what] for what in sorted(look.found - look.held) if what in records and records[what].fight}
+    fights = {
+        what: records[what] for what in sorted(look.found - look.paused) if what in records and records[what].fight
+    }
     if fights:
         who = dict.fromkeys(member for record in fights.values() for member in record.who)
         found.append(
@@ -53,8 +55,11 @@ def events(report: Mapping[str, Any], look: Look, records: Mapping[str, Record])
 
 def layers(changes: Mapping[str, Any]) -> list[str]:
     """Return the layers that changes are about."""
-    named = {*changes.get("layers", {}), *(layer for parts in changes.get("grants", {}).values() for layer in parts)}
-    return [layer for layer in LAYERS if layer in named]
+    concerned = {
+        *changes.get("layers", {}),
+        *(layer for parts in changes.get("grants", {}).values() for layer in parts),
+    }
+    return [layer for layer in LAYERS if layer in concerned]
 
 
 def people(who: Who) -> list[dict[str, Any]]:

@@ -56,10 +56,10 @@ class Look:
     found
         Differences that were found.
 
-    left
+    remaining
         Differences that are left.
 
-    held
+    paused
         Differences to be left alone on purpose, if they are found.
 
     who
@@ -70,29 +70,29 @@ class Look:
     """
 
     found: frozenset[str]
-    left: frozenset[str] = frozenset()
-    held: frozenset[str] = frozenset()
+    remaining: frozenset[str] = frozenset()
+    paused: frozenset[str] = frozenset()
     who: tuple[tuple[int, str], ...] = ()
     acted: bool = True
 
 
 def after(records: Mapping[str, Record], look: Look, now: float) -> dict[str, Record]:
     """Return the records after a look."""
-    kept = {}
+    result = {}
     for what in sorted({*records, *look.found}):
         record = records.get(what, Record())
         record = replace(record, times=tuple(moment for moment in record.times if now - WINDOW < moment <= now))
         if what not in look.found:
-            record = _gone(record, now)
-        elif what not in look.held:
-            record = _found(record, look, now)
-        record = replace(record, standing=what in look.left)
+            record = _after_absence(record, now)
+        elif what not in look.paused:
+            record = _after_finding(record, look, now)
+        record = replace(record, standing=what in look.remaining)
         if record.times or record.standing or record.fight:
-            kept[what] = record
-    return kept
+            result[what] = record
+    return result
 
 
-def _found(record: Record, look: Look, now: float) -> Record:
+def _after_finding(record: Record, look: Look, now: float) -> Record:
     times = record.times if record.standing else (*record.times, now)
     fight = record.fight or len(times) >= TIMES
     # A change that is left for the first time came while the rest was repaired, or is for others to repair.
@@ -103,13 +103,13 @@ def _found(record: Record, look: Look, now: float) -> Record:
     return replace(record, times=times, fight=fight, pause=pause, until=until, who=members)
 
 
-def _gone(record: Record, now: float) -> Record:
+def _after_absence(record: Record, now: float) -> Record:
     if record.fight and now <= record.until + WINDOW:
         return record
     return replace(record, fight=False, pause=0.0, until=0.0)
 
 
-def held(records: Mapping[str, Record], now: float) -> dict[str, float]:
+def pauses(records: Mapping[str, Record], now: float) -> dict[str, float]:
     """Return the changes that are left alone now, and until when."""
     return {what: record.until for what, record in records.items() if now < record.until <= now + LONGEST}
 

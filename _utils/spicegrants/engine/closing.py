@@ -26,14 +26,14 @@ PATIENCE = 20
 _CLOSING = (FIREWALL, ROUTING, SUDO, VIEWER)
 
 
-class Taken(NamedTuple):
+class ClosingReport(NamedTuple):
     """Changes made by closing, in the form of a report, and what hindered more."""
 
     changes: dict[str, Any]
     errors: list[str]
 
 
-def take(before: Stored, after: Stored, whole: bool, test: bool) -> Taken:
+def take(before: Stored, after: Stored, whole: bool, test: bool) -> ClosingReport:
     """Store what stays, and take away everything else: rights, and open sessions.
 
     before, after
@@ -47,39 +47,39 @@ def take(before: Stored, after: Stored, whole: bool, test: bool) -> Taken:
         Whether only to report what would change.
     """
     desired, was = context.recalled(before, after), context.recalled(before, before)
-    errors = [] if test or not closing.taken(before, after) else _kept(closing.remembered(after, desired))
+    errors = [] if test or not closing.takes_away(before, after) else _keep(closing.remembered(after, desired))
     found = layers(desired, was, whole, test)
-    return Taken(found.changes, errors + found.errors)
+    return ClosingReport(found.changes, errors + found.errors)
 
 
-def layers(desired: DesiredState, was: DesiredState, whole: bool, test: bool) -> Taken:
+def layers(desired: DesiredState, was: DesiredState, whole: bool, test: bool) -> ClosingReport:
     """Take away what the layers hold beyond the desired state, each by itself, the guard first.
 
     was
         The state that was enforced before.
     """
-    lost = closing.lost(was, desired)
-    where = None if whole else lost
+    lost_doors = closing.lost_doors(was, desired)
+    where = None if whole else lost_doors
     # Where the guard has closed, a session may end by itself before it is looked at again: that is said, too.
-    seen = _seen(desired, where)
-    found, failed = _closed(_CLOSING if whole else _CLOSING[:-1], desired, was, where, test)
-    errors = [*found.errors, *(_shut(lost, test) if lost and FIREWALL in failed else ())]
-    said, hindrances = _sessions(desired, where, seen, test)
-    return Taken(union(found.changes, as_dict(said)), errors + hindrances)
+    strays = _strays_if_readable(desired, where)
+    found, failed = _close_layers(_CLOSING if whole else _CLOSING[:-1], desired, was, where, test)
+    errors = [*found.errors, *(_shut_consoles(lost_doors, test) if lost_doors and FIREWALL in failed else ())]
+    session_changes, hindrances = _sessions(desired, where, strays, test)
+    return ClosingReport(union(found.changes, as_dict(session_changes)), errors + hindrances)
 
 
-def everything(test: bool) -> Taken:
+def everything(test: bool) -> ClosingReport:
     """Take away all rights, for when nobody can tell which of them stay."""
-    return _closed(_CLOSING, None, None, None, test)[0]
+    return _close_layers(_CLOSING, None, None, None, test)[0]
 
 
-def _closed(
+def _close_layers(
     chosen: Iterable[Layer],
     desired: DesiredState | None,
     was: DesiredState | None,
-    lost: Collection[closing.Door] | None,
+    lost_doors: Collection[closing.Door] | None,
     test: bool,
-) -> tuple[Taken, set[Layer]]:
+) -> tuple[ClosingReport, set[Layer]]:
     """Close layers, each by itself; return the result, and which of them failed."""
     changes: list[Change] = []
     errors: list[str] = []
@@ -87,16 +87,16 @@ def _closed(
     for layer in chosen:
         try:
             with run.patience(PATIENCE):
-                found = layer.close(desired, was, lost, test)
+                found = layer.close(desired, was, lost_doors, test)
             changes += found.changes
             errors += [f"{layer.name}: what is taken away comes back with a boot: {why}" for why in found.unstored]
         except SpiceGrantError as error:
             failed.add(layer)
             errors.append(f"{layer.name}: what is taken away could not be closed there: {error}")
-    return Taken(as_dict(changes), errors), failed
+    return ClosingReport(as_dict(changes), errors), failed
 
 
-def _kept(after: Stored) -> list[str]:
+def _keep(after: Stored) -> list[str]:
     try:
         context.keep(after)
     except SystemFault as error:
@@ -104,44 +104,49 @@ def _kept(after: Stored) -> list[str]:
     return []
 
 
-def _shut(lost: Iterable[closing.Door], test: bool) -> list[str]:
+def _shut_consoles(lost_doors: Iterable[closing.Door], test: bool) -> list[str]:
     """Shut consoles for everybody; return a sentence that says so, or what hinders it."""
-    places = sorted({(address, port) for _, address, port in lost})
+    places = sorted({(address, port) for _, address, port in lost_doors})
     try:
         if not test:
             last_resort.shut(places)
     except SystemFault as error:
         return [f"firewall: {error}"]
-    spelled = ", ".join(f"{address} port {port}" for address, port in places)
-    return [f"firewall: {spelled}: shut for everybody, until a run succeeds"]
+    words = ", ".join(f"{address} port {port}" for address, port in places)
+    return [f"firewall: {words}: shut for everybody, until a run succeeds"]
 
 
-def _strays(desired: DesiredState, lost: Collection[closing.Door] | None) -> set[connections.Connection]:
+def _strays(desired: DesiredState, lost_doors: Collection[closing.Door] | None) -> set[connections.Connection]:
     """Return the connections without a right at doors that were lost; ``None`` for everywhere."""
     found = connections.stray(desired, sockets.connections())
-    return {each for each in found if lost is None or each.door in lost}
+    return {each for each in found if lost_doors is None or each.door in lost_doors}
 
 
-def _seen(desired: DesiredState, lost: Collection[closing.Door] | None) -> set[connections.Connection]:
+def _strays_if_readable(
+    desired: DesiredState, lost_doors: Collection[closing.Door] | None
+) -> set[connections.Connection]:
     """Return stray connections before anything is closed. An error hinders no closing: a later look reports it."""
     try:
-        return _strays(desired, lost)
+        return _strays(desired, lost_doors)
     except SystemFault:
         return set()
 
 
 def _sessions(
-    desired: DesiredState, lost: Collection[closing.Door] | None, seen: Collection[connections.Connection], test: bool
+    desired: DesiredState,
+    lost_doors: Collection[closing.Door] | None,
+    before: Collection[connections.Connection],
+    test: bool,
 ) -> tuple[list[Change], list[str]]:
     """End connections without a right, as seen before and as they are now; return changes and errors."""
     try:
-        found = sorted(_strays(desired, lost).union(seen))
+        found = sorted(_strays(desired, lost_doors).union(before))
         users = {access.uid: access.user for access in (*desired.accesses, *desired.previous)}
-        said = connections.changes(desired, found, users, sockets.hindrance())
+        changes = connections.changes(desired, found, users, sockets.hindrance())
         if found and not test:
             with run.patience(PATIENCE):
                 sockets.end(found)
-            notify.tell(messages.ended(desired, found, users), messages.ENDED, desired.gid)
+            notify.tell(messages.end_messages(desired, found, users), messages.ENDED, desired.gid)
     except SystemFault as error:
         return [], [f"sessions without a grant go on until their next packet: {error}"]
-    return said, []
+    return changes, []

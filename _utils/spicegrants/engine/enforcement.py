@@ -24,10 +24,10 @@ from spicegrants.policy.state_file import Stored
 
 @gc_pause.unsearched()
 def enforce(
-    decided: Callable[[Stored], Stored | None],
+    decide: Callable[[Stored], Stored | None],
     test: bool,
     known: Policy | None = None,
-    completed: Callable[[Stored], Stored] = lambda asked: asked,
+    complete: Callable[[Stored], Stored] = lambda requested: requested,
     asking: bool = True,
 ) -> dict[str, Any]:
     """Take away what goes, plan all layers, then apply them.
@@ -35,7 +35,7 @@ def enforce(
     To take away needs only what is stored and declared. To give needs everything: if something cannot be read, nothing
     is given, and what cannot be shown to stay is taken away as well.
 
-    decided
+    decide
         Takes what is stored and returns it with the policy, loans and locks that are to hold; ``None`` if there is
         nothing to do.
 
@@ -45,8 +45,8 @@ def enforce(
     known
         A policy that was read already, which may be the stored one.
 
-    completed
-        Takes what ``decided`` returned, and returns it with the passwords that have to be looked up.
+    complete
+        Takes what ``decide`` returned, and returns it with the passwords that have to be looked up.
 
     asking
         Whether servers' names are resolved; otherwise servers keep the addresses of the last run.
@@ -57,35 +57,35 @@ def enforce(
     If that day is over, all layers are then made for today.
     """
     run.as_root()
-    with contextlib.nullcontext() if test else lock.held():
+    with contextlib.nullcontext() if test else lock.run_lock():
         run.afresh()
         try:
             stored = context.stored(known)
         except SpiceGrantError as error:
             return _unknown(error, test)
         try:
-            asked = decided(stored)
+            requested = decide(stored)
         except SystemFault as error:
             if stored.policy is not None:
                 raise
             return _unknown(error, test)
-        if asked is None:
+        if requested is None:
             return {"changes": {}, "errors": [], "warnings": []}
-        staying = None if stored.policy is None else closes.certain(stored, asked)
+        staying = None if stored.policy is None else closes.certain(stored, requested)
         first = None
-        if staying and closes.taken(stored, staying):
+        if staying and closes.takes_away(stored, staying):
             # Its errors are not kept: what causes them hinders the steps below as well, which report it.
             first = closing.take(stored, staying, whole=False, test=test).changes
         try:
-            report = _whole(stored, completed(asked), test, asking)
+            report = _whole(stored, complete(requested), test, asking)
         except SpiceGrantError as error:
-            found = _taken_at_least(stored, asked, test)
+            found = _close_unprovable(stored, requested, test)
             changes = union(first or {}, found.changes)
             if not changes and not found.errors:
                 raise
             return {"changes": changes, "errors": [_nothing_opened(error), *found.errors], "warnings": []}
         except BaseException:
-            _taken_at_least(stored, asked, test)
+            _close_unprovable(stored, requested, test)
             raise
         # Changes reported in two parts are the same as in one.
         return report if first is None else {**report, "changes": union(first, report["changes"])}
@@ -94,7 +94,7 @@ def enforce(
 def close(test: bool) -> dict[str, Any]:
     """Take away what the layers hold beyond what is stored, and give nothing; return what :func:`enforce` returns."""
     run.as_root()
-    with contextlib.nullcontext() if test else lock.held():
+    with contextlib.nullcontext() if test else lock.run_lock():
         run.afresh()
         try:
             stored = context.stored()
@@ -111,7 +111,7 @@ def remove(test: bool) -> dict[str, Any]:
     is left that lets somebody in.
     """
     run.as_root()
-    with contextlib.nullcontext() if test else lock.held():
+    with contextlib.nullcontext() if test else lock.run_lock():
         run.afresh()
         stored, unreadable = _readable()
         changes, errors = layers.removed(layers.ALL, stored, True)
@@ -125,9 +125,9 @@ def remove(test: bool) -> dict[str, Any]:
             _, errors = layers.removed(others, stored, False)
             errors = [*unreadable, *errors]
             errors += [] if errors else layers.removed([FIREWALL], stored, False)[1]
-            left, hindered = layers.removed(layers.ALL, stored, True)
-            errors += [f"left: {what}" for what in policy_merge.sentences(left)]
-            errors = list(dict.fromkeys([*errors, *hindered]))
+            remaining, hindrances = layers.removed(layers.ALL, stored, True)
+            errors += [f"left: {what}" for what in policy_merge.sentences(remaining)]
+            errors = list(dict.fromkeys([*errors, *hindrances]))
             if not errors:
                 context.forget()
                 last_run.forget()
@@ -173,7 +173,7 @@ def apply_layers(chosen: Iterable[Layer]) -> dict[str, Any]:
     for layer, plan in plans.items():
         layer.apply(plan)
     if VIEWER in plans:
-        context.keep(policy_merge.settled(stored, desired.policy))
+        context.keep(policy_merge.settle(stored, desired.policy))
     return changes
 
 
@@ -183,13 +183,13 @@ def remove_layers(chosen: Iterable[Layer], test: bool) -> dict[str, Any]:
     return as_dict(change for layer in reversed([*chosen]) for change in layer.remove(stored, test))
 
 
-def _whole(stored: Stored, asked: Stored, test: bool, asking: bool) -> dict[str, Any]:
+def _whole(stored: Stored, requested: Stored, test: bool, asking: bool) -> dict[str, Any]:
     """Plan all layers, then apply them; what cannot be read stops everything before the first change."""
-    kept = replace(stored, temporary=asked.temporary)
-    desired = context.compiled(asked.policy, kept, asking=asking)
+    base = replace(stored, temporary=requested.temporary)
+    desired = context.compiled(requested.policy, base, asking=asking)
     plans = layers.planned(desired, stored)
     originals = plans[VIEWER].steps.originals
-    policy_changes = _policy_changes(stored, policy_merge.remember(kept, desired, originals))
+    policy_changes = _policy_changes(stored, policy_merge.remember(base, desired, originals))
     errors = [str(finding) for finding in desired.findings]
     warnings: list[str] = []
     for layer, plan in plans.items():
@@ -197,12 +197,12 @@ def _whole(stored: Stored, asked: Stored, test: bool, asking: bool) -> dict[str,
         errors += review.errors
         warnings += review.warnings
         if review.refused:
-            plans = {each: made for each, made in plans.items() if each is not layer}
+            plans = {each: its_plan for each, its_plan in plans.items() if each is not layer}
     changes = merge([policy_changes, layers.changes(plans)])
     outdated = desired.timed and context.today() not in (None, desired.day)
     if (changes or outdated) and not test:
-        current = context.compiled(asked.policy, kept, context.today(), asking) if outdated else desired
-        remembered = policy_merge.remember(kept, current, originals)
+        current = context.compiled(requested.policy, base, context.today(), asking) if outdated else desired
+        remembered = policy_merge.remember(base, current, originals)
         context.keep(remembered)
         names = {layer.name for layer, plan in plans.items() if plan.changes or outdated}
         chosen = {layer: plan for layer, plan in plans.items() if layer.name in names}
@@ -244,23 +244,25 @@ def _apply(plans: layers.Plans, desired: DesiredState, stored: Stored, asking: b
                 return [], [f"{errors[0]}: all else was left as it was"]
     try:
         if VIEWER in applied:
-            context.keep(policy_merge.settled(stored, desired.policy))
-        left = layers.planned(context.compiled(desired.policy, asking=asking), context.stored(), applied)
+            context.keep(policy_merge.settle(stored, desired.policy))
+        remaining = layers.planned(context.compiled(desired.policy, asking=asking), context.stored(), applied)
     except SpiceGrantError as error:
         return applied, [*errors, f"what was applied cannot be read back: {error}"]
-    errors += [f"still to do after it was applied: {what}" for what in policy_merge.sentences(layers.changes(left))]
+    errors += [
+        f"still to do after it was applied: {what}" for what in policy_merge.sentences(layers.changes(remaining))
+    ]
     return applied, errors
 
 
-def _taken_at_least(stored: Stored, asked: Stored, test: bool) -> closing.Taken:
+def _close_unprovable(stored: Stored, requested: Stored, test: bool) -> closing.ClosingReport:
     """Take away every right that cannot be shown to stay."""
     if stored.policy is None:
         found = closing.everything(test)
-        return found if found.changes else closing.Taken({}, [])
-    staying = closes.provable(stored, replace(asked, day=context.today()))
+        return found if found.changes else closing.ClosingReport({}, [])
+    staying = closes.provable(stored, replace(requested, day=context.today()))
     found = closing.take(stored, staying, whole=True, test=test)
-    if not closes.taken(stored, staying):
-        return found if found.changes else closing.Taken({}, [])
+    if not closes.takes_away(stored, staying):
+        return found if found.changes else closing.ClosingReport({}, [])
     return found._replace(changes=union(_policy_changes(stored, staying), found.changes))
 
 

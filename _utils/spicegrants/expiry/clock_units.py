@@ -83,7 +83,7 @@ def desired_entries(program: bytes) -> dict[str, Entry]:
     }
 
 
-def plan(program: bytes, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+def plan_units(program: bytes, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Compare the desired files with the present ones; return the changes in words, and the paths to write."""
     verbs = {path: difference(entry, live.get(path)) for path, entry in desired_entries(program).items()}
     write = tuple(path for path, verb in verbs.items() if verb)

@@ -16,7 +16,7 @@ from spicegrants.schedule import instants
 ENDED, ENDING = "SPICE console closed", "SPICE console closes soon"
 
 
-def ended(desired: DesiredState, connections: Iterable[Connection], users: Mapping[int, str]) -> dict[int, str]:
+def end_messages(desired: DesiredState, connections: Iterable[Connection], users: Mapping[int, str]) -> dict[int, str]:
     """Return the messages by UID for users whose connections were ended.
 
     users
@@ -25,14 +25,14 @@ def ended(desired: DesiredState, connections: Iterable[Connection], users: Mappi
     return _by_user((each.uid, _why(desired, each, users.get(each.uid, ""))) for each in connections)
 
 
-def announced(desired: DesiredState, notices: Iterable[Notice]) -> dict[int, str]:
+def warning_messages(desired: DesiredState, notices: Iterable[Notice]) -> dict[int, str]:
     """Return the messages by UID for users whose sessions are about to end."""
     return _by_user((notice.uid, _warning(desired, notice)) for notice in notices)
 
 
-def _by_user(said: Iterable[tuple[int, str]]) -> dict[int, str]:
+def _by_user(pairs: Iterable[tuple[int, str]]) -> dict[int, str]:
     found: dict[int, set[str]] = {}
-    for uid, sentence in said:
+    for uid, sentence in pairs:
         found.setdefault(uid, set()).add(sentence)
     return {uid: "\n".join(sorted(sentences)) for uid, sentences in found.items()}
 
@@ -47,45 +47,45 @@ def _why(desired: DesiredState, connection: Connection, user: str) -> str:
         return f"Your access to the console of VM {vm} is locked." if lock.about == USER else f"VM {vm} is locked."
     access, denied = desired.access(connection.uid, vm)
     if access is not None and denied is None:
-        return _closed(desired, access)
+        return _closing_sentence(desired, access)
     behind = desired.grants_of(connection.uid, vm)
     if behind and all(map(is_loan, behind)):
         return f"The loan of the console of VM {vm} has ended."
     return f"Your access to the console of VM {vm} was removed."
 
 
-def _closed(desired: DesiredState, access: Access) -> str:
+def _closing_sentence(desired: DesiredState, access: Access) -> str:
     """Return why a session ended on a console that is open at some times, and when its user has it next."""
-    decision = policy_decision.judged(desired.policy, access, desired.now)
+    decision = policy_decision.judge(desired.policy, access, desired.now)
     if decision.open:
         return f"The rules for the console of VM {access.vm} have changed: open it again."
     past = [end for _, end in desired.times(access).opened if end <= desired.now]
-    said = f"The console of VM {access.vm} is closed now."
+    sentence = f"The console of VM {access.vm} is closed now."
     if past:
-        names = policy_decision.judged(desired.policy, access, past[-1] - 1).grants
+        names = policy_decision.judge(desired.policy, access, past[-1] - 1).grants
         terms = [term for name, term in zip(access.grants, access.terms) if name in names]
         if all(map(is_loan, names)):
-            said = f"The loan of the console of VM {access.vm} has ended."
+            sentence = f"The loan of the console of VM {access.vm} has ended."
         elif any(term.schedules for term in terms):
-            said = f"The window for the console of VM {access.vm} has ended."
+            sentence = f"The window for the console of VM {access.vm} has ended."
         else:
-            said = f"Your access to the console of VM {access.vm} has ended."
+            sentence = f"Your access to the console of VM {access.vm} has ended."
     if decision.until is None:
-        return said
-    return f"{said} It opens again {instants.words(decision.until, wording.zone_of(desired.policy, access))}."
+        return sentence
+    return f"{sentence} It opens again {instants.words(decision.until, wording.zone_of(desired.policy, access))}."
 
 
 def _warning(desired: DesiredState, notice: Notice) -> str:
     deadline, zone = notice.deadline, _zone(desired, notice)
-    when = f"{_clock(deadline.moment, desired.now, zone)}, in {_left(deadline.moment - desired.now)}"
+    when = f"{_clock(deadline.moment, desired.now, zone)}, in {_duration_words(deadline.moment - desired.now)}"
     if not deadline.closes:
         return f"Your session at the console of VM {notice.vm} ends at {when}."
-    said = f"The console of VM {notice.vm} closes at {when}."
+    sentence = f"The console of VM {notice.vm} closes at {when}."
     if deadline.ends:
-        return said
+        return sentence
     if deadline.going is None:
-        return f"{said} What you have open there may go on, but it cannot be opened again."
-    return f"{said} What you have open there may go on until {_clock(deadline.going, desired.now, zone)}."
+        return f"{sentence} What you have open there may go on, but it cannot be opened again."
+    return f"{sentence} What you have open there may go on until {_clock(deadline.going, desired.now, zone)}."
 
 
 def _zone(desired: DesiredState, notice: Notice) -> str | None:
@@ -98,17 +98,17 @@ def _zone(desired: DesiredState, notice: Notice) -> str | None:
 def _clock(moment: int, now: int, zone: str | None) -> str:
     """Return a moment as short as it is clear: ``18:00``."""
     local = instants.local(moment, zone)
-    said = f"{local:%H:%M}" if zone else f"{local:%H:%M} UTC"
-    return said if local.date() == instants.local(now, zone).date() else f"{said} on {local:%Y-%m-%d}"
+    text = f"{local:%H:%M}" if zone else f"{local:%H:%M} UTC"
+    return text if local.date() == instants.local(now, zone).date() else f"{text} on {local:%Y-%m-%d}"
 
 
-def _left(seconds: int) -> str:
+def _duration_words(seconds: int) -> str:
     """Return a duration: in seconds below a minute, otherwise to the minute."""
     if seconds < 60:
-        return _counted(seconds, "second")
+        return _quantity(seconds, "second")
     hours, minutes = divmod(round(seconds / 60), 60)
-    return " ".join(_counted(number, unit) for number, unit in ((hours, "hour"), (minutes, "minute")) if number)
+    return " ".join(_quantity(number, unit) for number, unit in ((hours, "hour"), (minutes, "minute")) if number)
 
 
-def _counted(number: int, unit: str) -> str:
+def _quantity(number: int, unit: str) -> str:
     return f"{number} {unit}{'' if number == 1 else 's'}"

@@ -81,7 +81,7 @@ class Plan(NamedTuple):
     changes: tuple[Change, ...] = ()
     written: Mapping[str, Entry] = {}
     removed: tuple[str, ...] = ()
-    held: bool = True
+    in_force: bool = True
 
 
 def table(desired: DesiredState, program: bytes) -> Table:
@@ -112,9 +112,9 @@ def _towards(desired: DesiredState) -> list[str]:
     return [f"{ip} daddr {{ {', '.join(addresses)} }} " for ip, addresses in known if addresses]
 
 
-def desired_entries(kept: Table, program: bytes) -> dict[str, Entry]:
+def desired_entries(wanted: Table, program: bytes) -> dict[str, Entry]:
     """Return the desired files, by path."""
-    document = {"table": kept.name, "body": kept.body}
+    document = {"table": wanted.name, "body": wanted.body}
     return {
         STORED: File((json.dumps(document, sort_keys=True) + "\n").encode(), 0o600),
         BACKSTOP: File(program, 0o644),
@@ -123,10 +123,10 @@ def desired_entries(kept: Table, program: bytes) -> dict[str, Entry]:
     }
 
 
-def plan(kept: Table | None, program: bytes, live: Mapping[str, Entry | None], owned: bool) -> Plan:
+def plan_backstop(wanted: Table | None, program: bytes, live: Mapping[str, Entry | None], owned: bool) -> Plan:
     """Compare the desired files and table with those on the machine.
 
-    kept
+    wanted
         The desired table; ``None`` for no backstop.
 
     live
@@ -135,12 +135,12 @@ def plan(kept: Table | None, program: bytes, live: Mapping[str, Entry | None], o
     owned
         Whether the kernel holds the table, and a process owns it.
     """
-    if kept is None:
+    if wanted is None:
         there = tuple(path for path in PATHS if live.get(path) is not None)
         changes = [Change("firewall", "removes the backstop")] if there else []
         return Plan(tuple(changes), removed=there)
-    verbs = {path: difference(entry, live.get(path)) for path, entry in desired_entries(kept, program).items()}
-    written = {path: entry for path, entry in desired_entries(kept, program).items() if verbs[path]}
+    verbs = {path: difference(entry, live.get(path)) for path, entry in desired_entries(wanted, program).items()}
+    written = {path: entry for path, entry in desired_entries(wanted, program).items() if verbs[path]}
     changes = [Change("firewall", f"{verbs[path]} {path}") for path in written if path != STORED]
     if not owned:
         changes.append(Change("firewall", "keeps all but the viewer from the guarded ports, whatever is flushed"))

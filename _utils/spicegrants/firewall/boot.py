@@ -161,7 +161,9 @@ def _drop_in(service: str) -> str:
     return "\n".join(("[Service]", *lines, ""))
 
 
-def closing(loading: Loading, read: Callable[[str], Entry | None]) -> tuple[tuple[Change, ...], dict[str, File]]:
+def plan_closing_files(
+    loading: Loading, read: Callable[[str], Entry | None]
+) -> tuple[tuple[Change, ...], dict[str, File]]:
     """Return the changes in words, and replacements by path, for stored rules that differ from the desired ones.
 
     read
@@ -172,7 +174,7 @@ def closing(loading: Loading, read: Callable[[str], Entry | None]) -> tuple[tupl
     return ((Change("firewall", _STORES),) if write else ()), write
 
 
-def plan(loading: Loading, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+def plan_boot_files(loading: Loading, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Compare the desired stored files with those on disk; return the changes in words, and the paths to write."""
     verbs = {path: difference(entry, live.get(path)) for path, entry in desired_entries(loading).items()}
     write = tuple(path for path, verb in verbs.items() if verb)

@@ -27,7 +27,7 @@ class Connection(NamedTuple):
         return self.uid, *self.remote
 
 
-def parse(text: str) -> list[Connection]:
+def parse_connections(text: str) -> list[Connection]:
     """Return the open connections in the text of /proc/net/tcp or tcp6.
 
     Included are those that belong to somebody or still have data to send.

@@ -183,17 +183,17 @@ def element_changes(desired: DesiredState, want: Mapping[Key, Element], have: Ma
     behind: dict[tuple[int, str | None], Access] = {(access.uid, access.vm): access for access in desired.accesses}
     either = {**have, **want}
     for key in sorted(key for key in either if not same(want.get(key), have.get(key))):
-        held, wished = have.get(key), want.get(key)
+        old, new = have.get(key), want.get(key)
         vm = either[key].vm or desired.vm_at(key.address, key.port)
         who = users.get(key.uid) or f"UID {key.uid}"
         foreign = "" if key.gid == desired.gid else f" with GID {key.gid}"
         when = _when(desired, behind.get((key.uid, vm)))
-        what = _element_words(held, wished, f"{key.address} port {key.port} to {who}{foreign}", when)
+        what = _element_words(old, new, f"{key.address} port {key.port} to {who}{foreign}", when)
         changes.append(Change("firewall", what, desired.grants_of(key.uid, vm)))
     return changes
 
 
-def taken(
+def elements_to_remove(
     want: Mapping[Key, Element], have: Mapping[Key, Element], doors: Collection[tuple[int, str, int]] | None
 ) -> tuple[dict[Key, Element], dict[Key, Element]]:
     """Return the elements to remove, and the replacements of those that may drain or are open less often.
@@ -201,16 +201,16 @@ def taken(
     doors
         UID, address and port of those that may go; ``None`` for all.
     """
-    gone = {
-        key: held
-        for key, held in have.items()
-        if (doors is None or key.door in doors) and not same(want.get(key), held)
+    removals = {
+        key: element
+        for key, element in have.items()
+        if (doors is None or key.door in doors) and not same(want.get(key), element)
     }
-    return gone, {key: want[key] for key in gone if key in want}
+    return removals, {key: want[key] for key in removals if key in want}
 
 
-def taken_changes(
-    desired: DesiredState | None, gone: Mapping[Key, Element], becomes: Mapping[Key, Element]
+def removal_changes(
+    desired: DesiredState | None, removals: Mapping[Key, Element], becomes: Mapping[Key, Element]
 ) -> tuple[Change, ...]:
     """Return the changes in words for removed elements.
 
@@ -220,9 +220,9 @@ def taken_changes(
     becomes
         Replacements of some of the removed elements.
     """
-    if not gone:
+    if not removals:
         return ()
-    return (CLOSED,) if desired is None else tuple(element_changes(desired, becomes, gone))
+    return (CLOSED,) if desired is None else tuple(element_changes(desired, becomes, removals))
 
 
 def chain_changes(
@@ -241,16 +241,16 @@ def chain_changes(
     elements
         The live elements.
     """
-    said = []
+    sentences = []
     used = {element.verdict for element in elements.values()}
-    for name, held in have.items():
-        if name in want and held is None:
-            said.append(f"restores chain {name}, whose rules were altered")
-        elif name in want and held != want[name]:
-            said.append(f"sets the times of chain {name}{_reason(desired, name)}")
+    for name, times in have.items():
+        if name in want and times is None:
+            sentences.append(f"restores chain {name}, whose rules were altered")
+        elif name in want and times != want[name]:
+            sentences.append(f"sets the times of chain {name}{_reason(desired, name)}")
         elif name not in want and name not in used:
-            said.append(f"removes chain {name}, to which nothing leads")
-    return [Change("firewall", what) for what in said]
+            sentences.append(f"removes chain {name}, to which nothing leads")
+    return [Change("firewall", what) for what in sentences]
 
 
 def _reason(desired: DesiredState, name: str) -> str:
@@ -271,16 +271,16 @@ def _drains(element: Element | None) -> bool:
     return element is not None and element.verdict.startswith("drain")
 
 
-def _element_words(held: Element | None, wished: Element | None, door: str, when: str) -> str:
-    if wished is None and held is not None and _drains(held):
-        over = "whose last session has ended" if held.verdict == DRAIN else "whose sessions have had their time"
+def _element_words(old: Element | None, new: Element | None, door: str, when: str) -> str:
+    if new is None and old is not None and _drains(old):
+        over = "whose last session has ended" if old.verdict == DRAIN else "whose sessions have had their time"
         return f"closes {door}, {over}"
-    if wished is None:
+    if new is None:
         return f"closes {door}"
-    if _drains(wished):
+    if _drains(new):
         return f"closes {door}, whose open sessions may go on"
-    if held is None or _drains(held):
+    if old is None or _drains(old):
         return f"opens {door}{when}"
-    if held.verdict != wished.verdict and (held.verdict == PASS or is_timed(held.verdict)):
+    if old.verdict != new.verdict and (old.verdict == PASS or is_timed(old.verdict)):
         return f"changes when {door} is open: {when.removeprefix(', ') or 'always'}"
     return f"restores the element that opens {door}{when}"

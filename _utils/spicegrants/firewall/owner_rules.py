@@ -39,7 +39,7 @@ def ours(elements: Mapping[Key, Element], chains: Mapping[str, Times | None]) ->
             "port": key.port,
             "vm": element.vm,
             "verdict": element.verdict,
-            **(_spelled(chains[element.verdict]) if element.verdict in chains else {}),
+            **(_times_fields(chains[element.verdict]) if element.verdict in chains else {}),
             "packets": element.packets,
             "bytes": element.bytes,
             "foreign": False,
@@ -48,7 +48,7 @@ def ours(elements: Mapping[Key, Element], chains: Mapping[str, Times | None]) ->
     ]
 
 
-def _spelled(times: Times | None) -> dict[str, Any]:
+def _times_fields(times: Times | None) -> dict[str, Any]:
     """Return the windows for new and for open connections; ``None`` if the chain's rules are no times."""
     if times is None:
         return {"times": None, "lasting": None}
@@ -68,13 +68,13 @@ def foreign_rules(table: guard_chains.Table, family: str) -> list[dict[str, Any]
     found = []
     for chain, rules in table.items():
         for rule in rules if not guard_chains.is_ours(chain) else ():
-            said = {option: value[0] for option, *value in rule.normal if value}
-            if any(option.lstrip("!") in ("--uid-owner", "--gid-owner") for option in said):
-                stated = {name: _plain(said[option]) for option, name in _OPTIONS.items() if option in said}
+            options = {option: value[0] for option, *value in rule.normal if value}
+            if any(option.lstrip("!") in ("--uid-owner", "--gid-owner") for option in options):
+                fields = {name: _plain(options[option]) for option, name in _OPTIONS.items() if option in options}
                 place = {"table": f"{family} filter", "chain": chain, "handle": None}
                 counted = {"packets": rule.packets, "bytes": rule.bytes}
                 verdict = {"verdict": rule.target.lower()} if rule.target else {}
-                found.append({**place, **stated, **counted, **verdict, "foreign": True})
+                found.append({**place, **fields, **counted, **verdict, "foreign": True})
     return found
 
 
@@ -93,19 +93,19 @@ def foreign(objects: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         if kind != "rule" or is_ours(str(rule.get("family")), str(rule.get("table"))):
             continue
         try:
-            stated = _stated(rule.get("expr"))
+            fields = _fields(rule.get("expr"))
         except _STRANGE:
             # Of which nobody can tell what it says; if it may be about owners it is shown.
-            stated = {} if "skuid" in repr(rule) or "skgid" in repr(rule) else None
-        if stated is not None:
+            fields = {} if "skuid" in repr(rule) or "skgid" in repr(rule) else None
+        if fields is not None:
             place = {"table": f"{rule.get('family')} {rule.get('table')}", "chain": rule.get("chain")}
-            found.append({**place, "handle": rule.get("handle"), **stated, "foreign": True})
+            found.append({**place, "handle": rule.get("handle"), **fields, "foreign": True})
     return found
 
 
-def _stated(expressions: Any) -> dict[str, Any] | None:
+def _fields(expressions: Any) -> dict[str, Any] | None:
     """Return the facts that an nftables rule states, if it matches the owner of a socket."""
-    stated: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     owner = False
     for expression in expressions:
         (kind, body), *_ = expression.items()
@@ -113,16 +113,16 @@ def _stated(expressions: Any) -> dict[str, Any] | None:
             field = _field(body["left"])
             owner = owner or _mentions_owner(body["left"])
             if field and body["op"] == "==" and isinstance(body["right"], (int, str)):
-                stated[field] = body["right"]
+                fields[field] = body["right"]
         elif kind in ("vmap", "set") and _mentions_owner(body):
             owner = True
         elif kind == "xt":
             owner = owner or (isinstance(body, dict) and body.get("name") == "owner")
         elif kind == "counter" and isinstance(body, dict):
-            stated.update(packets=body["packets"], bytes=body["bytes"])
+            fields.update(packets=body["packets"], bytes=body["bytes"])
         elif kind in ("accept", "drop", "reject", "jump", "goto"):
-            stated["verdict"] = kind
-    return stated if owner else None
+            fields["verdict"] = kind
+    return fields if owner else None
 
 
 def _field(left: Any) -> str | None:

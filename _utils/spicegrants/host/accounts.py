@@ -25,13 +25,13 @@ class Accounts(NamedTuple):
     unasked: Unasked = Unasked()
 
 
-def read(users: Iterable[str], groups: Iterable[str], stood: Mapping[str, int]) -> Accounts:
+def read(users: Iterable[str], groups: Iterable[str], earlier: Mapping[str, int]) -> Accounts:
     """Look up users and groups.
 
     users, groups
         Names to look up one by one where enumerating does not show them, as with SSSD.
 
-    stood
+    earlier
         UIDs by name of users who had access before; they are looked up as well.
 
     Members by primary group are those that the name service enumerates. Where enumeration shows a name twice, the first
@@ -42,11 +42,11 @@ def read(users: Iterable[str], groups: Iterable[str], stood: Mapping[str, int]) 
         found.setdefault(each.pw_name, _account(each))
     everything = grp.getgrall()
     entries, silent = _groups(groups)
-    asked = {*users, *stood}
+    names = {*users, *earlier}
     for group in entries.values():
-        asked.update(group.gr_mem)
+        names.update(group.gr_mem)
     missing: set[str] = set()
-    for name in asked - set(found):
+    for name in names - set(found):
         entry = _look_up(pwd.getpwnam, name)
         if entry is None:
             missing.add(name)
@@ -58,11 +58,11 @@ def read(users: Iterable[str], groups: Iterable[str], stood: Mapping[str, int]) 
             found.setdefault(holder.pw_name, _account(holder))
     asking = nss.Sources("passwd")
     unasked = {name: why for name in sorted(missing) if (why := asking.hindrance(name))}
-    lent = subgid.ranges()
-    known = {name: _group(name, entry, found, everything, lent) for name, entry in entries.items()}
+    subgids = subgid.ranges()
+    known = {name: _group(name, entry, found, everything, subgids) for name, entry in entries.items()}
     numeric = frozenset(name for name in (*found, *entries, *(entry.gr_name for entry in everything)) if name.isdigit())
     why = next(iter((*unasked.values(), *silent.values())), "")
-    holders = by_uid(stood[name] for name in unasked if name in stood)
+    holders = by_uid(earlier[name] for name in unasked if name in earlier)
     return Accounts(found, known, numeric, Unasked(frozenset(unasked), frozenset(silent), why, holders))
 
 
@@ -90,7 +90,7 @@ def _group(
     entry: grp.struct_group,
     users: Mapping[str, Account],
     everything: Iterable[grp.struct_group],
-    lent: Iterable[subgid.Range],
+    subgids: Iterable[subgid.Range],
 ) -> Group:
     """Return a group with its members, other groups of its GID, and users who can map that."""
     gid = entry.gr_gid
@@ -100,7 +100,7 @@ def _group(
         for other in everything
         if other.gr_gid == gid and other.gr_name not in (name, entry.gr_name)
     }
-    owners = {each.owner for each in lent if each.first <= gid < each.end}
+    owners = {each.owner for each in subgids if each.first <= gid < each.end}
     # Root has every group anyway.
     mapping = (user.name for user in users.values() if user.uid and not owners.isdisjoint((user.name, str(user.uid))))
     members = tuple(sorted({*entry.gr_mem, *primary}))

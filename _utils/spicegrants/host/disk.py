@@ -118,8 +118,8 @@ def replaceable(path: str, links: int = 40) -> str | None:
     """
     for parent in (str(each) for each in reversed(PurePosixPath(path).parents)):
         try:
-            held = os.lstat(parent)
-            target = os.readlink(parent) if stat.S_ISLNK(held.st_mode) else None
+            status = os.lstat(parent)
+            target = os.readlink(parent) if stat.S_ISLNK(status.st_mode) else None
         except (FileNotFoundError, NotADirectoryError):
             # What is above is root's, so nobody else can make it.
             return None
@@ -131,7 +131,7 @@ def replaceable(path: str, links: int = 40) -> str | None:
             above = os.path.realpath(os.path.dirname(parent))
             found = replaceable(os.path.join(above, target, "entry"), links - 1)
         else:
-            found = parent if held.st_uid != 0 or held.st_mode & 0o022 else None
+            found = parent if status.st_uid != 0 or status.st_mode & 0o022 else None
         if found is not None:
             return found
     return None

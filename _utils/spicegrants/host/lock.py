@@ -15,7 +15,7 @@ PATIENCE = 120.0
 
 
 @contextlib.contextmanager
-def held(patience: float = PATIENCE) -> Iterator[None]:
+def run_lock(patience: float = PATIENCE) -> Iterator[None]:
     """Hold the lock of all writers on this machine.
 
     patience
@@ -30,7 +30,7 @@ def held(patience: float = PATIENCE) -> Iterator[None]:
         raise SystemFault(f"{PATH} cannot be opened: {error}") from error
     try:
         deadline = time.monotonic() + patience
-        while not _taken(descriptor):
+        while not _take(descriptor):
             if time.monotonic() > deadline:
                 holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
                 raise SystemFault(f"another run is at work (process {holder or 'unknown'}); waited {patience:.0f} s")
@@ -42,7 +42,7 @@ def held(patience: float = PATIENCE) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _taken(descriptor: int) -> bool:
+def _take(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -18,7 +18,7 @@ _SO_RCVBUFFORCE = 33
 _RECEIVED = 1024 * 1024
 
 
-def opened(protocol: int, groups: int = 0, room: int = 0, patience: float | None = None) -> socket.socket:
+def open_socket(protocol: int, groups: int = 0, room: int = 0, patience: float | None = None) -> socket.socket:
     """Return a socket; raise OSError if the kernel refuses one.
 
     protocol
@@ -33,16 +33,16 @@ def opened(protocol: int, groups: int = 0, room: int = 0, patience: float | None
     patience
         Seconds to wait for a message; 0 not to wait at all. Defaults to waiting for ever.
     """
-    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    endpoint = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     try:
-        made.bind((0, groups))
+        endpoint.bind((0, groups))
         if room:
-            made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, room)
-        made.settimeout(patience)
+            endpoint.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, room)
+        endpoint.settimeout(patience)
     except OSError:
-        made.close()
+        endpoint.close()
         raise
-    return made
+    return endpoint
 
 
 def received(kernel: socket.socket) -> Iterator[bytes | None]:

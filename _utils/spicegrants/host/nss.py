@@ -47,8 +47,8 @@ class Sources:
     def __init__(self, database: str):
         text = (disk.read_site(NSSWITCH) or b"").decode(errors="replace")
         self._function = _FUNCTIONS[database]
-        named, self.merging = sources(text, database)
-        self._names = [name for name in named if name != _SSSD or any(map(glob.glob, _CONFIGURED))]
+        names, self.merging = sources(text, database)
+        self._names = [name for name in names if name != _SSSD or any(map(glob.glob, _CONFIGURED))]
         self._away: str | None = None
 
     def hindrance(self, name: str) -> str | None:

@@ -60,10 +60,10 @@ def attempt(command: list[str], *, text: str | None = None, **options: Any) -> s
     if command[0] in _silent and time.monotonic() < _silent[command[0]] + _SPARED:
         raise CommandFailed(f"{command[0]} cannot be run: it has not answered before")
     # What a program prints is in no encoding that one could rely on.
-    given: dict[str, Any] = {"encoding": "utf-8", "errors": "replace", "timeout": LIMITS[-1], **options}
-    given.update({"input": text} if text is not None else {"stdin": subprocess.DEVNULL})
+    arguments: dict[str, Any] = {"encoding": "utf-8", "errors": "replace", "timeout": LIMITS[-1], **options}
+    arguments.update({"input": text} if text is not None else {"stdin": subprocess.DEVNULL})
     try:
-        return subprocess.run(line, capture_output=True, env=ENVIRONMENT, cwd="/", check=False, **given)
+        return subprocess.run(line, capture_output=True, env=ENVIRONMENT, cwd="/", check=False, **arguments)
     except subprocess.TimeoutExpired as error:
         _silent[command[0]] = time.monotonic()
         raise CommandFailed(f"{command[0]} has not answered within {error.timeout:.0f} s") from error
@@ -73,11 +73,11 @@ def attempt(command: list[str], *, text: str | None = None, **options: Any) -> s
 
 def run(command: list[str], *, text: str | None = None, **options: Any) -> str:
     """Run a program that must succeed; return its output."""
-    done = attempt(command, text=text, **options)
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip()[:2000]
-        raise CommandFailed(f"{' '.join(command[:4])} ended with {done.returncode}: {said}")
-    return done.stdout
+    result = attempt(command, text=text, **options)
+    if result.returncode:
+        message = (result.stderr or result.stdout).strip()[:2000]
+        raise CommandFailed(f"{' '.join(command[:4])} ended with {result.returncode}: {message}")
+    return result.stdout
 
 
 def as_json(printed: str, command: str, kind: type = dict) -> Any:

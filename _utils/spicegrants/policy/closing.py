@@ -26,7 +26,7 @@ Pair = tuple[str, Term]
 Place = tuple[str, int]
 
 
-def certain(stored: Stored, asked: Stored) -> Stored:
+def certain(stored: Stored, requested: Stored) -> Stored:
     """Return what is stored without the rights that certainly ended, whatever the system says.
 
     This is what a run takes away first. A right that is declared under another name, or for another group, may be the
@@ -35,23 +35,23 @@ def certain(stored: Stored, asked: Stored) -> Stored:
     stored
         What is enforced now; it has a policy.
 
-    asked
+    requested
         What is to be enforced: policy, loans and locks; and the current day.
     """
-    return _less(stored, asked, _certain)
+    return _less(stored, requested, _certain)
 
 
-def provable(stored: Stored, asked: Stored) -> Stored:
+def provable(stored: Stored, requested: Stored) -> Stored:
     """Return what is stored without any right that cannot be shown to stay, for a run that cannot go on.
 
-    stored, asked
+    stored, requested
         As for :func:`certain`.
     """
-    addresses = {name: _addresses(asked.the_policy, name, found) for name, found in stored.addresses.items()}
-    return replace(_less(stored, asked, _provable), addresses=addresses)
+    addresses = {name: _addresses(requested.the_policy, name, found) for name, found in stored.addresses.items()}
+    return replace(_less(stored, requested, _provable), addresses=addresses)
 
 
-def taken(before: Stored, after: Stored) -> bool:
+def takes_away(before: Stored, after: Stored) -> bool:
     """Tell whether somebody may open less than before."""
     return (before.accesses, before.addresses, before.temporary) != (after.accesses, after.addresses, after.temporary)
 
@@ -61,7 +61,7 @@ def remembered(after: Stored, desired: DesiredState) -> Stored:
     return replace(after, draining=desired.draining)
 
 
-def lost(was: DesiredState, desired: DesiredState) -> set[Door]:
+def lost_doors(was: DesiredState, desired: DesiredState) -> set[Door]:
     """Return the doors that somebody may open less than before: UID, address and port."""
     staying = {
         (access.uid, address, desired.port(access)): desired.times(access).opened
@@ -105,7 +105,7 @@ def desired(
         sessions=frozenset(sessions),
         unconfinable="" if confined else "they are not confined on this machine",
     )
-    made = DesiredState(
+    state = DesiredState(
         after.the_policy,
         inventory,
         gid,
@@ -116,23 +116,23 @@ def desired(
         now=now,
         day=after.day,
     )
-    return replace(made, draining=draining(made))
+    return replace(state, draining=draining(state))
 
 
 def _less(
-    stored: Stored, asked: Stored, kept: Callable[[Stored, Stored, Access, list[Grant]], Access | None]
+    stored: Stored, requested: Stored, keep: Callable[[Stored, Stored, Access, list[Grant]], Access | None]
 ) -> Stored:
-    temporary, fresh = _temporary(stored.temporary, asked.temporary), _fresh(stored, asked)
+    temporary, fresh = _temporary(stored.temporary, requested.temporary), _fresh(stored, requested)
     lock_on = temporary.denying()
     accesses = [
-        kept(stored, asked, access, _new(stored, fresh, access))
+        keep(stored, requested, access, _new(stored, fresh, access))
         for access in stored.accesses
         if lock_on(access.user, access.vm) is None
     ]
     staying = tuple(access for access in accesses if access is not None)
     behind = {name for access in staying for name in access.grants}
     free = {name for access in staying if access.nopasswd for name in access.grants}
-    policy, declared = stored.the_policy, asked.the_policy.grants
+    policy, declared = stored.the_policy, requested.the_policy.grants
     grants = {
         name: _asking(grant, declared.get(name), name in free)
         for name, grant in policy.grants.items()
@@ -143,7 +143,7 @@ def _less(
         policy=replace(policy, grants=grants),
         accesses=staying,
         temporary=temporary,
-        day=stored.day or (asked.day if any(access.within for access in staying) else None),
+        day=stored.day or (requested.day if any(access.within for access in staying) else None),
     )
 
 
@@ -158,15 +158,15 @@ def _asking(grant: Grant, other: Grant | None, free: bool) -> Grant:
     return grant._replace(nopasswd=grant.nopasswd and free)
 
 
-def _temporary(held: Temporary, asked: Temporary) -> Temporary:
+def _temporary(stored: Temporary, requested: Temporary) -> Temporary:
     """Return the locks of both, and the loans that both have, within the limits of both."""
-    named = {loan.name: loan for loan in asked.loans}
+    by_name = {loan.name: loan for loan in requested.loans}
     loans = (
-        loan._replace(start=max(loan.start, named[loan.name].start), end=min(loan.end, named[loan.name].end))
-        for loan in held.loans
-        if loan.name in named
+        loan._replace(start=max(loan.start, by_name[loan.name].start), end=min(loan.end, by_name[loan.name].end))
+        for loan in stored.loans
+        if loan.name in by_name
     )
-    locks = {(lock.about, lock.name): lock for lock in (*held.locks, *asked.locks)}
+    locks = {(lock.about, lock.name): lock for lock in (*stored.locks, *requested.locks)}
     return Temporary(tuple(loans), tuple(locks[key] for key in sorted(locks)))
 
 
@@ -178,40 +178,42 @@ def _addresses(policy: Policy, name: str, found: tuple[str, ...]) -> tuple[str, 
     return tuple(address for address in found if address in server.addresses)
 
 
-def _is_there(stored: Stored, asked: Stored, name: str) -> bool:
+def _is_there(stored: Stored, requested: Stored, name: str) -> bool:
     """Tell whether a vm's console is declared to be where it was: server, host, port, and an address that is left."""
-    held, declared = stored.the_policy, asked.the_policy
-    vm, other = held.vms[name], declared.vms.get(name)
+    old, declared = stored.the_policy, requested.the_policy
+    vm, other = old.vms[name], declared.vms.get(name)
     if other is None or (vm.server, vm.tls_port) != (other.server, other.tls_port):
         return False
-    hosts = {policy.servers[vm.server].host for policy in (held, declared)}
+    hosts = {policy.servers[vm.server].host for policy in (old, declared)}
     return len(hosts) == 1 and bool(_addresses(declared, vm.server, stored.addresses.get(vm.server, ())))
 
 
-def _certain(stored: Stored, asked: Stored, access: Access, fresh: list[Grant]) -> Access | None:
+def _certain(stored: Stored, requested: Stored, access: Access, fresh: list[Grant]) -> Access | None:
     new = [grant for grant in fresh if grant.group or grant.user == access.user]
-    return _left(stored, asked, access, new)[0]
+    return _remainder(stored, requested, access, new)[0]
 
 
-def _provable(stored: Stored, asked: Stored, access: Access, fresh: list[Grant]) -> Access | None:
-    if not _is_there(stored, asked, access.vm):
+def _provable(stored: Stored, requested: Stored, access: Access, fresh: list[Grant]) -> Access | None:
+    if not _is_there(stored, requested, access.vm):
         return None
     grants = stored.the_policy.grants
     groups = {grants[name].group for name in access.grants if name in grants} - {None}
     new = [grant for grant in fresh if grant.user == access.user or grant.group in groups]
-    found, rights = _left(stored, asked, access, new)
-    return found and _limited(stored, asked, found, rights)
+    found, rights = _remainder(stored, requested, access, new)
+    return found and _limited(stored, requested, found, rights)
 
 
-def _left(stored: Stored, asked: Stored, access: Access, new: list[Grant]) -> tuple[Access | None, list[Right]]:
+def _remainder(
+    stored: Stored, requested: Stored, access: Access, new: list[Grant]
+) -> tuple[Access | None, list[Right]]:
     """Return what stays of an access, and the rights that may be behind it from now on."""
-    sure = _staying(stored, asked, access, False)
-    rights: list[Right] = [right for name, _ in sure if (right := _right(asked, name)) is not None]
+    sure = _staying(stored, requested, access, False)
+    rights: list[Right] = [right for name, _ in sure if (right := _right(requested, name)) is not None]
     rights += new
-    return _by(access, _staying(stored, asked, access, True) if new else sure, rights), rights
+    return _by(access, _staying(stored, requested, access, True) if new else sure, rights), rights
 
 
-def _staying(stored: Stored, asked: Stored, access: Access, new: bool) -> list[Pair]:
+def _staying(stored: Stored, requested: Stored, access: Access, new: bool) -> list[Pair]:
     """Return those names and terms of an access that still mean the same user, or group, and vm.
 
     new
@@ -220,13 +222,13 @@ def _staying(stored: Stored, asked: Stored, access: Access, new: bool) -> list[P
     return [
         (name, when)
         for name, when in zip(access.grants, access.terms)
-        if (_same(_right(stored, name), _right(asked, name)) and not _leaves_out(asked, name, access.user))
+        if (_same(_right(stored, name), _right(requested, name)) and not _leaves_out(requested, name, access.user))
         or (new and not is_loan(name))
     ]
 
 
-def _leaves_out(asked: Stored, name: str, user: str) -> bool:
-    grant = asked.the_policy.grants.get(name)
+def _leaves_out(requested: Stored, name: str, user: str) -> bool:
+    grant = requested.the_policy.grants.get(name)
     return grant is not None and user in grant.left_out
 
 
@@ -244,9 +246,9 @@ def _meaning(right: Right) -> tuple[str | None, str | None, str]:
     return right.user, None if isinstance(right, Loan) else right.group, right.vm
 
 
-def _fresh(stored: Stored, asked: Stored) -> dict[Union[str, Place], list[Grant]]:
+def _fresh(stored: Stored, requested: Stored) -> dict[Union[str, Place], list[Grant]]:
     """Return the grants that are new or changed, by the names of their vms, and by where these are."""
-    known, declared = stored.the_policy.grants, asked.the_policy
+    known, declared = stored.the_policy.grants, requested.the_policy
     found: dict[Union[str, Place], list[Grant]] = {}
     for grant in declared.grants.values():
         if not _same(known.get(grant.name), grant) or grant.left_out != known[grant.name].left_out:
@@ -285,12 +287,12 @@ def _by(access: Access, pairs: Sequence[Pair], rights: Iterable[Right]) -> Acces
     return access._replace(grants=names, terms=terms, nopasswd=free)
 
 
-def _limited(stored: Stored, asked: Stored, access: Access, rights: Iterable[Right]) -> Access | None:
+def _limited(stored: Stored, requested: Stored, access: Access, rights: Iterable[Right]) -> Access | None:
     """Return an access limited to the times at which declared rights open it as well; ``None`` for never."""
-    policy, schedules, day = stored.the_policy, asked.the_policy.schedules, stored.day or asked.day
+    policy, schedules, day = stored.the_policy, requested.the_policy.schedules, stored.day or requested.day
     stretch = None if day is None else decision.span(policy, day)
     opened = decision.times(policy, access, stretch).opened
-    left = overlap(opened, union(*(decision.opened(schedules, term(right), stretch) for right in rights)))
-    if left == opened:
+    remaining = overlap(opened, union(*(decision.opened(schedules, term(right), stretch) for right in rights)))
+    if remaining == opened:
         return access
-    return access._replace(within=left) if left else None
+    return access._replace(within=remaining) if remaining else None

@@ -67,7 +67,7 @@ class DesiredState:
 
     # Many accesses share their times, and each layer asks for all.
     _times: dict[tuple, Times] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _made: dict[Callable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _results: dict[Callable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def times(self, access: Access) -> Times:
         """Return the windows of an access, as far as they are worked out."""
@@ -85,9 +85,9 @@ class DesiredState:
 
     def once(self, make: Callable[[DesiredState], Any]) -> Any:
         """Return what a function makes of this state; the result is shared, and must not be altered."""
-        if make not in self._made:
-            self._made[make] = make(self)
-        return self._made[make]
+        if make not in self._results:
+            self._results[make] = make(self)
+        return self._results[make]
 
     @property
     def confined(self) -> bool:
@@ -212,7 +212,7 @@ def compile_policy(
     for grant in rights:
         if grant.vm not in usable:
             continue
-        for account in people.meant(grant, findings):
+        for account in people.accounts_of(grant, findings):
             merged[account.name, grant.vm] = _merged(merged.get((account.name, grant.vm)), _access(account, grant))
     lock_on = temporary.denying()
     denied = {key: lock for key in sorted(merged) if (lock := lock_on(*key)) is not None}
@@ -223,7 +223,7 @@ def compile_policy(
         findings.append(Finding("clock", message))
     gid = group.gid if group else None
     places = going_on(leaving, temporary, now)
-    made = DesiredState(
+    state = DesiredState(
         policy=policy,
         inventory=inventory,
         gid=gid,
@@ -237,7 +237,7 @@ def compile_policy(
         now=now,
         day=day,
     )
-    return replace(made, draining=draining(made))
+    return replace(state, draining=draining(state))
 
 
 def going_on(leaving: Iterable[Drain], temporary: Temporary, now: int) -> tuple[Drain, ...]:

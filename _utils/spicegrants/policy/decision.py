@@ -48,8 +48,8 @@ def times(policy: Policy, access: Access, stretch: Range | None) -> Times:
     stretch
         The interval, from :func:`span`. ``None`` says that the time is not known: then only what has no times is open.
     """
-    named = {name: policy.schedules[name] for term in access.terms for name in term.schedules}
-    return _times(tuple(sorted(named.items())), access.terms, access.on_end, access.grace, access.within, stretch)
+    schedules = {name: policy.schedules[name] for term in access.terms for name in term.schedules}
+    return _times(tuple(sorted(schedules.items())), access.terms, access.on_end, access.grace, access.within, stretch)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -125,15 +125,15 @@ def decide(desired, user: str, vm: str, moment: int) -> Decision:
     access, lock = desired.access(user, vm)
     if access is None:
         return Decision(False)
-    return judged(desired.policy, access, moment) if lock is None else denied(access, lock)
+    return judge(desired.policy, access, moment) if lock is None else denial(access, lock)
 
 
-def denied(access: Access, lock: Lock) -> Decision:
+def denial(access: Access, lock: Lock) -> Decision:
     """Return the decision on an access that a lock denies."""
     return Decision(False, grants=access.grants, access=access, lock=lock)
 
 
-def judged(policy: Policy, access: Access, moment: int) -> Decision:
+def judge(policy: Policy, access: Access, moment: int) -> Decision:
     """Return the decision, at a moment, on an access that is not locked."""
     stretch = span(policy, day_of(moment))
     found = times(policy, access, stretch)

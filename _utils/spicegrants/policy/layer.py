@@ -41,7 +41,7 @@ class Review(NamedTuple):
     refused: bool = False
 
 
-class Closed(NamedTuple):
+class CloseResult(NamedTuple):
     """Changes made by closing, in words, and why what is stored for the next boot could not be changed."""
 
     changes: tuple[Change, ...] = ()
@@ -68,8 +68,8 @@ class Layer(Protocol):
         """Report errors and warnings that a plan does not show."""
 
     def close(
-        self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
-    ) -> Closed:
+        self, desired: DesiredState | None, was: DesiredState | None, lost_doors: Collection[Door] | None, test: bool
+    ) -> CloseResult:
         """Take away what may no longer be open, and give nothing. It needs little, so that little hinders it.
 
         desired
@@ -78,7 +78,7 @@ class Layer(Protocol):
         was
             What was held before; ``None`` if that is unknown.
 
-        lost
+        lost_doors
             Doors at which something may go; ``None`` for everywhere.
 
         test

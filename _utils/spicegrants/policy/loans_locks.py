@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from spicegrants.core import validation
 from spicegrants.core.errors import Finding, PolicyError
-from spicegrants.core.reader import did_you_mean, shown
+from spicegrants.core.reader import did_you_mean, quote
 from spicegrants.policy.model import Policy
 from spicegrants.schedule import instants
 
@@ -85,7 +85,7 @@ NOTHING = Temporary()
 
 
 def lend(
-    held: Temporary,
+    temporary: Temporary,
     policy: Policy,
     known: Mapping[str, int],
     now: int,
@@ -114,39 +114,38 @@ def lend(
     if not longest:
         findings.append(Finding("duration", "nothing may be lent here: pillar says 'longest_loan: 0s'"))
     elif seconds is None:
-        findings.append(Finding("duration", f"{shown(duration)} is no duration, as 2h or 1h30m"))
+        findings.append(Finding("duration", f"{quote(duration)} is no duration, as 2h or 1h30m"))
     elif not 0 < seconds <= longest:
-        message = (
-            f"{shown(duration)} is not between 1s and {instants.spelled(longest)}, pillar's spice:time:longest_loan"
-        )
+        limit = instants.spell_duration(longest)
+        message = f"{quote(duration)} is not between 1s and {limit}, pillar's spice:time:longest_loan"
         findings.append(Finding("duration", message))
     if user == "root":
         findings.append(Finding("user", "root needs no loan: no client can hold root back"))
     if not isinstance(nopasswd, bool):
-        findings.append(Finding("nopasswd", f"must be true or false, not {shown(nopasswd)}"))
+        findings.append(Finding("nopasswd", f"must be true or false, not {quote(nopasswd)}"))
     if now < instants.EARLIEST:
         findings.append(Finding("clock", f"it says {instants.iso(now)}: set it first"))
     if findings or seconds is None:
         raise PolicyError(findings)
-    others = without_loan(held, user, vm)
+    others = without_loan(temporary, user, vm)
     loan = Loan(user=user, vm=vm, start=now, end=now + seconds, reason=reason, nopasswd=nopasswd, uid=known[user])
     return others._replace(loans=tuple(sorted((*others.loans, loan))))
 
 
-def end_loan(held: Temporary, user: object, vm: object) -> Temporary:
+def end_loan(temporary: Temporary, user: object, vm: object) -> Temporary:
     """Return loans and locks without one loan; raise :class:`~spicegrants.core.errors.PolicyError` if there is none."""
-    if not any((loan.user, loan.vm) == (user, vm) for loan in held.loans):
-        lent = ", ".join(f"{loan.vm} to {loan.user}" for loan in held.loans) or "nothing"
-        raise PolicyError([Finding("loan", f"{shown(vm)} is not lent to {shown(user)}; lent is {lent}")])
-    return without_loan(held, user, vm)
+    if not any((loan.user, loan.vm) == (user, vm) for loan in temporary.loans):
+        loans = ", ".join(f"{loan.vm} to {loan.user}" for loan in temporary.loans) or "nothing"
+        raise PolicyError([Finding("loan", f"{quote(vm)} is not lent to {quote(user)}; lent is {loans}")])
+    return without_loan(temporary, user, vm)
 
 
-def without_loan(held: Temporary, user: object, vm: object) -> Temporary:
+def without_loan(temporary: Temporary, user: object, vm: object) -> Temporary:
     """Return loans and locks without one loan."""
-    return held._replace(loans=tuple(loan for loan in held.loans if (loan.user, loan.vm) != (user, vm)))
+    return temporary._replace(loans=tuple(loan for loan in temporary.loans if (loan.user, loan.vm) != (user, vm)))
 
 
-def lock(held: Temporary, policy: Policy, known: Collection[str], now: int, new: Lock) -> Temporary:
+def lock(temporary: Temporary, policy: Policy, known: Collection[str], now: int, new: Lock) -> Temporary:
     """Return loans and locks with one more lock, which replaces one about the same for another reason.
 
     known
@@ -161,18 +160,18 @@ def lock(held: Temporary, policy: Policy, known: Collection[str], now: int, new:
         findings += _vm_complaints(policy, new.name)
     if findings:
         raise PolicyError(findings)
-    if any(lock._replace(since=0) == new for lock in held.locks):
-        return held
-    others = _without_lock(held, new)
+    if any(lock._replace(since=0) == new for lock in temporary.locks):
+        return temporary
+    others = _without_lock(temporary, new)
     return others._replace(locks=tuple(sorted((*others.locks, new._replace(since=now)))))
 
 
-def unended(held: Temporary, moment: int) -> Temporary:
+def unended(temporary: Temporary, moment: int) -> Temporary:
     """Return loans and locks without the loans that have ended by a moment."""
-    return held._replace(loans=tuple(loan for loan in held.loans if loan.end > moment))
+    return temporary._replace(loans=tuple(loan for loan in temporary.loans if loan.end > moment))
 
 
-def unlock(held: Temporary, policy: Policy, known: Collection[str], gone: Lock) -> Temporary:
+def unlock(temporary: Temporary, policy: Policy, known: Collection[str], target: Lock) -> Temporary:
     """Return loans and locks without the lock about the same, if there is one.
 
     known
@@ -180,39 +179,39 @@ def unlock(held: Temporary, policy: Policy, known: Collection[str], gone: Lock) 
 
     Raises :class:`~spicegrants.core.errors.PolicyError`.
     """
-    locked = [lock.name for lock in held.locks if lock.about == gone.about]
-    if gone.name not in locked:
+    locked = [lock.name for lock in temporary.locks if lock.about == target.about]
+    if target.name not in locked:
         findings = []
-        if gone.about == USER:
-            findings = _user_complaints(gone.name, {*known, *locked})
-        elif gone.about == VM and gone.name not in policy.vms:
-            hint = did_you_mean(gone.name, [*policy.vms, *locked])
-            findings = [Finding("vm", f"no vm {shown(gone.name)}{hint}")]
+        if target.about == USER:
+            findings = _user_complaints(target.name, {*known, *locked})
+        elif target.about == VM and target.name not in policy.vms:
+            hint = did_you_mean(target.name, [*policy.vms, *locked])
+            findings = [Finding("vm", f"no vm {quote(target.name)}{hint}")]
         if findings:
             raise PolicyError(findings)
-    return _without_lock(held, gone)
+    return _without_lock(temporary, target)
 
 
-def _without_lock(held: Temporary, gone: Lock) -> Temporary:
-    rest = tuple(lock for lock in held.locks if (lock.about, lock.name) != (gone.about, gone.name))
-    return held._replace(locks=rest)
+def _without_lock(temporary: Temporary, target: Lock) -> Temporary:
+    rest = tuple(lock for lock in temporary.locks if (lock.about, lock.name) != (target.about, target.name))
+    return temporary._replace(locks=rest)
 
 
 def _user_complaints(user: object, known: Collection[str]) -> list[Finding]:
     complaint = validation.account_name(user) if isinstance(user, str) else "must be text"
     if complaint:
-        return [Finding("user", f"{shown(user)} {complaint}")]
-    return [] if user in known else [Finding("user", f"no user {shown(user)}{did_you_mean(str(user), known)}")]
+        return [Finding("user", f"{quote(user)} {complaint}")]
+    return [] if user in known else [Finding("user", f"no user {quote(user)}{did_you_mean(str(user), known)}")]
 
 
 def _reason_complaints(reason: object) -> list[Finding]:
     if reason is None:
         return []
     complaint = validation.line(reason) if isinstance(reason, str) else "must be text"
-    return [Finding("reason", f"{shown(reason)} {complaint}")] if complaint else []
+    return [Finding("reason", f"{quote(reason)} {complaint}")] if complaint else []
 
 
 def _vm_complaints(policy: Policy, vm: object) -> list[Finding]:
     if isinstance(vm, str) and vm in policy.vms:
         return []
-    return [Finding("vm", f"no vm {shown(vm)}{did_you_mean(str(vm), policy.vms)}")]
+    return [Finding("vm", f"no vm {quote(vm)}{did_you_mean(str(vm), policy.vms)}")]

@@ -10,7 +10,7 @@ from typing import Any
 
 from spicegrants.core.changes import Change
 from spicegrants.core.errors import Finding, PolicyError
-from spicegrants.core.reader import did_you_mean, shown
+from spicegrants.core.reader import did_you_mean, quote
 from spicegrants.policy import pillar
 from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.loans_locks import unended
@@ -33,7 +33,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def combine(data: Any, grants: Any, exclusive: bool, held: Policy | None) -> Policy:
+def combine(data: Any, grants: Any, exclusive: bool, current: Policy | None) -> Policy:
     """Return the policy that pillar declares, with the given grants.
 
     data
@@ -43,24 +43,24 @@ def combine(data: Any, grants: Any, exclusive: bool, held: Policy | None) -> Pol
         Grants by name, in the pillar's form; ``None`` means those of the pillar.
 
     exclusive
-        Whether to remove grants that only ``held`` has. Otherwise they stay, as long as their vm is still declared.
+        Whether to remove grants that only ``current`` has. Otherwise they stay, as long as their vm is still declared.
 
-    held
+    current
         The policy that the minion holds already.
 
     Raises :class:`~spicegrants.core.errors.PolicyError` with all findings.
     """
     if not isinstance(exclusive, bool):
         # Any text, "no" as well, would otherwise remove grants.
-        raise PolicyError([Finding("exclusive", f"must be true or false, not {shown(exclusive)}")])
+        raise PolicyError([Finding("exclusive", f"must be true or false, not {quote(exclusive)}")])
     data = plain(data)
     if grants is not None and isinstance(data, dict):
         data = {**data, "grants": plain(grants)}
-    if not exclusive and held is not None and isinstance(data, dict) and isinstance(data.get("grants"), dict):
+    if not exclusive and current is not None and isinstance(data, dict) and isinstance(data.get("grants"), dict):
         vms = _vms_in(data)
-        kept = {grant.name: grant_to_pillar(grant) for grant in held.grants.values() if grant.vm in vms}
-        data = {**data, "grants": {**kept, **data["grants"]}}
-    return pillar.parse(data)
+        staying = {grant.name: grant_to_pillar(grant) for grant in current.grants.values() if grant.vm in vms}
+        data = {**data, "grants": {**staying, **data["grants"]}}
+    return pillar.parse_policy(data)
 
 
 def without_secrets(data: Any) -> Any:
@@ -110,8 +110,8 @@ def with_secrets(data: Any, get: Callable[[str], Any]) -> Any:
 
 def without(policy: Policy, names: Iterable[str]) -> Policy:
     """Return a policy without some grants."""
-    gone = set(names)
-    return replace(policy, grants={name: grant for name, grant in policy.grants.items() if name not in gone})
+    dropped = set(names)
+    return replace(policy, grants={name: grant for name, grant in policy.grants.items() if name not in dropped})
 
 
 def with_grant(policy: Policy, user: Any, vm: Any, nopasswd: Any, reason: Any) -> Policy:
@@ -126,11 +126,11 @@ def with_grant(policy: Policy, user: Any, vm: Any, nopasswd: Any, reason: Any) -
     stem = _UNUSABLE.sub("-", f"{user}-{vm}").lstrip("-_.")[:56]
     names = (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))
     data["grants"][next(name for name in names if _is_free(policy.grants.get(name), user, vm))] = grant
-    return pillar.parse(data)
+    return pillar.parse_policy(data)
 
 
-def _is_free(held: Grant | None, user: Any, vm: str) -> bool:
-    return held is None or (held.user, held.vm) == (user, vm)
+def _is_free(grant: Grant | None, user: Any, vm: str) -> bool:
+    return grant is None or (grant.user, grant.vm) == (user, vm)
 
 
 def without_user(policy: Policy, user: str, vm: str, desired: DesiredState) -> Policy:
@@ -158,7 +158,7 @@ def remember(stored: Stored, desired: DesiredState, originals: Mapping[str, tupl
         accesses=desired.accesses,
         draining=desired.draining,
         group=policy.viewer.group,
-        made_group=desired.gid is None or policy.viewer.group in made_groups(stored),
+        made_group=desired.gid is None or policy.viewer.group in own_groups(stored),
         originals={**originals, **stored.originals},
         left=abandoned(stored, policy)[1],
         temporary=unended(stored.temporary, desired.day or 0),
@@ -166,7 +166,7 @@ def remember(stored: Stored, desired: DesiredState, originals: Mapping[str, tupl
     )
 
 
-def made_groups(stored: Stored) -> set[str]:
+def own_groups(stored: Stored) -> set[str]:
     """Return the names of all groups that we made."""
     return {*stored.left, *([stored.group] if stored.made_group and stored.group else [])}
 
@@ -174,14 +174,14 @@ def made_groups(stored: Stored) -> set[str]:
 def abandoned(stored: Stored, policy: Policy) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return viewers that are no longer declared, and groups of ours that are no longer used."""
     paths = tuple(path for path in stored.originals if path not in policy.viewer.paths)
-    return paths, tuple(sorted(made_groups(stored) - {policy.viewer.group}))
+    return paths, tuple(sorted(own_groups(stored) - {policy.viewer.group}))
 
 
-def settled(stored: Stored, policy: Policy) -> Stored:
+def settle(stored: Stored, policy: Policy) -> Stored:
     """Return what to store once nothing that was abandoned is left: it is no longer ours to look at."""
-    gone = abandoned(stored, policy)[0]
+    obsolete = abandoned(stored, policy)[0]
     return replace(
-        stored, originals={path: kept for path, kept in stored.originals.items() if path not in gone}, left=()
+        stored, originals={path: rights for path, rights in stored.originals.items() if path not in obsolete}, left=()
     )
 
 
@@ -236,11 +236,11 @@ def _temporary_changes(before: Stored, after: Stored) -> list[Change]:
         for loan in becomes.loans
         if loan not in was.loans
     ]
-    lent = {loan.name for loan in becomes.loans}
+    names = {loan.name for loan in becomes.loans}
     found += [
         Change("policy", f"ends the loan of {loan.vm} to {loan.user}", (loan.name,))
         for loan in was.loans
-        if loan.name not in lent
+        if loan.name not in names
     ]
     found += [Change("policy", f"locks {lock.words}") for lock in becomes.locks if lock not in was.locks]
     locked = {lock.words for lock in becomes.locks}
@@ -249,7 +249,7 @@ def _temporary_changes(before: Stored, after: Stored) -> list[Change]:
 
 def sentences(report: Mapping[str, Any]) -> list[str]:
     """Return the sentences of a report of changes."""
-    found = [f"{layer}: {what}" for layer, said in report.get("layers", {}).items() for what in said]
+    found = [f"{layer}: {what}" for layer, whats in report.get("layers", {}).items() for what in whats]
     for grant, layers in report.get("grants", {}).items():
-        found += [f"{grant}: {layer}: {what}" for layer, said in layers.items() for what in said]
+        found += [f"{grant}: {layer}: {what}" for layer, whats in layers.items() for what in whats]
     return found

@@ -215,7 +215,7 @@ def port_words(ranges) -> str:
 
 
 def to_pillar(policy: Policy) -> dict[str, Any]:
-    """Return the policy as plain data in the pillar's form; :func:`spicegrants.policy.pillar.parse` reads it back."""
+    """Return the policy as plain data in pillar's form, which :func:`~spicegrants.policy.pillar.parse_policy` reads."""
 
     def plain(**values: Any) -> dict[str, Any]:
         return {key: value for key, value in values.items() if value not in (None, [], False)}
@@ -264,7 +264,7 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
         "time": {
             **plain(zone=policy.time.zone),
             "horizon": f"{policy.time.horizon}d",
-            "longest_loan": instants.spelled(policy.time.longest_loan),
+            "longest_loan": instants.spell_duration(policy.time.longest_loan),
         },
         # Left out where nothing is said: so it was before there was such a key.
         **plain(sudo=plain(strict=policy.sudo.strict, admins=list(policy.sudo.admins)) or None),
@@ -281,6 +281,6 @@ def grant_to_pillar(grant: Grant) -> dict[str, Any]:
     for field in ("valid_from", "valid_until"):
         moment = getattr(grant, field)
         plain[field] = None if moment is None else instants.iso(moment)
-    plain["grace"] = None if grant.grace is None else instants.spelled(grant.grace)
-    plain["warn"] = None if grant.warn == WARN else [instants.spelled(seconds) for seconds in grant.warn]
+    plain["grace"] = None if grant.grace is None else instants.spell_duration(grant.grace)
+    plain["warn"] = None if grant.warn == WARN else [instants.spell_duration(seconds) for seconds in grant.warn]
     return {field: value for field, value in plain.items() if value is not None}

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, Union
 
 from spicegrants.core import validation
 from spicegrants.core.errors import Finding, PolicyError
-from spicegrants.core.reader import Node, complete, shown
+from spicegrants.core.reader import Node, complete, quote
 from spicegrants.policy.model import (
     ALLOWED,
     WARN,
@@ -38,7 +38,7 @@ ZoneCheck = Callable[[str], Union[str, None]]
 _T = TypeVar("_T")
 
 
-def parse(data: Any, root: str = "spice", zone_complaint: ZoneCheck = weekly.zone_complaint) -> Policy:
+def parse_policy(data: Any, root: str = "spice", zone_complaint: ZoneCheck = weekly.zone_complaint) -> Policy:
     """Parse the pillar's ``spice`` mapping into a policy.
 
     data
@@ -65,15 +65,15 @@ def parse(data: Any, root: str = "spice", zone_complaint: ZoneCheck = weekly.zon
 
 def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
     known = {kind: _names_in(node.child(kind)) for kind in ("servers", "vms", "schedules")}
-    servers = _named(node.child("servers"), _server)
-    vms = _named(node.child("vms"), lambda name, child: _vm(name, child, servers, known["servers"]))
+    servers = _named_children(node.child("servers"), _server)
+    vms = _named_children(node.child("vms"), lambda name, child: _vm(name, child, servers, known["servers"]))
     _unshared_ports(node.child("vms"), vms, servers)
     time = _time(node.child("time"), zone_complaint)
-    schedules = _named(
-        node.child("schedules"), lambda name, child: weekly.parse(name, child, time.zone, zone_complaint)
+    schedules = _named_children(
+        node.child("schedules"), lambda name, child: weekly.parse_schedule(name, child, time.zone, zone_complaint)
     )
     viewer = _viewer(node.child("viewer"))
-    grants = _named(
+    grants = _named_children(
         node.child("grants"),
         lambda name, child: _grant(name, child, known["vms"], known["schedules"], time.zone),
     )
@@ -100,7 +100,7 @@ def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
     )
 
 
-def _named(node: Node, read: Callable[[str, Node], _T | None]) -> dict[str, _T]:
+def _named_children(node: Node, read: Callable[[str, Node], _T | None]) -> dict[str, _T]:
     """Parse a mapping of names; children with findings are left out."""
     found: dict[str, _T] = {}
     if node.absent:
@@ -108,7 +108,7 @@ def _named(node: Node, read: Callable[[str, Node], _T | None]) -> dict[str, _T]:
     for name, child in node.items():
         complaint = validation.object_name(name)
         if complaint:
-            child.wrong(f"{shown(name)} {complaint}")
+            child.wrong(f"{quote(name)} {complaint}")
         else:
             value = read(name, child)
             if value is not None:
@@ -163,7 +163,7 @@ def _ports(node: Node) -> tuple[PortRange, ...]:
             match = _RANGE.fullmatch(child.value)
             low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
             if not 1 <= low <= high <= 65535:
-                child.wrong(f"{shown(child.value)} is no port or range of ports, as 20002 or 20001-20010")
+                child.wrong(f"{quote(child.value)} is no port or range of ports, as 20002 or 20001-20010")
                 continue
             ranges.append((low, high))
         else:
@@ -237,7 +237,7 @@ def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ..
     if not node.keys(("vm",), ("user", "group", "except", "nopasswd", *_LIMITS, "owner", "reason", "ticket")):
         return None
     # Most grants have little of what they could have, and a pillar may have thousands.
-    whom = {key: child.text(validation.account_name) for key, child in node.given("user", "group")}
+    whom = {key: child.text(validation.account_name) for key, child in node.children("user", "group")}
     if len(whom) != 1:
         node.wrong("needs either 'user' or 'group'")
     if whom.get("user") == "root":
@@ -248,7 +248,7 @@ def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ..
     vm = node.child("vm").reference(vms, "vm")
     limits = _limits(node, schedules, zone) if not node.value.keys().isdisjoint(_LIMITS) else {}
     nopasswd = node.child("nopasswd").flag(False)
-    said = {key: child.text(validation.line) for key, child in node.given("owner", "reason", "ticket")}
+    texts = {key: child.text(validation.line) for key, child in node.children("owner", "reason", "ticket")}
     if vm is None or limits is None:
         return None
     return Grant(
@@ -257,9 +257,9 @@ def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ..
         whom.get("user"),
         whom.get("group"),
         nopasswd,
-        said.get("reason"),
-        owner=said.get("owner"),
-        ticket=said.get("ticket"),
+        texts.get("reason"),
+        owner=texts.get("owner"),
+        ticket=texts.get("ticket"),
         left_out=tuple(sorted({name for name in excepted if name is not None})),
         **limits,
     )
@@ -271,7 +271,7 @@ def _limits(node: Node, schedules: tuple[str, ...], zone: str | None) -> dict[st
     chosen = complete(child.reference(schedules, "schedule") for child in by.elements(scalar=True))
     if by.value == []:
         by.wrong("is empty: leave it out for a grant that is always open")
-    ends = node.given("valid_from", "valid_until")
+    ends = node.children("valid_from", "valid_until")
     valid = {key: _moment(child, zone, last=key == "valid_until") for key, child in ends}
     start, end = valid.get("valid_from"), valid.get("valid_until")
     if start is not None and end is not None and end <= start:
@@ -297,12 +297,12 @@ def _moment(node: Node, zone: str | None, *, last: bool) -> int | None:
     if node.absent:
         return None
     try:
-        moment = instants.read(node.value, zone, last=last)
+        moment = instants.parse_moment(node.value, zone, last=last)
     except LookupError:
         node.wrong("needs an offset, as 2026-12-24T18:00+01:00, or a zone for all moments: 'time: {zone: ...}'")
         return None
     if moment is None:
-        node.wrong(f"{shown(node.value)} is no date or moment of this century, as 2026-12-24 or 2026-12-24T18:00+01:00")
+        node.wrong(f"{quote(node.value)} is no date or moment of this century, as 2026-12-24 or 2026-12-24T18:00+01:00")
     return moment
 
 
@@ -312,9 +312,9 @@ def _duration(node: Node, longest: int) -> int | None:
         return None
     seconds = instants.duration(node.value)
     if seconds is None:
-        node.wrong(f"{shown(node.value)} is no duration, as 15m or 1h30m")
+        node.wrong(f"{quote(node.value)} is no duration, as 15m or 1h30m")
     elif not 0 < seconds <= longest:
-        node.wrong(f"{shown(node.value)} is not between 1s and {instants.spelled(longest)}")
+        node.wrong(f"{quote(node.value)} is not between 1s and {instants.spell_duration(longest)}")
     else:
         return seconds
     return None
@@ -358,7 +358,7 @@ def _switch(node: Node) -> bool | None:
         return None
     if isinstance(node.value, bool):
         return node.value
-    node.wrong(f"must be auto, true or false, not {shown(node.value)}")
+    node.wrong(f"must be auto, true or false, not {quote(node.value)}")
     return None
 
 
@@ -377,7 +377,7 @@ def _uplinks(node: Node) -> tuple[str, ...] | None:
     if node.value is False:
         return ()
     if not isinstance(node.value, list):
-        node.wrong(f"must be auto, false or a list of interfaces, not {shown(node.value)}")
+        node.wrong(f"must be auto, false or a list of interfaces, not {quote(node.value)}")
         return None
     if not node.value:
         node.wrong("is empty: false guards no interface")

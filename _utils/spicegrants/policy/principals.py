@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from spicegrants.core import validation
 from spicegrants.core.accounts import Account, Group
 from spicegrants.core.errors import Finding, PolicyError
-from spicegrants.core.reader import shown
+from spicegrants.core.reader import quote
 from spicegrants.policy.access import Access
 from spicegrants.policy.facts import Inventory
 from spicegrants.policy.loans_locks import Loan, is_loan
@@ -40,11 +40,11 @@ def insiders(group: Group | None, users: Mapping[str, Account]) -> list[Finding]
     if group is None:
         return []
     twins = [
-        Finding(path, f"group {shown(twin.name)} has the same GID as {group.name!r}: its members can start the viewer")
+        Finding(path, f"group {quote(twin.name)} has the same GID as {group.name!r}: its members can start the viewer")
         for twin in group.twins
     ]
     mapping = [
-        Finding(path, f"/etc/subgid lets user {shown(name)} have the GID of {group.name!r}: they can start the viewer")
+        Finding(path, f"/etc/subgid lets user {quote(name)} have the GID of {group.name!r}: they can start the viewer")
         for name in group.mapping
     ]
     primary = [
@@ -60,12 +60,12 @@ def standing(grants: Mapping[str, Grant], before: Mapping[str, Grant], accesses:
     found: dict[str, tuple[Access, ...]] = {}
     for access in accesses:
         for name in access.grants:
-            if is_loan(name) or (name in grants and _meant(grants[name]) == _meant(before.get(name))):
+            if is_loan(name) or (name in grants and _meaning(grants[name]) == _meaning(before.get(name))):
                 found[name] = (*found.get(name, ()), access)
     return found
 
 
-def _meant(grant: Grant | None) -> tuple[str | None, ...]:
+def _meaning(grant: Grant | None) -> tuple[str | None, ...]:
     return () if grant is None else (grant.user, grant.group, grant.vm)
 
 
@@ -79,12 +79,12 @@ class People:
         What :func:`standing` returns.
     """
 
-    def __init__(self, inventory: Inventory, group: Group | None, stood: Standing):
+    def __init__(self, inventory: Inventory, group: Group | None, before: Standing):
         self._inventory = inventory
         self._gid = group.gid if group else None
         self._insiders = {name for twin in group.twins for name in twin.members} if group else set()
         self._mapping = frozenset(group.mapping) if group else frozenset()
-        self._stood = stood
+        self._standing = before
         # A name may be another's in a different spelling.
         accounts = {account.name: account for account in inventory.users.values()}
         counted = Counter(account.uid for account in accounts.values())
@@ -94,7 +94,7 @@ class People:
             if accounts[name].uid in several:
                 self._namesakes[accounts[name].uid].append(name)
 
-    def meant(self, grant: Grant | Loan, findings: list[Finding]) -> list[Account]:
+    def accounts_of(self, grant: Grant | Loan, findings: list[Finding]) -> list[Account]:
         """Return the accounts that a grant or loan means; note why one is left out or could not be looked up."""
         known, unasked = self._inventory.users, self._inventory.unasked
         path, members = self._members(grant, findings)
@@ -108,7 +108,7 @@ class People:
             elif account is not None:
                 found[account.name] = account
         if isinstance(grant, Grant) and grant.group in unasked.groups:
-            for access in self._stood.get(grant.name, ()):
+            for access in self._standing.get(grant.name, ()):
                 account = known.get(access.user)
                 if access.user in grant.left_out:
                     continue
@@ -141,17 +141,17 @@ class People:
         It needs a grant that it had before, and counts only as long as nobody else is seen to have its UID.
         """
         unasked = self._inventory.unasked
-        asked = f"nobody can tell whether there is a user {shown(name)} ({unasked.why})"
-        access = next((access for access in self._stood.get(grant, ()) if access.user == name), None)
+        doubt = f"nobody can tell whether there is a user {quote(name)} ({unasked.why})"
+        access = next((access for access in self._standing.get(grant, ()) if access.user == name), None)
         if access is None:
-            findings.append(Finding(path, f"{asked}: nothing is opened to them"))
+            findings.append(Finding(path, f"{doubt}: nothing is opened to them"))
             return {}
         account = Account(name, access.uid, _UNKNOWN)
         holder = unasked.holders.get(access.uid, name)
         complaint = self._complaint(name, account)
         if holder != name:
-            complaint = f"UID {access.uid} is that of user {shown(holder)} now"
-        findings.append(Finding(path, f"{asked}: {complaint or 'what they had stays as it was'}"))
+            complaint = f"UID {access.uid} is that of user {quote(holder)} now"
+        findings.append(Finding(path, f"{doubt}: {complaint or 'what they had stays as it was'}"))
         return {} if complaint else {name: account}
 
     def _complaint(self, name: str, account: Account | None) -> str | None:
@@ -160,7 +160,7 @@ class People:
         # What goes into rules is the account's own name, not the one that was asked for.
         unusable = validation.account_name(name) or validation.account_name(account.name)
         if unusable:
-            return f"user {shown(name)} {unusable}"
+            return f"user {quote(name)} {unusable}"
         if not _same(name, account.name):
             return f"asked for user {name!r} the name service tells of {account.name!r}: it is not believed"
         if account.uid == 0:
@@ -176,13 +176,13 @@ class People:
             return f"an account is named {uid!r}, like the UID of {name!r}: tools would take one for the other"
         others = [other for other in self._namesakes.get(account.uid, ()) if other != account.name]
         if others:
-            return f"user {name!r} has the UID of {', '.join(map(shown, others))}: nothing can tell one from the other"
+            return f"user {name!r} has the UID of {', '.join(map(quote, others))}: nothing can tell one from the other"
         return None
 
 
-def _same(asked: str, told: str) -> bool:
+def _same(one: str, another: str) -> bool:
     """Tell whether two names are the same but for case, or for a domain that one of them lacks."""
-    (name, _, domain), (other, _, others) = asked.casefold().partition("@"), told.casefold().partition("@")
+    (name, _, domain), (other, _, others) = one.casefold().partition("@"), another.casefold().partition("@")
     return name == other and (not domain or not others or domain == others)
 
 

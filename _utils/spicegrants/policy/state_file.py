@@ -165,10 +165,10 @@ def _policy(document: Mapping[str, Any], known: Policy | None) -> Policy:
     data, worked = document["policy"], document.get("windows", {})
     if known is not None and to_pillar(known) == data:
         return known
-    policy = pillar.parse(data, "policy", lambda name: None)
-    lost = {name: each for name, each in policy.schedules.items() if not zones.known(each.zone)}
-    kept = {name: each._replace(worked=_spans(worked.get(name, ()))) for name, each in lost.items()}
-    return replace(policy, schedules={**policy.schedules, **kept}) if kept else policy
+    policy = pillar.parse_policy(data, "policy", lambda name: None)
+    zoneless = {name: each for name, each in policy.schedules.items() if not zones.known(each.zone)}
+    with_windows = {name: each._replace(worked=_spans(worked.get(name, ()))) for name, each in zoneless.items()}
+    return replace(policy, schedules={**policy.schedules, **with_windows}) if with_windows else policy
 
 
 def _windows(stored: Stored) -> dict[str, Windows]:

@@ -11,21 +11,21 @@ from spicegrants.schedule import instants
 from spicegrants.schedule.intervals import FIRST, LAST
 
 
-def term(policy: Policy, said: Term) -> str:
+def term(policy: Policy, when: Term) -> str:
     """Say when one grant is open: ``by schedule evenings until Wed 2027-03-31 00:00 Europe/Berlin``."""
     words = []
-    if said.schedules:
-        words.append(f"by schedule {' or '.join(said.schedules)}")
-    if said.start != FIRST:
-        words.append(f"from {instants.words(said.start, policy.time.zone)}")
-    if said.end != LAST:
-        words.append(f"until {instants.words(said.end, policy.time.zone)}")
+    if when.schedules:
+        words.append(f"by schedule {' or '.join(when.schedules)}")
+    if when.start != FIRST:
+        words.append(f"from {instants.words(when.start, policy.time.zone)}")
+    if when.end != LAST:
+        words.append(f"until {instants.words(when.end, policy.time.zone)}")
     return " ".join(words) or "always"
 
 
-def terms(policy: Policy, said: Iterable[Term]) -> str:
+def terms(policy: Policy, several: Iterable[Term]) -> str:
     """Say when an access by several grants is open."""
-    return ", or ".join(dict.fromkeys(term(policy, each) for each in said))
+    return ", or ".join(dict.fromkeys(term(policy, each) for each in several))
 
 
 def decision(policy: Policy, decided: Decision) -> str:
@@ -44,5 +44,5 @@ def decision(policy: Policy, decided: Decision) -> str:
 
 def zone_of(policy: Policy, access: Access) -> str | None:
     """Return the zone for times that are shown: the policy's, else that of a schedule behind an access."""
-    named = (policy.schedules[name].zone for term in access.terms for name in term.schedules)
-    return policy.time.zone or next(named, None)
+    zones = (policy.schedules[name].zone for term in access.terms for name in term.schedules)
+    return policy.time.zone or next(zones, None)

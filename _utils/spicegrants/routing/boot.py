@@ -61,7 +61,7 @@ def desired_entries(desired: DesiredState, networkd: bool) -> dict[str, Entry]:
     versions = "\n".join(_loading(desired, version) for version in policy_rules.VERSIONS)
     script = _SCRIPT_TEXT.format(kinds=kinds, device=DEVICE, versions=versions)
     found: dict[str, Entry] = {
-        **rules(desired),
+        **rule_files(desired),
         LOAD_ROUTES: File(script.encode(), 0o755),
         UNIT: unit("Routes before the SPICE consoles", LOAD_ROUTES),
         ENABLED: Link(UNIT),
@@ -69,7 +69,7 @@ def desired_entries(desired: DesiredState, networkd: bool) -> dict[str, Entry]:
     return {**found, NETWORKD: File(_NETWORKD_TEXT.encode(), 0o644)} if networkd else found
 
 
-def rules(desired: DesiredState | None) -> dict[str, File]:
+def rule_files(desired: DesiredState | None) -> dict[str, File]:
     """Return the files with the rules of grants, by path.
 
     desired
@@ -100,15 +100,15 @@ def _stored(desired: DesiredState, version: int) -> bytes:
     return "".join(f"rule add {rule.words}\n" for rule in granted).encode()
 
 
-def plan(entries: Mapping[str, Entry], live: Mapping[str, Entry | None]) -> tuple[list[Change], list[str]]:
+def plan_boot_files(entries: Mapping[str, Entry], live: Mapping[str, Entry | None]) -> tuple[list[Change], list[str]]:
     """Compare the desired stored files with those on disk; return the changes in words, and the paths to write.
 
     Files that must not be there are among the changes only.
     """
     verbs = {path: difference(entry, live.get(path)) for path, entry in entries.items()}
     write = [path for path, verb in verbs.items() if verb]
-    said = [f"{verbs[path]} {path}" for path in write if path not in RULES.values()]
+    sentences = [f"{verbs[path]} {path}" for path in write if path not in RULES.values()]
     if any(path in RULES.values() for path in write):
-        said.append("stores the rules for the next boot")
-    said += [f"removes {path}" for path in PATHS if path not in entries and live.get(path) is not None]
-    return [Change("routing", what) for what in said], write
+        sentences.append("stores the rules for the next boot")
+    sentences += [f"removes {path}" for path in PATHS if path not in entries and live.get(path) is not None]
+    return [Change("routing", what) for what in sentences], write

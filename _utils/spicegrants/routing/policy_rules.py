@@ -42,7 +42,7 @@ _TCP, _PROHIBIT, _UNICAST, _LOCAL = {"tcp", "6", "ipproto-6"}, {"prohibit", "8"}
 _KNOWN = {"priority", "src", "dst", "iif", "uid_start", "uid_end", "ipproto", "protocol", "unresolved"}
 _KNOWN |= {"dport", "dport_start", "dport_end", "goto", "nop", "table", "action"}
 # Of a single port: Linux since 6.15 can mask it, and iproute2 says so of each.
-_SAID_ANYWAY = (("dport_mask", "0xffff"),)
+_ALWAYS_LISTED = (("dport_mask", "0xffff"),)
 _ROUTE_KNOWN = {"type", "dst", "dev", "protocol", "scope", "prefsrc", "metric", "flags", "pref", "table"}
 # What can stand in a line for `ip -batch` as it is.
 _PLAIN = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
@@ -139,9 +139,9 @@ def _doors(desired: DesiredState) -> set[tuple[int, str, int]]:
     return granted | {(drain.uid, drain.address, drain.port) for drain in desired.draining}
 
 
-def parse(entry: Mapping[str, Any]) -> RoutingRule | None:
+def parse_rule(entry: Mapping[str, Any]) -> RoutingRule | None:
     """Return a listed rule as one of ours; ``None`` if it cannot be one."""
-    entry = {key: value for key, value in entry.items() if (key, value) not in _SAID_ANYWAY}
+    entry = {key: value for key, value in entry.items() if (key, value) not in _ALWAYS_LISTED}
     ours = entry.get("src") == "all" and str(entry.get("protocol")) == str(PROTOCOL) and entry.keys() <= _KNOWN
     uids = entry.get("uid_start"), entry.get("uid_end")
     if not ours or uids[0] != uids[1] or entry.get("iif") != ("lo" if uids[0] == ROOT else None):
@@ -166,7 +166,7 @@ def ours(entry: Mapping[str, Any]) -> bool:
     return entry["priority"] in PREFERENCES or str(entry.get("protocol")) == str(PROTOCOL)
 
 
-def held_devices(links: Iterable[Mapping[str, Any]]) -> list[str]:
+def bindable_devices(links: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the devices to which a socket may bind itself so that routes of other devices do not count for it.
 
     What belongs to a bridge or a bond gets no replies of its own.
@@ -190,7 +190,7 @@ def desired_routes(live: Live, version: int) -> dict[tuple[str, str], str]:
     """
     found = {("unicast", DEVICE): f"default dev {DEVICE} table {TABLE} protocol {PROTOCOL}"}
     if version == 4:
-        for device in held_devices(live.links):
+        for device in bindable_devices(live.links):
             line = f"local default dev {device} table {TABLE} protocol {PROTOCOL} metric 1 src 127.0.0.1"
             found["local", device] = line
     return found

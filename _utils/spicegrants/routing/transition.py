@@ -28,8 +28,8 @@ from spicegrants.routing.policy_rules import (
     granted_rules,
     let_through,
     ours,
-    parse,
     parse_route,
+    parse_rule,
     personal,
 )
 
@@ -42,7 +42,7 @@ class RoutingPlan(NamedTuple):
     commands: Mapping[int, tuple[str, ...]]
 
 
-def plan(desired: DesiredState | None, live: Live) -> RoutingPlan:
+def plan_transition(desired: DesiredState | None, live: Live) -> RoutingPlan:
     """Compare the desired rules and routes with the present ones.
 
     desired
@@ -56,21 +56,21 @@ def plan(desired: DesiredState | None, live: Live) -> RoutingPlan:
     for version in live.rules:
         rules = desired_rules(desired, version) if desired else []
         routes = desired_routes(live, version) if rules else {}
-        held = [entry for entry in live.rules[version] if ours(entry)]
+        own = [entry for entry in live.rules[version] if ours(entry)]
         if desired:
-            changes += _changes(desired, version, rules, held)
-        elif held:
+            changes += _changes(desired, version, rules, own)
+        elif own:
             changes.append(Change("routing", f"removes the rules (IPv{version})"))
         # A device that is made anew has no routes.
         standing = [entry for entry in live.routes[version] if device != "make" or entry.get("dev") != DEVICE]
-        said, lines = _route_plan(version, routes, standing)
-        changes += said
-        commands[version] = (*lines, *_commands(rules, held)) if rules else (*_removal(held), *lines)
+        route_changes, lines = _route_plan(version, routes, standing)
+        changes += route_changes
+        commands[version] = (*lines, *_commands(rules, own)) if rules else (*_removal(own), *lines)
     return RoutingPlan(tuple(changes), device, commands)
 
 
-def closing(
-    desired: DesiredState | None, live: Live, lost: Collection[tuple[int, str, int]] | None = None
+def plan_closing(
+    desired: DesiredState | None, live: Live, lost_doors: Collection[tuple[int, str, int]] | None = None
 ) -> RoutingPlan:
     """Return the plan that removes rules of grants beyond the desired state, or narrows them, and nothing else.
 
@@ -79,16 +79,16 @@ def closing(
     desired
         The desired state, beyond which nothing may stay open; ``None`` if nothing may be open.
 
-    lost
+    lost_doors
         UID, address and port of what may go; ``None`` for all.
     """
     changes: list[Change] = []
     commands: dict[int, tuple[str, ...]] = {}
     for version in live.rules:
-        passing = {rule for rule in map(parse, filter(ours, live.rules[version])) if rule and personal(rule)}
+        passing = {rule for rule in map(parse_rule, filter(ours, live.rules[version])) if rule and personal(rule)}
         doors = _every_door(passing)
         beyond = doors - _every_door(granted_rules(desired, version) if desired else ())
-        doors -= beyond if lost is None else beyond & set(lost)
+        doors -= beyond if lost_doors is None else beyond & set(lost_doors)
         staying = set(let_through(doors))
         if desired:
             changes += _door_changes(desired, staying, passing)
@@ -108,12 +108,12 @@ def _device(links: Iterable[Mapping[str, Any]], needed: bool) -> str | None:
     return None if "UP" in found["flags"] else "set up"
 
 
-def _changes(desired: DesiredState, version: int, rules: list[RoutingRule], held: list[dict[str, Any]]) -> list[Change]:
+def _changes(desired: DesiredState, version: int, rules: list[RoutingRule], own: list[dict[str, Any]]) -> list[Change]:
     """Return the changes in words: rules that close as a whole, those of grants one by one."""
-    have = [parse(entry) for entry in held]
+    have = [parse_rule(entry) for entry in own]
     closing, standing = _closing(rules), _closing(have)
     changes = []
-    if not held and rules:
+    if not own and rules:
         where = "the servers" if guards_servers(desired) else "every destination"
         what = f"guards ports {port_words(desired.policy.guarded_ports())} towards {where} (IPv{version})"
         changes.append(Change("routing", what))
@@ -149,7 +149,7 @@ def _every_door(rules: Iterable[RoutingRule]) -> set[tuple[int, str, int]]:
     }
 
 
-def _commands(rules: list[RoutingRule], held: list[dict[str, Any]]) -> list[str]:
+def _commands(rules: list[RoutingRule], own: list[dict[str, Any]]) -> list[str]:
     """Return the lines that turn the held rules into the desired ones, and never let more through than both do.
 
     A preference that holds a rule which cannot be ours is emptied, since `ip rule del` cannot name a rule so that no
@@ -157,9 +157,9 @@ def _commands(rules: list[RoutingRule], held: list[dict[str, Any]]) -> list[str]
     """
     by_preference: dict[int, list[RoutingRule | None]] = {preference: [] for preference in PREFERENCES}
     lines = []
-    for entry in held:
+    for entry in own:
         if entry["priority"] in by_preference:
-            by_preference[entry["priority"]].append(parse(entry))
+            by_preference[entry["priority"]].append(parse_rule(entry))
         else:
             lines.append(f"rule del pref {entry['priority']} protocol {PROTOCOL}")
     changed = {preference for preference, have in by_preference.items() if _differs(rules, preference, have)}
@@ -167,12 +167,12 @@ def _commands(rules: list[RoutingRule], held: list[dict[str, Any]]) -> list[str]
         return lines
     if _closing(rules) != _closing(rule for have in by_preference.values() for rule in have):
         changed.add(PAST)
-        lines += _emptied(PAST, by_preference[PAST])
+        lines += _empty_lines(PAST, by_preference[PAST])
         by_preference[PAST] = []
     # What is revoked goes before an end that was missing lets anybody through again.
     for preference in (CLOSED, DEAD, GRANTED, END, ENTER, PAST):
         if preference in changed:
-            lines += _replaced(preference, rules, by_preference[preference])
+            lines += _replace_lines(preference, rules, by_preference[preference])
     return lines
 
 
@@ -184,34 +184,34 @@ def _differs(rules: list[RoutingRule], preference: int, have: list[RoutingRule |
     return Counter(have) != Counter(rule for rule in rules if rule.preference == preference)
 
 
-def _replaced(preference: int, rules: list[RoutingRule], have: list[RoutingRule | None]) -> list[str]:
+def _replace_lines(preference: int, rules: list[RoutingRule], have: list[RoutingRule | None]) -> list[str]:
     want = [rule for rule in rules if rule.preference == preference]
-    known, asked = set(have), set(want)
-    removed = [rule for rule in have if rule not in asked]
-    if len(known) < len(have) or not all(rule and _told_apart(rule, have) for rule in removed):
-        return [*_emptied(preference, have), *(f"rule add {rule.words}" for rule in want)]
-    gone = [f"rule del {rule.words}" for rule in removed if rule]
-    added = [f"rule add {rule.words}" for rule in want if rule not in known]
-    return gone + added if preference == GRANTED else added + gone
+    known, target = set(have), set(want)
+    leaving = [rule for rule in have if rule not in target]
+    if len(known) < len(have) or not all(rule and _is_first_match(rule, have) for rule in leaving):
+        return [*_empty_lines(preference, have), *(f"rule add {rule.words}" for rule in want)]
+    removals = [f"rule del {rule.words}" for rule in leaving if rule]
+    additions = [f"rule add {rule.words}" for rule in want if rule not in known]
+    return removals + additions if preference == GRANTED else additions + removals
 
 
-def _told_apart(rule: RoutingRule, have: list[RoutingRule | None]) -> bool:
+def _is_first_match(rule: RoutingRule, have: list[RoutingRule | None]) -> bool:
     """Tell whether `ip rule del` removes the given rule: the kernel takes the first that has all it is told."""
     if personal(rule):
         return True
-    told = [at for at, field in enumerate(rule) if field is not None]
-    return rule == next(other for other in have if other and all(other[at] == rule[at] for at in told))
+    places = [at for at, field in enumerate(rule) if field is not None]
+    return rule == next(other for other in have if other and all(other[at] == rule[at] for at in places))
 
 
-def _emptied(preference: int, have: list[RoutingRule | None]) -> list[str]:
+def _empty_lines(preference: int, have: list[RoutingRule | None]) -> list[str]:
     return [f"rule del pref {preference}"] * len(have)
 
 
-def _removal(held: list[dict[str, Any]]) -> list[str]:
+def _removal(own: list[dict[str, Any]]) -> list[str]:
     """Return the lines that remove all our rules: first those that lead in, last the targets of others."""
     return [
         f"rule del pref {entry['priority']}" + ("" if entry["priority"] in PREFERENCES else f" protocol {PROTOCOL}")
-        for entry in sorted(held, key=lambda entry: entry["priority"])
+        for entry in sorted(own, key=lambda entry: entry["priority"])
     ]
 
 

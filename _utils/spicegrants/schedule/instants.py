@@ -23,7 +23,7 @@ _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:([0-9]{1,4})d)?(?:([0-9]{1,5})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,8})s)?")
 
 
-def read(value: object, zone: str | None, *, last: bool = False) -> int | None:
+def parse_moment(value: object, zone: str | None, *, last: bool = False) -> int | None:
     """Return a moment in seconds since 1970; ``None`` if the value is no moment between 2020 and 2100.
 
     value
@@ -91,10 +91,10 @@ def local(moment: int, zone: str | None) -> datetime.datetime:
 
 def words(moment: int, zone: str | None) -> str:
     """Spell a moment for people: ``Tue 2026-11-24 08:00 Europe/Berlin``; seconds only where there are some."""
-    shown = local(moment, zone)
-    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[shown.weekday()]
-    said = zone if zone and zones.known(zone) else "UTC"
-    return f"{day} {shown:%Y-%m-%d %H:%M}{f':{shown:%S}' if shown.second else ''} {said}"
+    at = local(moment, zone)
+    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[at.weekday()]
+    zone_name = zone if zone and zones.known(zone) else "UTC"
+    return f"{day} {at:%Y-%m-%d %H:%M}{f':{at:%S}' if at.second else ''} {zone_name}"
 
 
 def duration(value: object) -> int | None:
@@ -105,7 +105,7 @@ def duration(value: object) -> int | None:
     return sum(int(number) * unit for number, unit in zip(match.groups(), _UNITS.values()) if number)
 
 
-def spelled(seconds: int) -> str:
+def spell_duration(seconds: int) -> str:
     """Spell a duration as :func:`duration` reads it."""
     parts = []
     for unit, size in _UNITS.items():

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from spicegrants.core.reader import Node, complete, did_you_mean, shown
+from spicegrants.core.reader import Node, complete, did_you_mean, quote
 from spicegrants.schedule import zones
 from spicegrants.schedule.intervals import DAY, Windows, clip, union
 
@@ -40,7 +40,7 @@ class Schedule(NamedTuple):
     worked: tuple[tuple[int, int], ...] | None = None
 
 
-def parse(
+def parse_schedule(
     name: str, node: Node, default_zone: str | None, zone_complaint: Callable[[str], str | None]
 ) -> Schedule | None:
     """Parse one schedule from pillar; findings are noted.
@@ -81,7 +81,7 @@ def _days(node: Node) -> list[str | None]:
     for word in (first, last) if dash else (first,):
         if word not in DAYS:
             hint = did_you_mean(word, DAYS) if isinstance(word, str) else ""
-            node.wrong(f"{shown(word)} is no weekday{hint or ': ' + ', '.join(DAYS)}")
+            node.wrong(f"{quote(word)} is no weekday{hint or ': ' + ', '.join(DAYS)}")
             return [None]
     if not dash:
         return [first]
@@ -110,10 +110,10 @@ def _dates(node: Node) -> str | None:
     first, slash, last = node.value.partition("/") if isinstance(node.value, str) else (node.value, "", "")
     found = complete(map(read_date, (first, last) if slash else (first,)))
     if found is None:
-        node.wrong(f"{shown(node.value)} is no date, as 2026-12-24, and no range of dates, as 2026-12-24/2027-01-06")
+        node.wrong(f"{quote(node.value)} is no date, as 2026-12-24, and no range of dates, as 2026-12-24/2027-01-06")
         return None
     if found[0] > found[-1]:
-        node.wrong(f"{shown(node.value)} ends before it starts")
+        node.wrong(f"{quote(node.value)} ends before it starts")
         return None
     return "/".join(found)
 

@@ -62,7 +62,7 @@ def _links() -> dict[str, str]:
         try:
             with open(f"{directory}/{_DATA}", encoding="ascii", errors="replace") as stream:
                 words = (line.split() for line in stream if line.startswith("L "))
-                return {said[2]: said[1] for said in words if len(said) == 3}
+                return {fields[2]: fields[1] for fields in words if len(fields) == 3}
         except OSError:
             continue
     return {}

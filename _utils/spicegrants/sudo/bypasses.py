@@ -75,7 +75,7 @@ def as_another(user: str) -> list[Call]:
     return [*found, Call(f"changing the password of {user}", _paths("passwd"), user)]
 
 
-def asked(viewer: Viewer) -> list[Call]:
+def trial_calls(viewer: Viewer) -> list[Call]:
     """Return the calls about which sudo itself is asked: one of each kind, run as root.
 
     Editing files is not among them: ``sudo -l`` takes sudoedit for a program like any other.

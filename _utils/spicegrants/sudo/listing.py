@@ -43,19 +43,19 @@ class Entry(NamedTuple):
         return self.text.partition("\n")[0].partition(f"{_FILES} ")[2]
 
     @property
-    def said(self) -> tuple[list[str], list[str], list[str]]:
+    def spelling(self) -> tuple[list[str], list[str], list[str]]:
         """The listed users and groups to run as, and the commands."""
-        return matching.said(self.spec["Cmnd_Specs"][0], {}, self.spec["User_List"][0]["username"])
+        return matching.spell_entry(self.spec["Cmnd_Specs"][0], {}, self.spec["User_List"][0]["username"])
 
 
-def parse(printed: str, user: str) -> list[Entry] | None:
+def parse_listing(printed: str, user: str) -> list[Entry] | None:
     """Return the entries that sudo lists for a user; ``None`` if the output cannot be understood."""
     if _NOTHING.search(printed):
         return []
     start = _STARTS.search(printed)
     blocks = printed[start.end() :].strip("\n").split("\n\n") if start else []
     entries = [Entry(block, _spec(block, user)) for block in blocks if block]
-    return entries if entries and all(entry.said[2] for entry in entries) else None
+    return entries if entries and all(entry.spelling[2] for entry in entries) else None
 
 
 def _spec(block: str, user: str) -> dict[str, Any]:
@@ -97,5 +97,5 @@ def _user(word: str) -> dict[str, Any]:
 
 
 def _option(word: str) -> dict[str, Any]:
-    name, given, value = word.partition("=")
-    return {name: value} if given else {name.lstrip("!"): not name.startswith("!")}
+    name, sign, value = word.partition("=")
+    return {name: value} if sign else {name.lstrip("!"): not name.startswith("!")}

@@ -78,10 +78,10 @@ def _last(commands: Members, tree: Tree, matches: Callable[[str, bool], bool], w
     for command in commands:
         refused = bool(command.get("negated"))
         if "cmndalias" in command:
-            met = _last(*_alias(tree, "Command_Aliases", command["cmndalias"]), matches, whole or refused)
+            applies = _last(*_alias(tree, "Command_Aliases", command["cmndalias"]), matches, whole or refused)
         else:
-            met = matches(command.get("command", ""), whole or refused)
-        if met:
+            applies = matches(command.get("command", ""), whole or refused)
+        if applies:
             verdict = not refused
     return verdict
 
@@ -98,12 +98,12 @@ def _path(pattern: str, program: str) -> bool:
 
 
 def _arguments(pattern: str, arguments: str) -> bool:
-    spelled = _parts(pattern)[1]
-    if spelled is None or spelled == '""':
-        return spelled is None or not arguments
-    if spelled.startswith("^"):
-        return _expression(spelled, arguments)
-    return fnmatch.fnmatchcase(arguments, re.sub(r"\\(.)", r"\1", spelled))
+    expected = _parts(pattern)[1]
+    if expected is None or expected == '""':
+        return expected is None or not arguments
+    if expected.startswith("^"):
+        return _expression(expected, arguments)
+    return fnmatch.fnmatchcase(arguments, re.sub(r"\\(.)", r"\1", expected))
 
 
 def _parts(pattern: str) -> tuple[str, str | None]:
@@ -135,14 +135,14 @@ def includes(members: Members, tree: Tree, names: Collection[str], groups: bool 
     verdict = False
     for member in members:
         refused = bool(member.get("negated"))
-        kind, value = _named(member)
+        kind, value = _kind_and_value(member)
         if kind == "runasalias":
-            met = includes(*_alias(tree, "Runas_Aliases", value), names, groups, sure or refused)
+            applies = includes(*_alias(tree, "Runas_Aliases", value), names, groups, sure or refused)
         elif kind in _OF_MANY and not (groups and kind == "usergroup"):
-            met = not (sure or refused)
+            applies = not (sure or refused)
         else:
-            met = value == ALL or (f"#{value}" if kind == "userid" else value) in names
-        if met:
+            applies = value == ALL or (f"#{value}" if kind == "userid" else value) in names
+        if applies:
             verdict = not refused
     return verdict
 
@@ -156,15 +156,15 @@ def here(hosts: Members, tree: Tree, host: str, sure: bool = False) -> bool:
     verdict = False
     for member in hosts:
         refused = bool(member.get("negated"))
-        kind, value = _named(member)
+        kind, value = _kind_and_value(member)
         if kind == "hostalias":
-            met = here(*_alias(tree, "Host_Aliases", value), host, sure or refused)
+            applies = here(*_alias(tree, "Host_Aliases", value), host, sure or refused)
         elif kind in _OF_MANY:
-            met = not (sure or refused)
+            applies = not (sure or refused)
         else:
             first, pattern = (name.partition(".")[0].lower() for name in (host, value))
-            met = value == ALL or fnmatch.fnmatchcase(first, pattern)
-        if met:
+            applies = value == ALL or fnmatch.fnmatchcase(first, pattern)
+        if applies:
             verdict = not refused
     return verdict
 
@@ -179,7 +179,7 @@ def members(users: Members, tree: Tree) -> Iterator[Mapping[str, Any]]:
             yield member
 
 
-def said(commands: Mapping[str, Any], tree: Tree, user: str) -> tuple[list[str], list[str], list[str]]:
+def spell_entry(commands: Mapping[str, Any], tree: Tree, user: str) -> tuple[list[str], list[str], list[str]]:
     """Spell an entry as sudo lists it for a user, aliases resolved: users and groups to run as, and commands."""
     groups = [word.replace("%", "") for word in _expanded(commands.get("runasgroups", []), "Runas_Aliases", tree)]
     users = _expanded(commands.get("runasusers", []), "Runas_Aliases", tree) or ([user] if groups else ["root"])
@@ -206,18 +206,18 @@ def _alias(tree: Tree, kind: str, name: str) -> tuple[Members, Tree]:
     return aliases.get(name, []), {**tree, kind: ChainMap({name: []}, aliases)}
 
 
-def _named(member: Mapping[str, Any]) -> tuple[str, str]:
+def _kind_and_value(member: Mapping[str, Any]) -> tuple[str, str]:
     return next((kind, str(value)) for kind, value in member.items() if kind != "negated")
 
 
 def words(members: Iterable[Mapping[str, Any]]) -> list[str]:
     """Spell users, groups or commands of a parsed tree as sudoers does."""
     prefix = {"usergroup": "%", "userid": "#", "nonunixgroup": "%:", "netgroup": "+", "usergid": "%#"}
-    spelled = []
+    result = []
     for member in members:
         kind, value = next((key, value) for key, value in member.items() if key != "negated" and key[:3] != "sha")
-        spelled.append(f"{'!' if member.get('negated') else ''}{prefix.get(kind, '')}{value}")
-    return spelled
+        result.append(f"{'!' if member.get('negated') else ''}{prefix.get(kind, '')}{value}")
+    return result
 
 
 def groups_of(commands: Mapping[str, Any]) -> list[str]:

@@ -112,10 +112,10 @@ def _granted(found: Collection[SudoRule], known: Callable[[], Mapping[SudoRule, 
 
 def _who(members: list[dict[str, Any]], tree: dict[str, Any], admins: Collection[str]) -> list[str]:
     """Return the spelled users of a rule without the admins; empty if none is left."""
-    spelled = words(matching.members(members, tree))
-    if not any(word not in (*_ROOT, *admins) and not word.startswith("!") for word in spelled):
+    names = words(matching.members(members, tree))
+    if not any(word not in (*_ROOT, *admins) and not word.startswith("!") for word in names):
         return []
-    return [word for word in spelled if word not in admins]
+    return [word for word in names if word not in admins]
 
 
 def _what(
@@ -128,26 +128,26 @@ def _what(
     """Return in words what a rule lets somebody do; ``None`` if it concerns nothing that is protected here."""
     listed, groups = commands["Commands"], groups_of(commands)
     runas = commands.get("runasusers") or ([] if groups else _by_default(tree))
-    spelled = ", ".join(words(runas)) or "themselves"
-    said = f"may run {', '.join(words(listed))} as {spelled}{' with group ' + ', '.join(groups) if groups else ''}"
+    targets = ", ".join(words(runas)) or "themselves"
+    sentence = f"may run {', '.join(words(listed))} as {targets}{' with group ' + ', '.join(groups) if groups else ''}"
     if matching.includes(runas, tree, _ROOT):
         if matching.everything(listed, tree):
-            return f"{said}{_AS_ROOT}"
+            return f"{sentence}{_AS_ROOT}"
         found = [path for path in site.programs if matching.starts(listed, path, tree)]
         undone = _undone(listed, tree, site.viewer)
         if bypasses.SHELL in undone:
-            return f"{said}, which includes {bypasses.SHELL}{_AS_ROOT}"
+            return f"{sentence}, which includes {bypasses.SHELL}{_AS_ROOT}"
         found += undone
         found += _becoming(spec, listed, tree, granted)
     else:
         found = []
     if matching.includes(commands.get("runasgroups", []), tree, site.groups, groups=True):
-        started = [path for path in site.viewer.paths if matching.starts(listed, path, tree)]
-        if not started and matching.anything(listed, tree):
-            started = [f"a program with group {site.viewer.group}"]
-        found += [what for what in started if what not in found]
+        startable = [path for path in site.viewer.paths if matching.starts(listed, path, tree)]
+        if not startable and matching.anything(listed, tree):
+            startable = [f"a program with group {site.viewer.group}"]
+        found += [what for what in startable if what not in found]
     found += _acting(spec, runas, listed, tree, granted)
-    return f"{said}, which includes {', '.join(found)}" if found else None
+    return f"{sentence}, which includes {', '.join(found)}" if found else None
 
 
 def _by_default(tree: dict[str, Any]) -> list[dict[str, Any]]:
@@ -181,8 +181,8 @@ def _reaches(listed: list[dict[str, Any]], call: bypasses.Call, tree: dict[str, 
 
 
 def _undone(listed: list[dict[str, Any]], tree: dict[str, Any], viewer: Viewer) -> list[str]:
-    asked = (call for call in _calls(viewer) if _calls_it(listed, call, tree))
-    return list(dict.fromkeys(call.does for call in asked))
+    possible = (call for call in _calls(viewer) if _calls_it(listed, call, tree))
+    return list(dict.fromkeys(call.does for call in possible))
 
 
 @functools.lru_cache(maxsize=4)
@@ -217,15 +217,15 @@ def _defaults(tree: dict[str, Any], site: Site) -> Iterator[Foreign]:
     for number, entry in enumerate(entries):
         options = {key: value for option in entry.get("Options", []) for key, value in option.items()}
         bound = entry.get("Binding", [])
-        spelled = ", ".join(words(bound))
+        binding = ", ".join(words(bound))
         if any("command" in member or "cmndalias" in member for member in bound):
             # Of defaults for commands the last hold.
             over = [name for name in options if name in _WEAKENING] if ours is not None and number > ours else []
             if over and any(matching.starts(bound, program, tree) for program in site.programs):
-                yield Foreign(f"Defaults!{spelled}", f"sets {', '.join(over)} for our commands as well", entry, HARM)
+                yield Foreign(f"Defaults!{binding}", f"sets {', '.join(over)} for our commands as well", entry, HARM)
                 continue
         if options.get("targetpw") is True:
-            scope = f" for {spelled}" if bound else ""
+            scope = f" for {binding}" if bound else ""
             what = f"targetpw{scope}: sudo asks for the password of the target user"
             yield Foreign("Defaults", what, entry, NOTE)
 

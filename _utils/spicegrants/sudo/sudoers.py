@@ -26,14 +26,14 @@ from spicegrants.sudo.matching import groups_of
 
 MODE = 0o440
 ALIAS = "SPICE_GRANT"
-KEPT = (
+ENV_KEEP = (
     "LANG LANGUAGE LINGUAS LC_ADDRESS LC_ALL LC_COLLATE LC_CTYPE LC_IDENTIFICATION LC_MEASUREMENT LC_MESSAGES "
     "LC_MONETARY LC_NAME LC_NUMERIC LC_PAPER LC_TELEPHONE LC_TIME XDG_SESSION_COOKIE "
     "DISPLAY XAUTHORITY WAYLAND_DISPLAY XDG_RUNTIME_DIR"
 )
 _DEFAULTS = (
     "env_reset",
-    f'env_keep = "{KEPT}"',
+    f'env_keep = "{ENV_KEEP}"',
     # As sudo has it built in: a site may have added to it, and what passes the check is kept.
     'env_check = "COLORTERM LANG LANGUAGE LC_* LINGUAS TERM TZ"',
     # The user's own password, whatever the site asks elsewhere (targetpw is openSUSE's default).
@@ -118,19 +118,19 @@ def _name(account: str) -> str:
 
 def _alias(vm: str) -> str:
     """Return the name of the alias for a vm's commands; each vm has its own: ``a-b`` is A__B, and B is _42."""
-    spelled = re.sub("[^a-z0-9-]", lambda other: f"_{ord(other[0]):02X}", vm)
-    return f"{ALIAS}_{spelled.upper().replace('-', '__')}"
+    name = re.sub("[^a-z0-9-]", lambda other: f"_{ord(other[0]):02X}", vm)
+    return f"{ALIAS}_{name.upper().replace('-', '__')}"
 
 
 @functools.lru_cache(maxsize=4096)
 def _stamps(windows: Windows) -> tuple[str, ...]:
     """Spell windows for sudoers, whose times include both ends."""
-    spelled = []
+    stamps = []
     for start, end in windows:
         words = [f"NOTBEFORE={_stamp(start)}"] if start > FIRST else []
         words += [f"NOTAFTER={_stamp(end - 1)}"] if end < LAST else []
-        spelled.append(" ".join(words))
-    return tuple(spelled)
+        stamps.append(" ".join(words))
+    return tuple(stamps)
 
 
 def _stamp(moment: int) -> str:
@@ -148,13 +148,13 @@ def head(desired: DesiredState) -> str:
     """Return the text before the rules of the sudoers file: aliases, and settings for them that sudo must heed."""
     lines = [_HEADER]
     opened = [(access.vm, _windows(desired, access)) for access in desired.accesses]
-    spelled = {vm: _commands(desired, vm) for vm in dict.fromkeys(vm for vm, windows in opened if windows)}
-    if spelled:
-        unique = ", \\\n    ".join(dict.fromkeys(command for commands in spelled.values() for command in commands))
+    by_vm = {vm: _commands(desired, vm) for vm in dict.fromkeys(vm for vm, windows in opened if windows)}
+    if by_vm:
+        unique = ", \\\n    ".join(dict.fromkeys(command for commands in by_vm.values() for command in commands))
         lines.append(f"Cmnd_Alias {ALIAS} = {unique}\n")
         lines.append(f"Defaults!{ALIAS} {', '.join(_defaults(desired))}\n")
     for vm in dict.fromkeys(vm for vm, windows in opened if windows not in (ALWAYS, NEVER)):
-        lines.append(f"Cmnd_Alias {_alias(vm)} = {', '.join(spelled[vm])}\n")
+        lines.append(f"Cmnd_Alias {_alias(vm)} = {', '.join(by_vm[vm])}\n")
     return "\n".join(lines)
 
 
@@ -194,13 +194,13 @@ def _rule_text(desired: DesiredState, vm: str, nopasswd: bool, windows: Windows,
     if windows == ALWAYS:
         return f"{users} {whom} {how} {', '.join(_commands(desired, vm))}\n"
     # Not as one list of commands: see rules_in.
-    said = [f"{whom} {stamp} {how} {_alias(vm)}" for stamp in _stamps(windows)]
+    entries = [f"{whom} {stamp} {how} {_alias(vm)}" for stamp in _stamps(windows)]
     if desired.inventory.sudo_opens_early:
-        said = _held_back(said, windows, whom, _alias(vm))
-    return f"{users} \\\n    " + " : \\\n    ".join(said) + "\n"
+        entries = _refuse_early(entries, windows, whom, _alias(vm))
+    return f"{users} \\\n    " + " : \\\n    ".join(entries) + "\n"
 
 
-def _held_back(allowing: list[str], windows: Windows, whom: str, alias: str) -> list[str]:
+def _refuse_early(allowing: list[str], windows: Windows, whom: str, alias: str) -> list[str]:
     """Return entries for windows that are heeded even by a sudo that ignores a start beside an end.
 
     The last entry that matches counts. So the last window comes first. Behind each window with an end follows an entry
@@ -244,7 +244,7 @@ def rules_in(spec: dict[str, Any], commands: dict[str, Any], tree: dict[str, Any
                 yield SudoRule("", "", viewer, argument)
 
 
-def mended(printed: str) -> str:
+def mend(printed: str) -> str:
     """Return cvtsudoers' JSON output in valid form: before 1.9.16 it omits braces around some members of lists.
 
     A line that begins with a name cannot be part of a string: JSON strings contain no line ends.
@@ -274,7 +274,7 @@ def _all(kind: type, *lists: Any) -> bool:
     return all(isinstance(each, list) and all(isinstance(member, kind) for member in each) for each in lists)
 
 
-def spelled(tree: dict[str, Any]) -> dict[str, Any]:
+def normalize(tree: dict[str, Any]) -> dict[str, Any]:
     """Return a parsed tree, which is modified, in one spelling: cvtsudoers 1.9.16 has ``""`` for the calling user.
 
     That is the user of a rule like ``(:group)``, for which older releases name none.
@@ -319,7 +319,7 @@ def _unescaped(command: str) -> str:
     return re.sub(r"\\(.)", r"\1", command)
 
 
-def parse(tree: dict[str, Any]) -> list[SudoRule]:
+def own_rules(tree: dict[str, Any]) -> list[SudoRule]:
     """Return the rules of our own form in a parsed file."""
     found = (rule for spec, commands in specs(tree) for rule in rules_in(spec, commands, tree))
     return joined(rule for rule in found if rule.user)
@@ -352,7 +352,7 @@ class SudoPlan:
     text: str | None
 
 
-def plan(desired: DesiredState, live: Entry | None, parsed: Callable[[], dict[str, Any] | None]) -> SudoPlan:
+def plan_sudoers(desired: DesiredState, live: Entry | None, parsed: Callable[[], dict[str, Any] | None]) -> SudoPlan:
     """Compare the desired state with the installed file.
 
     live
@@ -372,7 +372,7 @@ def plan(desired: DesiredState, live: Entry | None, parsed: Callable[[], dict[st
         changes.append(Change("sudo", f"replaces {SUDOERS}, which does not parse"))
     elif isinstance(live, File) and replace(live, content=want_file.content) != want_file:
         changes.append(Change("sudo", f"restores owner and mode of {SUDOERS}: root:root {MODE:04o}"))
-    for _, _, what, grants in sorted(_differences(desired, parse(tree or {}))):
+    for _, _, what, grants in sorted(_differences(desired, own_rules(tree or {}))):
         changes.append(Change("sudo", what, grants))
     if not changes:
         changes.append(
@@ -381,7 +381,7 @@ def plan(desired: DesiredState, live: Entry | None, parsed: Callable[[], dict[st
     return SudoPlan(tuple(changes), text)
 
 
-def closing(
+def plan_closing(
     desired: DesiredState, before: DesiredState, live: Entry, parsed: Callable[[], dict[str, Any] | None]
 ) -> SudoPlan:
     """Compare the installed file with the most that may be allowed; a text of ``None`` means no file at all.
@@ -390,7 +390,7 @@ def closing(
         The desired state so far. Only a file that does not hold exactly that has to be parsed.
 
     live, parsed
-        As for :func:`plan`.
+        As for :func:`plan_sudoers`.
     """
     if says(desired, live):
         return SudoPlan((), None)
@@ -399,11 +399,13 @@ def closing(
         tree = parsed() if isinstance(live, File) else None
         if tree is None:
             return SudoPlan((Change("sudo", f"removes {SUDOERS}, which does not parse"),), None)
-        have = parse(tree)
-    held = {rule.timeless for rule in have}
+        have = own_rules(tree)
+    calls_before = {rule.timeless for rule in have}
     # To ask for a password from now on gives nothing.
-    held |= {replace(rule, nopasswd=False) for rule in held}
-    staying = [access for access in desired.accesses if {rule.timeless for rule in rules_for(desired, access)} <= held]
+    calls_before |= {replace(rule, nopasswd=False) for rule in calls_before}
+    staying = [
+        access for access in desired.accesses if {rule.timeless for rule in rules_for(desired, access)} <= calls_before
+    ]
     desired = replace(desired, accesses=tuple(staying))
     if says(desired, live):
         return SudoPlan((), None)
@@ -425,26 +427,26 @@ def _differences(desired: DesiredState, parsed: Iterable[SudoRule]) -> set[tuple
     found = set()
     want = {rule: access for access in desired.accesses for rule in rules_for(desired, access)}
     have = set(parsed)
-    calls_held = {rule.timeless for rule in have}
+    live_calls = {rule.timeless for rule in have}
     for rule in want.keys() - have:
-        said = _said(rule)
+        action = _action(rule)
         when = "always" if rule.windows == ALWAYS else wording.terms(desired.policy, want[rule].terms)
-        if rule.timeless in calls_held:
-            what = f"sets when {rule.user} may {said}: {when}"
+        if rule.timeless in live_calls:
+            what = f"sets when {rule.user} may {action}: {when}"
         else:
-            asked = "without a password" if rule.nopasswd else "with their password"
-            what = f"lets {rule.user} {said} {asked}" + (f", {when}" if rule.windows != ALWAYS else "")
+            how = "without a password" if rule.nopasswd else "with their password"
+            what = f"lets {rule.user} {action} {how}" + (f", {when}" if rule.windows != ALWAYS else "")
         found.add((rule.user, rule.argument, what, want[rule].grants))
-    wished = {(rule.user, rule.argument) for rule in want}
+    desired_calls = {(rule.user, rule.argument) for rule in want}
     vms = {vm: vm for vm in desired.policy.vms}
     vms.update({connection_file(vm): vm for vm in desired.policy.vms})
     vms.update({desired.policy.uri(vm): vm.name for vm in desired.policy.vms.values()})
     for rule in have - want.keys():
-        if (rule.user, rule.argument) not in wished:
-            what = f"no longer lets {rule.user} {_said(rule)}"
+        if (rule.user, rule.argument) not in desired_calls:
+            what = f"no longer lets {rule.user} {_action(rule)}"
             found.add((rule.user, rule.argument, what, desired.grants_of(rule.user, vms.get(rule.argument))))
     return found
 
 
-def _said(rule: SudoRule) -> str:
+def _action(rule: SudoRule) -> str:
     return f"open {rule.argument} confined" if rule.confined else f"start the viewer on {rule.argument}"

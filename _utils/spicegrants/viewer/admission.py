@@ -5,7 +5,7 @@ from __future__ import annotations
 from spicegrants.core.accounts import Account
 from spicegrants.policy import wording
 from spicegrants.policy.compiler import recalled
-from spicegrants.policy.decision import decide, denied
+from spicegrants.policy.decision import decide, denial
 from spicegrants.policy.state_file import Stored
 from spicegrants.schedule.intervals import contains
 
@@ -33,7 +33,7 @@ def refusal(stored: Stored, gid: int, account: Account, vm: str, now: int) -> st
         return "it is not granted to you"
     lock = stored.temporary.lock_on(account.name, vm)
     if lock is not None:
-        decision = denied(access, lock)
+        decision = denial(access, lock)
     # Both must say so: what is worked out from the schedules, and the ranges that the other layers hold.
     if decision.open and contains(desired.times(access).opened, now):
         return None

@@ -78,7 +78,7 @@ def menu_text(desired: DesiredState, accesses) -> str:
         consoles[access.vm] = {
             "password": not access.nopasswd,
             "grants": access.grants,
-            "windows": None if windows == ALWAYS else _spelled(windows),
+            "windows": None if windows == ALWAYS else _windows_text(windows),
         }
         if not desired.confined:
             consoles[access.vm]["file"] = connection_file(access.vm)
@@ -89,7 +89,7 @@ def menu_text(desired: DesiredState, accesses) -> str:
 
 # They are most of a menu, and many consoles share theirs.
 @functools.lru_cache(maxsize=4096)
-def _spelled(windows: Windows) -> str:
+def _windows_text(windows: Windows) -> str:
     """Spell windows in seconds since 1970: ``1795456800-1795471200 1795543200-1795557600``."""
     return " ".join(f"{start}-{end}" for start, end in windows)
 
@@ -151,7 +151,7 @@ class ViewerLive(NamedTuple):
         By path of a viewer: owner, group and mode that package upgrades keep; ``None`` if they are the package's.
         ``None`` instead of the mapping if the system has no such mechanism.
 
-    lent
+    lendable
         Whether others may give themselves the group: its administrators, or people who know its password.
     """
 
@@ -159,7 +159,7 @@ class ViewerLive(NamedTuple):
     programs: Mapping[str, Program]
     entries: Mapping[str, Entry]
     overrides: Mapping[str, tuple[str, str, int] | None] | None = None
-    lent: bool = False
+    lendable: bool = False
 
 
 class ViewerPlan(NamedTuple):
@@ -175,20 +175,20 @@ class ViewerPlan(NamedTuple):
     seal: bool = False
 
 
-def plan(desired: DesiredState, live: ViewerLive, launcher: bytes, opener: bytes = b"") -> ViewerPlan:
+def plan_files(desired: DesiredState, live: ViewerLive, launcher: bytes, opener: bytes = b"") -> ViewerPlan:
     """Compare the desired state with the system."""
     group = desired.policy.viewer.group
     create = desired.gid is None
     changes = [Change("viewer", f"creates group {group}")] if create else []
     changes += [Change("viewer", f"takes {name} out of group {group}") for name in live.members]
-    if live.lent:
+    if live.lendable:
         changes.append(Change("viewer", f"takes administrators and password from group {group}"))
     program = None if desired.gid is None else Program(0, desired.gid, VIEWER_MODE)
-    programs = tuple(path for path, held in live.programs.items() if held != program)
+    programs = tuple(path for path, live_rights in live.programs.items() if live_rights != program)
     for path in programs:
         changes.append(Change("viewer", f"restricts {path} to root:{group} {VIEWER_MODE:04o}"))
-    kept = ("root", group, VIEWER_MODE)
-    overrides = tuple(path for path, held in (live.overrides or {}).items() if held != kept)
+    restricted = ("root", group, VIEWER_MODE)
+    overrides = tuple(path for path, live_rights in (live.overrides or {}).items() if live_rights != restricted)
     for path in overrides:
         changes.append(Change("viewer", f"keeps owner and mode of {path} over package upgrades"))
     entries = desired_entries(desired, launcher, opener)
@@ -209,7 +209,7 @@ def plan(desired: DesiredState, live: ViewerLive, launcher: bytes, opener: bytes
         overrides=overrides,
         write=tuple(write),
         remove=remove,
-        seal=live.lent,
+        seal=live.lendable,
     )
 
 
@@ -221,7 +221,7 @@ class ClosingPlan(NamedTuple):
     write: Mapping[str, File]
 
 
-def closing(desired: DesiredState | None, held: Mapping[str, Entry]) -> ClosingPlan:
+def plan_closing(desired: DesiredState | None, entries: Mapping[str, Entry]) -> ClosingPlan:
     """Compare our own directories with the most that may be there.
 
     Nothing is added, and a connection file that somebody may still use stays as it is.
@@ -232,11 +232,11 @@ def closing(desired: DesiredState | None, held: Mapping[str, Entry]) -> ClosingP
     known = desired.accesses if desired else ()
     vms = {connection_file(access.vm) for access in known}
     lists = {f"{MENUS}/{uid}": _menu(desired, uid, each) for uid, each in by_user(known).items()} if desired else {}
-    remove = tuple(path for path in sorted(held, reverse=True) if path not in {*DIRECTORIES, *vms, *lists})
+    remove = tuple(path for path in sorted(entries, reverse=True) if path not in {*DIRECTORIES, *vms, *lists})
     write = {
         path: entry
         for path, entry in lists.items()
-        if isinstance(live := held.get(path), File) and live.content != entry.content
+        if isinstance(live := entries.get(path), File) and live.content != entry.content
     }
     changes = [_entry_change(desired, path, "removes") for path in remove]
     changes += [_entry_change(desired, path, "rewrites") for path in sorted(write)]

@@ -80,10 +80,10 @@ def open_any(menu, states, names, now):
 
 def windows_of(console):
     """Return when a console is open, as pairs of seconds since 1970; None if always, or if the menu does not say."""
-    spelled = console.get("windows")
-    if not isinstance(spelled, str) or not re.fullmatch(r"([0-9]{1,10}-[0-9]{1,10}( |$))*", spelled):
+    text = console.get("windows")
+    if not isinstance(text, str) or not re.fullmatch(r"([0-9]{1,10}-[0-9]{1,10}( |$))*", text):
         return None
-    windows = sorted(tuple(map(int, span.split("-"))) for span in spelled.split())
+    windows = sorted(tuple(map(int, span.split("-"))) for span in text.split())
     return windows if all(start < end <= NO_END for start, end in windows) else None
 
 
@@ -150,16 +150,18 @@ def open_console(menu, name):
     try:
         if terminal() or "opener" not in menu:
             os.execv(SUDO, command)
-        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+        result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     except OSError as error:
         return refuse(f"{SUDO} cannot be started: {error}")
     # A viewer that fails says so itself.
-    said = (
-        [line for line in done.stderr.splitlines() if line.startswith("rviewer: ")] if done.returncode != FAILED else []
+    messages = (
+        [line for line in result.stderr.splitlines() if line.startswith("rviewer: ")]
+        if result.returncode != FAILED
+        else []
     )
-    if said:
-        refuse(said[-1].partition(" ")[2])
-    return done.returncode
+    if messages:
+        refuse(messages[-1].partition(" ")[2])
+    return result.returncode
 
 
 def choose(names):

@@ -26,7 +26,7 @@ SOUND = {"pipewire": "pipewire-0", "pulse": "pulse/native"}
 # Parts of the root directory that hold programs; on some systems they are links into /usr.
 PROGRAMS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # Below these everything is in sight, read-only.
-SHOWN = ("/usr/", "/etc/")
+VISIBLE = ("/usr/", "/etc/")
 # What would be started for a link or a file: nothing is.
 HANDLERS = ("/usr/share/applications", "/usr/local/share/applications", "/usr/share/dbus-1", "/usr/local/share/dbus-1")
 # A theme may describe a program's windows, and so what is called when they show; and its name, which any client of the

@@ -38,7 +38,7 @@ class Mount(NamedTuple):
     upper: bytes | None = None
 
 
-class Found(NamedTuple):
+class FoundFile(NamedTuple):
     """A file found by a search."""
 
     kind: str
@@ -60,10 +60,10 @@ def mounts(text: bytes) -> list[Mount]:
         options = dict(option.partition(b"=")[::2] for option in fields[end + 3].split(b","))
         upper = options.get(b"upperdir")
         point, kind = _unescaped(fields[4]), fields[end + 1].decode(errors="replace")
-        given = frozenset(fields[5].decode(errors="replace").split(","))
+        flags = frozenset(fields[5].decode(errors="replace").split(","))
         found.pop(point, None)
         found[point] = Mount(
-            point, _unescaped(fields[3]), fields[2].decode(), kind, given, None if upper is None else _unescaped(upper)
+            point, _unescaped(fields[3]), fields[2].decode(), kind, flags, None if upper is None else _unescaped(upper)
         )
     return list(found.values())
 
@@ -121,12 +121,12 @@ def expression(mount: Mount, known: Iterable[Mount], gid: int, sizes: Iterable[i
     return [*words, b")", b"-printf", FORMAT.encode()]
 
 
-def found(printed: bytes) -> Iterator[Found]:
+def files_in(printed: bytes) -> Iterator[FoundFile]:
     """Yield the files in find's output; a last entry that was cut short is left out."""
     for entry in printed.split(b"\0")[:-1]:
         kind, mode, *numbers, path = entry.split(b" ", 7)
         uid, gid, size, device, inode = map(int, numbers)
-        yield Found(kind.decode(), int(mode, 8), uid, gid, size, device, inode, path)
+        yield FoundFile(kind.decode(), int(mode, 8), uid, gid, size, device, inode, path)
 
 
 def quoted(path: bytes) -> str:
@@ -134,10 +134,10 @@ def quoted(path: bytes) -> str:
 
     Unprintable bytes, bytes that are no UTF-8, and backslashes are written as in C: ``\\n`` is ``\\x0a``.
     """
-    spelled = "".join(
+    text = "".join(
         character
         if character.isprintable() and character != "\\"
         else "".join(f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape"))
         for character in path.decode("utf-8", "surrogateescape")
     )
-    return spelled if len(spelled) <= _LONGEST else f"{spelled[:_LONGEST]}... ({len(path)} bytes)"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(path)} bytes)"

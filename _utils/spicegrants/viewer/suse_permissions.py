@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 # What a file that we made starts with: it is ours to remove once nothing else is in it.
-MADE = b"# Made for the rights of the SPICE viewer; see permissions(5).\n"
+HEADER = b"# Made for the rights of the SPICE viewer; see permissions(5).\n"
 # What an entry of the path is taken for that is not just one line with owner, group and mode.
 UNCLEAR = ("", "", 0)
 
@@ -42,7 +42,7 @@ def write(text: bytes | None, path: str, owner: str, group: str, mode: int) -> b
 
     It comes first: what follows a ``:package:`` line would be for that package only.
     """
-    rest = MADE if text is None else remove(text, path)
+    rest = HEADER if text is None else remove(text, path)
     return f"{path} {owner}:{group} {mode:04o}\n".encode() + rest
 
 

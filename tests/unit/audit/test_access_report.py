@@ -23,16 +23,16 @@ TIMED = changed(
     },
 )
 # A Monday.
-MONDAY = instants.read("2026-11-23T06:00", ZONE)
+MONDAY = instants.parse_moment("2026-11-23T06:00", ZONE)
 
 
 def desired(data=TIMED, loans=(), locks=(), now=MONDAY):
     temporary = Temporary(tuple(loans), tuple(locks))
-    return compile_policy(pillar.parse(data), inventory(), temporary=temporary, now=now, day=day_of(now))
+    return compile_policy(pillar.parse_policy(data), inventory(), temporary=temporary, now=now, day=day_of(now))
 
 
 def entry(made, at, user="myself", vm="debianx"):
-    (found,) = [one for one in access_report.listed(made, at) if (one["user"], one["vm"]) == (user, vm)]
+    (found,) = [one for one in access_report.entries(made, at) if (one["user"], one["vm"]) == (user, vm)]
     return found
 
 
@@ -46,7 +46,7 @@ def entry(made, at, user="myself", vm="debianx"):
     ],
 )
 def test_an_entry_says_what_holds_and_what_changes_next(at, is_open, state):
-    found = entry(desired(), instants.read(at, ZONE))
+    found = entry(desired(), instants.parse_moment(at, ZONE))
     assert (found["open"], found["state"]) == (is_open, state)
     assert found["grants"] == {"myself-debianx": {"when": "by schedule work", "owner": "the boss", "ticket": "T-1"}}
 
@@ -69,7 +69,7 @@ def test_a_loan_is_told_from_a_grant():
 
 
 def test_what_is_locked_is_listed_as_locked():
-    found = entry(desired(locks=[Lock("user", "myself", "gone")]), instants.read("2026-11-23T09:00", ZONE))
+    found = entry(desired(locks=[Lock("user", "myself", "gone")]), instants.parse_moment("2026-11-23T09:00", ZONE))
     assert (found["open"], found["state"]) == (False, "locked: user myself (gone)")
 
 
@@ -122,7 +122,7 @@ def test_a_timeline_says_what_is_said_of_its_grants():
 
 
 def test_a_timeline_of_what_is_always_open_is_one_row():
-    assert rows(desired(article()), start=instants.read("2026-11-23", "UTC")) == [
+    assert rows(desired(article()), start=instants.parse_moment("2026-11-23", "UTC")) == [
         ("debianx", "2026-11-23 00:00", "2026-11-24 00:00", ["myself-debianx"])
     ]
 

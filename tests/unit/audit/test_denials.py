@@ -37,7 +37,7 @@ READ4 = Denial(100, 1023, 1023, "192.168.2.2", 20002, 4, 16145, "output")
 
 
 def test_recorded_lines():
-    found, unread = denials.parse([(100, V4), (101, V6), (102, FORWARDED)])
+    found, unread = denials.parse_denials([(100, V4), (101, V6), (102, FORWARDED)])
     assert found == [
         READ4,
         Denial(101, 1021, 1021, "fd00:2::2", 20004, 6, 11936, "output"),
@@ -61,7 +61,7 @@ def test_recorded_lines():
     ],
 )
 def test_what_is_not_the_guards(line):
-    assert denials.parse([(100, line)]) == ([], 0)
+    assert denials.parse_denials([(100, line)]) == ([], 0)
 
 
 @pytest.mark.parametrize(
@@ -91,17 +91,17 @@ def test_what_is_not_the_guards(line):
 def test_what_cannot_be_read_is_counted(old, new):
     line = V4.replace(old, new)
     assert line != V4
-    assert denials.parse([(100, line), (100, V4)]) == ([READ4], 1)
+    assert denials.parse_denials([(100, line), (100, V4)]) == ([READ4], 1)
 
 
 def test_lines_of_former_versions_do_not_say_which_rule():
-    (found,), unread = denials.parse([(100, V4.replace("deny output", "deny"))])
+    (found,), unread = denials.parse_denials([(100, V4.replace("deny output", "deny"))])
     assert (found, unread) == (READ4._replace(rule=None), 0)
 
 
 @given(st.sampled_from(["spice-grant deny: ", *LOG_PREFIXES.values()]), st.text(max_size=300))
 def test_any_text_behind_the_prefix_is_read_or_counted(prefix, text):
-    found, unread = denials.parse([(1, prefix + text)])
+    found, unread = denials.parse_denials([(1, prefix + text)])
     assert len(found) + unread == 1
 
 
@@ -109,7 +109,7 @@ def test_repeated_ones_of_a_minute_are_one_entry():
     again = [READ4._replace(moment=moment, source_port=moment) for moment in (100, 130, 161, 1000)]
     other = [READ4._replace(moment=161, gid=GID), READ4._replace(moment=162, port=20004)]
     other.append(READ4._replace(moment=163, rule="egress"))
-    folded = denials.folded([*again, *other])
+    folded = denials.fold([*again, *other])
     assert [(denial.moment, denial.gid, denial.port, count) for denial, count in folded] == [
         (1000, 1023, 20002, 1),
         (163, 1023, 20002, 1),

@@ -10,21 +10,21 @@ from unit.build import article, changed
 
 def test_a_fingerprint_is_of_the_meaning():
     """Order and spelling do not matter, anything else does."""
-    plain = pillar.parse(article())
+    plain = pillar.parse_policy(article())
     turned = {key: dict(reversed(value.items())) for key, value in reversed(article().items())}
     spelled = changed(turned, servers__mysrv__ports=["20001-20010"], viewer={"group": "spicegrp"})
-    assert minion_status.fingerprint(pillar.parse(spelled)) == minion_status.fingerprint(plain)
-    other = pillar.parse(changed(article(), **{"grants__myself-debianx__nopasswd": True}))
+    assert minion_status.fingerprint(pillar.parse_policy(spelled)) == minion_status.fingerprint(plain)
+    other = pillar.parse_policy(changed(article(), **{"grants__myself-debianx__nopasswd": True}))
     assert minion_status.fingerprint(other) != minion_status.fingerprint(plain)
 
 
 def test_a_fingerprint_is_no_way_to_try_passwords():
     """It goes to the master and into its job cache; it says that there is a password, not which."""
     one, other = (
-        minion_status.fingerprint(pillar.parse(changed(article(), vms__debianx__password=password)))
+        minion_status.fingerprint(pillar.parse_policy(changed(article(), vms__debianx__password=password)))
         for password in ("first-secret", "other-secret")
     )
-    assert one == other != minion_status.fingerprint(pillar.parse(article()))
+    assert one == other != minion_status.fingerprint(pillar.parse_policy(article()))
 
 
 def test_since_is_kept_by_runs_that_end_alike_and_change_nothing():

@@ -36,15 +36,15 @@ def played(*looks):
 def test_what_is_repaired_once_or_twice_is_no_fight():
     records = played((0, repaired(ONE)), (1, NOTHING), (9, repaired(ONE)))
     assert records == {ONE: Record(times=(0, 9))}
-    assert flapping.held(records, 9) == {} and flapping.due(records) is None
+    assert flapping.pauses(records, 9) == {} and flapping.due(records) is None
 
 
 def test_the_third_time_within_ten_minutes_is_a_fight():
     records = played((0, repaired(ONE, who=(NFT,))), (5, repaired(ONE, OTHER)), (599, repaired(ONE, who=(SCRIPT, NFT))))
     assert records[ONE] == Record((0, 5, 599), False, True, FIRST, 599 + FIRST, (NFT, SCRIPT))
     assert not records[OTHER].fight
-    assert flapping.held(records, 600) == {ONE: 599 + FIRST}
-    assert flapping.held(records, 599 + FIRST) == {}
+    assert flapping.pauses(records, 600) == {ONE: 599 + FIRST}
+    assert flapping.pauses(records, 599 + FIRST) == {}
 
 
 def test_three_times_in_a_longer_time_are_no_fight():
@@ -76,22 +76,22 @@ def test_what_is_left_alone_is_looked_at_again_when_that_is_over():
 def test_what_cannot_be_repaired_is_no_fight_but_waits_longer_and_longer():
     records, pauses, now = {}, [], 0.0
     for _ in range(7):
-        assert flapping.held(records, now) == {}
+        assert flapping.pauses(records, now) == {}
         records = flapping.after(records, standing(ONE), now)
         assert not records[ONE].fight and records[ONE].times in ((0.0,), ())
         pauses.append(records[ONE].pause)
         now = max(now, flapping.due(records))
     assert pauses == [0, 30, 60, 120, 240, 480, 900], "the first time it may have come in between"
     records = flapping.after(records, NOTHING, now)
-    assert flapping.held(records, now) == {} and flapping.due(records) is None
+    assert flapping.pauses(records, now) == {} and flapping.due(records) is None
 
 
 def test_what_others_are_to_repair_is_told_again_only_after_a_pause():
     look = Look(frozenset([ONE]), frozenset([ONE]), acted=False)
     records = played((5, look))
-    assert flapping.held(records, 6) == {ONE: 5 + FIRST} and flapping.due(records) == 5 + FIRST
+    assert flapping.pauses(records, 6) == {ONE: 5 + FIRST} and flapping.due(records) == 5 + FIRST
     records = flapping.after(records, NOTHING, 8)
-    assert flapping.held(records, 9) == {}, "it was repaired: if it comes back, that is told at once"
+    assert flapping.pauses(records, 9) == {}, "it was repaired: if it comes back, that is told at once"
 
 
 def test_a_fight_ends_when_nothing_comes_back_for_long_enough():
@@ -115,7 +115,7 @@ def test_whatever_is_seen_is_bounded_and_survives_the_file(steps):
         now += later
         records = flapping.after(records, look, now)
         assert all(0 <= record.pause <= LONGEST and record.until <= now + LONGEST for record in records.values())
-        assert {what for what, record in records.items() if record.standing} == look.left
+        assert {what for what, record in records.items() if record.standing} == look.remaining
         assert flapping.load(flapping.dump(records)) == records
     assert flapping.after(flapping.after(records, NOTHING, now + 5000), NOTHING, now + 10000) == {}
 

@@ -8,7 +8,7 @@ from spicegrants.expiry.live import notify
 from spicegrants.firewall.connections import Connection
 from spicegrants.firewall.live import sockets
 from spicegrants.policy import closing
-from spicegrants.policy.layer import Closed
+from spicegrants.policy.layer import CloseResult
 from unit.build import policy
 from unit.policy.test_closing import asked, recalled, stored
 
@@ -22,7 +22,7 @@ def open_until_closed(monkeypatch):
     def closes(*arguments):
         if not arguments[-1]:
             there.clear()
-        return Closed()
+        return CloseResult()
 
     for layer in layers.ALL:
         monkeypatch.setattr(type(layer), "close", closes)

@@ -90,8 +90,8 @@ def test_the_timer_that_is_armed_has_another_name_than_the_one_that_is_a_file():
 @pytest.mark.parametrize("path", clock_units.PATHS)
 def test_what_is_altered_is_restored(path):
     live = clock_units.desired_entries(b"program")
-    assert clock_units.plan(b"program", live) == ((), ())
-    changes, write = clock_units.plan(b"program", {**live, path: File(b"altered", 0o644)})
+    assert clock_units.plan_units(b"program", live) == ((), ())
+    changes, write = clock_units.plan_units(b"program", {**live, path: File(b"altered", 0o644)})
     assert write == (path,) and changes[0].what.endswith(path) and changes[0].layer == "firewall"
-    changes, _ = clock_units.plan(b"program", {name: entry for name, entry in live.items() if name != path})
+    changes, _ = clock_units.plan_units(b"program", {name: entry for name, entry in live.items() if name != path})
     assert [change.what for change in changes] == [f"creates {path}"]

@@ -32,13 +32,13 @@ def ended(uid, port, address="192.168.2.2"):
 )
 def test_sentence_for_what_was_taken_away(connection, sentence):
     """The message names the vm; users who still have it are not told that they lost it."""
-    assert messages.ended(desired(), [connection], USERS) == {connection.uid: sentence}
+    assert messages.end_messages(desired(), [connection], USERS) == {connection.uid: sentence}
 
 
 def test_one_message_for_each_user():
     """A viewer has several connections, and a user may lose several consoles at once."""
     connections = [ended(1023, port) for port in (20004, 20002, 20004, 20002)] + [ended(1022, 20002)]
-    assert messages.ended(desired(), connections, USERS) == {
+    assert messages.end_messages(desired(), connections, USERS) == {
         1023: "Your access to the console of VM debianx was removed.\n"
         "Your access to the console of VM leaptest was removed.",
         1022: "Your access to the console of VM debianx was removed.",
@@ -46,12 +46,12 @@ def test_one_message_for_each_user():
 
 
 def test_nothing_ended_nothing_said():
-    assert messages.ended(desired(), [], USERS) == {}
-    assert messages.announced(desired(), []) == {}
+    assert messages.end_messages(desired(), [], USERS) == {}
+    assert messages.warning_messages(desired(), []) == {}
 
 
 def at(text):
-    return instants.read(text, ZONE)
+    return instants.parse_moment(text, ZONE)
 
 
 def compiled(now, grant=None, temporary=None, previous=(), **changes):
@@ -66,7 +66,7 @@ def compiled(now, grant=None, temporary=None, previous=(), **changes):
 
 
 def why(*arguments, **options):
-    return messages.ended(compiled(*arguments, **options), [ended(1021, 20002)], USERS)[1021]
+    return messages.end_messages(compiled(*arguments, **options), [ended(1021, 20002)], USERS)[1021]
 
 
 EVENINGS = {"days": ["tue"], "hours": ["16:00-18:00"]}
@@ -136,7 +136,7 @@ def test_sentence_for_a_lock(lock, sentence):
 
 def warning(now, deadline, zone=ZONE):
     made = compiled(now, time={"zone": zone} if zone else {})
-    return messages.announced(made, [Notice(1021, "debianx", deadline)])[1021]
+    return messages.warning_messages(made, [Notice(1021, "debianx", deadline)])[1021]
 
 
 END = at("2026-11-24T18:00")
@@ -172,7 +172,7 @@ def test_warning_without_a_zone():
 def test_warning_speaks_in_the_zone_of_a_schedule_if_there_is_no_other():
     elsewhere = {"evenings": {**EVENINGS, "zone": "Asia/Kolkata"}}
     made = compiled("2026-11-24T17:45", {"schedule": "evenings"}, schedules=elsewhere, time={})
-    sentence = messages.announced(made, [Notice(1021, "debianx", Deadline(0, END, END))])[1021]
+    sentence = messages.warning_messages(made, [Notice(1021, "debianx", Deadline(0, END, END))])[1021]
     assert "closes at 22:30, in 15 minutes" in sentence
 
 
@@ -197,13 +197,13 @@ def test_warning_names_the_day_if_it_is_another():
 def test_how_long_is_left(seconds, sentence):
     made = compiled("2026-11-24T10:00")
     deadline = Deadline(0, made.now + seconds, made.now + seconds)
-    assert messages.announced(made, [Notice(1021, "debianx", deadline)])[1021].endswith(f", in {sentence}.")
+    assert messages.warning_messages(made, [Notice(1021, "debianx", deadline)])[1021].endswith(f", in {sentence}.")
 
 
 def test_several_warnings_are_one_message():
     made = compiled("2026-11-24T17:45")
     both = [Notice(1021, vm, Deadline(0, END, END)) for vm in ("leaptest", "debianx")]
-    assert messages.announced(made, both)[1021].splitlines() == [
+    assert messages.warning_messages(made, both)[1021].splitlines() == [
         "The console of VM debianx closes at 18:00, in 15 minutes.",
         "The console of VM leaptest closes at 18:00, in 15 minutes.",
     ]
@@ -213,4 +213,4 @@ def test_what_is_due_is_what_is_said():
     """From the policy to the sentence, in one go."""
     made = compiled("2026-11-24T17:58", {"schedule": "evenings"}, schedules={"evenings": EVENINGS})
     found = deadlines.due(made, made.now - 1, {(1021, "192.168.2.2", 20002)})
-    assert messages.announced(made, found) == {1021: "The console of VM debianx closes at 18:00, in 2 minutes."}
+    assert messages.warning_messages(made, found) == {1021: "The console of VM debianx closes at 18:00, in 2 minutes."}

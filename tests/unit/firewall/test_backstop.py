@@ -29,7 +29,7 @@ def words(planned):
 
 
 def planned(kept, live, *, owned=False):
-    return backstop.plan(kept, PROGRAM, live, owned)
+    return backstop.plan_backstop(kept, PROGRAM, live, owned)
 
 
 def test_it_knows_groups_and_ports_alone():
@@ -70,7 +70,7 @@ def test_grants_come_and_go_and_it_stays():
 def test_first_run_and_every_other():
     first = planned(table(), {})
     assert words(first)[-1] == "keeps all but the viewer from the guarded ports, whatever is flushed"
-    assert list(first.written) == list(backstop.PATHS) and not first.held
+    assert list(first.written) == list(backstop.PATHS) and not first.in_force
     assert first.written[backstop.STORED].mode == 0o600
     assert json.loads(first.written[backstop.STORED].content) == {"table": table().name, "body": EVERYWHERE}
     there = backstop.desired_entries(table(), PROGRAM)

@@ -31,15 +31,15 @@ LOADINGS = pytest.mark.parametrize("loading", [nft, xtables])
 
 
 def words(loading, live):
-    return [change.what for change in boot.plan(loading, live)[0]]
+    return [change.what for change in boot.plan_boot_files(loading, live)[0]]
 
 
 def test_the_stored_rules_are_those_of_a_run():
     stored = json.loads(boot.desired_entries(nft())[GUARD].content)
-    assert stored == {"nftables": json.loads(json.dumps(guard_table.plan(desired(), None).commands))}
+    assert stored == {"nftables": json.loads(json.dumps(guard_table.plan_guard_table(desired(), None).commands))}
     kernel = Kernel()
     kernel.load(stored["nftables"])
-    assert guard_table.plan(desired(), kernel.listing()).commands == ()
+    assert guard_table.plan_guard_table(desired(), kernel.listing()).commands == ()
 
 
 def test_loading_them_again_replaces_what_is_there():
@@ -47,7 +47,7 @@ def test_loading_them_again_replaces_what_is_there():
     kernel = Kernel()
     for _ in range(2):
         kernel.load(json.loads(boot.desired_entries(nft())[GUARD].content)["nftables"])
-    assert guard_table.plan(desired(), kernel.listing()).commands == ()
+    assert guard_table.plan_guard_table(desired(), kernel.listing()).commands == ()
 
 
 @LOADINGS
@@ -135,7 +135,7 @@ def test_nothing_from_pillar_but_numbers_is_in_the_script(loading):
 
 
 def test_the_first_run():
-    changes, write = boot.plan(nft(), {})
+    changes, write = boot.plan_boot_files(nft(), {})
     assert [change.what for change in changes] == [
         f"creates {LOAD_GUARD}",
         f"creates {boot.UNIT}",
@@ -149,12 +149,12 @@ def test_the_first_run():
 
 @LOADINGS
 def test_the_second_run(loading):
-    assert boot.plan(loading(), boot.desired_entries(loading())) == ((), ())
+    assert boot.plan_boot_files(loading(), boot.desired_entries(loading())) == ((), ())
 
 
 def test_a_grant_that_goes_is_not_loaded_by_the_next_boot():
     less = nft({"grants__myself-debianx": ...})
-    assert boot.plan(less, boot.desired_entries(nft()))[1] == (GUARD,)
+    assert boot.plan_boot_files(less, boot.desired_entries(nft()))[1] == (GUARD,)
     assert words(less, boot.desired_entries(nft())) == ["stores the rules for the next boot"]
     assert b"debianx" not in boot.desired_entries(less)[GUARD].content
 
@@ -163,12 +163,12 @@ def test_a_grant_that_goes_is_not_loaded_into_iptables_either():
     less = xtables({"grants__myself-debianx": ...})
     path = boot.GUARDS["iptables-nft"][0]
     assert b"debianx" in xtables().files[path] and b"debianx" not in less.files[path]
-    assert boot.plan(less, boot.desired_entries(xtables()))[1] == boot.GUARDS["iptables-nft"]
+    assert boot.plan_boot_files(less, boot.desired_entries(xtables()))[1] == boot.GUARDS["iptables-nft"]
 
 
 def test_other_ports_change_the_fallback_too():
     more = nft({"servers__mysrv__ports": "20001-20020"})
-    assert boot.plan(more, boot.desired_entries(nft()))[1] == (GUARD, LOAD_GUARD)
+    assert boot.plan_boot_files(more, boot.desired_entries(nft()))[1] == (GUARD, LOAD_GUARD)
 
 
 @pytest.mark.parametrize(
@@ -193,4 +193,4 @@ def test_tampering(path, live, sentence):
     """A masked or disabled unit is drift as well."""
     entries = {**boot.desired_entries(nft()), path: live}
     assert words(nft(), entries) == [sentence]
-    assert boot.plan(nft(), entries)[1] == (path,)
+    assert boot.plan_boot_files(nft(), entries)[1] == (path,)

@@ -45,7 +45,7 @@ def words(planned):
 
 
 def rules(chain, compiled=None):
-    planned = egress.plan(compiled or desired(), None, DEVICES)
+    planned = egress.plan_egress(compiled or desired(), None, DEVICES)
     return [
         command["add"]["rule"]["expr"]
         for command in planned.commands
@@ -128,56 +128,60 @@ def test_a_vlan_0_of_the_machines_own_may_be_tagged_for():
     # A number 0 of another kind is no tag.
     zero["linkinfo"]["info_kind"] = "vxlan"
     assert egress.uplinks(desired(), [ETH0, zero])[CHAIN] == Uplink("eth0")
-    live = listing(egress.plan(desired(), None, DEVICES))
-    planned = egress.plan(desired(), live, {CHAIN: found[CHAIN]})
+    live = listing(egress.plan_egress(desired(), None, DEVICES))
+    planned = egress.plan_egress(desired(), live, {CHAIN: found[CHAIN]})
     assert words(planned) == [f"restores chain {CHAIN}: 1 rule(s) that do not belong there (egress)"]
-    assert egress.plan(desired(), listing(planned, live), {CHAIN: found[CHAIN]}) == FirewallPlan((), ())
+    assert egress.plan_egress(desired(), listing(planned, live), {CHAIN: found[CHAIN]}) == FirewallPlan((), ())
 
 
 def test_what_was_made_is_no_difference():
-    live = listing(egress.plan(desired(), None, DEVICES))
-    assert egress.plan(desired(), live, DEVICES) == FirewallPlan((), ())
+    live = listing(egress.plan_egress(desired(), None, DEVICES))
+    assert egress.plan_egress(desired(), live, DEVICES) == FirewallPlan((), ())
     assert egress.covered(live, [ETH0, link("eth1", None)]) == ["eth0"]
 
 
 def test_an_interface_that_comes_touches_no_other():
-    live = listing(egress.plan(desired(), None, DEVICES))
-    planned = egress.plan(desired(), live, {**DEVICES, "on_wlan0_3": Uplink("wlan0")})
+    live = listing(egress.plan_egress(desired(), None, DEVICES))
+    planned = egress.plan_egress(desired(), live, {**DEVICES, "on_wlan0_3": Uplink("wlan0")})
     assert words(planned) == ["guards what leaves by wlan0 past the other rules"]
     assert {body(next(iter(command.values()))).get("name", "on_wlan0_3") for command in planned.commands} == {
         "on_wlan0_3"
     }
-    assert egress.plan(desired(), listing(planned, live), {**DEVICES, "on_wlan0_3": Uplink("wlan0")}).changes == ()
+    assert (
+        egress.plan_egress(desired(), listing(planned, live), {**DEVICES, "on_wlan0_3": Uplink("wlan0")}).changes == ()
+    )
 
 
 def test_an_interface_that_went_is_no_difference():
-    live = listing(egress.plan(desired(), None, DEVICES))
-    planned = egress.plan(desired(), live, {})
+    live = listing(egress.plan_egress(desired(), None, DEVICES))
+    planned = egress.plan_egress(desired(), live, {})
     assert words(planned) == []
     assert planned.commands == ({"delete": {"chain": {"family": "netdev", "table": "spice_grant", "name": CHAIN}}},)
 
 
 def test_another_interface_by_the_same_name_is_covered_anew():
-    live = listing(egress.plan(desired(), None, DEVICES))
-    planned = egress.plan(desired(), live, {"on_eth0_7": Uplink("eth0")})
+    live = listing(egress.plan_egress(desired(), None, DEVICES))
+    planned = egress.plan_egress(desired(), live, {"on_eth0_7": Uplink("eth0")})
     assert words(planned) == ["guards what leaves by eth0 past the other rules"]
 
 
 def test_anything_else_that_differs_makes_all_of_it_anew():
-    live = listing(egress.plan(desired(), None, DEVICES))
+    live = listing(egress.plan_egress(desired(), None, DEVICES))
     more = desired({"servers__mysrv__ports": "20001-20020"})
-    planned = egress.plan(more, live, DEVICES)
+    planned = egress.plan_egress(more, live, DEVICES)
     assert words(planned) == ["guards ports 20001-20020 instead of 20001-20010 (egress)"]
-    assert listing(planned, live) == listing(egress.plan(more, None, DEVICES))
+    assert listing(planned, live) == listing(egress.plan_egress(more, None, DEVICES))
     altered = [entry for entry in live if "rule" not in entry or body(entry)["chain"] != CHAIN]
-    assert words(egress.plan(desired(), altered, DEVICES)) == [f"restores chain {CHAIN}: 6 rule(s) missing (egress)"]
+    assert words(egress.plan_egress(desired(), altered, DEVICES)) == [
+        f"restores chain {CHAIN}: 6 rule(s) missing (egress)"
+    ]
 
 
 def test_switched_off_it_goes():
     off = desired({"firewall": {"uplinks": False}})
-    planned = egress.plan(off, listing(egress.plan(desired(), None, DEVICES)), {})
+    planned = egress.plan_egress(off, listing(egress.plan_egress(desired(), None, DEVICES)), {})
     assert words(planned) == ["removes the guard from uplinks"]
-    assert egress.plan(off, None, {}) == FirewallPlan((), ())
+    assert egress.plan_egress(off, None, {}) == FirewallPlan((), ())
 
 
 # Interfaces that appear
@@ -192,13 +196,13 @@ def test_what_covers_interfaces_that_appear():
     assert f"--no-block restart {UPLINKS_SERVICE}" in rule
     assert f"ExecStart=/usr/bin/python3 -I {UPLINKS}\n" in unit
     compile(program, UPLINKS, "exec")
-    assert hotplug.plan(desired(), {**places, **with_udev}) == ((), ())
+    assert hotplug.plan_hotplug(desired(), {**places, **with_udev}) == ((), ())
 
 
 def test_where_no_interface_is_guarded_nothing_of_it_is_there():
     off = desired({"firewall": {"uplinks": False}})
     live = hotplug.desired_entries(desired(), {hotplug.RULES: Directory(0o755)})
-    changes, paths = hotplug.plan(off, live)
+    changes, paths = hotplug.plan_hotplug(off, live)
     assert [change.what for change in changes] == [f"removes {path}" for path in hotplug.PATHS]
-    assert paths == hotplug.PATHS and hotplug.plan(off, {}) == ((), ())
+    assert paths == hotplug.PATHS and hotplug.plan_hotplug(off, {}) == ((), ())
     assert len(boot.for_nftables(off).commands) == 2

@@ -27,10 +27,10 @@ class Host:
         self.tables = {4: Tables(), 6: Tables()}
 
     def live(self, packets=0):
-        return {version: guard_chains.parse(table.text(packets)) for version, table in self.tables.items()}
+        return {version: guard_chains.parse_saved_rules(table.text(packets)) for version, table in self.tables.items()}
 
     def plan(self, compiled):
-        return guard_chains.plan(compiled, self.live())
+        return guard_chains.plan_guard_chains(compiled, self.live())
 
     def apply(self, compiled):
         planned = self.plan(compiled)
@@ -160,14 +160,14 @@ def test_a_grant_that_goes_takes_its_rule_only(host):
 
 
 def test_counters_are_no_difference(host):
-    assert guard_chains.plan(desired(addresses=BOTH), host.live(packets=7)).changes == ()
+    assert guard_chains.plan_guard_chains(desired(addresses=BOTH), host.live(packets=7)).changes == ()
 
 
 def test_a_session_that_may_go_on_keeps_an_established_rule(host):
     """The verdict changes in one step, and nothing is closed."""
     drain = Drain("myself", 1021, "192.168.2.2", 20002, "debianx", ("myself-debianx",))
     compiled = compile_policy(
-        pillar.parse({**article(), "grants": {}}),
+        pillar.parse_policy({**article(), "grants": {}}),
         inventory(addresses=BOTH, sessions=frozenset({(1021, "192.168.2.2", 20002)})),
         leaving=(drain,),
     )
@@ -200,7 +200,7 @@ def test_removal_takes_calls_rules_and_chains(host):
     for version, table in host.live().items():
         host.tables[version].restore(guard_chains.removal(table))
     assert host.v4 == {"INPUT": [], "FORWARD": [], "OUTPUT": []}
-    assert not any(map(guard_chains.held, host.live().values()))
+    assert not any(map(guard_chains.holds_ours, host.live().values()))
 
 
 def test_what_is_stored_for_the_boot_needs_nothing_to_be_there():
@@ -254,12 +254,12 @@ def test_another_rule(one, other):
 def test_what_cannot_be_read_is_an_error(text):
     """Unreadable is not empty."""
     with pytest.raises(LiveStateUnreadable):
-        guard_chains.parse("*filter\n:OUTPUT ACCEPT [0:0]\n" + text + "\n")
+        guard_chains.parse_saved_rules("*filter\n:OUTPUT ACCEPT [0:0]\n" + text + "\n")
 
 
 def test_words_with_blanks_and_quotes_are_read_as_one():
     words_ = ["-m", "comment", "--comment", 'it\'s "so" \\ there', "-j", "ACCEPT"]
-    assert guard_chains.parse(saved({"OUTPUT": [words_]}))["OUTPUT"] == [SavedRule(tuple(words_))]
+    assert guard_chains.parse_saved_rules(saved({"OUTPUT": [words_]}))["OUTPUT"] == [SavedRule(tuple(words_))]
 
 
 # For every policy
@@ -267,7 +267,7 @@ def test_words_with_blanks_and_quotes_are_read_as_one():
 
 @given(st.data())
 def test_it_lets_pass_what_nftables_lets_pass(data):
-    policy = pillar.parse(data.draw(pillars()))
+    policy = pillar.parse_policy(data.draw(pillars()))
     compiled = compile_policy(policy, data.draw(systems(policy)))
     host = Host()
     host.apply(compiled)
@@ -280,7 +280,7 @@ def test_it_lets_pass_what_nftables_lets_pass(data):
 def test_any_policy_follows_any_other(data):
     host = Host()
     for _ in range(3):
-        policy = pillar.parse(data.draw(pillars()))
+        policy = pillar.parse_policy(data.draw(pillars()))
         compiled = compile_policy(policy, data.draw(systems(policy)))
         host.apply(compiled)
         assert host.plan(compiled).commands == {}

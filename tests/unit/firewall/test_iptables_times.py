@@ -92,7 +92,7 @@ def test_what_is_stored_for_the_boot_holds_them():
     host = Host()
     for version, table in host.tables.items():
         table.restore(guard_chains.stored(timed(), version))
-        assert guard_chains.chains(guard_chains.parse(table.text())) == guard.desired_chains(timed())
+        assert guard_chains.chains(guard_chains.parse_saved_rules(table.text())) == guard.desired_chains(timed())
 
 
 def test_removal_takes_them_away(host):
@@ -102,7 +102,7 @@ def test_removal_takes_them_away(host):
 
 
 def test_one_chain_alone_is_something_of_ours():
-    assert guard_chains.held({EVENINGS: []}) and not guard_chains.held({"SPICE-GRANT-T-SITE": []})
+    assert guard_chains.holds_ours({EVENINGS: []}) and not guard_chains.holds_ours({"SPICE-GRANT-T-SITE": []})
 
 
 # What is read
@@ -112,8 +112,8 @@ def test_one_chain_alone_is_something_of_ours():
 def test_what_iptables_save_prints_is_what_was_sent(variant):
     """Recorded from both implementations: a plan finds nothing to do."""
     recorded = pathlib.Path(__file__).parents[1].joinpath("recorded").joinpath(f"times.iptables-{variant}")
-    table = guard_chains.parse(recorded.read_text(encoding="utf-8"))
-    planned = guard_chains.plan(timed(addresses={"mysrv": ("192.168.2.2",)}), {4: table})
+    table = guard_chains.parse_saved_rules(recorded.read_text(encoding="utf-8"))
+    planned = guard_chains.plan_guard_chains(timed(addresses={"mysrv": ("192.168.2.2",)}), {4: table})
     assert (planned.changes, planned.commands) == NOTHING
     assert guard_chains.chains(table) == guard.desired_chains(timed())
     assert guard_chains.elements(table) == {
@@ -130,17 +130,17 @@ windows = st.lists(st.tuples(moments, moments).filter(lambda span: span[0] < spa
 
 @given(windows, windows)
 def test_whatever_is_sent_is_read_back(opened, lasting):
-    times = time_chains.held(Times(opened, lasting))
+    times = time_chains.representable(Times(opened, lasting))
     rules = [SavedRule(rule).normal for rule in time_chains.rules("schedule_x", times, DENY)]
-    assert time_chains.read(rules, DENY) == ("schedule_x", times)
+    assert time_chains.parse_chain(rules, DENY) == ("schedule_x", times)
 
 
 def test_what_the_match_cannot_hold():
     """It ends in 2038, and an end behind that is an end then: it closes, and does not stay open."""
     last = 2**31
-    assert time_chains.held(Times(((TODAY, LAST),), ALWAYS)) == Times(((TODAY, last),), ALWAYS)
-    assert time_chains.held(Times(((last, LAST),))) == Times(NEVER)
-    (rule, _) = time_chains.rules("schedule_x", time_chains.held(Times(((FIRST, last + DAY),))), DENY)
+    assert time_chains.representable(Times(((TODAY, LAST),), ALWAYS)) == Times(((TODAY, last),), ALWAYS)
+    assert time_chains.representable(Times(((last, LAST),))) == Times(NEVER)
+    (rule, _) = time_chains.rules("schedule_x", time_chains.representable(Times(((FIRST, last + DAY),))), DENY)
     assert rule == ("-m", "time", "--datestop", "2038-01-19T03:14:07", "-j", "RETURN")
     assert time_chains.rules("schedule_x", Times(ALWAYS), DENY)[0] == ("-j", "RETURN")
 
@@ -155,7 +155,7 @@ def test_an_open_end_that_is_not_printed():
 
 
 def read(*rules):
-    return time_chains.read([SavedRule(tuple(rule.split())).normal for rule in rules], DENY)
+    return time_chains.parse_chain([SavedRule(tuple(rule.split())).normal for rule in rules], DENY)
 
 
 @pytest.mark.parametrize(
@@ -299,5 +299,5 @@ def test_from_any_times_to_any_other(data):
         assert bool(planned.changes) == bool(planned.commands)
         again = host.plan(compiled)
         assert (again.changes, again.commands) == NOTHING
-        chains = {name: time_chains.held(times) for name, times in guard.desired_chains(compiled).items()}
+        chains = {name: time_chains.representable(times) for name, times in guard.desired_chains(compiled).items()}
         assert guard_chains.chains(host.live()[4]) == chains

@@ -23,7 +23,7 @@ def answers(monkeypatch, flags):
 
 @pytest.mark.parametrize(
     ("read", "name"),
-    [(egress._table, "spice_grant"), (nft.Nftables().held, guard_table.TABLE)],
+    [(egress._table, "spice_grant"), (nft.Nftables().live_rules, guard_table.TABLE)],
     ids=["uplinks", "guard"],
 )
 def test_a_table_that_is_asleep_is_there_and_holds_nothing(monkeypatch, read, name):

@@ -39,12 +39,12 @@ def test_each_address_has_its_element():
 def test_without_the_viewer_group_nobody_passes():
     without = desired(groups={})
     assert guard_table.desired_elements(without) == {}
-    assert not [verb for verb in verbs(guard_table.plan(without, None)) if "element" in verb]
+    assert not [verb for verb in verbs(guard_table.plan_guard_table(without, None)) if "element" in verb]
 
 
 def test_a_port_is_guarded_before_anything_is_opened():
     """In the one transaction: whoever reads it from the top meets the guard first."""
-    commands = guard_table.plan(desired(), None).commands
+    commands = guard_table.plan_guard_table(desired(), None).commands
     kinds = [kind for command in commands for kind in command.get("add", {})]
     assert kinds.index("rule") < kinds.index("element")
     hooks = {
@@ -131,7 +131,7 @@ def test_the_servers_only_where_pillar_says_so():
     assert sets(objects)["servers4"] == ["192.168.2.2"] and sets(objects)["servers6"] == ["2001:db8::2"]
     for chain in ("output", "forward"):
         assert [expression[0]["match"]["right"] for expression in rules(objects, chain)] == ["@servers4", "@servers6"]
-    assert only_first(guard_table.plan(compiled, None)) == "guards ports 20001-20010 towards the servers"
+    assert only_first(guard_table.plan_guard_table(compiled, None)) == "guards ports 20001-20010 towards the servers"
 
 
 def only_first(planned):
@@ -143,9 +143,11 @@ def test_every_destination_while_an_address_is_not_known():
     lost = {"servers__lost": {"host": "lost.example.com", "ports": "20001-20010"}, "firewall": {"guard": "servers"}}
     compiled = desired(lost)
     assert "servers4" not in sets(guard_table.skeleton(compiled))
-    assert only_first(guard_table.plan(compiled, None)) == "guards ports 20001-20010 towards every destination"
+    assert (
+        only_first(guard_table.plan_guard_table(compiled, None)) == "guards ports 20001-20010 towards every destination"
+    )
     assert only_first(
-        guard_table.plan(desired(lost, addresses={"mysrv": ("192.168.2.2",), "lost": ()}), None)
+        guard_table.plan_guard_table(desired(lost, addresses={"mysrv": ("192.168.2.2",), "lost": ()}), None)
     ).endswith("every destination")
 
 
@@ -161,7 +163,7 @@ def test_a_real_listing_equals_what_was_sent():
     """As nft 1.0.6 lists it."""
     compiled = desired({"servers__mysrv__addresses": list(BOTH["mysrv"])}, addresses=BOTH)
     assert guard_table.structure(RECORDED) == guard_table.structure(guard_table.skeleton(compiled))
-    assert guard_table.plan(compiled, RECORDED) == guard_table.FirewallPlan((), ())
+    assert guard_table.plan_guard_table(compiled, RECORDED) == guard_table.FirewallPlan((), ())
     elements = guard_table.elements(RECORDED)
     assert set(elements) == set(guard_table.desired_elements(compiled))
     assert elements[MYSELF].packets > 0 and elements[MYSELF].bytes > 0 and elements[MYBRO].packets == 0
@@ -183,7 +185,7 @@ def test_structure_leaves_out_what_changes_by_itself(kernel):
 def test_ports_compare_by_what_they_cover(values, kernel):
     listing = kernel.listing()
     body(listing, "set", "guarded")["elem"] = values
-    assert guard_table.plan(desired(), listing).commands == ()
+    assert guard_table.plan_guard_table(desired(), listing).commands == ()
 
 
 def test_an_empty_listing_has_no_elements():
@@ -194,7 +196,7 @@ def test_an_empty_listing_has_no_elements():
 
 
 def test_the_first_run():
-    planned = guard_table.plan(desired(), None)
+    planned = guard_table.plan_guard_table(desired(), None)
     assert words(planned) == [
         ("guards ports 20001-20010 towards every destination", ()),
         ("opens 192.168.2.2 port 20002 to myself", ("myself-debianx",)),
@@ -204,11 +206,11 @@ def test_the_first_run():
 
 
 def test_the_second_run_has_nothing_to_do(kernel):
-    assert guard_table.plan(desired(), kernel.listing(packets=9)) == guard_table.FirewallPlan((), ())
+    assert guard_table.plan_guard_table(desired(), kernel.listing(packets=9)) == guard_table.FirewallPlan((), ())
 
 
 def test_before_the_group_is_made_the_first_run_says_what_it_will_open():
-    assert words(guard_table.plan(desired(groups={}), None))[1:] == [
+    assert words(guard_table.plan_guard_table(desired(groups={}), None))[1:] == [
         ("opens 192.168.2.2 port 20004 to mybro", ("mybro-leaptest",)),
         ("opens 192.168.2.2 port 20002 to myself", ("myself-debianx",)),
     ]
@@ -216,16 +218,16 @@ def test_before_the_group_is_made_the_first_run_says_what_it_will_open():
 
 def test_a_new_grant_is_one_element(kernel):
     more = desired({"grants__more": {"user": "guest", "vm": "debianx"}})
-    planned = guard_table.plan(more, kernel.listing())
+    planned = guard_table.plan_guard_table(more, kernel.listing())
     assert only(planned) == ("opens 192.168.2.2 port 20002 to guest", ("more",))
     assert verbs(planned) == ["add element"]
     kernel.carry_out(planned)
-    assert guard_table.plan(more, kernel.listing()).commands == ()
+    assert guard_table.plan_guard_table(more, kernel.listing()).commands == ()
 
 
 def test_a_grant_less_is_one_element(kernel):
     less = desired({"grants__myself-debianx": ...}, previous=desired().accesses)
-    planned = guard_table.plan(less, kernel.listing())
+    planned = guard_table.plan_guard_table(less, kernel.listing())
     assert only(planned) == ("closes 192.168.2.2 port 20002 to myself", ("myself-debianx",))
     assert planned.commands == (
         {
@@ -242,7 +244,7 @@ def test_a_grant_less_is_one_element(kernel):
 
 
 def test_elements_of_both_ip_versions(kernel):
-    planned = guard_table.plan(desired(addresses=BOTH), kernel.listing())
+    planned = guard_table.plan_guard_table(desired(addresses=BOTH), kernel.listing())
     assert [command["add"]["element"]["name"] for command in planned.commands] == ["grants6"]
     assert [ipaddress.ip_address(change.what.split()[1]).version for change in planned.changes] == [6, 6]
 
@@ -267,39 +269,39 @@ def insert(kernel, key, verdict=None, comment="debianx"):
 )
 def test_a_foreign_element_goes(kernel, key, sentence):
     insert(kernel, key)
-    planned = guard_table.plan(desired(), kernel.listing())
+    planned = guard_table.plan_guard_table(desired(), kernel.listing())
     assert only(planned)[0] == sentence
     assert verbs(planned) == ["delete element"]
     kernel.carry_out(planned)
-    assert guard_table.plan(desired(), kernel.listing()).commands == ()
+    assert guard_table.plan_guard_table(desired(), kernel.listing()).commands == ()
 
 
 def test_a_foreign_element_next_to_a_grant_is_laid_to_that_grant(kernel):
     """Whoever looks for what happened to a grant finds it there."""
     insert(kernel, Key(1021, 1021, "192.168.2.2", 20002), comment=None)
-    assert only(guard_table.plan(desired(), kernel.listing()))[1] == ("myself-debianx",)
+    assert only(guard_table.plan_guard_table(desired(), kernel.listing()))[1] == ("myself-debianx",)
 
 
 @pytest.mark.parametrize("verdict", [{"drop": None}, {"jump": {"target": "deny"}}, {"continue": None}])
 def test_an_altered_verdict_is_restored(kernel, verdict):
     insert(kernel, MYSELF, verdict)
-    planned = guard_table.plan(desired(), kernel.listing())
+    planned = guard_table.plan_guard_table(desired(), kernel.listing())
     assert only(planned) == ("restores the element that opens 192.168.2.2 port 20002 to myself", ("myself-debianx",))
     assert verbs(planned) == ["delete element", "add element"]
     kernel.carry_out(planned)
-    assert guard_table.plan(desired(), kernel.listing()).commands == ()
+    assert guard_table.plan_guard_table(desired(), kernel.listing()).commands == ()
 
 
 @pytest.mark.parametrize("comment", [None, "leaptest"])
 def test_an_altered_comment_is_restored(kernel, comment):
     """The comment is what a listing shows as the vm."""
     insert(kernel, MYSELF, comment=comment)
-    assert only(guard_table.plan(desired(), kernel.listing()))[0].startswith("restores the element")
+    assert only(guard_table.plan_guard_table(desired(), kernel.listing()))[0].startswith("restores the element")
 
 
 def test_a_missing_element_is_opened_again(kernel):
     kernel.elements["grants4"].clear()
-    planned = guard_table.plan(desired(), kernel.listing())
+    planned = guard_table.plan_guard_table(desired(), kernel.listing())
     assert [what for what, _ in words(planned)] == [
         "opens 192.168.2.2 port 20002 to myself",
         "opens 192.168.2.2 port 20004 to mybro",
@@ -309,7 +311,7 @@ def test_a_missing_element_is_opened_again(kernel):
 def test_a_user_with_another_uid(kernel):
     """The old UID may be somebody else's by now."""
     moved = desired(users={**inventory().users, "myself": Account("myself", 4000, 4000)}, previous=desired().accesses)
-    assert words(guard_table.plan(moved, kernel.listing())) == [
+    assert words(guard_table.plan_guard_table(moved, kernel.listing())) == [
         ("closes 192.168.2.2 port 20002 to myself", ("myself-debianx",)),
         ("opens 192.168.2.2 port 20002 to myself", ("myself-debianx",)),
     ]
@@ -317,7 +319,7 @@ def test_a_user_with_another_uid(kernel):
 
 def test_a_viewer_group_with_another_gid(kernel):
     moved = desired(groups={"spicegrp": Group("spicegrp", 900)})
-    assert [what for what, _ in words(guard_table.plan(moved, kernel.listing()))] == [
+    assert [what for what, _ in words(guard_table.plan_guard_table(moved, kernel.listing()))] == [
         "opens 192.168.2.2 port 20002 to myself",
         "closes 192.168.2.2 port 20002 to myself with GID 995",
         "opens 192.168.2.2 port 20004 to mybro",
@@ -328,6 +330,8 @@ def test_a_viewer_group_with_another_gid(kernel):
 def test_the_last_grant_of_somebody_who_left(kernel):
     gone = desired({"grants": {}}, users={}, previous=[Access("myself", 1021, "debianx", ("myself-debianx",))])
     assert ("closes 192.168.2.2 port 20002 to myself", ("myself-debianx",)) in words(
-        guard_table.plan(gone, kernel.listing())
+        guard_table.plan_guard_table(gone, kernel.listing())
     )
-    assert ("closes 192.168.2.2 port 20004 to UID 1022", ()) in words(guard_table.plan(gone, kernel.listing()))
+    assert ("closes 192.168.2.2 port 20004 to UID 1022", ()) in words(
+        guard_table.plan_guard_table(gone, kernel.listing())
+    )

@@ -22,11 +22,11 @@ def at_rule(listing, chain, number):
 
 def repaired(listing, sentences):
     """The plan says why in these words; once it is carried out, nothing is left to do."""
-    planned = guard_table.plan(desired(), listing)
+    planned = guard_table.plan_guard_table(desired(), listing)
     assert words(planned) == [(what, ()) for what in sentences]
     kernel = Kernel.of(listing)
     kernel.carry_out(planned)
-    assert guard_table.plan(desired(), kernel.listing()).commands == ()
+    assert guard_table.plan_guard_table(desired(), kernel.listing()).commands == ()
     return planned
 
 
@@ -140,7 +140,7 @@ def test_a_map_of_another_type_under_the_name_of_ours(kernel, altered):
     """Its elements are no grants, and do not keep it from being replaced."""
     listing = kernel.listing()
     body(listing, "map", "grants4").update(altered)
-    planned = guard_table.plan(desired(), listing)
+    planned = guard_table.plan_guard_table(desired(), listing)
     assert is_rebuilt(planned)
     assert [what for what, _ in words(planned)] == [
         "restores map grants4, which was altered",
@@ -174,7 +174,7 @@ def test_other_guarded_ports(kernel, values, sentence):
 def test_a_set_of_another_type_under_the_name_of_ours(kernel, altered):
     listing = kernel.listing()
     body(listing, "set", "guarded").update(altered)
-    planned = guard_table.plan(desired(), listing)
+    planned = guard_table.plan_guard_table(desired(), listing)
     assert is_rebuilt(planned)
     assert words(planned) == [("restores set guarded, which was altered", ())]
 
@@ -182,16 +182,16 @@ def test_a_set_of_another_type_under_the_name_of_ours(kernel, altered):
 def test_other_guarded_addresses():
     servers = desired({"firewall": {"guard": "servers"}})
     kernel = Kernel()
-    kernel.carry_out(guard_table.plan(servers, None))
-    assert guard_table.plan(servers, kernel.listing()).commands == ()
+    kernel.carry_out(guard_table.plan_guard_table(servers, None))
+    assert guard_table.plan_guard_table(servers, kernel.listing()).commands == ()
     listing = kernel.listing()
     body(listing, "set", "servers4")["elem"] = ["10.0.0.1"]
-    assert words(guard_table.plan(servers, listing)) == [("restores set servers4, which was altered", ())]
-    assert is_rebuilt(guard_table.plan(servers, listing))
+    assert words(guard_table.plan_guard_table(servers, listing)) == [("restores set servers4, which was altered", ())]
+    assert is_rebuilt(guard_table.plan_guard_table(servers, listing))
 
 
 def test_from_every_destination_to_the_servers(kernel):
-    planned = guard_table.plan(desired({"firewall": {"guard": "servers"}}), kernel.listing())
+    planned = guard_table.plan_guard_table(desired({"firewall": {"guard": "servers"}}), kernel.listing())
     assert is_rebuilt(planned)
     assert [what for what, _ in words(planned)] == [
         "restores chain forward: 1 rule(s) that do not belong there, 2 rule(s) missing",
@@ -205,9 +205,9 @@ def test_a_table_rebuilt_also_mends_its_elements(kernel):
     kernel.elements["grants4"].clear()
     listing = kernel.listing()
     listing.append(rule("output", {"accept": None}))
-    planned = guard_table.plan(desired(), listing)
+    planned = guard_table.plan_guard_table(desired(), listing)
     assert len(planned.changes) == 3
     mended = Kernel.of(listing)
     mended.carry_out(planned)
     assert set(guard_table.elements(mended.listing())) == {MYSELF, MYBRO}
-    assert guard_table.plan(desired(), mended.listing()).commands == ()
+    assert guard_table.plan_guard_table(desired(), mended.listing()).commands == ()

@@ -36,7 +36,7 @@ def kernel():
 
 def holding(compiled):
     live = Kernel()
-    live.carry_out(guard_table.plan(compiled, None))
+    live.carry_out(guard_table.plan_guard_table(compiled, None))
     return live
 
 
@@ -57,10 +57,10 @@ def verbs(planned):
 def repaired(kernel, sentences, compiled=None):
     """The plan says so; once it is carried out, nothing is left to do."""
     compiled = compiled or timed()
-    planned = guard_table.plan(compiled, kernel.listing())
+    planned = guard_table.plan_guard_table(compiled, kernel.listing())
     assert words(planned) == sentences
     kernel.carry_out(planned)
-    assert guard_table.plan(compiled, kernel.listing()) == guard_table.FirewallPlan((), ())
+    assert guard_table.plan_guard_table(compiled, kernel.listing()) == guard_table.FirewallPlan((), ())
     return verbs(planned)
 
 
@@ -99,7 +99,7 @@ def test_elements_lead_to_their_chains():
 
 
 def test_the_first_run_says_when_and_fills_chains_before_elements():
-    planned = guard_table.plan(timed(), None)
+    planned = guard_table.plan_guard_table(timed(), None)
     assert words(planned) == [
         "guards ports 20001-20010 towards every destination",
         "opens 192.168.2.2 port 20002 to myself, by schedule evenings",
@@ -117,7 +117,7 @@ def test_what_is_stored_for_the_boot_holds_them():
     (content,) = loading.files.values()
     kernel = Kernel()
     kernel.load(json.loads(content)["nftables"])
-    assert guard_table.plan(timed(), kernel.listing()) == guard_table.FirewallPlan((), ())
+    assert guard_table.plan_guard_table(timed(), kernel.listing()) == guard_table.FirewallPlan((), ())
 
 
 # What is read
@@ -125,7 +125,7 @@ def test_what_is_stored_for_the_boot_holds_them():
 
 def test_what_nft_lists_is_what_was_sent():
     """Recorded from the kernel: moments are text there, and a plan finds nothing to do."""
-    assert guard_table.plan(timed(), RECORDED) == guard_table.FirewallPlan((), ())
+    assert guard_table.plan_guard_table(timed(), RECORDED) == guard_table.FirewallPlan((), ())
     assert (
         guard_table.chains(RECORDED)
         == guard.desired_chains(timed())
@@ -139,7 +139,7 @@ def test_what_nft_lists_is_what_was_sent():
 
 def test_the_last_moment_that_can_be_held():
     expressions = [{"match": {"op": "==", "left": TIME, "right": {"range": ["2026-11-24 00:00:00", LATEST]}}}, ACCEPT]
-    assert time_chains.read([expressions]) == Times(((TODAY, LAST),))
+    assert time_chains.parse_chain([expressions]) == Times(((TODAY, LAST),))
 
 
 LATEST = "2106-02-07 06:28:16"
@@ -152,7 +152,7 @@ windows = st.lists(st.tuples(moments, moments).filter(lambda span: span[0] < spa
 @given(windows, windows)
 def test_whatever_is_sent_is_read_back(opened, lasting):
     times = Times(opened, lasting)
-    assert time_chains.read(time_chains.rules(times)) == (None if times == Times(NEVER) else times)
+    assert time_chains.parse_chain(time_chains.rules(times)) == (None if times == Times(NEVER) else times)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_whatever_is_sent_is_read_back(opened, lasting):
     ],
 )
 def test_other_rules_say_no_times(rules):
-    assert time_chains.read(rules) is None
+    assert time_chains.parse_chain(rules) is None
 
 
 # What changes
@@ -197,7 +197,7 @@ def test_the_next_day_touches_those_chains_alone(kernel):
 
 def test_new_times_are_there_before_old_ones_go(kernel):
     """A rule that says when has a set of its own; whoever is under way in it must find one that is whole."""
-    planned = guard_table.plan(timed(day=TODAY + DAY), kernel.listing())
+    planned = guard_table.plan_guard_table(timed(day=TODAY + DAY), kernel.listing())
     assert {next(iter(command)) for command in planned.before} == {"add"}
     assert planned.commands == ()
     assert {next(iter(command)) for command in planned.after} == {"delete"}
@@ -372,14 +372,14 @@ def test_from_any_times_to_any_other(data):
     kernel = holding(chosen(data))
     for step in range(2):
         compiled = chosen(data)
-        planned = guard_table.plan(compiled, kernel.listing(packets=step))
+        planned = guard_table.plan_guard_table(compiled, kernel.listing(packets=step))
         assert bool(planned.changes) == any(planned[1:])
         kernel.carry_out(planned)
-        assert guard_table.plan(compiled, kernel.listing()) == guard_table.FirewallPlan((), ())
+        assert guard_table.plan_guard_table(compiled, kernel.listing()) == guard_table.FirewallPlan((), ())
         assert guard_table.chains(kernel.listing()) == guard.desired_chains(compiled)
 
 
 def test_a_listing_is_left_as_it_is():
     before = copy.deepcopy(RECORDED)
-    guard_table.plan(timed(day=TODAY + DAY), RECORDED)
+    guard_table.plan_guard_table(timed(day=TODAY + DAY), RECORDED)
     assert before == RECORDED

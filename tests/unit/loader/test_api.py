@@ -176,7 +176,7 @@ def test_the_fields_of_a_state_are_those_of_a_grant():
     from unit.build import article, changed
 
     with pytest.raises(PolicyError) as caught:
-        pillar.parse(changed(article(), **{"grants__myself-debianx__xyzzy": 1}))
+        pillar.parse_policy(changed(article(), **{"grants__myself-debianx__xyzzy": 1}))
     known = str(caught.value).partition("known are ")[2].split(", ")
     present = inspect.signature(load(ROOT / "_states" / "spice_grant.py").present).parameters
     assert {*known} == {*present, "except"} - {"name", "grants", "exclusive", "kwargs"}

@@ -31,7 +31,7 @@ def data_of(case):
 
 def findings(data):
     with pytest.raises(PolicyError) as caught:
-        pillar.parse(data)
+        pillar.parse_policy(data)
     assert str(caught.value) == "\n".join(map(str, caught.value.findings))
     return [str(finding) for finding in caught.value.findings]
 
@@ -54,18 +54,18 @@ def test_no_message_gives_a_password_away(case):
 
 
 def test_the_article_itself_is_good():
-    assert set(pillar.parse(article()).grants) == {"myself-debianx", "mybro-leaptest"}
+    assert set(pillar.parse_policy(article()).grants) == {"myself-debianx", "mybro-leaptest"}
 
 
 def test_findings_start_with_the_name_of_what_was_read():
     with pytest.raises(PolicyError) as caught:
-        pillar.parse({"servers": {}}, "policy")
+        pillar.parse_policy({"servers": {}}, "policy")
     assert [finding.path for finding in caught.value.findings] == ["policy", "policy"]
 
 
 def test_no_grants_is_a_policy():
     """It guards, and opens nothing."""
-    policy = pillar.parse(changed(article(), grants={}))
+    policy = pillar.parse_policy(changed(article(), grants={}))
     assert policy.grants == {} and policy.guarded_ports() == ((20001, 20010),)
 
 

@@ -129,7 +129,7 @@ def test_who_stays(case):
     for less, staying in ((closing.certain, certainly), (closing.provable, provably)):
         found = less(kept, wish)
         assert {(access.user, access.vm) for access in found.accesses} == staying
-        assert closing.taken(kept, found) is (found != kept)
+        assert closing.takes_away(kept, found) is (found != kept)
 
 
 def test_a_window_that_moves_is_left_where_both_are_open():
@@ -182,16 +182,16 @@ def test_who_is_to_be_asked_for_a_password():
     kept, _ = stored(policy(**{"grants__myself-debianx__nopasswd": True}))
     for less in (closing.certain, closing.provable):
         found = less(kept, asked(kept, policy(**{"grants__myself-debianx__nopasswd": False})))
-        assert closing.taken(kept, found)
+        assert closing.takes_away(kept, found)
         assert not any(access.nopasswd for access in found.accesses if access.user == "myself")
         assert found.policy.grants["myself-debianx"].nopasswd is False
-        assert closing.lost(recalled(kept, kept), recalled(kept, found)) == set()
+        assert closing.lost_doors(recalled(kept, kept), recalled(kept, found)) == set()
 
 
 def test_where_somebody_lost_something():
     kept, _ = stored()
     found = closing.certain(kept, asked(kept, policy(**{"grants__myself-debianx": ...})))
-    assert closing.lost(recalled(kept, kept), recalled(kept, found)) == {(1021, "192.168.2.2", 20002)}
+    assert closing.lost_doors(recalled(kept, kept), recalled(kept, found)) == {(1021, "192.168.2.2", 20002)}
 
 
 # By any pair of policies
@@ -274,4 +274,4 @@ def test_what_stays_is_not_touched(same, temporary):
     kept, _ = stored(same, temporary)
     for less in (closing.certain, closing.provable):
         found = less(kept, asked(kept))
-        assert not closing.taken(kept, found)
+        assert not closing.takes_away(kept, found)

@@ -32,7 +32,7 @@ def moment(text):
 
 
 def office(now="2026-11-23T09:00"):
-    policy = pillar.parse(declared("examples/office.sls"))
+    policy = pillar.parse_policy(declared("examples/office.sls"))
     inventory = Inventory(
         {name: Account(name, 1021 + number, 1021 + number) for number, name in enumerate(PEOPLE)},
         {"spicegrp": Group("spicegrp", 995)},
@@ -47,7 +47,7 @@ def office(now="2026-11-23T09:00"):
 def test_an_example_is_a_good_pillar_to_any_reader_of_yaml(name):
     """Salt's own makes text of a date, others a date."""
     content = salt.utils.yaml.safe_load((PILLAR / name).read_text(encoding="utf-8"))["spice"]
-    assert pillar.parse(content) == pillar.parse(declared(name))
+    assert pillar.parse_policy(content) == pillar.parse_policy(declared(name))
 
 
 def test_nothing_in_the_office_is_closed_to_all():

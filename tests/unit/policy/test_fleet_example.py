@@ -40,11 +40,11 @@ def pillars(tmp_path_factory):
 
 
 def policy(pillars, name):
-    return pillar.parse(pillars[name]["spice"])
+    return pillar.parse_policy(pillars[name]["spice"])
 
 
 def test_a_laptop_has_all_of_the_office_and_each_the_same(pillars):
-    assert policy(pillars, "laptop-1") == pillar.parse(declared("examples/office.sls"))
+    assert policy(pillars, "laptop-1") == pillar.parse_policy(declared("examples/office.sls"))
     assert pillars["laptop-1"] == pillars["laptop-2"]
 
 
@@ -79,4 +79,4 @@ def test_each_file_of_a_grant_brings_what_it_needs(tmp_path):
         name = ".".join(path.relative_to(FLEET).with_suffix("").parts)
         (tmp_path / "top.sls").write_text(f"base: {{'*': [{name}]}}", encoding="utf-8")
         opts = compiled.options(None, str(tmp_path), [str(tmp_path), str(FLEET)], None)
-        assert pillar.parse(compiled.compile_pillar(opts, "desk", {}).data["spice"]), name
+        assert pillar.parse_policy(compiled.compile_pillar(opts, "desk", {}).data["spice"]), name

@@ -290,7 +290,7 @@ def test_a_group_of_ours_that_is_used_no_more_is_remembered_until_it_is_gone():
     after = merge.remember(ours, desired(), {})
     assert (after.left, after.made_group) == (("consoles",), False)
     assert merge.remember(after, desired(), {}).left == ("consoles",)
-    assert merge.settled(after, policy()).left == ()
+    assert merge.settle(after, policy()).left == ()
 
 
 def test_a_group_that_comes_back_is_ours_still():
@@ -302,7 +302,7 @@ def test_a_group_that_comes_back_is_ours_still():
 def test_viewers_that_are_declared_no_more():
     before = replace(STORED, originals={"/usr/bin/remote-viewer": (0, 0, 0o755), "/opt/x": (0, 5, 0o751)})
     assert merge.abandoned(before, policy()) == (("/opt/x",), ())
-    assert merge.settled(before, policy()).originals == {"/usr/bin/remote-viewer": (0, 0, 0o755)}
+    assert merge.settle(before, policy()).originals == {"/usr/bin/remote-viewer": (0, 0, 0o755)}
 
 
 def test_addresses_of_servers_that_are_gone_are_forgotten():

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spicegrants.policy.model import Server, grant_to_pillar, join_ranges, port_words, to_pillar
-from spicegrants.policy.pillar import parse
+from spicegrants.policy.pillar import parse_policy
 from unit.build import policy
 
 
@@ -95,7 +95,7 @@ def test_what_becomes_of_other_sudo_rules():
     assert (policy().sudo.strict, policy().sudo.admins) == (False, ())
     for declared in ({"strict": True}, {"admins": ["%sudo"]}, {"strict": True, "admins": ["%sudo", "ann"]}):
         found = policy(sudo=declared)
-        assert to_pillar(found)["sudo"] == declared and parse(to_pillar(found)) == found
+        assert to_pillar(found)["sudo"] == declared and parse_policy(to_pillar(found)) == found
     assert policy(sudo={"admins": "%sudo"}).sudo.admins == ("%sudo",)
     assert "sudo" not in to_pillar(policy(sudo={"strict": False, "admins": []}))
 

@@ -91,7 +91,7 @@ def whole():
 def messages(place, value):
     """What the parser says of a value at a place."""
     with pytest.raises(PolicyError) as caught:
-        pillar.parse(changed(whole(), **{place: value}) if place else value)
+        pillar.parse_policy(changed(whole(), **{place: value}) if place else value)
     return [str(finding) for finding in caught.value.findings]
 
 
@@ -128,7 +128,7 @@ def test_the_schema_requires_what_the_parser_requires(kind):
 
 @pytest.mark.parametrize("kind", ["time", "viewer", "firewall", "routing", "sudo"])
 def test_what_may_be_empty_requires_nothing(kind):
-    assert "required" not in KINDS[kind] and pillar.parse(whole())
+    assert "required" not in KINDS[kind] and pillar.parse_policy(whole())
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_what_may_be_empty_requires_nothing(kind):
 )
 def test_a_default_is_what_the_parser_takes_where_nothing_is_said(kind, key):
     written = changed(whole(), **{f"{PLACES[kind]}__{key}": KINDS[kind]["properties"][key]["default"]})
-    assert errors(written) == [] and pillar.parse(written) == pillar.parse(whole())
+    assert errors(written) == [] and pillar.parse_policy(written) == pillar.parse_policy(whole())
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "pillar").rglob("*.sls")), ids=lambda path: path.name)
@@ -178,7 +178,7 @@ def test_what_the_parser_takes_validates_whatever_it_is(data):
         inner = inner[key]
     inner[place[-1]] = data.draw(st.one_of(text, junk))
     try:
-        pillar.parse(found)
+        pillar.parse_policy(found)
     except PolicyError:
         return
     assert errors(found) == []

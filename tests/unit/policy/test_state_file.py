@@ -62,7 +62,7 @@ def test_the_file_does_not_depend_on_an_order():
 
 @given(st.data())
 def test_any_policy_is_read_back(data):
-    declared = pillar.parse(data.draw(timed_pillars()))
+    declared = pillar.parse_policy(data.draw(timed_pillars()))
     inventory = data.draw(systems(declared))
     loans = data.draw(temporaries(declared))
     desired = compile_policy(declared, inventory, temporary=loans)

@@ -27,7 +27,7 @@ def test_a_schedule_is_open_when_a_clock_on_the_wall_says_so(data):
     day = data.draw(days_around(zone))
     declared = data.draw(schedules(zone, day))
     first, last = day - 1, day + data.draw(st.integers(1, 2))
-    found = pillar.parse(changed(article(), schedules={"drawn": declared})).schedules["drawn"]
+    found = pillar.parse_policy(changed(article(), schedules={"drawn": declared})).schedules["drawn"]
     worked_out = weekly.windows(found, first * 86400, last * 86400)
     assert worked_out == timemodel.ranges(timemodel.open_minutes(declared, first, last))
 
@@ -155,7 +155,9 @@ def offices(draw):
 
 
 def compiled(data, temporary, moment):
-    return compile_policy(pillar.parse(data), inventory(), temporary=temporary, now=moment, day=moment // 86400 * 86400)
+    return compile_policy(
+        pillar.parse_policy(data), inventory(), temporary=temporary, now=moment, day=moment // 86400 * 86400
+    )
 
 
 @settings(max_examples=amount(300, 60))

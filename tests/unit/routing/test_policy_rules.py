@@ -40,12 +40,12 @@ def passing(rules):
 
 def loaded(asked, rules=None):
     rules = rules or Rules()
-    rules.run(transition.plan(asked, live(rules)).commands[4])
+    rules.run(transition.plan_transition(asked, live(rules)).commands[4])
     return rules
 
 
 def changes(asked, rules, **kw):
-    return as_dict(transition.plan(asked, live(rules, **kw)).changes)
+    return as_dict(transition.plan_transition(asked, live(rules, **kw)).changes)
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -137,7 +137,7 @@ def test_what_was_altered_is_said_and_put_right(name):
 def test_rules_of_others_stay():
     site = ["rule add pref 100 table 255", "rule add pref 160 iif eth7 table 12", "rule add pref 1000 table 255"]
     rules = loaded(desired(), Rules(*site))
-    rules.run(transition.plan(None, live(rules)).commands[4])
+    rules.run(transition.plan_transition(None, live(rules)).commands[4])
     assert rules.entries == Rules(*site).entries
 
 
@@ -149,7 +149,7 @@ def test_no_step_opens_more_than_what_was_and_what_will_be(before, after, altere
     except (StopIteration, AssertionError):
         return
     allowed = passing(rules) | passing(loaded(asked))
-    for line in transition.plan(asked, live(rules)).commands[4]:
+    for line in transition.plan_transition(asked, live(rules)).commands[4]:
         rules.run([line])
         assert passing(rules) <= allowed, line
 
@@ -157,7 +157,7 @@ def test_no_step_opens_more_than_what_was_and_what_will_be(before, after, altere
 @pytest.mark.parametrize("name", POLICIES)
 def test_no_step_of_the_removal_closes_what_is_not_guarded(name):
     rules = loaded(desired(POLICIES[name]))
-    for line in transition.plan(None, live(rules)).commands[4]:
+    for line in transition.plan_transition(None, live(rules)).commands[4]:
         rules.run([line])
         assert all(rules.passes(*place) for place in PLACES if place[2] == 19999)
     assert rules.entries == Rules().entries
@@ -183,16 +183,16 @@ def test_routes_and_device_that_are_not_as_they_must_be(routes, links, words):
 
 def test_devices_that_are_down_or_belong_to_a_bridge_need_no_route():
     idle = [{**ETH, "flags": []}, {**ETH, "master": "br0"}, LO, DEAD, {**ETH, "ifname": 'a"b'}]
-    assert policy_rules.held_devices(idle) == [] and policy_rules.held_devices([ETH]) == ["eth0"]
+    assert policy_rules.bindable_devices(idle) == [] and policy_rules.bindable_devices([ETH]) == ["eth0"]
 
 
 def test_nothing_is_left_where_the_layer_is_off():
     rules = loaded(desired())
-    planned = transition.plan(None, live(rules))
+    planned = transition.plan_transition(None, live(rules))
     assert planned.device == "remove" and "route flush table 7462" in planned.commands[4]
     assert as_dict(planned.changes) == {"layers": {"routing": ["removes spice-dead", "removes the rules (IPv4)"]}}
     rules.run(planned.commands[4])
-    assert as_dict(transition.plan(None, live(rules, (), (LO, ETH))).changes) == {}
+    assert as_dict(transition.plan_transition(None, live(rules, (), (LO, ETH))).changes) == {}
 
 
 def test_without_an_address_in_an_ip_version_nothing_stands_there():

@@ -102,7 +102,7 @@ def test_elsewhere(zone, hours, utc):
 )
 def test_a_moment(zone, text, utc):
     """A date is taken for an end here, as that of ``valid_until`` is."""
-    assert instants.iso(instants.read(text, zone, last=True)) == utc
+    assert instants.iso(instants.parse_moment(text, zone, last=True)) == utc
 
 
 def documented():
@@ -123,5 +123,5 @@ def test_the_example_of_the_documentation_is_a_good_pillar():
     data = article()
     data.update(yaml.safe_load(textwrap.dedent(block)))
     data["vms"]["books"] = {"server": "mysrv", "tls_port": 20006}
-    grant = pillar.parse(data).grants["anne-books"]
+    grant = pillar.parse_policy(data).grants["anne-books"]
     assert grant.valid_until == 1774994400 + 365 * 86400  # 2027-04-01 00:00 in Berlin

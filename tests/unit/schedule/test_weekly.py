@@ -20,7 +20,7 @@ EVENINGS = {"days": ["mon", "fri"], "hours": ["18:00-22:00"], "zone": "Europe/Be
 
 def parsed(**changes):
     schedule = {**EVENINGS, **changes}
-    return pillar.parse(changed(article(), schedules={"evenings": schedule})).schedules["evenings"]
+    return pillar.parse_policy(changed(article(), schedules={"evenings": schedule})).schedules["evenings"]
 
 
 def test_a_schedule_as_declared():
@@ -71,7 +71,7 @@ def test_zones_that_are_none(zone):
 
 
 def test_a_schedule_is_written_back():
-    policy = pillar.parse(changed(article(), schedules={"evenings": {**EVENINGS, "except": ["2026-12-24"]}}))
+    policy = pillar.parse_policy(changed(article(), schedules={"evenings": {**EVENINGS, "except": ["2026-12-24"]}}))
     assert to_pillar(policy)["schedules"] == {"evenings": {**EVENINGS, "except": ["2026-12-24"]}}
 
 
@@ -97,7 +97,7 @@ def test_dates_and_ranges_of_them():
 
 def test_a_zone_for_all_schedules():
     without = {key: value for key, value in EVENINGS.items() if key != "zone"}
-    policy = pillar.parse(
+    policy = pillar.parse_policy(
         changed(article(), time={"zone": "Asia/Kolkata"}, schedules={"here": without, "there": EVENINGS})
     )
     assert {name: schedule.zone for name, schedule in policy.schedules.items()} == {
@@ -105,7 +105,7 @@ def test_a_zone_for_all_schedules():
         "there": "Europe/Berlin",
     }
     # It is written back with the zone that was meant.
-    assert pillar.parse(to_pillar(policy)) == policy
+    assert pillar.parse_policy(to_pillar(policy)) == policy
 
 
 @pytest.mark.parametrize(

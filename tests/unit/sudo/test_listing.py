@@ -38,7 +38,7 @@ LDAP Role: helpdesk
 
 
 def test_entries():
-    ours, role = listing.parse(f"{HEAD}{OURS}{ROLE}", "ann")
+    ours, role = listing.parse_listing(f"{HEAD}{OURS}{ROLE}", "ann")
     assert (ours.origin, role.origin) == (None, "LDAP Role: helpdesk")
     assert role.text == ROLE.strip("\n") and role.file == ours.file == ""
     (spec,) = role.spec["Cmnd_Specs"]
@@ -55,7 +55,7 @@ def test_entries():
 
 
 def test_what_is_listed_is_judged_as_what_stands_in_files():
-    ours, role = listing.parse(f"{HEAD}{OURS}{ROLE}", "ann")
+    ours, role = listing.parse_listing(f"{HEAD}{OURS}{ROLE}", "ann")
     arguments = ("spice://mysrv?tls-port=20002", "/etc/spice-grant/vms/debianx.vv")
     granted = [SudoRule("ann", "spicegrp", "/usr/bin/remote-viewer", argument) for argument in arguments]
     site = Site(Viewer(confine=False))
@@ -66,25 +66,25 @@ def test_what_is_listed_is_judged_as_what_stands_in_files():
 
 
 def test_an_entry_is_the_same_in_a_file():
-    (ours,) = listing.parse(f"{HEAD}{OURS}", "ann")
+    (ours,) = listing.parse_listing(f"{HEAD}{OURS}", "ann")
     commands = [{"cmndalias": "VIEW"}]
     tree = {"Command_Aliases": {"VIEW": ours.spec["Cmnd_Specs"][0]["Commands"]}}
     as_user = {"runasgroups": [{"usergroup": "spicegrp"}], "Commands": commands}
-    assert ours.said == matching.said(as_user, tree, "ann") != matching.said(as_user, tree, "bob")
-    assert ours.said != matching.said({"Commands": commands}, tree, "ann")
+    assert ours.spelling == matching.spell_entry(as_user, tree, "ann") != matching.spell_entry(as_user, tree, "bob")
+    assert ours.spelling != matching.spell_entry({"Commands": commands}, tree, "ann")
 
 
 def test_newer_versions_name_the_file():
-    (entry,) = listing.parse(f"{HEAD}{OURS.replace('entry:', 'entry: /etc/sudoers.d/x')}", "ann")
+    (entry,) = listing.parse_listing(f"{HEAD}{OURS.replace('entry:', 'entry: /etc/sudoers.d/x')}", "ann")
     assert entry.origin is None and entry.file == "/etc/sudoers.d/x"
 
 
 def test_nothing():
-    assert listing.parse("User ann is not allowed to run sudo on client.\n", "ann") == []
+    assert listing.parse_listing("User ann is not allowed to run sudo on client.\n", "ann") == []
 
 
 @pytest.mark.parametrize(
     "printed", ["", "sudo: error\n", HEAD, f"{HEAD}\nanything else\n", f"{HEAD}{OURS}\nSudoers entry:\n    X: y\n"]
 )
 def test_what_cannot_be_read_is_not_nothing(printed):
-    assert listing.parse(printed, "ann") is None
+    assert listing.parse_listing(printed, "ann") is None

@@ -41,7 +41,7 @@ def test_what_never_opens_has_no_rule():
 
 def test_a_file_is_read_back_as_it_was_written():
     compiled = rs(TIMED)
-    read = sudoers.parse(sudo_rs.tree(sudoers.render(compiled)))
+    read = sudoers.own_rules(sudo_rs.tree(sudoers.render(compiled)))
     assert sorted(read) == sorted(sudoers.rules(compiled))
     assert {rule.windows for rule in read} == {ALWAYS}
 
@@ -62,7 +62,9 @@ def test_an_edit_is_seen_and_said():
         (text + "guest ALL=(ALL) ALL\n", f"restores {SUDOERS}, which was edited"),
         (text.replace("!targetpw", "targetpw"), f"restores {SUDOERS}, which was edited"),
     ):
-        planned = sudoers.plan(compiled, File(edited.encode(), sudoers.MODE), functools.partial(sudo_rs.tree, edited))
+        planned = sudoers.plan_sudoers(
+            compiled, File(edited.encode(), sudoers.MODE), functools.partial(sudo_rs.tree, edited)
+        )
         assert planned.text == text
         assert any(change.what.startswith(what) for change in planned.changes), planned.changes
 
@@ -71,7 +73,7 @@ def test_from_the_other_sudo_and_back():
     """The file of one is not that of the other; what always holds is no change of a grant."""
     before, after = desired(TIMED, unconfinable=""), rs(TIMED)
     text = sudoers.render(before)
-    planned = sudoers.plan(after, File(text.encode(), sudoers.MODE), lambda: sudo_rs.tree(text))
+    planned = sudoers.plan_sudoers(after, File(text.encode(), sudoers.MODE), lambda: sudo_rs.tree(text))
     assert [change.what for change in planned.changes] == ["lets myself open debianx confined with their password"]
     assert planned.text == sudoers.render(after) != text
 

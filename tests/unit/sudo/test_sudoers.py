@@ -25,7 +25,7 @@ def installed(compiled, **changes):
 def plan(compiled, previous=None, live=...):
     """Plan from what another policy installed; ``live`` is what is there instead."""
     file = (installed(previous) if previous else None) if live is ... else live
-    return sudoers.plan(compiled, file, lambda: parsed(sudoers.rules(previous)))
+    return sudoers.plan_sudoers(compiled, file, lambda: parsed(sudoers.rules(previous)))
 
 
 def words(planned):
@@ -68,7 +68,7 @@ def test_users_have_the_commands_of_their_own_console_only():
 def test_parse_takes_only_what_is_exactly_our_form():
     (good,) = parsed(sudoers.rules(desired())[:1])["User_Specs"]
     (commands,) = good["Cmnd_Specs"]
-    assert len(sudoers.parse({"User_Specs": [good]})) == 1
+    assert len(sudoers.own_rules({"User_Specs": [good]})) == 1
     for altered in (
         {**commands, "runasusers": [{"username": "root"}]},
         {**commands, "runasgroups": []},
@@ -79,10 +79,10 @@ def test_parse_takes_only_what_is_exactly_our_form():
         {**commands, "Commands": [{**commands["Commands"][0], "negated": True}]},
         {**commands, "Commands": [{"cmndalias": "SPICE_GRANT"}]},
     ):
-        assert sudoers.rules(desired())[0] not in sudoers.parse({"User_Specs": [{**good, "Cmnd_Specs": [altered]}]})
+        assert sudoers.rules(desired())[0] not in sudoers.own_rules({"User_Specs": [{**good, "Cmnd_Specs": [altered]}]})
     for users in ([{"usergroup": "mybro"}], [{"username": "mybro", "negated": True}], [{"useralias": "ALL"}]):
-        assert sudoers.parse({"User_Specs": [{**good, "User_List": users}]}) == []
-    assert sudoers.parse({}) == []
+        assert sudoers.own_rules({"User_Specs": [{**good, "User_List": users}]}) == []
+    assert sudoers.own_rules({}) == []
 
 
 # Plans
@@ -109,7 +109,7 @@ def test_the_second_run_has_nothing_to_do_and_asks_nothing():
     def asked():
         raise AssertionError("the file is right, byte for byte")
 
-    assert sudoers.plan(desired(), installed(desired()), asked) == sudoers.SudoPlan((), None)
+    assert sudoers.plan_sudoers(desired(), installed(desired()), asked) == sudoers.SudoPlan((), None)
 
 
 def test_without_grants_there_is_a_file_all_the_same():
@@ -166,7 +166,7 @@ def test_a_file_that_was_tampered_with(live, sentence):
 
 @pytest.mark.parametrize("live", [Directory(0o755), Other("symbolic link"), File(b"nonsense", 0o440)])
 def test_a_file_that_does_not_parse(live):
-    planned = sudoers.plan(desired(), live, lambda: None)
+    planned = sudoers.plan_sudoers(desired(), live, lambda: None)
     assert planned.changes[0].what == "replaces /etc/sudoers.d/spice-grant, which does not parse"
     assert len(planned.changes) == 5 and planned.text == sudoers.render(desired())
 
@@ -174,7 +174,7 @@ def test_a_file_that_does_not_parse(live):
 def test_a_rule_that_was_added_or_taken_out():
     extra = SudoRule("guest", "spicegrp", VIEWER, URI)
     rules = [rule for rule in sudoers.rules(desired()) if rule.user != "mybro"] + [extra]
-    planned = sudoers.plan(desired(), File(b"edited", 0o440), lambda: parsed(rules))
+    planned = sudoers.plan_sudoers(desired(), File(b"edited", 0o440), lambda: parsed(rules))
     assert words(planned) == [
         (f"no longer lets guest start the viewer on {URI}", ()),
         ("lets mybro start the viewer on /etc/spice-grant/vms/leaptest.vv without a password", ("mybro-leaptest",)),
@@ -264,7 +264,7 @@ def test_from_one_form_to_the_other(there):
 )
 def test_what_is_close_to_it_is_none_of_ours(rule, sudo_tools):
     granted = sudoers.rules(confined())
-    assert not set(sudoers.parse(cvtsudoers(rule + "\n"))) & set(granted)
+    assert not set(sudoers.own_rules(cvtsudoers(rule + "\n"))) & set(granted)
     found = foreign(cvtsudoers(rule + "\n"), granted, Site())
     assert len(found) == 1
 

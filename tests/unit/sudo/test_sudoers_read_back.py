@@ -23,7 +23,7 @@ class TestReadBack:
 
     def test_windows(self):
         compiled = desired(TIMED)
-        found = sudoers.parse(cvtsudoers(sudoers.render(compiled)))
+        found = sudoers.own_rules(cvtsudoers(sudoers.render(compiled)))
         assert sorted(found) == sorted(sudoers.rules(compiled))
         assert {rule.windows for rule in found if rule.user == "myself"} == {EVENING_WINDOWS}
         assert {rule.windows for rule in found if rule.user == "mybro"} == {ALWAYS}
@@ -43,11 +43,11 @@ class TestReadBack:
         """As sudoers(5) takes them; a window that ends before it starts is none."""
         text = f"ann ALL=(:spicegrp) {times} PASSWD: NOSETENV: {VIEWER} -- x\n"
         meant = [window for window in windows if window[0] < window[1]]
-        assert [rule.windows for rule in sudoers.parse(cvtsudoers(text))] == ([tuple(meant)] if meant else [])
+        assert [rule.windows for rule in sudoers.own_rules(cvtsudoers(text))] == ([tuple(meant)] if meant else [])
 
     def test_windows_of_several_rules_are_joined(self):
         line = f"ann ALL=(:spicegrp) NOTBEFORE=2020010108Z NOTAFTER=202001010{{}}Z PASSWD: NOSETENV: {VIEWER} -- x\n"
-        (rule,) = sudoers.parse(cvtsudoers(line.format("85959") + line.format("95959")))
+        (rule,) = sudoers.own_rules(cvtsudoers(line.format("85959") + line.format("95959")))
         assert rule.windows == ((EARLIEST + 8 * 3600, EARLIEST + 10 * 3600),)
 
     @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ class TestReadBack:
         """Of a list of commands cvtsudoers prints the times of the first only."""
         tree = cvtsudoers(f"ann ALL=(:spicegrp) {commands}\n")
         granted = [sudoers.SudoRule("ann", "spicegrp", VIEWER, argument) for argument in "xy"]
-        assert sudoers.parse(tree) == []
+        assert sudoers.own_rules(tree) == []
         assert [found.who for found in foreign(tree, granted, Site())] == ["ann"]
 
     @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def timed(draw):
 @given(timed(), st.data())
 def test_whatever_the_times_sudo_reads_the_rules_that_are_meant(sudo_tools, drawn, data):
     made, now = drawn
-    declared = pillar.parse(made)
+    declared = pillar.parse_policy(made)
     compiled = compile_policy(declared, data.draw(systems(declared)), now=now, day=day_of(now))
     text = sudoers.render(compiled)
     assert visudo(text) == ""
-    assert sorted(sudoers.parse(cvtsudoers(text))) == sorted(sudoers.rules(compiled))
+    assert sorted(sudoers.own_rules(cvtsudoers(text))) == sorted(sudoers.rules(compiled))
     assert visudo(sudoers.head(compiled)) == ""

@@ -172,7 +172,7 @@ def test_aliases_are_named_for_their_console(vm, alias, sudo_tools):
     data = changed(article(), **TIMED)
     data["vms"][vm] = data["vms"].pop("debianx")
     data["grants"]["myself-debianx"]["vm"] = vm
-    compiled = compile_policy(pillar.parse(data), inventory())
+    compiled = compile_policy(pillar.parse_policy(data), inventory())
     assert visudo(sudoers.render(compiled)) == ""
     assert set(cvtsudoers(sudoers.render(compiled))["Command_Aliases"]) == {"SPICE_GRANT", f"SPICE_GRANT_{alias}"}
 
@@ -185,7 +185,7 @@ def test_no_two_consoles_have_one_alias(vms):
     for number, vm in enumerate(vms):
         data["vms"][vm] = {"server": "mysrv", "tls_port": 20001 + number}
         data["grants"][vm] = {"user": "myself", "vm": vm, "schedule": "evenings"}
-    text = sudoers.head(compile_policy(pillar.parse(data), inventory()))
+    text = sudoers.head(compile_policy(pillar.parse_policy(data), inventory()))
     assert len(set(re.findall("^Cmnd_Alias SPICE_GRANT_([A-Z0-9_]+) =", text, re.MULTILINE))) == len(vms)
 
 
@@ -201,7 +201,7 @@ def test_a_thousand_grants_by_fifty_schedules():
     for number in range(1000):
         vm = f"vm{number // 100}"
         data["grants"][f"g{number}"] = {"user": f"user{number % 100}", "vm": vm, "schedule": f"s{number % 50}"}
-    compiled = compile_policy(pillar.parse(data), inventory(users=users))
+    compiled = compile_policy(pillar.parse_policy(data), inventory(users=users))
     text = sudoers.render(compiled)
     # Two users of a hundred share each schedule, and so each line: Monday to Friday over 32 days.
     assert len(compiled.accesses) == 1000
@@ -214,7 +214,7 @@ def test_a_thousand_grants_by_fifty_schedules():
 
 def plan(compiled, rules):
     """Plan from a file that is not ours byte for byte and that holds these rules."""
-    return sudoers.plan(compiled, File(b"edited", sudoers.MODE), lambda: parsed(rules))
+    return sudoers.plan_sudoers(compiled, File(b"edited", sudoers.MODE), lambda: parsed(rules))
 
 
 def words(planned):
@@ -297,7 +297,7 @@ def test_a_file_that_is_right_is_not_parsed():
 
     compiled = desired(TIMED)
     file = File(sudoers.render(compiled).encode(), sudoers.MODE)
-    assert sudoers.plan(compiled, file, asked) == sudoers.SudoPlan((), None)
+    assert sudoers.plan_sudoers(compiled, file, asked) == sudoers.SudoPlan((), None)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_what_holds_back_a_sudo_that_heeds_no_start():
         assert int(start) - int(end) == 4041, "the second before a full hour"
         assert "NOTBEFORE" not in refused and refused.startswith("ALL=(:spicegrp) ")
     assert visudo(sudoers.render(early)) == ""
-    read = sudoers.parse(cvtsudoers(sudoers.render(early)))
+    read = sudoers.own_rules(cvtsudoers(sudoers.render(early)))
     assert sorted(read) == sorted(sudoers.rules(early)) == sorted(sudoers.rules(compiled))
 
 

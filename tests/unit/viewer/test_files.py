@@ -107,7 +107,7 @@ def test_a_password_in_a_file_that_cannot_be_read():
 
 def test_another_password_is_no_word_of_the_plan():
     before, after = (desired({"vms__debianx__password": text}, unconfinable="") for text in ("s3cret", "0ther"))
-    planned = files.plan(after, files.ViewerLive((), {}, files.desired_entries(before, PROGRAM)), PROGRAM)
+    planned = files.plan_files(after, files.ViewerLive((), {}, files.desired_entries(before, PROGRAM)), PROGRAM)
     assert words(planned) == [(f"rewrites {VMS}/debianx.vv", ("myself-debianx",))]
 
 
@@ -179,13 +179,13 @@ def test_the_desktop_file_starts_the_launcher_without_a_terminal():
 
 
 def test_the_second_run_has_nothing_to_do():
-    assert files.plan(desired(), live(desired()), PROGRAM) == files.ViewerPlan(())
+    assert files.plan_files(desired(), live(desired()), PROGRAM) == files.ViewerPlan(())
 
 
 def test_the_first_run():
     before = desired(groups={})
     programs = {VIEWER: Program(0, 0, 0o755)}
-    planned = files.plan(before, ViewerLive((), programs, {}), PROGRAM)
+    planned = files.plan_files(before, ViewerLive((), programs, {}), PROGRAM)
     assert [what for what, _ in words(planned)] == [
         "creates group spicegrp",
         f"restricts {VIEWER} to root:spicegrp 0750",
@@ -207,20 +207,20 @@ def test_the_first_run():
 def test_the_first_run_says_what_the_second_then_does_not():
     """What depends on the group's GID is said once, though the group is made on the way."""
     before = desired(groups={})
-    sentences = words(files.plan(before, ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), PROGRAM))
-    later = words(files.plan(desired(), ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), PROGRAM))
+    sentences = words(files.plan_files(before, ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), PROGRAM))
+    later = words(files.plan_files(desired(), ViewerLive((), {VIEWER: Program(0, 0, 0o755)}, {}), PROGRAM))
     assert sentences == [("creates group spicegrp", ()), *later]
 
 
 def test_a_group_that_others_could_join_is_shut():
     state = live(desired())
-    planned = files.plan(desired(), state._replace(lent=True), PROGRAM)
+    planned = files.plan_files(desired(), state._replace(lendable=True), PROGRAM)
     assert planned.seal and words(planned) == [("takes administrators and password from group spicegrp", ())]
-    assert not files.plan(desired(), state, PROGRAM).seal
+    assert not files.plan_files(desired(), state, PROGRAM).seal
 
 
 def test_members_are_taken_out_of_the_group():
-    planned = files.plan(desired(), live(desired(), members=["guest", "mybro"]), PROGRAM)
+    planned = files.plan_files(desired(), live(desired(), members=["guest", "mybro"]), PROGRAM)
     assert words(planned) == [
         ("takes guest out of group spicegrp", ()),
         ("takes mybro out of group spicegrp", ()),
@@ -239,7 +239,7 @@ def test_members_are_taken_out_of_the_group():
     ],
 )
 def test_a_viewer_that_others_could_start(program):
-    planned = files.plan(desired(), live(desired(), programs={VIEWER: program}), PROGRAM)
+    planned = files.plan_files(desired(), live(desired(), programs={VIEWER: program}), PROGRAM)
     assert words(planned) == [(f"restricts {VIEWER} to root:spicegrp 0750", ())]
     assert planned.programs == (VIEWER,)
 
@@ -262,7 +262,7 @@ KEPT = ("root", "spicegrp", 0o750)
 def test_a_package_upgrade_leaves_the_viewer_restricted(overrides, count):
     """Where the system's packages can be asked; elsewhere there is nothing to plan."""
     state = live(desired())
-    planned = files.plan(desired(), ViewerLive(state.members, state.programs, state.entries, overrides), PROGRAM)
+    planned = files.plan_files(desired(), ViewerLive(state.members, state.programs, state.entries, overrides), PROGRAM)
     assert words(planned) == [(f"keeps owner and mode of {VIEWER} over package upgrades", ())] * count
     assert planned.overrides == (VIEWER,) * count
 
@@ -270,7 +270,9 @@ def test_a_package_upgrade_leaves_the_viewer_restricted(overrides, count):
 def test_each_of_several_viewers():
     compiled = desired({"viewer": {"path": [VIEWER, "/opt/bin/remote-viewer"]}})
     programs = {VIEWER: Program(0, GID, 0o750), "/opt/bin/remote-viewer": Program(0, 0, 0o755)}
-    assert files.plan(compiled, live(compiled, programs=programs), PROGRAM).programs == ("/opt/bin/remote-viewer",)
+    assert files.plan_files(compiled, live(compiled, programs=programs), PROGRAM).programs == (
+        "/opt/bin/remote-viewer",
+    )
 
 
 @pytest.mark.parametrize(
@@ -288,14 +290,14 @@ def test_each_of_several_viewers():
     ],
 )
 def test_tampering_with_a_file(path, entry, verb, grants):
-    planned = files.plan(desired(), live(desired(), **{path: entry}), PROGRAM)
+    planned = files.plan_files(desired(), live(desired(), **{path: entry}), PROGRAM)
     assert words(planned) == [(f"{verb} {path}", grants)]
     assert planned.write == (path,) and planned.remove == ()
 
 
 def test_what_does_not_belong_there_goes_the_deepest_first():
     strange = {f"{VMS}/x": Directory(0o755), f"{VMS}/x/y.vv": File(b"", 0o644), f"{MENU}/1023": File(b"{}", 0o644)}
-    planned = files.plan(desired(), live(desired(), **strange), PROGRAM)
+    planned = files.plan_files(desired(), live(desired(), **strange), PROGRAM)
     assert planned.remove == (f"{VMS}/x/y.vv", f"{VMS}/x", f"{MENU}/1023")
     assert words(planned) == [(f"removes {path}", ()) for path in planned.remove]
     assert planned.write == ()
@@ -304,7 +306,7 @@ def test_what_does_not_belong_there_goes_the_deepest_first():
 def test_a_grant_less():
     before = desired()
     after = desired({"grants__myself-debianx": ...}, previous=before.accesses)
-    planned = files.plan(after, live(before), PROGRAM)
+    planned = files.plan_files(after, live(before), PROGRAM)
     assert words(planned) == [
         (f"removes {VMS}/debianx.vv", ("myself-debianx",)),
         (f"removes {MENU}/1021", ("myself-debianx",)),
@@ -314,13 +316,13 @@ def test_a_grant_less():
 def test_a_connection_file_stays_as_long_as_somebody_needs_it():
     before = desired({"grants__more": {"user": "mybro", "vm": "debianx"}})
     after = desired({"grants__myself-debianx": ..., "grants__more": {"user": "mybro", "vm": "debianx"}})
-    assert files.plan(after, live(before), PROGRAM).remove == (f"{MENU}/1021",)
+    assert files.plan_files(after, live(before), PROGRAM).remove == (f"{MENU}/1021",)
 
 
 def test_a_user_with_another_uid_has_another_menu():
     before = desired()
     after = desired(users={**inventory().users, "myself": Account("myself", 4000, 4000)}, previous=before.accesses)
-    planned = files.plan(after, live(before), PROGRAM)
+    planned = files.plan_files(after, live(before), PROGRAM)
     assert words(planned) == [
         (f"creates {MENU}/4000", ("myself-debianx",)),
         (f"removes {MENU}/1021", ("myself-debianx",)),

@@ -72,11 +72,11 @@ def test_find_finds_what_it_is_asked_for(tmp_path):
     for known, expected in (([mount], {"set", "large", "below/set"}), ([mount, below], {"set", "large"})):
         command = [b"find", *search.expression(mount, known, gid, [7])]
         printed = subprocess.run(command, capture_output=True, check=True).stdout
-        found = {os.path.relpath(each.path, top).decode(): each for each in search.found(printed)}
+        found = {os.path.relpath(each.path, top).decode(): each for each in search.files_in(printed)}
         assert set(found) == expected
         assert (found["set"].mode, found["set"].gid, found["large"].size) == (0o2755, gid, 7)
         # What was cut short when time was up is left out.
-        assert len(list(search.found(printed[:-5]))) == len(expected) - 1
+        assert len(list(search.files_in(printed[:-5]))) == len(expected) - 1
 
 
 @given(st.lists(st.binary(max_size=40), max_size=8, unique=True))

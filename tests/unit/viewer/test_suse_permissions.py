@@ -72,7 +72,7 @@ def test_what_added_to_our_entry_goes_with_it():
 def test_file_that_we_made_is_known_again():
     written = suse_permissions.write(None, VIEWER, *RIGHTS)
     assert suse_permissions.read(written, VIEWER) == RIGHTS
-    assert suse_permissions.remove(written, VIEWER) == suse_permissions.MADE
+    assert suse_permissions.remove(written, VIEWER) == suse_permissions.HEADER
     assert suse_permissions.remove(suse_permissions.write(b"", VIEWER, *RIGHTS), VIEWER) == b""
 
 

@@ -45,21 +45,21 @@ def attempt(place: tuple[str, int], host: str, authority: str, subject: str | No
             context.wrap_socket(connection, server_hostname=host) as console,
         ):
             # Each key has a type of its own.
-            shown: dict[str, Any] = console.getpeercert() or {}
+            details: dict[str, Any] = console.getpeercert() or {}
     except ssl.SSLCertVerificationError as error:
-        return _said(wrong=f"viewers refuse its certificate: {error.verify_message}")
+        return _answer(wrong=f"viewers refuse its certificate: {error.verify_message}")
     except (OSError, ValueError) as error:
-        return _said(unknown=f"its certificate could not be looked at: {error}")
+        return _answer(unknown=f"its certificate could not be looked at: {error}")
     if subject is None:
-        return _said()
-    held = [(_SHORT.get(key), value) for part in shown["subject"] for key, value in part]
-    if held == parts(subject):
-        return _said()
-    if any(key is None for key, _ in held):
-        return _said(unknown="nobody can tell whether its certificate has the declared subject")
+        return _answer()
+    actual = [(_SHORT.get(key), value) for part in details["subject"] for key, value in part]
+    if actual == parts(subject):
+        return _answer()
+    if any(key is None for key, _ in actual):
+        return _answer(unknown="nobody can tell whether its certificate has the declared subject")
     # Whoever answers there may have any certificate.
-    spelled = ",".join(f"{key}={value if value.isprintable() else ascii(value)}" for key, value in held)[:200]
-    return _said(wrong=f"viewers refuse its certificate: its subject is {spelled}, not {subject}")
+    actual_text = ",".join(f"{key}={value if value.isprintable() else ascii(value)}" for key, value in actual)[:200]
+    return _answer(wrong=f"viewers refuse its certificate: its subject is {actual_text}, not {subject}")
 
 
 def parts(subject: str) -> list[tuple[str, str]]:
@@ -71,5 +71,5 @@ def parts(subject: str) -> list[tuple[str, str]]:
     return found
 
 
-def _said(wrong: str | None = None, unknown: str | None = None) -> dict[str, list[str]]:
+def _answer(wrong: str | None = None, unknown: str | None = None) -> dict[str, list[str]]:
     return {"wrong": [wrong] if wrong else [], "unknown": [unknown] if unknown else []}

@@ -22,14 +22,14 @@ from spicegrants.viewer.live import opener
 _LOCKED = ("!", "*")
 
 
-class Found(NamedTuple):
+class TrialReport(NamedTuple):
     """Sentences about what keeps a user out, and about what could not be tried."""
 
     differences: tuple[str, ...] = ()
     unproven: tuple[str, ...] = ()
 
 
-def users(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[str]) -> Found:
+def users(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[str]) -> TrialReport:
     """Try what depends on the user, once for each of them, on the first of some consoles that is open to them."""
     differences: list[str] = []
     unproven: list[str] = []
@@ -44,10 +44,10 @@ def users(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[str]
             unproven.append(f"{account.name}: {error}")
         if not rules[0].nopasswd and _password_is_locked(account):
             unproven.append(f"{account.name}: sudo asks for a password, and the account's is locked")
-    return Found(tuple(differences), tuple(unproven))
+    return TrialReport(tuple(differences), tuple(unproven))
 
 
-def consoles(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[str]) -> Found:
+def consoles(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[str]) -> TrialReport:
     """Check each console's certificate as the viewer of the first user who may open it now."""
     differences: list[str] = []
     unproven: list[str] = []
@@ -61,16 +61,16 @@ def consoles(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[s
         host = desired.policy.servers[vm.server].host
         for address in desired.inventory.addresses.get(vm.server, ()):
             attempt = partial(certificate.attempt, (address, vm.tls_port), host, authority, vm.host_subject)
-            said = probe.as_user(account, desired.viewers_gid(), attempt)
-            differences += [f"{name}: {address}: {what}" for what in said["wrong"]]
-            unproven += [f"{name}: {address}: {what}" for what in said["unknown"]]
-    return Found(tuple(differences), tuple(unproven))
+            answer = probe.as_user(account, desired.viewers_gid(), attempt)
+            differences += [f"{name}: {address}: {what}" for what in answer["wrong"]]
+            unproven += [f"{name}: {address}: {what}" for what in answer["unknown"]]
+    return TrialReport(tuple(differences), tuple(unproven))
 
 
 def refusal(user: str) -> str:
     """Return why PAM refuses an account to sudo; empty if it does not."""
-    asked = run.attempt([PYTHON, "-IS", pam.__file__, user])
-    return _line(asked.stdout or asked.stderr) if asked.returncode else ""
+    result = run.attempt([PYTHON, "-IS", pam.__file__, user])
+    return _line(result.stdout or result.stderr) if result.returncode else ""
 
 
 def slow() -> list[str]:
@@ -106,17 +106,19 @@ def _refusals(account: Account, rule: SudoRule) -> list[str]:
     if not rule.confined:
         return []
     if rule.nopasswd:
-        code, said = probe.as_user(account, account.gid, partial(_as_they_call_it, rule))
+        code, output = probe.as_user(account, account.gid, partial(_as_they_call_it, rule))
     else:
         # As sudo would start it.
-        done = run.attempt(["env", f"SUDO_UID={account.uid}", f"SUDO_USER={account.name}", *rule.command])
-        code, said = done.returncode, done.stderr
-    return [] if code == opener.NO_DESKTOP else [f"{rule.argument} does not open: {_line(said) or f'exit code {code}'}"]
+        result = run.attempt(["env", f"SUDO_UID={account.uid}", f"SUDO_USER={account.name}", *rule.command])
+        code, output = result.returncode, result.stderr
+    return (
+        [] if code == opener.NO_DESKTOP else [f"{rule.argument} does not open: {_line(output) or f'exit code {code}'}"]
+    )
 
 
 def _as_they_call_it(rule: SudoRule) -> tuple[int, str]:
-    done = run.attempt(["sudo", "-n", *rule.call])
-    return done.returncode, done.stderr
+    result = run.attempt(["sudo", "-n", *rule.call])
+    return result.returncode, result.stderr
 
 
 def _password_is_locked(account: Account) -> bool:

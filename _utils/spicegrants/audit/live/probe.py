@@ -54,8 +54,8 @@ def _connect_all(places: list[Place], timeout: float) -> list[str]:
             outcomes[place] = _outcome(code, NO_ROUTE)
             connection.close()
     deadline = time.monotonic() + timeout
-    while waiting and (left := deadline - time.monotonic()) > 0:
-        for descriptor, _ in poll.poll(left * 1000):
+    while waiting and (remaining := deadline - time.monotonic()) > 0:
+        for descriptor, _ in poll.poll(remaining * 1000):
             place, connection = waiting.pop(descriptor)
             poll.unregister(connection)
             outcomes[place] = _outcome(connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), UNANSWERED)
@@ -99,9 +99,9 @@ def as_user(account: Account, gid: int, attempt: Callable[[], Any]) -> Any:
             os.initgroups(account.name, account.gid)
             os.setresgid(gid, gid, gid)
             os.setresuid(account.uid, account.uid, account.uid)
-            said = json.dumps(attempt())
+            result = json.dumps(attempt())
             with open(writing, "w", encoding="ascii") as stream:
-                stream.write(said)
+                stream.write(result)
             code = 0
         finally:
             os._exit(code)
@@ -121,8 +121,8 @@ def _read_all(descriptor: int) -> str | None:
     deadline = time.monotonic() + _PATIENCE
     chunks: list[bytes] = []
     with open(descriptor, "rb", buffering=0) as stream:
-        while (left := deadline - time.monotonic()) > 0:
-            if select.select([stream], [], [], left)[0]:
+        while (remaining := deadline - time.monotonic()) > 0:
+            if select.select([stream], [], [], remaining)[0]:
                 chunk = stream.read(65536)
                 if not chunk:
                     return b"".join(chunks).decode("ascii")

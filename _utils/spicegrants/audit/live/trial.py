@@ -67,11 +67,11 @@ def attempts(desired: DesiredState, users: Iterable[Account], vms: Iterable[str]
 
     def obstacles(user: Account, vm: str, ends: Mapping[str, tuple[str, bool]]) -> dict[str, tuple[Obstacle, ...]]:
         """Return other parties' chains in the way to the addresses that a granted user did not reach."""
-        lost = [address for address, end in ends.items() if connection(*end) == UNREACHABLE]
-        if not lost or not decide(desired, user.name, vm, desired.now).open:
+        unreached = [address for address, end in ends.items() if connection(*end) == UNREACHABLE]
+        if not unreached or not decide(desired, user.name, vm, desired.now).open:
             return {}
         found = other_tables.before(desired, user.name, vm, tables())
-        return {address: found[address] for address in lost if address in found}
+        return {address: found[address] for address in unreached if address in found}
 
     def outcomes(user: Account, gid: int, vm: str) -> dict[str, tuple[str, bool]]:
         found = {}
@@ -84,20 +84,20 @@ def attempts(desired: DesiredState, users: Iterable[Account], vms: Iterable[str]
     for user in users:
         starts = tuple(path for path in policy.viewer.paths if probe.starts(user, path))
         for vm in vms:
-            asked, refusable = _asked(desired, user.name, vm)
+            answers, refusable = _ask_sudo(desired, user.name, vm)
             with_group, own = outcomes(user, desired.gid, vm), outcomes(user, user.gid, vm)
-            met = obstacles(user, vm, with_group)
-            yield user.name, vm, Attempt(with_group, own, asked, refusable, starts, met)
+            in_the_way = obstacles(user, vm, with_group)
+            yield user.name, vm, Attempt(with_group, own, answers, refusable, starts, in_the_way)
 
 
-def _asked(desired: DesiredState, user: str, vm: str) -> tuple[dict[str, bool | None], dict[str, bool]]:
+def _ask_sudo(desired: DesiredState, user: str, vm: str) -> tuple[dict[str, bool | None], dict[str, bool]]:
     """Ask sudo for the calls that a grant means and, while they are granted, for calls close to them."""
     rules = commands.calls(desired, user, vm)
-    asked = {" ".join(rule.call): tools.answer(user, rule.call) for rule in rules}
+    answers = {" ".join(rule.call): tools.answer(user, rule.call) for rule in rules}
     refusable = {}
     if decide(desired, user, vm, desired.now).open:
         other_port = 1 if desired.policy.vms[vm].tls_port != 1 else 2
         for rule in rules:
             for what, call in commands.mutants(rule, other_port):
                 refusable[f"{what}: {' '.join(call)}"] = tools.allows(user, call)
-    return asked, refusable
+    return answers, refusable

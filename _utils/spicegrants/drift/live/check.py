@@ -42,11 +42,11 @@ def take(repair: Repair, failure: type[Exception], repairing: bool, noticed: lis
     ``generations``: the numbers of the kernel's ruleset before and after. What others do in between cannot be told from
     what we do.
     """
-    held = sorted(flapping.held(noted(), time.monotonic()))
-    report = {"changes": {}, "errors": [], "left": [], "held": held, "acted": True, "noticed": noticed}
+    paused = sorted(flapping.pauses(noted(), time.monotonic()))
+    report = {"changes": {}, "errors": [], "left": [], "held": paused, "acted": True, "noticed": noticed}
     before = nft_monitor.generation()
     try:
-        report.update(_looked(repair, repairing, set(held)))
+        report.update(_look_and_repair(repair, repairing, set(paused)))
     except (failure, SystemFault) as error:
         # Where all was taken away while we waited, there is nothing to be said.
         if needed():
@@ -56,17 +56,17 @@ def take(repair: Repair, failure: type[Exception], repairing: bool, noticed: lis
     disk.write(f"{REPORTS}/{os.getpid()}", File(json.dumps(report).encode(), 0o600))
 
 
-def _looked(repair: Repair, repairing: bool, held: set[str]) -> dict[str, Any]:
-    if held or not repairing:
-        with lock.held():
+def _look_and_repair(repair: Repair, repairing: bool, paused: set[str]) -> dict[str, Any]:
+    if paused or not repairing:
+        with lock.run_lock():
             changes = repair(test=True)["changes"]
         what = merge.sentences(changes)
-        if not repairing or set(what) <= held:
+        if not repairing or set(what) <= paused:
             return {"changes": changes, "left": what, "acted": False}
-    done = repair()
+    report = repair()
     # Errors are those of the run as a whole; where there is any, only another look finds what is left.
-    left = merge.sentences(repair(test=True)["changes"]) if done["errors"] else []
-    return {"changes": done["changes"], "errors": done["errors"], "left": left}
+    remaining = merge.sentences(repair(test=True)["changes"]) if report["errors"] else []
+    return {"changes": report["changes"], "errors": report["errors"], "left": remaining}
 
 
 def needed() -> bool:
@@ -106,8 +106,8 @@ def reports() -> list[dict[str, Any]]:
 
 def _unreadable(error: Exception) -> dict[str, Any]:
     """Return the report in place of one that cannot be read: what the look found is not known."""
-    said = f"the report of a look cannot be read: {error}"
-    return {"errors": [said], "left": [said]}
+    sentence = f"the report of a look cannot be read: {error}"
+    return {"errors": [sentence], "left": [sentence]}
 
 
 def make_directory(path: str) -> None:

@@ -48,29 +48,29 @@ class Keeper:
         """
         self._start, self._busy = start, busy
         self._ears = Ears()
-        self._noticed: dict[str, None] = {}
-        self._heard: list[Transaction] = []
+        self._signs: dict[str, None] = {}
+        self._transactions: list[Transaction] = []
         self._hindrances: list[str] = []
         self._looking = False
         self._pace = backoff.Pace()
         self._due: float | None = None
         self._slow = float("-inf")
-        self._begun = False
+        self._attending = False
 
     def poll(self, settings: Settings) -> list[Event]:
         """Listen, start a look if there is reason to, and return the events to report."""
         now = time.monotonic()
-        events = [] if self._begun else self._attend()
-        self._begun = True
+        events = [] if self._attending else self._attend()
+        self._attending = True
         self._hear(settings, now)
         looking = self._looking and self._busy()
         for report in check.reports():
             self._looking = False
-            events += self._told(report, now) + self._attend()
+            events += self._take_in(report, now) + self._attend()
         if self._looking and not looking:
             self._looking = False
-            events += self._told({"errors": [_VANISHED], "left": [_VANISHED]}, now)
-        if not self._looking and self._asked(now) and not self._busy():
+            events += self._take_in({"errors": [_VANISHED], "left": [_VANISHED]}, now)
+        if not self._looking and self._look_is_due(now) and not self._busy():
             self._look(settings)
         return events
 
@@ -92,40 +92,44 @@ class Keeper:
             self._slow = now
             changed += self._ears.look_around()
         self._notice(changed)
-        self._heard = [*self._heard, *transactions][-_REMEMBERED:]
+        self._transactions = [*self._transactions, *transactions][-_REMEMBERED:]
 
     def _notice(self, changed: Iterable[str]) -> None:
-        self._noticed.update(dict.fromkeys(changed))
+        self._signs.update(dict.fromkeys(changed))
 
-    def _asked(self, now: float) -> bool:
-        return bool(self._noticed and now >= backoff.next_look(self._pace)) or (
+    def _look_is_due(self, now: float) -> bool:
+        return bool(self._signs and now >= backoff.next_look(self._pace)) or (
             self._due is not None and now >= self._due
         )
 
     def _look(self, settings: Settings) -> None:
         if check.needed():
-            self._start(settings.repair, list(self._noticed) or ["it is time to look again"])
+            self._start(settings.repair, list(self._signs) or ["it is time to look again"])
             self._looking = True
         else:
             check.forget()
-        self._noticed, self._due = {}, None
+        self._signs, self._due = {}, None
 
-    def _told(self, report: dict[str, Any], now: float) -> list[Event]:
+    def _take_in(self, report: dict[str, Any], now: float) -> list[Event]:
         """Take a report in; return the events that result from it."""
         report = {**_EMPTY, **report}
         before, after = report["generations"]
         in_firewall = "firewall" in drift_events.layers(report["changes"])
-        who = tuple((heard.pid, heard.comm) for heard in self._heard if heard.generation <= before and in_firewall)
+        who = tuple(
+            (transaction.pid, transaction.comm)
+            for transaction in self._transactions
+            if transaction.generation <= before and in_firewall
+        )
         # What came while we changed rules ourselves cannot be told from that: it is looked at again, but blames nobody.
         known = after if in_firewall and report["acted"] else before
-        self._heard = [heard for heard in self._heard if heard.generation > known]
-        left = frozenset(report["left"])
-        found = left | set(merge.sentences(report["changes"]))
-        seen = flapping.Look(found, left, frozenset(report["held"]), who, report["acted"])
-        records = flapping.after(check.noted(), seen, now)
+        self._transactions = [transaction for transaction in self._transactions if transaction.generation > known]
+        remaining = frozenset(report["left"])
+        found = remaining | set(merge.sentences(report["changes"]))
+        look = flapping.Look(found, remaining, frozenset(report["held"]), who, report["acted"])
+        records = flapping.after(check.noted(), look, now)
         self._due = flapping.due(records)
-        self._pace = backoff.after(self._pace, bool(found - seen.held), now)
-        events = drift_events.events(report, seen, records)
+        self._pace = backoff.after(self._pace, bool(found - look.paused), now)
+        events = drift_events.events(report, look, records)
         try:
             check.note(records)
         except SystemFault as error:

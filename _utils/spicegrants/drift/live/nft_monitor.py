@@ -25,12 +25,12 @@ class RuleChanges:
     def __init__(self) -> None:
         """Join the group; raise :class:`~spicegrants.core.errors.SystemFault` if the kernel refuses."""
         try:
-            self._socket = netlink_socket.opened(netlink_socket.NETFILTER, _GROUP, _BUFFER, patience=0)
+            self._socket = netlink_socket.open_socket(netlink_socket.NETFILTER, _GROUP, _BUFFER, patience=0)
         except OSError as error:
             raise SystemFault(f"changes of rules cannot be noticed: {error}") from error
         self._transactions = Transactions()
 
-    def heard(self) -> tuple[list[Transaction], bool]:
+    def receive(self) -> tuple[list[Transaction], bool]:
         """Return the transactions since the last call, and whether the kernel had to drop some."""
         found: list[Transaction] = []
         dropped = False
@@ -53,7 +53,7 @@ def generation() -> int:
     """Return the number of the kernel's ruleset, which each transaction raises; 0 without nftables."""
     request = struct.pack("=IHHIIBBH", 20, nft_events.GET_GENERATION, _REQUEST, 0, 0, socket.AF_UNSPEC, 0, 0)
     try:
-        with netlink_socket.opened(netlink_socket.NETFILTER, patience=_PATIENCE) as connection:
+        with netlink_socket.open_socket(netlink_socket.NETFILTER, patience=_PATIENCE) as connection:
             connection.send(request)
             return nft_events.generation(connection.recv(_RECEIVED))
     except OSError:

@@ -15,12 +15,12 @@ class RouteChanges:
     def __init__(self) -> None:
         """Join the groups; raise :class:`~spicegrants.core.errors.SystemFault` if the kernel refuses."""
         try:
-            self._socket = netlink_socket.opened(netlink_socket.ROUTE, GROUPS, _BUFFER, patience=0)
+            self._socket = netlink_socket.open_socket(netlink_socket.ROUTE, GROUPS, _BUFFER, patience=0)
         except OSError as error:
             raise SystemFault(f"changes of routes cannot be noticed: {error}") from error
         self._signs = Signs()
 
-    def heard(self) -> tuple[list[str], bool]:
+    def receive(self) -> tuple[list[str], bool]:
         """Return what changed since the last call, and whether the kernel had to drop some.
 
         It is reported in words: our rules and routes, and links.

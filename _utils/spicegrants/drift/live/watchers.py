@@ -67,22 +67,22 @@ class Ears:
     def hear(self) -> tuple[list[str], list[Transaction]]:
         """Return what changed since the last call: paths, tables and sentences, and the transactions of our tables."""
         changed: list[str] = []
-        found: list[Transaction] = []
+        ours: list[Transaction] = []
         if self._files is not None:
             paths, dropped = self._files.changes()
             changed += sorted(paths)
             changed += ["more files changed than the kernel could tell"] if dropped else []
         if self._rules is not None:
-            heard, dropped = self._rules.heard()
-            found = [transaction for transaction in heard if transaction.tables & self._tables]
-            tables = {table for transaction in found for table in transaction.tables & self._tables}
+            transactions, dropped = self._rules.receive()
+            ours = [transaction for transaction in transactions if transaction.tables & self._tables]
+            tables = {table for transaction in ours for table in transaction.tables & self._tables}
             changed += [f"table {family} {name}" for family, name in sorted(tables)]
             changed += ["more rules changed than the kernel could tell"] if dropped else []
         if self._routes is not None:
-            signs, dropped = self._routes.heard()
+            signs, dropped = self._routes.receive()
             changed += signs
             changed += ["more routes changed than the kernel could tell"] if dropped else []
-        return changed, found
+        return changed, ours
 
     def look_around(self) -> list[str]:
         """Return what may have changed since the last call without a report of the kernel."""

@@ -40,9 +40,9 @@ def main() -> int:
     """
     try:
         run.as_root()
-        seen: list[Connection] = []
+        recent: list[Connection] = []
         while True:
-            coming, seen = tick(seen)
+            coming, recent = tick(recent)
             if coming is None or coming - time.time() > SOON:
                 arm(None if coming is None else coming - AHEAD)
                 # A clock that was held up until then does it itself.
@@ -54,10 +54,10 @@ def main() -> int:
         return 1
 
 
-def tick(seen: Iterable[Connection] = ()) -> tuple[int | None, list[Connection]]:
+def tick(recent: Iterable[Connection] = ()) -> tuple[int | None, list[Connection]]:
     """End and announce what is due; return the next due moment, in seconds since 1970, and the connections that stay.
 
-    seen
+    recent
         Connections open a moment ago. The kernel may end one before it is found here; its users are told all the same.
 
     Reads the state file, /proc/net/tcp and tcp6, and :data:`MOMENT`, which it also writes. Runs ``ss --kill``, and the
@@ -70,24 +70,24 @@ def tick(seen: Iterable[Connection] = ()) -> tuple[int | None, list[Connection]]
     desired = recalled(stored, gid(stored.policy.viewer.group), now)
     connections = sockets.connections()
     strays = firewall_connections.stray(desired, connections)
-    _end(desired, strays, firewall_connections.stray(desired, seen))
+    _end(desired, strays, firewall_connections.stray(desired, recent))
     staying = [connection for connection in connections if connection not in strays]
-    warned = messages.announced(desired, deadlines.due(desired, _last(now), {each.door for each in staying}))
-    notify.tell(warned, messages.ENDING, desired.gid)
+    texts = messages.warning_messages(desired, deadlines.due(desired, _last(now), {each.door for each in staying}))
+    notify.tell(texts, messages.ENDING, desired.gid)
     _note(now)
     return deadlines.upcoming(desired), staying
 
 
-def _end(desired: DesiredState, strays: list[Connection], gone: list[Connection]) -> None:
+def _end(desired: DesiredState, strays: list[Connection], absent: list[Connection]) -> None:
     """End connections and report why, also those already gone; if it fails, their next packet ends them."""
     try:
         sockets.end(strays)
     except CommandFailed as error:
         print(f"sessions go on until their next packet: {error}", file=sys.stderr)
     else:
-        ended = [*strays, *gone]
+        ended = [*strays, *absent]
         users = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()} if ended else {}
-        notify.tell(messages.ended(desired, ended, users), messages.ENDED, desired.gid)
+        notify.tell(messages.end_messages(desired, ended, users), messages.ENDED, desired.gid)
 
 
 def _last(now: int) -> int:

@@ -17,14 +17,14 @@ PATIENCE = 5
 
 def main(title, text):
     """Show the message by the first way that works."""
-    if not notified(title, text):
+    if not notify(title, text):
         command = dialog(title, text)
-        shown = [subprocess.Popen(command, env={**os.environ, "DISPLAY": name}) for name in displays() if command]
-        for process in shown:
+        processes = [subprocess.Popen(command, env={**os.environ, "DISPLAY": name}) for name in displays() if command]
+        for process in processes:
             process.wait()
 
 
-def notified(title, text):
+def notify(title, text):
     """Send a notification; tell whether it was accepted."""
     try:
         command = ["notify-send", "--app-name=SPICE consoles", "--", title, text]

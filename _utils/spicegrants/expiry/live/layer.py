@@ -22,7 +22,7 @@ from spicegrants.firewall.live import sockets
 from spicegrants.host import disk, package, run, systemd
 from spicegrants.policy.closing import Door
 from spicegrants.policy.compiler import DesiredState
-from spicegrants.policy.layer import Closed, Plan, Review
+from spicegrants.policy.layer import CloseResult, Plan, Review
 from spicegrants.policy.state_file import Stored
 
 log = logging.getLogger(__name__)
@@ -47,12 +47,12 @@ class Expiry:
         run.as_root()
         program = package.program(clock.__name__, PACKAGES)
         live = {path: disk.read(path) for path in clock_units.PATHS}
-        said, paths = clock_units.plan(program, live)
+        file_changes, paths = clock_units.plan_units(program, live)
         entries = clock_units.desired_entries(program)
         strays = connections.stray(desired, sockets.connections())
-        ended = connections.changes(desired, strays, _users(strays), sockets.hindrance())
+        session_changes = connections.changes(desired, strays, _users(strays), sockets.hindrance())
         steps = Steps({path: entries[path] for path in paths}, entries[clock_units.ENABLED])
-        return Plan((*said, *ended), desired, steps)
+        return Plan((*file_changes, *session_changes), desired, steps)
 
     def apply(self, plan: Plan) -> None:
         """Install and start the clock; end connections without a grant, also those opened meanwhile."""
@@ -80,10 +80,10 @@ class Expiry:
         return Review()
 
     def close(
-        self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
-    ) -> Closed:
+        self, desired: DesiredState | None, was: DesiredState | None, lost_doors: Collection[Door] | None, test: bool
+    ) -> CloseResult:
         """Remove nothing: this layer opens nothing."""
-        return Closed()
+        return CloseResult()
 
     def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
         """Stop the clock, and remove its files."""
@@ -105,7 +105,7 @@ def _end(desired: DesiredState, strays: list[Connection]) -> None:
     except CommandFailed as error:
         log.warning("sessions without a grant go on until their next packet: %s", error)
     else:
-        notify.tell(messages.ended(desired, strays, _users(strays)), messages.ENDED, desired.gid)
+        notify.tell(messages.end_messages(desired, strays, _users(strays)), messages.ENDED, desired.gid)
 
 
 def _start() -> None:

@@ -19,16 +19,16 @@ from spicegrants.host import run
 PATIENCE = 60
 
 
-def tell(said: Mapping[int, str], title: str, gid: int | None) -> None:
+def tell(texts: Mapping[int, str], title: str, gid: int | None) -> None:
     """Show users a message; the run goes on at once, whether it is seen or not.
 
-    said
+    texts
         Texts by UID.
 
     gid
         GID of the viewer's group; no such message is sent with it.
     """
-    for uid, text in said.items():
+    for uid, text in texts.items():
         # An account that is gone has no desktop, and a message is not worth a failed run.
         with contextlib.suppress(KeyError, OSError, subprocess.SubprocessError):
             account = pwd.getpwuid(uid)

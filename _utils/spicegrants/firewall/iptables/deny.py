@@ -23,9 +23,9 @@ Words = tuple[str, ...]
 def chains() -> dict[str, list[Words]]:
     """Return the words of the rules by chain, without the rules that limit the log by user."""
     reset = ("-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset")
-    told = ("-j", "NFLOG", "--nflog-group", f"{NFLOG_GROUP}", "--nflog-size", "64")
+    to_nflog = ("-j", "NFLOG", "--nflog-group", f"{NFLOG_GROUP}", "--nflog-size", "64")
     forwarded = _logged(guard.FORWARD, guard.OWNERLESS_RATE, guard.OWNERLESS_BURST)
-    return {DENY: [told, ("-j", LOG), reset], FORWARDED: [forwarded, reset]}
+    return {DENY: [to_nflog, ("-j", LOG), reset], FORWARDED: [forwarded, reset]}
 
 
 def limits(desired: DesiredState) -> list[Words]:

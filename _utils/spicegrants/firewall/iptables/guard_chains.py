@@ -81,7 +81,7 @@ def _host(text: str) -> str:
         return text
 
 
-def parse(text: str) -> dict[str, list[SavedRule]]:
+def parse_saved_rules(text: str) -> dict[str, list[SavedRule]]:
     """Return the rules by chain in the output of ``iptables-save -c -t filter``.
 
     Raises :class:`~spicegrants.core.errors.LiveStateUnreadable` if the text is no such output.
@@ -120,12 +120,12 @@ def _element(rule: SavedRule, names: Mapping[str, str]) -> tuple[Key, Element] |
     names
         Names of time chains by their names in iptables.
     """
-    said = {option: value[0] for option, *value in rule.normal if value}
+    options = {option: value[0] for option, *value in rule.normal if value}
     try:
-        address = ipaddress.ip_network(said["-d"])
-        key = Key(int(said["--uid-owner"]), int(said["--gid-owner"]), str(address[0]), int(said["--dport"]))
-        verdict = names.get(said.get("-g", ""), DRAIN if "--ctstate" in said else PASS)
-        element = Element(verdict, said["--comment"], rule.packets, rule.bytes)
+        address = ipaddress.ip_network(options["-d"])
+        key = Key(int(options["--uid-owner"]), int(options["--gid-owner"]), str(address[0]), int(options["--dport"]))
+        verdict = names.get(options.get("-g", ""), DRAIN if "--ctstate" in options else PASS)
+        element = Element(verdict, options["--comment"], rule.packets, rule.bytes)
     except (KeyError, ValueError):
         return None
     return (key, element) if _grant(key, element).normal == rule.normal else None
@@ -150,8 +150,8 @@ def chains(table: Table, known: Iterable[str] = ()) -> dict[str, Times | None]:
     found = {}
     for chain, name in _names(table, known).items():
         if chain in table:
-            said, times = _said(table[chain])
-            found[name] = times if said == name else None
+            own_name, times = _name_and_times(table[chain])
+            found[name] = times if own_name == name else None
     return found
 
 
@@ -160,13 +160,13 @@ def _names(table: Table, known: Iterable[str]) -> dict[str, str]:
     names = {time_chains.chain(name): name for name in known}
     for chain in table:
         if time_chains.is_timed(chain) and chain not in names:
-            name, _ = _said(table[chain])
+            name, _ = _name_and_times(table[chain])
             names[chain] = name if name and time_chains.chain(name) == chain else chain
     return names
 
 
-def _said(rules: Iterable[SavedRule]) -> tuple[str | None, Times | None]:
-    return time_chains.read([rule.normal for rule in rules], DENY)
+def _name_and_times(rules: Iterable[SavedRule]) -> tuple[str | None, Times | None]:
+    return time_chains.parse_chain([rule.normal for rule in rules], DENY)
 
 
 def _frame(desired: DesiredState, version: int) -> dict[str, list[SavedRule]]:
@@ -205,12 +205,12 @@ def _is_call(rule: SavedRule) -> bool:
     return rule.target is not None and is_ours(rule.target)
 
 
-def held(table: Table) -> bool:
+def holds_ours(table: Table) -> bool:
     """Tell whether a table holds anything of ours."""
     return any(map(is_ours, table))
 
 
-def plan(desired: DesiredState, live: Mapping[int, Table], giving: bool = True) -> FirewallPlan:
+def plan_guard_chains(desired: DesiredState, live: Mapping[int, Table], giving: bool = True) -> FirewallPlan:
     """Compare the desired state with the tables of both IP versions.
 
     giving
@@ -223,28 +223,31 @@ def plan(desired: DesiredState, live: Mapping[int, Table], giving: bool = True) 
     want, timed = desired_elements(desired), desired_chains(desired)
     if not giving:
         # Neither the names of chains nor their times matter for which doors there are.
-        held_keys = {key for table in live.values() for key in elements(table)}
-        want = {key: element for key, element in want.items() if key in held_keys}
+        live_keys = {key for table in live.values() for key in elements(table)}
+        want = {key: element for key, element in want.items() if key in live_keys}
     limits = [SavedRule(words) for words in deny.limits(desired)]
     have: dict[Key, Element] = {}
     wrong: list[Change] = []
     altered: list[Change] = []
     commands = {}
-    fresh = not any(held(table) for table in live.values())
+    fresh = not any(holds_ours(table) for table in live.values())
     for version, table in live.items():
         of_version = _of_version(want, version)
         times = _times(of_version, timed)
         names = _names(table, times)
-        found, found_times = elements(table, times), chains(table, times)
-        have.update(found)
+        live_elements, live_times = elements(table, times), chains(table, times)
+        have.update(live_elements)
         frame = _frame(desired, version)
         unlimited = [rule.normal for rule in table.get(LOG, ())] != [rule.normal for rule in limits]
         complaints = _complaints(frame, table, names, _FAMILIES[version])
         wrong += complaints
-        altered += guard.chain_changes(desired, times, found_times, found)
+        altered += guard.chain_changes(desired, times, live_times, live_elements)
         if complaints:
-            commands[version] = _filled({**frame, LOG: limits}, of_version, times, table)
-        elif lines := _changed(of_version, found, times, found_times, table) + _flushed(LOG, limits) * unlimited:
+            commands[version] = _fill_lines({**frame, LOG: limits}, of_version, times, table)
+            continue
+        lines = _change_lines(of_version, live_elements, times, live_times, table)
+        lines += _flush_lines(LOG, limits) if unlimited else []
+        if lines:
             commands[version] = lines
     start = [guard.guarding(desired)] if fresh else wrong
     texts = {version: "\n".join(("*filter", *lines, "COMMIT", "")) for version, lines in commands.items()}
@@ -255,7 +258,7 @@ def plan(desired: DesiredState, live: Mapping[int, Table], giving: bool = True) 
     return FirewallPlan((Change("firewall", f"restores chain {LOG}"),) if alone else changes, texts)
 
 
-def taken(
+def plan_closing(
     desired: DesiredState | None, live: Mapping[int, Table], doors: Collection[tuple[int, str, int]] | None
 ) -> FirewallPlan:
     """Return the plan that removes rules of grants and leaves all else as it is.
@@ -267,22 +270,24 @@ def taken(
         UID, address and port of the rules that may go; ``None`` for all.
     """
     want, timed = (desired_elements(desired), desired_chains(desired)) if desired else ({}, {})
-    gone: dict[Key, Element] = {}
+    removals: dict[Key, Element] = {}
     becomes: dict[Key, Element] = {}
     texts = {}
     for version, table in live.items():
-        have, held_times = elements(table), chains(table)
-        less, rest = guard.taken(want, have, doors)
+        have, live_times = elements(table), chains(table)
+        less, rest = guard.elements_to_remove(want, have, doors)
         if less:
-            left = {**{key: held for key, held in have.items() if key not in less}, **rest}
-            known = {**held_times, **_times(rest, timed)}
-            times = {name: known[name] for name in known if name in {element.verdict for element in left.values()}}
-            lines = _changed(left, have, times, held_times, table)
+            remaining = {**{key: element for key, element in have.items() if key not in less}, **rest}
+            known = {**live_times, **_times(rest, timed)}
+            times = {name: known[name] for name in known if name in {element.verdict for element in remaining.values()}}
+            lines = _change_lines(remaining, have, times, live_times, table)
             limits = [SavedRule(words) for words in deny.limits(desired)] if desired else []
-            texts[version] = "\n".join(("*filter", *lines, *(_flushed(LOG, limits) if desired else ()), "COMMIT", ""))
-            gone.update(less)
+            texts[version] = "\n".join(
+                ("*filter", *lines, *(_flush_lines(LOG, limits) if desired else ()), "COMMIT", "")
+            )
+            removals.update(less)
             becomes.update(rest)
-    return FirewallPlan(guard.taken_changes(desired, gone, becomes), texts)
+    return FirewallPlan(guard.removal_changes(desired, removals, becomes), texts)
 
 
 def _of_version(want: Mapping[Key, Element], version: int) -> dict[Key, Element]:
@@ -292,30 +297,30 @@ def _of_version(want: Mapping[Key, Element], version: int) -> dict[Key, Element]
 def _times(want: Mapping[Key, Element], timed: Mapping[str, Times]) -> dict[str, Times]:
     """Return the time chains that elements lead to."""
     used = {element.verdict for element in want.values()}
-    return {name: time_chains.held(times) for name, times in timed.items() if name in used}
+    return {name: time_chains.representable(times) for name, times in timed.items() if name in used}
 
 
 def _complaints(
     frame: Mapping[str, list[SavedRule]], table: Table, names: Mapping[str, str], family: str
 ) -> list[Change]:
     """Return the changes in words for chains and rules that differ from the desired ones, apart from the grants."""
-    said = []
+    sentences = []
     for chain, rules in frame.items():
         if chain not in table:
-            said.append(f"restores chain {chain} ({family}), which was missing")
+            sentences.append(f"restores chain {chain} ({family}), which was missing")
             continue
-        grants, rest = _told_apart(table[chain], names) if chain == GUARD else ([], table[chain])
+        grants, rest = _split_grants(table[chain], names) if chain == GUARD else ([], table[chain])
         want, have = [rule.normal for rule in rules], [rule.normal for rule in rest]
         if want != have or table[chain][: len(grants)] != grants:
-            said.append(f"restores chain {chain} ({family}): {rule_words(want, have)}")
+            sentences.append(f"restores chain {chain} ({family}): {rule_words(want, have)}")
     for hook, chain in HOOKS.items():
         first = [SavedRule(call(chain)).normal]
         if [rule.normal for rule in table.get(hook, ())[:1]] != first:
-            said.append(f"makes the guard the first rule of {hook} ({family})")
+            sentences.append(f"makes the guard the first rule of {hook} ({family})")
     misplaced = [call for call in _calls(table) if not _is_first(call, table)]
     if misplaced:
-        said.append(f"removes {len(misplaced)} rule(s) that call the guard from the wrong place ({family})")
-    return [Change("firewall", what) for what in said]
+        sentences.append(f"removes {len(misplaced)} rule(s) that call the guard from the wrong place ({family})")
+    return [Change("firewall", what) for what in sentences]
 
 
 def _is_first(call_: tuple[str, SavedRule], table: Table) -> bool:
@@ -323,7 +328,7 @@ def _is_first(call_: tuple[str, SavedRule], table: Table) -> bool:
     return chain in HOOKS and rule is table[chain][0] and rule.target == HOOKS[chain]
 
 
-def _told_apart(rules: Iterable[SavedRule], names: Mapping[str, str]) -> tuple[list[SavedRule], list[SavedRule]]:
+def _split_grants(rules: Iterable[SavedRule], names: Mapping[str, str]) -> tuple[list[SavedRule], list[SavedRule]]:
     """Return the rules of grants, one for each key, and separately all other rules."""
     grants: dict[Key, SavedRule] = {}
     rest = []
@@ -334,42 +339,42 @@ def _told_apart(rules: Iterable[SavedRule], names: Mapping[str, str]) -> tuple[l
     return list(grants.values()), rest
 
 
-def _filled(
+def _fill_lines(
     frame: Mapping[str, list[SavedRule]], want: Mapping[Key, Element], times: Mapping[str, Times], table: Table
 ) -> list[str]:
     """Return the lines that create all chains and rules anew."""
     lines = [f":{chain} - [0:0]" for chain in CHAINS]
-    lines += [line for name in times for line in _timed(name, times[name])]
+    lines += [line for name in times for line in _time_chain_lines(name, times[name])]
     lines += [_line("-D", chain, rule.words) for chain, rule in _calls(table)]
     lines += [_line("-I", hook, call(chain)) for hook, chain in HOOKS.items()]
     lines += [_line("-A", GUARD, _grant(key, want[key]).words) for key in sorted(want)]
     lines += [_line("-A", chain, rule.words) for chain, rules in frame.items() for rule in rules]
-    return lines + _deleted(times, table)
+    return lines + _delete_lines(times, table)
 
 
-def _timed(name: str, times: Times) -> list[str]:
+def _time_chain_lines(name: str, times: Times) -> list[str]:
     """Return the lines that fill a time chain, whether it exists or not."""
     chain = time_chains.chain(name)
     return [f":{chain} - [0:0]", *(_line("-A", chain, words) for words in time_chains.rules(name, times, DENY))]
 
 
-def _flushed(chain: str, rules: Iterable[SavedRule]) -> list[str]:
+def _flush_lines(chain: str, rules: Iterable[SavedRule]) -> list[str]:
     """Return the lines that fill a chain anew."""
     return [f":{chain} - [0:0]", *(_line("-A", chain, rule.words) for rule in rules)]
 
 
-def _deleted(times: Iterable[str], table: Table) -> list[str]:
+def _delete_lines(times: Iterable[str], table: Table) -> list[str]:
     """Return the lines that delete time chains that are not desired: one may lead to another."""
-    kept = {time_chains.chain(name) for name in times}
-    gone = [chain for chain in table if time_chains.is_timed(chain) and chain not in kept]
-    return [f"{verb} {chain}" for verb in ("-F", "-X") for chain in gone]
+    staying = {time_chains.chain(name) for name in times}
+    superfluous = [chain for chain in table if time_chains.is_timed(chain) and chain not in staying]
+    return [f"{verb} {chain}" for verb in ("-F", "-X") for chain in superfluous]
 
 
-def _changed(
+def _change_lines(
     want: Mapping[Key, Element],
     have: Mapping[Key, Element],
     times: Mapping[str, Times | None],
-    found_times: Mapping[str, Times | None],
+    live_times: Mapping[str, Times | None],
     table: Table,
 ) -> list[str]:
     """Return the lines that change only rules of grants and time chains.
@@ -377,22 +382,24 @@ def _changed(
     The targets of grants are added before them, and removed after them. ``None`` for times leaves a chain as it is.
     """
     names = _names(table, times)
-    new_times = {name: said for name, said in times.items() if said is not None and said != found_times.get(name)}
-    lines = [line for name, said in new_times.items() for line in _timed(name, said)]
+    new_times = {
+        name: windows for name, windows in times.items() if windows is not None and windows != live_times.get(name)
+    }
+    lines = [line for name, windows in new_times.items() for line in _time_chain_lines(name, windows)]
     for rule in table.get(GUARD, ()):
         found = _element(rule, names)
         if found is not None and not guard.same(want.get(found[0]), found[1]):
             lines.append(_line("-D", GUARD, rule.words))
     new = [key for key in sorted(want, reverse=True) if not guard.same(want[key], have.get(key))]
     lines += [_line("-I", GUARD, _grant(key, want[key]).words) for key in new]
-    return lines + _deleted(times, table)
+    return lines + _delete_lines(times, table)
 
 
 def _line(verb: str, chain: str, words: Words) -> str:
-    return " ".join((verb, chain, *(_quoted(_told(word, after)) for word, after in zip(words, ("", *words)))))
+    return " ".join((verb, chain, *(_quoted(_normal_word(word, after)) for word, after in zip(words, ("", *words)))))
 
 
-def _told(word: str, after: str) -> str:
+def _normal_word(word: str, after: str) -> str:
     return guard.number(int(word)) if after in ("--uid-owner", "--gid-owner") and word.isdecimal() else word
 
 
@@ -407,7 +414,7 @@ def stored(desired: DesiredState, version: int) -> str:
     """Return the input of iptables-restore after a boot, when nothing is there: our chains, not yet called."""
     want = _of_version(desired_elements(desired), version)
     frame = {**_frame(desired, version), LOG: [SavedRule(words) for words in deny.limits(desired)]}
-    filled = _filled(frame, want, _times(want, desired_chains(desired)), {})
+    filled = _fill_lines(frame, want, _times(want, desired_chains(desired)), {})
     lines = [line for line in filled if not line.startswith("-I")]
     return "\n".join(("*filter", *lines, "COMMIT", ""))
 

@@ -22,7 +22,7 @@ _END = 2**31
 
 Words = tuple[str, ...]
 # A rule as ``SavedRule.normal`` says it.
-Said = tuple[tuple[str, ...], ...]
+OptionWords = tuple[tuple[str, ...], ...]
 
 
 def is_timed(chain: str) -> bool:
@@ -35,12 +35,12 @@ def chain(name: str) -> str:
     return name if is_timed(name) else _PREFIX + hashlib.sha256(name.encode()).hexdigest()[:10]
 
 
-def held(times: Times) -> Times:
+def representable(times: Times) -> Times:
     """Return the times as precisely as iptables can hold them."""
-    return Times(_capped(times.opened), _capped(times.lasting))
+    return Times(_cap(times.opened), _cap(times.lasting))
 
 
-def _capped(windows: Windows) -> Windows:
+def _cap(windows: Windows) -> Windows:
     return windows if windows == ALWAYS else clip(windows, FIRST, _END)
 
 
@@ -50,7 +50,7 @@ def rules(name: str, times: Times, otherwise: str) -> list[Words]:
     A packet that passes returns to the site's own rules, because this chain is entered by a goto.
 
     times
-        As :func:`held` returns them.
+        As :func:`representable` returns them.
     """
     opened = [(*_within(span), "-j", "RETURN") for span in times.opened]
     state = ("-m", "conntrack", "--ctstate", "ESTABLISHED")
@@ -67,9 +67,9 @@ def _within(span: Range) -> Words:
     return ("-m", "time", *since, "--datestop", instants.iso(end - 1).rstrip("Z"))
 
 
-def read(said: Iterable[Said], otherwise: str) -> tuple[str | None, Times | None]:
+def parse_chain(rules_options: Iterable[OptionWords], otherwise: str) -> tuple[str | None, Times | None]:
     """Return the name and times of a chain's rules; ``None`` for what they do not state as :func:`rules` does."""
-    *timed, last = said or [()]
+    *timed, last = rules_options or [()]
     ending = _options(last)
     name = ending["--comment"] if ending.keys() == {"--comment", "-g"} and ending["-g"] == otherwise else None
     found = complete(_read(_options(rule)) for rule in timed)
@@ -78,15 +78,15 @@ def read(said: Iterable[Said], otherwise: str) -> tuple[str | None, Times | None
     return name, Times(*(tuple(span for goes_on, span in found if goes_on is kind) for kind in (False, True)))
 
 
-def _options(said: Said) -> dict[str, str]:
+def _options(words: OptionWords) -> dict[str, str]:
     """Return the values of a rule's options; nothing at all if an option occurs twice."""
-    options = {option: " ".join(values) for option, *values in said}
-    return options if len(options) == len(said) else {}
+    options = {option: " ".join(values) for option, *values in words}
+    return options if len(options) == len(words) else {}
 
 
-def _read(said: Mapping[str, str]) -> tuple[bool, Range] | None:
+def _read(options: Mapping[str, str]) -> tuple[bool, Range] | None:
     """Return whether a rule is for connections that are open already, and its window."""
-    rest = dict(said)
+    rest = dict(options)
     verdict, state = rest.pop("-j", None), rest.pop("--ctstate", None)
     start, stop = rest.pop("--datestart", None), rest.pop("--datestop", None)
     if verdict != "RETURN" or state not in (None, "ESTABLISHED") or rest:

@@ -44,27 +44,27 @@ def _hindrance() -> str | None:
     """Return why nftables cannot be used; a failure that does not show this is not taken as a reason."""
     if shutil.which("nft", path=run.SEARCH) is None:
         return "nft is not installed"
-    done = run.attempt(["nft", "list", "tables"])
-    if done.returncode:
-        return "the kernel does not support nftables" if "not supported" in done.stderr else None
+    result = run.attempt(["nft", "list", "tables"])
+    if result.returncode:
+        return "the kernel does not support nftables" if "not supported" in result.stderr else None
     if nft.release() < _OLDEST_NFT:
         oldest = ".".join(map(str, _OLDEST_NFT))
         return f"nft {'.'.join(map(str, nft.release()))} is older than {oldest}"
     return None
 
 
-def _named(name: str) -> Mechanism:
+def _mechanism(name: str) -> Mechanism:
     return Nftables() if name == "nftables" else Iptables(name)
 
 
 def in_charge() -> list[Mechanism]:
     """Return the mechanisms that runs have used, without trying any; without stored files, those that hold rules."""
-    return [_named(name) for name in boot.GUARDS if used(name)] or holding()
+    return [_mechanism(name) for name in boot.GUARDS if used(name)] or holding()
 
 
-def left_over(active: Mechanism) -> list[Mechanism]:
+def leftovers(active: Mechanism) -> list[Mechanism]:
     """Return the other mechanisms that an earlier run used: their stored rules are still there."""
-    return [_named(name) for name in boot.GUARDS if name != active.name and used(name)]
+    return [_mechanism(name) for name in boot.GUARDS if name != active.name and used(name)]
 
 
 def used(name: str) -> bool:

@@ -21,7 +21,7 @@ _OLDEST_NFT = (1, 1)
 _HOLDER = "spicegrants.firewall.live.backstop_holder"
 
 
-def plan(desired: DesiredState) -> tuple[Plan, str]:
+def read_and_plan_backstop(desired: DesiredState) -> tuple[Plan, str]:
     """Compare the desired backstop with the machine; return the plan, and what makes a backstop impossible.
 
     Runs ``nft list table``. Where the backstop was never held, a separate process also tries to hold one, in a network
@@ -30,23 +30,23 @@ def plan(desired: DesiredState) -> tuple[Plan, str]:
     firewall = desired.policy.firewall
     program = package.text(_HOLDER)
     live = {path: disk.read(path) for path in backstop.PATHS}
-    kept = None
+    table = None
     if firewall.backstop is not False and desired.policy.guarded_ports():
-        kept = backstop.table(desired, program)
+        table = backstop.table(desired, program)
     # In use, it is no question whether it can be, as long as there is somebody to hold it.
     used = live[backstop.STORED] is not None and os.path.isdir(SYSTEMD)
-    hindered = hindrance(firewall) if kept is not None and not used else ""
-    owned = used and kept is not None and _owned(kept.name)
-    return backstop.plan(None if hindered else kept, program, live, owned), hindered
+    obstacle = hindrance(firewall) if table is not None and not used else ""
+    owned = used and table is not None and _owned(table.name)
+    return backstop.plan_backstop(None if obstacle else table, program, live, owned), obstacle
 
 
 def words(firewall: Firewall) -> str:
     """Return a sentence: the backstop is held, or why not."""
     if firewall.backstop is False:
         return "off: pillar says so"
-    held = list(filter(_owned, _names()))
-    if held:
-        return f"held: table {FAMILY} {', '.join(held)}"
+    tables = list(filter(_owned, _names()))
+    if tables:
+        return f"held: table {FAMILY} {', '.join(tables)}"
     return f"not held: {hindrance(firewall) or 'a run of the state repairs that'}"
 
 
@@ -68,8 +68,8 @@ def _hindrance(firewall: Firewall) -> str:
         found = nft.release()
         if found < _OLDEST_NFT:
             return f"nft {'.'.join(map(str, found))} prints broken JSON where a table has an owner, 1.1 does not"
-    tried = run.attempt(["unshare", "--net", PYTHON, "-IS", "-", "try"], text=package.text(_HOLDER).decode())
-    return " ".join(tried.stderr.split())[-200:] or "it fails without a word" if tried.returncode else ""
+    trial = run.attempt(["unshare", "--net", PYTHON, "-IS", "-", "try"], text=package.text(_HOLDER).decode())
+    return " ".join(trial.stderr.split())[-200:] or "it fails without a word" if trial.returncode else ""
 
 
 def hold() -> None:

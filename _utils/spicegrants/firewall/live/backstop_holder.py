@@ -44,8 +44,8 @@ class Nft:
     def run(self, commands):
         """Run commands in one transaction; return the output, or raise OSError with nft's words if they fail."""
         if self._library.nft_run_cmd_from_buffer(self._context, commands.encode()):
-            said = self._library.nft_ctx_get_error_buffer(self._context).decode(errors="replace")
-            raise OSError(said.strip().partition("\n")[0] or "nft says no more")
+            message = self._library.nft_ctx_get_error_buffer(self._context).decode(errors="replace")
+            raise OSError(message.strip().partition("\n")[0] or "nft says no more")
         return self._library.nft_ctx_get_output_buffer(self._context).decode(errors="replace")
 
 
@@ -72,10 +72,10 @@ def make(table, body):
     """Create a table in one transaction and return its owner; remove the tables that killed holders left."""
     nft = Nft()
     # Nobody owns the table of a holder that was killed. That of a living one cannot be deleted, and all of this fails.
-    gone = f"delete table inet {table}; " if table in names(nft) else ""
+    deletion = f"delete table inet {table}; " if table in names(nft) else ""
     for flags in FLAGS:
         try:
-            nft.run(f"{gone}table inet {table} {{ flags {flags}; {body} }}")
+            nft.run(f"{deletion}table inet {table} {{ flags {flags}; {body} }}")
             break
         except OSError:
             if flags == FLAGS[-1]:
@@ -159,11 +159,11 @@ def tell(what, descriptors=()):
 
 def settle():
     """Wait until systemd has processed all messages, sd_notify_barrier(3)."""
-    noted, kept = os.pipe()
-    tell("BARRIER=1", [kept])
-    os.close(kept)
-    select.select([noted], [], [], PATIENCE)
-    os.close(noted)
+    reading, writing = os.pipe()
+    tell("BARRIER=1", [writing])
+    os.close(writing)
+    select.select([reading], [], [], PATIENCE)
+    os.close(reading)
 
 
 if __name__ == "__main__":

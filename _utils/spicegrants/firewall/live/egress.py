@@ -35,13 +35,13 @@ def main() -> int:
     try:
         run.as_root()
         time.sleep(_SETTLING)
-        with lock.held():
+        with lock.run_lock():
             stored = state_file.load(disk.read_text(STATE))
             if stored.policy is None:
                 raise SystemFault(f"there is no {STATE}: run state.apply spice")
             desired = recalled(stored, gid(stored.policy.viewer.group), int(time.time()))
-            made, hindrance = plan(desired)
-            apply(desired, made)
+            plan, hindrance = read_and_plan_egress(desired)
+            apply(desired, plan)
     except SpiceGrantError as error:
         print(f"interfaces are not guarded: {error}", file=sys.stderr)
         return 1
@@ -50,7 +50,7 @@ def main() -> int:
     return 0
 
 
-def plan(desired: DesiredState) -> tuple[FirewallPlan, str]:
+def read_and_plan_egress(desired: DesiredState) -> tuple[FirewallPlan, str]:
     """Compare the desired state with the kernel; return the plan, and what makes the whole of it impossible.
 
     Runs ``nft list table`` and ``ip link``. Where there is no table yet, it has the kernel check whether one could be
@@ -62,26 +62,26 @@ def plan(desired: DesiredState) -> tuple[FirewallPlan, str]:
     if not hindrance:
         table, links = _table(), _links() if chosen != () else []
         with run.understood("nft or ip"):
-            planned = egress.plan(desired, table, egress.uplinks(desired, links) if chosen != () else {})
+            planned = egress.plan_egress(desired, table, egress.uplinks(desired, links) if chosen != () else {})
         if table is None and planned.commands:
-            done = run.attempt(["nft", "--check", "-j", "-f", "-"], text=json.dumps({"nftables": planned.commands}))
-            said = done.stderr.strip().partition("\n")[0].rpartition("Error: ")[2]
-            hindrance = f"the kernel, or nft, cannot do it ({said})" if done.returncode else ""
+            result = run.attempt(["nft", "--check", "-j", "-f", "-"], text=json.dumps({"nftables": planned.commands}))
+            message = result.stderr.strip().partition("\n")[0].rpartition("Error: ")[2]
+            hindrance = f"the kernel, or nft, cannot do it ({message})" if result.returncode else ""
     if chosen and hindrance:
         raise SystemFault(f"spice:firewall:uplinks names interfaces that cannot be guarded: {hindrance}")
     return (_NOTHING, "" if chosen == () else hindrance) if hindrance else (planned, "")
 
 
-def apply(desired: DesiredState, made: FirewallPlan) -> None:
+def apply(desired: DesiredState, plan: FirewallPlan) -> None:
     """Carry a plan out.
 
     An interface may have gone since it was listed, which makes the transaction fail: the change is then planned once
     more.
     """
     try:
-        _send(made.commands)
+        _send(plan.commands)
     except CommandFailed:
-        _send(plan(desired)[0].commands)
+        _send(read_and_plan_egress(desired)[0].commands)
 
 
 def delete() -> None:

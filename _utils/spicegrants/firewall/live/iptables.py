@@ -41,10 +41,10 @@ class Iptables:
 
     def plan(self, desired: DesiredState) -> FirewallPlan:
         """Compare the desired state with what the kernel holds."""
-        return self.compare(desired, self.held())
+        return self.compare(desired, self.live_rules())
 
     def compare(
-        self, desired: DesiredState, held: Mapping[int, guard_chains.Table], giving: bool = True
+        self, desired: DesiredState, live: Mapping[int, guard_chains.Table], giving: bool = True
     ) -> FirewallPlan:
         """Compare the desired state with tables that were read before.
 
@@ -52,15 +52,17 @@ class Iptables:
             Whether the plan may open anything.
         """
         with run.understood("iptables-save"):
-            return guard_chains.plan(desired, held, giving)
+            return guard_chains.plan_guard_chains(desired, live, giving)
 
-    def closing(self, desired: DesiredState | None, doors: Collection[tuple[int, str, int]] | None) -> FirewallPlan:
+    def plan_closing(
+        self, desired: DesiredState | None, doors: Collection[tuple[int, str, int]] | None
+    ) -> FirewallPlan:
         """Return the plan that closes what is open beyond the desired state, at some doors or at all."""
-        held = self.held()
+        live = self.live_rules()
         if desired is not None and doors is None:
-            return self.compare(desired, held, giving=False)
+            return self.compare(desired, live, giving=False)
         with run.understood("iptables-save"):
-            return guard_chains.taken(desired, held, doors)
+            return guard_chains.plan_closing(desired, live, doors)
 
     def send(self, planned: FirewallPlan) -> None:
         """Apply a plan, in one step for each IP version."""
@@ -72,15 +74,15 @@ class Iptables:
 
     def present(self) -> bool:
         """Tell whether the kernel holds anything of ours."""
-        return any(map(guard_chains.held, self.held().values()))
+        return any(map(guard_chains.holds_ours, self.live_rules().values()))
 
     def delete(self) -> None:
         """Delete everything of ours."""
-        self._restore({version: guard_chains.removal(table) for version, table in self.held().items() if table})
+        self._restore({version: guard_chains.removal(table) for version, table in self.live_rules().items() if table})
 
     def rules(self, foreign: bool) -> list[dict[str, Any]]:
         """Return the rules of grants and, if asked for, other chains' owner-match rules."""
-        tables = sorted(self.held().items())
+        tables = sorted(self.live_rules().items())
         own = [owner_rules.ours(guard_chains.elements(table), guard_chains.chains(table)) for _, table in tables]
         found = sorted(
             (rule for rules in own for rule in rules), key=operator.itemgetter("uid", "gid", "address", "port")
@@ -115,12 +117,12 @@ class Iptables:
             tools[version] = exact if shutil.which(exact, path=run.SEARCH) else _PROGRAMS[version]
         return tools
 
-    def held(self) -> dict[int, guard_chains.Table]:
+    def live_rules(self) -> dict[int, guard_chains.Table]:
         """Return the tables that hold our chains, by IP version."""
         return {version: self._table(version, tool) for version, tool in self._tools().items()}
 
     def _table(self, version: int, tool: str) -> guard_chains.Table:
-        return guard_chains.parse(run.run([f"{tool}-save", "--counters", "--table", "filter"]))
+        return guard_chains.parse_saved_rules(run.run([f"{tool}-save", "--counters", "--table", "filter"]))
 
 
 def variant() -> str:

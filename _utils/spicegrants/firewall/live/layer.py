@@ -22,7 +22,7 @@ from spicegrants.host import background, disk, run, systemd
 from spicegrants.policy.closing import Door
 from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.hints import backstop_missing, bypassing, unguarded
-from spicegrants.policy.layer import Closed, Plan, Review
+from spicegrants.policy.layer import CloseResult, Plan, Review
 from spicegrants.policy.state_file import Stored
 
 log = logging.getLogger(__name__)
@@ -41,9 +41,9 @@ class Steps(NamedTuple):
     mechanism: Mechanism
     rules: FirewallPlan
     uplinks: FirewallPlan
-    unguarded: str
+    uplinks_hindrance: str
     backstop: backing.Plan
-    unbacked: str
+    backstop_hindrance: str
     write: dict[str, Entry]
     remove: tuple[str, ...]
     others: tuple[Mechanism, ...]
@@ -59,21 +59,21 @@ class Firewall:
         run.as_root()
         mechanism, reason = backends.choose(desired.policy.firewall.backend)
         # With many grants the longest wait of a run that changes nothing.
-        listed = background.begin(mechanism.held)
-        said, write, remove = _files(desired, mechanism)
-        uplinks, unguarded_because = egress.plan(desired)
-        held, unbacked = backstop.plan(desired)
-        others = tuple(backends.left_over(mechanism))
-        rules = mechanism.compare(desired, listed.result())
-        changes = (*_newly(mechanism, reason), *rules.changes, *uplinks.changes, *held.changes, *said)
-        write, remove = {**write, **held.written}, (*remove, *held.removed)
+        listing = background.begin(mechanism.live_rules)
+        file_changes, write, remove = _files(desired, mechanism)
+        uplinks, uplinks_hindrance = egress.read_and_plan_egress(desired)
+        backstop_plan, backstop_hindrance = backstop.read_and_plan_backstop(desired)
+        others = tuple(backends.leftovers(mechanism))
+        rules = mechanism.compare(desired, listing.result())
+        changes = (*_newly(mechanism, reason), *rules.changes, *uplinks.changes, *backstop_plan.changes, *file_changes)
+        write, remove = {**write, **backstop_plan.written}, (*remove, *backstop_plan.removed)
         steps = Steps(
             mechanism=mechanism,
             rules=rules,
             uplinks=uplinks,
-            unguarded=unguarded_because,
-            backstop=held,
-            unbacked=unbacked,
+            uplinks_hindrance=uplinks_hindrance,
+            backstop=backstop_plan,
+            backstop_hindrance=backstop_hindrance,
             write=write,
             remove=remove,
             others=others,
@@ -109,13 +109,13 @@ class Firewall:
 
     def review(self, plan: Plan) -> Review:
         """Report what cannot be guarded here, and rules and settings of others that take connections past the guard."""
-        errors = backstop_missing(plan.desired.policy, plan.steps.unbacked)
-        warnings = (*unguarded(plan.steps.unguarded), *bypassing(other_tables.flowtables()))
+        errors = backstop_missing(plan.desired.policy, plan.steps.backstop_hindrance)
+        warnings = (*unguarded(plan.steps.uplinks_hindrance), *bypassing(other_tables.flowtables()))
         return Review(tuple(errors), warnings)
 
     def close(
-        self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
-    ) -> Closed:
+        self, desired: DesiredState | None, was: DesiredState | None, lost_doors: Collection[Door] | None, test: bool
+    ) -> CloseResult:
         """Remove elements from whichever mechanisms hold them: none is tried out, those in use are taken.
 
         If anything may go at all doors, the guard itself is repaired as well. Raises
@@ -127,13 +127,13 @@ class Firewall:
         errors = []
         for mechanism in backends.in_charge():
             try:
-                closed = _close(mechanism, desired, lost, test)
+                closed = _close(mechanism, desired, lost_doors, test)
                 changes, unstored = changes + closed.changes, unstored + closed.unstored
             except SpiceGrantError as error:
                 errors.append(str(error))
         if errors:
             raise SystemFault("; ".join((*errors, *unstored)))
-        return Closed(changes, unstored)
+        return CloseResult(changes, unstored)
 
     def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
         """Remove the guard from whichever mechanism holds it: every user then reaches every console's port."""
@@ -155,22 +155,22 @@ class Firewall:
                 mechanism.delete()
             if watching:
                 egress.delete()
-        done = [f"removes {path}" for path in (*files, *hollow)]
-        done += [f"removes the guard from {entry.name}" for entry in holding]
-        done += ["removes the guard from uplinks"] * watching
-        return tuple(Change("firewall", what) for what in done)
+        sentences = [f"removes {path}" for path in (*files, *hollow)]
+        sentences += [f"removes the guard from {entry.name}" for entry in holding]
+        sentences += ["removes the guard from uplinks"] * watching
+        return tuple(Change("firewall", what) for what in sentences)
 
 
 def _files(desired: DesiredState, mechanism: Mechanism) -> tuple[tuple[Change, ...], dict[str, Entry], tuple[str, ...]]:
     """Return the changes in words to our files, the files to write by path, and the paths to remove."""
     loading = mechanism.loading(desired)
     live = {path: disk.read(path) for path in (*_FILES, hotplug.RULES, *loading.files)}
-    said, paths = boot.plan(loading, live)
-    more, others = hotplug.plan(desired, live)
+    changes, paths = boot.plan_boot_files(loading, live)
+    more, others = hotplug.plan_hotplug(desired, live)
     paths += others
     entries = {**boot.desired_entries(loading), **hotplug.desired_entries(desired, live)}
     write = {path: entries[path] for path in paths if path in entries}
-    return said + more, write, tuple(path for path in paths if path not in entries)
+    return changes + more, write, tuple(path for path in paths if path not in entries)
 
 
 def _newly(mechanism: Mechanism, reason: str) -> list[Change]:
@@ -202,23 +202,25 @@ def _back(planned: backing.Plan) -> None:
     try:
         if planned.removed:
             backstop.stop()
-        elif not planned.held:
+        elif not planned.in_force:
             backstop.hold()
     except CommandFailed as error:
         log.warning("the backstop is not held: %s", error)
 
 
-def _close(mechanism: Mechanism, desired: DesiredState | None, lost: Collection[Door] | None, test: bool) -> Closed:
-    planned = mechanism.closing(desired, lost)
-    said: tuple[Change, ...] = ()
+def _close(
+    mechanism: Mechanism, desired: DesiredState | None, lost_doors: Collection[Door] | None, test: bool
+) -> CloseResult:
+    planned = mechanism.plan_closing(desired, lost_doors)
+    boot_changes: tuple[Change, ...] = ()
     write: dict[str, File] = {}
-    gone = boot.GUARDS[mechanism.name] if desired is None else ()
-    if desired is not None and (lost is None or planned.changes):
-        said, write = boot.closing(mechanism.loading(desired), disk.read)
+    obsolete = boot.GUARDS[mechanism.name] if desired is None else ()
+    if desired is not None and (lost_doors is None or planned.changes):
+        boot_changes, write = boot.plan_closing_files(mechanism.loading(desired), disk.read)
     if test:
-        return Closed((*planned.changes, *said))
+        return CloseResult((*planned.changes, *boot_changes))
     # First: whenever this ends, a boot loads nothing that was taken away.
     steps = [partial(disk.write, path, entry) for path, entry in write.items()]
-    unstored = disk.attempted([*steps, *(partial(disk.remove, path) for path in gone)])
+    unstored = disk.attempted([*steps, *(partial(disk.remove, path) for path in obsolete)])
     mechanism.send(planned)
-    return Closed((*planned.changes, *said), unstored)
+    return CloseResult((*planned.changes, *boot_changes), unstored)

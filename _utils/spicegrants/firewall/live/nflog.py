@@ -37,7 +37,7 @@ class Witness:
         """Note the netlink group; listening begins with the first call."""
         self._group = group
         self._socket: socket.socket | None = None
-        self._seen: Counter[Key] = Counter()
+        self._counts: Counter[Key] = Counter()
 
     def __call__(self) -> Mapping[Key, int]:
         """Return the number of refusals by key so far.
@@ -47,28 +47,28 @@ class Witness:
         try:
             if self._socket is None:
                 self._socket = _listening(self._group)
-            self._seen.update(_refused(self._socket))
+            self._counts.update(_refusals(self._socket))
         except OSError as error:
             raise SystemFault(f"cannot listen to what the guard refuses: {error}") from error
-        return dict(self._seen)
+        return dict(self._counts)
 
 
 def _listening(group: int) -> socket.socket:
-    made = netlink_socket.opened(netlink_socket.NETFILTER, room=_BUFFER, patience=_PATIENCE)
+    listener = netlink_socket.open_socket(netlink_socket.NETFILTER, room=_BUFFER, patience=_PATIENCE)
     for attribute, value in (
         (_CFG_COMMAND, struct.pack("=B", _BIND)),
         (_CFG_MODE, struct.pack("!IBB", _COPIED, _COPY_PACKET, 0)),
         (_CFG_THRESHOLD, struct.pack("!I", 1)),
     ):
         body = struct.pack("!BBH", socket.AF_UNSPEC, 0, group) + netlink.attribute(attribute, value)
-        made.send(netlink.message(_CONFIG, _REQUEST_ACK, body))
+        listener.send(netlink.message(_CONFIG, _REQUEST_ACK, body))
         # Packets that come first are of no interest yet.
-        netlink_socket.acknowledged(made)
-    made.setblocking(False)
-    return made
+        netlink_socket.acknowledged(listener)
+    listener.setblocking(False)
+    return listener
 
 
-def _refused(connection: socket.socket) -> Iterator[Key]:
+def _refusals(connection: socket.socket) -> Iterator[Key]:
     """Read the messages so far. Those that the kernel had to drop are missing, so a missing one proves nothing."""
     for received in netlink_socket.received(connection):
         for kind, body in netlink.messages(received or b""):

@@ -33,24 +33,26 @@ class Nftables:
 
     def plan(self, desired: DesiredState) -> FirewallPlan:
         """Compare the desired state with what the kernel holds."""
-        return self.compare(desired, self.held())
+        return self.compare(desired, self.live_rules())
 
-    def compare(self, desired: DesiredState, held: list[dict[str, Any]] | None, giving: bool = True) -> FirewallPlan:
+    def compare(self, desired: DesiredState, live: list[dict[str, Any]] | None, giving: bool = True) -> FirewallPlan:
         """Compare the desired state with a listing that was read before.
 
         giving
             Whether the plan may open anything.
         """
         with run.understood("nft"):
-            return guard_table.plan(desired, held, giving)
+            return guard_table.plan_guard_table(desired, live, giving)
 
-    def closing(self, desired: DesiredState | None, doors: Collection[tuple[int, str, int]] | None) -> FirewallPlan:
+    def plan_closing(
+        self, desired: DesiredState | None, doors: Collection[tuple[int, str, int]] | None
+    ) -> FirewallPlan:
         """Return the plan that closes what is open beyond the desired state, at some doors or at all."""
-        held = self.held()
+        live = self.live_rules()
         if desired is not None and doors is None:
-            return self.compare(desired, held, giving=False)
+            return self.compare(desired, live, giving=False)
         with run.understood("nft"):
-            return guard_table.taken(desired, held, doors)
+            return guard_table.plan_closing(desired, live, doors)
 
     def send(self, planned: FirewallPlan) -> None:
         """Apply a plan, each of its parts in one transaction."""
@@ -59,7 +61,7 @@ class Nftables:
 
     def present(self) -> bool:
         """Tell whether the kernel holds anything of ours."""
-        return self.held() is not None
+        return self.live_rules() is not None
 
     def delete(self) -> None:
         """Delete everything of ours: first the rules, then the sets and maps that they look up.
@@ -80,9 +82,9 @@ class Nftables:
 
     def denied(self) -> Mapping[Key, int]:
         """Return the number of refused packets within the last hour, by key."""
-        held = self.held() or []
+        live = self.live_rules() or []
         with run.understood("nft"):
-            return guard_table.denied(held)
+            return guard_table.denied(live)
 
     def witness(self) -> Callable[[], Mapping[Key, int]]:
         """Return a function that counts refusals by key so far."""
@@ -92,17 +94,17 @@ class Nftables:
         """Return the stored rules and commands that load the guard at a boot."""
         return boot.for_nftables(desired)
 
-    def held(self) -> list[dict[str, Any]] | None:
+    def live_rules(self) -> list[dict[str, Any]] | None:
         """Return the objects of our table; ``None`` if it does not exist, which differs from an unreadable one."""
         return table(guard_table.FAMILY, guard_table.TABLE)
 
 
 def table(family: str, name: str) -> list[dict[str, Any]] | None:
     """Return the objects of a table; ``None`` if it does not exist, which differs from an unreadable one."""
-    done = run.attempt(["nft", "-nj", "list", "table", family, name])
-    if done.returncode == 0:
+    result = run.attempt(["nft", "-nj", "list", "table", family, name])
+    if result.returncode == 0:
         try:
-            return objects(done.stdout, "nft list table")
+            return objects(result.stdout, "nft list table")
         except LiveStateUnreadable:
             # Where a table is asleep nft 1.0.6 frees the word for that before it prints it: what comes is a matter of
             # luck. Nothing in such a table is in force.
@@ -110,7 +112,7 @@ def table(family: str, name: str) -> list[dict[str, Any]] | None:
                 raise
             return [{"table": {"family": family, "name": name, "flags": "dormant"}}]
     if (family, name) in tables():
-        raise LiveStateUnreadable(f"nft list table ended with {done.returncode}: {done.stderr.strip()}")
+        raise LiveStateUnreadable(f"nft list table ended with {result.returncode}: {result.stderr.strip()}")
     return None
 
 
@@ -156,8 +158,8 @@ def tables() -> list[tuple[str, str]]:
 def flags(family: str, table: str) -> frozenset[str]:
     """Return the flags of a table, none if it does not exist; also read from nft's text output."""
     printed = run.attempt(["nft", "--terse", "list", "table", family, table]).stdout
-    said = (line.split() for line in printed.splitlines()[:3])
-    return frozenset(flag for words in said if words[:1] == ["flags"] for flag in "".join(words[1:]).split(","))
+    lines = (line.split() for line in printed.splitlines()[:3])
+    return frozenset(flag for words in lines if words[:1] == ["flags"] for flag in "".join(words[1:]).split(","))
 
 
 def ruleset() -> list[dict[str, Any]]:

@@ -36,13 +36,15 @@ def read() -> list[Table]:
     if whole:
         objects = nft.outline()
     found: list[Table] = []
-    named = ((body.get("family"), body.get("name")) for kind, body in nft_rules.bodies(objects) if kind == "table")
-    hidden = {(where, name) for where, name in named if where and name and owner_rules.is_ours(where, name)}
+    table_names = (
+        (body.get("family"), body.get("name")) for kind, body in nft_rules.bodies(objects) if kind == "table"
+    )
+    hidden = {(where, name) for where, name in table_names if where and name and owner_rules.is_ours(where, name)}
     for family, (program, names) in _FAMILIES.items():
         if not (whole and _tells_all(objects, family)) and _installed(f"{program}-nft-save"):
-            shown = iptables_rules.tables(family, run.run([f"{program}-nft-save"]))
-            hidden |= {(family, table.name.partition(" ")[2]) for table in shown}
-            found += shown
+            saved_tables = iptables_rules.tables(family, run.run([f"{program}-nft-save"]))
+            hidden |= {(family, table.name.partition(" ")[2]) for table in saved_tables}
+            found += saved_tables
         if disk.read_text(names):
             found += iptables_rules.tables(family, _legacy(program), "iptables-legacy")
     return [*nft_rules.tables(objects, hidden, source), *found]
@@ -66,7 +68,7 @@ def before(desired: DesiredState, user: str, vm: str, tables: Iterable[Table]) -
     found = {
         address: obstacles(tables, access.uid, desired.gid, address, port) for address in desired.addresses(access)
     }
-    return {address: met for address, met in found.items() if met}
+    return {address: chains for address, chains in found.items() if chains}
 
 
 def flowtables() -> list[str]:
@@ -78,8 +80,8 @@ def flowtables() -> list[str]:
     except SystemFault:
         # It hinders nothing: what holds up a run is found by whatever needs an answer.
         return []
-    named = (body for kind, body in nft_rules.bodies(found) if kind == "flowtable")
-    return sorted(f"{body.get('family')} {body.get('table')} {body.get('name')}" for body in named)
+    bodies = (body for kind, body in nft_rules.bodies(found) if kind == "flowtable")
+    return sorted(f"{body.get('family')} {body.get('table')} {body.get('name')}" for body in bodies)
 
 
 def source(body: dict[str, Any]) -> nft_rules.Source | None:
@@ -112,8 +114,8 @@ def _device(uid: int, address: str) -> str | None:
     """Return the interface by which a user's packets leave; ``None`` if it cannot be determined."""
     if not _installed("ip"):
         return None
-    done = run.attempt(["ip", "-json", "route", "get", address, "uid", str(uid)])
-    routes = run.as_json(done.stdout, "ip route get", list) if done.returncode == 0 else []
+    result = run.attempt(["ip", "-json", "route", "get", address, "uid", str(uid)])
+    routes = run.as_json(result.stdout, "ip route get", list) if result.returncode == 0 else []
     return routes[0].get("dev") if routes and isinstance(routes[0], dict) else None
 
 

@@ -30,9 +30,9 @@ def holds(family: str, table: str, name: str, address: str) -> bool:
     Raises :class:`~spicegrants.core.errors.LiveStateUnreadable` if the kernel gives no answer.
     """
     try:
-        with netlink_socket.opened(netlink_socket.NETFILTER, patience=_PATIENCE) as kernel:
+        with netlink_socket.open_socket(netlink_socket.NETFILTER, patience=_PATIENCE) as kernel:
             kernel.send(_request(family, table, name, address))
-            return _found(kernel.recv(65536))
+            return _is_there(kernel.recv(65536))
     except (OSError, struct.error) as error:
         raise LiveStateUnreadable(f"the kernel does not say what is in set {family} {table} {name}: {error}") from error
 
@@ -53,7 +53,7 @@ def _nested(kind: int, value: bytes) -> bytes:
     return netlink.attribute(kind | _NESTED, value)
 
 
-def _found(received: bytes) -> bool:
+def _is_there(received: bytes) -> bool:
     for code in netlink_socket.codes(received):
         if code != errno.ENOENT:
             raise OSError(code, os.strerror(code))

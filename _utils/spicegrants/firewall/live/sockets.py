@@ -21,7 +21,7 @@ def connections() -> list[Connection]:
     for name in ("tcp", "tcp6"):
         try:
             with open(f"/proc/net/{name}", encoding="utf-8") as stream:
-                found += firewall_connections.parse(stream.read())
+                found += firewall_connections.parse_connections(stream.read())
         except FileNotFoundError:
             continue
         except OSError as error:

@@ -32,15 +32,15 @@ def rules(evidence: Mapping[str, Object]) -> list[tuple[str, list[Object]]]:
     evidence
         By the set that holds the notes, one for each IP version: the parts of a packet that are noted.
     """
-    made: list[tuple[str, list[Object]]] = []
+    result: list[tuple[str, list[Object]]] = []
     many = match({"meta": {"key": "skuid"}}, {"range": [guard.FIRST_OF_MANY, 2**32 - 1]})
-    made.append((OWNED, [many, {"goto": {"target": MANY}}]))
+    result.append((OWNED, [many, {"goto": {"target": MANY}}]))
     together = limit(guard.MANY_NOTED_RATE, guard.MANY_NOTED_BURST)
-    for chain, kept, limits in ((OWNED, NOTED, []), (MANY, NOTED_MANY, [together])):
-        limits = [_limit_of_owner(kept, guard.NOTED_RATE, guard.NOTED_BURST), *limits]
+    for chain, owner_set, limits in ((OWNED, NOTED, []), (MANY, NOTED_MANY, [together])):
+        limits = [_limit_of_owner(owner_set, guard.NOTED_RATE, guard.NOTED_BURST), *limits]
         # To look up what is noted already counts it, however often it is tried, and uses up no limit.
-        made += [(chain, [match(key, f"@{name}")]) for name, key in evidence.items()]
-        made += [(chain, [match(key, f"@{name}", "!="), *limits, _note(key, name)]) for name, key in evidence.items()]
+        result += [(chain, [match(key, f"@{name}")]) for name, key in evidence.items()]
+        result += [(chain, [match(key, f"@{name}", "!="), *limits, _note(key, name)]) for name, key in evidence.items()]
     total = limit(guard.TOTAL_RATE, guard.TOTAL_BURST)
     nobodys = [limit(guard.OWNERLESS_RATE, guard.OWNERLESS_BURST)]
     for chain, limits, rule in (
@@ -49,25 +49,25 @@ def rules(evidence: Mapping[str, Object]) -> list[tuple[str, list[Object]]]:
         (OWNERLESS, nobodys, guard.OUTPUT),
         (FORWARDED, nobodys, guard.FORWARD),
     ):
-        made.append((chain, [*limits, log(rule)]))
-        made.append((chain, [match({"meta": {"key": "l4proto"}}, _TCP), {"reject": {"type": "tcp reset"}}]))
-    return made
+        result.append((chain, [*limits, log(rule)]))
+        result.append((chain, [match({"meta": {"key": "l4proto"}}, _TCP), {"reject": {"type": "tcp reset"}}]))
+    return result
 
 
 def _note(key: Object, name: str) -> Object:
     return {"set": {"op": "update", "elem": key, "set": f"@{name}"}}
 
 
-def _limit_of_owner(kept: Object, rate: int, burst: int) -> Object:
+def _limit_of_owner(owner_set: Object, rate: int, burst: int) -> Object:
     """Return the expression that ends a rule for an owner's packets above a rate.
 
-    kept
+    owner_set
         The set that holds the limit of each owner.
 
     rate
         Packets a minute.
     """
-    owner = {"op": "update", "elem": {"meta": {"key": "skuid"}}, "set": f"@{kept['name']}"}
+    owner = {"op": "update", "elem": {"meta": {"key": "skuid"}}, "set": f"@{owner_set['name']}"}
     return {"set": {**owner, "stmt": [limit(rate, burst)]}}
 
 

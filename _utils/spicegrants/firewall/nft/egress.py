@@ -164,12 +164,14 @@ def _unseen(uplink: Uplink) -> list[list[Object]]:
     """
     unseen = {"goto": {"target": "unseen"}}
     tagged = [match(_CARRIED, {"set": _TAGGED}), match(_VLAN, 0), unseen]
-    called = [[match({"payload": {"protocol": ip, "field": "version"}}, number), ACCEPT] for _, ip, _, number in _IPS]
+    by_version = [
+        [match({"payload": {"protocol": ip, "field": "version"}}, number), ACCEPT] for _, ip, _, number in _IPS
+    ]
     # A tag may look like the begin of a packet, so these are first.
-    return [*([] if uplink.tagging else [tagged]), *called, [match(_CARRIED, {"set": _CARRIES_IP}), unseen]]
+    return [*([] if uplink.tagging else [tagged]), *by_version, [match(_CARRIED, {"set": _CARRIES_IP}), unseen]]
 
 
-def plan(desired: DesiredState, live: list[Object] | None, devices: Mapping[str, Uplink]) -> FirewallPlan:
+def plan_egress(desired: DesiredState, live: list[Object] | None, devices: Mapping[str, Uplink]) -> FirewallPlan:
     """Compare the desired state with a listing of the table.
 
     live
@@ -182,18 +184,18 @@ def plan(desired: DesiredState, live: list[Object] | None, devices: Mapping[str,
     any more, is no difference; it goes with the next change.
     """
     if desired.policy.firewall.uplinks == ():
-        gone = [Change("firewall", "removes the guard from uplinks")] if live is not None else []
-        return FirewallPlan(tuple(gone), tuple(removal()) if gone else ())
+        removals = [Change("firewall", "removes the guard from uplinks")] if live is not None else []
+        return FirewallPlan(tuple(removals), tuple(removal()) if removals else ())
     covering = {chain: _on(desired, chain, uplink) for chain, uplink in devices.items()}
     if live is None:
         return FirewallPlan((_covers(devices.values()),), tuple(_fresh(desired, covering)))
-    want, have = guard_table.structure(skeleton(desired)), _told(live)
+    want, have = guard_table.structure(skeleton(desired)), _structure(live)
     stale = [name for kind, name in have if kind == "chain" and name.startswith(_PREFIX) and name not in devices]
-    desired_chains = {key: body for chain in covering.values() for key, body in _told(chain).items()}
+    desired_chains = {key: body for chain in covering.values() for key, body in _structure(chain).items()}
     missing = [chain for chain in devices if ("chain", chain) not in have]
-    kept = {key: body for key, body in have.items() if key not in {("chain", name) for name in stale}}
+    current = {key: body for key, body in have.items() if key not in {("chain", name) for name in stale}}
     expected = {**want, **{key: body for key, body in desired_chains.items() if key[1] not in missing}}
-    changes = [Change("firewall", f"{change.what} (egress)") for change in guard_table.structural(expected, kept)]
+    changes = [Change("firewall", f"{change.what} (egress)") for change in guard_table.structural(expected, current)]
     news = [_covers(devices[chain] for chain in missing)] if missing else []
     if changes:
         return FirewallPlan((*changes, *news), tuple(_fresh(desired, covering)))
@@ -210,7 +212,7 @@ def _covers(devices: Iterable[Uplink]) -> Change:
     return Change("firewall", f"guards what leaves by {names} past the other rules")
 
 
-def _told(objects: Iterable[Object]) -> dict[tuple[str, str], Any]:
+def _structure(objects: Iterable[Object]) -> dict[tuple[str, str], Any]:
     """Return the structure of a table without its chains' interfaces, which some releases of nft do not list."""
     built = guard_table.structure(objects)
     return {key: {name: value for name, value in body.items() if name != "dev"} for key, body in built.items()}

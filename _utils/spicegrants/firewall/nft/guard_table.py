@@ -53,7 +53,7 @@ def skeleton(desired: DesiredState) -> list[Object]:
             known = server_addresses(desired, version)
             objects.append({"set": {**own, "name": servers, "type": kind, **filled(known)}})
     objects.append({"set": {**own, **guarded(desired)}})
-    objects += [{"set": {**own, **kept}} for kept in deny.SETS]
+    objects += [{"set": {**own, **limits}} for limits in deny.SETS]
     hook = {"type": "filter", "prio": PRIORITY, "policy": "accept"}
     objects += [
         *({"chain": {**own, "name": name}} for name in deny.CHAINS),
@@ -132,13 +132,13 @@ def structure(objects: Iterable[Object]) -> dict[tuple[str, str], Any]:
                 rules = built.setdefault(("chain", body["chain"]), {}).setdefault("rules", [])
                 rules.append(list(map(spelling.expression, body["expr"])))
             elif kind != "metainfo":
-                kept = {key: value for key, value in body.items() if key not in ("handle", "elem", "family", "table")}
-                kept.pop("name")
+                fields = {key: value for key, value in body.items() if key not in ("handle", "elem", "family", "table")}
+                fields.pop("name")
                 if kind == "set":
-                    kept = spelling.attributes(kept)
-                if kind == "set" and not kept.get("timeout"):
-                    kept["elem"] = _normal_elements(body.get("elem", []))
-                built.setdefault((kind, body["name"]), {}).update(kept)
+                    fields = spelling.attributes(fields)
+                if kind == "set" and not fields.get("timeout"):
+                    fields["elem"] = _normal_elements(body.get("elem", []))
+                built.setdefault((kind, body["name"]), {}).update(fields)
     return built
 
 
@@ -167,7 +167,7 @@ def elements(objects: Iterable[Object]) -> dict[Key, Element]:
 def _element(value: Object, verdict: Object) -> tuple[Key, Element]:
     detail = value.get("elem", {"val": value})
     counter = detail.get("counter") or {}
-    known = next((name for name, held in _VERDICTS.items() if held == verdict), None)
+    known = next((name for name, own_verdict in _VERDICTS.items() if own_verdict == verdict), None)
     target = (verdict.get("jump") or {}).get("target", "")
     # A verdict that is none of ours, by its name in nft; it is not what is wanted, whatever that is.
     name = known or (target if guard.is_timed(target) else next(iter(verdict)))
@@ -193,7 +193,7 @@ def _without_times(
     for (kind, name), body in built.items():
         # With a hook it is more than that.
         if kind == "chain" and guard.is_timed(name) and body.keys() <= {"rules"}:
-            timed[name] = time_chains.read(body.get("rules", []))
+            timed[name] = time_chains.parse_chain(body.get("rules", []))
         else:
             rest[kind, name] = body
     return rest, timed
@@ -211,7 +211,7 @@ def denied(objects: Iterable[Object]) -> dict[Key, int]:
     return found
 
 
-def plan(desired: DesiredState, live: list[Object] | None, giving: bool = True) -> FirewallPlan:
+def plan_guard_table(desired: DesiredState, live: list[Object] | None, giving: bool = True) -> FirewallPlan:
     """Compare the desired state with a listing of our table; ``None`` if there is no such table.
 
     giving
@@ -243,16 +243,16 @@ def plan(desired: DesiredState, live: list[Object] | None, giving: bool = True) 
     if wrong and _frame(want_built) != _frame(have_built):
         return FirewallPlan(changes, tuple(_fresh(desired, want_elements)))
     commands = _refilled(want_objects) if wrong else []
-    commands += _elements_changed(want_elements, have_elements)
+    commands += _element_commands(want_elements, have_elements)
     return FirewallPlan(
         changes,
         tuple(commands),
-        before=tuple(_timed(want_chains, have_chains)),
-        after=tuple(_timed_no_more(want_chains, have_chains, live)),
+        before=tuple(_time_chain_commands(want_chains, have_chains)),
+        after=tuple(_time_chain_removals(want_chains, have_chains, live)),
     )
 
 
-def taken(
+def plan_closing(
     desired: DesiredState | None, live: list[Object] | None, doors: Collection[tuple[int, str, int]] | None
 ) -> FirewallPlan:
     """Return the plan that removes elements shown in a listing of our table, and leaves all else as it is.
@@ -265,26 +265,28 @@ def taken(
     """
     have, have_chains = elements(live or ()), chains(live or ())
     want, timed = (desired_elements(desired), desired_chains(desired)) if desired else ({}, {})
-    gone, becomes = guard.taken(want, have, doors)
+    removals, becomes = guard.elements_to_remove(want, have, doors)
     needed = {element.verdict for element in becomes.values()}
-    left = needed | {held.verdict for key, held in have.items() if key not in gone}
-    unused = {held.verdict for held in gone.values()} & have_chains.keys() - left
+    remaining = needed | {element.verdict for key, element in have.items() if key not in removals}
+    unused = {element.verdict for element in removals.values()} & have_chains.keys() - remaining
     return FirewallPlan(
-        guard.taken_changes(desired, gone, becomes),
-        tuple(_elements_changed(becomes, gone)),
-        before=tuple(_timed({name: times for name, times in timed.items() if name in needed}, have_chains)),
-        after=tuple(_timed_no_more({}, dict.fromkeys(sorted(unused)), ())),
+        guard.removal_changes(desired, removals, becomes),
+        tuple(_element_commands(becomes, removals)),
+        before=tuple(
+            _time_chain_commands({name: times for name, times in timed.items() if name in needed}, have_chains)
+        ),
+        after=tuple(_time_chain_removals({}, dict.fromkeys(sorted(unused)), ())),
     )
 
 
-def _elements_changed(want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Object]:
-    gone = [key for key, held in have.items() if not guard.same(want.get(key), held)]
-    new = {key: wished for key, wished in want.items() if not guard.same(wished, have.get(key))}
-    commands = [{"delete": body} for body in _element_objects(dict.fromkeys(gone))]
+def _element_commands(want: Mapping[Key, Element], have: Mapping[Key, Element]) -> list[Object]:
+    deletions = [key for key, element in have.items() if not guard.same(want.get(key), element)]
+    new = {key: element for key, element in want.items() if not guard.same(element, have.get(key))}
+    commands = [{"delete": body} for body in _element_objects(dict.fromkeys(deletions))]
     return commands + [{"add": body} for body in _element_objects(new)]
 
 
-def _timed(want: Mapping[str, Times], have: Mapping[str, Times | None]) -> list[Object]:
+def _time_chain_commands(want: Mapping[str, Times], have: Mapping[str, Times | None]) -> list[Object]:
     """Return the commands that add missing time chains, and new rules behind those of time chains that differ."""
     commands: list[Object] = []
     for name, times in want.items():
@@ -297,7 +299,9 @@ def _timed(want: Mapping[str, Times], have: Mapping[str, Times | None]) -> list[
     return commands
 
 
-def _timed_no_more(want: Mapping[str, Times], have: Mapping[str, Times | None], live: Iterable[Object]) -> list[Object]:
+def _time_chain_removals(
+    want: Mapping[str, Times], have: Mapping[str, Times | None], live: Iterable[Object]
+) -> list[Object]:
     """Return the commands that delete outdated rules of time chains in a listing, and undesired chains as a whole.
 
     Chains are emptied first, because one may lead to another.
@@ -306,8 +310,8 @@ def _timed_no_more(want: Mapping[str, Times], have: Mapping[str, Times | None], 
     found = [entry["rule"] for entry in live if entry.get("rule", {}).get("chain") in differ]
     own = ("family", "table", "chain", "handle")
     commands = [{"delete": {"rule": {key: rule[key] for key in own}}} for rule in found]
-    gone = [{"chain": {"family": FAMILY, "table": TABLE, "name": name}} for name in have if name not in want]
-    return commands + [{verb: chain} for verb in ("flush", "delete") for chain in gone]
+    superfluous = [{"chain": {"family": FAMILY, "table": TABLE, "name": name}} for name in have if name not in want]
+    return commands + [{verb: chain} for verb in ("flush", "delete") for chain in superfluous]
 
 
 def _frame(built: Mapping[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
@@ -346,7 +350,7 @@ def _fresh(desired: DesiredState, chosen: Mapping[Key, Element]) -> list[Object]
         {"add": table},
         {"delete": table},
         *({"add": entry} for entry in skeleton(desired)),
-        *_timed(desired_chains(desired), {}),
+        *_time_chain_commands(desired_chains(desired), {}),
         *({"add": entry} for entry in _element_objects(chosen)),
     ]
 
@@ -376,18 +380,18 @@ def structural(want: Mapping, have: Mapping) -> list[Change]:
     """Return the changes in words for differences in a table's structure."""
     changes = []
     for kind, name in sorted({*want, *have}):
-        desired, held = want.get((kind, name)), have.get((kind, name))
-        if desired == held:
+        desired, live = want.get((kind, name)), have.get((kind, name))
+        if desired == live:
             continue
-        if held is None:
+        if live is None:
             changes.append(f"restores {kind} {name}, which was missing")
         elif desired is None:
             changes.append(f"removes {kind} {name}, which does not belong in table {TABLE}")
-        elif name == "guarded" and {**held, "elem": desired["elem"]} == desired:
-            ports = port_words(held["elem"]) or "none"
+        elif name == "guarded" and {**live, "elem": desired["elem"]} == desired:
+            ports = port_words(live["elem"]) or "none"
             changes.append(f"guards ports {port_words(desired['elem'])} instead of {ports}")
         elif kind == "chain":
-            changes.append(f"restores chain {name}: {rule_words(desired.get('rules', []), held.get('rules', []))}")
+            changes.append(f"restores chain {name}: {rule_words(desired.get('rules', []), live.get('rules', []))}")
         else:
             changes.append(f"restores {kind} {name}, which was altered")
     return [Change("firewall", what) for what in changes]

@@ -80,7 +80,7 @@ def desired_entries(desired: DesiredState, live: Mapping[str, Entry | None]) -> 
     return {UPLINKS: program, _SERVICE: service, **rule}
 
 
-def plan(desired: DesiredState, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+def plan_hotplug(desired: DesiredState, live: Mapping[str, Entry | None]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Compare the desired files with the present ones; return changes in words, and the paths to write or remove."""
     entries = desired_entries(desired, live)
     verbs = {path: difference(entry, live.get(path)) for path, entry in entries.items()}

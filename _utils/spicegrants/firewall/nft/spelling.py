@@ -14,8 +14,8 @@ def attributes(body: Mapping[str, Any]) -> Object:
     nft 1.1 lists ``dynamic`` for a set that rules fill, nft 1.0 does not. For a set without flags, no flags are listed.
     """
     flags = body.get("flags", [])
-    kept = sorted({flags} if isinstance(flags, str) else {*flags} - {"dynamic"})
-    return {**{key: value for key, value in body.items() if key != "flags"}, **({"flags": kept} if kept else {})}
+    static = sorted({flags} if isinstance(flags, str) else {*flags} - {"dynamic"})
+    return {**{key: value for key, value in body.items() if key != "flags"}, **({"flags": static} if static else {})}
 
 
 def expression(body: Object) -> Object:

@@ -31,11 +31,11 @@ ESTABLISHED = match({"ct": {"key": "state"}}, 2, "in")
 
 def rules(times: Times) -> list[list[Object]]:
     """Return the rules of a chain: first for new connections, then for open ones. Other packets return to the guard."""
-    made = []
+    result = []
     for condition, windows in (((), times.opened), ((ESTABLISHED,), times.lasting)):
         if windows != NEVER:
-            made.append([*condition, *_within(windows), ACCEPT])
-    return made
+            result.append([*condition, *_within(windows), ACCEPT])
+    return result
 
 
 def _within(windows: Windows) -> list[Object]:
@@ -47,13 +47,13 @@ def _within(windows: Windows) -> list[Object]:
     return [match(_TIME, {"set": ranges} if ranges[1:] else ranges[0])]
 
 
-def read(listed: Iterable[list[Object]]) -> Times | None:
+def parse_chain(listed: Iterable[list[Object]]) -> Times | None:
     """Return the times of a chain's rules; ``None`` if they are no such rules."""
     found = complete(map(_read, listed))
     if found is None or [goes_on for goes_on, _ in found] not in ([False], [True], [False, True]):
         return None
-    said = dict(found)
-    return Times(said.get(False, NEVER), said.get(True, NEVER))
+    by_kind = dict(found)
+    return Times(by_kind.get(False, NEVER), by_kind.get(True, NEVER))
 
 
 def _read(expressions: list[Object]) -> tuple[bool, Windows] | None:

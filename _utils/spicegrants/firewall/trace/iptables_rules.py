@@ -108,7 +108,7 @@ def _read(words: list[str]) -> tuple[list[Match], list[tuple[str, str]]]:
         if several and option == "--gid-owner":
             values = []
         if option not in ("-m", "--comment"):
-            matches.append(partial(_told, option, values, refused))
+            matches.append(partial(_truth, option, values, refused))
     return matches, []
 
 
@@ -118,7 +118,7 @@ def _actions(option: str, target: str) -> list[tuple[str, str]]:
     return [(tracer.GOTO if option == "-g" else tracer.JUMP, target)]
 
 
-def _told(option: str, values: list[str], refused: bool, packet: Packet) -> Truth:
+def _truth(option: str, values: list[str], refused: bool, packet: Packet) -> Truth:
     try:
         truth = _match(option, values[0] if len(values) == 1 else "", packet)
     except ValueError:
@@ -150,6 +150,6 @@ def _match(option: str, value: str, packet: Packet) -> Truth:
     return None
 
 
-def _within(number: int, spelled: str, between: str) -> bool:
-    low, _, high = spelled.partition(between)
+def _within(number: int, pattern: str, between: str) -> bool:
+    low, _, high = pattern.partition(between)
     return int(low) <= number <= int(high or low)

@@ -32,7 +32,7 @@ _PLAIN = (tracer.ACCEPT, tracer.DROP, tracer.REJECT, tracer.RETURN)
 _STRANGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, LiveStateUnreadable)
 
 _Address = (ipaddress.IPv4Address, ipaddress.IPv6Address)
-_NAMED = (str, type(None))
+_NAME_TYPES = (str, type(None))
 _NAMES = ("family", "table", "name", "chain")
 
 Object = dict[str, Any]
@@ -52,7 +52,7 @@ class Source(NamedTuple):
     holds: Callable[[str], bool] | None = None
 
 
-class Held(NamedTuple):
+class NamedSet(NamedTuple):
     """A named set or map as it is listed, and the source of its elements if they are not listed."""
 
     body: Object
@@ -69,7 +69,7 @@ class Held(NamedTuple):
         return self.body.get("elem", []) if self.source is None else self.source.elements()
 
 
-Sets = Mapping[str, Held]
+Sets = Mapping[str, NamedSet]
 
 
 # What a table may be without being asleep.
@@ -99,7 +99,7 @@ def tables(
     """
     without, objects = set(without), list(objects)
     chains: dict[tuple[str, str], dict[str, Chain]] = {}
-    sets: dict[tuple[str, str], dict[str, Held]] = {}
+    sets: dict[tuple[str, str], dict[str, NamedSet]] = {}
     active: dict[tuple[str, str], Truth] = {}
     for kind, body in bodies(objects):
         key = (body.get("family", ""), body.get("name" if kind == "table" else "table", ""))
@@ -108,7 +108,7 @@ def tables(
             # nft 1.0.6 shows another word for 'dormant'.
             active[key] = True if _words(body.get("flags", [])) <= _HARMLESS else None
         elif kind in ("set", "map") and key in sets:
-            sets[key][body.get("name", "")] = Held(body, source(body))
+            sets[key][body.get("name", "")] = NamedSet(body, source(body))
     for kind, body in bodies(objects):
         key = (body.get("family", ""), body.get("table", ""))
         if kind == "chain" and key in chains:
@@ -120,8 +120,8 @@ def tables(
             steps = partial(_steps, body.get("expr"), sets[key], key[0] == "inet")
             chain.rules.append(TracedRule(f"handle {body.get('handle')}", steps))
     return [
-        Table(" ".join(map(str, key)), _VERSIONS[key[0]], held, active[key])
-        for key, held in chains.items()
+        Table(" ".join(map(str, key)), _VERSIONS[key[0]], its_chains, active[key])
+        for key, its_chains in chains.items()
         if key not in without
     ]
 
@@ -130,7 +130,7 @@ def bodies(objects: Iterable[Any]) -> Iterator[tuple[str, Object]]:
     """Yield kind and body of all listed objects that have the form of one."""
     for entry in objects:
         for kind, body in entry.items() if isinstance(entry, dict) else ():
-            if isinstance(body, dict) and all(isinstance(body.get(key), _NAMED) for key in _NAMES):
+            if isinstance(body, dict) and all(isinstance(body.get(key), _NAME_TYPES) for key in _NAMES):
                 yield kind, body
 
 
@@ -154,12 +154,12 @@ def _chain(body: Object) -> Chain:
 
 def _steps(expressions: Any, sets: Sets, inet: bool, packet: Packet) -> list[Step]:
     try:
-        return list(_done(expressions, sets, inet, packet))
+        return list(_actions(expressions, sets, inet, packet))
     except _STRANGE:
         return [Step(None, tracer.UNKNOWN, tracer.UNKNOWN)]
 
 
-def _done(expressions: list[Object], sets: Sets, inet: bool, packet: Packet) -> Iterator[Step]:
+def _actions(expressions: list[Object], sets: Sets, inet: bool, packet: Packet) -> Iterator[Step]:
     """Yield a rule's actions on a packet, as far as its matches allow."""
     truth: Truth = True
     for expression in expressions:
@@ -167,7 +167,7 @@ def _done(expressions: list[Object], sets: Sets, inet: bool, packet: Packet) -> 
         if kind == "match":
             truth = every((truth, _match(body, sets, packet)))
         elif kind == "vmap":
-            for applies, verdict in _looked_up(body, sets, packet):
+            for applies, verdict in _vmap_verdicts(body, sets, packet):
                 yield _verdict(every((truth, applies)), *verdict)
             return
         elif kind == tracer.REJECT:
@@ -218,21 +218,21 @@ def _verdict(applies: Truth, kind: str, body: Any) -> Step:
     return Step(applies, kind) if kind in _PLAIN else Step(applies, tracer.UNKNOWN, kind)
 
 
-def _looked_up(body: Object, sets: Sets, packet: Packet) -> Iterator[tuple[Truth, tuple[str, Any]]]:
+def _vmap_verdicts(body: Object, sets: Sets, packet: Packet) -> Iterator[tuple[Truth, tuple[str, Any]]]:
     """Yield, for each element of a verdict map, whether it matches the packet, and its verdict."""
     value = _value(body["key"], packet)
     if isinstance(body["data"], str):
-        named = sets.get(body["data"][1:])
-        entries = None if named is None or named.changes else named.elements
+        named_set = sets.get(body["data"][1:])
+        entries = None if named_set is None or named_set.changes else named_set.elements
     else:
         entries = body["data"]["set"]
     if entries is None:
         yield None, ("vmap", None)
         return
     # What holds for all others stands for those that no other has.
-    for spelled, verdict in sorted(entries, key=lambda entry: entry[0] == "*"):
-        (said,) = verdict.items()
-        yield _holds(value, spelled, sets), said
+    for pattern, verdict in sorted(entries, key=lambda entry: entry[0] == "*"):
+        (action,) = verdict.items()
+        yield _holds(value, pattern, sets), action
 
 
 def _match(body: Object, sets: Sets, packet: Packet) -> Truth:
@@ -241,8 +241,8 @@ def _match(body: Object, sets: Sets, packet: Packet) -> Truth:
         if value is _Absent:
             return False
         if body["op"] in ("==", "in", "!="):
-            held = _holds(value, body["right"], sets)
-            return negated(held) if body["op"] == "!=" else held
+            truth = _holds(value, body["right"], sets)
+            return negated(truth) if body["op"] == "!=" else truth
         if value is _Hidden:
             return None
         return _ORDER[body["op"]](value, _same_kind(value, body["right"]))
@@ -284,34 +284,34 @@ def _header(protocol: str, name: str, packet: Packet) -> Any:
     return packet.port if name == "dport" and protocol in ("tcp", "th") else _Hidden
 
 
-def _holds(value: Any, spelled: Any, sets: Sets) -> Truth:
+def _holds(value: Any, pattern: Any, sets: Sets) -> Truth:
     """Tell whether a value equals, or is among, the value spelled in a rule or an element."""
     try:
-        return _compared(value, spelled, sets)
+        return _compare(value, pattern, sets)
     except _STRANGE:
         return None
 
 
-def _compared(value: Any, spelled: Any, sets: Sets) -> Truth:
+def _compare(value: Any, pattern: Any, sets: Sets) -> Truth:
     if value is _Absent:
         return False
-    if isinstance(spelled, list):
-        return some(_holds(value, member, sets) for member in spelled)
-    if isinstance(spelled, str) and spelled.startswith("@"):
-        named = sets[spelled[1:]]
-        if named.changes:
+    if isinstance(pattern, list):
+        return some(_holds(value, member, sets) for member in pattern)
+    if isinstance(pattern, str) and pattern.startswith("@"):
+        named_set = sets[pattern[1:]]
+        if named_set.changes:
             return None
-        if named.source and named.source.holds and isinstance(value, _Address):
-            return named.source.holds(str(value))
-        return _compared(value, named.elements, sets)
-    if spelled == "*":
+        if named_set.source and named_set.source.holds and isinstance(value, _Address):
+            return named_set.source.holds(str(value))
+        return _compare(value, named_set.elements, sets)
+    if pattern == "*":
         return True
-    if isinstance(spelled, dict):
-        ((kind, body),) = spelled.items()
+    if isinstance(pattern, dict):
+        ((kind, body),) = pattern.items()
         if kind == "elem":
-            return _compared(value, body["val"], sets)
+            return _compare(value, body["val"], sets)
         if kind == "set":
-            return _compared(value, body, sets)
+            return _compare(value, body, sets)
         if kind == "concat":
             return every(_holds(part, member, sets) for part, member in zip(value, body))
         if value is _Hidden:
@@ -324,13 +324,13 @@ def _compared(value: Any, spelled: Any, sets: Sets) -> Truth:
         return None
     if value is _Hidden:
         return None
-    if isinstance(value, str) and spelled.endswith("*"):
-        return value.startswith(spelled[:-1])
-    return value == _same_kind(value, spelled)
+    if isinstance(value, str) and pattern.endswith("*"):
+        return value.startswith(pattern[:-1])
+    return value == _same_kind(value, pattern)
 
 
-def _same_kind(value: Any, spelled: Any) -> Any:
+def _same_kind(value: Any, pattern: Any) -> Any:
     """Return a spelled value converted to the kind of the packet's value; raise if it is not of that kind."""
-    if not isinstance(spelled, int if isinstance(value, int) else str):
-        raise TypeError(spelled)
-    return type(value)(spelled)
+    if not isinstance(pattern, int if isinstance(value, int) else str):
+        raise TypeError(pattern)
+    return type(value)(pattern)

@@ -122,11 +122,11 @@ class Obstacle:
     causes: tuple[Cause, ...]
 
     def __str__(self) -> str:
-        said = []
+        parts = []
         for cause in self.causes:
             within = f" in chain {cause.chain}" if cause.chain != self.chain else ""
-            said.append(f"{cause.place} {cause.verdict}{within}")
-        return f"chain {self.table} {self.chain} ({', '.join(said)}) {'drops' if self.certain else 'may drop'} it"
+            parts.append(f"{cause.place} {cause.verdict}{within}")
+        return f"chain {self.table} {self.chain} ({', '.join(parts)}) {'drops' if self.certain else 'may drop'} it"
 
 
 def find(tables: Iterable[Table], packet: Packet) -> tuple[Obstacle, ...]:
@@ -135,7 +135,7 @@ def find(tables: Iterable[Table], packet: Packet) -> tuple[Obstacle, ...]:
     Each chain is walked as if those before it had let the packet through: who removes one obstacle wants to know the
     next.
     """
-    met = [
+    base_chains = [
         (HOOKS.index(chain.hook), chain.priority, table, chain)
         for table in tables
         if packet.version in table.versions
@@ -143,7 +143,7 @@ def find(tables: Iterable[Table], packet: Packet) -> tuple[Obstacle, ...]:
         if chain.hook in HOOKS
     ]
     found = []
-    for _, _, table, chain in sorted(met, key=lambda entry: entry[:2]):
+    for _, _, table, chain in sorted(base_chains, key=lambda entry: entry[:2]):
         walk = _Walk(table, packet if chain.priority > CONNTRACK else replace(packet, tracked=False))
         exits = walk.base(chain)
         packet = replace(
@@ -182,8 +182,8 @@ class _Walk:
         above = (*above, chain.name)
         for rule in chain.rules:
             for step in rule.steps(self.packet):
-                left, goes_on = self._step(chain, rule, step, above)
-                exits |= left
+                ends, goes_on = self._step(chain, rule, step, above)
+                exits |= ends
                 if not goes_on:
                     return exits
         return exits | {_THROUGH}
@@ -201,12 +201,12 @@ class _Walk:
         if step.action == RETURN:
             return {_THROUGH}, perhaps
         if step.action in (JUMP, GOTO):
-            called = self.table.chains.get(step.target)
-            if called is None or called.name in above:
+            callee = self.table.chains.get(step.target)
+            if callee is None or callee.name in above:
                 # The kernel has no such thing: a target that is not known, or a listing that was not understood.
                 self._blame(Cause(chain.name, rule.place, step.target))
                 return {ACCEPT, DROP, _THROUGH}, True
-            exits = self._called(called, above)
+            exits = self._call(callee, above)
             if step.action == GOTO:
                 return exits, perhaps
             return exits - {_THROUGH}, perhaps or _THROUGH in exits
@@ -216,7 +216,7 @@ class _Walk:
         self._alter(step.action)
         return set(), True
 
-    def _called(self, chain: Chain, above: tuple[str, ...]) -> set[str]:
+    def _call(self, chain: Chain, above: tuple[str, ...]) -> set[str]:
         exits = self._chain(chain, above)
         # What our own chains refuse is the guard's, and not asked here.
         return (exits - {DROP} or {_THROUGH}) if is_ours(chain.name) else exits
@@ -235,8 +235,8 @@ class _Walk:
 
 def every(truths: Iterable[Truth]) -> Truth:
     """Return whether all are true: false if any is false, ``None`` if that is unknown."""
-    said = set(truths)
-    return False if False in said else None if None in said else True
+    values = set(truths)
+    return False if False in values else None if None in values else True
 
 
 def some(truths: Iterable[Truth]) -> Truth:

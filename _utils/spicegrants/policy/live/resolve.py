@@ -39,11 +39,11 @@ def addresses(
         try:
             answers = socket.getaddrinfo(server.host, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            kept = known.get(server.name, ())
-            then = f"it keeps {', '.join(kept)}" if kept else "its consoles stay closed"
+            earlier = known.get(server.name, ())
+            then = f"it keeps {', '.join(earlier)}" if earlier else "its consoles stay closed"
             findings.append(Finding(path, f"{server.host!r} does not resolve ({error}): {then}"))
-            if kept:
-                found[server.name] = kept
+            if earlier:
+                found[server.name] = earlier
             continue
         resolved = {validation.address(str(answer[4][0])) for answer in answers}
         usable = sorted(address for address in resolved if address and validation.usable_address(address))
@@ -92,8 +92,8 @@ def _refusal(text: str) -> str | None:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text[start:end])
         except (ssl.SSLError, ValueError) as error:
-            said = getattr(error, "reason", None) or str(error)
-            return f"has a certificate that OpenSSL cannot read, number {number} ({said})"
+            reason = getattr(error, "reason", None) or str(error)
+            return f"has a certificate that OpenSSL cannot read, number {number} ({reason})"
     return None
 
 

@@ -38,25 +38,25 @@ def installed() -> bool:
     return shutil.which("ip", path=run.SEARCH) is not None
 
 
-def read() -> Live:
+def read_kernel() -> Live:
     """Return what the kernel holds of rules, routes and links; raise if it cannot be read."""
     rules: dict[int, Any] = {}
     routes: dict[int, Any] = {}
     links: list[dict[str, Any]] = []
     for version in versions():
-        asked = ["rule show", f"route show table {TABLE}", *(["link show"] if version == 4 else [])]
-        printed = run.run(["ip", "-N", "-j", "-d", f"-{version}", "-batch", "-"], text="\n".join([*asked, ""]))
+        questions = ["rule show", f"route show table {TABLE}", *(["link show"] if version == 4 else [])]
+        printed = run.run(["ip", "-N", "-j", "-d", f"-{version}", "-batch", "-"], text="\n".join([*questions, ""]))
         lists = _lists(printed)
-        if len(lists) != len(asked):
-            raise LiveStateUnreadable(f"ip -{version} answered {len(lists)} of {len(asked)} questions")
+        if len(lists) != len(questions):
+            raise LiveStateUnreadable(f"ip -{version} answered {len(lists)} of {len(questions)} questions")
         rules[version], routes[version], *rest = lists
         links = rest[0] if rest else links
     return Live(rules, routes, links)
 
 
-def held() -> Live | None:
+def kernel_if_any() -> Live | None:
     """Return what the kernel holds; ``None`` without ip(8), and so with nothing of ours."""
-    return read() if installed() else None
+    return read_kernel() if installed() else None
 
 
 def _lists(printed: str) -> list[Any]:
@@ -80,10 +80,10 @@ def hindrance() -> str | None:
             return f"{program} is not installed"
     why = ""
     for kind in KINDS:
-        done = run.attempt(["unshare", "--net", "ip", "-batch", "-"], text="\n".join(_TRIAL) + f"{kind}\n")
-        if done.returncode == 0:
+        result = run.attempt(["unshare", "--net", "ip", "-batch", "-"], text="\n".join(_TRIAL) + f"{kind}\n")
+        if result.returncode == 0:
             return None
-        why = " ".join(done.stderr.split())[:200]
+        why = " ".join(result.stderr.split())[:200]
     return f"rules by user and port, and a device that swallows packets, cannot be made here: {why}"
 
 
@@ -103,22 +103,24 @@ def chosen(policy: Policy | None, live: Live | None) -> tuple[bool, str | None]:
     return hindered is None, hindered
 
 
-def plan(desired: DesiredState | None, live: Live | None) -> RoutingPlan | None:
+def plan_kernel(desired: DesiredState | None, live: Live | None) -> RoutingPlan | None:
     """Compare the desired state with the kernel's rules and routes; ``None`` without ip(8)."""
     with run.understood("ip"):
-        return None if live is None else transition.plan(desired, live)
+        return None if live is None else transition.plan_transition(desired, live)
 
 
-def closing(desired: DesiredState | None, live: Live | None, lost: Collection[Door] | None) -> RoutingPlan | None:
-    """Return the plan that removes the rules by which users pass; see :func:`transition.closing`."""
+def plan_closing(
+    desired: DesiredState | None, live: Live | None, lost_doors: Collection[Door] | None
+) -> RoutingPlan | None:
+    """Return the plan that removes the rules by which users pass; see :func:`transition.plan_closing`."""
     with run.understood("ip"):
-        return None if live is None else transition.closing(desired, live, lost)
+        return None if live is None else transition.plan_closing(desired, live, lost_doors)
 
 
-def rules(live: Live) -> list[RoutingRule]:
+def own_rules(live: Live) -> list[RoutingRule]:
     """Return the listed rules that are ours."""
     with run.understood("ip"):
-        return [rule for found in live.rules.values() for entry in found if (rule := policy_rules.parse(entry))]
+        return [rule for found in live.rules.values() for entry in found if (rule := policy_rules.parse_rule(entry))]
 
 
 def networkd() -> bool:
@@ -134,11 +136,11 @@ def device(what: str) -> None:
     if what == "make":
         run.attempt(["ip", "link", "delete", "dev", DEVICE])
         for kind in KINDS:
-            done = run.attempt(["ip", "link", "add", DEVICE, "type", kind])
-            if done.returncode == 0:
+            result = run.attempt(["ip", "link", "add", DEVICE, "type", kind])
+            if result.returncode == 0:
                 break
         else:
-            raise CommandFailed(f"device {DEVICE} cannot be made: {done.stderr.strip()}")
+            raise CommandFailed(f"device {DEVICE} cannot be made: {result.stderr.strip()}")
         # No address of its own in IPv6; a kernel without that knows no such mode.
         run.attempt(["ip", "link", "set", "dev", DEVICE, "addrgenmode", "none"])
     run.run(["ip", "link", "set", "dev", DEVICE, "up"])

@@ -33,7 +33,7 @@ def shut(places: Iterable[tuple[str, int]]) -> None:
     Raises :class:`~spicegrants.core.errors.SystemFault` if the kernel does not accept the rules.
     """
     try:
-        with netlink_socket.opened(netlink_socket.ROUTE, patience=_PATIENCE) as kernel:
+        with netlink_socket.open_socket(netlink_socket.ROUTE, patience=_PATIENCE) as kernel:
             for address, port in sorted(set(places)):
                 kernel.send(_request(address, port))
                 _answered(kernel.recv(65536))

@@ -13,7 +13,7 @@ from spicegrants.core.paths import LOAD_ROUTES, UNITS
 from spicegrants.host import disk, run, systemd
 from spicegrants.policy.closing import Door
 from spicegrants.policy.compiler import DesiredState
-from spicegrants.policy.layer import Closed, Plan, Review
+from spicegrants.policy.layer import CloseResult, Plan, Review
 from spicegrants.policy.state_file import Stored
 from spicegrants.routing import boot
 from spicegrants.routing.live import ip
@@ -42,9 +42,9 @@ class Routing:
         run.as_root()
         on, kernel, hindrance = _kernel_plan(desired)
         entries = boot.desired_entries(desired, ip.networkd()) if on else {}
-        held = {path: disk.read(path) for path in boot.PATHS}
-        changes, write = boot.plan(entries, held)
-        superfluous = tuple(path for path in held if path not in entries and held[path] is not None)
+        live = {path: disk.read(path) for path in boot.PATHS}
+        changes, write = boot.plan_boot_files(entries, live)
+        superfluous = tuple(path for path in live if path not in entries and live[path] is not None)
         steps = Steps(kernel, {path: entries[path] for path in write}, superfluous, hindrance)
         return Plan((*changes, *(kernel.changes if kernel else ())), desired, steps)
 
@@ -60,10 +60,10 @@ class Routing:
         ip.carry_out(steps.kernel)
         for _ in range(_PASSES - 1):
             # What stood where only ours may be can have taken one of ours along.
-            _, left, _ = _kernel_plan(plan.desired)
-            if left is None or not left.changes:
+            _, remaining, _ = _kernel_plan(plan.desired)
+            if remaining is None or not remaining.changes:
                 break
-            ip.carry_out(left)
+            ip.carry_out(remaining)
         if any(path.startswith(UNITS) for path in (*steps.write, *steps.remove)):
             systemd.reload()
 
@@ -77,25 +77,25 @@ class Routing:
         return Review(warnings=(f"routing is off: {hindrance}",))
 
     def close(
-        self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
-    ) -> Closed:
+        self, desired: DesiredState | None, was: DesiredState | None, lost_doors: Collection[Door] | None, test: bool
+    ) -> CloseResult:
         """Remove rules that let users through."""
-        planned = ip.closing(desired, ip.held(), lost)
+        planned = ip.plan_closing(desired, ip.kernel_if_any(), lost_doors)
         changes = planned.changes if planned else ()
-        entries = boot.rules(desired) if lost is None or changes else {}
-        held = {path: entry for path in entries if (entry := disk.read(path)) is not None}
-        said, write = boot.plan({path: entries[path] for path in held}, held)
+        entries = boot.rule_files(desired) if lost_doors is None or changes else {}
+        live = {path: entry for path in entries if (entry := disk.read(path)) is not None}
+        boot_changes, write = boot.plan_boot_files({path: entries[path] for path in live}, live)
         if test:
-            return Closed((*changes, *said))
+            return CloseResult((*changes, *boot_changes))
         unstored = disk.attempted(partial(disk.write, path, entries[path]) for path in write)
         ip.carry_out(planned)
-        return Closed((*changes, *said), unstored)
+        return CloseResult((*changes, *boot_changes), unstored)
 
     def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
         """Remove rules, routes, the device and the files."""
         run.as_root()
         found = [path for path in boot.PATHS if disk.read(path) is not None]
-        planned = ip.plan(None, ip.held())
+        planned = ip.plan_kernel(None, ip.kernel_if_any())
         if not test:
             for path in found:
                 disk.remove(path)
@@ -113,6 +113,6 @@ def _kernel_plan(desired: DesiredState) -> tuple[bool, RoutingPlan | None, str |
 
     The plan is ``None`` if the kernel can hold nothing of ours, and need not.
     """
-    live = ip.held()
+    live = ip.kernel_if_any()
     on, hindrance = ip.chosen(desired.policy, live)
-    return on, ip.plan(desired if on else None, live), hindrance
+    return on, ip.plan_kernel(desired if on else None, live), hindrance

@@ -12,7 +12,7 @@ from spicegrants.core.paths import SUDOERS
 from spicegrants.host import disk, run
 from spicegrants.policy.closing import Door
 from spicegrants.policy.compiler import DesiredState
-from spicegrants.policy.layer import Closed, Plan, Review
+from spicegrants.policy.layer import CloseResult, Plan, Review
 from spicegrants.policy.state_file import Stored
 from spicegrants.sudo import other_rules, sudoers
 from spicegrants.sudo.commands import SudoRule
@@ -28,7 +28,7 @@ class Sudo:
     def plan(self, desired: DesiredState, stored: Stored) -> Plan:
         """Compare our file; see :class:`~spicegrants.policy.layer.Layer`."""
         run.as_root()
-        planned = sudoers.plan(desired, disk.read(SUDOERS), tools.own_tree)
+        planned = sudoers.plan_sudoers(desired, disk.read(SUDOERS), tools.own_tree)
         return Plan(planned.changes, desired, planned.text)
 
     def apply(self, plan: Plan) -> None:
@@ -54,35 +54,35 @@ class Sudo:
         refused = _refused(plan)
         look = _review_rs if plan.desired.inventory.sudo_rs else _review
         errors, warnings = look(plan.desired, settled=plan.steps is None)
-        said = tuple(f"sudo: {fault}" for fault in (*refused, *errors))
-        return Review(said, tuple(warnings), bool(refused))
+        all_errors = tuple(f"sudo: {fault}" for fault in (*refused, *errors))
+        return Review(all_errors, tuple(warnings), bool(refused))
 
     def close(
-        self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
-    ) -> Closed:
+        self, desired: DesiredState | None, was: DesiredState | None, lost_doors: Collection[Door] | None, test: bool
+    ) -> CloseResult:
         """Remove rules from our file, or the file itself; other files that do not parse hinder nothing."""
-        held = disk.read(SUDOERS)
-        if held is None:
-            return Closed()
+        live = disk.read(SUDOERS)
+        if live is None:
+            return CloseResult()
         if desired is None or was is None:
             planned = SudoPlan((Change("sudo", f"removes {SUDOERS}"),), None)
         elif not tools.version():
             # Without sudo nobody can use the file, and nobody knows for which release it is to be made.
-            return Closed()
+            return CloseResult()
         else:
             traits = tools.traits()
             desired, was = (replace(each, inventory=replace(each.inventory, **traits)) for each in (desired, was))
             # Only a file that does not say just what was held has to be parsed.
-            if lost is not None and not sudoers.says(was, held):
-                return Closed()
-            planned = sudoers.closing(desired, was, held, tools.own_tree)
+            if lost_doors is not None and not sudoers.says(was, live):
+                return CloseResult()
+            planned = sudoers.plan_closing(desired, was, live, tools.own_tree)
         if planned.changes and not test:
             if planned.text is None:
                 disk.remove(SUDOERS)
             else:
                 tools.check_alone(planned.text)
                 disk.write(SUDOERS, File(planned.text.encode(), sudoers.MODE))
-        return Closed(planned.changes)
+        return CloseResult(planned.changes)
 
     def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
         """Remove the file."""
@@ -119,7 +119,7 @@ def _review(desired: DesiredState, settled: bool) -> tuple[list[str], list[str]]
         run.find(program)
     try:
         # What our file holds now may differ, and is about to go.
-        leaving = [] if settled else sudoers.parse(tools.own_tree() or {})
+        leaving = [] if settled else sudoers.own_rules(tools.own_tree() or {})
 
         def ours() -> Iterator[SudoRule]:
             """Yield our rules, computed only on demand: hardly any site has rules to compare them with."""
@@ -131,8 +131,8 @@ def _review(desired: DesiredState, settled: bool) -> tuple[list[str], list[str]]
         if settled and sudoers.ALIAS in head and not tools.included(tree):
             errors.append(f"{tools.main()} does not include {SUDOERS}: its rules have no effect")
         site = privileges.site(desired)
-        for kind, said in privileges.sentences(other_rules.foreign(tree, ours(), site), strict):
-            (errors if strict and kind != other_rules.NOTE else warnings).append(f"another sudo rule: {said}")
+        for kind, sentence in privileges.sentences(other_rules.foreign(tree, ours(), site), strict):
+            (errors if strict and kind != other_rules.NOTE else warnings).append(f"another sudo rule: {sentence}")
         harm, unseen = privileges.beyond_files(desired, site, ours, tree, strict)
         errors += harm
         warnings += unseen

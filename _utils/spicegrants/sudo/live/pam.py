@@ -36,16 +36,16 @@ def refusal(user: str) -> str:
         pam.pam_set_item(handle, _TTY, b"")
         pam.pam_set_item(handle, _ASKING_USER, name)
         code = pam.pam_acct_mgmt(handle, _SILENT)
-    said = "" if code == _SUCCESS else pam.pam_strerror(handle, code).decode(errors="replace")
+    message = "" if code == _SUCCESS else pam.pam_strerror(handle, code).decode(errors="replace")
     pam.pam_end(handle, code)
-    return said
+    return message
 
 
 def main() -> int:
     """Ask about the account that the one argument names; return the exit code."""
-    said = refusal(sys.argv[1])
-    print(said)
-    return 1 if said else 0
+    message = refusal(sys.argv[1])
+    print(message)
+    return 1 if message else 0
 
 
 if __name__ == "__main__":

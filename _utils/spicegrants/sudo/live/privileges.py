@@ -41,8 +41,8 @@ def other_sources() -> list[str]:
     for line in _lines(NSSWITCH):
         name, _, sources = line.partition(":")
         if name.strip() == "sudoers":
-            named = re.sub(r"\[[^]]*\]", " ", sources).split()
-            found = [f"{source} ({NSSWITCH})" for source in dict.fromkeys(named) if source != "files"]
+            names = re.sub(r"\[[^]]*\]", " ", sources).split()
+            found = [f"{source} ({NSSWITCH})" for source in dict.fromkeys(names) if source != "files"]
     for line in _lines(CONFIGURATION):
         words = line.split()
         standard = os.path.basename(words[2]) == "sudoers.so" and len(words) == 3 if len(words) > 2 else True
@@ -62,10 +62,10 @@ def _text(path: str) -> str:
 
 def entries(user: str) -> list[Entry] | None:
     """Return the entries that sudo lists for a user, from all sources; ``None`` if they cannot be read."""
-    done = run.attempt(["sudo", "-n", "-ll", "-U", user])
-    if done.returncode not in (0, 1):
-        raise CommandFailed(f"sudo -ll ended with {done.returncode}: {done.stderr.strip()[:500]}")
-    return listing.parse(done.stdout, user)
+    result = run.attempt(["sudo", "-n", "-ll", "-U", user])
+    if result.returncode not in (0, 1):
+        raise CommandFailed(f"sudo -ll ended with {result.returncode}: {result.stderr.strip()[:500]}")
+    return listing.parse_listing(result.stdout, user)
 
 
 def lets(user: str, runas: Sequence[str], call: bypasses.Call) -> bool | None:
@@ -86,8 +86,8 @@ def places(entries: Collection[Mapping[str, Any]]) -> list[str]:
     with a mark before each statement: the entry after a mark in the parsed tree is the statement of that line.
     """
     found: dict[int, list[str]] = {}
-    done = run.attempt(["visudo", "-c", "-f", tools.main()])
-    for path in (match[1] for match in map(_CHECKED.fullmatch, done.stdout.splitlines()) if match):
+    result = run.attempt(["visudo", "-c", "-f", tools.main()])
+    for path in (match[1] for match in map(_CHECKED.fullmatch, result.stdout.splitlines()) if match):
         for line, statement in _statements(_text(path)):
             for number, entry in enumerate(entries):
                 if entry == statement:
@@ -104,8 +104,8 @@ def _statements(text: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
             marked += [f"{_MARK}{number} ALL = /bin/true", f"Defaults:{_MARK}{number} lecture"]
         marked.append("" if included else line)
         continued = line.endswith("\\")
-    done = run.attempt(["cvtsudoers", "-f", "json", "-"], text="\n".join([*marked, ""]))
-    tree = tools.parsed(done.stdout) if done.returncode == 0 else {}
+    result = run.attempt(["cvtsudoers", "-f", "json", "-"], text="\n".join([*marked, ""]))
+    tree = tools.parsed(result.stdout) if result.returncode == 0 else {}
     for kind, members in (("User_Specs", "User_List"), ("Defaults", "Binding")):
         line = "1"
         for statement in tree.get(kind, []):
@@ -116,7 +116,7 @@ def _statements(text: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
                 yield line, statement
 
 
-class Said(NamedTuple):
+class ExcessRule(NamedTuple):
     """A rule that lets users do more than they should.
 
     rule
@@ -167,20 +167,22 @@ def _account(name: str) -> pwd.struct_passwd | None:
 def accepted(user: str, site: Site) -> bool:
     """Tell whether a user is root or one of the site's admins, by name, UID or group."""
     account = _account(user)
-    return account is not None and (account.pw_uid == 0 or not _spelled(account).isdisjoint(site.admins))
+    return account is not None and (account.pw_uid == 0 or not _spellings(account).isdisjoint(site.admins))
 
 
-def _spelled(account: pwd.struct_passwd) -> set[str]:
+def _spellings(account: pwd.struct_passwd) -> set[str]:
     """Return all spellings by which sudoers may mean a user, except those that only the name service knows."""
-    spelled = {"ALL", account.pw_name, f"#{account.pw_uid}"}
+    spellings = {"ALL", account.pw_name, f"#{account.pw_uid}"}
     for gid in os.getgrouplist(account.pw_name, account.pw_gid):
-        spelled.add(f"%#{gid}")
+        spellings.add(f"%#{gid}")
         with contextlib.suppress(KeyError):
-            spelled.add(f"%{grp.getgrgid(gid).gr_name}")
-    return spelled
+            spellings.add(f"%{grp.getgrgid(gid).gr_name}")
+    return spellings
 
 
-def said(user: str, granted: Collection[SudoRule], site: Site, tree: Mapping[str, Any]) -> list[Said] | None:
+def excess_rules(
+    user: str, granted: Collection[SudoRule], site: Site, tree: Mapping[str, Any]
+) -> list[ExcessRule] | None:
     """Return the rules by which sudo lets users do more than they should; ``None`` if its list cannot be read.
 
     tree
@@ -198,10 +200,12 @@ def said(user: str, granted: Collection[SudoRule], site: Site, tree: Mapping[str
     known = list(_of(user, tree))
     where = places([spec for spec, _ in known])
     return [
-        Said(rule, entry.origin, entry.text)
+        ExcessRule(rule, entry.origin, entry.text)
         if entry.origin
-        else Said(
-            rule, " and ".join(at for at, (_, said) in zip(where, known) if at and said == entry.said) or entry.file
+        else ExcessRule(
+            rule,
+            " and ".join(at for at, (_, spelling) in zip(where, known) if at and spelling == entry.spelling)
+            or entry.file,
         )
         for rule, entry in found
     ]
@@ -210,11 +214,11 @@ def said(user: str, granted: Collection[SudoRule], site: Site, tree: Mapping[str
 def _of(user: str, tree: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], tuple[list[str], ...]]]:
     """Return the entries of a tree that may apply to a user, each with what it allows."""
     account = _account(user)
-    spelled = _spelled(account) if account else set()
+    spellings = _spellings(account) if account else set()
     for spec, commands in sudoers.specs(tree):
         members = words(matching.members(spec["User_List"], tree))
-        if any(member in spelled or member.startswith(("+", "%:")) for member in members):
-            yield spec, matching.said(commands, tree, user)
+        if any(member in spellings or member.startswith(("+", "%:")) for member in members):
+            yield spec, matching.spell_entry(commands, tree, user)
 
 
 def answers(user: str, site: Site) -> list[str]:
@@ -223,12 +227,12 @@ def answers(user: str, site: Site) -> list[str]:
     No text is parsed: the exit code of ``sudo -l`` is the answer.
     """
     group, viewer = site.viewer.group, site.viewer
-    asked: list[tuple[tuple[str, ...], str, bypasses.Call]]
-    asked = [(("-u", "root"), "as root", call) for call in bypasses.asked(viewer)]
+    trials: list[tuple[tuple[str, ...], str, bypasses.Call]]
+    trials = [(("-u", "root"), "as root", call) for call in bypasses.trial_calls(viewer)]
     # sudo takes who asks, which is root, for the calling user: alone, -g asks for rules that name a group only.
     for runas in (("-g", group), ("-u", user, "-g", group)) if site.gid is not None else ():
-        asked += [(runas, f"with group {group}", call) for call in bypasses.with_group(viewer)]
-    found = [f"{call.does} {how}" for runas, how, call in asked if lets(user, runas, call)]
+        trials += [(runas, f"with group {group}", call) for call in bypasses.with_group(viewer)]
+    found = [f"{call.does} {how}" for runas, how, call in trials if lets(user, runas, call)]
     return list(dict.fromkeys(found))
 
 
@@ -244,13 +248,13 @@ def sentences(found: Sequence[Foreign], everywhere: bool) -> list[tuple[str, str
         Whether to name the line also of rules that make somebody as good as root. Nearly every site has such a rule,
         and looking for its line takes longer than everything else.
     """
-    sought = [rule for rule in found if everywhere or rule.kind != ADMIN]
-    where = iter(places([rule.entry for rule in sought]) if sought else ())
-    said = []
+    to_place = [rule for rule in found if everywhere or rule.kind != ADMIN]
+    where = iter(places([rule.entry for rule in to_place]) if to_place else ())
+    pairs = []
     for rule in found:
-        place = next(where) if rule in sought else ""
-        said.append((rule.kind, f"{rule} ({place})" if place else str(rule)))
-    return said
+        place = next(where) if rule in to_place else ""
+        pairs.append((rule.kind, f"{rule} ({place})" if place else str(rule)))
+    return pairs
 
 
 def beyond_files(
@@ -264,13 +268,13 @@ def beyond_files(
     if not sources:
         return [], []
     if not strict:
-        named = ", ".join(sources)
-        return [], [f"sudo takes rules from {named} as well: nobody has looked there but by spice_sudoers.others"]
+        names = ", ".join(sources)
+        return [], [f"sudo takes rules from {names} as well: nobody has looked there but by spice_sudoers.others"]
     errors, rules = [], tuple(granted())
     for user in users(site, {access.user for access in desired.accesses}, tree):
-        found = said(user, rules, site, tree)
+        found = excess_rules(user, rules, site, tree)
         # What stands in a known line has been found there.
-        errors += _told(
+        errors += _rule_sentences(
             user, None if found is None else [rule for rule in found if rule.listed or ":" not in rule.where]
         )
     return errors, []
@@ -284,11 +288,11 @@ def differences(desired: DesiredState, names: Iterable[str]) -> list[str]:
     for user in names:
         if not accepted(user, place):
             found += [f"sudo lets {user}: {what}" for what in answers(user, place)]
-            found += _told(user, said(user, rules, place, tree) if legible else [])
+            found += _rule_sentences(user, excess_rules(user, rules, place, tree) if legible else [])
     return found
 
 
-def _told(user: str, found: list[Said] | None) -> list[str]:
+def _rule_sentences(user: str, found: list[ExcessRule] | None) -> list[str]:
     if found is None:
         return [f"what sudo lets {user} do cannot be read from sudo -ll -U {user}"]
     return [f"another sudo rule: {rule}{f' ({where})' if where else ''}" for rule, where, _ in found]

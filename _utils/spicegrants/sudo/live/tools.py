@@ -31,18 +31,18 @@ class Traits(TypedDict):
 
 def traits() -> Traits:
     """Return the properties of this machine's sudo."""
-    said = version()
+    reported = version()
     return {
-        "sudo_rs": sudo_rs.is_sudo_rs(said),
-        "sudo_opens_early": sudoers.opens_early(said),
-        "sudo_intercepts": sudoers.intercepts(said),
+        "sudo_rs": sudo_rs.is_sudo_rs(reported),
+        "sudo_opens_early": sudoers.opens_early(reported),
+        "sudo_intercepts": sudoers.intercepts(reported),
     }
 
 
 # What it says, whatever it answers, where this machine's own name is not known.
 _NAMELESS = ": unable to resolve host "
 # What the program said that was asked last: a run asks several times.
-_said: dict[tuple[str, int, int, int], str] = {}
+_versions: dict[tuple[str, int, int, int], str] = {}
 
 
 def main() -> str:
@@ -60,17 +60,17 @@ def version() -> str:
     path = shutil.which("sudo", path=run.SEARCH)
     if path is None:
         return ""
-    held = os.stat(path)
-    key = (path, held.st_dev, held.st_ino, held.st_mtime_ns)
-    if key not in _said:
-        done = run.attempt(["sudo", "--version"])
+    status = os.stat(path)
+    key = (path, status.st_dev, status.st_ino, status.st_mtime_ns)
+    if key not in _versions:
+        result = run.attempt(["sudo", "--version"])
         # sudo-rs 0.2.5 says it on standard error.
-        said = done.stdout or done.stderr
-        if done.returncode:
-            return said
-        _said.clear()
-        _said[key] = said
-    return _said[key]
+        output = result.stdout or result.stderr
+        if result.returncode:
+            return output
+        _versions.clear()
+        _versions[key] = output
+    return _versions[key]
 
 
 def tree(ours: str | None = None) -> dict[str, Any]:
@@ -95,18 +95,18 @@ def own_tree() -> dict[str, Any] | None:
         return None
     if is_rs():
         return sudo_rs.tree(found.content.decode(errors="replace"))
-    done = run.attempt(["cvtsudoers", "-f", "json", SUDOERS])
-    return parsed(done.stdout) if done.returncode == 0 else None
+    result = run.attempt(["cvtsudoers", "-f", "json", SUDOERS])
+    return parsed(result.stdout) if result.returncode == 0 else None
 
 
 def parsed(printed: str) -> dict[str, Any]:
     """Return the tree in cvtsudoers' output, which is empty for a file without any rule."""
     if not printed.strip():
         return {}
-    tree = run.as_json(sudoers.mended(printed), "cvtsudoers")
+    tree = run.as_json(sudoers.mend(printed), "cvtsudoers")
     if not sudoers.is_tree(tree):
         raise LiveStateUnreadable("cvtsudoers printed what is no tree of sudoers")
-    return sudoers.spelled(tree)
+    return sudoers.normalize(tree)
 
 
 def check(text: str) -> None:
@@ -125,7 +125,7 @@ def check(text: str) -> None:
     try:
         _staged(text, whole)
     except CommandFailed:
-        if not is_rs() or _taken("", whole):
+        if not is_rs() or _accepts("", whole):
             raise
 
 
@@ -141,7 +141,7 @@ def _visudo() -> str:
     return "visudo-rs" if is_rs() and shutil.which("visudo-rs", path=run.SEARCH) else "visudo"
 
 
-def _taken(text: str, command: list[str]) -> bool:
+def _accepts(text: str, command: list[str]) -> bool:
     try:
         _staged(text, command)
     except CommandFailed:
@@ -226,8 +226,8 @@ def answer(user: str, call: list[str]) -> bool | None:
     words = list(call)
     while words and words[0] in ("-u", "-g"):
         options += [words.pop(0), words.pop(0)]
-    done = run.attempt(["sudo", "-n", "-l", "-U", user, *options, "--", *words])
-    if done.returncode not in (0, 1):
-        raise CommandFailed(f"sudo -l ended with {done.returncode}: {done.stderr.strip()[:500]}")
-    said = [line for line in done.stderr.splitlines() if line.strip() and _NAMELESS not in line]
-    return None if done.returncode and said else done.returncode == 0
+    result = run.attempt(["sudo", "-n", "-l", "-U", user, *options, "--", *words])
+    if result.returncode not in (0, 1):
+        raise CommandFailed(f"sudo -l ended with {result.returncode}: {result.stderr.strip()[:500]}")
+    messages = [line for line in result.stderr.splitlines() if line.strip() and _NAMELESS not in line]
+    return None if result.returncode and messages else result.returncode == 0

@@ -26,12 +26,12 @@ def hindrance() -> str:
             return f"there is no {program} (package {package})"
     trial = sandbox.command(layout(), sandbox.Session(), _NOBODY, _NOBODY, [sandbox.SETPRIV, "--version"], None)
     try:
-        done = run.attempt(trial)
+        result = run.attempt(trial)
     except SystemFault as error:
         return f"no sandbox can be made: {error}"
-    if done.returncode:
-        said = " ".join(done.stderr.split())[:200]
-        return f"no sandbox can be made: {said or f'bubblewrap ended with {done.returncode}'}"
+    if result.returncode:
+        message = " ".join(result.stderr.split())[:200]
+        return f"no sandbox can be made: {message or f'bubblewrap ended with {result.returncode}'}"
     return ""
 
 
@@ -56,7 +56,7 @@ def _in_sight(paths: Iterable[str]) -> tuple[str, ...]:
     A directory that is a link to a place which the sandbox does not show, as /usr/local may be, is missing in it.
     """
     real = (os.path.realpath(path) for path in paths if os.path.isdir(path))
-    return tuple(dict.fromkeys(path for path in real if path.startswith(sandbox.SHOWN)))
+    return tuple(dict.fromkeys(path for path in real if path.startswith(sandbox.VISIBLE)))
 
 
 def _regular(path: str) -> bool:

@@ -53,7 +53,7 @@ def look(account: Account, paths: Mapping[str, tuple[str, int]], cookie: str) ->
             os._exit(code)
     theirs.close()
     try:
-        return _received(ours, account, {name: kind for name, (_, kind) in paths.items()})
+        return _receive(ours, account, {name: kind for name, (_, kind) in paths.items()})
     finally:
         ours.close()
         os.kill(child, signal.SIGKILL)
@@ -96,20 +96,20 @@ def _cookie(path: str) -> dict[str, str]:
     return {"cookie": base64.b64encode(content).decode()}
 
 
-def _received(channel: socket.socket, account: Account, asked: Mapping[str, int]) -> tuple[dict[str, int], bytes]:
+def _receive(channel: socket.socket, account: Account, kinds: Mapping[str, int]) -> tuple[dict[str, int], bytes]:
     if not select.select([channel], [], [], PATIENCE)[0]:
         raise SystemFault(f"your desktop could not be looked at within {PATIENCE} seconds")
-    message, descriptors, _, _ = socket.recv_fds(channel, 4 * _LARGEST, len(asked))
+    message, descriptors, _, _ = socket.recv_fds(channel, 4 * _LARGEST, len(kinds))
     if not message:
         raise SystemFault("your desktop could not be looked at")
     answer = json.loads(message)
     if "problem" in answer:
         raise SystemFault(f"the file with your display's cookies {answer['problem']}")
     found = dict(zip(answer["names"], descriptors))
-    known = {name: fd for name, fd in found.items() if name in asked and _usable(fd, asked[name], account.uid)}
+    known = {name: fd for name, fd in found.items() if name in kinds and _usable(fd, kinds[name], account.uid)}
     return known, base64.b64decode(answer.get("cookie", ""))
 
 
 def _usable(descriptor: int, kind: int, uid: int) -> bool:
-    held = os.fstat(descriptor)
-    return stat.S_IFMT(held.st_mode) == kind and (kind == stat.S_IFSOCK or held.st_uid == uid)
+    status = os.fstat(descriptor)
+    return stat.S_IFMT(status.st_mode) == kind and (kind == stat.S_IFSOCK or status.st_uid == uid)

@@ -16,7 +16,7 @@ from spicegrants.host import accounts, disk, gshadow, package, run
 from spicegrants.policy import merge
 from spicegrants.policy.closing import Door
 from spicegrants.policy.compiler import DesiredState
-from spicegrants.policy.layer import Closed, Plan, Review
+from spicegrants.policy.layer import CloseResult, Plan, Review
 from spicegrants.policy.state_file import Stored
 from spicegrants.viewer import files, launcher
 from spicegrants.viewer.live import mode_overrides, rights
@@ -51,12 +51,14 @@ class Viewer:
         run.as_root()
         program = launcher_program()
         opener = package.program(_OPENER, PACKAGES) if desired.confined else b""
-        held = {path: entry for path in _places(desired) if (entry := disk.read(path)) is not None}
-        members, lent = _members(desired.policy.viewer.group, stored)
+        present = {path: entry for path in _places(desired) if (entry := disk.read(path)) is not None}
+        members, lendable = _members(desired.policy.viewer.group, stored)
         programs = {path: rights.read(path) for path in desired.policy.viewer.paths}
         keeper = mode_overrides.mechanism()
-        kept = {path: keeper.read(path) for path in programs} if keeper else None
-        planned = files.plan(desired, files.ViewerLive(members, programs, held, kept, lent), program, opener)
+        overrides = {path: keeper.read(path) for path in programs} if keeper else None
+        planned = files.plan_files(
+            desired, files.ViewerLive(members, programs, present, overrides, lendable), program, opener
+        )
         leftovers = _leftovers(stored, desired)
         entries = files.desired_entries(desired, program, opener)
         steps = Steps(planned, {path: entries[path] for path in planned.write}, leftovers, rights.originals(programs))
@@ -70,7 +72,7 @@ class Viewer:
         """
         run.as_root()
         group = desired.policy.viewer.group
-        members, lent = _members(group, stored)
+        members, lendable = _members(group, stored)
         if desired.gid is None:
             if accounts.stands(group):
                 # groupadd would give it another GID.
@@ -78,10 +80,10 @@ class Viewer:
             run.run(["groupadd", "--system", group])
         for name in members:
             run.run(["gpasswd", "--delete", name, group])
-        if lent:
+        if lendable:
             run.run(["gpasswd", "--administrators", "", group])
             run.run(["gpasswd", "--restrict", group])
-        return desired.gid is None or bool(members) or lent
+        return desired.gid is None or bool(members) or lendable
 
     def apply(self, plan: Plan) -> None:
         """Carry a plan out; the group exists already."""
@@ -108,26 +110,26 @@ class Viewer:
         return Review()
 
     def close(
-        self, desired: DesiredState | None, was: DesiredState | None, lost: Collection[Door] | None, test: bool
-    ) -> Closed:
+        self, desired: DesiredState | None, was: DesiredState | None, lost_doors: Collection[Door] | None, test: bool
+    ) -> CloseResult:
         """Remove connection files and lists of consoles; without them nothing is open that was not before."""
-        held = {path: entry for path in disk.own(files.DIRECTORIES) if (entry := disk.read(path)) is not None}
-        planned = files.closing(desired, held)
+        present = {path: entry for path in disk.own(files.DIRECTORIES) if (entry := disk.read(path)) is not None}
+        planned = files.plan_closing(desired, present)
         if not test:
             steps = [partial(disk.remove, path) for path in planned.remove]
             hindrances = disk.attempted([*steps, *(partial(disk.write, *each) for each in planned.write.items())])
             if hindrances:
                 raise SystemFault("; ".join(hindrances))
-        return Closed(planned.changes)
+        return CloseResult(planned.changes)
 
     def remove(self, stored: Stored, test: bool) -> tuple[Change, ...]:
         """Restore the viewers' rights from before the first run; remove our files, and our group."""
         run.as_root()
-        steps = _given_back(stored, stored.originals)
+        steps = _give_back_steps(stored, stored.originals)
         for path in (*sorted(disk.own(files.DIRECTORIES), reverse=True), LAUNCHER, DESKTOP_ENTRY, OPENER):
             if disk.read(path) is not None:
                 steps.append((f"removes {path}", partial(disk.remove, path)))
-        steps += _without(merge.made_groups(stored))
+        steps += _without(merge.own_groups(stored))
         for _, step in () if test else steps:
             step()
         return tuple(_words(steps))
@@ -141,10 +143,10 @@ def launcher_program() -> bytes:
 def _leftovers(stored: Stored, desired: DesiredState) -> list[Step]:
     """Return the steps for viewers and groups that are ours no more, in order."""
     paths, groups = merge.abandoned(stored, desired.policy)
-    return _given_back(stored, paths) + _without(groups)
+    return _give_back_steps(stored, paths) + _without(groups)
 
 
-def _given_back(stored: Stored, paths: Iterable[str]) -> list[Step]:
+def _give_back_steps(stored: Stored, paths: Iterable[str]) -> list[Step]:
     keeper = mode_overrides.mechanism()
     steps: list[Step] = []
     for path in paths:
@@ -153,7 +155,7 @@ def _given_back(stored: Stored, paths: Iterable[str]) -> list[Step]:
             steps.append((f"leaves owner and mode of {path} to its package", partial(keeper.remove, path)))
     for path in paths:
         original = stored.originals[path]
-        if rights.held(path) not in (None, files.Program(*original)):
+        if rights.read_or_none(path) not in (None, files.Program(*original)):
             steps.append((f"gives {path} back its owner and mode", partial(rights.put, path, *original)))
     return steps
 
@@ -189,11 +191,11 @@ def _members(group: str, stored: Stored) -> tuple[tuple[str, ...], bool]:
         return (), False
     shadow = gshadow.read(group)
     members = tuple(dict.fromkeys((*entry.gr_mem, *shadow.members)))
-    lent = bool(shadow.administrators) or shadow.password or gshadow.usable(entry.gr_passwd or "")
-    if (members or lent) and stored.group != group:
+    lendable = bool(shadow.administrators) or shadow.password or gshadow.usable(entry.gr_passwd or "")
+    if (members or lendable) and stored.group != group:
         whom = ", ".join((*members, *shadow.administrators)) or "who knows its password"
         raise SystemFault(
             f"spice:viewer:group: group {group!r} exists and has members ({whom}), each of whom could "
             "start the viewer: take them out of it, or name a group of its own"
         )
-    return members, lent
+    return members, lendable

@@ -20,13 +20,13 @@ class Dpkg:
 
     def read(self, path: str) -> Rights | None:
         """Return the registered owner, group and mode of a file; ``None`` if those of its package hold."""
-        done = run.attempt(["dpkg-statoverride", "--list", path])
-        if done.returncode == 1 and not done.stderr:
+        result = run.attempt(["dpkg-statoverride", "--list", path])
+        if result.returncode == 1 and not result.stderr:
             return None
-        words = done.stdout.split()
-        if done.returncode or len(words) != 4:
+        words = result.stdout.split()
+        if result.returncode or len(words) != 4:
             raise LiveStateUnreadable(
-                f"dpkg-statoverride --list {path} ended with {done.returncode}: {done.stderr.strip()}"
+                f"dpkg-statoverride --list {path} ended with {result.returncode}: {result.stderr.strip()}"
             )
         with run.understood("dpkg-statoverride"):
             return words[0], words[1], int(words[2], 8)
@@ -50,33 +50,33 @@ class Permissions:
 
     def read(self, path: str) -> Rights | None:
         """Return the registered owner, group and mode of a file; ``None`` if those of its package hold."""
-        held = self._held()
-        return suse_permissions.read(held.content, path) if held else None
+        entry = self._entry()
+        return suse_permissions.read(entry.content, path) if entry else None
 
     def write(self, path: str, owner: str, group: str, mode: int) -> None:
         """Make a file keep owner, group and mode from now on, in place of earlier ones."""
-        held = self._held()
-        text = suse_permissions.write(held.content if held else None, path, owner, group, mode)
-        disk.write(self.file, replace(held or File(b"", 0o644), content=text))
+        entry = self._entry()
+        text = suse_permissions.write(entry.content if entry else None, path, owner, group, mode)
+        disk.write(self.file, replace(entry or File(b"", 0o644), content=text))
 
     def remove(self, path: str) -> None:
         """Let the package's own owner and mode hold again."""
-        held = self._held()
-        if held is None:
+        entry = self._entry()
+        if entry is None:
             return
-        left = suse_permissions.remove(held.content, path)
-        if left == suse_permissions.MADE:
+        content = suse_permissions.remove(entry.content, path)
+        if content == suse_permissions.HEADER:
             disk.remove(self.file)
         else:
-            disk.write(self.file, replace(held, content=left))
+            disk.write(self.file, replace(entry, content=content))
 
-    def _held(self) -> File | None:
-        held = disk.read(self.file)
-        if held is not None and not isinstance(held, File):
+    def _entry(self) -> File | None:
+        entry = disk.read(self.file)
+        if entry is not None and not isinstance(entry, File):
             raise SystemFault(f"{self.file} is not a regular file")
-        if held is not None and held.reader is not None:
+        if entry is not None and entry.reader is not None:
             raise SystemFault(f"{self.file} has an access control list, which a new version of it would lose")
-        return held
+        return entry
 
 
 def mechanism() -> Dpkg | Permissions | None:

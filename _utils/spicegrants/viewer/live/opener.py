@@ -55,16 +55,16 @@ def main() -> int:
         _clean()
         arguments = sys.argv[1:]
         if len(arguments) != 1 or validation.object_name(arguments[0]):
-            return _said(WRONG_USAGE, "usage: open NAME, through sudo")
-        account, gid, policy, complaint = _asked(arguments[0], dict(os.environ))
+            return _report(WRONG_USAGE, "usage: open NAME, through sudo")
+        account, gid, policy, complaint = _request(arguments[0], dict(os.environ))
         if complaint:
-            return _said(REFUSED, f"{arguments[0]} cannot be opened: {complaint}")
+            return _report(REFUSED, f"{arguments[0]} cannot be opened: {complaint}")
         return _open(arguments[0], account, gid, policy, dict(os.environ))
     except (SpiceGrantError, OSError, ValueError) as error:
-        return _said(IMPOSSIBLE, f"the console cannot be opened: {error}")
+        return _report(IMPOSSIBLE, f"the console cannot be opened: {error}")
 
 
-def _said(code: int, message: str) -> int:
+def _report(code: int, message: str) -> int:
     line = "".join(character if character.isprintable() else " " for character in message)
     # Standard error may be closed, or full.
     with contextlib.suppress(OSError):
@@ -96,7 +96,7 @@ def _clean() -> None:
     os.chdir("/")
 
 
-def _asked(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Policy, str | None]:
+def _request(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Policy, str | None]:
     """Return the caller, the viewer's GID, the policy, and why the caller may not open the console, if so."""
     uid = environment.get("SUDO_UID", "")
     if not (uid.isascii() and uid.isdigit() and int(uid) > 0):
@@ -123,20 +123,20 @@ def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapp
     layout = confinement.layout()
     trial = sandbox.command(layout, desktop or sandbox.Session(), account.uid, gid, [sandbox.SETPRIV, "--version"], vm)
     if desktop is None:
-        if (done := run.attempt(trial)).returncode:
-            raise _impossible(done)
-        return _said(NO_DESKTOP, _NO_DESKTOP)
+        if (result := run.attempt(trial)).returncode:
+            raise _impossible(result)
+        return _report(NO_DESKTOP, _NO_DESKTOP)
     options = [f"--spice-shared-dir={desktop.shared}"] if desktop.shared else []
     program = [policy.viewer.paths[0], *options, "--", connection_file(vm)]
-    made = sandbox.command(layout, desktop, account.uid, gid, program, vm)
-    code = _run(made, sandbox.environment(account.uid, account.name, desktop))
+    command = sandbox.command(layout, desktop, account.uid, gid, program, vm)
+    code = _run(command, sandbox.environment(account.uid, account.name, desktop))
     if code is None:
         raise _impossible(run.attempt(trial))
-    return ENDED if code == 0 else _said(FAILED, f"the viewer ended with {code}")
+    return ENDED if code == 0 else _report(FAILED, f"the viewer ended with {code}")
 
 
-def _impossible(done: subprocess.CompletedProcess) -> SystemFault:
-    return SystemFault(f"no sandbox can be made: {' '.join(done.stderr.split())[:200]}")
+def _impossible(result: subprocess.CompletedProcess) -> SystemFault:
+    return SystemFault(f"no sandbox can be made: {' '.join(result.stderr.split())[:200]}")
 
 
 def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: Sequence[str]) -> sandbox.Session | None:
@@ -221,6 +221,6 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> int | None:
             start_new_session=True,
         )
         os.close(writing)
-        said = [json.loads(line) for line in connection.heed(status.fileno()).splitlines()]
+        statuses = [json.loads(line) for line in connection.heed(status.fileno()).splitlines()]
         process.wait()
-    return next((entry["exit-code"] for entry in said if "exit-code" in entry), None)
+    return next((entry["exit-code"] for entry in statuses if "exit-code" in entry), None)

@@ -27,12 +27,12 @@ def strange(gid: int, viewers: Iterable[str]) -> list[dict[str, Any]]:
     for thread in sorted(Path("/proc").glob("[0-9]*/task/[0-9]*"), key=lambda path: int(path.name)):
         # Each thread has its own rights, and the first one may have ended before the others.
         try:
-            said = dict(_IDS.findall(Path(thread, "status").read_bytes()))
-            uid = int(said[b"Uid"].split()[0])
-            has_it = str(gid).encode() in (*said[b"Gid"].split(), *said[b"Groups"].split())
+            fields = dict(_IDS.findall(Path(thread, "status").read_bytes()))
+            uid = int(fields[b"Uid"].split()[0])
+            has_it = str(gid).encode() in (*fields[b"Gid"].split(), *fields[b"Groups"].split())
             if uid and has_it and not any(os.path.samestat(os.stat(thread / "exe"), each) for each in allowed):
                 pid = int(thread.parts[2])
-                found.setdefault(pid, {"pid": pid, "uid": uid, "name": search.quoted(said[b"Name"])})
+                found.setdefault(pid, {"pid": pid, "uid": uid, "name": search.quoted(fields[b"Name"])})
         except (OSError, KeyError, IndexError):
             continue
     return [found[pid] for pid in sorted(found)]

@@ -16,7 +16,7 @@ from spicegrants.core.errors import SystemFault
 _CLOSE_NOWRITE = 0x10
 _BUFFER = 65536
 # Of fanotify(7): close on exec, do not wait, and be asked; about each opening; yes.
-_ASKED, _ADD, _OPENING, _HERE = 1 | 2 | 4, 1, 0x10000, -100
+_INIT_FLAGS, _ADD, _OPENING, _HERE = 1 | 2 | 4, 1, 0x10000, -100
 _QUESTION, _ANSWER, _YES = struct.Struct("=IBBHQii"), struct.Struct("=iI"), 1
 
 
@@ -36,7 +36,7 @@ class Once:
         self._queue = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._queue < 0 or libc.inotify_add_watch(self._queue, os.fsencode(path), _CLOSE_NOWRITE) < 0:
             raise SystemFault(f"it cannot be noticed when {path} was read: {os.strerror(ctypes.get_errno())}")
-        self._gate = libc.fanotify_init(_ASKED, os.O_RDONLY | os.O_CLOEXEC)
+        self._gate = libc.fanotify_init(_INIT_FLAGS, os.O_RDONLY | os.O_CLOEXEC)
         if self._gate >= 0:
             libc.fanotify_mark(self._gate, _ADD, ctypes.c_uint64(_OPENING), _HERE, os.fsencode(path))
 
@@ -54,8 +54,8 @@ class Once:
             if descriptor in ready:
                 received.append(os.read(descriptor, _BUFFER))
                 if not received[-1]:
-                    for held in heeded[1:]:
-                        os.close(held)
+                    for other in heeded[1:]:
+                        os.close(other)
                     return b"".join(received)
 
     def _let_in(self) -> None:

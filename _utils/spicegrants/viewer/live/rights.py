@@ -20,7 +20,7 @@ def read(path: str) -> Program:
     if path == LAUNCHER:
         raise SystemFault(f"spice:viewer:path: {path} is our launcher: name the viewer itself")
     try:
-        held = os.lstat(path)
+        status = os.lstat(path)
     except FileNotFoundError:
         raise SystemFault(f"spice:viewer:path: no viewer {path} on this machine: install it first") from None
     except OSError as error:
@@ -28,12 +28,12 @@ def read(path: str) -> Program:
     directory = disk.replaceable(path)
     if directory is not None:
         raise SystemFault(f"spice:viewer:path: others than root can replace {path}: they may write in {directory}")
-    if not stat.S_ISREG(held.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise SystemFault(f"spice:viewer:path: {path} is not a regular file: name the program itself, not a link to it")
-    return Program(held.st_uid, held.st_gid, stat.S_IMODE(held.st_mode))
+    return Program(status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
 
 
-def held(path: str) -> Program | None:
+def read_or_none(path: str) -> Program | None:
     """Return the rights of a restricted viewer; ``None`` if it is gone, or replaced by what we never would restrict."""
     try:
         return read(path)

@@ -17,7 +17,7 @@ from spicegrants.viewer import search
 # It lets all other work go first.
 _NICE = ("nice", "-n", "19", "ionice", "-c", "3")
 # How many findings of a kind are told, and files compared: users can make as many as they like.
-_TOLD, _COMPARED = 1000, 10000
+_MOST, _COMPARED = 1000, 10000
 _CHUNK = 1 << 16
 
 
@@ -40,14 +40,14 @@ def everywhere(gid: int, viewers: Iterable[str], seconds: float) -> dict[str, An
     known = search.mounts(Path("/proc/self/mountinfo").read_bytes())
     searched, skipped = search.local(known, search.block_kinds(Path("/proc/filesystems").read_text(encoding="ascii")))
     originals = {path: os.stat(path).st_size for path in viewers}
-    setgid: dict[tuple[int, int, bytes], search.Found] = {}
-    alike: dict[tuple[int, int, bytes], search.Found] = {}
+    setgid: dict[tuple[int, int, bytes], search.FoundFile] = {}
+    alike: dict[tuple[int, int, bytes], search.FoundFile] = {}
     missed: list[str] = []
     harmless = set()
     for mount in _once(searched):
         printed, complaint = _find(search.expression(mount, known, gid, originals.values()), deadline)
         missed += [f"{search.quoted(mount.point)}: {complaint}"] if complaint else []
-        for each in search.found(printed):
+        for each in search.files_in(printed):
             key = each.device, each.inode, each.path
             if each.gid == gid and each.mode & stat.S_ISGID:
                 setgid[key] = each
@@ -58,25 +58,25 @@ def everywhere(gid: int, viewers: Iterable[str], seconds: float) -> dict[str, An
     copies, hindrance = _copies(alike.values(), originals, deadline)
     missed += [hindrance] if hindrance else []
     by_path = sorted(setgid.items(), key=lambda item: item[1].path)
-    told = [{**_told(each), "nosuid": key in harmless} for key, each in by_path]
+    entries = [{**_entry(each), "nosuid": key in harmless} for key, each in by_path]
     return {
-        "setgid": told[:_TOLD],
-        "copies": copies[:_TOLD],
+        "setgid": entries[:_MOST],
+        "copies": copies[:_MOST],
         "unsearched": sorted(f"{search.quoted(mount.point)} ({mount.kind})" for mount in skipped),
-        "incomplete": missed + [f"{len(all_)} found, {_TOLD} told" for all_ in (told, copies) if len(all_) > _TOLD],
+        "incomplete": missed + [f"{len(all_)} found, {_MOST} told" for all_ in (entries, copies) if len(all_) > _MOST],
     }
 
 
 def _once(searched: list[search.Mount]) -> Iterator[search.Mount]:
     """Yield mounts, except those that can be seen completely by way of another."""
-    left = list(searched)
+    candidates = list(searched)
     for mount in searched:
-        others = [other for other in left if other != mount]
+        others = [other for other in candidates if other != mount]
         if mount.upper is not None and os.path.isdir(mount.upper):
             # What anybody wrote in an overlay lies there, and is searched there.
-            left = others
+            candidates = others
         elif any(_same(mount.point, path) for path in search.twice(mount, others)):
-            left = others
+            candidates = others
         else:
             yield mount
 
@@ -92,7 +92,7 @@ def _find(expression: list[bytes], deadline: float) -> tuple[bytes, str | None]:
     """Run find; return its output, and what kept it from seeing everything."""
     command: list[str | bytes] = [run.find(_NICE[0]), *_NICE[1:], "find", *expression]
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -105,16 +105,16 @@ def _find(expression: list[bytes], deadline: float) -> tuple[bytes, str | None]:
         return late.stdout or b"", "not searched to the end, for lack of time"
     except OSError as error:
         raise SystemFault(f"find cannot be run: {error}") from error
-    said = done.stderr.splitlines()
-    return done.stdout, f"{search.quoted(said[0])} ({len(said)} messages)" if said else None
+    messages = result.stderr.splitlines()
+    return result.stdout, f"{search.quoted(messages[0])} ({len(messages)} messages)" if messages else None
 
 
-def _told(each: search.Found) -> dict[str, Any]:
+def _entry(each: search.FoundFile) -> dict[str, Any]:
     return {"path": search.quoted(each.path), "uid": each.uid, "mode": f"{each.mode:04o}"}
 
 
 def _copies(
-    alike: Iterable[search.Found], originals: Mapping[str, int], deadline: float
+    alike: Iterable[search.FoundFile], originals: Mapping[str, int], deadline: float
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return the files with the content of a viewer, and why not all were compared."""
     contents = {path: Path(path).read_bytes() for path in originals}
@@ -124,11 +124,11 @@ def _copies(
             return found, f"{number} files of a viewer's size were compared, not all"
         of = _content_of(each, contents)
         if of is not None:
-            found.append({**_told(each), "of": of})
+            found.append({**_entry(each), "of": of})
     return found, None
 
 
-def _content_of(each: search.Found, contents: Mapping[str, bytes]) -> str | None:
+def _content_of(each: search.FoundFile, contents: Mapping[str, bytes]) -> str | None:
     """Return the viewer with the same content as a file; ``None`` if it is none, or not that file any more."""
     try:
         descriptor = _opened(each.path)
@@ -137,13 +137,13 @@ def _content_of(each: search.Found, contents: Mapping[str, bytes]) -> str | None
     with open(descriptor, "rb", buffering=0) as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
-        left, place = [path for path, content in contents.items() if len(content) == each.size], 0
-        while left and place <= each.size:
+        candidates, place = [path for path, content in contents.items() if len(content) == each.size], 0
+        while candidates and place <= each.size:
             # Of a file that grows meanwhile no more is read; what is not alike ends it soon.
             chunk = stream.read(_CHUNK)
-            left = [path for path in left if contents[path][place : place + _CHUNK] == chunk]
+            candidates = [path for path in candidates if contents[path][place : place + _CHUNK] == chunk]
             place += _CHUNK
-        return left[0] if left else None
+        return candidates[0] if candidates else None
 
 
 def _opened(path: bytes) -> int:
