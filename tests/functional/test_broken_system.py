@@ -108,6 +108,7 @@ sys.path[:0] = sys.argv[1:]
 import spice_firewall, spice_grant, spice_grant_loans, spice_grant_queries, spice_routing, spice_sudoers, spice_viewer
 from salt.exceptions import CommandExecutionError
 spice_grant.__salt__, spice_grant.__pillar__, spice_grant.__context__ = {}, {"spice": {}}, {}
+spice_grant_loans.__context__ = {}
 calls = {
     spice_firewall: ["rules", "denied", "plan", "apply", "remove"],
     spice_routing: ["rules", "review", "plan", "apply", "remove"],
