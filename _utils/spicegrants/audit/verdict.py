@@ -9,6 +9,7 @@ from typing import Any
 from spicegrants.firewall.trace.tracer import Obstacle
 
 OPEN, DENIED, UNREACHABLE, NOT_STOPPED = "open", "denied", "unreachable", "not stopped"
+NOT_ASKED = "not asked"
 
 
 def connection(outcome: str, refused_by_guard: bool) -> str:
@@ -37,7 +38,8 @@ class Attempt:
         outcome and whether the guard refused.
 
     calls
-        By granted call, as a text: whether sudo lets the user make it; ``None`` if sudo did not answer.
+        By granted call, as a text: whether sudo lets the user make it; ``None`` if sudo did not answer. ``None``
+        instead of all if sudo was not asked.
 
     mutants
         By what differs from a granted call: whether sudo lets the user make it.
@@ -51,7 +53,7 @@ class Attempt:
 
     viewer_group: Mapping[str, tuple[str, bool]]
     own_group: Mapping[str, tuple[str, bool]]
-    calls: Mapping[str, bool | None]
+    calls: Mapping[str, bool | None] | None
     mutants: Mapping[str, bool] = field(default_factory=dict)
     starts: tuple[str, ...] = ()
     obstacles: Mapping[str, tuple[Obstacle, ...]] = field(default_factory=dict)
@@ -64,15 +66,14 @@ def cell(granted: bool, attempt: Attempt, by_sudo: bool | None = None) -> dict[s
         The answer expected of sudo, where that is not what is granted at the moment: sudo-rs holds no rule to a time.
     """
     expected = granted if by_sudo is None else by_sudo
+    calls = attempt.calls or {}
     differences: list[str] = []
     with_group = _connections(attempt.viewer_group, granted, "with the viewer's group", differences)
     for address, obstacles in sorted(attempt.obstacles.items()):
         differences += [f"{address} is {UNREACHABLE} with the viewer's group: {obstacle}" for obstacle in obstacles]
     without_group = _connections(attempt.own_group, False, "with a program of their own", differences)
-    unproven = [
-        f"sudo does not answer root: sudo {call}" for call, answer in sorted(attempt.calls.items()) if answer is None
-    ]
-    for call, allowed in sorted(attempt.calls.items()):
+    unproven = [f"sudo does not answer root: sudo {call}" for call, answer in sorted(calls.items()) if answer is None]
+    for call, allowed in sorted(calls.items()):
         if allowed not in (None, expected):
             differences.append(f"sudo {'lets' if allowed else 'refuses'}: sudo {call}")
     for what, allowed in sorted(attempt.mutants.items()):
@@ -84,7 +85,7 @@ def cell(granted: bool, attempt: Attempt, by_sudo: bool | None = None) -> dict[s
         "granted": granted,
         "viewer group": with_group,
         "own program": without_group,
-        "sudo": _by_sudo(attempt.calls.values()),
+        "sudo": NOT_ASKED if attempt.calls is None else _by_sudo(calls.values()),
         "differences": differences,
         "unproven": unproven,
     }

@@ -190,3 +190,8 @@ def test_matrix():
 def test_a_matrix_without_differences_is_ok():
     assert verdict.matrix([("ann", "debianx", verdict.cell(True, granted()))])["ok"] is True
     assert verdict.matrix([]) == {"ok": True, "differences": [], "unproven": [], "matrix": {}}
+
+
+def test_what_sudo_was_not_asked_is_no_refusal():
+    cell = verdict.cell(True, granted(calls=None))
+    assert (cell["sudo"], cell["differences"], cell["unproven"]) == ("not asked", [], [])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from spicegrants.audit.live import certificate, probe
+from spicegrants.audit.live.trial import Progress
+from spicegrants.audit.sampling import Trials
 from spicegrants.core.accounts import Account
 from spicegrants.core.errors import CommandFailed
 from spicegrants.core.paths import PYTHON
 from spicegrants.host import run
+from spicegrants.policy.access import Access
 from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.decision import decide
 from spicegrants.sudo import sudoers
@@ -20,6 +23,8 @@ from spicegrants.sudo.live import pam
 from spicegrants.viewer.live import opener
 
 _LOCKED = ("!", "*")
+# Accounts about which one process asks PAM.
+_TOGETHER = 200
 
 
 class TrialReport(NamedTuple):
@@ -29,34 +34,44 @@ class TrialReport(NamedTuple):
     unproven: tuple[str, ...] = ()
 
 
-def users(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[str]) -> TrialReport:
-    """Try what depends on the user, once for each of them, on the first of some consoles that is open to them."""
+def users(desired: DesiredState, accounts: Iterable[Account], trials: Trials, progress: Progress) -> TrialReport:
+    """Try what depends on the user, on the first console that is open to them.
+
+    PAM is asked about each; the call is made as far as the viewer for those of the sample.
+    """
     differences: list[str] = []
     unproven: list[str] = []
-    chosen = set(vms)
-    for account in accounts:
-        rules = _rules(desired, account, chosen)
-        if not rules:
-            continue
-        try:
-            differences += [f"{account.name}: {what}" for what in _refusals(account, rules[0])]
-        except CommandFailed as error:
-            unproven.append(f"{account.name}: {error}")
-        if not rules[0].nopasswd and _password_is_locked(account):
-            unproven.append(f"{account.name}: sudo asks for a password, and the account's is locked")
+    first = _first_rules(desired, accounts, trials)
+    calling = {account for account, rule in first.items() if rule.confined and account.name in trials.entered}
+    refused = refusals([account.name for account, rule in first.items() if account not in calling or not rule.nopasswd])
+    for done, (account, rule) in enumerate(first.items(), 1):
+        name, why = account.name, refused.get(account.name)
+        if why:
+            differences.append(f"{name}: sudo refuses the account: {why}")
+        elif account in calling:
+            try:
+                differences += [f"{name}: {what}" for what in _does_not_open(account, rule)]
+            except CommandFailed as error:
+                unproven.append(f"{name}: {error}")
+            progress("users' calls", done, len(first))
+        if not rule.nopasswd and name in trials.entered and _password_is_locked(account):
+            unproven.append(f"{name}: sudo asks for a password, and the account's is locked")
     return TrialReport(tuple(differences), tuple(unproven))
 
 
-def consoles(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[str]) -> TrialReport:
-    """Check each console's certificate as the viewer of the first user who may open it now."""
+def consoles(desired: DesiredState, accounts: Iterable[Account], trials: Trials, progress: Progress) -> TrialReport:
+    """Check consoles' certificates, each as the viewer of the first user who may open it now."""
     differences: list[str] = []
     unproven: list[str] = []
-    accounts = list(accounts)
-    for name in vms:
+    known = {account.name: account for account in accounts}
+    viewing: dict[str, Account] = {}
+    for access in _open_now(desired):
+        if access.user in known and access.vm in trials.certificates:
+            viewing.setdefault(access.vm, known[access.user])
+    for done, (name, account) in enumerate(sorted(viewing.items()), 1):
         vm = desired.policy.vms[name]
         authority = desired.inventory.authorities.get(vm.server)
-        account = next((each for each in accounts if decide(desired, each.name, name, desired.now).open), None)
-        if authority is None or account is None:
+        if authority is None:
             continue
         host = desired.policy.servers[vm.server].host
         for address in desired.inventory.addresses.get(vm.server, ()):
@@ -64,13 +79,24 @@ def consoles(desired: DesiredState, accounts: Iterable[Account], vms: Iterable[s
             answer = probe.as_user(account, desired.viewers_gid(), attempt)
             differences += [f"{name}: {address}: {what}" for what in answer["wrong"]]
             unproven += [f"{name}: {address}: {what}" for what in answer["unknown"]]
+        progress("certificates", done, len(viewing))
     return TrialReport(tuple(differences), tuple(unproven))
 
 
-def refusal(user: str) -> str:
-    """Return why PAM refuses an account to sudo; empty if it does not."""
-    result = run.attempt([PYTHON, "-IS", pam.__file__, user])
-    return _line(result.stdout or result.stderr) if result.returncode else ""
+def refusals(users: Sequence[str]) -> dict[str, str]:
+    """Return why PAM refuses accounts to sudo, by name; those that it does not refuse are left out."""
+    found: dict[str, str] = {}
+    for start in range(0, len(users), _TOGETHER):
+        some = users[start : start + _TOGETHER]
+        result = run.attempt([PYTHON, "-IS", pam.__file__, *some])
+        if result.returncode == 0:
+            found.update(run.as_json(result.stdout, "the question to PAM"))
+        elif len(some) > 1:
+            # What breaks is a module of the site's, for one account perhaps.
+            found.update(item for user in some for item in refusals([user]).items())
+        else:
+            found[some[0]] = result.stderr or result.stdout
+    return {user: _line(why) for user, why in found.items() if why}
 
 
 def slow() -> list[str]:
@@ -83,37 +109,33 @@ def slow() -> list[str]:
     return []
 
 
-def _rules(desired: DesiredState, account: Account, vms: set[str]) -> list[SudoRule]:
-    """Return the rules of the first console that is open to a user now."""
-    for access in desired.accesses:
-        if (
-            access.user == account.name
-            and access.vm in vms
-            and decide(desired, access.user, access.vm, desired.now).open
-        ):
-            return sudoers.rules_for(desired, access)
-    return []
+def _open_now(desired: DesiredState) -> Iterator[Access]:
+    return filter(lambda access: decide(desired, access.user, access.vm, desired.now).open, desired.accesses)
 
 
-def _refusals(account: Account, rule: SudoRule) -> list[str]:
-    """Say why a user's call opens nothing; made as they make it if sudo asks for no password, else step by step.
+def _first_rules(desired: DesiredState, accounts: Iterable[Account], trials: Trials) -> dict[Account, SudoRule]:
+    """Return a rule of the first console, of those that are tried, that is open to each user now."""
+    first: dict[str, SudoRule] = {}
+    tried = {(user, vm) for user, vms in trials.connected.items() for vm in vms}
+    for access in _open_now(desired):
+        if access.user not in first and (access.user, access.vm) in tried:
+            first.update((access.user, rule) for rule in sudoers.rules_for(desired, access)[:1])
+    return {account: first[account.name] for account in accounts if account.name in first}
+
+
+def _does_not_open(account: Account, rule: SudoRule) -> list[str]:
+    """Say why a user's call opens nothing; made as they make it if sudo asks for no password, else as sudo would.
 
     Without a desktop the opener does all but start the viewer.
     """
-    refused = "" if rule.confined and rule.nopasswd else refusal(account.name)
-    if refused:
-        return [f"sudo refuses the account: {refused}"]
-    if not rule.confined:
-        return []
     if rule.nopasswd:
         code, output = probe.as_user(account, account.gid, partial(_as_they_call_it, rule))
     else:
-        # As sudo would start it.
         result = run.attempt(["env", f"SUDO_UID={account.uid}", f"SUDO_USER={account.name}", *rule.command])
         code, output = result.returncode, result.stderr
-    return (
-        [] if code == opener.NO_DESKTOP else [f"{rule.argument} does not open: {_line(output) or f'exit code {code}'}"]
-    )
+    if code == opener.NO_DESKTOP:
+        return []
+    return [f"{rule.argument} does not open: {_line(output) or f'exit code {code}'}"]
 
 
 def _as_they_call_it(rule: SudoRule) -> tuple[int, str]:

@@ -1,12 +1,14 @@
-"""Trial of a policy as the users themselves: every chosen user times every chosen vm."""
+"""Trial of a policy as the users themselves: connections, sudo's answers, and the viewer without sudo."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import pwd
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from spicegrants.audit.live import probe
+from spicegrants.audit.sampling import Trials
 from spicegrants.audit.verdict import UNREACHABLE, Attempt, connection
 from spicegrants.core.accounts import Account
 from spicegrants.core.errors import SystemFault
@@ -19,6 +21,12 @@ from spicegrants.sudo import commands
 from spicegrants.sudo.live import tools
 
 Refusals = Callable[[], Mapping[Key, int]]
+# Takes what is done, how much of it is, and how much there is.
+Progress = Callable[[str, int, int], None]
+# Connections after which the guard is asked what it refused: it keeps, and the kernel hands over, only so much.
+_BETWEEN = 4000
+# Consoles that granted users did not reach, for which other parties' chains are followed.
+_TRACED = 100
 
 
 def account(desired: DesiredState, name: str) -> Account:
@@ -43,51 +51,76 @@ def everybody(desired: DesiredState) -> list[Account]:
     return [account(desired, name) for name in (*sorted(granted), *(entry.pw_name for entry in others[:1]))]
 
 
-def attempts(desired: DesiredState, users: Iterable[Account], vms: Iterable[str], refusals: Refusals):
+def attempts(
+    desired: DesiredState,
+    users: Iterable[Account],
+    trials: Trials,
+    refusals: Refusals,
+    progress: Progress,
+) -> Iterator[tuple[str, str, Attempt]]:
     """Make all attempts; yield user name, vm and :class:`~spicegrants.audit.verdict.Attempt`.
 
     refusals
-        Returns how often the guard refused whom so far; asked before and after all connections.
+        Returns how often the guard refused whom so far; asked before, between and after connections.
     """
-    policy, users, vms = desired.policy, list(users), list(vms)
+    policy, users = desired.policy, list(users)
     if desired.gid is None:
         raise SystemFault(f"there is no group {policy.viewer.group}: run state.apply spice")
+    gids = {user.name: (desired.gid, user.gid) for user in users}
     places = {
-        vm: [
-            (address, policy.vms[vm].tls_port) for address in desired.inventory.addresses.get(policy.vms[vm].server, ())
-        ]
-        for vm in vms
+        vm.name: [(address, vm.tls_port) for address in desired.inventory.addresses.get(vm.server, ())]
+        for vm in policy.vms.values()
     }
-    everywhere = [place for vm in vms for place in places[vm]]
-    before = refusals()
-    tried = {(user, gid): probe.connect(user, gid, everywhere) for user in users for gid in (desired.gid, user.gid)}
-    after = refusals()
-
+    tries = [
+        probe.Try(user.uid, gid, *place)
+        for user in users
+        for vm in trials.connected[user.name]
+        for gid in dict.fromkeys(gids[user.name])
+        for place in places[vm]
+    ]
+    tried, refused = _connected(tries, refusals)
     tables = functools.cache(other_tables.read)
+    traced = itertools.count(1)
 
     def obstacles(user: Account, vm: str, ends: Mapping[str, tuple[str, bool]]) -> dict[str, tuple[Obstacle, ...]]:
         """Return other parties' chains in the way to the addresses that a granted user did not reach."""
         unreached = [address for address, end in ends.items() if connection(*end) == UNREACHABLE]
-        if not unreached or not decide(desired, user.name, vm, desired.now).open:
+        if not unreached or not decide(desired, user.name, vm, desired.now).open or next(traced) > _TRACED:
             return {}
         found = other_tables.before(desired, user.name, vm, tables())
         return {address: found[address] for address in unreached if address in found}
 
     def outcomes(user: Account, gid: int, vm: str) -> dict[str, tuple[str, bool]]:
-        found = {}
-        for place in places[vm]:
-            key = Key(user.uid, gid, *place)
-            # What is kept of a refusal runs out after a while, and begins anew.
-            found[place[0]] = (tried[user, gid][place], after.get(key, 0) not in (0, before.get(key, 0)))
-        return found
+        made = {place[0]: probe.Try(user.uid, gid, *place) for place in places[vm]}
+        return {address: (tried[each], each in refused) for address, each in made.items()}
 
+    number = sum(map(len, trials.connected.values()))
+    done = 0
     for user in users:
-        starts = tuple(path for path in policy.viewer.paths if probe.starts(user, path))
-        for vm in vms:
-            answers, refusable = _ask_sudo(desired, user.name, vm)
+        entered = user.name in trials.entered
+        starts = tuple(path for path in policy.viewer.paths if probe.starts(user, path)) if entered else ()
+        for vm in trials.connected[user.name]:
+            asked = (user.name, vm) in trials.asked
+            answers, refusable = _ask_sudo(desired, user.name, vm) if asked else (None, {})
             with_group, own = outcomes(user, desired.gid, vm), outcomes(user, user.gid, vm)
             in_the_way = obstacles(user, vm, with_group)
             yield user.name, vm, Attempt(with_group, own, answers, refusable, starts, in_the_way)
+            done += 1
+        progress("users' attempts", done, number)
+
+
+def _connected(tries: Sequence[probe.Try], refusals: Refusals) -> tuple[dict[probe.Try, str], set[probe.Try]]:
+    """Connect as each; return the outcomes, and which of them the guard says that it refused."""
+    tried: dict[probe.Try, str] = {}
+    refused: set[probe.Try] = set()
+    before = refusals()
+    for start in range(0, len(tries), _BETWEEN):
+        some = tries[start : start + _BETWEEN]
+        tried.update(zip(some, probe.connect(some)))
+        after = refusals()
+        # What is kept of a refusal runs out after a while, and begins anew.
+        refused.update(each for each in some if after.get(Key(*each), 0) not in (0, before.get(Key(*each), 0)))
+    return tried, refused
 
 
 def _ask_sudo(desired: DesiredState, user: str, vm: str) -> tuple[dict[str, bool | None], dict[str, bool]]:

@@ -1,11 +1,12 @@
-"""Ask PAM whether sudo would let an account in now: it may have expired, say, or the site's rules refuse it.
+"""Ask PAM whether sudo would let accounts in now: they may have expired, say, or the site's rules refuse them.
 
 This is a program of its own, for the system's Python: PAM loads the site's modules, and the libraries that they need,
-into the process that asks. The exit code is 0 if PAM lets the account in, and 1 with PAM's words if it does not.
+into the process that asks. It prints PAM's words by account, as JSON; they are empty where PAM lets the account in.
 """
 
 import ctypes
 import ctypes.util
+import json
 import sys
 
 SERVICE = b"sudo"
@@ -41,12 +42,10 @@ def refusal(user: str) -> str:
     return message
 
 
-def main() -> int:
-    """Ask about the account that the one argument names; return the exit code."""
-    message = refusal(sys.argv[1])
-    print(message)
-    return 1 if message else 0
+def main() -> None:
+    """Ask about the accounts that the arguments name."""
+    print(json.dumps({user: refusal(user) for user in sys.argv[1:]}))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
