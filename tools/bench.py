@@ -8,33 +8,21 @@ import argparse
 import compileall
 import json
 import platform
-import resource
 import statistics
 import sys
-import time
 from pathlib import Path
 
-from scene import Machine, Minion, connect
+from bench_runs import LARGE, SETTINGS, SIZES, measure, pillar, salt_tree
+
+from scene import Machine, connect
 from scene.consoles import Listener
 from spicegrants.core.accounts import Account, Group
-from spicegrants.core.paths import CLOCK
 from spicegrants.firewall.nft import guard_table
 from spicegrants.policy import pillar as pillars
 from spicegrants.policy.compiler import compile_policy
 from spicegrants.policy.facts import Inventory
 
 GROUP = "spicegrp"
-# What the machines' minions have set to be quick: without it they are as a site's, which sets none of it.
-AS_AT_A_SITE = dict.fromkeys(
-    (
-        "enable_fqdns_grains",
-        "enable_gpu_grains",
-        "fileserver_backend",
-        "fileserver_list_cache_time",
-        "grains_cache",
-    )
-)
-SETTINGS = {"with Salt's default settings": AS_AT_A_SITE, "with Salt's own work cut down": {}}
 ACCOUNTS = 11000
 # Loads what it reads by turns: as nft does by itself, and as a run does. Prints the seconds of each.
 LOAD = """
@@ -50,7 +38,6 @@ for _ in range(int(sys.argv[2])):
         load()
         print(time.perf_counter() - started)
 """
-BARE = "bare:\n  test.nop\n"
 # The connecting side: one process, so that starting it is not measured. Prints the seconds of each connection.
 CONNECT = """
 import socket, sys, time
@@ -65,10 +52,11 @@ for _ in range(count):
 
 
 def main():
-    """Run both parts; return 0."""
+    """Run all parts; return 0."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5, help="runs of each kind (default 5)")
     parser.add_argument("--connections", type=int, default=2000, help="connections of each kind (default 2000)")
+    parser.add_argument("--all", action="store_true", help="10,000 grants and other settings, too: takes an hour")
     chosen = parser.parse_args()
     for directory in ("_modules", "_states", "_utils"):
         # As on a minion, where the first run leaves compiled code; machines see the checkout read-only.
@@ -78,105 +66,11 @@ def main():
     print(f"{cpu}, Linux {platform.release()}, Python {platform.python_version()}\n")
     with Machine("client") as client, Machine("server") as server:
         connect(client, server, ["192.168.2.22/16", "fd00:2::22/64"], ["192.168.2.2/16", "fd00:2::2/64"])
-        for settings in SETTINGS:
-            runs(client, chosen.runs, settings)
+        for settings in SETTINGS if chosen.all else list(SETTINGS)[:1]:
+            measure(client, chosen.runs, settings, SIZES if chosen.all else [size for size in SIZES if size < LARGE])
         loading(client, chosen.runs)
         connections(client, server, chosen.connections)
     return 0
-
-
-def pillar(users, vms, schedules=0):
-    """Return a pillar in which each of ``users`` has each of ``vms`` vms, and the users' names.
-
-    With ``schedules``, each grant has one of that many: two ranges of hours on five days, each different.
-    """
-    names = [f"user{number}" for number in range(users)]
-    consoles = {f"vm{number}": {"server": "mysrv", "tls_port": 20001 + number} for number in range(vms)}
-    server = {"host": "mysrv.anraconc.de", "addresses": ["192.168.2.2"], "ports": "20001-20100"}
-    grants = {f"{name}-{vm}": {"user": name, "vm": vm} for name in names for vm in consoles}
-    made = {"servers": {"mysrv": server}, "vms": consoles, "grants": grants}
-    if schedules:
-        hours = [[f"07:{number:02}-12:00", f"13:00-17:{number:02}"] for number in range(schedules)]
-        made["schedules"] = {f"s{number}": {"days": "mon-fri", "hours": each} for number, each in enumerate(hours)}
-        made["time"] = {"zone": "Europe/Berlin"}
-        for number, grant in enumerate(grants.values()):
-            grant["schedule"] = f"s{number % schedules}"
-    return {"spice": made}, names
-
-
-def add_users(client, names):
-    """Create the client's users, many at once."""
-    lines = [f"{name}:x:{2000 + number}:100::/home/{name}:/bin/sh" for number, name in enumerate(names)]
-    known = client.read("/etc/passwd")
-    client.write("/etc/passwd", known + "".join(f"{line}\n" for line in lines if line not in known))
-
-
-def runs(client, count, settings):
-    """Measure part one: whole runs of salt-call, with some settings."""
-    print(f"Whole runs of salt-call --local state.apply, {settings} (seconds; CPU time behind them)")
-    client.run(["mkdir", "-p", "/srv/bench"])
-    client.write("/srv/bench/bare.sls", BARE)
-    big, names = pillar(100, 10)
-    add_users(client, names)
-    roots = {"base": ["/srv/bench", str(salt_tree())]}
-    minion = Minion(client, big, options={"file_roots": roots, **SETTINGS[settings]})
-    kinds = {"1,000 grants": big, "1,000 grants over 50 schedules": pillar(100, 10, schedules=50)[0]}
-    taken = {"bare (one no-op state)": []}
-    for kind in kinds:
-        taken.update({f"first apply, {kind}": [], f"unchanged, {kind}": []})
-    for _ in range(count):
-        for kind, data in kinds.items():
-            minion.set_pillar(data)
-            taken[f"first apply, {kind}"].append(timed(minion, "spice"))
-            taken[f"unchanged, {kind}"].append(timed(minion, "spice"))
-            forget(minion)
-        taken["bare (one no-op state)"].append(timed(minion, "bare"))
-    small, _ = pillar(100, 1)
-    minion.set_pillar(small)
-    taken["first apply, 100 grants"], taken["unchanged, 100 grants"] = [], []
-    core = {"Salt's iptables states, 100 grants, first": [], "Salt's iptables states, 100 grants, again": []}
-    client.write("/srv/bench/core.sls", core_states(100))
-    for _ in range(max(2, count // 2)):
-        taken["first apply, 100 grants"].append(timed(minion, "spice"))
-        taken["unchanged, 100 grants"].append(timed(minion, "spice"))
-        forget(minion)
-        for kind in core:
-            core[kind].append(timed(minion, "core"))
-        client.run(["iptables", "-F"])
-        client.run(["iptables", "-X"])
-    minion.set_pillar(big)
-    minion.state()
-    clock = by_turns(client, {"the clock": [CLOCK], "Python alone": ["-c", "pass"]}, count)
-    forget(minion)
-    minion.stop()
-    bare, bare_work = medians(taken["bare (one no-op state)"])
-    for kind, measured in {**taken, **core}.items():
-        median, work = medians(measured)
-        print(
-            f"  {kind:44} {median:7.2f}   ({min(measured)[0]:.2f} to {max(measured)[0]:.2f})"
-            f"   {median / bare:5.2f} x bare, bare {median - bare:+.2f} s"
-            f"   CPU {work:.2f}, {work / bare_work:5.2f} x bare"
-        )
-    for kind, measured in clock.items():
-        median, work = medians(measured)
-        print(f"  {kind + ', 1,000 grants':44} {median:7.2f}   CPU {work:.2f}")
-    print()
-
-
-def by_turns(client, calls, count):
-    """Return by name the measurements of calls of the system's Python, taken in turn."""
-    taken = {name: [] for name in calls}
-    for _ in range(count):
-        for name, arguments in calls.items():
-            worked, started = cpu_time(), time.perf_counter()
-            client.run(["/usr/bin/python3", "-I", *arguments])
-            taken[name].append((time.perf_counter() - started, cpu_time() - worked))
-    return taken
-
-
-def medians(measured):
-    """Return the median of each part of the measurements."""
-    return [statistics.median(part) for part in zip(*measured)]
 
 
 def loading(client, count):
@@ -200,54 +94,6 @@ def loading(client, count):
 
 def _by_turns(spent):
     return spent[::2], spent[1::2]
-
-
-def salt_tree():
-    """Return the checkout's state tree."""
-    return Path(__file__).resolve().parent.parent / "salt"
-
-
-def timed(minion, sls):
-    """Return the duration of a whole salt-call, and the CPU time of it and of all processes that it started."""
-    worked, started = cpu_time(), time.perf_counter()
-    done = minion.salt_call("state.apply", sls, "--out=json", "--out-indent=-1")
-    seconds, worked = time.perf_counter() - started, cpu_time() - worked
-    states = json.loads(done.stdout)["local"].values()
-    if not all(state["result"] for state in states):
-        raise SystemExit(f"{sls} failed: {[state['comment'] for state in states if not state['result']][:3]}")
-    return seconds, worked
-
-
-def cpu_time():
-    """Return the CPU time of all processes that were started here and have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def forget(minion):
-    """Remove everything again, so that the next run is a first one."""
-    for layer in ("firewall", "sudoers", "viewer"):
-        minion.call(f"spice_{layer}.remove")
-    minion.machine.run(["rm", "-rf", "/var/lib/spice-grant"])
-
-
-def core_states(users):
-    """Return equal rules made by Salt's own states: for each user a chain, an owner rule and a port rule."""
-    states = {}
-    for number in range(users):
-        uid, chain = 2000 + number, f"u{number}"
-        states[f"chain-{uid}"] = {"iptables.chain_present": [{"name": chain}, {"family": "ipv4"}]}
-        port = [
-            {"chain": chain},
-            {"jump": "ACCEPT"},
-            {"proto": "tcp"},
-            {"destination": "192.168.2.2"},
-            {"dport": 20001},
-        ]
-        states[f"port-{uid}"] = {"iptables.append": [{"table": "filter"}, *port]}
-        owner = [{"chain": "OUTPUT"}, {"match": "owner"}, {"uid-owner": uid}, {"jump": chain}]
-        states[f"owner-{uid}"] = {"iptables.append": [{"table": "filter"}, *owner]}
-    return "#!json\n" + json.dumps(states)
 
 
 def connections(client, server, count):

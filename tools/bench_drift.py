@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import yaml
-from bench import salt_tree
+from bench_runs import salt_tree
 
 from scene import Machine, Minion
 

@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import add_users, pillar
+from bench_runs import add_users, pillar
 
 from scene import Machine, Minion, connect, tls
 from scene.consoles import Console
