@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from spicegrants.core.changes import Change
@@ -163,14 +164,14 @@ class ViewerLive(NamedTuple):
 
 
 class ViewerPlan(NamedTuple):
-    """Changes in words, and the actions to take."""
+    """Changes in words, and the actions to take; ``write`` has the entries to write by path, parents first."""
 
     changes: tuple[Change, ...]
     create_group: bool = False
     strip: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
-    write: tuple[str, ...] = ()
+    write: Mapping[str, Entry] = MappingProxyType({})
     remove: tuple[str, ...] = ()
     seal: bool = False
 
@@ -192,11 +193,11 @@ def plan_files(desired: DesiredState, live: ViewerLive, launcher: bytes, opener:
     for path in overrides:
         changes.append(Change("viewer", f"keeps owner and mode of {path} over package upgrades"))
     entries = desired_entries(desired, launcher, opener)
-    write = []
+    write = {}
     for path, entry in entries.items():
         what = difference(entry, live.entries.get(path))
         if what:
-            write.append(path)
+            write[path] = entry
             changes.append(_entry_change(desired, path, what))
     remove = tuple(path for path in sorted(live.entries, reverse=True) if path not in entries)
     for path in remove:
@@ -207,7 +208,7 @@ def plan_files(desired: DesiredState, live: ViewerLive, launcher: bytes, opener:
         strip=live.members,
         programs=programs,
         overrides=overrides,
-        write=tuple(write),
+        write=write,
         remove=remove,
         seal=live.lendable,
     )

@@ -292,7 +292,7 @@ def test_each_of_several_viewers():
 def test_tampering_with_a_file(path, entry, verb, grants):
     planned = files.plan_files(desired(), live(desired(), **{path: entry}), PROGRAM)
     assert words(planned) == [(f"{verb} {path}", grants)]
-    assert planned.write == (path,) and planned.remove == ()
+    assert [*planned.write] == [path] and planned.remove == ()
 
 
 def test_what_does_not_belong_there_goes_the_deepest_first():
@@ -300,7 +300,7 @@ def test_what_does_not_belong_there_goes_the_deepest_first():
     planned = files.plan_files(desired(), live(desired(), **strange), PROGRAM)
     assert planned.remove == (f"{VMS}/x/y.vv", f"{VMS}/x", f"{MENU}/1023")
     assert words(planned) == [(f"removes {path}", ()) for path in planned.remove]
-    assert planned.write == ()
+    assert not planned.write
 
 
 def test_a_grant_less():

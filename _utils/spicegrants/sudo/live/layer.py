@@ -127,7 +127,7 @@ def _review(desired: DesiredState, settled: bool) -> tuple[list[str], list[str]]
             yield from leaving
 
         head = sudoers.head(desired)
-        tree = tools.tree(head if settled and desired.timed else None)
+        tree = tools.tree(head if settled else None)
         if settled and sudoers.ALIAS in head and not tools.included(tree):
             errors.append(f"{tools.main()} does not include {SUDOERS}: its rules have no effect")
         site = privileges.site(desired)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -77,12 +78,17 @@ def tree(ours: str | None = None) -> dict[str, Any]:
     """Return the whole tree as cvtsudoers(1) parses it.
 
     ours
-        Text to use in place of our file. Defaults to the installed one; with many windows it takes long to read.
+        Text to use in place of our file, where that can be done. Defaults to the installed one; with many rules it
+        takes long to read.
 
     Raises :class:`~spicegrants.core.errors.CommandFailed` if it does not parse, or if there is no cvtsudoers.
     """
     command = ["cvtsudoers", "-f", "json", main()]
-    return parsed(run.run(command) if ours is None else _staged(ours, command))
+    if ours is not None:
+        # Where no mount namespace can be made, all is read.
+        with contextlib.suppress(CommandFailed):
+            return parsed(_staged(ours, command))
+    return parsed(run.run(command))
 
 
 def own_tree() -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Callable, NamedTuple
 
 from spicegrants.core.changes import Change
-from spicegrants.core.entries import Directory, Entry, Link, Other
+from spicegrants.core.entries import Directory, Link, Other
 from spicegrants.core.errors import SystemFault
 from spicegrants.core.paths import DESKTOP_ENTRY, LAUNCHER, OPENER
 from spicegrants.host import accounts, disk, gshadow, package, run
@@ -29,14 +29,13 @@ Step = tuple[str, Callable[[], object]]
 
 
 class Steps(NamedTuple):
-    """Actions of the pure plan, files that it writes, and things that are ours no more.
+    """Actions of the pure plan, and things that are ours no more.
 
     originals
         Owner, group and mode of each viewer from before it was restricted, as far as one can tell.
     """
 
     planned: files.ViewerPlan
-    entries: dict[str, Entry]
     leftovers: list[Step]
     originals: dict[str, tuple[int, int, int]]
 
@@ -60,8 +59,7 @@ class Viewer:
             desired, files.ViewerLive(members, programs, present, overrides, lendable), program, opener
         )
         leftovers = _leftovers(stored, desired)
-        entries = files.desired_entries(desired, program, opener)
-        steps = Steps(planned, {path: entries[path] for path in planned.write}, leftovers, rights.originals(programs))
+        steps = Steps(planned, leftovers, rights.originals(programs))
         return Plan((*planned.changes, *_words(leftovers)), desired, steps)
 
     def make_group(self, desired: DesiredState, stored: Stored) -> bool:
@@ -87,14 +85,14 @@ class Viewer:
 
     def apply(self, plan: Plan) -> None:
         """Carry a plan out; the group exists already."""
-        planned, entries, leftovers, _ = plan.steps
+        planned, leftovers, _ = plan.steps
         group = plan.desired.policy.viewer.group
         for path in planned.programs:
             rights.put(path, 0, plan.desired.viewers_gid(), files.VIEWER_MODE)
         for path in planned.overrides:
             if (keeper := mode_overrides.mechanism()) is not None:
                 keeper.write(path, "root", group, files.VIEWER_MODE)
-        for path, entry in entries.items():
+        for path, entry in planned.write.items():
             disk.make_parents(path)
             if isinstance(entry, Directory):
                 disk.make_directory(path, entry)
