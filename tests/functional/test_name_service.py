@@ -1,5 +1,6 @@
 """A name service that is away: what is known stays as it was, nothing new opens, the run fails and says why."""
 
+import collections
 import pathlib
 import sysconfig
 
@@ -216,3 +217,20 @@ def test_what_loads_the_rules_asks_for_no_names(remote):
     names = set(asked.read_text(encoding="utf-8").split())
     assert "anne" in names, "it is noted who is asked for"
     assert not {name for name in names if name.strip("+").isdigit()}
+
+
+PEOPLE = 40
+
+
+def test_a_run_asks_for_each_user_once(remote):
+    """Whatever they are granted, in a first run as in one without changes."""
+    names = [f"person{index}" for index in range(PEOPLE)]
+    serve(remote, PASSWD + "".join(f"{name}:x:{6000 + index}:5000::/:/bin/sh\n" for index, name in enumerate(names)))
+    grants = {f"{name}-{vm}": {"user": name, "vm": vm} for name in names for vm in ("debianx", "leaptest")}
+    asked = remote.client.path("/srv/nss/asked")
+    for changes in (True, False):
+        remote.client.write("/srv/nss/asked", "")
+        assert bool(remote.applied(changed(article(), grants=grants))["changes"]) is changes
+        times = collections.Counter(asked.read_text(encoding="utf-8").split())
+        assert {name: times[name] for name in names} == dict.fromkeys(names, 1)
+    assert remote.attempts([[6000, remote.gid()]], [(ADDRESS, BOOKS, None)]) == [["open"]]

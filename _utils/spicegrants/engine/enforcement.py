@@ -12,7 +12,7 @@ from spicegrants.core.errors import SpiceGrantError, SystemFault
 from spicegrants.engine import closing, context, last_run, layers
 from spicegrants.engine.layers import FIREWALL, VIEWER
 from spicegrants.expiry.live import clock
-from spicegrants.host import gc_pause, lock, run
+from spicegrants.host import accounts, gc_pause, lock, run
 from spicegrants.policy import closing as closes
 from spicegrants.policy import merge as policy_merge
 from spicegrants.policy.compiler import DesiredState
@@ -57,7 +57,7 @@ def enforce(
     If that day is over, all layers are then made for today.
     """
     run.as_root()
-    with contextlib.nullcontext() if test else lock.run_lock():
+    with contextlib.nullcontext() if test else lock.run_lock(), accounts.users_asked_once():
         run.afresh()
         try:
             stored = context.stored(known)

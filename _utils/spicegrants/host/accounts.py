@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import grp
 import pwd
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from spicegrants.core.accounts import Account, Group, Unasked
@@ -47,13 +47,13 @@ def read(users: Iterable[str], groups: Iterable[str], earlier: Mapping[str, int]
         names.update(group.gr_mem)
     missing: set[str] = set()
     for name in names - set(found):
-        entry = _look_up(pwd.getpwnam, name)
+        entry = _user(name)
         if entry is None:
             missing.add(name)
             continue
         found[name] = _account(entry)
         # Somebody else may be found by its UID.
-        holder = _look_up(pwd.getpwuid, entry.pw_uid)
+        holder = _user(entry.pw_uid)
         if holder is not None:
             found.setdefault(holder.pw_name, _account(holder))
     asking = nss.Sources("passwd")
@@ -122,15 +122,43 @@ def uids(also: object) -> dict[str, int]:
     found: dict[str, int] = {}
     for entry in pwd.getpwall():
         found.setdefault(entry.pw_name, entry.pw_uid)
-    if isinstance(also, str) and "\0" not in also and (single := _look_up(pwd.getpwnam, also)) is not None:
+    if isinstance(also, str) and "\0" not in also and (single := _user(also)) is not None:
         found[also] = single.pw_uid
     return found
 
 
 def by_uid(uids: Iterable[int]) -> dict[int, str]:
     """Return the names of existing users by UID."""
-    found = {uid: _look_up(pwd.getpwuid, uid) for uid in uids}
+    found = {uid: _user(uid) for uid in uids}
     return {uid: entry.pw_name for uid, entry in found.items() if entry is not None}
+
+
+# What was found meanwhile, by name or UID; ``None`` outside of :func:`users_asked_once`.
+_found: dict[object, pwd.struct_passwd | None] | None = None
+
+
+@contextlib.contextmanager
+def users_asked_once() -> Iterator[None]:
+    """Look up each user once at most, and take the answer again: a directory service may take its time for each.
+
+    Groups are looked up each time: one may be made meanwhile.
+    """
+    global _found
+    before, _found = _found, {}
+    try:
+        yield
+    finally:
+        _found = before
+
+
+def _user(what: str | int) -> pwd.struct_passwd | None:
+    """Return the entry of a user by name or UID; ``None`` if there is none, for whatever reason."""
+    if _found is not None and what in _found:
+        return _found[what]
+    entry = _look_up(pwd.getpwnam, what) if isinstance(what, str) else _look_up(pwd.getpwuid, what)
+    if _found is not None:
+        _found[what] = entry
+    return entry
 
 
 def _look_up(function: Callable[[_K], _V], what: _K) -> _V | None:
