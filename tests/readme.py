@@ -1,4 +1,4 @@
-"""What the README asks its reader to type."""
+"""What README and docs ask their readers to type, and what they show them."""
 
 import re
 import shlex
@@ -6,9 +6,27 @@ import shlex
 from checkout import ROOT
 
 
-def commands(heading):
+def chapter(heading, page="README.md"):
+    """Return the text below a heading of a page, up to the next heading."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.search(rf"^##+ {re.escape(heading)}\n(.*?)(?=^##+ |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"{page} has no chapter {heading!r}"
+    return found[1]
+
+
+def blocks(heading, language, page="README.md"):
+    """Return the blocks of a chapter that are in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", chapter(heading, page), re.MULTILINE | re.DOTALL)
+
+
+def commands(heading, page="README.md"):
     """Return the commands of a chapter's console blocks, each as a list of words."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    chapter = re.split(r"^##+ ", text.partition(f"### {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
-    blocks = re.findall(r"^```console\n(.*?)^```", chapter, re.MULTILINE | re.DOTALL)
-    return [shlex.split(line[2:], comments=True) for line in "".join(blocks).splitlines() if line.startswith("# ")]
+    lines = "".join(blocks(heading, "console", page)).splitlines()
+    return [shlex.split(line[2:], comments=True) for line in lines if line.startswith("# ")]
+
+
+def printed(heading, page="README.md"):
+    """Return what the last command of a chapter's console blocks prints there."""
+    lines = "".join(blocks(heading, "console", page)).splitlines(keepends=True)
+    last = max(number for number, line in enumerate(lines) if line.startswith("# "))
+    return "".join(lines[last + 1 :])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from readme import commands, printed
 from scene.desktop import Desktop
 
 URI = "spice://mysrv.anraconc.de?tls-port={}"
@@ -145,3 +146,10 @@ def test_verify_proves_the_matrix(office):
         ("mybro", "debianx"): closed,
         ("mybro", "leaptest"): opened,
     }
+
+
+def test_verify_says_what_the_readme_shows(office):
+    """Its quick start has this office."""
+    *_, (program, *words) = commands("Quick start")
+    assert program == "salt-call"
+    assert office.minion.salt_call(*words).stdout == printed("Quick start")

@@ -1,4 +1,4 @@
-"""The README's chapters on installing, typed as they stand there, with the ready-made files as they are."""
+"""The README's quick start and docs/install.md, typed as they stand there, with the ready-made files as they are."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from daemons.conftest import PATIENCE
+from daemons.conftest import AS_SHIPPED, PATIENCE
 
 from checkout import ROOT
 from readme import commands
@@ -36,9 +36,10 @@ def alone(served, pillar_root, people):
 
 
 def test_masterless_as_the_readme_says(alone):
-    """Each command succeeds; afterwards the grants are enforced."""
+    """Each command succeeds; afterwards the grants are enforced, and once it is undone they are not."""
     env = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
-    typed = commands("Masterless")
+    cloned, *typed = commands("Quick start")
+    assert cloned[:2] == ["git", "clone"] and cloned[3] == str(AS_SHIPPED), "the fixture has done it"
     assert [words[1] for words in typed if words[0] == "salt-call"] == [
         "saltutil.sync_all",
         "state.apply",
@@ -46,6 +47,7 @@ def test_masterless_as_the_readme_says(alone):
         "spice_grant.verify",
     ]
     for words in typed:
+        words = [word for word in words if not word.startswith("--out")]
         asked = ["--out=json"] if words[0] == "salt-call" else []
         done = subprocess.run([*words, *asked], env=env, capture_output=True, text=True, check=False)
         assert (done.returncode == 0) is ("spice_grant.verify" not in words), (words, done.stdout, done.stderr)
@@ -54,11 +56,15 @@ def test_masterless_as_the_readme_says(alone):
     matrix = json.loads(done.stdout)["local"]["matrix"]
     assert matrix["mybro"]["debianx"]["viewer group"] == "denied"
     assert matrix["mybro"]["leaptest"]["viewer group"] == "unreachable", "granted, but nobody serves it here"
+    for words in commands("Undo"):
+        done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+    assert not Path("/etc/sudoers.d/spice-grant").exists()
 
 
 def typed_at(daemon, minion):
-    """Type what the README says at a master; return what the last command said."""
-    for words in commands("With a master"):
+    """Type what docs/install.md says at a master; return what the last command said."""
+    for words in commands("With a master", "docs/install.md"):
         if words[0] == "salt-run":
             done = daemon.salt_run_cli(timeout=PATIENCE).run(*words[1:])
         else:

@@ -54,10 +54,10 @@ def test_nothing_in_the_office_is_closed_to_all():
     assert notes(office()) == [] and not office().findings
 
 
-def test_the_office_has_the_week_that_the_readme_shows():
+def test_the_office_has_the_week_that_the_docs_show():
     found = access_report.timeline(office(), None, moment("2026-11-23T00:00"), 7)
     rows = [f"| {row['from']} | {row['until']} | {row['user']} | {row['vm']} |" for row in found]
-    shown = (PILLAR.parent / "README.md").read_text(encoding="utf-8").splitlines()
+    shown = (PILLAR.parent / "docs" / "time.md").read_text(encoding="utf-8").splitlines()
     assert [line for line in shown if line.startswith(tuple(f"| {day} 20" for day in DAYS))] == [
         row.replace(" Europe/Berlin", "") for row in rows
     ]
