@@ -9,7 +9,7 @@ TESTS ?= tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-fast test-versions lint format bench bench-drift bench-fleet attacks release golden clean base
+.PHONY: help setup demo test test-full test-fast test-versions lint format docs picture bench bench-drift bench-fleet attacks release golden clean base
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -39,7 +39,7 @@ FAST := unit scene/test_tools.py article/test_article.py
 test-fast: setup ## run what one runs on each save (under a minute)
 	$(PY) tools/suite.py --tests $(FAST:%=tests/%) $(if $(ARGS),-- $(ARGS))
 
-lint: setup ## check style, types, docstrings and that every SLS renders
+lint: setup docs ## check style, types, docstrings, that every SLS renders, and that docs/ makes a site
 	$(RUFF) check .
 	$(RUFF) format --check .
 	$(PY) -m mypy
@@ -48,6 +48,13 @@ lint: setup ## check style, types, docstrings and that every SLS renders
 format: setup ## rewrite the code in the project's style
 	$(RUFF) check --fix .
 	$(RUFF) format .
+
+docs: ## build the site of docs/ into build/docs; a warning is an error
+	@$(PYTHON) tools/setup.py docs
+	build/venv-docs/bin/python -m sphinx -W -E -q -d build/doctrees docs build/docs
+
+picture: ## draw docs/overview.svg anew, from what tools/picture.py describes
+	@$(PYTHON) tools/picture.py
 
 bench: setup ## measure
 	@PYTHONPATH=_utils $(PY) tools/bench.py $(ARGS)

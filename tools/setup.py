@@ -1,8 +1,9 @@
 """Set up what the demo (``base``) and the tests (``test``) need: Debian packages, and a virtual environment in .venv.
 
-For the tests also one for each older Salt in .nox, and packages and a Debian for machines in build. Runs with the
-system's Python and its standard library. Packages are named before they are installed, and nothing is done a second
-time. PYTHON chooses another interpreter for the virtual environments.
+For the tests also one for each older Salt in .nox, and packages and a Debian for machines in build. What builds the
+site of docs/ (``docs``) has an environment in build, too. Runs with the system's Python and its standard library.
+Packages are named before they are installed, and nothing is done a second time. PYTHON chooses another interpreter for
+the virtual environments.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from scene import booted
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
+DOCS_VENV = ROOT / "build" / "venv-docs"
 PYTHON = os.environ.get("PYTHON") or "/usr/bin/python3"
 BUILD_PACKAGES = ("gcc", "libc6-dev", "python3-dev", "python3-venv")  # timelib, which Salt needs, has no wheel
 PACKAGES = {
@@ -58,6 +60,7 @@ PACKAGES = {
         "xdotool",
         "xsettingsd",
     ),
+    "docs": ("python3-venv",),
 }
 
 # What there is since some release only, as older ones have it in a package above or not at all; by group and
@@ -65,6 +68,7 @@ PACKAGES = {
 SINCE = {
     "base": {"debian": (13, "qemu-system-modules-spice"), "ubuntu": (24, "qemu-system-modules-spice")},
     "test": {"debian": (13, "sudo-rs"), "ubuntu": (25, "sudo-rs")},
+    "docs": {},
 }
 INSTALL = ("install", "--yes", "--no-install-recommends")
 # What test machines unpack for themselves, with what it needs: installed here, it would oust the desktop's own. Fetched
@@ -144,7 +148,7 @@ def fingerprint(files):
 
 def stamps(groups):
     """Return stamp files and their required text, by requirement file; a later file includes the earlier ones."""
-    files = [ROOT / "requirements" / f"{group}.txt" for group in PACKAGES if group in groups or group == "base"]
+    files = [ROOT / "requirements" / f"{group}.txt" for group in ("base", "test") if group in groups or group == "base"]
     return {path: (VENV / f"stamp-{path.stem}", fingerprint(files[: n + 1])) for n, path in enumerate(files)}
 
 
@@ -160,14 +164,31 @@ def install_requirements(groups):
     if python.exists() and holds(*desired[last]):
         return
     print(f"setup: installing {', '.join(path.name for path in desired)} into {VENV}", flush=True)
-    made = VENV / "stamp-python", fingerprint([])
-    if not (python.exists() and holds(*made)):
-        run([PYTHON, "-m", "venv", "--clear", VENV])
-        made[0].write_text(made[1], encoding="ascii")
-    pip = [python, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
-    run([*pip, "--requirement", last])
+    install_into(VENV, last)
     for stamp, text in desired.values():
         stamp.write_text(text, encoding="ascii")
+
+
+def install_docs():
+    """Make the environment that builds the site; it does without Salt, and so without a compiler."""
+    requirements = ROOT / "requirements" / "docs.txt"
+    stamp = DOCS_VENV / "stamp-docs", fingerprint([requirements])
+    if (DOCS_VENV / "bin" / "python").exists() and holds(*stamp):
+        return
+    print(f"setup: installing {requirements.name} into {DOCS_VENV}", flush=True)
+    install_into(DOCS_VENV, requirements)
+    stamp[0].write_text(stamp[1], encoding="ascii")
+
+
+def install_into(venv, requirements):
+    """Make a virtual environment if none of this interpreter is there, and install a requirement file into it."""
+    python = venv / "bin" / "python"
+    made = venv / "stamp-python", fingerprint([])
+    if not (python.exists() and holds(*made)):
+        run([PYTHON, "-m", "venv", "--clear", venv])
+        made[0].write_text(made[1], encoding="ascii")
+    pip = [python, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
+    run([*pip, "--requirement", requirements])
 
 
 def install_older():
@@ -212,7 +233,10 @@ def main(argv=None):
             install_packages(groups)
             if "test" in groups:
                 fetch_archives()
-        install_requirements(groups)
+        if groups != ["docs"]:
+            install_requirements(groups)
+        if "docs" in groups:
+            install_docs()
         if "test" in groups:
             install_older()
             make_system()

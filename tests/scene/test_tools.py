@@ -85,6 +85,7 @@ def test_only_absent_packages_are_named():
 def test_requirement_files_that_include_others_come_last():
     assert [path.name for path in setup.stamps(["test"])] == ["base.txt", "test.txt"]
     assert [path.name for path in setup.stamps(["base"])] == ["base.txt"]
+    assert [path.name for path in setup.stamps(["base", "test", "docs"])] == ["base.txt", "test.txt"]
 
 
 @pytest.mark.parametrize(
