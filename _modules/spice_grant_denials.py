@@ -86,7 +86,7 @@ def denials(since=None, user=None, vm=None):
     What was not logged is not listed. The guard logs at most 6 packets a minute of each UID, the first 10 at once; 300
     a minute of all UIDs below 65536 together, 300 of all others; and 30 a minute without an owner for each rule. Where
     iptables holds it, only users with a grant here have a limit of their own; all others share two, by the same border.
-    :func:`spice_firewall.denied <spice_firewall.denied>` has the kernel's own counters, of the last hour.
+    ``spice_firewall.denied`` has the kernel's own counters, of the last hour.
 
     It lists the 1000 newest entries, out of the 100000 newest lines of the journal. If more were left out, or lines
     with the guard's prefix cannot be read, entries at the end say so: only ``why``, and perhaps ``count``, is in them.

@@ -118,9 +118,9 @@ def who(vm, at=None):
         Text: name of the vm. Required.
 
     at
-        Text: the moment that is asked about, as in :func:`list_`. Defaults to now.
+        Text: the moment that is asked about, as in :func:`list`. Defaults to now.
 
-    Returns a list of dicts, as :func:`list_` does, with those of this vm only:
+    Returns a list of dicts, as :func:`list` does, with those of this vm only:
 
     .. code-block:: python
 
@@ -170,7 +170,7 @@ def timeline(user=None, days=7, at=None):
         Number of days that it covers, 1 to 366. Defaults to ``7``.
 
     at
-        Text: the moment at which it starts, as in :func:`list_`. Defaults to now.
+        Text: the moment at which it starts, as in :func:`list`. Defaults to now.
 
     Each dict has these keys:
 
@@ -178,7 +178,7 @@ def timeline(user=None, days=7, at=None):
     * ``vm``: name of the vm.
     * ``from``: when it opens, in the policy's zone; never before the start of the timeline.
     * ``until``: when it closes, in the policy's zone; never after the end of the timeline.
-    * ``grants``: dict of those grants and loans that open it then, as in :func:`list_`.
+    * ``grants``: dict of those grants and loans that open it then, as in :func:`list`.
 
     .. code-block:: python
 
@@ -224,7 +224,7 @@ def explain(user, vm, at=None):
         Text: name of the vm. Required.
 
     at
-        Text: the moment that is asked about, as in :func:`list_`. Defaults to now. sudo itself knows only now: for
+        Text: the moment that is asked about, as in :func:`list`. Defaults to now. sudo itself knows only now: for
         another moment its answer is read from the rules in our file.
 
     Returns a dict with these keys:

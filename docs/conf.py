@@ -30,6 +30,8 @@ myst_heading_anchors = 4
 # Blocks of plain text are messages and pictures in characters, not Python.
 highlight_language = "text"
 add_module_names = False
+# A function that a docstring refers to must be there.
+nitpicky = True
 autodoc_member_order = "alphabetical"
 # What is copied from a block of commands is the commands: without the prompt, and without what they print.
 copybutton_prompt_text = r"^[#$] "

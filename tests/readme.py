@@ -28,5 +28,5 @@ def commands(heading, page="README.md"):
 def printed(heading, page="README.md"):
     """Return what the last command of a chapter's console blocks prints there."""
     lines = "".join(blocks(heading, "console", page)).splitlines(keepends=True)
-    last = max(number for number, line in enumerate(lines) if line.startswith("# "))
+    last = max(number for number, line in enumerate(lines) if line.startswith(("# ", "$ ")))
     return "".join(lines[last + 1 :])

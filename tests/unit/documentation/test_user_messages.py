@@ -7,21 +7,23 @@ import time
 import pytest
 
 from checkout import ROOT
+from readme import printed
 from spicegrants.viewer import launcher
 
 PAGE = (ROOT / "docs" / "users.md").read_text(encoding="utf-8")
 OPENS = 1795507200  # Tue 2026-11-24 08:00 UTC
 NOW = OPENS - 16 * 3600
+ENDS = NOW + 2 * 3600  # 18:00
 CONSOLES = {
     "analysis": {"password": False, "windows": f"{OPENS}-{OPENS + 3600}"},
-    "books": {"password": False},
+    "books": {"password": False, "windows": f"{NOW}-{ENDS}"},
     "debianx": {"password": True},
 }
 
 
 @pytest.fixture
-def said(monkeypatch, tmp_path, capsys):
-    """Start the launcher with these consoles; return what it says."""
+def menu(monkeypatch, tmp_path):
+    """Be somebody at a desk on Monday at 16:00 UTC, without dialogs and terminal; write their menu."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SUDO_ASKPASS"):
@@ -31,23 +33,29 @@ def said(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(launcher.time, "time", lambda: NOW)
     monkeypatch.setattr(launcher.shutil, "which", lambda name: None)
     monkeypatch.setattr(sys, "stdin", None)
+    yield (tmp_path / "1021").write_text
+    monkeypatch.undo()
+    time.tzset()
 
-    def start(*arguments, consoles=CONSOLES, menu=None):
-        content = menu if menu is not None else json.dumps({"opener": "/opener", "consoles": consoles})
+
+@pytest.fixture
+def said(menu, capsys):
+    """Start the launcher, which refuses; return what it says."""
+
+    def start(*arguments, consoles=CONSOLES, text=None):
+        content = json.dumps({"opener": "/opener", "consoles": consoles}) if text is None else text
         if content:
-            (tmp_path / "1021").write_text(content, encoding="utf-8")
+            menu(content)
         assert launcher.main([*arguments]) == 1
         return capsys.readouterr().err.removeprefix("rviewer: ").rstrip("\n")
 
-    yield start
-    monkeypatch.undo()
-    time.tzset()
+    return start
 
 
 @pytest.mark.parametrize(
     ("arguments", "options"),
     [
-        ([], {"menu": ""}),
+        ([], {"text": ""}),
         (["boks"], {}),
         (["analysis"], {}),
         ([], {"consoles": {"analysis": CONSOLES["analysis"]}}),
@@ -59,4 +67,11 @@ def test_the_page_has_what_the_launcher_says(said, arguments, options):
 
 
 def test_the_page_has_how_a_menu_is_reported_that_cannot_be_read(said):
-    assert f"| {said(menu='{').partition(':')[0]}: ... |" in PAGE
+    assert f"| {said(text='{').partition(':')[0]}: ... |" in PAGE
+
+
+def test_the_page_shows_what_the_launcher_lists(menu, monkeypatch, capsys):
+    menu(json.dumps({"opener": "/opener", "consoles": CONSOLES}))
+    monkeypatch.setattr(launcher, "terminal", lambda: True)
+    assert launcher.main([]) == 0
+    assert capsys.readouterr().out == printed("Open a console", "docs/users.md")
