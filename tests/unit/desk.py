@@ -1,6 +1,7 @@
 """A user's desk for the launcher: its menu, terminal and programs replaced, and nothing else."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -34,8 +35,8 @@ class Desk:
         patch.setattr(launcher, "MENUS", str(directory))
         patch.setattr(launcher.os, "getuid", lambda: 1021)
         patch.setattr(launcher.os, "execv", self.execv)
-        patch.setattr(launcher.shutil, "which", self.programs.get)
-        patch.setattr(launcher.subprocess, "run", self.run)
+        patch.setattr(shutil, "which", self.programs.get)
+        patch.setattr(subprocess, "run", self.run)
         patch.delenv("SUDO_ASKPASS", raising=False)
         patch.setenv("DISPLAY", ":0")
         self.terminal(True)

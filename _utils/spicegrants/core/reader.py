@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -64,6 +63,8 @@ def chosen(
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``, did you mean 'x'?`` when a known name is close, else an empty string."""
+    import difflib  # Only for what is wrong: a user waits for the opener, which reads what is right.
+
     close = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {close[0]!r}?" if close else ""
 

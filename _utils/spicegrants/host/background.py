@@ -1,12 +1,14 @@
-"""Run a blocking call in a background thread, so that waiting for a program does not delay other work."""
+"""Run a call in a thread of its own: beside other work that need not wait, or with mounts that nobody else has."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from spicegrants.core.errors import SystemFault
+
+_Result = TypeVar("_Result")
 
 
 def begin(work: Callable[[], Any]) -> Future:
@@ -21,3 +23,13 @@ def begin(work: Callable[[], Any]) -> Future:
         raise SystemFault(f"no thread can be started: {error}") from error
     finally:
         pool.shutdown(wait=False)
+
+
+def apart(function: Callable[[], _Result]) -> _Result:
+    """Run a function in a new thread, which may have mounts of its own; return its result.
+
+    A fork would copy all of Salt's process, and the locks of its other threads as they are at that moment. Raises
+    RuntimeError if no thread can be started.
+    """
+    with ThreadPoolExecutor(max_workers=1) as alone:
+        return alone.submit(function).result()

@@ -10,7 +10,6 @@ import stat
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import PurePosixPath
 
 from spicegrants.core.entries import Directory, Entry, File, Link, Other
 from spicegrants.core.errors import SystemFault
@@ -116,7 +115,7 @@ def replaceable(path: str, links: int = 40) -> str | None:
         How many links there may be. Beyond that, or if a directory cannot be looked at, raises
         :class:`~spicegrants.core.errors.SystemFault`.
     """
-    for parent in (str(each) for each in reversed(PurePosixPath(path).parents)):
+    for parent in _parents(path):
         try:
             status = os.lstat(parent)
             target = os.readlink(parent) if stat.S_ISLNK(status.st_mode) else None
@@ -135,6 +134,15 @@ def replaceable(path: str, links: int = 40) -> str | None:
         if found is not None:
             return found
     return None
+
+
+def _parents(path: str) -> list[str]:
+    """Return all directories above a path, the root directory first."""
+    found: list[str] = []
+    while (parent := os.path.dirname(path)) != path:
+        found.insert(0, parent)
+        path = parent
+    return found
 
 
 def names_in(directory: str) -> list[str]:

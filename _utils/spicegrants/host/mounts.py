@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
-_Result = TypeVar("_Result")
 _NEW_MOUNTS = 0x00020000
 _BIND = 4096
 _REMOUNT = 32
@@ -20,16 +16,6 @@ def own_namespace() -> None:
     """Give the calling thread a mount namespace of its own: what it mounts from now on appears nowhere else."""
     _system_call(_libc().unshare(_NEW_MOUNTS))
     _system_call(_libc().mount(b"none", b"/", None, _RECURSIVE_PRIVATE, None))
-
-
-def apart(function: Callable[[], _Result]) -> _Result:
-    """Run a function in a new thread, which may have mounts of its own; return its result.
-
-    A fork would copy all of Salt's process, and the locks of its other threads as they are at that moment. Raises
-    RuntimeError if no thread can be started.
-    """
-    with ThreadPoolExecutor(max_workers=1) as alone:
-        return alone.submit(function).result()
 
 
 def in_memory(directory: str) -> None:

@@ -215,7 +215,7 @@ def _twice(local: datetime.datetime) -> tuple[int, int]:
     return int(local.timestamp()), int(local.replace(fold=1).timestamp())
 
 
-def _moment(date: datetime.date, second: int, zone: zones.Zone, *, latest: bool) -> int:
+def _moment(date: datetime.date, second: int, zone: datetime.tzinfo, *, latest: bool) -> int:
     """Return the first or last moment at which a clock shows a second of a day, or at which it skips it."""
     local = datetime.datetime.combine(date, datetime.time(second // 3600, second % 3600 // 60), zone)
     early, late = _twice(local)

@@ -9,10 +9,7 @@ from __future__ import annotations
 import datetime
 import functools
 import re
-import zoneinfo
-from typing import Union
 
-Zone = Union[zoneinfo.ZoneInfo, datetime.timezone]
 DIRECTORIES = ("/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo")
 # Needs no data.
 _UTC = ("UTC", "Etc/UTC")
@@ -26,7 +23,7 @@ class Unknown(LookupError):
 
 
 @functools.lru_cache(maxsize=256)
-def zone(name: str) -> Zone:
+def zone(name: str) -> datetime.tzinfo:
     """Return a zone; raise :class:`Unknown` if the system has none of that name."""
     if name in _UTC:
         return datetime.timezone.utc
@@ -45,7 +42,9 @@ def known(name: str) -> bool:
     return True
 
 
-def _read(name: str) -> zoneinfo.ZoneInfo | None:
+def _read(name: str) -> datetime.tzinfo | None:
+    import zoneinfo  # Only where something has times: a user waits for the opener.
+
     for directory in DIRECTORIES if name else ():
         try:
             with open(f"{directory}/{name}", "rb") as stream:

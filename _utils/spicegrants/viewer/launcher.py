@@ -10,13 +10,12 @@ could not be started; 4 it ended with an error; 5 there is no desktop to show it
 """
 
 # Installed as it is and started with the system's Python by users: it decides nothing. It reads the menu that root
-# wrote for this user and starts sudo, which checks the exact command and the time.
+# wrote for this user and starts sudo, which checks the exact command and the time. Its user waits for what it imports:
+# what only some calls need is imported there.
 
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
 import time
 
@@ -135,7 +134,7 @@ def open_console(menu, name):
     """Start the viewer through sudo and return the code; where sudo's output is read, it replaces this process."""
     command = [SUDO]
     if menu["consoles"][name]["password"] and not terminal():
-        askpass = os.environ.get("SUDO_ASKPASS") or next(filter(None, map(shutil.which, ASKPASS)), None)
+        askpass = os.environ.get("SUDO_ASKPASS") or next(filter(None, map(installed, ASKPASS)), None)
         if askpass is None:
             return refuse(
                 f"Opening {name} asks for your password, and no program is installed that can ask for it on the "
@@ -150,6 +149,8 @@ def open_console(menu, name):
     try:
         if terminal() or "opener" not in menu:
             os.execv(SUDO, command)
+        import subprocess
+
         result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     except OSError as error:
         return refuse(f"{SUDO} cannot be started: {error}")
@@ -170,11 +171,20 @@ def choose(names):
         ["zenity", "--list", "--title=SPICE consoles", "--text=Open:", "--column=Console", *names],
         ["kdialog", "--title", "SPICE consoles", "--menu", "Open:", *(word for name in names for word in (name, name))],
     ):
-        if shutil.which(dialog[0]):
+        if installed(dialog[0]):
+            import subprocess
+
             chosen = subprocess.run(dialog, stdout=subprocess.PIPE, check=False, text=True).stdout.strip()
             return chosen if chosen in names else None
     refuse(f"You may open: {', '.join(names)}. Name one: rviewer NAME.")
     return None
+
+
+def installed(program):
+    """Return the path of a program; None if it is not installed."""
+    import shutil
+
+    return shutil.which(program)
 
 
 def terminal():
@@ -191,7 +201,9 @@ def refuse(message):
             ["kdialog", "--title", "SPICE consoles", "--error", message],
             ["notify-send", "--", "SPICE consoles", message],
         ):
-            if shutil.which(dialog[0]):
+            if installed(dialog[0]):
+                import subprocess
+
                 subprocess.run(dialog, check=False)
                 break
     return 1

@@ -169,7 +169,7 @@ def test_what_the_opener_says_is_shown_on_the_desktop(icon, monkeypatch, code, s
         done = run(command, **options)
         return subprocess.CompletedProcess(command, code, "", stderr) if command[0] == launcher.SUDO else done
 
-    monkeypatch.setattr(launcher.subprocess, "run", answered)
+    monkeypatch.setattr(subprocess, "run", answered)
     assert launcher.main([]) == code
     sudo, *dialogs = icon.dialogs
     assert sudo == [launcher.SUDO, "-A", "-u", "root", "--", "/usr/local/lib/spice-grant/open", "debianx"]
@@ -260,3 +260,11 @@ def test_its_exit_code(arguments, code):
     command = [sys.executable, "-I", launcher.__file__, *arguments]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == code and "usage: rviewer" in done.stdout + done.stderr
+
+
+def test_who_waits_waits_for_nothing_that_only_other_calls_need():
+    """Neither what runs dialogs, nor what looks for them: in a terminal sudo replaces the launcher."""
+    find = "import sys; exec(open(sys.argv[1]).read(), {'__name__': 'launcher'}); print(*sys.modules)"
+    command = ["/usr/bin/python3", "-IS", "-c", find, launcher.__file__]
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    assert "json" in loaded and not loaded & {"argparse", "shutil", "subprocess", "typing"}

@@ -13,7 +13,7 @@ from spicegrants.core.errors import LiveStateUnreadable
 from spicegrants.firewall import boot, owner_rules
 from spicegrants.firewall.guard import FirewallPlan, Key
 from spicegrants.firewall.nft import guard_table
-from spicegrants.host import mounts, run
+from spicegrants.host import background, mounts, run
 from spicegrants.policy.compiler import DesiredState
 
 # Where libc finds accounts: files, and which other sources there are; without the latter it looks in files alone.
@@ -135,7 +135,7 @@ def load(commands: Sequence[Any]) -> None:
         run.run(["nft", "-j", "-f", "-"], text=text)
 
     try:
-        mounts.apart(loaded)
+        background.apart(loaded)
     except RuntimeError:
         run.run(["nft", "-j", "-f", "-"], text=text)
 

@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 from spicegrants.core.entries import File
 from spicegrants.core.errors import CommandFailed, LiveStateUnreadable, SystemFault
 from spicegrants.core.paths import SUDOERS
-from spicegrants.host import disk, mounts, run
+from spicegrants.host import background, disk, mounts, run
 from spicegrants.schedule.intervals import contains
 from spicegrants.sudo import sudo_rs, sudoers
 from spicegrants.sudo.commands import SudoRule
@@ -179,7 +179,7 @@ def _staged(text: str, command: list[str]) -> str:
         return run.run(command)
 
     try:
-        return mounts.apart(staged)
+        return background.apart(staged)
     except RuntimeError as error:
         raise CommandFailed(f"{command[0]} cannot be run: {error}") from error
 

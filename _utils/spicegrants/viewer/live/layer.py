@@ -22,8 +22,16 @@ from spicegrants.viewer import files, launcher
 from spicegrants.viewer.live import mode_overrides, rights
 
 _OPENER = "spicegrants.viewer.live.opener"
-# What the opener needs.
-PACKAGES = ("core", "schedule", "host", "policy", "viewer")
+# What the opener needs, to the module: a user waits while it is read.
+PARTS = (
+    *("core.accounts", "core.entries", "core.errors", "core.paths", "core.reader", "core.validation"),
+    *("host.disk", "host.mounts", "host.run"),
+    *("schedule.instants", "schedule.intervals", "schedule.weekly", "schedule.zones"),
+    *("policy.access", "policy.compiler", "policy.decision", "policy.facts", "policy.loans_locks", "policy.model"),
+    *("policy.pillar", "policy.principals", "policy.state_file", "policy.wording"),
+    *("viewer.admission", "viewer.sandbox", "viewer.xauth", "viewer.live.confinement", "viewer.live.desktop_session"),
+    *("viewer.live.opener", "viewer.live.read_once"),
+)
 # What is done, in words, and what does it.
 Step = tuple[str, Callable[[], object]]
 
@@ -49,7 +57,7 @@ class Viewer:
         """Compare group, viewers and files; see :class:`~spicegrants.policy.layer.Layer`."""
         run.as_root()
         program = launcher_program()
-        opener = package.program(_OPENER, PACKAGES) if desired.confined else b""
+        opener = package.program(_OPENER, PARTS) if desired.confined else b""
         present = {path: entry for path in _places(desired) if (entry := disk.read(path)) is not None}
         members, lendable = _members(desired.policy.viewer.group, stored)
         programs = {path: rights.read(path) for path in desired.policy.viewer.paths}
