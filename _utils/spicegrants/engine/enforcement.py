@@ -12,7 +12,7 @@ from spicegrants.core.errors import SpiceGrantError, SystemFault
 from spicegrants.engine import closing, context, last_run, layers
 from spicegrants.engine.layers import FIREWALL, VIEWER
 from spicegrants.expiry.live import clock
-from spicegrants.host import accounts, gc_pause, lock, run
+from spicegrants.host import accounts, bytecode, gc_pause, lock, run
 from spicegrants.policy import closing as closes
 from spicegrants.policy import merge as policy_merge
 from spicegrants.policy.compiler import DesiredState
@@ -130,6 +130,7 @@ def remove(test: bool) -> dict[str, Any]:
             errors = list(dict.fromkeys([*errors, *hindrances]))
             if not errors:
                 context.forget()
+                bytecode.forget()
                 last_run.forget()
     return {"changes": changes, "errors": errors, "warnings": []}
 
@@ -213,6 +214,10 @@ def _whole(stored: Stored, requested: Stored, test: bool, asking: bool) -> dict[
             found = closing.layers(current, context.recalled(stored), whole=True, test=False)
             changes = union(changes, found.changes)
             errors += found.errors
+    if not test:
+        # It only saves the next run time.
+        with contextlib.suppress(SystemFault):
+            bytecode.remember()
     warnings += [*locked(desired), *notes(desired), *confinement(desired), *context.exchangeable()]
     return {"changes": changes, "errors": errors, "warnings": warnings}
 

@@ -22,8 +22,14 @@ def program(module: str, parts: tuple[str, ...]) -> bytes:
 
     Raises :class:`~spicegrants.core.errors.SystemFault` if a file cannot be read.
     """
-    found = {path: content for part in parts for path, content in _sources(part).items()}
-    return zipapp.archive({**found, "spicegrants/__init__.py": _read(Path(spicegrants.__file__))}, module)
+    return zipapp.archive(sources(parts), module)
+
+
+def sources(parts: tuple[str, ...]) -> dict[str, bytes]:
+    """Return the sources of a program by their paths; see :func:`program`."""
+    inside = {parent for part in parts for parent in Path("spicegrants", *part.split(".")).parents}
+    packages = {str(each / "__init__.py"): _read(_HOME / each / "__init__.py") for each in inside - {Path()}}
+    return {path: content for part in parts for path, content in _sources(part).items()} | packages
 
 
 def text(name: str) -> bytes:
@@ -37,13 +43,9 @@ _HOME = Path(spicegrants.__file__).parent.parent
 # A run builds several programs from them. Where the files change, this module is loaded anew as well.
 @functools.cache
 def _sources(part: str) -> dict[str, bytes]:
-    """Return the sources of a package, or those of a module and of the packages that it is in, by their paths."""
+    """Return the sources of a package, or that of a module, by their paths."""
     place = _HOME / "spicegrants" / part.replace(".", "/")
-    if place.is_dir():
-        found = sorted(place.rglob("*.py"))
-    else:
-        inside = [each / "__init__.py" for each in place.parents if _HOME / "spicegrants" in each.parents]
-        found = [place.with_suffix(".py"), *inside]
+    found = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
     return {str(path.relative_to(_HOME)): _read(path) for path in found}
 
 

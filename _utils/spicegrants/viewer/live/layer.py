@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Callable, NamedTuple
 
 from spicegrants.core.changes import Change
-from spicegrants.core.entries import Directory, Link, Other
+from spicegrants.core.entries import Directory, File, Link, Other
 from spicegrants.core.errors import SystemFault
 from spicegrants.core.paths import DESKTOP_ENTRY, LAUNCHER, OPENER
-from spicegrants.host import accounts, disk, gshadow, package, run
+from spicegrants.host import accounts, bytecode, disk, gshadow, run
 from spicegrants.policy import merge
 from spicegrants.policy.closing import Door
 from spicegrants.policy.compiler import DesiredState
@@ -57,9 +57,11 @@ class Viewer:
         """Compare group, viewers and files; see :class:`~spicegrants.policy.layer.Layer`."""
         run.as_root()
         program = launcher_program()
-        opener = package.program(_OPENER, PARTS) if desired.confined else b""
         present = {path: entry for path in _places(desired) if (entry := disk.read(path)) is not None}
         members, lendable = _members(desired.policy.viewer.group, stored)
+        live = present.get(OPENER)
+        installed = live.content if isinstance(live, File) else b""
+        opener = bytecode.program(_OPENER, PARTS, installed) if desired.confined else b""
         programs = {path: rights.read(path) for path in desired.policy.viewer.paths}
         keeper = mode_overrides.mechanism()
         overrides = {path: keeper.read(path) for path in programs} if keeper else None
