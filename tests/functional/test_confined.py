@@ -13,6 +13,7 @@ need("bwrap")
 PILLAR = pillar()
 __all__ = ["prepare"]
 BWRAP = "/usr/bin/bwrap"
+RUN = "/run/spice-grant"
 DIRECT, CONFINED, AUTO = (pillar(confine=value) for value in (False, True, "auto"))
 
 
@@ -143,6 +144,35 @@ def test_drift_is_found_and_repaired(shared, tampering):
     assert dry["result"] is None and text in sentences(dry["changes"])
     assert shared.applied()["changes"] == dry["changes"]
     assert shared.apply()["changes"] == {}
+
+
+@pytest.mark.parametrize("left", [None, "damaged"])
+def test_what_only_saves_time_is_made_by_a_run_that_may_write_and_is_no_change(shared, left):
+    """The note of the opener's digest, and the list of plug-ins: without them all is the same, and takes longer."""
+    kept = {f"{RUN}/bytecode": "600 0 0", f"{RUN}/plug-ins": "644 0 0"}
+    for path in kept:
+        shared.client.run(["rm", "-f", path])
+        if left is not None:
+            shared.client.write(path, left)
+    opener = shared.client.run(["sha256sum", OPENER]).stdout
+    assert shared.apply(test=True)["changes"] == {}
+    assert [shared.client.path(path).exists() for path in kept] == [left is not None] * 2
+    assert shared.apply()["changes"] == {}
+    assert shared.client.run(["sha256sum", OPENER]).stdout == opener
+    for path, rights in kept.items() if left is None else ():
+        assert shared.client.run(["stat", "-c", "%a %u %g", path]).stdout.strip() == rights
+    assert left is None or shared.client.read(f"{RUN}/bytecode") != left
+
+
+def test_plug_ins_that_changed_are_looked_at_again(shared):
+    registry = f"{RUN}/plug-ins"
+    shared.apply()
+    shared.client.run(["touch", "-d", "2001-01-01", registry])
+    assert shared.apply()["changes"] == {}
+    made = shared.client.run(["stat", "-c", "%Y", registry]).stdout
+    assert int(made) > 10**9
+    assert shared.apply()["changes"] == {}
+    assert shared.client.run(["stat", "-c", "%Y", registry]).stdout == made
 
 
 def test_verify_asks_for_the_openers_call_and_those_close_to_it(shared):

@@ -76,7 +76,7 @@ def test_what_the_users_environment_offers_does_not_arrive(desk):
     assert set(seen["env"]) - {"XAUTHORITY", "PWD"} == {
         *("PATH", "HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "GDK_BACKEND", "LANG"),
         *("DBUS_SESSION_BUS_ADDRESS", "DBUS_SYSTEM_BUS_ADDRESS", "NO_AT_BRIDGE", "GSETTINGS_BACKEND"),
-        *("GIO_USE_VFS", "GIO_USE_VOLUME_MONITOR", "GTK_USE_PORTAL"),
+        *("GIO_USE_VFS", "GIO_USE_VOLUME_MONITOR", "GTK_USE_PORTAL", "GST_REGISTRY"),
     }
 
 
@@ -86,7 +86,8 @@ def test_the_sites_own_defaults_change_nothing(desk, looked_at, site):
     with site_rule(looked_at, SITES[site]):
         done, seen = desk.open("myself", env={**DANGEROUS, **ON_X})
         assert seen is not None, done
-        assert not set(seen["env"]) & (set(DANGEROUS) - {"DBUS_SESSION_BUS_ADDRESS"})
+        assert not set(seen["env"]) & (set(DANGEROUS) - {"DBUS_SESSION_BUS_ADDRESS", "GST_REGISTRY"})
+        assert seen["env"]["GST_REGISTRY"] == "/var/cache/plug-ins"
         assert seen["env"]["DBUS_SESSION_BUS_ADDRESS"] == "disabled:" and seen["ids"][0] == [1021] * 3
         assert desk.open("myself", password=None)[1] is None
         for given in (["LD_PRELOAD=/home/myself/x.so"], ["-R", "/home/myself"], ["-D", "/home/myself"]):

@@ -20,6 +20,7 @@ from spicegrants.policy.hints import confinement, locked, notes
 from spicegrants.policy.layer import Layer
 from spicegrants.policy.model import Policy
 from spicegrants.policy.state_file import Stored
+from spicegrants.viewer.live import plugin_registry
 
 
 @gc_pause.unsearched()
@@ -131,6 +132,7 @@ def remove(test: bool) -> dict[str, Any]:
             if not errors:
                 context.forget()
                 bytecode.forget()
+                plugin_registry.forget()
                 last_run.forget()
     return {"changes": changes, "errors": errors, "warnings": []}
 
@@ -215,9 +217,10 @@ def _whole(stored: Stored, requested: Stored, test: bool, asking: bool) -> dict[
             changes = union(changes, found.changes)
             errors += found.errors
     if not test:
-        # It only saves the next run time.
-        with contextlib.suppress(SystemFault):
-            bytecode.remember()
+        # It saves the next run time, and users; it hinders nothing.
+        for remember in (bytecode.remember, *([plugin_registry.remember] if desired.confined else [])):
+            with contextlib.suppress(SystemFault):
+                remember()
     warnings += [*locked(desired), *notes(desired), *confinement(desired), *context.exchangeable()]
     return {"changes": changes, "errors": errors, "warnings": warnings}
 

@@ -12,12 +12,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from spicegrants.core.paths import CONNECTIONS, connection_file
+from spicegrants.core.paths import CONNECTIONS, RUN, connection_file
 
 BUBBLEWRAP, SETPRIV = "/usr/bin/bwrap", "/usr/bin/setpriv"
 # Where, outside, what is made for one viewer lies; and where that is in sight of it.
 STAGE = "/var/lib/spice-grant"
 COOKIE, CONNECTION = "cookie", "connection"
+# GStreamer's list of the system's plug-ins: where root keeps it, where a viewer reads it, and where it is made.
+REGISTRY, REGISTRY_SEEN, REGISTRY_MADE = f"{RUN}/plug-ins", "/var/cache/plug-ins", "/tmp/plug-ins"  # noqa: S108
 # The one directory of a user's, in their home, that a viewer may be allowed.
 FILES, SHARED = "files", "Console"
 # A session's sockets by what they are staged as, and their names below /run/user/UID.
@@ -58,12 +60,16 @@ class System:
 
     resolver
         The target of /etc/resolv.conf, if it is outside /etc.
+
+    registry
+        Whether there is a :data:`REGISTRY`.
     """
 
     programs: Mapping[str, str | None]
     handlers: tuple[str, ...] = ()
     themes: tuple[str, ...] = ()
     resolver: str | None = None
+    registry: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,11 +157,7 @@ def command(system: System, session: Session, uid: int, gid: int, program: Itera
         The vm whose staged connection file is in sight, if one is.
     """
     program = list(program)
-    words = [BUBBLEWRAP, *_NAMESPACES, "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    words += [word for name in _NEEDED for word in ("--cap-add", name)]
-    words += _read_only("/usr", "/etc")
-    for name, target in system.programs.items():
-        words += _read_only(f"/{name}") if target is None else ["--symlink", target, f"/{name}"]
+    words = _with_programs(system)
     if not program[0].startswith(("/usr/", *(f"/{name}/" for name in system.programs))):
         words += _read_only(program[0])
     for directory in (*system.handlers, *([CONNECTIONS] if vm else [])):
@@ -166,17 +168,36 @@ def command(system: System, session: Session, uid: int, gid: int, program: Itera
     words += _directories("/home", "/tmp", "/run", "/var", "/var/cache")  # noqa: S108 - the sandbox's own
     words += ["--ro-bind-try", "/var/cache/fontconfig", "/var/cache/fontconfig"]
     words += _read_only(*filter(None, [system.resolver]))
-    words += [
-        "--tmpfs",
-        "/dev",
-        *(word for name in _DEVICES for word in ("--dev-bind", f"/dev/{name}", f"/dev/{name}")),
-    ]
+    if system.registry:
+        words += ["--ro-bind", REGISTRY, REGISTRY_SEEN, "--setenv", "GST_REGISTRY", REGISTRY_SEEN]
     words += _desktop(session, uid)
     if vm:
         words += ["--ro-bind", f"{STAGE}/{CONNECTION}", connection_file(vm)]
     for directory in ("/dev", *system.handlers, *closed, *([CONNECTIONS] if vm else []), "/"):
         words += ["--remount-ro", directory]
     return [*words, "--chdir", "/", "--", *drop(uid, gid), *program]
+
+
+def registry_command(system: System, uid: int, program: Iterable[str]) -> list[str]:
+    """Return the command by which root has plug-ins looked at: as a user of no other rights, and without a network.
+
+    Only there something can be written, in memory, which is gone with the program that looks.
+    """
+    words = [*_with_programs(system), "--unshare-net", *_directories("/home"), "--perms", "1777", "--tmpfs", "/tmp"]  # noqa: S108
+    words += ["--setenv", "GST_REGISTRY", REGISTRY_MADE, "--setenv", "HOME", _HOME]
+    words += ["--remount-ro", "/dev", "--remount-ro", "/"]
+    return [*words, "--chdir", "/", "--", *drop(uid, uid), *program]
+
+
+def _with_programs(system: System) -> list[str]:
+    """Return the beginning of each sandbox: namespaces, capabilities, programs and devices."""
+    words = [BUBBLEWRAP, *_NAMESPACES, "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    words += [word for name in _NEEDED for word in ("--cap-add", name)]
+    words += _read_only("/usr", "/etc")
+    for name, target in system.programs.items():
+        words += _read_only(f"/{name}") if target is None else ["--symlink", target, f"/{name}"]
+    devices = (word for name in _DEVICES for word in ("--dev-bind", f"/dev/{name}", f"/dev/{name}"))
+    return [*words, "--tmpfs", "/dev", *devices]
 
 
 def shared_directory(user: str) -> str:

@@ -1,5 +1,7 @@
 """The command that makes a viewer's sandbox. What is really in sight there, tests/functional tries."""
 
+from dataclasses import replace
+
 import pytest
 
 from spicegrants.viewer import sandbox
@@ -103,3 +105,20 @@ def test_only_names_of_languages_are_kept():
 def test_what_names_no_wayland_socket(text):
     assert sandbox.wayland_socket(text) is None
     assert sandbox.wayland_socket("wayland-0") == "wayland-0"
+
+
+def test_the_list_of_plug_ins_is_in_sight_where_there_is_one():
+    """Read-only, and named to GStreamer: without it a viewer looks at all plug-ins at each start."""
+    words = command(replace(MERGED, registry=True))
+    assert binds(words)[sandbox.REGISTRY_SEEN] == sandbox.REGISTRY
+    assert words[words.index("GST_REGISTRY") - 1 :][:3] == ["--setenv", "GST_REGISTRY", sandbox.REGISTRY_SEEN]
+    assert sandbox.REGISTRY_SEEN not in command() and "GST_REGISTRY" not in command()
+
+
+def test_plug_ins_are_looked_at_without_rights_and_network():
+    words = sandbox.registry_command(MERGED, 1234567890, ["/usr/bin/python3", "-"])
+    assert words[-2:] == ["/usr/bin/python3", "-"] and "--reuid=+1234567890" in words and "--no-new-privs" in words
+    assert {"--unshare-net", "--unshare-pid", "--die-with-parent"} <= set(words)
+    assert not {"--bind", "--proc", "--unshare-user"} & set(words)
+    writable = {words[place + 1] for place, word in enumerate(words) if word == "--tmpfs"}
+    assert writable - {words[place + 1] for place, word in enumerate(words) if word == "--remount-ro"} == {"/tmp"}  # noqa: S108

@@ -47,7 +47,9 @@ def layout() -> sandbox.System:
     handlers, themes = (_in_sight(paths) for paths in (sandbox.HANDLERS, sandbox.THEMES))
     resolver = os.path.realpath(_RESOLVER)
     outside = not resolver.startswith("/etc/") and _regular(resolver)
-    return sandbox.System(programs, handlers, themes, resolver if outside else None)
+    return sandbox.System(
+        programs, handlers, themes, resolver if outside else None, registry=_regular(sandbox.REGISTRY)
+    )
 
 
 def _in_sight(paths: Iterable[str]) -> tuple[str, ...]:
