@@ -514,7 +514,7 @@ def _judged(desired, user, vm, attempt):
     """Return the cell of a trial, unless what the policy says has changed since it began."""
     before, after = (decision.decide(desired, user, vm, moment).open for moment in (desired.now, int(time.time())))
     by_sudo = None
-    if desired.inventory.sudo_rs:
+    if not sudoers.keeps_times(desired):
         access, lock = desired.access(user, vm)
         by_sudo = access is not None and lock is None and bool(sudoers.rules_for(desired, access))
     return verdict.cell(before, attempt, by_sudo) if before == after else verdict.undecided(after)

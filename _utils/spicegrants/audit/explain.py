@@ -14,6 +14,7 @@ from spicegrants.policy.decision import decide
 from spicegrants.schedule import instants
 from spicegrants.schedule.intervals import LAST, contains, next_edge
 from spicegrants.sudo.commands import SudoRule, calls
+from spicegrants.sudo.sudoers import keeps_times
 
 _UNBOUNDED = instants.iso(LAST)
 
@@ -209,8 +210,8 @@ def sudo(
         return {"answer": "refused", "why": f"PAM refuses the account: {refusal}"}
     if allowed is None:
         return {"answer": "in doubt", "why": f"{who} lets some of the calls, and refuses others"}
-    if allowed and desired.inventory.sudo_rs and not decide(desired, user, vm, moment).open:
-        return {"answer": "refused", "why": "sudo-rs holds no rule to a time: it starts our opener, which refuses"}
+    if allowed and not keeps_times(desired) and not decide(desired, user, vm, moment).open:
+        return {"answer": "refused", "why": "its rules have no times here: it starts our opener, which refuses"}
     if allowed and open_then:
         free = all(rule.nopasswd for rule in open_then)
         password = "no password is asked" if free else "asks for the user's own password"

@@ -63,7 +63,7 @@ def cell(granted: bool, attempt: Attempt, by_sudo: bool | None = None) -> dict[s
     """Return one cell of the matrix: what each layer did, and how that differs from the policy.
 
     by_sudo
-        The answer expected of sudo, where that is not what is granted at the moment: sudo-rs holds no rule to a time.
+        The answer expected of sudo, where that is not what is granted at the moment, as its rules have no times.
     """
     expected = granted if by_sudo is None else by_sudo
     calls = attempt.calls or {}

@@ -65,6 +65,9 @@ _SPECIAL = re.compile(r"([,:=\\?*\[\]!#\"])")
 _BARE = re.compile(
     r'^(\s*)("(?:runcwd|runchroot|role|type|privs|limitprivs|apparmor_profile)": "(?:[^"\\]|\\.)*")(,?)$', re.MULTILINE
 )
+# Each is a line of the file: 1,000 consoles open at work hours have 44,000 for the 30 days ahead, and sudo, which reads
+# all of them at each call, takes 0.1 s longer.
+MOST_TIMES = 10000
 _STAMP = "%Y%m%d%H%M%SZ"
 _UTC = datetime.timezone.utc
 # What a rule of ours may say besides who, what and as whom.
@@ -77,10 +80,25 @@ def rules_for(desired: DesiredState, access: Access) -> list[SudoRule]:
     return calls(desired, access.user, access.vm, access.nopasswd, windows) if windows else []
 
 
+def keeps_times(desired: DesiredState) -> bool:
+    """Tell whether rules hold at their times only; otherwise the opener alone refuses at other times.
+
+    It does so with sudo-rs, which knows no times, and where each call of sudo would have to read too many of them.
+    """
+    return desired.once(_keeps_times)
+
+
+def _keeps_times(desired: DesiredState) -> bool:
+    if desired.inventory.sudo_rs or not desired.confined:
+        return not desired.inventory.sudo_rs
+    lines = {(access.vm, access.nopasswd, desired.times(access).opened) for access in desired.accesses}
+    return sum(len(windows) for _, _, windows in lines) <= MOST_TIMES
+
+
 def _windows(desired: DesiredState, access: Access) -> Windows:
-    """Return when the rules of an access hold: with sudo-rs always, if the access is ever open."""
+    """Return when the rules of an access hold: always, if it is ever open and the opener alone keeps its times."""
     opened = desired.times(access).opened
-    return ALWAYS if opened and desired.inventory.sudo_rs else opened
+    return opened if keeps_times(desired) else ALWAYS if opened else opened
 
 
 def rules(desired: DesiredState) -> list[SudoRule]:

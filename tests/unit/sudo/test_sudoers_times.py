@@ -209,6 +209,40 @@ def test_a_thousand_grants_by_fifty_schedules():
     assert text.count("20001") == 2 and len(text) < 1_400_000
 
 
+def office(number, **firewall):
+    """A console for each of so many users, open at one of fifty different times; viewers are confined, or not."""
+    users = {f"user{index}": Account(f"user{index}", 3000 + index, 3000) for index in range(number)}
+    data = changed(article(), time={"horizon": "30d"}, vms={}, grants={}, schedules={})
+    data["servers"]["mysrv"]["ports"] = "20001-29999"
+    for index in range(50):
+        data["schedules"][f"s{index}"] = {**EVENINGS, "hours": f"18:00-22:{index:02}"}
+    for index in range(number):
+        data["vms"][f"vm{index}"] = {"server": "mysrv", "tls_port": 20001 + index}
+        data["grants"][f"g{index}"] = {"user": f"user{index}", "vm": f"vm{index}", "schedule": f"s{index % 50}"}
+    return compile_policy(pillar.parse_policy(data), inventory(users=users, **firewall))
+
+
+@pytest.mark.parametrize(
+    ("unconfinable", "number", "keeps"),
+    [("", 400, True), ("", 420, False), ("there is no sandbox", 420, True)],
+    ids=["few", "too many to be read at each call", "in the direct form nothing else keeps them"],
+)
+def test_times_are_in_the_file_as_far_as_sudo_can_read_them_at_each_call(unconfinable, number, keeps):
+    """Without them the rules are those of consoles that are always open, and the opener refuses at other times."""
+    compiled = office(number, unconfinable=unconfinable)
+    text = sudoers.render(compiled)
+    assert sudoers.keeps_times(compiled) is keeps
+    assert text.count("NOTBEFORE") == (24 * number if keeps else 0)
+    assert {rule.windows == ALWAYS for rule in sudoers.rules(compiled)} == {not keeps}
+    assert len({rule.argument for rule in sudoers.rules(compiled)}) >= number
+
+
+def test_what_is_never_open_has_no_rule_either_way():
+    compiled = office(420, unconfinable="")
+    ended = compiled.accesses[0]._replace(within=())
+    assert sudoers.rules_for(compiled, ended) == []
+
+
 # Plans
 
 

@@ -98,6 +98,9 @@ def _refused(plan: Plan) -> list[str]:
     """Return why the file cannot be installed: visudo checks the tree as it would be, and nothing is written."""
     if plan.steps is None:
         return []
+    if len(plan.steps.encode()) > disk.LARGEST:
+        why = f"{SUDOERS} would be larger than {disk.LARGEST:,} bytes, so it stays as it was"
+        return [f"{why}: have viewers run confined, or name fewer times"]
     run.find("visudo")
     try:
         tools.check(plan.steps)
