@@ -93,11 +93,11 @@ def lend(user, vm, duration, reason=None, nopasswd=False):
         salt 'client1' spice_grant.lend anne books 2h reason='year-end'
     """
 
-    def changed(temporary, policy, now):
-        name, console = _user(user), _named(vm, policy.vms)
+    def changed(stored, now):
+        name, console = _user(user), _named(vm, stored.the_policy.vms)
         return loans_locks.lend(
-            temporary=temporary,
-            policy=policy,
+            temporary=stored.temporary,
+            policy=stored.the_policy,
             known=accounts.uids(name),
             now=now,
             user=name,
@@ -154,9 +154,10 @@ def end_loan(user, vm):
         salt 'client1' spice_grant.end_loan anne books
     """
 
-    def changed(temporary, policy, now):
-        console = _named(vm, {*policy.vms, *(loan.vm for loan in temporary.loans)})
-        return loans_locks.end_loan(temporary, _named(user, {loan.user for loan in temporary.loans}), console)
+    def changed(stored, now):
+        loans = stored.temporary.loans
+        console = _named(vm, {*stored.the_policy.vms, *(loan.vm for loan in loans)})
+        return loans_locks.end_loan(stored.temporary, _named(user, {loan.user for loan in loans}), console)
 
     return _enforce(
         changed,
@@ -211,7 +212,9 @@ def lock(user=None, vm=None, all=False, reason=None):
     about = _about(user, vm, all)
     made = about._replace(reason=reason)
     return _enforce(
-        lambda temporary, policy, now: loans_locks.lock(temporary, policy, _lockable(made.name), now, made),
+        lambda stored, now: loans_locks.lock(
+            stored.temporary, stored.the_policy, _lockable(stored, made.name), now, made
+        ),
         f"{about.words} is locked.",
         "spice_grant/lock",
         {"action": "lock", "about": about.words, "reason": reason},
@@ -259,7 +262,9 @@ def unlock(user=None, vm=None, all=False):
     """
     about = _about(user, vm, all)
     return _enforce(
-        lambda temporary, policy, now: loans_locks.unlock(temporary, policy, _lockable(about.name), about),
+        lambda stored, now: loans_locks.unlock(
+            stored.temporary, stored.the_policy, _lockable(stored, about.name), about
+        ),
         f"{about.words} is unlocked.",
         "spice_grant/lock",
         {"action": "unlock", "about": about.words},
@@ -270,7 +275,7 @@ def _enforce(changed, comment, tag, event):
     """Enforce other loans and locks than those that are stored; tell the master, if there is one."""
 
     def decided(stored):
-        return replace(stored, temporary=changed(stored.temporary, stored.the_policy, int(time.time())))
+        return replace(stored, temporary=changed(stored, int(time.time())))
 
     with _as_salt_errors():
         report = enforcement.with_exit_code(__context__, enforcement.enforce(decided, False))
@@ -289,9 +294,8 @@ def _has_master():
     return bool(not alone or __opts__.get("use_master_when_local"))
 
 
-def _lockable(user):
+def _lockable(stored, user):
     """Return the names of users who may be locked; accounts are asked for only if nothing stored names this one."""
-    stored = context.stored()
     known = {access.user for access in stored.accesses} | {loan.user for loan in stored.temporary.loans}
     if stored.policy is not None:
         known |= {grant.user for grant in stored.policy.grants.values() if grant.user}

@@ -253,7 +253,8 @@ def _apply(plans: layers.Plans, desired: DesiredState, stored: Stored, asking: b
     try:
         if VIEWER in applied:
             context.keep(policy_merge.settle(stored, desired.policy))
-        remaining = layers.planned(context.compiled(desired.policy, asking=asking), context.stored(), applied)
+        current = context.stored(desired.policy)
+        remaining = layers.planned(context.compiled(desired.policy, current, asking=asking), current, applied)
     except SpiceGrantError as error:
         return applied, [*errors, f"what was applied cannot be read back: {error}"]
     errors += [

@@ -33,7 +33,18 @@ def clip(windows: Iterable[Range], start: int, end: int) -> Windows:
 
 def overlap(one: Windows, other: Windows) -> Windows:
     """Return the intersection of windows."""
-    return union(*(clip(one, *span) for span in other))
+    if one == other:
+        return one
+    found = []
+    first, second = 0, 0
+    while first < len(one) and second < len(other):
+        (low, high), (start, end) = one[first], other[second]
+        found.append((max(low, start), min(high, end)))
+        if high < end:
+            first += 1
+        else:
+            second += 1
+    return union(tuple((start, end) for start, end in found if start < end))
 
 
 def contains(windows: Windows, moment: int) -> bool:

@@ -196,6 +196,10 @@ def render(desired: DesiredState) -> str:
 
     Users who may open the same console at the same times share one rule, which then has one line for each window.
     """
+    return desired.once(_render)
+
+
+def _render(desired: DesiredState) -> str:
     shared: dict[tuple[str | None, str, bool, Windows], list[Access]] = {}
     for access in desired.accesses:
         windows = _windows(desired, access)
@@ -424,9 +428,10 @@ def plan_closing(
     staying = [
         access for access in desired.accesses if {rule.timeless for rule in rules_for(desired, access)} <= calls_before
     ]
-    desired = replace(desired, accesses=tuple(staying))
-    if says(desired, live):
-        return SudoPlan((), None)
+    if len(staying) < len(desired.accesses):
+        desired = replace(desired, accesses=tuple(staying))
+        if says(desired, live):
+            return SudoPlan((), None)
     changes = [Change("sudo", what, grants) for _, _, what, grants in sorted(_differences(desired, have))]
     return SudoPlan(tuple(changes) or (Change("sudo", f"restores {SUDOERS}, which was edited"),), render(desired))
 
