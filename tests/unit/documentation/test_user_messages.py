@@ -1,6 +1,7 @@
 """docs/users.md has what the launcher says, word for word."""
 
 import json
+import shutil
 import sys
 import time
 
@@ -31,7 +32,7 @@ def menu(monkeypatch, tmp_path):
     monkeypatch.setattr(launcher, "MENUS", str(tmp_path))
     monkeypatch.setattr(launcher.os, "getuid", lambda: 1021)
     monkeypatch.setattr(launcher.time, "time", lambda: NOW)
-    monkeypatch.setattr(launcher.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(sys, "stdin", None)
     yield (tmp_path / "1021").write_text
     monkeypatch.undo()
@@ -39,7 +40,7 @@ def menu(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def said(menu, capsys):
+def refusal(menu, capsys):
     """Start the launcher, which refuses; return what it says."""
 
     def start(*arguments, consoles=CONSOLES, text=None):
@@ -62,12 +63,12 @@ def said(menu, capsys):
         (["debianx"], {}),
     ],
 )
-def test_the_page_has_what_the_launcher_says(said, arguments, options):
-    assert f"| {said(*arguments, **options)} |" in PAGE
+def test_the_page_has_what_the_launcher_says(refusal, arguments, options):
+    assert f"| {refusal(*arguments, **options)} |" in PAGE
 
 
-def test_the_page_has_how_a_menu_is_reported_that_cannot_be_read(said):
-    assert f"| {said(text='{').partition(':')[0]}: ... |" in PAGE
+def test_the_page_has_how_a_menu_is_reported_that_cannot_be_read(refusal):
+    assert f"| {refusal(text='{').partition(':')[0]}: ... |" in PAGE
 
 
 def test_the_page_shows_what_the_launcher_lists(menu, monkeypatch, capsys):
