@@ -106,8 +106,7 @@ class Viewer:
             disk.make_parents(path)
             if isinstance(entry, Directory):
                 disk.make_directory(path, entry)
-            else:
-                disk.write(path, entry)
+        disk.write_all({path: entry for path, entry in planned.write.items() if isinstance(entry, File)})
         for path in planned.remove:
             disk.remove(path)
         for _, step in leftovers:
