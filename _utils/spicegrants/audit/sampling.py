@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -15,6 +16,8 @@ from spicegrants.policy.compiler import DesiredState
 CONNECTED, MOST, MOST_IN_FULL, OTHERS = 4000, 12000, 30000, 2
 # So much of what the guard notes of one user is left to what the user does meanwhile.
 _SPARE = 200
+# Users among whom one without an access is sought, for each vm.
+_LOOKED_AT = 20
 # For so many pairs sudo is asked; of more, for a sample of those with a grant, and one of those without.
 ASKED, ASKED_GRANTED, ASKED_OTHERS = 400, 40, 160
 # So many users' calls go as far as the viewer, and so many certificates are looked at.
@@ -118,7 +121,7 @@ def _connected(
         return {name: tuple(vms) for name in names}
     wanted: Iterable[Pair] = (
         *_some([(name, vm) for name, tried in own.items() for vm in tried], room, draw),
-        *((draw.choice(names), vm) for vm in vms),
+        *_strangers(own, names, vms, draw),
         *((name, draw.choice(vms)) for name in names for _ in range(OTHERS)),
     )
     if full:
@@ -130,6 +133,17 @@ def _connected(
             connected[name].add(vm)
             room -= 1
     return {name: tuple(sorted(tried)) for name, tried in connected.items()}
+
+
+def _strangers(
+    own: dict[str, list[str]], names: Sequence[str], vms: Iterable[str], draw: Draw
+) -> Iterator[tuple[str, str]]:
+    """Yield each vm with a user who has no access to it, unless nearly everybody has one."""
+    accesses = {name: set(tried) for name, tried in own.items()}
+    for vm in vms:
+        first = draw.choice(range(len(names)))
+        some = (names[(first + step) % len(names)] for step in range(min(len(names), _LOOKED_AT)))
+        yield from itertools.islice(((name, vm) for name in some if vm not in accesses.get(name, ())), 1)
 
 
 def _asked(desired: DesiredState, pairs: Iterable[Pair], draw: Draw) -> list[Pair]:

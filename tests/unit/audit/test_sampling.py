@@ -48,10 +48,11 @@ def test_of_a_small_office_everything_is_tried(full):
     assert trials.left_out == ()
 
 
+@pytest.mark.parametrize("hour", range(12))
 @pytest.mark.parametrize(("users", "vms"), [(70, 70), (400, 300), (300, 1500)])
-def test_of_a_large_office_each_users_own_and_each_console(users, vms):
+def test_of_a_large_office_each_users_own_and_each_console(users, vms, hour):
     desired, accounts, consoles = office(users, vms)
-    trials = choose(desired, accounts, consoles, False, 1)
+    trials = choose(desired, accounts, consoles, False, hour)
     own = {(access.user, access.vm) for access in desired.accesses}
     tried = pairs(trials)
     assert own <= tried
