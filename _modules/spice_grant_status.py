@@ -5,6 +5,7 @@ How this minion stands: in sync with the policy that it enforces, drifted, or fa
 """
 
 import sys as _sys
+from typing import TYPE_CHECKING
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
 if getattr(_sys.modules.get("spicegrants"), "stale", object)():
@@ -16,6 +17,12 @@ from spicegrants.core.errors import SpiceGrantError
 from spicegrants.engine import context, enforcement, last_run
 from spicegrants.host import lock
 from spicegrants.policy import merge
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    # What Salt's loader provides.
+    __context__: dict[str, Any] = {}
 
 __virtualname__ = "spice_grant"
 
@@ -57,6 +64,8 @@ def status():
             "locks": ["user anne"],
         }
 
+    The exit code is 1 if the state is ``drifted`` or ``failed``.
+
     Reads the stored policy, accounts, addresses, what the layers hold, and ``/run/spice-grant/last-run``.
 
     CLI Example:
@@ -76,4 +85,7 @@ def status():
                 locks = [each.words for each in context.stored().temporary.locks]
     except SpiceGrantError as error:
         errors = str(error).splitlines()
-    return minion_status.status(policy, last, drift, errors, locks)
+    stand = minion_status.status(policy, last, drift, errors, locks)
+    if stand["state"] in (minion_status.DRIFTED, minion_status.FAILED):
+        __context__["retcode"] = 1
+    return stand

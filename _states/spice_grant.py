@@ -292,7 +292,7 @@ def _run(name, function, said, /, **arguments):
     unchanged, changed, would_change = said
     sentences = [unchanged if not report["changes"] else would_change if test else changed]
     if report["errors"]:
-        sentences = ["Not all of it is enforced:", *report["errors"]]
+        sentences = [f"Not all of it {'would be' if test else 'is'} enforced:", *report["errors"]]
     result = False if report["errors"] else None if test and report["changes"] else True
     comment = "\n".join((*sentences, *(f"Note: {warning}." for warning in report["warnings"])))
     return {"name": name, "result": result, "changes": report["changes"], "comment": comment}

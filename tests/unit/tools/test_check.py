@@ -332,3 +332,23 @@ def test_the_documentation_shows_what_is_printed(check):
     _, *words = shown[line].removeprefix("$ ").split()
     words[words.index("--pillar-root") + 1] = str(ROOT / words[words.index("--pillar-root") + 1])
     assert check(*words) == (0, shown[line + 1 : shown.index("```", line)])
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("spise: {grants: {}}\n", True), ("service: {sshd: running}\n", False), ("service: {vms: 3}\n", True)],
+)
+def test_a_misspelt_key_of_all_is_named_if_it_holds_what_ours_does(tree, check, text, named):
+    code, lines = check("--pillar-root", tree({"spice.sls": text}), "desk-1")
+    name = text.partition(":")[0]
+    assert (code, lines) == (
+        (1, [f"desk-1: {name}: unknown key, did you mean 'spice'?"]) if named else (0, ["desk-1: no spice"])
+    )
+
+
+def test_with_a_python_that_has_no_salt_it_says_which_to_take():
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", ROOT / "tools" / "check.py", "desk-1"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "call this with the Python that has Salt" in done.stderr
