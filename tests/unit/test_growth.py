@@ -40,10 +40,19 @@ PROGRAM = b"#!/usr/bin/python3 -I\n"
 SERVER = "192.168.2.2"
 
 
+class Name(str):
+    """A name whose comparisons are seen: a search through a tuple is one operation, however long that is."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        return str.__eq__(self, other)
+
+
 def office(number, grants=None):
     """Return a pillar in which so many users have a console each, at times of their own or shared; and the users."""
-    users = [f"user{index:05}" for index in range(number)]
-    vms = {f"vm{index:05}": {"server": "mysrv", "tls_port": 20001 + index} for index in range(number)}
+    users = [Name(f"user{index:05}") for index in range(number)]
+    vms = {Name(f"vm{index:05}"): {"server": "mysrv", "tls_port": 20001 + index} for index in range(number)}
     made = {
         user: {"user": user, "vm": vm, **({"schedule": f"s{index % 7}"} if index % 2 else {})}
         for index, (user, vm) in enumerate(zip(users, vms))

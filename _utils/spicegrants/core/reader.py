@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 from spicegrants.core.errors import Finding
@@ -202,10 +202,14 @@ class Node:
                 node.wrong("has no value")
         return [node for node in nodes if not node.absent]
 
-    def reference(self, known: Iterable[str], what: str) -> str | None:
-        """Return the name of something that is declared elsewhere; note a finding if it is unknown."""
+    def reference(self, known: Collection[str], what: str) -> str | None:
+        """Return the name of something that is declared elsewhere; note a finding if it is unknown.
+
+        known
+            Names in a collection that is not walked through to find one, as there may be thousands.
+        """
         name = self.text(lambda text: None)
-        if name is None or name in (known := tuple(known)):
+        if name is None or name in known:
             return name
         self.wrong(f"no {what} {quote(name)}{did_you_mean(name, known)}")
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar, Union
 
 from spicegrants.core import validation
@@ -175,7 +175,7 @@ def _ports(node: Node) -> tuple[PortRange, ...]:
     return join_ranges(ranges)
 
 
-def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: tuple[str, ...]) -> Vm | None:
+def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: Collection[str]) -> Vm | None:
     if not node.keys(("server", "tls_port"), ("host_subject", "password", "allow")):
         return None
     server = node.child("server").reference(declared, "server")
@@ -216,9 +216,9 @@ def _password(node: Node) -> tuple[Secret | None, str | None]:
     return (None if complaint else Secret(node.value)), None
 
 
-def _names_in(node: Node) -> tuple[str, ...]:
+def _names_in(node: Node) -> dict[str, None]:
     """Return the declared names, also of entries that are wrong: those are reported once, there."""
-    return tuple(name for name in node.value if isinstance(name, str)) if isinstance(node.value, dict) else ()
+    return dict.fromkeys(name for name in node.value if isinstance(name, str)) if isinstance(node.value, dict) else {}
 
 
 def _unshared_ports(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Server]) -> None:
@@ -233,7 +233,7 @@ def _unshared_ports(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Ser
                 break
 
 
-def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ...], zone: str | None) -> Grant | None:
+def _grant(name: str, node: Node, vms: Collection[str], schedules: Collection[str], zone: str | None) -> Grant | None:
     if not node.keys(("vm",), ("user", "group", "except", "nopasswd", *_LIMITS, "owner", "reason", "ticket")):
         return None
     # Most grants have little of what they could have, and a pillar may have thousands.
@@ -265,7 +265,7 @@ def _grant(name: str, node: Node, vms: tuple[str, ...], schedules: tuple[str, ..
     )
 
 
-def _limits(node: Node, schedules: tuple[str, ...], zone: str | None) -> dict[str, Any] | None:
+def _limits(node: Node, schedules: Collection[str], zone: str | None) -> dict[str, Any] | None:
     """Return the fields of a grant that limit it in time; ``None`` if it names an unknown schedule."""
     by = node.child("schedule")
     chosen = complete(child.reference(schedules, "schedule") for child in by.elements(scalar=True))
