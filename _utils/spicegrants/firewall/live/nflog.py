@@ -26,7 +26,8 @@ _BIND, _COPY_PACKET = 1, 2
 _CFG_COMMAND, _CFG_MODE, _CFG_THRESHOLD = 1, 2, 5
 _PAYLOAD, _UID, _GID = 9, 11, 14
 _COPIED = 64
-_BUFFER = 4 * 1024 * 1024
+# Room for the messages of some thousand connections that are tried at once; the kernel takes it only as they come.
+_BUFFER = 32 * 1024 * 1024
 _PATIENCE = 5
 
 
