@@ -68,5 +68,6 @@ def test_changes_are_told_from_their_files(repository):
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     text = (repository / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert "## 9.9.9 - " in text and "### Fixed\n\n- What was wrong is right.\n" in text
+    section = text.partition("\n## 9.9.9 - ")[2].partition("\n## ")[0]
+    assert "- What was wrong is right.\n" in section.partition("\n### Fixed\n")[2].partition("\n### ")[0]
     assert not (repository / "changelog" / "+word.fixed.md").exists()
