@@ -26,7 +26,7 @@ from salt.utils.args import yamlify_arg
 
 from spicegrants.core.errors import translated
 from spicegrants.core.reader import name_for
-from spicegrants.engine import context, enforcement, last_run
+from spicegrants.engine import context, enforcement, last_run, typed_names
 from spicegrants.host import run
 from spicegrants.policy import merge
 
@@ -267,7 +267,7 @@ def grant(user, vm, nopasswd=False, reason=None):
     """
 
     def changed(policy):
-        name = context.user_name_for(user, (), yamlify_arg)
+        name = typed_names.any_user(user, (), yamlify_arg)
         return merge.with_grant(policy, name, _named(vm, policy.vms), nopasswd, reason)
 
     return {

@@ -21,7 +21,7 @@ from salt.utils.args import yamlify_arg
 
 from spicegrants.core.errors import translated
 from spicegrants.core.reader import name_for, quote
-from spicegrants.engine import context, enforcement
+from spicegrants.engine import context, enforcement, typed_names
 from spicegrants.host import accounts
 from spicegrants.policy import loans_locks
 
@@ -328,4 +328,4 @@ def _named(word, known):
 
 def _user(word, also=()):
     """Return the name of a user likewise."""
-    return context.user_name_for(word, also, yamlify_arg)
+    return typed_names.any_user(word, also, yamlify_arg)

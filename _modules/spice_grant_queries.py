@@ -1,14 +1,12 @@
 """
-Questions about the grants that this machine enforces, and their proof: a part of ``spice_grant``.
+Questions about the grants that this machine enforces: a part of ``spice_grant``.
 
 .. versionadded:: 0.1.0
 
 No function here changes anything, and none needs pillar or master.
 """
 
-import random
 import sys as _sys
-import time
 from typing import TYPE_CHECKING
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
@@ -19,20 +17,19 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 from salt.utils.args import yamlify_arg
 
-from spicegrants.audit import access_report, sampling, verdict
+from spicegrants.audit import access_report
 from spicegrants.audit import explain as reasons
-from spicegrants.audit.live import entrance, trial
-from spicegrants.core.errors import SpiceGrantError, translated
-from spicegrants.core.reader import chosen, quote
-from spicegrants.engine import context, enforcement
-from spicegrants.engine.layers import EXPIRY, FIREWALL, ROUTING, SUDO, VIEWER
-from spicegrants.firewall.live import backends, backstop, other_tables
-from spicegrants.host import accounts
-from spicegrants.policy import decision, merge, wording
+from spicegrants.audit.live import entrance
+from spicegrants.core.errors import translated
+from spicegrants.core.reader import quote
+from spicegrants.engine import context, enforcement, typed_names
+from spicegrants.engine.layers import EXPIRY, FIREWALL, ROUTING, VIEWER
+from spicegrants.firewall.live import backstop, other_tables
+from spicegrants.policy import decision, wording
 from spicegrants.routing.live import ip
 from spicegrants.schedule import instants
 from spicegrants.sudo import commands, sudoers
-from spicegrants.sudo.live import privileges, tools
+from spicegrants.sudo.live import tools
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -315,132 +312,6 @@ def explain(user, vm, at=None):
     return {"answer": reasons.summary(answers), "state": state, **answers}
 
 
-def verify(user=None, vm=None, full=False):
-    """
-    Prove the policy by trying: connect, ask sudo and start the viewer as the users themselves.
-
-    user
-        Text: name of the one user to try as. Defaults to every user with a grant, and one without any.
-
-    vm
-        Text: name of the one vm to try. Defaults to every vm.
-
-    full
-        Boolean: whether to try as much as the guard can note, however long it takes: 30,000 pairs of user and vm.
-        Defaults to ``False``: of more than 4,000 pairs, each user's own consoles are tried and a sample of the others,
-        drawn anew each hour; ``left_out`` says what is not. sudo is asked for all of up to 400 pairs, and else for a
-        sample.
-
-    What is tried for each user and vm:
-
-    * It connects to every address of the console, once with the viewer's group and once with the user's own. A
-      connection counts as ``denied`` only if the guard says that it refused it: a server that is down is
-      ``unreachable``. Where a granted user meets ``unreachable``, each chain that is not ours and stops them is a
-      difference.
-    * It asks ``sudo -l`` for the granted calls and, where granted, for calls close to them.
-    * It tries to start each viewer without sudo.
-
-    For each user to whom a console is open now it asks PAM whether sudo would let the account in. Where viewers are
-    confined, it also starts the opener, which without a desktop does all but start the viewer. Where sudo asks for no
-    password, the user's own call does both.
-
-    For each console of a server that declares a ``ca`` it looks at the certificate, as a viewer does.
-
-    With a strict policy (pillar's ``spice:sudo:strict``) it asks sudo what else it lets these users do, as
-    ``spice_sudoers.others`` says it. Anything of that is a difference.
-
-    Returns a dict with these keys:
-
-    * ``ok``: ``True`` if nothing differs from the policy. ``False`` if anything does; the exit code is 1 then. ``None``
-      if nothing differs, but no granted user could be seen to reach any console, because all servers are down, say; the
-      exit code is 2 then.
-    * ``differences``: list of sentences, what differs from the policy.
-    * ``unproven``: list of sentences, what could not be tried.
-    * ``left_out``: list of sentences, what was not tried because the office is large, in figures. Where there is any,
-      what firewall and sudo hold is compared with the policy as well, as their ``plan`` does.
-    * ``warnings``: list of sentences, what makes sudo slow.
-    * ``matrix``: dict by user of dicts by vm. ``granted`` says whether the console is open to the user now.
-      ``viewer group`` and ``own program`` say how the connections ended: ``open``, ``denied``, ``unreachable``, or
-      ``not stopped`` (not refused by the guard, which should have done so). ``sudo`` is ``allowed``, ``refused``,
-      ``no answer`` or ``not asked``. If a window began or ended meanwhile there is only ``granted`` and ``skipped``.
-
-    .. code-block:: python
-
-        {
-            "ok": True,
-            "differences": [],
-            "unproven": [],
-            "left_out": [],
-            "warnings": [],
-            "matrix": {
-                "myself": {
-                    "debianx": {"granted": True, "viewer group": "open", "own program": "denied", "sudo": "allowed"},
-                }
-            },
-        }
-
-    On a terminal, progress goes to standard error.
-
-    Reads the stored policy and accounts. Changes nothing.
-
-    Raises CommandExecutionError if no policy has been applied yet or a layer cannot be asked, SaltInvocationError if
-    there is no such user or vm, or ``full`` is no boolean.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt '*' spice_grant.verify
-        salt 'client1' spice_grant.verify user=anne full=True
-    """
-    if not isinstance(full, bool):
-        raise SaltInvocationError(f"full: must be true or false, not {quote(full)}")
-    desired = _compiled()
-    vms = sorted(desired.policy.vms) if vm is None else [_known_vm(desired, vm)]
-    with translated(CommandExecutionError):
-        users = [trial.account(desired, _known_user(desired, user))] if user is not None else trial.everybody(desired)
-        mechanism, _ = backends.choose(desired.policy.firewall.backend)
-        # The same for an hour: nothing is kept secret by it.
-        draw = random.Random(desired.now // 3600)  # noqa: S311
-        trials = sampling.choose(desired, users, vms, full, draw)
-        attempts = trial.attempts(desired, users, trials, mechanism.witness(), _progress)
-        result = verdict.matrix(
-            (name, tried, _judged(desired, name, tried, attempt)) for name, tried, attempt in attempts
-        )
-        for enter in (entrance.users, entrance.consoles):
-            found = enter(desired, users, trials, _progress)
-            result["differences"] += found.differences
-            result["unproven"] += found.unproven
-        if desired.policy.sudo.strict:
-            result["differences"] += privileges.differences(desired, sorted(trials.entered))
-    result["differences"] += [f"not enforced: {finding}" for finding in desired.findings]
-    result["left_out"] = [*trials.left_out]
-    # Without the viewer itself those who are let through everywhere see nothing.
-    for layer in (FIREWALL, SUDO, VIEWER) if trials.left_out else (VIEWER,):
-        result["differences"] += _layer_differences(desired, layer)
-    result["warnings"] = entrance.slow()
-    if result["differences"]:
-        result["ok"] = False
-    if not result["ok"]:
-        __context__["retcode"] = 2 if result["ok"] is None else 1
-    return result
-
-
-def _layer_differences(desired, layer):
-    """Say what a layer would change to hold the policy."""
-    try:
-        changes = merge.sentences(enforcement.plan_layers([layer], desired))
-        return [f"{layer.name}: {what}" for what in changes]
-    except SpiceGrantError as error:
-        return [f"{layer.name}: {error}"]
-
-
-def _progress(what, done, number):
-    """Show on a terminal how far a long verification is."""
-    if _sys.stderr.isatty():
-        print(f"\r{what}: {done:,} of {number:,}", end="\n" if done == number else "", file=_sys.stderr, flush=True)
-
-
 def loans():
     """
     Return the loans that have not ended.
@@ -510,16 +381,6 @@ def locks():
     return access_report.locks(_compiled())
 
 
-def _judged(desired, user, vm, attempt):
-    """Return the cell of a trial, unless what the policy says has changed since it began."""
-    before, after = (decision.decide(desired, user, vm, moment).open for moment in (desired.now, int(time.time())))
-    by_sudo = None
-    if not sudoers.keeps_times(desired):
-        access, lock = desired.access(user, vm)
-        by_sudo = access is not None and lock is None and bool(sudoers.rules_for(desired, access))
-    return verdict.cell(before, attempt, by_sudo) if before == after else verdict.undecided(after)
-
-
 def _moment(desired, at):
     """Return the moment that is asked about."""
     if at is None:
@@ -536,14 +397,8 @@ def _compiled():
 
 
 def _known_vm(desired, vm):
-    where = " in the policy of this minion"
-    return chosen("vm", vm, desired.policy.vms, yamlify_arg, SaltInvocationError, where)
+    return typed_names.vm(desired, vm, yamlify_arg, SaltInvocationError)
 
 
 def _known_user(desired, user):
-    """Return the name of a user. With a slip in it, the answer would be that they may open nothing."""
-    accesses = (*desired.accesses, *(access for access, _ in desired.locked))
-    # Also who has something, if nobody can be asked for them.
-    known = {*accounts.uids(user), *(access.user for access in (*accesses, *desired.previous))}
-    known |= {grant.user for grant in desired.policy.grants.values() if grant.user}
-    return chosen("user", user, known, yamlify_arg, SaltInvocationError, " on this machine")
+    return typed_names.user(desired, user, yamlify_arg, SaltInvocationError)

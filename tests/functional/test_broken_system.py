@@ -105,7 +105,8 @@ def test_without_groupadd_nothing_is_opened(office):
 NOT_ROOT = """
 import json, sys
 sys.path[:0] = sys.argv[1:]
-import spice_firewall, spice_grant, spice_grant_loans, spice_grant_queries, spice_routing, spice_sudoers, spice_viewer
+import spice_firewall, spice_grant, spice_grant_loans, spice_grant_queries, spice_grant_verify
+import spice_routing, spice_sudoers, spice_viewer
 from salt.exceptions import CommandExecutionError
 spice_grant.__salt__, spice_grant.__pillar__, spice_grant.__context__ = {}, {"spice": {}}, {}
 spice_grant_loans.__context__ = {}
@@ -115,7 +116,8 @@ calls = {
     spice_sudoers: ["rules", "review", "plan", "apply", "remove"],
     spice_viewer: ["status", "plan", "apply", "remove"],
     spice_grant: ["plan", "apply"],
-    spice_grant_queries: ["list_", "verify"],
+    spice_grant_queries: ["list_"],
+    spice_grant_verify: ["verify"],
 }
 with_arguments = {
     (spice_grant_queries, "who"): ["debianx"],

@@ -7,15 +7,12 @@ import grp
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 from spicegrants.core.changes import Change
 from spicegrants.core.entries import Directory, File, Link, Other
 from spicegrants.core.errors import SystemFault
 from spicegrants.core.paths import CONNECTIONS, DESKTOP_ENTRY, GROUPS, LAUNCHER, LOAD_GUARD, OPENER, RUN, STATE, SUDOERS
-from spicegrants.core.reader import name_for
 from spicegrants.expiry import clock_units
 from spicegrants.firewall import boot as firewall_boot
 from spicegrants.firewall.live import sockets
@@ -49,17 +46,6 @@ def stored(known: Policy | None = None) -> state_file.Stored:
     """
     run.as_root()
     return state_file.load(disk.read_text(STATE), known)
-
-
-def user_name_for(word: Any, also: Iterable[str], read: Callable[[str], Any]) -> Any:
-    """Return the user's name that a word of a command line stands for.
-
-    It does as :func:`~spicegrants.core.reader.name_for`. Accounts are asked for only if the word is no text.
-
-    also
-        Names of users besides those that have an account.
-    """
-    return word if isinstance(word, str) else name_for(word, {*also, *accounts.uids(None)}, read)
 
 
 def exposed() -> list[Change]:
