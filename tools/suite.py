@@ -16,6 +16,7 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
@@ -30,6 +31,7 @@ OLDER = ("salt-3006", "salt-3007")
 WHOLE = "1/1"
 SLOWEST = 25
 WORTH_NOTING = 2.0  # seconds
+REASON = 8  # lines of a failure in the summary
 EVERY = 20  # seconds between two lines of progress
 # A line of pytest about one case, with or without a worker before it; those of its end say how it went.
 CASE = re.compile(r"(\[gw\d+\] \[ *\d+%\] [A-Z]+ )?tests/\S+::")
@@ -115,8 +117,10 @@ class Case:
         self.name, self.group = (name, group) if name and "]" not in group else (element.get("name"), "")
         self.lane, self.module = lane, element.get("classname")
         self.seconds = float(element.get("time"))
-        kinds = {child.tag for child in element}
-        self.outcome = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
+        kinds = {child.tag: child for child in element}
+        fault = kinds.get("failure", kinds.get("error"))
+        self.outcome = "skipped" if "skipped" in kinds else "passed" if fault is None else "failed"
+        self.reason = "" if fault is None else fault.get("message", "")
 
     @property
     def place(self):
@@ -198,6 +202,14 @@ def summary(played, seconds):
         yield row(lane.name, sum(counts.values()), *_counts(counts), f"{lane.seconds:.0f}")
     yield row("all", sum(total.values()), *_counts(total), f"{seconds:.0f}")
     yield "\n{} passed, {} failed, {} skipped".format(*_counts(total))
+    # Last of all: who keeps only the end of an output still reads what failed.
+    for lane in played:
+        failed = [case for case in lane.cases if case.outcome == "failed"]
+        for case in failed:
+            yield f"failed: {lane.name}: {case.module}::{case.name}"
+            yield textwrap.indent("\n".join(case.reason.splitlines()[:REASON]), "    ")
+        if lane.failed and not failed:
+            yield f"failed: {lane.name}: pytest ended with {lane.code}, and its report names no case"
 
 
 def _counts(counts):

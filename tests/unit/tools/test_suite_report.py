@@ -49,8 +49,25 @@ def test_a_lane_that_ends_badly_without_a_case_has_failed(tmp_path):
     lane = suite.Lane("daemons", ["pytest"], tmp_path)
     lane.code, lane.seconds = 2, 1.0
     table = [*suite.summary([lane], 1.0)]
-    assert table[-1] == "\n0 passed, 1 failed, 0 skipped"
-    assert table[-3].split() == ["daemons", "1", "0", "1", "0", "1"]
+    assert table[-2:] == [
+        "\n0 passed, 1 failed, 0 skipped",
+        "failed: daemons: pytest ended with 2, and its report names no case",
+    ]
+    assert table[-4].split() == ["daemons", "1", "0", "1", "0", "1"]
+
+
+def test_failed_cases_are_named_last_with_their_reason(tmp_path):
+    lane = suite.Lane("suite", ["pytest"], tmp_path)
+    lane.code, lane.seconds = 1, 1.0
+    failure = '<failure message="{}"/>'.format("&#10;".join(f"line {number}" for number in range(suite.REASON + 1)))
+    rows = "".join(
+        f'<testcase classname="a.b" name="{name}" time="1">{child}</testcase>'
+        for name, child in [("test_x", failure), ("test_y", "")]
+    )
+    lane.cases = [suite.Case("suite", row) for row in ElementTree.fromstring(f"<rows>{rows}</rows>")]  # noqa: S314
+    *_, total, named, reason = suite.summary([lane], 1.0)
+    assert (total, named) == ("\n1 passed, 1 failed, 0 skipped", "failed: suite: a.b::test_x")
+    assert reason.splitlines() == [f"    line {number}" for number in range(suite.REASON)]
 
 
 @pytest.mark.parametrize(("may_be_empty", "code"), [(True, 0), (False, 5)])
