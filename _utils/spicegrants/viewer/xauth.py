@@ -6,23 +6,30 @@ import re
 import struct
 from collections.abc import Iterator
 
-_DISPLAY = re.compile(r"(?:unix)?:([0-9]{1,5})(?:\.[0-9]{1,3})?")
+# What libxcb connects to by a socket of this machine: no host, or unix as host or protocol.
+_DISPLAY = re.compile(r"(?:unix(?:/[^:/]*)?)?:([0-9]{1,5})(?:\.[0-9]{1,3})?")
 _LOCAL, _WILD = 256, 65535
 _COOKIE = b"MIT-MAGIC-COOKIE-1"
+_LENGTH = 16
 
 Record = tuple[int, bytes, bytes, bytes, bytes]
 
 
 def display_number(text: str) -> str | None:
-    """Return the number of a local display, as in ``:0`` or ``:10.0``; ``None`` for any other."""
+    """Return the number of a local display, as in ``:0`` or ``unix/:10.0``; ``None`` for others.
+
+    Source: ``_xcb_parse_display`` and ``_xcb_open`` of libxcb.
+    """
     match = _DISPLAY.fullmatch(text)
-    return match[1] if match else None
+    return str(int(match[1])) if match else None
 
 
 def cookie(content: bytes, number: str, host: str) -> bytes | None:
-    """Return the cookie for one display in an Xauthority file, as a file of its own; ``None`` if there is none.
+    """Return the cookie for a display in an Xauthority file, the one that a program of the user would use.
 
-    It is valid for any display number, since the viewer knows the display by another.
+    That is the first whose record is for any machine, or for this one, and for any display, or for this one. Records of
+    other machines are left alone: a home directory that several machines share collects them. Source:
+    ``XauGetBestAuthByAddr`` of libXau.
 
     content
         The file's content. It is not trusted in any way: reading stops at a damaged record.
@@ -31,17 +38,27 @@ def cookie(content: bytes, number: str, host: str) -> bytes | None:
         Number of the display.
 
     host
-        Name of this machine: its record is preferred.
+        Name of this machine.
+
+    Returns 16 bytes, or ``None`` if there is none.
     """
-    found = [
-        (address != host.encode(), place, data)
-        for place, (family, address, display, name, data) in enumerate(_records(content))
-        if family in (_LOCAL, _WILD) and display in (number.encode(), b"") and name == _COOKIE and len(data) == 16
-    ]
-    if not found:
-        return None
-    parts = (b"", b"", _COOKIE, min(found)[2])
-    return struct.pack(">H", _WILD) + b"".join(struct.pack(">H", len(part)) + part for part in parts)
+    for family, address, display, name, data in _records(content):
+        here = family == _WILD or (family == _LOCAL and address == host.encode())
+        if here and display in (number.encode(), b"") and name == _COOKIE and len(data) == _LENGTH:
+            return data
+    return None
+
+
+def file_of(data: bytes) -> bytes:
+    """Return an Xauthority file with one cookie, valid for any display: the viewer knows its own by another number.
+
+    Raises ValueError if it is no cookie.
+    """
+    if len(data) != _LENGTH:
+        raise ValueError(f"a cookie of {len(data)} bytes")
+    return struct.pack(">H", _WILD) + b"".join(
+        struct.pack(">H", len(part)) + part for part in (b"", b"", _COOKIE, data)
+    )
 
 
 def _records(content: bytes) -> Iterator[Record]:

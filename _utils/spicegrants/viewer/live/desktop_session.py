@@ -1,12 +1,11 @@
 """Look at a user's desktop for the opener: find sockets and cookie, by a process with the user's own rights.
 
 Files at paths that a user chose are opened with the user's rights and nobody else's, within some seconds. The result is
-not trusted: a descriptor must be that of a socket or directory, and a cookie is read as one.
+not trusted: a descriptor must be that of a socket or directory, and a cookie is sixteen bytes.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import ctypes
 import json
@@ -16,27 +15,52 @@ import signal
 import socket
 import stat
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from spicegrants.core.accounts import Account
 from spicegrants.core.errors import SystemFault
+from spicegrants.viewer import xauth
 
 # Seconds that the user's file systems may take.
 PATIENCE = 10
-_LARGEST = 65536
+# What is read of a cookies' file, and the longest answer, in bytes.
+_READ, _ANSWER = 262144, 65536
 _PR_SET_DUMPABLE = 4
 
 
-def look(account: Account, paths: Mapping[str, tuple[str, int]], cookie: str) -> tuple[dict[str, int], bytes]:
-    """Return descriptors of existing sockets and directories, and the content of the cookie file.
+class Found(NamedTuple):
+    """What was found of a desktop.
+
+    descriptors
+        By name: descriptors of existing sockets and directories.
+
+    cookie
+        Sixteen bytes that open the display; ``None`` if there are none.
+
+    problem
+        What is wrong with the cookies' file, if anything is. Without a cookie a display may let its user in all the
+        same.
+    """
+
+    descriptors: dict[str, int]
+    cookie: bytes | None = None
+    problem: str | None = None
+
+
+def look(account: Account, paths: Mapping[str, tuple[str, int]], cookies: str, display: str | None) -> Found:
+    """Look at the sockets, directories and cookies of a user.
 
     paths
         By name: each path, and its required kind (``stat.S_IFSOCK``, or ``stat.S_IFDIR`` for a directory of the
         user's).
 
-    cookie
-        Path of the file; empty content if there is none.
+    cookies
+        Path of the file with the cookies of displays.
 
-    Raises :class:`~spicegrants.core.errors.SystemFault` if it takes too long, or if the cookie file cannot be used.
+    display
+        Number of the display whose cookie is wanted; ``None`` for none.
+
+    Raises :class:`~spicegrants.core.errors.SystemFault` if it takes too long.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.fork()
@@ -46,7 +70,7 @@ def look(account: Account, paths: Mapping[str, tuple[str, int]], cookie: str) ->
             ours.close()
             _become(account)
             names, descriptors = _opened(paths)
-            answer = {"names": names, **_cookie(cookie)}
+            answer = {"names": names, **(_cookie(cookies, display) if display is not None else {})}
             socket.send_fds(theirs, [json.dumps(answer).encode()], descriptors)
             code = 0
         finally:
@@ -80,34 +104,33 @@ def _opened(paths: Mapping[str, tuple[str, int]]) -> tuple[list[str], list[int]]
     return names, descriptors
 
 
-def _cookie(path: str) -> dict[str, str]:
+def _cookie(path: str, display: str) -> dict[str, str]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return {"problem": "is no regular file"}
+            # Some desktops name /dev/null where they need no cookie.
+            return (
+                {} if os.path.samestat(os.fstat(descriptor), os.stat(os.devnull)) else {"problem": "is no regular file"}
+            )
         with open(descriptor, "rb") as stream:
-            content = stream.read(_LARGEST + 1)
+            found = xauth.cookie(stream.read(_READ), display, socket.gethostname())
     except FileNotFoundError:
         return {}
     except OSError as error:
         return {"problem": f"cannot be read: {error.strerror}"}
-    if len(content) > _LARGEST:
-        return {"problem": f"is larger than {_LARGEST} bytes"}
-    return {"cookie": base64.b64encode(content).decode()}
+    return {} if found is None else {"cookie": found.hex()}
 
 
-def _receive(channel: socket.socket, account: Account, kinds: Mapping[str, int]) -> tuple[dict[str, int], bytes]:
+def _receive(channel: socket.socket, account: Account, kinds: Mapping[str, int]) -> Found:
     if not select.select([channel], [], [], PATIENCE)[0]:
         raise SystemFault(f"your desktop could not be looked at within {PATIENCE} seconds")
-    message, descriptors, _, _ = socket.recv_fds(channel, 4 * _LARGEST, len(kinds))
+    message, descriptors, _, _ = socket.recv_fds(channel, _ANSWER, len(kinds))
     if not message:
         raise SystemFault("your desktop could not be looked at")
     answer = json.loads(message)
-    if "problem" in answer:
-        raise SystemFault(f"the file with your display's cookies {answer['problem']}")
     found = dict(zip(answer["names"], descriptors))
     known = {name: fd for name, fd in found.items() if name in kinds and _usable(fd, kinds[name], account.uid)}
-    return known, base64.b64decode(answer.get("cookie", ""))
+    return Found(known, bytes.fromhex(answer["cookie"]) if "cookie" in answer else None, answer.get("problem"))
 
 
 def _usable(descriptor: int, kind: int, uid: int) -> bool:

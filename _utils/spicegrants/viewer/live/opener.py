@@ -13,7 +13,6 @@ import os
 import pwd
 import resource
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -118,7 +117,7 @@ def _request(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Pol
 def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapping[str, str]) -> int:
     """Start the viewer; without a desktop do all that comes before that, so that this can be tried."""
     mounts.own_namespace()
-    desktop = _staged(account, gid, environment, policy.vms[vm].allow)
+    desktop, problem = _staged(account, gid, environment, policy.vms[vm].allow)
     _put(sandbox.CONNECTION, _connection(vm), gid)
     layout = confinement.layout()
     trial = sandbox.command(layout, desktop or sandbox.Session(), account.uid, gid, [sandbox.SETPRIV, "--version"], vm)
@@ -132,17 +131,21 @@ def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapp
     code = _run(command, sandbox.environment(account.uid, account.name, desktop))
     if code is None:
         raise _impossible(run.attempt(trial))
-    return ENDED if code == 0 else _report(FAILED, f"the viewer ended with {code}")
+    # It may have ended because the display wants the cookie.
+    hint = f"; the file with your display's cookies {problem}" if problem else ""
+    return ENDED if code == 0 else _report(FAILED, f"the viewer ended with {code}{hint}")
 
 
 def _impossible(result: subprocess.CompletedProcess) -> SystemFault:
     return SystemFault(f"no sandbox can be made: {' '.join(result.stderr.split())[:200]}")
 
 
-def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: Sequence[str]) -> sandbox.Session | None:
+def _staged(
+    account: Account, gid: int, environment: Mapping[str, str], allow: Sequence[str]
+) -> tuple[sandbox.Session | None, str | None]:
     """Put the viewer's view of the user's desktop where only root, and then the viewer, can see it.
 
-    Returns ``None`` if there is no desktop.
+    Returns the desktop, ``None`` if there is none, and what is wrong with the user's file of cookies, if anything is.
     """
     home = pwd.getpwuid(account.uid).pw_dir
     display = xauth.display_number(environment.get("DISPLAY", ""))
@@ -150,7 +153,8 @@ def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: S
     paths = {name: (path, stat.S_IFSOCK) for name, path in _sockets(account.uid, display, wayland).items()}
     if sandbox.FILES in allow:
         paths[sandbox.FILES] = (f"{home}/{sandbox.SHARED}", stat.S_IFDIR)
-    found, content = desktop_session.look(account, paths, environment.get("XAUTHORITY") or f"{home}/.Xauthority")
+    cookies = environment.get("XAUTHORITY") or f"{home}/.Xauthority"
+    found, cookie, problem = desktop_session.look(account, paths, cookies, display)
     wayland = wayland if sandbox.WAYLAND in found else None
     display = display if sandbox.DISPLAY in found and wayland is None else None
     # Programs look for a display's abstract socket first, and who may listen there is anybody: where the X server does
@@ -158,7 +162,7 @@ def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: S
     number = None if display is None else str(int.from_bytes(os.urandom(4), "big") >> 1)
     mounts.in_memory(sandbox.STAGE)
     if (display, wayland) == (None, None):
-        return None
+        return None, problem
     for name, descriptor in found.items():
         if name == sandbox.FILES:
             os.mkdir(f"{sandbox.STAGE}/{name}")
@@ -167,12 +171,13 @@ def _staged(account: Account, gid: int, environment: Mapping[str, str], allow: S
             _put(name, b"", gid)
             mounts.bind(descriptor, f"{sandbox.STAGE}/{name}")
         os.close(descriptor)
-    cookie = xauth.cookie(content, display, socket.gethostname()) if display is not None else None
+    if display is None:
+        cookie = None
     if cookie is not None:
-        _put(sandbox.COOKIE, cookie, gid)
+        _put(sandbox.COOKIE, xauth.file_of(cookie), gid)
     sounds = tuple(name for name in sandbox.SOUND if name in found)
     shared = sandbox.shared_directory(account.name) if sandbox.FILES in found else None
-    return sandbox.Session(number, wayland, cookie is not None, sounds, shared, sandbox.locale(environment))
+    return sandbox.Session(number, wayland, cookie is not None, sounds, shared, sandbox.locale(environment)), problem
 
 
 def _connection(vm: str) -> bytes:
