@@ -139,9 +139,9 @@ class Iptables:
         return "".join(office.client.run([program, "--wait", *words]).stdout for program in programs)
 
     def refused(self, office):
-        """What the guard has refused so far that had an owner, in a form that compares."""
-        listed = self.run(office, "-vnxL", "SPICE-GRANT")
-        found = [line.split()[0] for line in listed.splitlines() if "owner UID match 0-4294967294" in line]
+        """What the guard has reported as refused so far, in a form that compares."""
+        listed = self.run(office, "-vnxL", "SPICE-GRANT-DENY")
+        found = [line.split()[0] for line in listed.splitlines() if "NFLOG" in line]
         assert len(found) == len(self.programs), listed
         return found
 

@@ -337,6 +337,32 @@ def test_a_session_ends_cleanly(shared, address):
     assert shared.mechanism.refused(shared) == before
 
 
+@pytest.mark.parametrize("address", [ADDRESS, ADDRESS6])
+def test_a_session_that_is_cut_ends_at_the_server_as_well(shared, address):
+    """The server has nothing to say, and knows all the same; and the session's end is no refusal."""
+    before, others = shared.mechanism.refused(shared), _sockets(shared.server)
+    with _program(shared.client, TALK, address, 20002, user="myself", group=GROUP) as viewer:
+        assert viewer.stdout.readline().strip() == "open"
+        shared.minion.call("spice_grant.revoke", "myself", "debianx")
+        deadline = time.monotonic() + 60
+        while left := _sockets(shared.server) - others:
+            assert time.monotonic() < deadline, left
+            time.sleep(0.05)
+        assert _say(viewer, "still there?") == "ended"
+    assert shared.mechanism.refused(shared) == before
+
+
+def test_what_a_session_without_its_element_still_sends_is_no_refusal(shared):
+    before = shared.mechanism.refused(shared)
+    with _program(shared.client, TALK, ADDRESS, 20002, user="myself", group=GROUP) as viewer:
+        assert viewer.stdout.readline().strip() == "open"
+        shared.mechanism.forget(shared)
+        assert _say(viewer, "still there?") == "ended"
+    assert shared.mechanism.refused(shared) == before
+    assert shared.reach("myself", GROUP, ADDRESS, 20002) == "refused"
+    assert shared.mechanism.refused(shared) != before
+
+
 # Resets its connection while much is still to be answered.
 LEAVE = """
 import socket, struct, sys

@@ -46,7 +46,7 @@ def packets(office):
     return [key["elem"]["counter"]["packets"] for key, _ in elements]
 
 
-def test_only_programs_are_written_anew(left):
+def test_programs_and_rules_are_brought_up_to_date(left):
     """With test=True as in the run itself; an open session goes on, and so do the counters."""
     command = ["/usr/bin/python3", "-I", "-S", "-c", IDLE]
     session = left.client.popen(command, user="myself", group=GROUP, stdout=-1)
@@ -55,6 +55,9 @@ def test_only_programs_are_written_anew(left):
         counted = packets(left)
         dry = left.apply(test=True)
         assert set(sentences(dry["changes"]).splitlines()) == {
+            "firewall: restores chain deny: 1 rule(s) missing",
+            "firewall: restores chain guard: 1 rule(s) missing",
+            "firewall: stores the rules for the next boot",
             "firewall: rewrites /usr/local/lib/spice-grant/clock",
             "firewall: rewrites /usr/local/lib/spice-grant/uplinks",
             "viewer: rewrites /usr/local/lib/spice-grant/open",

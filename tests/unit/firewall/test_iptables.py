@@ -83,12 +83,18 @@ def test_what_has_an_owner_and_no_grant_is_denied_established_or_not(host):
 
 
 def test_a_denial_is_reported_logged_and_reset(host):
-    nflog, logged, reset = host.v4["SPICE-GRANT-DENY"]
+    _, _, nflog, logged, reset = host.v4["SPICE-GRANT-DENY"]
     assert "NFLOG" in nflog and logged == ["-j", "SPICE-GRANT-LOG"]
     assert reset == ["-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset"]
     forwarded, reset = host.v4["SPICE-GRANT-DENY-FWD"]
     assert "spice-grant deny forward: " in forwarded
     assert reset == ["-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset"]
+
+
+def test_the_end_of_a_session_that_is_cut_reaches_the_server_and_is_no_denial(host):
+    ending, ended = map(" ".join, host.v4["SPICE-GRANT-DENY"][:2])
+    assert ending == "-p tcp -m tcp --tcp-flags RST RST -m conntrack --ctstate ESTABLISHED -j RETURN"
+    assert ended == "-p tcp -m conntrack --ctstate ESTABLISHED -j REJECT --reject-with tcp-reset"
 
 
 def test_granted_users_have_limits_of_their_own_in_the_log_and_all_others_share_two(host):

@@ -9,6 +9,7 @@ import pytest
 from spicegrants.core.accounts import Account, Group
 from spicegrants.firewall.guard import Element, Key
 from spicegrants.firewall.nft import guard_table
+from spicegrants.firewall.nft.time_chains import ESTABLISHED, RESET
 from spicegrants.policy.access import Access
 from unit.build import desired, inventory
 from unit.nft import MYBRO, MYSELF, body, is_rebuilt, verbs, words
@@ -69,7 +70,8 @@ def test_the_guard_decides_by_owner_alone():
             {"payload": {"protocol": ip, "field": "daddr"}},
             {"payload": {"protocol": "tcp", "field": "dport"}},
         ]
-    owned, teardown, rest = rules(objects, "guard")[2:]
+    reset, owned, teardown, rest = rules(objects, "guard")[2:]
+    assert reset == [ESTABLISHED, RESET, {"accept": None}]
     assert owned[-1] == {"goto": {"target": "deny"}} and rest[-1] == {"goto": {"target": "deny_ownerless"}}
     assert owned[0]["match"]["left"] == {"meta": {"key": "skuid"}}
     assert owned[0]["match"]["right"] == {"range": [0, 2**32 - 1]}
@@ -78,12 +80,12 @@ def test_the_guard_decides_by_owner_alone():
 
 def test_whoever_may_be_one_of_many_owners_has_limits_apart():
     """Local accounts are below; subordinate UIDs, and a directory's accounts, are not."""
-    match, leads_on = rules(guard_table.skeleton(desired()), "deny")[0]
+    match, leads_on = rules(guard_table.skeleton(desired()), "deny")[1]
     assert match["match"] == {"op": "==", "left": {"meta": {"key": "skuid"}}, "right": {"range": [65536, 2**32 - 1]}}
     assert leads_on == {"goto": {"target": "deny_many"}}
 
 
-@pytest.mark.parametrize(("chain", "first", "kept"), [("deny", 1, ""), ("deny_many", 0, "_many")])
+@pytest.mark.parametrize(("chain", "first", "kept"), [("deny", 2, ""), ("deny_many", 0, "_many")])
 def test_a_denial_is_counted_logged_and_reset(chain, first, kept):
     *noting, logged, reset = rules(guard_table.skeleton(desired()), chain)[first:]
     for name, known, new in zip(("@denied4", "@denied6"), noting[:2], noting[2:]):
@@ -100,6 +102,11 @@ def test_a_denial_is_counted_logged_and_reset(chain, first, kept):
     assert together == {"rate": 300, "burst": 300, "per": "minute"}
     assert log["flags"] == "skuid" and log["prefix"] == "spice-grant deny output: "
     assert reset[-1] == {"reject": {"type": "tcp reset"}}
+
+
+def test_what_a_session_without_a_grant_sends_is_reset_and_no_denial():
+    tcp, established, reset = rules(guard_table.skeleton(desired()), "deny")[0]
+    assert (tcp["match"]["right"], established, reset) == (6, ESTABLISHED, {"reject": {"type": "tcp reset"}})
 
 
 @pytest.mark.parametrize(("chain", "rule"), [("deny_ownerless", "output"), ("deny_forward", "forward")])

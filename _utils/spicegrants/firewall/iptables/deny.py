@@ -17,6 +17,8 @@ _MANY = ("-m", "owner", "--uid-owner", f"{guard.FIRST_OF_MANY}-{2**32 - 2}")
 # Where refusals are told to whoever listens: netlink group of the NFLOG target.
 NFLOG_GROUP = 20002
 
+_ESTABLISHED = ("-m", "conntrack", "--ctstate", "ESTABLISHED")
+
 Words = tuple[str, ...]
 
 
@@ -25,7 +27,11 @@ def chains() -> dict[str, list[Words]]:
     reset = ("-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset")
     to_nflog = ("-j", "NFLOG", "--nflog-group", f"{NFLOG_GROUP}", "--nflog-size", "64")
     forwarded = _logged(guard.FORWARD, guard.OWNERLESS_RATE, guard.OWNERLESS_BURST)
-    return {DENY: [to_nflog, ("-j", LOG), reset], FORWARDED: [forwarded, reset]}
+    # The end of a session that is cut, sent while its socket still has an owner: the server is to know at once. What
+    # else such a session sends is no refusal: nobody has tried anything.
+    ending = ("-p", "tcp", "-m", "tcp", "--tcp-flags", "RST", "RST", *_ESTABLISHED, "-j", "RETURN")
+    ended = ("-p", "tcp", *_ESTABLISHED, "-j", "REJECT", "--reject-with", "tcp-reset")
+    return {DENY: [ending, ended, to_nflog, ("-j", LOG), reset], FORWARDED: [forwarded, reset]}
 
 
 def limits(desired: DesiredState) -> list[Words]:

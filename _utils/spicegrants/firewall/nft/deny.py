@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from spicegrants.firewall import guard
-from spicegrants.firewall.nft.time_chains import Object, match
+from spicegrants.firewall.nft.time_chains import ESTABLISHED, Object, match
 
 # By what is known of a packet: it has an owner, it left this machine without one, it was only forwarded.
 OWNED, OWNERLESS, FORWARDED = "deny", "deny_ownerless", "deny_forward"
@@ -23,7 +23,8 @@ LIMITED_MANY: Object = {**LIMITED, "name": "limited_many"}
 NOTED_MANY: Object = {**NOTED, "name": "noted_many"}
 SETS = (LIMITED, NOTED, LIMITED_MANY, NOTED_MANY)
 # A number, as nft prints it when asked for numbers (-n): a rule compares equal to what was sent.
-_TCP = 6
+_TCP = match({"meta": {"key": "l4proto"}}, 6)
+_RESET: Object = {"reject": {"type": "tcp reset"}}
 
 
 def rules(evidence: Mapping[str, Object]) -> list[tuple[str, list[Object]]]:
@@ -32,7 +33,8 @@ def rules(evidence: Mapping[str, Object]) -> list[tuple[str, list[Object]]]:
     evidence
         By the set that holds the notes, one for each IP version: the parts of a packet that are noted.
     """
-    result: list[tuple[str, list[Object]]] = []
+    # What a session that is cut still sends is no refusal: nobody has tried anything.
+    result: list[tuple[str, list[Object]]] = [(OWNED, [_TCP, ESTABLISHED, _RESET])]
     many = match({"meta": {"key": "skuid"}}, {"range": [guard.FIRST_OF_MANY, 2**32 - 1]})
     result.append((OWNED, [many, {"goto": {"target": MANY}}]))
     together = limit(guard.MANY_NOTED_RATE, guard.MANY_NOTED_BURST)
@@ -50,7 +52,7 @@ def rules(evidence: Mapping[str, Object]) -> list[tuple[str, list[Object]]]:
         (FORWARDED, nobodys, guard.FORWARD),
     ):
         result.append((chain, [*limits, log(rule)]))
-        result.append((chain, [match({"meta": {"key": "l4proto"}}, _TCP), {"reject": {"type": "tcp reset"}}]))
+        result.append((chain, [_TCP, _RESET]))
     return result
 
 

@@ -13,7 +13,7 @@ from spicegrants.core.changes import Change, rule_words
 from spicegrants.firewall import guard
 from spicegrants.firewall.guard import DRAIN, PASS, Element, FirewallPlan, Key, desired_chains, desired_elements
 from spicegrants.firewall.nft import deny, spelling, time_chains
-from spicegrants.firewall.nft.time_chains import ACCEPT, ESTABLISHED, Object, match
+from spicegrants.firewall.nft.time_chains import ACCEPT, ESTABLISHED, RESET, Object, match
 from spicegrants.policy.access import Times
 from spicegrants.policy.compiler import DesiredState, guards_servers, server_addresses
 from spicegrants.policy.model import join_ranges, port_words
@@ -84,7 +84,10 @@ def _rules(guard_servers: bool) -> list[tuple[str, list[Object]]]:
     for grants, _, _, ip, _ in _IPS.values():
         rules.append(("guard", [{"vmap": {"key": _key(ip), "data": f"@{grants}"}}]))
     rules += [
-        # Whatever has an owner and was not accepted above is denied, established or not: a removed grant ends a
+        # The end of a session that is cut, sent while its socket still has an owner: the server is to know at once. It
+        # carries no data.
+        ("guard", [ESTABLISHED, RESET, ACCEPT]),
+        # Whatever else has an owner and was not accepted above is denied, established or not: a removed grant ends a
         # live session.
         ("guard", [match({"meta": {"key": "skuid"}}, {"range": [0, 4294967295]}), _goto(deny.OWNED)]),
         # What has no owner is the teardown of a socket that is gone already. Its connection was let in once;

@@ -25,8 +25,9 @@ def match(left: Object, right: Any, operator: str = "==") -> Object:
     return {"match": {"op": operator, "left": left, "right": right}}
 
 
-# The state's number: what nft prints when asked for numbers, so that a rule compares equal to what was sent.
+# Numbers: what nft prints when asked for them, so that a rule compares equal to what was sent.
 ESTABLISHED = match({"ct": {"key": "state"}}, 2, "in")
+RESET = match({"payload": {"protocol": "tcp", "field": "flags"}}, 4, "in")
 
 
 def rules(times: Times) -> list[list[Object]]:
