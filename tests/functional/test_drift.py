@@ -118,7 +118,7 @@ FIREWALL = {
     "rule twice": (_nft("add rule {T} output tcp dport @guarded goto guard"), "chain output"),
     "jump deleted": (_rule("output", "@guarded"), "chain output: 1 rule(s) missing"),
     "forward deleted": (_rule("forward", "@guarded"), "chain forward: 1 rule(s) missing"),
-    "reject deleted": (_rule("deny", "reject"), "chain deny: 1 rule(s) missing"),
+    "reject deleted": (_rule("deny", "l4proto 6 reject"), "chain deny: 1 rule(s) missing"),
     "log deleted": (_rule("deny", "log"), "chain deny: 1 rule(s) missing"),
     "owner's denial deleted": (_rule("guard", "0-4294967295"), "chain guard: 1 rule(s) missing"),
     "last denial deleted": (_rule("guard", "\t\tgoto deny"), "chain guard: 1 rule(s) missing"),

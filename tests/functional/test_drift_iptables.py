@@ -87,13 +87,13 @@ DRIFT = {
     "output emptied": (_rules("-F SPICE-GRANT-OUT"), "restores chain SPICE-GRANT-OUT (IPv4): 1 rule(s) missing"),
     "forward emptied": (_rules("-F SPICE-GRANT-FWD"), "restores chain SPICE-GRANT-FWD (IPv4): 1 rule(s) missing"),
     "guard emptied": (_rules("-F SPICE-GRANT"), "restores chain SPICE-GRANT (IPv4): 3 rule(s) missing"),
-    "denial emptied": (_rules("-F SPICE-GRANT-DENY"), "restores chain SPICE-GRANT-DENY (IPv4): 3 rule(s) missing"),
+    "denial emptied": (_rules("-F SPICE-GRANT-DENY"), "restores chain SPICE-GRANT-DENY (IPv4): 5 rule(s) missing"),
     "fewer ports": (
         _rules("-R SPICE-GRANT-OUT 1 -p tcp --dport 20001:20003 -g SPICE-GRANT"),
         "restores chain SPICE-GRANT-OUT (IPv4): 1 rule(s) that do not belong there, 1 rule(s) missing",
     ),
     "order of the denial": (
-        _rules("-D SPICE-GRANT-DENY 1", "-A SPICE-GRANT-DENY -j NFLOG --nflog-group 20002 --nflog-size 64"),
+        _rules("-D SPICE-GRANT-DENY 3", "-A SPICE-GRANT-DENY -j NFLOG --nflog-group 20002 --nflog-size 64"),
         "restores chain SPICE-GRANT-DENY (IPv4): its rules were out of order or altered",
     ),
     "IPv6 flushed": (

@@ -58,6 +58,7 @@ def test_programs_and_rules_are_brought_up_to_date(left):
             "firewall: restores chain deny: 1 rule(s) missing",
             "firewall: restores chain guard: 1 rule(s) missing",
             "firewall: stores the rules for the next boot",
+            "firewall: rewrites /usr/local/lib/spice-grant/load-guard",
             "firewall: rewrites /usr/local/lib/spice-grant/clock",
             "firewall: rewrites /usr/local/lib/spice-grant/uplinks",
             "viewer: rewrites /usr/local/lib/spice-grant/open",

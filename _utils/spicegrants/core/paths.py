@@ -24,6 +24,9 @@ DESKTOP_ENTRY = "/usr/local/share/applications/rviewer.desktop"
 SUDOERS = "/etc/sudoers.d/spice-grant"
 # The network device into which routes lead that lead nowhere.
 DEVICE = "spice-dead"
+# Routing rules of ours: the number that marks them, and the preference of those that shut consoles for everybody,
+# because nothing else could close them to somebody.
+PROTOCOL, SHUT = 74, 160
 
 PYTHON = "/usr/bin/python3"
 UNITS = "/etc/systemd/system"

@@ -7,16 +7,16 @@ dependency on Salt, name resolution or a master.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from spicegrants.core.changes import Change
 from spicegrants.core.entries import Entry, File, Link, difference
-from spicegrants.core.paths import LOAD_GUARD, STORE, UNITS
+from spicegrants.core.paths import LOAD_GUARD, PROTOCOL, SHUT, STORE, UNITS
 from spicegrants.core.units import AFTER, GUARD_SERVICE, UPLINKS_SERVICE, unit
 from spicegrants.firewall.iptables import guard_chains
 from spicegrants.firewall.nft import guard_table
-from spicegrants.policy.compiler import DesiredState
+from spicegrants.policy.compiler import DesiredState, guards_servers, server_addresses
 from spicegrants.policy.model import port_words
 
 UNIT = f"{UNITS}/{GUARD_SERVICE}"
@@ -66,6 +66,15 @@ guard() {{
     {calls}
 }}
 """
+# If the program that loads rules is missing or broken, routing refuses what is guarded; a run that succeeds takes that
+# away.
+_SHUT_TEXT = """\
+shut{version}() {{
+    {rules}
+}}"""
+_SHUT_RULE = (
+    f"ip -{{version}} rule add pref {SHUT} protocol {PROTOCOL}{{to}} ipproto tcp dport {{ports}} prohibit 2>/dev/null"
+)
 # Where there are no accounts nft looks for none of its numbers' names; see firewall/live/nft.py.
 _NAMELESS_TEXT = """\
 nameless() {
@@ -91,7 +100,7 @@ def for_nftables(desired: DesiredState) -> Loading:
     """Return the stored rules for nft, and the commands that load them.
 
     If the stored rules do not load, or leave no guard (as an empty file does), the command closes everything guarded.
-    That needs no file: the ports are in the command. Only numbers come from pillar.
+    That needs no file: the ports are in the command. Only numbers and addresses come from pillar.
     """
     (path,) = GUARDS["nftables"]
     ports = port_words(desired.policy.guarded_ports())
@@ -101,9 +110,9 @@ def for_nftables(desired: DesiredState) -> Loading:
     check = f"nft list chain inet {guard_table.TABLE} output >/dev/null"
     document = {"nftables": guard_table.fresh(desired)}
     load = f"nft -j -f {path}"
-    command = f'{{ nameless {load} || {load}; }} && {check} || nft "{closed}"'
+    command = f'{{ nameless {load} || {load}; }} && {check} || nft "{closed}" || {{ shut4; shut6; exit 1; }}'
     stored = {path: (json.dumps(document, sort_keys=True) + "\n").encode()}
-    return Loading(stored, (*_uplinks(desired), _NAMELESS_TEXT, command))
+    return Loading(stored, (*_uplinks(desired), *_shutting(desired, (4, 6)), _NAMELESS_TEXT, command))
 
 
 def for_iptables(desired: DesiredState, mechanism: str, tools: Mapping[int, str]) -> Loading:
@@ -130,8 +139,24 @@ def for_iptables(desired: DesiredState, mechanism: str, tools: Mapping[int, str]
         deny=guard_chains.DENY,
         calls=" && ".join(calls),
     )
-    guards = [f"guard {tools[version]} {path} || failed=1" for version, path in zip(sorted(tools), files)]
-    return Loading(files, (*_uplinks(desired), functions, "failed=0", *guards, "exit $failed"))
+    guards = [
+        f"guard {tools[version]} {path} || {{ shut{version}; failed=1; }}"
+        for version, path in zip(sorted(tools), files)
+    ]
+    commands = (*_shutting(desired, sorted(tools)), functions, "failed=0", *guards, "exit $failed")
+    return Loading(files, (*_uplinks(desired), *commands))
+
+
+def _shutting(desired: DesiredState, versions: Iterable[int]) -> list[str]:
+    """Return functions that shut what is guarded for everybody, one for each IP version."""
+    ports = [f"{low}" if low == high else f"{low}-{high}" for low, high in desired.policy.guarded_ports()]
+    functions = []
+    for version in versions:
+        known = server_addresses(desired, version)
+        towards = [f" to {address}" for address in known] if guards_servers(desired) else [""]
+        rules = [_SHUT_RULE.format(version=version, to=to, ports=each) for to in towards for each in ports]
+        functions.append(_SHUT_TEXT.format(version=version, rules="\n    ".join(rules or [":"])))
+    return functions
 
 
 def _uplinks(desired: DesiredState) -> tuple[str, ...]:

@@ -22,17 +22,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from spicegrants.core.paths import DEVICE
+from spicegrants.core.paths import DEVICE, PROTOCOL
 from spicegrants.policy.access import Times
 from spicegrants.policy.compiler import DesiredState, guards_servers, server_addresses
 from spicegrants.policy.model import PortRange, join_ranges
 from spicegrants.schedule.intervals import NEVER
 
-# Before them all: what is shut for everybody, because nothing else could be closed to somebody.
-SHUT = 160
+# Behind SHUT.
 ENTER, PAST, GRANTED, DEAD, CLOSED, END = PREFERENCES = range(161, 167)
-# By these numbers ours are told from others': of rules and routes, and of the table.
-PROTOCOL, TABLE = 74, 7462
+# The number of the table.
+TABLE = 7462
 # Kinds of devices that swallow what is sent to them, the better one first: a kernel may be built without.
 KINDS = ("dummy", "ifb")
 VERSIONS = (4, 6)

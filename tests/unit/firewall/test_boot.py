@@ -19,12 +19,12 @@ TOOLS = {4: "iptables-nft", 6: "ip6tables-nft"}
 FALLBACK = {"servers__two": {"host": "two.example.com", "ports": [5900, "5905-5910"]}}
 
 
-def nft(*changes):
-    return boot.for_nftables(desired(*changes))
+def nft(*changes, **facts):
+    return boot.for_nftables(desired(*changes, **facts))
 
 
-def xtables(*changes):
-    return boot.for_iptables(desired(*changes), "iptables-nft", TOOLS)
+def xtables(*changes, **facts):
+    return boot.for_iptables(desired(*changes, **facts), "iptables-nft", TOOLS)
 
 
 LOADINGS = pytest.mark.parametrize("loading", [nft, xtables])
@@ -91,9 +91,11 @@ def test_firewalld_is_waited_for():
 
 def test_the_ports_stay_shut_if_the_rules_do_not_load():
     """The fallback needs no file: its ports stand in the script itself."""
-    uplinks, _, script = nft(FALLBACK).commands
+    uplinks, *_, script = nft(FALLBACK).commands
     assert uplinks == "systemctl --no-block restart spice-grant-uplinks.service 2>/dev/null"
-    good, _, fallback = script.rpartition(" || ")
+    loaded, _, shut = script.rpartition(" || ")
+    assert shut == "{ shut4; shut6; exit 1; }"
+    good, _, fallback = loaded.rpartition(" || ")
     assert f"nft -j -f {GUARD}; }} && " in good and "list chain inet spice_grant output" in good
     program, closed = shlex.split(fallback)
     assert program == "nft"
@@ -109,8 +111,21 @@ def test_the_ports_stay_shut_if_the_rules_do_not_load_into_iptables():
     script = "\n".join(xtables(FALLBACK).commands)
     assert "for ports in 5900:5900 5905:5910 20001:20010; do" in script
     assert "for chain in SPICE-GRANT-OUT SPICE-GRANT-FWD; do" in script
-    for tool, path in zip(TOOLS.values(), boot.GUARDS["iptables-nft"]):
-        assert f"guard {tool} {path} || failed=1" in script
+    for (version, tool), path in zip(TOOLS.items(), boot.GUARDS["iptables-nft"]):
+        assert f"guard {tool} {path} || {{ shut{version}; failed=1; }}" in script
+
+
+@LOADINGS
+def test_routing_shuts_the_ports_if_no_program_can(loading):
+    script = "\n".join(loading(FALLBACK).commands)
+    for version in (4, 6):
+        for ports in ("5900", "5905-5910", "20001-20010"):
+            rule = f"pref 160 protocol 74 ipproto tcp dport {ports} prohibit"
+            assert f"    ip -{version} rule add {rule} 2>/dev/null\n" in script
+    both = {"mysrv": ("192.168.2.2", "2001:db8::2")}
+    script = "\n".join(loading({"firewall": {"guard": "servers"}}, addresses=both).commands)
+    rules = {line.strip() for line in script.splitlines() if " rule add " in line}
+    assert {rule.partition(" ipproto")[0].partition(" to ")[2] for rule in rules} == {"192.168.2.2", "2001:db8::2"}
 
 
 @LOADINGS

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 
 from spicegrants.core import netlink
 from spicegrants.core.errors import SystemFault
+from spicegrants.core.paths import PROTOCOL, SHUT
 from spicegrants.host import netlink_socket
-from spicegrants.routing.policy_rules import PROTOCOL, SHUT
 
 # linux/rtnetlink.h, linux/fib_rules.h.
 _NEW_RULE = 32
