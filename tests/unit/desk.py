@@ -12,7 +12,7 @@ from unit.build import VIEWER
 
 
 class Started(BaseException):
-    """Sudo took over: exec does not return."""
+    """Sudo was started."""
 
 
 class Stream:
@@ -34,7 +34,7 @@ class Desk:
         self.chosen = ""
         patch.setattr(launcher, "MENUS", str(directory))
         patch.setattr(launcher.os, "getuid", lambda: 1021)
-        patch.setattr(launcher.os, "execv", self.execv)
+        patch.setattr(launcher.os, "posix_spawn", self.spawn)
         patch.setattr(shutil, "which", self.programs.get)
         patch.setattr(subprocess, "run", self.run)
         patch.delenv("SUDO_ASKPASS", raising=False)
@@ -58,7 +58,7 @@ class Desk:
             entries[name]["windows"] = spelled
         self.menu.write_text(json.dumps({"group": "spicegrp", "viewer": VIEWER, "consoles": entries}), encoding="utf-8")
 
-    def execv(self, program, arguments):
+    def spawn(self, program, arguments, environment):
         raise Started(program, arguments)
 
     def run(self, command, **options):

@@ -16,6 +16,7 @@ could not be started; 4 it ended with an error; 5 there is no desktop to show it
 import json
 import os
 import re
+import signal
 import sys
 import time
 
@@ -131,7 +132,10 @@ def open_by_name(menu, states, name):
 
 
 def open_console(menu, name):
-    """Start the viewer through sudo and return the code; where sudo's output is read, it replaces this process."""
+    """Start the viewer through sudo, wait for it, and return the code.
+
+    What the opener runs ends with this process; nobody but root can signal it.
+    """
     command = [SUDO]
     if menu["consoles"][name]["password"] and not terminal():
         askpass = os.environ.get("SUDO_ASKPASS") or next(filter(None, map(installed, ASKPASS)), None)
@@ -148,7 +152,7 @@ def open_console(menu, name):
         command += ["-g", menu["group"], "--", menu["viewer"], "--", menu["consoles"][name]["file"]]
     try:
         if terminal() or "opener" not in menu:
-            os.execv(SUDO, command)
+            return os.waitstatus_to_exitcode(os.waitpid(os.posix_spawn(SUDO, command, os.environ), 0)[1])
         import subprocess
 
         result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
@@ -209,5 +213,33 @@ def refuse(message):
     return 1
 
 
+def end(number, frame):
+    """End what runs as this user below this process, such as a viewer that is not confined, and then this process."""
+    for pid in below(os.getpid()):
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except OSError:
+            # It has ended, or is root's.
+            continue
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def below(pid):
+    """Yield the processes below a process."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as stream:
+            children = stream.read().split()
+    except OSError:
+        return
+    for child in children:
+        yield from below(int(child))
+        yield int(child)
+
+
 if __name__ == "__main__":
+    for each in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        # Who started it may want it to go on.
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, end)
     sys.exit(main(sys.argv[1:]))

@@ -109,11 +109,11 @@ def test_a_menu_that_cannot_be_opened(desk, capsys):
 
 
 def test_sudo_that_cannot_be_started(desk, capsys, monkeypatch):
-    def missing(program, arguments):
+    def missing(program, arguments, environment):
         raise FileNotFoundError(2, "No such file or directory")
 
     desk.grants(debianx=True)
-    monkeypatch.setattr(launcher.os, "execv", missing)
+    monkeypatch.setattr(launcher.os, "posix_spawn", missing)
     assert launcher.main([]) == 1
     assert "/usr/bin/sudo cannot be started" in capsys.readouterr().err
 
@@ -252,7 +252,7 @@ def test_it_needs_the_systems_python_only():
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for alias in node.names
     }
-    assert imported <= {"json", "os", "re", "shutil", "subprocess", "sys", "time"}
+    assert imported <= {"json", "os", "re", "shutil", "signal", "subprocess", "sys", "time"}
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--nonsense"], 2)])
@@ -263,7 +263,7 @@ def test_its_exit_code(arguments, code):
 
 
 def test_who_waits_waits_for_nothing_that_only_other_calls_need():
-    """Neither what runs dialogs, nor what looks for them: in a terminal sudo replaces the launcher."""
+    """Neither what runs dialogs, nor what looks for them: in a terminal nothing of sudo is read."""
     find = "import sys; exec(open(sys.argv[1]).read(), {'__name__': 'launcher'}); print(*sys.modules)"
     command = ["/usr/bin/python3", "-IS", "-c", find, launcher.__file__]
     loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())

@@ -29,8 +29,8 @@ PARTS = (
     *("schedule.instants", "schedule.intervals", "schedule.weekly", "schedule.zones"),
     *("policy.access", "policy.compiler", "policy.decision", "policy.facts", "policy.loans_locks", "policy.model"),
     *("policy.pillar", "policy.principals", "policy.state_file", "policy.wording"),
-    *("viewer.admission", "viewer.sandbox", "viewer.xauth", "viewer.live.confinement", "viewer.live.desktop_session"),
-    *("viewer.live.opener", "viewer.live.read_once"),
+    *("viewer.admission", "viewer.sandbox", "viewer.xauth", "viewer.live.caller", "viewer.live.confinement"),
+    *("viewer.live.desktop_session", "viewer.live.opener", "viewer.live.read_once"),
 )
 # What is done, in words, and what does it.
 Step = tuple[str, Callable[[], object]]

@@ -27,7 +27,7 @@ from spicegrants.host import disk, mounts, run
 from spicegrants.policy import state_file
 from spicegrants.policy.model import Policy
 from spicegrants.viewer import admission, sandbox, xauth
-from spicegrants.viewer.live import confinement, desktop_session, read_once
+from spicegrants.viewer.live import caller, confinement, desktop_session, read_once
 
 # Exit codes. That of a viewer that ended by itself with an error is not passed on.
 ENDED, REFUSED, WRONG_USAGE, IMPOSSIBLE, FAILED, NO_DESKTOP = range(6)
@@ -128,7 +128,7 @@ def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapp
     options = [f"--spice-shared-dir={desktop.shared}"] if desktop.shared else []
     program = [policy.viewer.paths[0], *options, "--", connection_file(vm)]
     command = sandbox.command(layout, desktop, account.uid, gid, program, vm)
-    code = _run(command, sandbox.environment(account.uid, account.name, desktop))
+    code = _run(command, sandbox.environment(account.uid, account.name, desktop), account.uid)
     if code is None:
         raise _impossible(run.attempt(trial))
     # It may have ended because the display wants the cookie.
@@ -207,11 +207,13 @@ def _put(name: str, content: bytes, gid: int) -> None:
         stream.write(content)
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str]) -> int | None:
+def _run(command: Sequence[str], environment: Mapping[str, str], uid: int) -> int | None:
     """Run a sandbox in a session of its own until it ends; return its program's exit code, ``None`` if none ran.
 
-    Once its viewer has read the staged connection file, the file is emptied.
+    Once its viewer has read the staged connection file, the file is emptied. The sandbox ends with the user's
+    ``rviewer``.
     """
+    caller_ended = caller.descriptor(uid)
     connection = read_once.Once(f"{sandbox.STAGE}/{sandbox.CONNECTION}")
     reading, writing = os.pipe()
     with open(reading, "rb") as status:
@@ -226,6 +228,8 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> int | None:
             start_new_session=True,
         )
         os.close(writing)
-        statuses = [json.loads(line) for line in connection.heed(status.fileno()).splitlines()]
+        statuses = [
+            json.loads(line) for line in connection.heed(status.fileno(), caller_ended, process.kill).splitlines()
+        ]
         process.wait()
     return next((entry["exit-code"] for entry in statuses if "exit-code" in entry), None)

@@ -10,6 +10,7 @@ import ctypes
 import os
 import select
 import struct
+from collections.abc import Callable
 
 from spicegrants.core.errors import SystemFault
 
@@ -40,17 +41,28 @@ class Once:
         if self._gate >= 0:
             libc.fanotify_mark(self._gate, _ADD, ctypes.c_uint64(_OPENING), _HERE, os.fsencode(path))
 
-    def heed(self, descriptor: int) -> bytes:
-        """Empty the file at each close until a pipe ends; return the pipe's content."""
+    def heed(self, descriptor: int, caller: int | None, ended: Callable[[], None]) -> bytes:
+        """Empty the file at each close until a pipe ends; return the pipe's content.
+
+        caller
+            Descriptor of a process, pidfd_open(2).
+
+        ended
+            Called when that process has ended.
+        """
         received = []
         heeded = [descriptor, self._queue, *([self._gate] if self._gate >= 0 else [])]
+        callers = [] if caller is None else [caller]
         while True:
-            ready = select.select(heeded, [], [])[0]
+            ready = select.select([*heeded, *callers], [], [])[0]
             if self._queue in ready:
                 os.read(self._queue, _BUFFER)
                 os.truncate(self._path, 0)
             if self._gate in ready:
                 self._let_in()
+            if caller in ready:
+                callers.clear()
+                ended()
             if descriptor in ready:
                 received.append(os.read(descriptor, _BUFFER))
                 if not received[-1]:
