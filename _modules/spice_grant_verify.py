@@ -24,6 +24,7 @@ from spicegrants.core.reader import quote
 from spicegrants.engine import context, enforcement, typed_names
 from spicegrants.engine.layers import FIREWALL, SUDO, VIEWER
 from spicegrants.firewall.live import backends
+from spicegrants.host import terminal
 from spicegrants.policy import decision, merge
 from spicegrants.sudo import sudoers
 from spicegrants.sudo.live import privileges
@@ -135,14 +136,7 @@ def verify(user=None, vm=None, full=False):
         # The same for an hour: nothing is kept secret by it.
         draw = random.Random(desired.now // 3600)  # noqa: S311
         trials = sampling.choose(desired, users, vms, full, draw)
-        attempts = trial.attempts(desired, users, trials, mechanism.witness(), _progress)
-        result = verdict.matrix(
-            (name, tried, _judged(desired, name, tried, attempt)) for name, tried, attempt in attempts
-        )
-        for enter in (entrance.users, entrance.consoles):
-            found = enter(desired, users, trials, _progress)
-            result["differences"] += found.differences
-            result["unproven"] += found.unproven
+        result = _tried(desired, users, trials, mechanism.witness())
         if desired.policy.sudo.strict:
             result["differences"] += privileges.differences(desired, sorted(trials.entered))
     result["differences"] += [f"not enforced: {finding}" for finding in desired.findings]
@@ -158,6 +152,20 @@ def verify(user=None, vm=None, full=False):
     return result
 
 
+def _tried(desired, users, trials, refusals):
+    """Try all that was chosen; return the verdict. How far that is shows on a terminal."""
+    with terminal.live_line() as line:
+        attempts = trial.attempts(desired, users, trials, refusals, line.count)
+        result = verdict.matrix(
+            (name, tried, _judged(desired, name, tried, attempt)) for name, tried, attempt in attempts
+        )
+        for enter in (entrance.users, entrance.consoles):
+            found = enter(desired, users, trials, line.count)
+            result["differences"] += found.differences
+            result["unproven"] += found.unproven
+    return result
+
+
 def _layer_differences(desired, layer):
     """Say what a layer would change to hold the policy."""
     try:
@@ -165,12 +173,6 @@ def _layer_differences(desired, layer):
         return [f"{layer.name}: {what}" for what in changes]
     except SpiceGrantError as error:
         return [f"{layer.name}: {error}"]
-
-
-def _progress(what, done, number):
-    """Show on a terminal how far a long verification is."""
-    if _sys.stderr.isatty():
-        print(f"\r{what}: {done:,} of {number:,}", end="\n" if done == number else "", file=_sys.stderr, flush=True)
 
 
 def _judged(desired, user, vm, attempt):

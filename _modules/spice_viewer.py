@@ -24,7 +24,7 @@ from salt.exceptions import CommandExecutionError
 from spicegrants.core.errors import SpiceGrantError, translated
 from spicegrants.engine import context, enforcement
 from spicegrants.engine.layers import VIEWER
-from spicegrants.host import gshadow
+from spicegrants.host import gshadow, terminal
 from spicegrants.viewer import files
 from spicegrants.viewer.live import processes, rights
 from spicegrants.viewer.live.search import everywhere
@@ -95,7 +95,7 @@ def status(search=False, seconds=600):
 
     Reads the stored policy, accounts, ``/proc``, and the files themselves.
 
-    Runs ``find``, behind all other work, with ``search`` only.
+    Runs ``find``, behind all other work, with ``search`` only. On a terminal, progress goes to standard error.
 
     Raises CommandExecutionError if something cannot be read.
 
@@ -112,7 +112,7 @@ def status(search=False, seconds=600):
         programs = {path: rights.read(path) for path in desired.policy.viewer.paths}
         shadow = gshadow.read(desired.policy.viewer.group)
         strange = processes.strange(group.gid, programs) if group else []
-        searched = everywhere(group.gid, programs, seconds) if search and group else {}
+        searched = _search(group.gid, programs, seconds) if search and group else {}
     except (SpiceGrantError, OSError) as error:
         raise CommandExecutionError(str(error)) from error
     users = desired.inventory.users
@@ -223,6 +223,11 @@ def remove(test=False):
     """
     with translated(CommandExecutionError):
         return enforcement.remove_layers([VIEWER], test)
+
+
+def _search(gid, programs, seconds):
+    with terminal.live_line() as line:
+        return everywhere(gid, programs, seconds, line.count)
 
 
 def _owner(program):

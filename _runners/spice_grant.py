@@ -4,7 +4,7 @@ Questions to the whole fleet about grants, and changes of it, from the master.
 .. versionadded:: 0.1.0
 
 All functions take the same parameters to choose minions: ``tgt``, ``tgt_type``, ``batch``, ``timeout`` and ``quiet``.
-Minions that do not answer are named, never left out. Progress goes to standard error, a line for each minion.
+Minions that do not answer are named, never left out. On a terminal, progress goes to standard error.
 """
 
 import sys as _sys
@@ -25,6 +25,7 @@ from salt.exceptions import SaltException, SaltInvocationError
 
 from spicegrants.audit import fleet, minion_status
 from spicegrants.core.errors import PolicyError
+from spicegrants.host import terminal
 from spicegrants.policy import merge as words
 from spicegrants.policy import pillar
 
@@ -67,7 +68,7 @@ def status(tgt="*", tgt_type="glob", batch=None, timeout=None, declared=True, qu
         Defaults to ``True``; it takes the master a moment for each minion.
 
     quiet
-        Boolean: whether no progress goes to standard error. Defaults to ``False``.
+        Boolean: whether to show no progress on a terminal. Defaults to ``False``.
 
     Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
     with one dict for each minion:
@@ -106,7 +107,7 @@ def status(tgt="*", tgt_type="glob", batch=None, timeout=None, declared=True, qu
         salt-run spice_grant.status 'laptop-*' batch=10% declared=False
     """
     expected, answers = _ask("spice_grant.status", (), {}, tgt, tgt_type, batch, timeout, quiet)
-    rows = fleet.status(expected, answers, {minion: _declared(minion) for minion in expected} if declared else {})
+    rows = fleet.status(expected, answers, _all_declared(expected, quiet) if declared else {})
     return _table(rows, any(row["state"] != minion_status.IN_SYNC for row in rows))
 
 
@@ -136,7 +137,7 @@ def who(vm, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=F
         ``timeout``.
 
     quiet
-        Boolean: whether no progress goes to standard error. Defaults to ``False``.
+        Boolean: whether to show no progress on a terminal. Defaults to ``False``.
 
     Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
     with one dict for each access, and one for each minion that did not say. A minion without such an access has none.
@@ -202,7 +203,7 @@ def what(user, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quie
         ``timeout``.
 
     quiet
-        Boolean: whether no progress goes to standard error. Defaults to ``False``.
+        Boolean: whether to show no progress on a terminal. Defaults to ``False``.
 
     Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
     with one dict for each access, and one for each minion that did not say. A minion without such an access has none.
@@ -262,7 +263,7 @@ def plan(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
         ``timeout``.
 
     quiet
-        Boolean: whether no progress goes to standard error. Defaults to ``False``.
+        Boolean: whether to show no progress on a terminal. Defaults to ``False``.
 
     Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
     with one dict for each minion:
@@ -321,7 +322,7 @@ def follow(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
         ``timeout``.
 
     quiet
-        Boolean: whether no progress goes to standard error. Defaults to ``False``.
+        Boolean: whether to show no progress on a terminal. Defaults to ``False``.
 
     Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
     with one dict for each minion:
@@ -399,7 +400,7 @@ def lock(user=None, vm=None, all=False, reason=None, tgt="*", tgt_type="glob", b
         ``timeout``.
 
     quiet
-        Boolean: whether no progress goes to standard error. Defaults to ``False``.
+        Boolean: whether to show no progress on a terminal. Defaults to ``False``.
 
     Returns a dict with these keys:
 
@@ -457,7 +458,7 @@ def unlock(user=None, vm=None, all=False, tgt="*", tgt_type="glob", batch=None, 
         ``timeout``.
 
     quiet
-        Boolean: whether no progress goes to standard error. Defaults to ``False``.
+        Boolean: whether to show no progress on a terminal. Defaults to ``False``.
 
     Returns what :func:`lock` returns; a minion without such a lock confirms as well:
 
@@ -516,19 +517,23 @@ def _ask(function, arg, kwarg, tgt, tgt_type, batch, timeout, quiet):
         asked = fleet.groups(expected, batch)
     except ValueError as error:
         raise SaltInvocationError(str(error)) from error
-    answers = {}
-    with salt.client.get_local_client(mopts=__opts__) as client:
+    answers: dict[str, fleet.Answer] = {}
+    with salt.client.get_local_client(mopts=__opts__) as client, terminal.live_line(not quiet) as line:
         if len(asked) > 1:
             # So that no batch waits for those that are down.
-            up = dict(_answers(client, sorted(expected), "test.ping", (), {}, timeout))
+            up = {}
+            line.count("pings answered", 0, len(expected))
+            for minion, answer in _answers(client, sorted(expected), "test.ping", (), {}, timeout):
+                up[minion] = answer
+                line.count("pings answered", len(up), len(expected))
             asked = fleet.groups(up, batch)
-        for group in asked:
+        for number, group in enumerate(asked, 1):
+            what = "minions answered" if len(asked) == 1 else f"batch {number} of {len(asked)}, minions answered"
+            line.count(what, len(answers), len(expected))
             for minion, answer in _answers(client, group, function, arg, kwarg, timeout):
                 if minion in expected:
                     answers[minion] = answer
-                    _progress(quiet, f"{len(answers)} of {len(expected)}: {minion} answered")
-    for minion in sorted(expected - set(answers)):
-        _progress(quiet, f"{minion}: {fleet.SILENT}")
+                    line.count(what, len(answers), len(expected))
     return expected, answers
 
 
@@ -541,9 +546,14 @@ def _answers(client, minions, function, arg, kwarg, timeout):
                 yield minion, fleet.Answer(answer["ret"], code if isinstance(code, int) else 0)
 
 
-def _progress(quiet, text):
-    if not quiet:
-        print(text, file=_sys.stderr, flush=True)
+def _all_declared(minions, quiet):
+    """Compile the pillars of minions; how far that is shows on a terminal."""
+    found: dict[str, fleet.Declared] = {}
+    with terminal.live_line(not quiet) as line:
+        for minion in minions:
+            line.count("pillars compiled", len(found), len(minions))
+            found[minion] = _declared(minion)
+    return found
 
 
 def _declared(minion):

@@ -3,6 +3,7 @@
 The minions share this one machine and so its kernel, users and files: what one enforces the other finds done.
 """
 
+import functools
 import json
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from daemons.conftest import PATIENCE
 
+import terminals
 from checkout import ROOT
 
 BARE, CLONE = Path("/srv/git/spice-pillar.git"), Path("/srv/office-pillar")
@@ -66,7 +68,7 @@ def run(daemon, *words):
     """Run a runner's function as typed; its data and the exit code."""
     command = [BIN / "salt-run", "-c", daemon.config_dir, "--out=json", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    run.progress = done.stderr
+    run.errors = done.stderr
     try:
         return json.loads(done.stdout), done.returncode
     except ValueError:
@@ -111,7 +113,23 @@ def test_all_follow(salt_run):
     assert (states(found), code) == ({"one": "in sync", "two": "in sync"}, 0), found
     first, second = found["minions"]
     assert first["policy"] == second["policy"] and len(first["policy"]) == 12 and first["since"]
-    assert "2 of 2" in run.progress, "on standard error, while it goes on"
+    assert run.errors == "", "without a terminal nothing shows how far it is"
+
+
+def test_a_terminal_shows_how_many_have_answered(office):
+    """On standard error, where it is gone at the end; those who want it quiet do not see it."""
+    command = [BIN / "salt-run", "-c", office[0].config_dir, "--out=json", "spice_grant.status", "batch=1"]
+    drawn, output, code = terminals.run(functools.partial(subprocess.Popen, command))
+    for what in (
+        "pings answered: 2 of 2",
+        "batch 1 of 2, minions answered: 0 of 2",
+        "batch 2 of 2, minions answered: 2 of 2",
+        "pillars compiled: 1 of 2",
+    ):
+        assert what in drawn
+    assert not [line for line in terminals.left(drawn) if "answered" in line or "compiled" in line]
+    assert (states(json.loads(output)), code) == ({"one": "in sync", "two": "in sync"}, 0)
+    assert "answered" not in terminals.run(functools.partial(subprocess.Popen, [*command, "quiet=True"]))[0]
 
 
 def test_a_table_for_people(office):

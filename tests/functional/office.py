@@ -9,6 +9,7 @@ import re
 import stat
 
 import scenes
+import terminals
 from everybody import answers, answers_of
 from functional.mechanisms import MECHANISMS
 from scene import Listener, Minion
@@ -122,6 +123,11 @@ class Office:
         answer, code = self.minion.call_raw("spice_grant.verify", **kw)
         assert code == {True: 0, False: 1, None: 2}[answer["ok"]], (code, answer)
         return answer
+
+    def on_terminal(self, function, *words):
+        """Run the real salt-call with a terminal for its standard error; see :func:`terminals.run`."""
+        command = self.minion.salt_command(function, *words, "--out=json")
+        return terminals.run(lambda **streams: self.client.popen(command, **streams))
 
     # What users can do
 

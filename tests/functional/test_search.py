@@ -1,5 +1,6 @@
 """What spice_viewer.status finds of users who kept the viewer's group, or a viewer of their own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 
 import pytest
 
+import terminals
 from functional.office import Office
 from scenes import GROUP, VIEWER
 
@@ -70,6 +72,16 @@ def found(machine, nothing):
 
 def searched(office, **kw):
     return office.minion.call("spice_viewer.status", search=True, **kw)
+
+
+def test_a_terminal_shows_how_far_a_search_is(machine, found):
+    """On standard error: which file system is searched, spelled as in the answer, and how many are left."""
+    drawn, output, code = machine.on_terminal("spice_viewer.status", "search=True")
+    for what in ("file systems, now /: 0 of ", "file systems, now /mnt/nosuid: ", "now /mnt/a\\x09b *: "):
+        assert what in drawn
+    assert "files of a viewer's size: " in drawn and terminals.left(drawn) == [""]
+    assert (json.loads(output)["local"]["setgid"], code) == (found["setgid"], 0)
+    assert "file systems" not in machine.minion.salt_call("spice_viewer.status", "search=True").stderr
 
 
 def setgid(office, path, program="/bin/true"):

@@ -1,7 +1,10 @@
 """verify: it tries what users can do, finds what pillar says, and names every hole."""
 
+import json
+
 import pytest
 
+import terminals
 from functional.office import changed, difference
 from functional.test_drift import FIREWALL, PILLAR, SUDO, VIEWER_LAYER
 from scenes import VIEWER
@@ -22,6 +25,16 @@ def test_verify(shared):
     ((_, other),) = matrix.items()
     assert other == {"debianx": closed, "leaptest": closed}
     assert shared.verify(user="nogrant", vm="debianx")["matrix"] == {"nogrant": {"debianx": closed}}
+
+
+def test_a_terminal_shows_how_far_verify_is(shared):
+    """On standard error, where nothing of it is left; the answer is the same, and a pipe shows none of it."""
+    drawn, output, code = shared.on_terminal("spice_grant.verify")
+    for what in ("connections: 0 of 12", "users' attempts: 2 of 6", "users' attempts: 6 of 6"):
+        assert what in drawn
+    assert terminals.left(drawn) == [""]
+    assert (json.loads(output)["local"], code) == (shared.verify(), 0)
+    assert "attempts" not in shared.minion.salt_call("spice_grant.verify").stderr
 
 
 def test_verify_changes_nothing(shared):

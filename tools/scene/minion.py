@@ -119,8 +119,11 @@ class Minion:
 
     def salt_call(self, *args, check=True, timeout=120):
         """Run the real salt-call in the machine."""
-        program = pathlib.Path(sys.executable).with_name("salt-call")
-        return self.machine.run([program, "--local", "-c", self.conf, *args], check=check, timeout=timeout)
+        return self.machine.run(self.salt_command(*args), check=check, timeout=timeout)
+
+    def salt_command(self, *args):
+        """Return the words of a call of the real salt-call in the machine."""
+        return [pathlib.Path(sys.executable).with_name("salt-call"), "--local", "-c", self.conf, *args]
 
     def log(self):
         """Return Salt's log, and the output of functions."""

@@ -18,6 +18,7 @@ from spicecheck import compiled
 from spicecheck.errors import one_line
 from spicegrants.core.errors import PolicyError
 from spicegrants.core.reader import did_you_mean
+from spicegrants.host import terminal
 from spicegrants.policy import pillar
 from spicegrants.policy.merge import plain
 
@@ -165,6 +166,16 @@ def _quiet() -> Iterator[None]:
             logging.disable(logging.NOTSET)
 
 
+def _judged(opts: dict[str, Any], names: list[str], grains: dict[str, Any], *, require: bool) -> dict[str, Judged]:
+    """Compile and judge the pillars of minions; how far that is shows on a terminal."""
+    minions = {}
+    with terminal.live_line() as line:
+        for done, name in enumerate(names):
+            line.count("minions", done, len(names))
+            minions[name] = judge(compiled.compile_pillar(opts, name, grains), require=require)
+    return minions
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = _arguments()
@@ -174,10 +185,7 @@ def main(argv: list[str] | None = None) -> int:
             opts, grains = _options(given, scratch), _grains(given.grains)
         except (ValueError, OSError) as err:
             parser.error(str(err))
-        minions = {
-            name: judge(compiled.compile_pillar(opts, name, grains), require=given.require)
-            for name in dict.fromkeys(given.minions)
-        }
+        minions = _judged(opts, list(dict.fromkeys(given.minions)), grains, require=given.require)
     if given.json:
         print(json.dumps(as_data(minions), indent=2))
     else:

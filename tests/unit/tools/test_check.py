@@ -1,5 +1,6 @@
 """spice-grant-check on real trees of pillar: what it says, and its exit codes."""
 
+import functools
 import json
 import pathlib
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import pytest
 import yaml
 
+import terminals
 from spicecheck.command import main
 from unit.build import article
 
@@ -44,6 +46,17 @@ def check(capsys, monkeypatch, tmp_path):
         return code, capsys.readouterr().out.splitlines()
 
     return run
+
+
+def test_a_terminal_shows_how_many_minions_are_done(tree):
+    """On standard error, where it is gone at the end; a pipe shows nothing."""
+    command = [sys.executable, ROOT / "tools" / "check.py", "--pillar-root", tree({}), "desk-1", "desk-2"]
+    expected = "desk-1: good, grants: 2\ndesk-2: good, grants: 2\n"
+    drawn, output, code = terminals.run(functools.partial(subprocess.Popen, command))
+    assert "minions: 0 of 2" in drawn and "minions: 1 of 2" in drawn and terminals.left(drawn) == [""]
+    assert (output, code) == (expected, 0)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (expected, "")
 
 
 def test_good_pillars_of_all_minions_are_good(tree, check):

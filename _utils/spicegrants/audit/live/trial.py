@@ -78,7 +78,7 @@ def attempts(
         for gid in dict.fromkeys(gids[user.name])
         for place in places[vm]
     ]
-    tried, refused = _connected(tries, refusals)
+    tried, refused = _connected(tries, refusals, progress)
     tables = functools.cache(other_tables.read)
     traced = itertools.count(1)
 
@@ -109,13 +109,16 @@ def attempts(
         progress("users' attempts", done, number)
 
 
-def _connected(tries: Sequence[probe.Try], refusals: Refusals) -> tuple[dict[probe.Try, str], set[probe.Try]]:
+def _connected(
+    tries: Sequence[probe.Try], refusals: Refusals, progress: Progress
+) -> tuple[dict[probe.Try, str], set[probe.Try]]:
     """Connect as each; return the outcomes, and which of them the guard says that it refused."""
     tried: dict[probe.Try, str] = {}
     refused: set[probe.Try] = set()
     before = refusals()
     for start in range(0, len(tries), _BETWEEN):
         some = tries[start : start + _BETWEEN]
+        progress("connections", start, len(tries))
         tried.update(zip(some, probe.connect(some)))
         after = refusals()
         # What is kept of a refusal runs out after a while, and begins anew.

@@ -6,7 +6,8 @@ import os
 import stat
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ _NICE = ("nice", "-n", "19", "ionice", "-c", "3")
 # How many findings of a kind are told, and files compared: users can make as many as they like.
 _MOST, _COMPARED = 1000, 10000
 _CHUNK = 1 << 16
+# Seconds between two signs of life of a search.
+_BEAT = 1.0
+Progress = Callable[[str, int, int], None]
 
 
-def everywhere(gid: int, viewers: Iterable[str], seconds: float) -> dict[str, Any]:
+def everywhere(gid: int, viewers: Iterable[str], seconds: float, progress: Progress) -> dict[str, Any]:
     """Return set-GID files of a group, copies of viewers, unsearched mounts, and why the search is incomplete.
 
     gid
@@ -32,6 +36,9 @@ def everywhere(gid: int, viewers: Iterable[str], seconds: float) -> dict[str, An
 
     seconds
         Time limit.
+
+    progress
+        Takes what is done, how much of it is, and how much there is.
 
     Runs ``find``, and follows no link. The keys are those of ``spice_viewer.status``.
     """
@@ -44,8 +51,11 @@ def everywhere(gid: int, viewers: Iterable[str], seconds: float) -> dict[str, An
     alike: dict[tuple[int, int, bytes], search.FoundFile] = {}
     missed: list[str] = []
     harmless = set()
-    for mount in _once(searched):
-        printed, complaint = _find(search.expression(mount, known, gid, originals.values()), deadline)
+    mounts = list(_once(searched))
+    for done, mount in enumerate(mounts):
+        expression = search.expression(mount, known, gid, originals.values())
+        place = f"file systems, now {search.quoted(mount.point)}"
+        printed, complaint = _find(expression, deadline, partial(progress, place, done, len(mounts)))
         missed += [f"{search.quoted(mount.point)}: {complaint}"] if complaint else []
         for each in search.files_in(printed):
             key = each.device, each.inode, each.path
@@ -55,7 +65,7 @@ def everywhere(gid: int, viewers: Iterable[str], seconds: float) -> dict[str, An
                     harmless.add(key)
             if each.size in originals.values() and os.fsdecode(each.path) not in originals:
                 alike[key] = each
-    copies, hindrance = _copies(alike.values(), originals, deadline)
+    copies, hindrance = _copies(alike.values(), originals, deadline, progress)
     missed += [hindrance] if hindrance else []
     by_path = sorted(setgid.items(), key=lambda item: item[1].path)
     entries = [{**_entry(each), "nosuid": key in harmless} for key, each in by_path]
@@ -88,25 +98,43 @@ def _same(one: bytes, other: bytes) -> bool:
         return False
 
 
-def _find(expression: list[bytes], deadline: float) -> tuple[bytes, str | None]:
-    """Run find; return its output, and what kept it from seeing everything."""
+def _find(expression: list[bytes], deadline: float, beat: Callable[[], None]) -> tuple[bytes, str | None]:
+    """Run find; return its output, and what kept it from seeing everything. ``beat`` is called once a second."""
     command: list[str | bytes] = [run.find(_NICE[0]), *_NICE[1:], "find", *expression]
     try:
-        result = subprocess.run(
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=run.ENVIRONMENT,
             cwd="/",
-            timeout=max(0.0, deadline - time.monotonic()),
-            check=False,
         )
-    except subprocess.TimeoutExpired as late:
-        return late.stdout or b"", "not searched to the end, for lack of time"
     except OSError as error:
         raise SystemFault(f"find cannot be run: {error}") from error
-    messages = result.stderr.splitlines()
-    return result.stdout, f"{search.quoted(messages[0])} ({len(messages)} messages)" if messages else None
+    with process:
+        try:
+            printed, errors = _communicated(process, deadline, beat)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.communicate()[0], "not searched to the end, for lack of time"
+        except BaseException:
+            process.kill()
+            raise
+    messages = errors.splitlines()
+    return printed, f"{search.quoted(messages[0])} ({len(messages)} messages)" if messages else None
+
+
+def _communicated(process: subprocess.Popen[bytes], deadline: float, beat: Callable[[], None]) -> tuple[bytes, bytes]:
+    """Return what a process prints; raise subprocess.TimeoutExpired if it does not end before the deadline."""
+    while True:
+        beat()
+        left = max(0.0, deadline - time.monotonic())
+        try:
+            return process.communicate(timeout=min(left, _BEAT))
+        except subprocess.TimeoutExpired:
+            if left <= _BEAT:
+                raise
 
 
 def _entry(each: search.FoundFile) -> dict[str, Any]:
@@ -114,12 +142,14 @@ def _entry(each: search.FoundFile) -> dict[str, Any]:
 
 
 def _copies(
-    alike: Iterable[search.FoundFile], originals: Mapping[str, int], deadline: float
+    alike: Iterable[search.FoundFile], originals: Mapping[str, int], deadline: float, progress: Progress
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Return the files with the content of a viewer, and why not all were compared."""
     contents = {path: Path(path).read_bytes() for path in originals}
     found: list[dict[str, Any]] = []
-    for number, each in enumerate(sorted(alike, key=lambda one: one.path)):
+    compared = sorted(alike, key=lambda one: one.path)
+    for number, each in enumerate(compared):
+        progress("files of a viewer's size", number, len(compared))
         if number == _COMPARED or time.monotonic() > deadline:
             return found, f"{number} files of a viewer's size were compared, not all"
         of = _content_of(each, contents)
