@@ -2,11 +2,12 @@
 
 For the tests also one for each older Salt in .nox, and packages and a Debian for machines in build. What builds the
 site of docs/ (``docs``) has an environment in build, too. Runs with the system's Python and its standard library.
-Packages are named before they are installed, and nothing is done a second time. PYTHON chooses another interpreter for
-the virtual environments.
+Each step is named before it is taken, and nothing is done a second time; on a terminal the last line of what runs is
+shown meanwhile. PYTHON chooses another interpreter for the virtual environments.
 """
 
 import argparse
+import collections
 import fcntl
 import hashlib
 import os
@@ -16,9 +17,12 @@ import shutil
 import subprocess
 import sys
 
-from scene import booted
-
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "_utils"))
+
+from scene import booted
+from spicegrants.host import terminal
+
 VENV = ROOT / ".venv"
 DOCS_VENV = ROOT / "build" / "venv-docs"
 PYTHON = os.environ.get("PYTHON") or "/usr/bin/python3"
@@ -114,7 +118,7 @@ def install_packages(groups):
     print(f"setup: {len(missing)} Debian packages are missing: {' '.join(missing)}", flush=True)
     if os.geteuid() != 0:
         sys.exit(f"setup: not root, so run this first: sudo apt-get {' '.join(words)}")
-    print("setup: installing them with apt-get", flush=True)
+    print("setup: fetching the lists of packages, then the packages, and installing them with apt-get", flush=True)
     apt_get("update")
     apt_get(*words)
 
@@ -135,7 +139,16 @@ def fetch_archives():
 def apt_get(*words):
     """Run apt-get without questions."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    run(["apt-get", *words], env=env, stdout=subprocess.DEVNULL)
+    run(["apt-get", "-o", "APT::Status-Fd=1", *words], said_by_apt, env=env)
+
+
+def said_by_apt(line):
+    """Return what to show of a line of apt-get's output, with its reports on standard output; empty for most."""
+    kind, *rest = line.split(":", 3)
+    if kind in ("dlstatus", "pmstatus") and len(rest) == 3:
+        _, percent, what = rest
+        return f"{percent.partition('.')[0]} %, {what}"
+    return line if kind in ("Get", "Hit") else ""
 
 
 def fingerprint(files):
@@ -187,7 +200,7 @@ def install_into(venv, requirements):
     if not (python.exists() and holds(*made)):
         run([PYTHON, "-m", "venv", "--clear", venv])
         made[0].write_text(made[1], encoding="ascii")
-    pip = [python, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
+    pip = [python, "-m", "pip", "install", "--progress-bar=off", "--no-input", "--disable-pip-version-check"]
     run([*pip, "--requirement", requirements])
 
 
@@ -200,7 +213,7 @@ def install_older():
     run(
         [VENV / "bin" / "python", "-m", "nox", "--install-only", "--sessions", *OLDER],
         cwd=ROOT,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
     )
     stamp[0].write_text(stamp[1], encoding="ascii")
 
@@ -209,15 +222,26 @@ def make_system():
     """Make the file system that booting machines begin with."""
     if os.geteuid() == 0 and shutil.which("debootstrap") and not booted.pristine().exists():
         print(f"setup: making a Debian that boots, {booted.pristine()}", flush=True)
-        booted.make()
+        with terminal.live_line() as line:
+            booted.make(line.show)
 
 
-def run(command, **kw):
-    """Run a command; end the setup if it fails."""
+def run(command, shown=str, **kw):
+    """Run a command; end the setup, with the last that was said, if it fails.
+
+    shown
+        Returns what to show of a line of output on a terminal; all without.
+    """
     command = [str(part) for part in command]
-    code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False, **kw).returncode
-    if code != 0:
-        sys.exit(f"setup: {' '.join(command)} ended with {code}")
+    said = collections.deque(maxlen=20)
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "encoding": "utf-8", "errors": "replace"}
+    with terminal.live_line() as line, subprocess.Popen(command, **streams, **kw) as process:
+        for text in process.stdout:
+            said.append(text)
+            if words := shown(text.rstrip()):
+                line.show(words)
+    if process.returncode != 0:
+        sys.exit(f"{''.join(said)}setup: {' '.join(command)} ended with {process.returncode}")
 
 
 def main(argv=None):

@@ -32,18 +32,21 @@ def pristine():
     return CHECKOUT / "build" / f"booted-{stamp}"
 
 
-def make():
-    """Create that directory (one or two minutes)."""
+def make(show=lambda line: None):
+    """Create that directory (one or two minutes); ``show`` gets each line that is said meanwhile."""
     unfinished = pristine().with_suffix(".new")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.parent.mkdir(exist_ok=True)
     packages = ",".join((*PACKAGES, *FIREWALLS))
     command = ["debootstrap", "--variant=minbase", f"--include={packages}", RELEASE, str(unfinished)]
     for made in (command, ["systemctl", f"--root={unfinished}", "disable", *SERVICES]):
-        done = subprocess.run(made, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            said = f"{done.stdout[-3000:]}{done.stderr[-1000:]}"
-            raise SceneError(f"{made[0]} ended with {done.returncode}:\n{said}")
+        said = ""
+        with subprocess.Popen(made, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            for line in process.stdout:
+                said = f"{said}{line}"[-4000:]
+                show(line.rstrip())
+        if process.returncode != 0:
+            raise SceneError(f"{made[0]} ended with {process.returncode}:\n{said}")
     unfinished.rename(pristine())
 
 

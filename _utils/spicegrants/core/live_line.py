@@ -31,24 +31,24 @@ class LiveLine:
     ) -> None:
         self._write, self._clock, self._columns = write, clock, columns
         self._begun = clock()
-        self._drawn: float | None = None
+        self._drawn = self._begun
         self._counted: tuple[str, int] | None = None
         self._length = 0
 
     def count(self, what: str, done: int, number: int) -> None:
-        """Show how many of how many are done, and for how long the work has gone on."""
-        step = what, min(done * _PARTS // max(number, 1), _PARTS)
-        new = step != self._counted or number - done < _LAST
-        self._counted = step
-        seconds = int(self._clock() - self._begun)
-        self.show(f"{what}: {done:,} of {number:,}" + (f" ({seconds} s)" if seconds > 0 else ""), at_once=new)
-
-    def show(self, text: str, at_once: bool = False) -> None:
-        """Show a text in place of the one before; unless ``at_once``, not if that was drawn just now."""
+        """Show how many of how many are done, and for how long the work has gone on; not each of many small steps."""
         now = self._clock()
-        if self._write is None or not (at_once or self._drawn is None or now >= self._drawn + _EVERY):
+        step = what, done * _PARTS // max(number, 1)
+        if step == self._counted and number - done >= _LAST and now < self._drawn + _EVERY:
             return
-        self._drawn = now
+        self._counted, self._drawn = step, now
+        seconds = int(now - self._begun)
+        self.show(f"{what}: {done:,} of {number:,}" + (f" ({seconds} s)" if seconds > 0 else ""))
+
+    def show(self, text: str) -> None:
+        """Show a text in place of the one before."""
+        if self._write is None:
+            return
         # One letter is one column, whoever chose it; in the last column some terminals begin another line.
         room = max(self._columns() - 1, 0)
         shown = "".join(letter if " " <= letter <= "~" else "?" for letter in text)[:room]
@@ -59,4 +59,4 @@ class LiveLine:
         """Take the line away."""
         if self._write is not None and self._length:
             self._write("\r" + " " * min(self._length, max(self._columns() - 1, 0)) + "\r")
-        self._length, self._drawn = 0, None
+        self._length = 0

@@ -45,7 +45,7 @@ def test_a_count_is_drawn_over_the_one_before_and_is_gone_at_the_end(line, drawn
 
 def test_a_shorter_text_leaves_nothing_of_a_longer_one(line, drawn):
     line.show("longer text")
-    line.show("short", at_once=True)
+    line.show("short")
     assert terminals.left("".join(drawn)) == ["short"]
 
 
@@ -82,7 +82,7 @@ def test_other_work_is_drawn_at_once(line, drawn):
 def test_without_a_terminal_nothing_is_written(clock):
     line = LiveLine(None, clock, lambda: 40)
     line.count("minions", 1, 2)
-    line.show("text", at_once=True)
+    line.show("text")
     line.clear()
 
 
@@ -97,7 +97,7 @@ def test_whatever_is_shown_is_one_line_without_escapes_that_fits(texts, columns)
     drawn = []
     line = LiveLine(drawn.append, Clock(), lambda: columns)
     for text in texts:
-        line.show(text, at_once=True)
+        line.show(text)
     line.clear()
     for written in drawn:
         body = written.strip("\r")
