@@ -21,7 +21,7 @@ setup: ## install what demo and tests need: Debian packages, .venv
 base:
 	@$(PYTHON) tools/setup.py base
 
-demo: base ## show the extension at work on two throw-away machines
+demo: base ## show the extension at work on two throw-away machines; leaves build/demo.html
 	@$(PY) tools/demo.py $(ARGS)
 
 SUITE = $(PY) tools/suite.py --tests $(TESTS)

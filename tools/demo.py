@@ -1,94 +1,103 @@
 """Demonstration of the article's office on this machine: a client, a server, the example pillar, and the proof.
 
 Run by ``make demo``, as root. Everything happens in namespaces with private file systems: the host is not changed, and
-nothing is left behind.
+nothing is left behind but a page with all of it, ``build/demo.html``.
 """
 
-import json
+import argparse
+import contextlib
+import importlib.metadata
+import os
+import pathlib
+import platform
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-from scene import Machine, Minion, connect, tls
-from scene.consoles import Console
-from scene.desktop import Desktop
+import demo_page
+import demo_parts
+import picture
 from scene.machine import CHECKOUT
 
-HOST = "mysrv.anraconc.de"
-OUTPUT = CHECKOUT / "build"
-VMS = {"debianx": 20002, "leaptest": 20004}
+
+class Told:
+    """What is done: said on the terminal, and kept for the page."""
+
+    def __init__(self):
+        self.started = time.monotonic()
+        self.steps, self.holds = [], True
+        self._begun = None
+
+    def begin(self, title, shows, command=""):
+        """Say what comes, and what it shows."""
+        seconds = time.monotonic() - self.started
+        self._begun = (title, shows, command, seconds)
+        print(f"\n[{seconds:4.1f} s] {len(self.steps) + 1}. {title}. {shows}", flush=True)
+        if command:
+            print(f"         {command}", flush=True)
+
+    def end(self, outcome, said="", holds=True):
+        """Say how it ended; ``holds`` tells whether that is true."""
+        title, shows, command, seconds = self._begun
+        self.steps.append(demo_page.Step(title, shows, command, outcome, said, seconds, holds))
+        self.holds = self.holds and holds
+        if said:
+            print(said.rstrip())
+        print(f"         {'=>' if holds else 'NOT TRUE:'} {outcome}", flush=True)
 
 
-def main():
+def main(argv=None):
     """Play the scene; return 0 if the proof holds."""
-    started = time.monotonic()
-
-    def say(what):
-        print(f"[{time.monotonic() - started:5.1f} s] {what}", flush=True)
-
-    say("making two machines: client (192.168.2.22) and server (192.168.2.2)")
-    with Machine("client") as client, Machine("server") as server:
-        connect(client, server, ["192.168.2.22/24", "fd00:2::22/64"], ["192.168.2.2/24", "fd00:2::2/64"])
-        consoles = serve(server, say)
-        people(client, server)
-        minion = Minion(client, options={"pillar_roots": {"base": [str(CHECKOUT / "pillar")]}})
-        say("salt-call --local state.apply spice, with the pillar in pillar/")
-        applied = minion.salt_call("state.apply", "spice", check=False)
-        print(applied.stdout + applied.stderr)
-        say("once more: a second run has nothing to do")
-        again = json.loads(minion.salt_call("state.apply", "spice", "--out=json").stdout)
-        changes = [state["changes"] for state in again["local"].values()]
-        print(f"changes of the second run: {changes}")
-        say("salt-call --local spice_grant.verify: connecting, asking sudo and starting the viewer as each user")
-        proof, retcode = minion.call_raw("spice_grant.verify")
-        print(table(proof))
-        say("rviewer, as mybro on their desktop")
-        seen = look(client, consoles["leaptest"])
-    holds = applied.returncode == 0 and not any(changes) and retcode == 0 and seen
-    say("the proof holds; nothing of it is left on this machine" if holds else "THE PROOF DOES NOT HOLD")
-    return 0 if holds else 1
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--page", type=pathlib.Path, default=CHECKOUT / "build" / "demo.html", help="where it goes")
+    options = parser.parse_args(argv)
+    print(picture.as_text())
+    told = Told()
+    page = play(told)
+    options.page.parent.mkdir(parents=True, exist_ok=True)
+    options.page.write_text(demo_page.render(page), encoding="utf-8")
+    print("\nThe proof holds; nothing of it is left on this machine." if told.holds else "\nTHE PROOF DOES NOT HOLD.")
+    print(f"A page with all of it, for a browser: {os.path.relpath(options.page)}")
+    return 0 if told.holds else 1
 
 
-def serve(server, say):
-    """Start the consoles with a certificate authority of their own."""
-    say("starting two SPICE consoles over TLS (QEMU): " + ", ".join(f"{vm} on {port}" for vm, port in VMS.items()))
-    tls.create(server.path("/etc/pki/spice"), HOST)
-    return {name: Console(server, name, port, "/etc/pki/spice") for name, port in VMS.items()}
+def play(told):
+    """Play all parts; return the page."""
+    with contextlib.ExitStack() as stack:
+        scene = demo_parts.opened(told, stack)
+        before = demo_parts.unprotected(told, scene)
+        demo_parts.enforced(told, scene)
+        proof, differences = demo_parts.proven(told, scene)
+        pictures = [demo_parts.at_the_desk(told, scene)]
+        demo_parts.refused(told, scene)
+        pictures += demo_parts.locked(told, scene)
+        week = demo_parts.lent(told, scene)
+        demo_parts.undone(told, scene)
+    return demo_page.Page(
+        holds=told.holds,
+        facts=facts(),
+        drawing=picture.render(),
+        steps=tuple(told.steps),
+        declared=demo_parts.PILLAR.read_text(encoding="utf-8"),
+        before=before,
+        proof=proof,
+        differences=differences,
+        zone=demo_parts.ZONE,
+        week=week,
+        pictures=tuple(pictures),
+    )
 
 
-def people(client, server):
-    """Create the client's users, and give it the server's name and certificate authority."""
-    for name, uid in (("myself", 1021), ("mybro", 1022), ("visitor", 1023)):
-        client.add_user(name, uid)
-    client.write("/etc/hosts", client.read("/etc/hosts") + f"192.168.2.2 {HOST}\n")
-    client.write("/etc/pki/spice/ca-cert.pem", server.read("/etc/pki/spice/ca-cert.pem"))
-
-
-def table(proof):
-    """Return the verified matrix as text, one row for each user and vm."""
-    head = ("user", "vm", "granted", "viewer through sudo", "own program", "sudo")
-    rows = [
-        (user, vm, "yes" if cell["granted"] else "no", cell["viewer group"], cell["own program"], cell["sudo"])
-        for user, cells in sorted(proof["matrix"].items())
-        for vm, cell in sorted(cells.items())
-    ]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    lines = ["  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip() for row in (head, *rows)]
-    return "\n".join((lines[0], "-" * len(lines[0]), *lines[1:], *proof["differences"]))
-
-
-def look(client, console):
-    """Open the console as its user would, wait until it shows, and keep a picture; tell whether it showed."""
-    OUTPUT.mkdir(exist_ok=True)
-    picture = OUTPUT / f"{console.name}.png"
-    with Desktop(client, "mybro") as desktop:
-        viewer = desktop.popen(["rviewer"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        seen = desktop.shows(console.rgb)
-        desktop.screenshot(picture)
-        viewer.kill_tree()
-    print(f"{'the console shows' if seen else 'NO CONSOLE SHOWS'}: {picture.relative_to(Path.cwd())}")
-    return seen
+def facts():
+    """Return what it was played with, in pairs."""
+    sudo = subprocess.run(["sudo", "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    return (
+        ("played", time.strftime("%Y-%m-%d %H:%M")),
+        ("system", platform.freedesktop_os_release()["PRETTY_NAME"]),
+        ("kernel", platform.release()),
+        ("Salt", importlib.metadata.version("salt")),
+        ("sudo", sudo.rpartition(" ")[2]),
+    )
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ ARROWS = (
     Arrow(1.2, 6.15, 1.5, "rviewer debianx", False),
     Arrow(1.2, 3.7, 2.4, "any other program, any other console", True),
 )
+WAY = 0.5  # the row at which the boxes begin that a call passes
 OPEN, SHUT = "#2e7d32", "#b3261e"
 SCALE, LINE = 125, 17
 
@@ -91,6 +92,25 @@ def render():
     ]
     parts = [*(part for box in BOXES for part in draw_box(box)), *(part for way in ARROWS for part in draw_arrow(way))]
     return "\n".join([*head, *parts, "</svg>"]) + "\n"
+
+
+def as_text():
+    """Return the way from desk to server for a terminal, and where it ends for what is not granted."""
+    passed = sorted((box for box in BOXES if box.place[1] == WAY), key=lambda box: box.place)
+    names = [f"| {box.title} |" for box in passed]
+    edge = ["+" + "-" * (len(name) - 2) + "+" for name in names]
+    gap = "   "
+    ends, at = {}, 0
+    for box, name in zip(passed, names):
+        x, _, width, _ = box.place
+        ends[round(x, 2)], ends[round(x + width, 2)] = at, at + len(name)
+        at += len(name) + len(gap)
+    lines = [gap.join(edge), gap.join(names), gap.join(edge)]
+    for arrow in ARROWS:
+        start, end = ends[arrow.start], ends[arrow.end]
+        shaft, head = ("-", "X") if arrow.stopped else ("=", ">")
+        lines += [" " * start + arrow.text, " " * start + shaft * (end - start - 1) + head]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

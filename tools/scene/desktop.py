@@ -62,15 +62,21 @@ class Desktop:
 
     def screenshot(self, path):
         """Write what the screen shows to a PNG file of the host."""
+        path = pathlib.Path(path)
+        path.write_bytes(self.picture())
+        return path
+
+    def picture(self, *, trim=False):
+        """Return what the screen shows, as PNG; with ``trim`` without what is empty around it."""
         process = self.popen(
-            ["import", "-silent", "-window", "root", "png:-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            ["import", "-silent", "-window", "root", *(["-trim", "+repage"] if trim else []), "png:-"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         image, errors = process.communicate(timeout=60)
         if process.returncode != 0:
             raise SceneError(f"no screenshot: {errors.decode(errors='replace')}")
-        path = pathlib.Path(path)
-        path.write_bytes(image)
-        return path
+        return image
 
     def colours(self):
         """Return the number of pixels of each colour: ``{(red, green, blue): pixels}``, most frequent first."""

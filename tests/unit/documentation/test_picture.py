@@ -1,5 +1,6 @@
 """The README's picture is what its description draws."""
 
+import re
 import xml.etree.ElementTree as etree
 
 import picture
@@ -22,3 +23,13 @@ def test_all_that_is_described_is_in_it():
 def test_each_layer_is_in_it():
     titles = {box.title for box in picture.BOXES}
     assert {"firewall", "routing", "sudo", "viewer", "expiry"} <= titles
+
+
+def test_the_way_is_drawn_for_a_terminal():
+    """What is granted passes all layers; the rest ends before the firewall."""
+    edge, names, _, words, granted, more, stopped = picture.as_text().splitlines()
+    assert re.findall(r"\w+", names) == ["desk", "sudo", "viewer", "firewall", "routing", "server"]
+    assert max(map(len, picture.as_text().splitlines())) < 80
+    assert (words.strip(), more.strip()) == tuple(arrow.text for arrow in picture.ARROWS)
+    assert names.index("| server") == granted.index(">") + 1 and granted.index("=") == names.index("|   | sudo") + 1
+    assert names.index("| firewall") == stopped.index("X") + 1 and len(edge) == len(names)
