@@ -9,7 +9,6 @@ from spicegrants.core.changes import Change, as_dict, union
 from spicegrants.core.errors import SpiceGrantError, SystemFault
 from spicegrants.engine import context
 from spicegrants.engine.layers import FIREWALL, ROUTING, SUDO, VIEWER
-from spicegrants.expiry import messages
 from spicegrants.expiry.live import notify
 from spicegrants.firewall import connections
 from spicegrants.firewall.live import sockets
@@ -146,7 +145,7 @@ def _sessions(
         if found and not test:
             with run.patience(PATIENCE):
                 sockets.end(found)
-            notify.tell(messages.end_messages(desired, found, users), messages.ENDED, desired.gid)
+            notify.ended(desired, found, users)
     except SystemFault as error:
         return [], [f"sessions without a grant go on until their next packet: {error}"]
     return changes, []

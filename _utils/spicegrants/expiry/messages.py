@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from spicegrants.core.languages import ENGLISH, say
 from spicegrants.expiry.deadlines import Notice
 from spicegrants.firewall.connections import Connection
 from spicegrants.policy import decision as policy_decision
@@ -13,21 +14,31 @@ from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.loans_locks import USER, is_loan
 from spicegrants.schedule import instants
 
-ENDED, ENDING = "SPICE console closed", "SPICE console closes soon"
+
+def ended_title(language: str = ENGLISH) -> str:
+    """Return the title of the messages of :func:`end_messages`."""
+    return say(language, "SPICE console closed")
 
 
-def end_messages(desired: DesiredState, connections: Iterable[Connection], users: Mapping[int, str]) -> dict[int, str]:
+def ending_title(language: str = ENGLISH) -> str:
+    """Return the title of the messages of :func:`warning_messages`."""
+    return say(language, "SPICE console closes soon")
+
+
+def end_messages(
+    desired: DesiredState, connections: Iterable[Connection], users: Mapping[int, str], language: str = ENGLISH
+) -> dict[int, str]:
     """Return the messages by UID for users whose connections were ended.
 
     users
         Names by UID, to find the lock on a user.
     """
-    return _by_user((each.uid, _why(desired, each, users.get(each.uid, ""))) for each in connections)
+    return _by_user((each.uid, _why(desired, each, users.get(each.uid, ""), language)) for each in connections)
 
 
-def warning_messages(desired: DesiredState, notices: Iterable[Notice]) -> dict[int, str]:
+def warning_messages(desired: DesiredState, notices: Iterable[Notice], language: str = ENGLISH) -> dict[int, str]:
     """Return the messages by UID for users whose sessions are about to end."""
-    return _by_user((notice.uid, _warning(desired, notice)) for notice in notices)
+    return _by_user((notice.uid, _warning(desired, notice, language)) for notice in notices)
 
 
 def _by_user(pairs: Iterable[tuple[int, str]]) -> dict[int, str]:
@@ -37,55 +48,68 @@ def _by_user(pairs: Iterable[tuple[int, str]]) -> dict[int, str]:
     return {uid: "\n".join(sorted(sentences)) for uid, sentences in found.items()}
 
 
-def _why(desired: DesiredState, connection: Connection, user: str) -> str:
+def _why(desired: DesiredState, connection: Connection, user: str, language: str) -> str:
     address, port = connection.remote
     vm = desired.vm_at(address, port)
     if vm is None:
-        return f"Your access to the console at {address} port {port} was removed."
+        return say(
+            language, "Your access to the console at {address} port {port} was removed.", address=address, port=port
+        )
     lock = desired.lock_on(user, vm)
     if lock is not None:
-        return f"Your access to the console of VM {vm} is locked." if lock.about == USER else f"VM {vm} is locked."
+        if lock.about == USER:
+            return say(language, "Your access to the console of VM {vm} is locked.", vm=vm)
+        return say(language, "VM {vm} is locked.", vm=vm)
     access, denied = desired.access(connection.uid, vm)
     if access is not None and denied is None:
-        return _closing_sentence(desired, access)
+        return _closing_sentence(desired, access, language)
     behind = desired.grants_of(connection.uid, vm)
     if behind and all(map(is_loan, behind)):
-        return f"The loan of the console of VM {vm} has ended."
-    return f"Your access to the console of VM {vm} was removed."
+        return say(language, "The loan of the console of VM {vm} has ended.", vm=vm)
+    return say(language, "Your access to the console of VM {vm} was removed.", vm=vm)
 
 
-def _closing_sentence(desired: DesiredState, access: Access) -> str:
+def _closing_sentence(desired: DesiredState, access: Access, language: str) -> str:
     """Return why a session ended on a console that is open at some times, and when its user has it next."""
     decision = policy_decision.judge(desired.policy, access, desired.now)
     if decision.open:
-        return f"The rules for the console of VM {access.vm} have changed: open it again."
+        return say(language, "The rules for the console of VM {vm} have changed: open it again.", vm=access.vm)
+    sentence = _ended(desired, access, language)
+    if decision.until is None:
+        return sentence
+    days = say(language, "Mon Tue Wed Thu Fri Sat Sun")
+    when = instants.words(decision.until, wording.zone_of(desired.policy, access), days)
+    return f"{sentence} {say(language, 'It opens again {when}.', when=when)}"
+
+
+def _ended(desired: DesiredState, access: Access, language: str) -> str:
+    """Return what it is that ended on a console that is closed now."""
     past = [end for _, end in desired.times(access).opened if end <= desired.now]
-    sentence = f"The console of VM {access.vm} is closed now."
     if past:
         names = policy_decision.judge(desired.policy, access, past[-1] - 1).grants
         terms = [term for name, term in zip(access.grants, access.terms) if name in names]
         if all(map(is_loan, names)):
-            sentence = f"The loan of the console of VM {access.vm} has ended."
-        elif any(term.schedules for term in terms):
-            sentence = f"The window for the console of VM {access.vm} has ended."
-        else:
-            sentence = f"Your access to the console of VM {access.vm} has ended."
-    if decision.until is None:
-        return sentence
-    return f"{sentence} It opens again {instants.words(decision.until, wording.zone_of(desired.policy, access))}."
+            return say(language, "The loan of the console of VM {vm} has ended.", vm=access.vm)
+        if any(term.schedules for term in terms):
+            return say(language, "The window for the console of VM {vm} has ended.", vm=access.vm)
+        return say(language, "Your access to the console of VM {vm} has ended.", vm=access.vm)
+    return say(language, "The console of VM {vm} is closed now.", vm=access.vm)
 
 
-def _warning(desired: DesiredState, notice: Notice) -> str:
+def _warning(desired: DesiredState, notice: Notice, language: str) -> str:
     deadline, zone = notice.deadline, _zone(desired, notice)
-    when = f"{_clock(deadline.moment, desired.now, zone)}, in {_duration_words(deadline.moment - desired.now)}"
+    left = _duration_words(deadline.moment - desired.now, language)
+    when = f"{_clock(deadline.moment, desired.now, zone, language)}, {say(language, 'in {duration}', duration=left)}"
     if not deadline.closes:
-        return f"Your session at the console of VM {notice.vm} ends at {when}."
-    sentence = f"The console of VM {notice.vm} closes at {when}."
+        return say(language, "Your session at the console of VM {vm} ends at {when}.", vm=notice.vm, when=when)
+    sentence = say(language, "The console of VM {vm} closes at {when}.", vm=notice.vm, when=when)
     if deadline.ends:
         return sentence
-    if deadline.going is None:
-        return f"{sentence} What you have open there may go on, but it cannot be opened again."
-    return f"{sentence} What you have open there may go on until {_clock(deadline.going, desired.now, zone)}."
+    further = say(language, "What you have open there may go on, but it cannot be opened again.")
+    if deadline.going is not None:
+        until = _clock(deadline.going, desired.now, zone, language)
+        further = say(language, "What you have open there may go on until {when}.", when=until)
+    return f"{sentence} {further}"
 
 
 def _zone(desired: DesiredState, notice: Notice) -> str | None:
@@ -95,20 +119,23 @@ def _zone(desired: DesiredState, notice: Notice) -> str | None:
     return wording.zone_of(desired.policy, access)
 
 
-def _clock(moment: int, now: int, zone: str | None) -> str:
+def _clock(moment: int, now: int, zone: str | None, language: str) -> str:
     """Return a moment as short as it is clear: ``18:00``."""
     local = instants.local(moment, zone)
     text = f"{local:%H:%M}" if zone else f"{local:%H:%M} UTC"
-    return text if local.date() == instants.local(now, zone).date() else f"{text} on {local:%Y-%m-%d}"
+    if local.date() == instants.local(now, zone).date():
+        return text
+    return say(language, "{hour} on {date}", hour=text, date=f"{local:%Y-%m-%d}")
 
 
-def _duration_words(seconds: int) -> str:
+def _duration_words(seconds: int, language: str) -> str:
     """Return a duration: in seconds below a minute, otherwise to the minute."""
     if seconds < 60:
-        return _quantity(seconds, "second")
+        return say(language, "1 second") if seconds == 1 else say(language, "{number} seconds", number=seconds)
     hours, minutes = divmod(round(seconds / 60), 60)
-    return " ".join(_quantity(number, unit) for number, unit in ((hours, "hour"), (minutes, "minute")) if number)
-
-
-def _quantity(number: int, unit: str) -> str:
-    return f"{number} {unit}{'' if number == 1 else 's'}"
+    words = []
+    if hours:
+        words.append(say(language, "1 hour") if hours == 1 else say(language, "{number} hours", number=hours))
+    if minutes:
+        words.append(say(language, "1 minute") if minutes == 1 else say(language, "{number} minutes", number=minutes))
+    return " ".join(words)

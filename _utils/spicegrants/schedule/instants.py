@@ -89,10 +89,14 @@ def local(moment: int, zone: str | None) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(moment, zones.zone(zone if zone and zones.known(zone) else "UTC"))
 
 
-def words(moment: int, zone: str | None) -> str:
-    """Spell a moment for people: ``Tue 2026-11-24 08:00 Europe/Berlin``; seconds only where there are some."""
+def words(moment: int, zone: str | None, days: str = "Mon Tue Wed Thu Fri Sat Sun") -> str:
+    """Spell a moment for people: ``Tue 2026-11-24 08:00 Europe/Berlin``; seconds only where there are some.
+
+    days
+        The names of the weekdays.
+    """
     at = local(moment, zone)
-    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[at.weekday()]
+    day = days.split()[at.weekday()]
     zone_name = zone if zone and zones.known(zone) else "UTC"
     return f"{day} {at:%Y-%m-%d %H:%M}{f':{at:%S}' if at.second else ''} {zone_name}"
 

@@ -13,6 +13,7 @@ could not be started; 4 it ended with an error; 5 there is no desktop to show it
 # wrote for this user and starts sudo, which checks the exact command and the time. Its user waits for what it imports:
 # what only some calls need is imported there.
 
+import functools
 import json
 import os
 import re
@@ -21,7 +22,12 @@ import sys
 import time
 
 MENUS = "/etc/spice-grant/menu"
+# Whom all may ask, if pillar names somebody.
+CONTACT = "/etc/spice-grant/contact"
+LOCALES, CATALOGUE = "/usr/local/share/locale", "spice-grant"
 SUDO = "/usr/bin/sudo"
+# Exit codes of its own; the opener has more.
+OPENED, REFUSED, WRONG_USAGE = range(3)
 # The opener's code where the viewer ended with an error.
 FAILED = 4
 # A window that ends here does not end.
@@ -36,46 +42,76 @@ ASKPASS = (
 )
 
 
+class Refusal(Exception):
+    """Nothing is opened or listed: the sentence says why and what to do next, ``console`` which one it is about."""
+
+    def __init__(self, sentence, console=None, code=REFUSED):
+        super().__init__(sentence)
+        self.console, self.code = console, code
+
+
 def main(arguments):
     """Read the command line, do what it says, return the exit code."""
     if arguments in (["-h"], ["--help"]):
-        print(__doc__.strip())
-        return 0
+        print(say(__doc__.strip()))
+        return OPENED
     listing = arguments == ["--list"]
     if not listing and (len(arguments) > 1 or any(word.startswith("-") for word in arguments)):
-        print("usage: rviewer [--list] [NAME]", file=sys.stderr)
-        return 2
+        print(say("usage: rviewer [--list] [NAME]"), file=sys.stderr)
+        return WRONG_USAGE
+    now = int(time.time())
+    try:
+        menu, states = read_menu(now)
+        if arguments and not listing:
+            return open_by_name(menu, states, arguments[0])
+        names = sorted(states, key=lambda name: (not states[name][0], name))
+        if not listing:
+            return open_any(menu, states, names, now)
+        print("\n".join(line(name, states[name], now) for name in names))
+        return OPENED
+    except Refusal as refusal:
+        print(f"rviewer: {refusal}", file=sys.stderr)
+        # Programs that ask for the list wait for no dialog.
+        if not listing:
+            show(refusal)
+        return refusal.code
+
+
+def read_menu(now):
+    """Return the user's menu, and by console: whether it is open, when that changes, and the policy's time zone."""
     try:
         with open(f"{MENUS}/{os.getuid()}", encoding="utf-8") as stream:
             menu = json.load(stream)
-        now = int(time.time())
-        states = {name: state(windows_of(console), now) for name, console in menu["consoles"].items()}
-        names = sorted(states, key=lambda name: (not states[name][0], name))
+        consoles = menu["consoles"]
+        return menu, {name: (*state(windows_of(each), now), each.get("zone")) for name, each in consoles.items()}
     except FileNotFoundError:
-        return refuse("No SPICE console is granted to you on this machine.")
+        text = say("No SPICE console is granted to you on this machine. Ask {whom}.", whom=whom())
+        raise Refusal(text) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return refuse(f"Your list of consoles cannot be read: {error}")
-    if listing:
-        print("\n".join(line(name, states[name], now) for name in names))
-        return 0
-    return open_by_name(menu, states, arguments[0]) if arguments else open_any(menu, states, names, now)
+        text = say("Your list of consoles cannot be read: {why}. Tell {whom}.", why=error, whom=whom())
+        raise Refusal(text) from error
 
 
 def open_any(menu, states, names, now):
     """Open the only console that is open; list several, or let the user choose."""
     opened = [name for name in names if states[name][0]]
-    closed = [f"{name}, {later(states[name][1])}" for name in names if not states[name][0]]
+    closed = [later(name, states[name]) for name in names if not states[name][0]]
     if not opened:
-        return refuse(f"Closed now: {'; '.join(closed)}.")
+        text = say(
+            "Closed now: {consoles}. If you need one sooner, ask {whom}.",
+            consoles="; ".join(closed),
+            whom=whom(*menu["consoles"].values()),
+        )
+        raise Refusal(text)
     if len(opened) == 1:
         return open_console(menu, opened[0])
     if not terminal():
-        name = choose(opened)
-        return 1 if name is None else open_console(menu, name)
-    print("\n".join(["You may open:", *(f"  rviewer {line(name, states[name], now)}" for name in opened)]))
+        name = choose(states, names, opened, now)
+        return REFUSED if name is None else open_by_name(menu, states, name)
+    print("\n".join([say("You may open:"), *(f"  rviewer {line(name, states[name], now)}" for name in opened)]))
     if closed:
-        print("\n  ".join(["Closed now:", *closed]))
-    return 0
+        print("\n  ".join([say("Closed now:"), *closed]))
+    return OPENED
 
 
 def windows_of(console):
@@ -99,36 +135,93 @@ def state(windows, now):
     return False, None
 
 
-def local(moment, now=None):
-    """Spell a moment in the user's own time zone; if it is on the day of ``now``, which is optional, only its hour."""
+def local(moment, now=None, zone=None):
+    """Spell a moment by the clock of this desk, with its time zone.
+
+    On the day of ``now``, which is optional, it is the hour alone: unless the administrator's clock, that of the
+    policy's ``zone``, shows another.
+    """
     there = time.localtime(moment)
-    hour = time.strftime("%H:%M:%S" if there.tm_sec else "%H:%M", there)
-    if now is not None and there[:3] == time.localtime(now)[:3]:
-        return hour
-    return f"{time.strftime('%a %Y-%m-%d', there)} {hour}"
+    text = time.strftime("%H:%M:%S" if there.tm_sec else "%H:%M", there)
+    if now is None or there[:3] != time.localtime(now)[:3]:
+        day = say("Mon Tue Wed Thu Fri Sat Sun").split()[there.tm_wday]
+        text = f"{day} {time.strftime('%Y-%m-%d', there)} {text}"
+    elif not isinstance(zone, str) or there[:5] == elsewhere(moment, zone)[:5]:
+        return text
+    return f"{text} {there.tm_zone}"
 
 
-def later(opens, who=""):
-    """Return a sentence with the moment at which a closed console opens."""
-    return "no further window is known" if opens is None else f"{who}opens {local(opens)}"
+def elsewhere(moment, zone):
+    """Return a moment by the clock of another time zone."""
+    own = os.environ.get("TZ")
+    try:
+        os.environ["TZ"] = zone
+        time.tzset()
+        return time.localtime(moment)
+    finally:
+        del os.environ["TZ"]
+        if own is not None:
+            os.environ["TZ"] = own
+        time.tzset()
+
+
+def hours(known, now):
+    """Say until when a console is open, or when it opens; nothing if it is always open, as far as is known."""
+    is_open, edge, zone = known
+    if is_open:
+        return "" if edge is None else say("until {when}", when=local(edge, now, zone))
+    return say("closed, no further window is known") if edge is None else say("closed, opens {when}", when=local(edge))
 
 
 def line(name, known, now):
-    """Return a line about a console: its name and, after a tab, its times."""
-    is_open, edge = known
-    if not is_open:
-        return f"{name}\tclosed, {later(edge)}"
-    return name if edge is None else f"{name}\tuntil {local(edge, now)}"
+    """Return a line about a console: its name and, after a tab, its hours."""
+    return "\t".join(filter(None, (name, hours(known, now))))
+
+
+def later(name, known):
+    """Name a closed console, and say when it opens."""
+    if known[1] is None:
+        return say("{name}, no further window is known", name=name)
+    return say("{name}, opens {when}", name=name, when=local(known[1]))
+
+
+def whom(*consoles):
+    """Return whom to ask about consoles: whom pillar names for them, or for all, or else one's administrator."""
+    named = {console.get("contact") for console in consoles}
+    contact = named.pop() if len(named) == 1 else None
+    if isinstance(contact, str):
+        return contact
+    try:
+        with open(CONTACT, encoding="utf-8") as stream:
+            return stream.readline().strip()
+    except (OSError, ValueError):
+        return say("your administrator")
 
 
 def open_by_name(menu, states, name):
     """Open a console by name if it is the user's, and open now."""
     if name not in states:
-        return refuse(f"You may not open {name!r}. You may open: {', '.join(sorted(states))}.")
-    is_open, edge = states[name]
-    if not is_open:
-        return refuse(f"{name} is closed now; {later(edge, 'it ')}.")
-    return open_console(menu, name)
+        text = say(
+            "You may not open {name}. You may open: {names}. If you need another one, ask {whom}.",
+            name=repr(name),
+            names=", ".join(sorted(states)),
+            whom=whom(),
+        )
+        raise Refusal(text)
+    is_open, edge, _ = states[name]
+    if is_open:
+        return open_console(menu, name)
+    asked = whom(menu["consoles"][name])
+    if edge is None:
+        text = say("{name} is closed now; no further window is known. Ask {whom}.", name=name, whom=asked)
+    else:
+        text = say(
+            "{name} is closed now; it opens {when}. If you need it sooner, ask {whom}.",
+            name=name,
+            when=local(edge),
+            whom=asked,
+        )
+    raise Refusal(text, name)
 
 
 def open_console(menu, name):
@@ -137,19 +230,23 @@ def open_console(menu, name):
     What the opener runs ends with this process; nobody but root can signal it.
     """
     command = [SUDO]
-    if menu["consoles"][name]["password"] and not terminal():
+    console = menu["consoles"][name]
+    if console["password"] and not terminal():
         askpass = os.environ.get("SUDO_ASKPASS") or next(filter(None, map(installed, ASKPASS)), None)
         if askpass is None:
-            return refuse(
-                f"Opening {name} asks for your password, and no program is installed that can ask for it on the "
-                f"desktop (as ssh-askpass). Run 'rviewer {name}' in a terminal, or tell your administrator."
+            text = say(
+                "Opening {name} asks for your password, and no program is installed that can ask for it on the "
+                "desktop (as ssh-askpass). Run 'rviewer {name}' in a terminal, or tell {whom}.",
+                name=name,
+                whom=whom(console),
             )
+            raise Refusal(text, name)
         os.environ["SUDO_ASKPASS"] = askpass
         command.append("-A")
     if "opener" in menu:
         command += ["-u", "root", "--", menu["opener"], name]
     else:
-        command += ["-g", menu["group"], "--", menu["viewer"], "--", menu["consoles"][name]["file"]]
+        command += ["-g", menu["group"], "--", menu["viewer"], "--", console["file"]]
     try:
         if terminal() or "opener" not in menu:
             return os.waitstatus_to_exitcode(os.waitpid(os.posix_spawn(SUDO, command, os.environ), 0)[1])
@@ -157,30 +254,64 @@ def open_console(menu, name):
 
         result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     except OSError as error:
-        return refuse(f"{SUDO} cannot be started: {error}")
+        text = say("{program} cannot be started: {why}. Tell {whom}.", program=SUDO, why=error, whom=whom(console))
+        raise Refusal(text, name) from error
     # A viewer that fails says so itself.
-    messages = (
-        [line for line in result.stderr.splitlines() if line.startswith("rviewer: ")]
-        if result.returncode != FAILED
-        else []
-    )
+    said = result.stderr.splitlines() if result.returncode != FAILED else []
+    messages = [text.partition(" ")[2] for text in said if text.startswith("rviewer: ")]
     if messages:
-        refuse(messages[-1].partition(" ")[2])
+        raise Refusal(messages[-1], name, result.returncode)
     return result.returncode
 
 
-def choose(names):
-    """Let the user choose on the desktop; None if they did not, or cannot."""
-    for dialog in (
-        ["zenity", "--list", "--title=SPICE consoles", "--text=Open:", "--column=Console", *names],
-        ["kdialog", "--title", "SPICE consoles", "--menu", "Open:", *(word for name in names for word in (name, name))],
-    ):
-        if installed(dialog[0]):
-            import subprocess
+def choose(states, names, opened, now):
+    """Let the user choose on the desktop, also what is closed; None if they did not."""
+    rows = [(name, hours(states[name], now) or say("open")) for name in names]
+    title, text = say("SPICE consoles"), say("Choose a console:")
+    columns = [
+        f"--column={say('Console')}",
+        f"--column={say('Hours')}",
+        "--print-column=1",
+        f"--ok-label={say('Open')}",
+    ]
+    size = ["--width=560", "--height=320"]
+    chosen = dialog(
+        [
+            "zenity",
+            "--list",
+            f"--title={title}",
+            f"--text={text}",
+            *size,
+            *columns,
+            *(word for row in rows for word in row),
+        ],
+        ["kdialog", "--title", title, "--menu", text, *(word for row in rows for word in (row[0], ", ".join(row)))],
+    )
+    if chosen is None:
+        raise Refusal(say("You may open: {names}. Name one: rviewer NAME.", names=", ".join(opened)))
+    return chosen if chosen in names else None
 
-            chosen = subprocess.run(dialog, stdout=subprocess.PIPE, check=False, text=True).stdout.strip()
-            return chosen if chosen in names else None
-    refuse(f"You may open: {', '.join(names)}. Name one: rviewer NAME.")
+
+def show(refusal):
+    """Show why a console is not opened where there is no terminal to read it in."""
+    if not terminal():
+        console, text = refusal.console, str(refusal)
+        title = say("SPICE console {name}", name=console) if console else say("SPICE consoles")
+        dialog(
+            ["zenity", "--error", "--no-markup", f"--title={title}", f"--text={text}"],
+            ["kdialog", "--title", title, "--error", text],
+            ["notify-send", "--", title, text],
+        )
+
+
+def dialog(*commands):
+    """Run the first of these programs that is installed; return what it prints, None without one or a desktop."""
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        for command in commands:
+            if installed(command[0]):
+                import subprocess
+
+                return subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True).stdout.strip()
     return None
 
 
@@ -196,21 +327,30 @@ def terminal():
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def refuse(message):
-    """Print why a console is not opened, on the terminal or, without one, on the desktop; return the exit code."""
-    print(f"rviewer: {message}", file=sys.stderr)
-    if not terminal() and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        for dialog in (
-            ["zenity", "--error", "--no-markup", "--title=SPICE consoles", f"--text={message}"],
-            ["kdialog", "--title", "SPICE consoles", "--error", message],
-            ["notify-send", "--", "SPICE consoles", message],
-        ):
-            if installed(dialog[0]):
-                import subprocess
+def say(text, **values):
+    """Return a text in the user's language, with values in the place of their names in braces."""
+    return catalogue().gettext(text).format(**values)
 
-                subprocess.run(dialog, check=False)
-                break
-    return 1
+
+@functools.cache
+def catalogue():
+    """Return the texts of the user's language; English ones where there are no others."""
+    import gettext
+
+    return gettext.translation(CATALOGUE, LOCALES, languages(), fallback=True)
+
+
+def languages():
+    """Return the languages that the user prefers to English, first the one they like best, as gettext reads them."""
+    words = os.environ.get
+    locale = words("LC_ALL") or words("LC_MESSAGES") or words("LANG") or "C"
+    wanted = [locale] if english(locale) else (words("LANGUAGE") or locale).split(":")
+    return wanted[: next((at for at, word in enumerate(wanted) if english(word)), None)]
+
+
+def english(locale):
+    """Tell whether a locale speaks English, for which there is no catalogue."""
+    return re.split("[_.@]", locale)[0] in ("C", "POSIX", "en")
 
 
 def end(number, frame):

@@ -15,7 +15,7 @@ from spicegrants.core.entries import Directory, File
 from spicegrants.core.errors import CommandFailed, SpiceGrantError, SystemFault
 from spicegrants.core.paths import RUN, STATE, SYSTEMD, UNITS
 from spicegrants.core.units import CLOCK_SERVICE, CLOCK_TIMER, HOURLY_TIMER
-from spicegrants.expiry import deadlines, messages
+from spicegrants.expiry import deadlines
 from spicegrants.expiry.live import notify
 from spicegrants.firewall import connections as firewall_connections
 from spicegrants.firewall.connections import Connection
@@ -72,8 +72,7 @@ def tick(recent: Iterable[Connection] = ()) -> tuple[int | None, list[Connection
     strays = firewall_connections.stray(desired, connections)
     _end(desired, strays, firewall_connections.stray(desired, recent))
     staying = [connection for connection in connections if connection not in strays]
-    texts = messages.warning_messages(desired, deadlines.due(desired, _last(now), {each.door for each in staying}))
-    notify.tell(texts, messages.ENDING, desired.gid)
+    notify.ending(desired, deadlines.due(desired, _last(now), {each.door for each in staying}))
     _note(now)
     return deadlines.upcoming(desired), staying
 
@@ -87,7 +86,7 @@ def _end(desired: DesiredState, strays: list[Connection], absent: list[Connectio
     else:
         ended = [*strays, *absent]
         users = {entry.pw_uid: entry.pw_name for entry in pwd.getpwall()} if ended else {}
-        notify.tell(messages.end_messages(desired, ended, users), messages.ENDED, desired.gid)
+        notify.ended(desired, ended, users)
 
 
 def _last(now: int) -> int:

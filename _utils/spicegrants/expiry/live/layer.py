@@ -14,7 +14,7 @@ from spicegrants.core.changes import Change
 from spicegrants.core.entries import Entry
 from spicegrants.core.errors import CommandFailed
 from spicegrants.core.paths import UNITS
-from spicegrants.expiry import clock_units, messages
+from spicegrants.expiry import clock_units
 from spicegrants.expiry.live import clock, notify
 from spicegrants.firewall import connections
 from spicegrants.firewall.connections import Connection
@@ -105,7 +105,7 @@ def _end(desired: DesiredState, strays: list[Connection]) -> None:
     except CommandFailed as error:
         log.warning("sessions without a grant go on until their next packet: %s", error)
     else:
-        notify.tell(messages.end_messages(desired, strays, _users(strays)), messages.ENDED, desired.gid)
+        notify.ended(desired, strays, _users(strays))
 
 
 def _start() -> None:

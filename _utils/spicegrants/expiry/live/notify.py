@@ -9,14 +9,48 @@ from __future__ import annotations
 import contextlib
 import pkgutil
 import pwd
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from spicegrants.core import languages
+from spicegrants.core.errors import SystemFault
 from spicegrants.core.paths import PYTHON
-from spicegrants.host import run
+from spicegrants.expiry import messages
+from spicegrants.expiry.deadlines import Notice
+from spicegrants.firewall.connections import Connection
+from spicegrants.host import disk, run
+from spicegrants.policy.compiler import DesiredState
 
 # Seconds that a message may stay.
 PATIENCE = 60
+# Where the machine's language is set: locale.conf(5), and Debian's own file.
+LOCALES = ("/etc/locale.conf", "/etc/default/locale")
+_SETTING = re.compile(rb"""^\s*(LANG|LANGUAGE|LC_ALL|LC_MESSAGES)=["']?([A-Za-z0-9_.@:-]*)["']?\s*$""", re.MULTILINE)
+
+
+def ended(desired: DesiredState, connections: Iterable[Connection], users: Mapping[int, str]) -> None:
+    """Tell users why their connections were ended; ``users`` has names by UID."""
+    language = machine_language()
+    texts = messages.end_messages(desired, connections, users, language)
+    tell(texts, messages.ended_title(language), desired.gid)
+
+
+def ending(desired: DesiredState, notices: Iterable[Notice]) -> None:
+    """Tell users that their sessions are about to end."""
+    language = machine_language()
+    tell(messages.warning_messages(desired, notices, language), messages.ending_title(language), desired.gid)
+
+
+def machine_language() -> str:
+    """Return the language that the machine is set to: a user's own choice is in nothing that root may believe."""
+    for path in LOCALES:
+        # In English it is understood, too.
+        with contextlib.suppress(SystemFault):
+            found = disk.read_site(path)
+            if found is not None:
+                return languages.chosen({name.decode(): value.decode() for name, value in _SETTING.findall(found)})
+    return languages.ENGLISH
 
 
 def tell(texts: Mapping[int, str], title: str, gid: int | None) -> None:

@@ -19,9 +19,10 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from spicegrants.core import validation
+from spicegrants.core import languages, validation
 from spicegrants.core.accounts import Account
 from spicegrants.core.errors import SpiceGrantError, SystemFault
+from spicegrants.core.languages import say
 from spicegrants.core.paths import STATE, connection_file
 from spicegrants.host import disk, mounts, run
 from spicegrants.policy import state_file
@@ -31,7 +32,6 @@ from spicegrants.viewer.live import caller, confinement, desktop_session, read_o
 
 # Exit codes. That of a viewer that ended by itself with an error is not passed on.
 ENDED, REFUSED, WRONG_USAGE, IMPOSSIBLE, FAILED, NO_DESKTOP = range(6)
-_NO_DESKTOP = "there is no desktop of this machine: neither DISPLAY nor WAYLAND_DISPLAY names one"
 _UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 # What a user may have set to hinder root's work; and no core file: there may be a password in it. One byte is a limit
 # that the kernel heeds also where it hands cores to a program.
@@ -48,6 +48,8 @@ _LIMITS = {
 
 def main() -> int:
     """Open a console; return the exit code. Hindrances are one line on standard error."""
+    environment = dict(os.environ)
+    language = languages.chosen(environment)
     try:
         if os.getresuid() != (0, 0, 0):
             raise SystemFault("this is for sudo to start")
@@ -55,12 +57,14 @@ def main() -> int:
         arguments = sys.argv[1:]
         if len(arguments) != 1 or validation.object_name(arguments[0]):
             return _report(WRONG_USAGE, "usage: open NAME, through sudo")
-        account, gid, policy, complaint = _request(arguments[0], dict(os.environ))
-        if complaint:
-            return _report(REFUSED, f"{arguments[0]} cannot be opened: {complaint}")
-        return _open(arguments[0], account, gid, policy, dict(os.environ))
+        account, gid, policy, refusal = _request(arguments[0], environment, language)
+        if refusal:
+            return _report(REFUSED, refusal)
+        return _open(arguments[0], account, gid, policy, environment, language)
     except (SpiceGrantError, OSError, ValueError) as error:
-        return _report(IMPOSSIBLE, f"the console cannot be opened: {error}")
+        # What is wrong with the machine is for its administrator: that is in English.
+        text = say(language, "the console cannot be opened: {why}. Tell your administrator.", why=error)
+        return _report(IMPOSSIBLE, text)
 
 
 def _report(code: int, message: str) -> int:
@@ -95,7 +99,7 @@ def _clean() -> None:
     os.chdir("/")
 
 
-def _request(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Policy, str | None]:
+def _request(vm: str, environment: Mapping[str, str], language: str) -> tuple[Account, int, Policy, str | None]:
     """Return the caller, the viewer's GID, the policy, and why the caller may not open the console, if so."""
     uid = environment.get("SUDO_UID", "")
     if not (uid.isascii() and uid.isdigit() and int(uid) > 0):
@@ -111,10 +115,15 @@ def _request(vm: str, environment: Mapping[str, str]) -> tuple[Account, int, Pol
     except (KeyError, OverflowError) as error:
         raise SystemFault(f"account or group is not known: {error}") from error
     account = Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
-    return account, gid, stored.policy, admission.refusal(stored, gid, account, vm, int(time.time()))
+    why = admission.refusal(stored, gid, account, vm, int(time.time()), language)
+    if why is None:
+        return account, gid, stored.policy, None
+    whom = admission.whom(stored, account, vm, language)
+    text = say(language, "{name} cannot be opened: {why}. Ask {whom}.", name=vm, why=why, whom=whom)
+    return account, gid, stored.policy, text
 
 
-def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapping[str, str]) -> int:
+def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapping[str, str], language: str) -> int:
     """Start the viewer; without a desktop do all that comes before that, so that this can be tried."""
     mounts.own_namespace()
     desktop, problem = _staged(account, gid, environment, policy.vms[vm].allow)
@@ -124,16 +133,21 @@ def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapp
     if desktop is None:
         if (result := run.attempt(trial)).returncode:
             raise _impossible(result)
-        return _report(NO_DESKTOP, _NO_DESKTOP)
+        text = say(language, "there is no desktop of this machine: neither DISPLAY nor WAYLAND_DISPLAY names one")
+        return _report(NO_DESKTOP, text)
     options = [f"--spice-shared-dir={desktop.shared}"] if desktop.shared else []
     program = [policy.viewer.paths[0], *options, "--", connection_file(vm)]
     command = sandbox.command(layout, desktop, account.uid, gid, program, vm)
     code = _run(command, sandbox.environment(account.uid, account.name, desktop), account.uid)
     if code is None:
         raise _impossible(run.attempt(trial))
+    if code == 0:
+        return ENDED
+    text = say(language, "the viewer ended with {code}", code=code)
     # It may have ended because the display wants the cookie.
-    hint = f"; the file with your display's cookies {problem}" if problem else ""
-    return ENDED if code == 0 else _report(FAILED, f"the viewer ended with {code}{hint}")
+    if problem:
+        text += "; " + say(language, "the file with your display's cookies {problem}", problem=problem)
+    return _report(FAILED, text)
 
 
 def _impossible(result: subprocess.CompletedProcess) -> SystemFault:
