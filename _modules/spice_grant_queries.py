@@ -71,7 +71,7 @@ def list_(at=None):
     * ``open``: whether the console is open to the user at that moment.
     * ``state``: the same in words, with the next change.
     * ``grants``: dict of the grants and loans behind the access, by name. ``when`` says when each is open; ``owner``,
-      ``reason`` and ``ticket`` are there if they are given; a loan has ``loan: True``.
+      ``reason``, ``ticket`` and ``contact`` are there if they are given; a loan has ``loan: True``.
     * ``groups``: list of the groups through which the user has it; empty if there is none.
 
     .. code-block:: python

@@ -147,7 +147,7 @@ def who(vm, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=F
     * ``vm``: name of the vm; empty if the minion did not say.
     * ``state``: whether it is open at that moment, in words, with the next change; or ``not answering`` or
       ``strange answer``.
-    * ``grants``: names of the grants and loans behind it, with reason, owner and ticket where they have them.
+    * ``grants``: names of the grants and loans behind it, with reason, owner, ticket and contact where they have them.
 
     .. code-block:: json
 
@@ -213,7 +213,7 @@ def what(user, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quie
     * ``vm``: name of the vm; empty if the minion did not say.
     * ``state``: whether it is open at that moment, in words, with the next change; or ``not answering`` or
       ``strange answer``.
-    * ``grants``: names of the grants and loans behind it, with reason, owner and ticket where they have them.
+    * ``grants``: names of the grants and loans behind it, with reason, owner, ticket and contact where they have them.
 
     .. code-block:: json
 

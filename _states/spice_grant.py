@@ -75,6 +75,7 @@ def present(
     owner=_NOT_GIVEN,
     reason=_NOT_GIVEN,
     ticket=_NOT_GIVEN,
+    contact=_NOT_GIVEN,
     grants=None,
     exclusive=False,
     **kwargs,
@@ -132,6 +133,10 @@ def present(
     ticket
         Text: where that is written down, likewise. Defaults to none.
 
+    contact
+        Text: whom its users may ask, in one line, which ``rviewer`` shows them too. Defaults to that of the vm, or of
+        pillar's ``spice:viewer``.
+
     grants
         Dict of many grants at once: by name, each with the keys that a grant has in pillar. Not together with a single
         grant. Defaults, if no single grant is given either, to the pillar's ``spice:grants``.
@@ -186,6 +191,7 @@ def present(
         "owner": owner,
         "reason": reason,
         "ticket": ticket,
+        "contact": contact,
     }
     single = {key: value for key, value in given.items() if value is not _NOT_GIVEN}
     if unknown := _unknown(kwargs):

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from spicegrants.core import languages
+from spicegrants.viewer import desk as files
 from spicegrants.viewer import launcher
 from unit.build import VIEWER
 
@@ -32,7 +34,15 @@ class Desk:
         self.programs = {}
         self.dialogs = []
         self.chosen = ""
+        self.contact = directory / "contact"
         patch.setattr(launcher, "MENUS", str(directory))
+        patch.setattr(launcher, "CONTACT", str(self.contact))
+        patch.setattr(launcher, "LOCALES", str(directory / "locale"))
+        for name in languages.TRANSLATED:
+            place = directory / "locale" / name / "LC_MESSAGES"
+            place.mkdir(parents=True)
+            (place / "spice-grant.mo").write_bytes(files.catalogue(languages.texts(name)))
+        self.speaks()
         patch.setattr(launcher.os, "getuid", lambda: 1021)
         patch.setattr(launcher.os, "posix_spawn", self.spawn)
         patch.setattr(shutil, "which", self.programs.get)
@@ -41,13 +51,22 @@ class Desk:
         patch.setenv("DISPLAY", ":0")
         self.terminal(True)
 
+    def speaks(self, **variables):
+        """Set the variables of a language, and no others; catalogues are those that a run writes."""
+        for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+            self.patch.delenv(name, raising=False)
+        for name, value in variables.items():
+            self.patch.setenv(name, value)
+        launcher.catalogue.cache_clear()
+
     def terminal(self, there):
         self.patch.setattr(sys, "stdin", Stream(there))
 
-    def grants(self, windows=None, **consoles):
+    def grants(self, windows=None, /, about=None, **consoles):
         """Write the menu; a console by name and whether its password is asked; windows by name, where there are any.
 
-        Lists of windows are spelled as in menus, anything else is written as it is.
+        Lists of windows are spelled as in menus, anything else is written as it is. ``about`` has what else the menu
+        says of a console, by name.
         """
         entries = {
             name: {"file": f"/etc/spice-grant/vms/{name}.vv", "password": password, "grants": [name]}
@@ -56,6 +75,8 @@ class Desk:
         for name, spans in (windows or {}).items():
             spelled = " ".join(f"{start}-{end}" for start, end in spans) if isinstance(spans, list) else spans
             entries[name]["windows"] = spelled
+        for name, fields in (about or {}).items():
+            entries[name].update(fields)
         self.menu.write_text(json.dumps({"group": "spicegrp", "viewer": VIEWER, "consoles": entries}), encoding="utf-8")
 
     def spawn(self, program, arguments, environment):

@@ -104,6 +104,8 @@ def pillars(draw):
             if some(draw):
                 vms[name]["host_subject"] = draw(lines)
             if some(draw):
+                vms[name]["contact"] = draw(lines)
+            if some(draw):
                 vms[name]["allow"] = ["files"]
             if some(draw):
                 vms[name]["password"] = draw(st.one_of(passwords, st.just({"file": "/etc/spice/password"})))
@@ -126,6 +128,8 @@ def pillars(draw):
             "group": "spicegrp",
             "confine": draw(st.sampled_from(["auto", True, *([] if secret else [False])])),
         }
+        if some(draw):
+            data["viewer"]["contact"] = draw(lines)
     if some(draw):
         data["firewall"] = {
             "guard": draw(st.sampled_from(["everywhere", "servers"])),

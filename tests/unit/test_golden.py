@@ -16,7 +16,7 @@ from spicegrants.core.accounts import Account, Group
 from spicegrants.core.changes import as_dict
 from spicegrants.core.entries import File
 from spicegrants.core.errors import Finding
-from spicegrants.core.paths import CONNECTIONS, LOAD_GUARD, MENUS
+from spicegrants.core.paths import CONNECTIONS, CONTACT, LOAD_GUARD, MENUS
 from spicegrants.firewall import boot
 from spicegrants.firewall.iptables import guard_chains
 from spicegrants.firewall.nft import egress, guard_table
@@ -102,6 +102,8 @@ def produced(case):
             made[f"vms/{name}"] = entry.content.decode()
         elif parent == MENUS:
             made[f"menu/{name}.json"] = entry.content.decode()
+        elif path == CONTACT:
+            made["contact"] = entry.content.decode()
     return made
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spicegrants.core.accounts import Account, Group
 from spicegrants.core.errors import PolicyError
 from spicegrants.core.paths import CONNECTIONS, MENUS, OPENER
-from spicegrants.policy import pillar
+from spicegrants.policy import pillar, wording
 from spicegrants.policy.compiler import compile_policy
 from spicegrants.schedule.intervals import ALWAYS
 from spicegrants.sudo import commands as sudo_commands
@@ -86,6 +86,8 @@ def check_files(compiled):
             "password": not access.nopasswd,
             "grants": list(access.grants),
             "windows": None if windows == ALWAYS else " ".join(f"{start}-{end}" for start, end in windows),
+            **({} if windows == ALWAYS else {"zone": wording.zone_of(policy, access) or "UTC"}),
+            **({"contact": asked} if (asked := policy.contact(access.vm, access.grants)) else {}),
         }
     assert consoles == may
     assert {path for path in entries if "/.." in path or "//" in path} == set()

@@ -125,7 +125,7 @@ def timed_pillars(draw):
             grant["grace"] = draw(durations)
         if some(draw):
             grant["warn"] = draw(st.lists(durations, max_size=3))
-        grant.update({key: draw(lines) for key in ("owner", "ticket") if some(draw)})
+        grant.update({key: draw(lines) for key in ("owner", "ticket", "contact") if some(draw)})
     return data
 
 

@@ -9,6 +9,7 @@ from spicegrants.policy import wording
 from spicegrants.policy.access import Access
 from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.loans_locks import Loan, Lock
+from spicegrants.policy.model import ABOUT
 from spicegrants.schedule import instants
 from spicegrants.schedule.intervals import DAY, clip
 
@@ -51,7 +52,7 @@ def _behind(desired: DesiredState, access: Access) -> dict[str, dict[str, Any]]:
 
 
 def _about(grant) -> dict[str, str]:
-    return {field: getattr(grant, field) for field in ("owner", "reason", "ticket") if getattr(grant, field)}
+    return {field: getattr(grant, field) for field in ABOUT if getattr(grant, field)}
 
 
 def _reason(entry: Loan | Lock) -> dict[str, str]:

@@ -44,7 +44,8 @@ def grant_words(desired: DesiredState, access: Access, name: str) -> str:
     whom = f"user {grant.user}" if grant.user else f"group {grant.group}"
     owner = f"owner {grant.owner}" if grant.owner else None
     ticket = f"ticket {grant.ticket}" if grant.ticket else None
-    return f"grant {name} ({', '.join([whom, *when, *filter(None, [grant.reason, owner, ticket])])})"
+    contact = f"contact {grant.contact}" if grant.contact else None
+    return f"grant {name} ({', '.join([whom, *when, *filter(None, [grant.reason, owner, ticket, contact])])})"
 
 
 def _about(desired: DesiredState, path: str, user: str, vm: str) -> bool:

@@ -103,7 +103,7 @@ def accesses(expected: Iterable[str], answers: Answers, **chosen: str) -> list[R
 
 # What is shown of an access, whatever else a minion says of it.
 _SHOWN = ("user", "vm", "state", "grants")
-_METADATA = {"reason": "", "owner": "owner ", "ticket": "ticket "}
+_METADATA = {"reason": "", "owner": "owner ", "ticket": "ticket ", "contact": "contact "}
 
 
 def _access(minion: str, user: Any = "", vm: Any = "", state: Any = "", grants: Any = "") -> Row:
@@ -123,7 +123,7 @@ def _grants(grants: Any) -> str:
 
 
 def _grant(name: Any, about: Any) -> str:
-    """Spell a grant's name, with its reason, owner and ticket where it has them."""
+    """Spell a grant's name, with its reason, owner, ticket and contact where it has them."""
     metadata = about if isinstance(about, dict) else {}
     words = [f"{prefix}{line(metadata[key])}" for key, prefix in _METADATA.items() if key in metadata]
     return f"{line(name)} ({', '.join(words)})" if words else line(name)

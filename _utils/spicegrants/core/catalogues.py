@@ -75,6 +75,12 @@ CATALOGUES: dict[str, dict[str, str]] = {
             "Benutzer {name}",
         "vm {name}":
             "VM {name}",
+        "SPICE consoles":
+            "SPICE-Konsolen",
+        "Open the consoles that were granted to you":
+            "Die Konsolen öffnen, die Ihnen erlaubt sind",
+        "virtual machine;VM;remote;viewer;":
+            "virtuelle Maschine;VM;entfernt;Viewer;",
         "Lists the SPICE consoles that were granted to you, and opens one.\n\nusage: rviewer [--list] [NAME]\n\n"
             "Without a name: opens your console if just one is open now; otherwise lists them or, without a "
             "terminal, lets you\nchoose. --list prints a name a line and, behind a tab, until when it is open or "
@@ -127,8 +133,6 @@ CATALOGUES: dict[str, dict[str, str]] = {
             "{program} lässt sich nicht starten: {why}. Wenden Sie sich an {whom}.",
         "open":
             "offen",
-        "SPICE consoles":
-            "SPICE-Konsolen",
         "Choose a console:":
             "Wählen Sie eine Konsole:",
         "Console":

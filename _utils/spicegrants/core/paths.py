@@ -19,8 +19,16 @@ LOAD_ROUTES = f"{PROGRAMS}/load-routes"
 CONFIG = "/etc/spice-grant"
 CONNECTIONS = f"{CONFIG}/vms"
 MENUS = f"{CONFIG}/menu"
+# Whom all on this machine may ask.
+CONTACT = f"{CONFIG}/contact"
 LAUNCHER = "/usr/local/bin/rviewer"
 DESKTOP_ENTRY = "/usr/local/share/applications/rviewer.desktop"
+# What else there is about the launcher, where each program looks for it.
+MANUAL = "/usr/local/share/man/man1/rviewer.1"
+BASH_COMPLETION = "/usr/local/share/bash-completion/completions/rviewer"
+ZSH_COMPLETION = "/usr/local/share/zsh/site-functions/_rviewer"
+FISH_COMPLETION = "/usr/local/share/fish/vendor_completions.d/rviewer.fish"
+LOCALES = "/usr/local/share/locale"
 SUDOERS = "/etc/sudoers.d/spice-grant"
 # The network device into which routes lead that lead nowhere.
 DEVICE = "spice-dead"
@@ -34,6 +42,11 @@ UNITS = "/etc/systemd/system"
 SYSTEMD = "/run/systemd/system"
 GROUPS = "/etc/group"
 NSSWITCH = "/etc/nsswitch.conf"
+
+
+def catalogue_file(language: str) -> str:
+    """Return the path of the launcher's catalogue for a language."""
+    return f"{LOCALES}/{language}/LC_MESSAGES/spice-grant.mo"
 
 
 def connection_file(vm: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Mapping
 
-from spicegrants.core.paths import DESKTOP_ENTRY, LAUNCHER, LOAD_GUARD, STORE
+from spicegrants.core.paths import LAUNCHER, LOAD_GUARD, STORE
 from spicegrants.expiry import clock_units
 from spicegrants.firewall import backstop
 from spicegrants.firewall import boot as firewall_boot
 from spicegrants.firewall.nft import hotplug
 from spicegrants.policy.state_file import Stored
 from spicegrants.routing import boot as routing_boot
+from spicegrants.viewer import desk
 from spicegrants.viewer import files as viewer_files
 
 # What others may write as well: by directory the names that matter.
@@ -28,7 +29,7 @@ _SHARED = (
     "/etc/permissions.local",
     "/var/lib/dpkg/statoverride",
     LAUNCHER,
-    DESKTOP_ENTRY,
+    *desk.PATHS,
     *firewall_boot.PATHS,
     *routing_boot.PATHS,
     *clock_units.PATHS,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from spicegrants.core.changes import Change
 from spicegrants.core.entries import Directory, File, Link, Other
 from spicegrants.core.errors import SystemFault
-from spicegrants.core.paths import CONNECTIONS, DESKTOP_ENTRY, GROUPS, LAUNCHER, LOAD_GUARD, OPENER, RUN, STATE, SUDOERS
+from spicegrants.core.paths import CONNECTIONS, GROUPS, LAUNCHER, LOAD_GUARD, OPENER, RUN, STATE, SUDOERS
 from spicegrants.expiry import clock_units
 from spicegrants.firewall import boot as firewall_boot
 from spicegrants.firewall.live import sockets
@@ -26,11 +26,12 @@ from spicegrants.policy.model import Policy
 from spicegrants.routing import boot as routing_boot
 from spicegrants.schedule import instants
 from spicegrants.sudo.live import tools
+from spicegrants.viewer import desk
 from spicegrants.viewer.live import confinement
 
 # Files in directories that are not ours alone; from those that are, everything that does not belong there is removed.
 _OURS = (*firewall_boot.PATHS, *hotplug.PATHS, *routing_boot.PATHS, *clock_units.PATHS)
-_WRITTEN = (STATE, SUDOERS, LAUNCHER, DESKTOP_ENTRY, OPENER, *_OURS)
+_WRITTEN = (STATE, SUDOERS, LAUNCHER, *desk.PATHS, OPENER, *_OURS)
 _SHARED = {parent for path in _WRITTEN for parent in (os.path.dirname(path), os.path.dirname(os.path.dirname(path)))}
 # Programs that root runs: at boot, by systemd, for a user who opens a console.
 _PROGRAMS = os.path.dirname(LOAD_GUARD)

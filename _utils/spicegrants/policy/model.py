@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -44,7 +44,7 @@ class Vm:
     """A virtual machine whose SPICE console listens on a TLS port of a server.
 
     A password that users are not to know, if the console has one, is given or stands in a file on the minion. ``allow``
-    names what of :data:`ALLOWED` its confined viewer may do.
+    names what of :data:`ALLOWED` its confined viewer may do. ``contact`` says whom its users may ask.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Vm:
     password: Secret | None = None
     password_file: str | None = None
     allow: tuple[str, ...] = ()
+    contact: str | None = None
 
     @property
     def secret(self) -> bool:
@@ -61,6 +62,8 @@ class Vm:
         return self.password is not None or self.password_file is not None
 
 
+# Lines of text about a grant.
+ABOUT = ("owner", "reason", "ticket", "contact")
 # Seconds before its end at which a session is warned.
 WARN = (900, 120)
 
@@ -86,6 +89,9 @@ class Grant(NamedTuple):
 
     left_out
         Names, in any form, of members of the group whom it does not mean.
+
+    contact
+        Whom its users may ask.
     """
 
     name: str
@@ -103,18 +109,20 @@ class Grant(NamedTuple):
     owner: str | None = None
     ticket: str | None = None
     left_out: tuple[str, ...] = ()
+    contact: str | None = None
 
 
 @dataclass(frozen=True)
 class Viewer:
     """The programs that open consoles, the group that only sudo lends, and whether they are confined.
 
-    ``confine`` is ``None`` for wherever that is possible.
+    ``confine`` is ``None`` for wherever that is possible. ``contact`` says whom all on this machine may ask.
     """
 
     paths: tuple[str, ...] = ("/usr/bin/remote-viewer",)
     group: str = "spicegrp"
     confine: bool | None = None
+    contact: str | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +196,16 @@ class Policy:
     sudo: Sudo = Sudo()
     routing: Routing = Routing()
 
+    def contact(self, vm: str, grants: Iterable[str]) -> str | None:
+        """Return whom the users of a vm may ask: as the grants say by which they have it, else the vm, else for all.
+
+        grants
+            Names of grants and loans; a loan says nothing.
+        """
+        named = (self.grants[name].contact for name in grants if name in self.grants)
+        said = ", ".join(dict.fromkeys(filter(None, named)))
+        return said or self.vms[vm].contact or self.viewer.contact
+
     def guarded_ports(self) -> tuple[PortRange, ...]:
         """Return the guarded ports of all servers, sorted, neighbours joined."""
         return join_ranges(port for server in self.servers.values() for port in server.ports)
@@ -237,6 +255,7 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
                 host_subject=vm.host_subject,
                 allow=list(vm.allow),
                 password={"file": vm.password_file} if vm.password_file else vm.password,
+                contact=vm.contact,
             )
             for vm in policy.vms.values()
         },
@@ -252,6 +271,7 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
             "path": list(policy.viewer.paths),
             "group": policy.viewer.group,
             "confine": "auto" if policy.viewer.confine is None else policy.viewer.confine,
+            **plain(contact=policy.viewer.contact),
         },
         "firewall": {
             "backend": policy.firewall.backend,
@@ -273,7 +293,7 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
 
 def grant_to_pillar(grant: Grant) -> dict[str, Any]:
     """Return one grant in the pillar's form, defaults left out."""
-    plain = {field: getattr(grant, field) for field in ("user", "group", "vm", "reason", "owner", "ticket")}
+    plain = {field: getattr(grant, field) for field in ("user", "group", "vm", *ABOUT)}
     plain["nopasswd"] = grant.nopasswd or None
     plain["except"] = list(grant.left_out) or None
     plain["on_end"] = None if grant.on_end == "cut" else grant.on_end

@@ -10,6 +10,7 @@ from spicegrants.core import validation
 from spicegrants.core.errors import Finding, PolicyError
 from spicegrants.core.reader import Node, complete, quote
 from spicegrants.policy.model import (
+    ABOUT,
     ALLOWED,
     WARN,
     Firewall,
@@ -176,13 +177,14 @@ def _ports(node: Node) -> tuple[PortRange, ...]:
 
 
 def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: Collection[str]) -> Vm | None:
-    if not node.keys(("server", "tls_port"), ("host_subject", "password", "allow")):
+    if not node.keys(("server", "tls_port"), ("host_subject", "password", "allow", "contact")):
         return None
     server = node.child("server").reference(declared, "server")
     port = node.child("tls_port").port()
     subject = node.child("host_subject").text(validation.line)
     password, file = _password(node.child("password"))
     allow = [child.choice(ALLOWED, "") for child in node.child("allow").elements(scalar=True)]
+    contact = node.child("contact").text(validation.line)
     if server is None or port is None:
         return None
     if server in servers and not servers[server].guards(port):
@@ -195,6 +197,7 @@ def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: Collecti
         password=password,
         password_file=file,
         allow=tuple(dict.fromkeys(filter(None, allow))),
+        contact=contact,
     )
 
 
@@ -234,7 +237,7 @@ def _unshared_ports(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Ser
 
 
 def _grant(name: str, node: Node, vms: Collection[str], schedules: Collection[str], zone: str | None) -> Grant | None:
-    if not node.keys(("vm",), ("user", "group", "except", "nopasswd", *_LIMITS, "owner", "reason", "ticket")):
+    if not node.keys(("vm",), ("user", "group", "except", "nopasswd", *_LIMITS, *ABOUT)):
         return None
     # Most grants have little of what they could have, and a pillar may have thousands.
     whom = {key: child.text(validation.account_name) for key, child in node.children("user", "group")}
@@ -248,7 +251,7 @@ def _grant(name: str, node: Node, vms: Collection[str], schedules: Collection[st
     vm = node.child("vm").reference(vms, "vm")
     limits = _limits(node, schedules, zone) if not node.value.keys().isdisjoint(_LIMITS) else {}
     nopasswd = node.child("nopasswd").flag(False)
-    texts = {key: child.text(validation.line) for key, child in node.children("owner", "reason", "ticket")}
+    texts: dict[str, Any] = {key: child.text(validation.line) for key, child in node.children(*ABOUT)}
     if vm is None or limits is None:
         return None
     return Grant(
@@ -257,11 +260,8 @@ def _grant(name: str, node: Node, vms: Collection[str], schedules: Collection[st
         whom.get("user"),
         whom.get("group"),
         nopasswd,
-        texts.get("reason"),
-        owner=texts.get("owner"),
-        ticket=texts.get("ticket"),
         left_out=tuple(sorted({name for name in excepted if name is not None})),
-        **limits,
+        **{**texts, **limits},
     )
 
 
@@ -340,7 +340,7 @@ def _time(node: Node, zone_complaint: ZoneCheck) -> Time:
 
 
 def _viewer(node: Node) -> Viewer:
-    if node.absent or not node.keys((), ("path", "group", "confine")):
+    if node.absent or not node.keys((), ("path", "group", "confine", "contact")):
         return Viewer()
     paths = tuple(
         path for path in (child.text(validation.path) for child in node.child("path").elements(scalar=True)) if path
@@ -350,7 +350,9 @@ def _viewer(node: Node) -> Viewer:
     group = node.child("group").text(validation.account_name)
     if group == "root":
         node.child("group").wrong("must be a group of its own")
-    return Viewer(tuple(dict.fromkeys(paths)) or Viewer.paths, group or Viewer.group, _switch(node.child("confine")))
+    contact = node.child("contact").text(validation.line)
+    confine = _switch(node.child("confine"))
+    return Viewer(tuple(dict.fromkeys(paths)) or Viewer.paths, group or Viewer.group, confine, contact)
 
 
 def _switch(node: Node) -> bool | None:

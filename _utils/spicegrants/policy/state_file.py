@@ -117,7 +117,7 @@ def load(content: bytes | None, known: Policy | None = None) -> Stored:
 
 
 def load_one(content: bytes | None, user: str, vm: str) -> Stored:
-    """Parse only what concerns one user and one vm: no grants, no drains, no accesses of others.
+    """Parse only what concerns one user and one vm: no grants, drains and accesses of others.
 
     These are most of the file, and a user waits. Raises as :func:`load` does.
     """
@@ -126,7 +126,11 @@ def load_one(content: bytes | None, user: str, vm: str) -> Stored:
 
 def _narrowed(document: Mapping[str, Any], user: str, vm: str) -> dict[str, Any]:
     accesses = [values for values in document["accesses"] if (values[0], values[2]) == (user, vm)]
-    policy = {**document["policy"], "grants": {}} if document["policy"] else None
+    behind = {name for values in accesses for name in values[3]}
+    policy = document["policy"]
+    if policy:
+        grants = {name: grant for name, grant in policy["grants"].items() if name in behind}
+        policy = {**policy, "grants": grants}
     return {**document, "policy": policy, "accesses": accesses, "draining": []}
 
 

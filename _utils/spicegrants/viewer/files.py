@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 from spicegrants.core.changes import Change
 from spicegrants.core.entries import Directory, Entry, File, difference
-from spicegrants.core.paths import CONFIG, CONNECTIONS, DESKTOP_ENTRY, LAUNCHER, MENUS, OPENER, connection_file
+from spicegrants.core.paths import CONFIG, CONNECTIONS, CONTACT, LAUNCHER, MENUS, OPENER, connection_file
+from spicegrants.policy import wording
 from spicegrants.policy.access import Access
 from spicegrants.policy.compiler import DesiredState, by_user
 from spicegrants.schedule.intervals import ALWAYS, Windows
+from spicegrants.viewer import desk
 
 # Ours alone, parents first: what else is in them goes.
 DIRECTORIES = (CONFIG, CONNECTIONS, MENUS)
@@ -32,16 +34,6 @@ OTHERS = (
     "/var/lib/flatpak/app/org.virt_manager.virt-viewer",
     "/var/lib/flatpak/app/org.gnome.Boxes",
 )
-_DESKTOP_TEXT = f"""\
-[Desktop Entry]
-Type=Application
-Name=SPICE consoles
-Comment=Open the consoles that were granted to you
-Exec={LAUNCHER}
-Icon=video-display
-Terminal=false
-Categories=System;RemoteAccess;
-"""
 
 
 def connection_text(desired: DesiredState, name: str) -> str:
@@ -81,6 +73,12 @@ def menu_text(desired: DesiredState, accesses) -> str:
             "grants": access.grants,
             "windows": None if windows == ALWAYS else _windows_text(windows),
         }
+        if windows != ALWAYS:
+            # In which the administrator sees them.
+            consoles[access.vm]["zone"] = wording.zone_of(policy, access) or "UTC"
+        contact = policy.contact(access.vm, access.grants)
+        if contact is not None:
+            consoles[access.vm]["contact"] = contact
         if not desired.confined:
             consoles[access.vm]["file"] = connection_file(access.vm)
     start = {"opener": OPENER} if desired.confined else {"group": policy.viewer.group, "viewer": policy.viewer.paths[0]}
@@ -99,7 +97,7 @@ def paths(desired: DesiredState) -> list[str]:
     """Return the paths of :func:`desired_entries`, in its order."""
     vms = sorted({access.vm for access in desired.accesses})
     menus = (f"{MENUS}/{uid}" for uid in by_user(desired.accesses))
-    return [*DIRECTORIES, LAUNCHER, DESKTOP_ENTRY, OPENER, *map(connection_file, vms), *menus]
+    return [*DIRECTORIES, LAUNCHER, *_contact(desired), *desk.PATHS, OPENER, *map(connection_file, vms), *menus]
 
 
 def desired_entries(desired: DesiredState, launcher: bytes, opener: bytes = b"") -> dict[str, Entry]:
@@ -117,7 +115,8 @@ def desired_entries(desired: DesiredState, launcher: bytes, opener: bytes = b"")
         CONNECTIONS: Directory(0o750, gid),
         MENUS: Directory(0o711),
         LAUNCHER: File(launcher, 0o755),
-        DESKTOP_ENTRY: File(_DESKTOP_TEXT.encode(), 0o644),
+        **_contact(desired),
+        **desk.entries(),
     }
     if desired.confined:
         entries[OPENER] = File(opener, 0o755)
@@ -233,7 +232,8 @@ def plan_closing(desired: DesiredState | None, entries: Mapping[str, Entry]) -> 
     known = desired.accesses if desired else ()
     vms = {connection_file(access.vm) for access in known}
     lists = {f"{MENUS}/{uid}": _menu(desired, uid, each) for uid, each in by_user(known).items()} if desired else {}
-    remove = tuple(path for path in sorted(entries, reverse=True) if path not in {*DIRECTORIES, *vms, *lists})
+    contact = _contact(desired) if desired else {}
+    remove = tuple(path for path in sorted(entries, reverse=True) if path not in {*DIRECTORIES, *contact, *vms, *lists})
     write = {
         path: entry
         for path, entry in lists.items()
@@ -246,6 +246,12 @@ def plan_closing(desired: DesiredState | None, entries: Mapping[str, Entry]) -> 
 
 def _menu(desired: DesiredState, uid: int, accesses: Iterable[Access]) -> File:
     return File(menu_text(desired, accesses).encode(), 0o640, 0, reader=uid)
+
+
+def _contact(desired: DesiredState) -> dict[str, Entry]:
+    """Return the file with whom all may ask, also those who have no menu; none if nobody is named."""
+    contact = desired.policy.viewer.contact
+    return {} if contact is None else {CONTACT: File(f"{contact}\n".encode(), 0o644)}
 
 
 def _entry_change(desired: DesiredState | None, path: str, verb: str) -> Change:

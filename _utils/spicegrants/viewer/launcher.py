@@ -187,15 +187,15 @@ def later(name, known):
 
 def whom(*consoles):
     """Return whom to ask about consoles: whom pillar names for them, or for all, or else one's administrator."""
-    named = {console.get("contact") for console in consoles}
-    contact = named.pop() if len(named) == 1 else None
-    if isinstance(contact, str):
-        return contact
+    named = [console.get("contact") for console in consoles]
+    if named and isinstance(named[0], str) and named.count(named[0]) == len(named):
+        return named[0]
     try:
         with open(CONTACT, encoding="utf-8") as stream:
-            return stream.readline().strip()
+            contact = stream.readline().strip()
     except (OSError, ValueError):
-        return say("your administrator")
+        contact = ""
+    return contact or say("your administrator")
 
 
 def open_by_name(menu, states, name):

@@ -20,8 +20,10 @@ TIMED = changed(
         "grants__myself-debianx__schedule": "work",
         "grants__myself-debianx__owner": "the boss",
         "grants__myself-debianx__ticket": "T-1",
+        "grants__myself-debianx__contact": "Anne",
     },
 )
+ABOUT = {"owner": "the boss", "ticket": "T-1", "contact": "Anne"}
 # A Monday.
 MONDAY = instants.parse_moment("2026-11-23T06:00", ZONE)
 
@@ -48,7 +50,7 @@ def entry(made, at, user="myself", vm="debianx"):
 def test_an_entry_says_what_holds_and_what_changes_next(at, is_open, state):
     found = entry(desired(), instants.parse_moment(at, ZONE))
     assert (found["open"], found["state"]) == (is_open, state)
-    assert found["grants"] == {"myself-debianx": {"when": "by schedule work", "owner": "the boss", "ticket": "T-1"}}
+    assert found["grants"] == {"myself-debianx": {"when": "by schedule work", **ABOUT}}
 
 
 def test_what_never_closes_has_no_next_change():
@@ -118,7 +120,7 @@ def test_a_timeline_names_the_grants_of_each_stretch():
 
 def test_a_timeline_says_what_is_said_of_its_grants():
     first, *_ = access_report.timeline(desired(), "myself", MONDAY, 1)
-    assert first["grants"] == {"myself-debianx": {"when": "by schedule work", "owner": "the boss", "ticket": "T-1"}}
+    assert first["grants"] == {"myself-debianx": {"when": "by schedule work", **ABOUT}}
 
 
 def test_a_timeline_of_what_is_always_open_is_one_row():

@@ -26,12 +26,13 @@ def test_granted_names_all_grants_behind_it():
     compiled = desired(
         {
             "grants__myself-debianx__reason": "year-end",
+            "grants__myself-debianx__contact": "Anne",
             "grants__everyone": {"group": "family", "vm": "debianx"},
         }
     )
     assert explain.policy(compiled, "myself", "debianx", NOW) == {
         "answer": "granted",
-        "why": "grant everyone (group family); grant myself-debianx (user myself, year-end)",
+        "why": "grant everyone (group family); grant myself-debianx (user myself, year-end, contact Anne)",
     }
     assert explain.policy(compiled, "mybro", "debianx", NOW)["why"] == "grant everyone (group family)"
 

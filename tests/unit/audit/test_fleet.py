@@ -70,10 +70,10 @@ def test_who_may_open_what():
 
 
 def test_what_is_said_of_a_grant_is_shown_with_it():
-    fields = {"ticket": "IT-1", "when": "always", "owner": "it", "reason": "year-end"}
+    fields = {"ticket": "IT-1", "when": "always", "owner": "it", "reason": "year-end", "contact": "Anne"}
     entry = {"user": "anne", "vm": "books", "state": "open", "grants": {"a": fields, "b": {"when": "always"}, "c": 5}}
     (row,) = fleet.accesses(["m"], {"m": Answer([entry])}, vm="books")
-    assert row["grants"] == "a (year-end, owner it, ticket IT-1), b, c"
+    assert row["grants"] == "a (year-end, owner it, ticket IT-1, contact Anne), b, c"
 
 
 @pytest.mark.parametrize("more", [{"minion": "other"}, {7: "x"}, {"user": ["anne"]}, {"grants": 5}, {"state": {}}])

@@ -80,7 +80,9 @@ def test_a_number_of_any_size(place, value):
     assert lines and all(len(message) < 300 for message in lines)
 
 
-@pytest.mark.parametrize("key", ["schedule", "valid_from", "valid_until", "on_end", "grace", "warn", "owner", "ticket"])
+@pytest.mark.parametrize(
+    "key", ["schedule", "valid_from", "valid_until", "on_end", "grace", "warn", "owner", "contact"]
+)
 @pytest.mark.parametrize("value", [16**5000, float("nan"), b"18:00", {1: {}}, {"a", "b"}, ()], ids=repr_kind)
 def test_anything_at_all_where_the_times_of_a_grant_stand(key, value):
     lines = findings(changed(article(), time={"zone": "UTC"}, **{f"grants__myself-debianx__{key}": value}))

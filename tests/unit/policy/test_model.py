@@ -122,6 +122,7 @@ def test_a_grant_with_times_in_the_form_of_pillar():
                 "warn": ["2m", "15m", "120s"],
                 "owner": "accounting",
                 "ticket": "IT-4711",
+                "contact": "Anne (phone 12)",
             }
         },
     ).grants["myself-debianx"]
@@ -135,6 +136,7 @@ def test_a_grant_with_times_in_the_form_of_pillar():
         "grace": "1h30m",
         "owner": "accounting",
         "ticket": "IT-4711",
+        "contact": "Anne (phone 12)",
     }
 
 
@@ -143,6 +145,40 @@ def test_warnings_in_the_form_of_pillar(declared, written):
     """None at all is not the default."""
     grant = policy(**{"grants__myself-debianx__warn": declared}).grants["myself-debianx"]
     assert grant_to_pillar(grant).get("warn") == written
+
+
+def test_contacts_in_the_form_of_pillar():
+    """Where nobody is named there is no such key: what older versions stored keeps its fingerprint."""
+    assert "contact" not in str(to_pillar(policy()))
+    found = to_pillar(policy(viewer={"contact": "Anne"}, vms__debianx__contact="Bob"))
+    assert (found["viewer"]["contact"], found["vms"]["debianx"]["contact"]) == ("Anne", "Bob")
+    assert "contact" not in found["vms"]["leaptest"]
+
+
+@pytest.mark.parametrize(
+    ("grants", "vm", "viewer", "contact"),
+    [
+        ((None, None), None, None, None),
+        ((None, None), None, "Anne", "Anne"),
+        ((None, None), "Bob", "Anne", "Bob"),
+        (("Eve", None), "Bob", "Anne", "Eve"),
+        (("Eve", "Tom"), "Bob", None, "Eve, Tom"),
+        (("Eve", "Eve"), None, None, "Eve"),
+    ],
+)
+def test_whom_users_may_ask(grants, vm, viewer, contact):
+    """As the grants say by which they have a console, else the vm, else for all; a loan says nothing."""
+    names = ("myself-debianx", "also")
+    declared = {
+        name: {"user": "myself", "vm": "debianx", **({"contact": each} if each else {})}
+        for name, each in zip(names, grants)
+    }
+    found = policy(
+        grants=declared,
+        **({"vms__debianx__contact": vm} if vm else {}),
+        **({"viewer": {"contact": viewer}} if viewer else {}),
+    )
+    assert found.contact("debianx", (*names, "loan:myself:debianx")) == contact
 
 
 def test_values_cannot_be_changed():

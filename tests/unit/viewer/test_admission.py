@@ -102,7 +102,8 @@ def test_what_is_read_for_one_console_decides_as_all_of_it(temporary, account, v
     """Of others' accesses, which the opener leaves out, nothing depends."""
     whole = replace(stored(MONDAY, TODAY, **CHANGES), temporary=temporary)
     one = load_one(dump(whole), account.name, vm)
-    assert {access.user for access in one.accesses} <= {account.name} and not one.policy.grants
+    mine = {name for access in one.accesses for name in access.grants}
+    assert {access.user for access in one.accesses} <= {account.name} and {*one.policy.grants} == mine
     for moment in (MONDAY - 1, MONDAY, MONDAY + 4 * 3600):
         assert refusal(one, account, vm, moment) == refusal(whole, account, vm, moment)
 
@@ -119,6 +120,48 @@ def test_it_never_lets_through_what_the_policy_does_not(ahead, user, vm):
     )
     if refusal(kept, account, vm, moment) is None:
         assert decide(fresh, user, vm, moment).open
+
+
+def test_whom_to_ask():
+    """Of a console that is not theirs users learn nothing, not even whom its own users ask."""
+    named = {"vms__debianx__contact": "Bob", "vms__leaptest__contact": "Tom"}
+    kept = stored(viewer={"contact": "Anne"}, **named, **{"grants__myself-debianx__contact": "Eve"})
+    one = load_one(dump(kept), "myself", "debianx")
+    assert admission.whom(kept, MYSELF, "debianx") == admission.whom(one, MYSELF, "debianx") == "Eve"
+    others = [(MYSELF, "leaptest"), (MYSELF, "nosuch"), (GUEST, "debianx"), (MYSELF._replace(uid=1999), "debianx")]
+    assert {admission.whom(kept, account, vm) for account, vm in others} == {"Anne"}
+    assert admission.whom(stored(**named), MYSELF, "debianx") == "Bob"
+    assert admission.whom(stored(), MYSELF, "debianx") == "your administrator"
+
+
+@pytest.mark.parametrize(
+    ("lock", "words"),
+    [
+        (Lock(ALL), "sie ist gesperrt: alles"),
+        (Lock(USER, "myself"), "sie ist gesperrt: Benutzer myself"),
+        (Lock(VM, "debianx", "audit"), "sie ist gesperrt: VM debianx (audit)"),
+    ],
+)
+def test_a_lock_in_german(lock, words):
+    damaged = replace(stored(temporary=Temporary((), (lock,))), accesses=stored().accesses)
+    assert admission.refusal(damaged, GID, MYSELF, "debianx", NOW, "de") == words
+
+
+def test_the_rest_in_german():
+    kept = stored(MONDAY, TODAY, **CHANGES)
+    mybro = Account("mybro", 1022, 1022)
+    said = {
+        admission.refusal(kept, GID, MYSELF, "debianx", MONDAY - 1, "de"),
+        admission.refusal(kept, GID, mybro, "leaptest", MONDAY + 4 * 3600 + 60, "de").partition(";")[0],
+        admission.refusal(kept, GID, GUEST, "debianx", MONDAY, "de"),
+        admission.whom(kept, GUEST, "debianx", "de"),
+    }
+    assert said == {
+        "sie ist geschlossen; öffnet Mo 2026-11-23 18:00 Europe/Berlin",
+        "sie ist geschlossen, doch was offen ist, darf weiterlaufen",
+        "sie ist Ihnen nicht erlaubt",
+        "Ihre Administration",
+    }
 
 
 def test_an_access_by_two_terms():

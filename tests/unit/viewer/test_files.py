@@ -10,7 +10,7 @@ from spicegrants.core.paths import DESKTOP_ENTRY, LAUNCHER, connection_file
 from spicegrants.policy.compiler import compile_policy
 from spicegrants.schedule.instants import EARLIEST
 from spicegrants.schedule.intervals import DAY, LAST
-from spicegrants.viewer import files
+from spicegrants.viewer import desk, files
 from spicegrants.viewer.files import Program, ViewerLive
 from unit.build import EVENING_WINDOWS, GID, TIMED, VIEWER, desired, inventory, key_file, policy
 
@@ -139,6 +139,19 @@ def test_menu_with_times():
     assert consoles["leaptest"]["windows"] == f"{EARLIEST + 8 * 3600}-{LAST}"
 
 
+def test_menu_with_contacts():
+    """As far as there are some; everybody can read whom all may ask, and it goes with the key."""
+    compiled = desired({"viewer": {"contact": "Anne (phone 12)"}, "grants__myself-debianx__contact": "Eve"})
+    menus = {uid: json.loads(files.desired_entries(compiled, b"")[f"{MENU}/{uid}"].content) for uid in (1021, 1022)}
+    assert menus[1021]["consoles"]["debianx"]["contact"] == "Eve"
+    assert menus[1022]["consoles"]["leaptest"]["contact"] == "Anne (phone 12)"
+    contact = File(b"Anne (phone 12)\n", 0o644)
+    assert files.desired_entries(compiled, b"")["/etc/spice-grant/contact"] == contact
+    assert files.plan_files(desired(), live(compiled), PROGRAM).remove == ("/etc/spice-grant/contact",)
+    assert files.plan_closing(compiled, {"/etc/spice-grant/contact": contact}).remove == ()
+    assert files.plan_closing(None, {"/etc/spice-grant/contact": contact}).remove == ("/etc/spice-grant/contact",)
+
+
 def test_menu_of_what_never_opens_again():
     """It stays in the user's menu, which says so."""
     declared = policy(**TIMED, **{"grants__myself-debianx__valid_until": "2020-01-02T18:00Z"})
@@ -193,7 +206,7 @@ def test_the_first_run():
         f"creates {VMS}",
         f"creates {MENU}",
         "creates /usr/local/bin/rviewer",
-        "creates /usr/local/share/applications/rviewer.desktop",
+        *(f"creates {path}" for path in desk.PATHS),
         f"creates {VMS}/debianx.vv",
         f"creates {VMS}/leaptest.vv",
         f"creates {MENU}/1022",

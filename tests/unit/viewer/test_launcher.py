@@ -58,13 +58,16 @@ def test_a_console_that_is_not_granted(desk, capsys, name):
     desk.grants(debianx=True)
     assert launcher.main([name]) == 1
     out, err = capsys.readouterr()
-    assert out == "" and err == f"rviewer: You may not open {name!r}. You may open: debianx.\n"
+    assert out == "" and err == (
+        f"rviewer: You may not open {name!r}. You may open: debianx. If you need another one, ask your administrator.\n"
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["debianx"], ["--list"]])
 def test_without_any_grant(desk, capsys, arguments):
     assert launcher.main(arguments) == 1
-    assert capsys.readouterr().err == "rviewer: No SPICE console is granted to you on this machine.\n"
+    said = "rviewer: No SPICE console is granted to you on this machine. Ask your administrator.\n"
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize(
@@ -220,6 +223,13 @@ def test_a_refusal_without_a_desktop(icon, monkeypatch):
     assert icon.dialogs == []
 
 
+def test_who_asks_for_the_list_waits_for_no_dialog(icon, capsys):
+    """A script, or the completion of a shell."""
+    icon.programs["zenity"] = "/usr/bin/zenity"
+    assert launcher.main(["--list"]) == 1
+    assert icon.dialogs == [] and "No SPICE console is granted" in capsys.readouterr().err
+
+
 def test_in_a_terminal_nothing_is_shown_on_the_desktop(desk):
     desk.programs["zenity"] = "/usr/bin/zenity"
     assert launcher.main([]) == 1
@@ -252,7 +262,7 @@ def test_it_needs_the_systems_python_only():
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for alias in node.names
     }
-    assert imported <= {"json", "os", "re", "shutil", "signal", "subprocess", "sys", "time"}
+    assert imported <= {"functools", "gettext", "json", "os", "re", "shutil", "signal", "subprocess", "sys", "time"}
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--nonsense"], 2)])
@@ -263,8 +273,8 @@ def test_its_exit_code(arguments, code):
 
 
 def test_who_waits_waits_for_nothing_that_only_other_calls_need():
-    """Neither what runs dialogs, nor what looks for them: in a terminal nothing of sudo is read."""
+    """Neither what runs dialogs, nor what looks for them, nor languages."""
     find = "import sys; exec(open(sys.argv[1]).read(), {'__name__': 'launcher'}); print(*sys.modules)"
     command = ["/usr/bin/python3", "-IS", "-c", find, launcher.__file__]
     loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
-    assert "json" in loaded and not loaded & {"argparse", "shutil", "subprocess", "typing"}
+    assert "json" in loaded and not loaded & {"argparse", "gettext", "locale", "shutil", "subprocess", "typing"}

@@ -11,26 +11,28 @@ from typing import Callable, NamedTuple
 from spicegrants.core.changes import Change
 from spicegrants.core.entries import Directory, File, Link, Other
 from spicegrants.core.errors import SystemFault
-from spicegrants.core.paths import DESKTOP_ENTRY, LAUNCHER, OPENER
+from spicegrants.core.paths import LAUNCHER, OPENER
 from spicegrants.host import accounts, bytecode, disk, gshadow, run
 from spicegrants.policy import merge
 from spicegrants.policy.closing import Door
 from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.layer import CloseResult, Plan, Review
 from spicegrants.policy.state_file import Stored
-from spicegrants.viewer import files, launcher
+from spicegrants.viewer import desk, files, launcher
 from spicegrants.viewer.live import mode_overrides, rights
 
 _OPENER = "spicegrants.viewer.live.opener"
+# What the opener imports only where it has something to say.
+SELDOM = ("core.catalogues",)
 # What the opener needs, to the module: a user waits while it is read.
 PARTS = (
-    *("core.accounts", "core.entries", "core.errors", "core.paths", "core.reader", "core.validation"),
+    *("core.accounts", "core.entries", "core.errors", "core.languages", "core.paths", "core.reader", "core.validation"),
     *("host.disk", "host.mounts", "host.run"),
     *("schedule.instants", "schedule.intervals", "schedule.weekly", "schedule.zones"),
     *("policy.access", "policy.compiler", "policy.decision", "policy.facts", "policy.loans_locks", "policy.model"),
     *("policy.pillar", "policy.principals", "policy.state_file", "policy.wording"),
     *("viewer.admission", "viewer.sandbox", "viewer.xauth", "viewer.live.caller", "viewer.live.confinement"),
-    *("viewer.live.desktop_session", "viewer.live.opener", "viewer.live.read_once"),
+    *("viewer.live.desktop_session", "viewer.live.opener", "viewer.live.read_once", *SELDOM),
 )
 # What is done, in words, and what does it.
 Step = tuple[str, Callable[[], object]]
@@ -133,7 +135,7 @@ class Viewer:
         """Restore the viewers' rights from before the first run; remove our files, and our group."""
         run.as_root()
         steps = _give_back_steps(stored, stored.originals)
-        for path in (*sorted(disk.own(files.DIRECTORIES), reverse=True), LAUNCHER, DESKTOP_ENTRY, OPENER):
+        for path in (*sorted(disk.own(files.DIRECTORIES), reverse=True), LAUNCHER, *desk.PATHS, OPENER):
             if disk.read(path) is not None:
                 steps.append((f"removes {path}", partial(disk.remove, path)))
         steps += _without(merge.own_groups(stored))
