@@ -36,7 +36,7 @@ from spicegrants.policy.model import Firewall
 __virtualname__ = "spice_firewall"
 # The clock, which ends sessions, is a part of the firewall to whoever asks for it.
 _LAYERS = (FIREWALL, EXPIRY)
-__outputter__ = {"rules": "nested"}
+__outputter__ = {"rules": "spice_grant"}
 
 
 def __virtual__():

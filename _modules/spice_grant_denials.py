@@ -24,6 +24,7 @@ from spicegrants.host import accounts
 from spicegrants.schedule import instants
 
 __virtualname__ = "spice_grant"
+__outputter__ = {"denials": "spice_grant"}
 
 # Entries, the newest: more than that is no answer of a minion any more.
 _MOST = 1000

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 # Salt makes one module of all files with the same name.
 __virtualname__ = "spice_grant"
 __func_alias__ = {"list_": "list"}
+# By the names in this file. What is shown is made by _output/spice_grant.py.
+__outputter__ = dict.fromkeys(("list_", "who", "timeline", "explain", "loans", "locks"), "spice_grant")
 
 
 def __virtual__():

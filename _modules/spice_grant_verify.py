@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     __context__: dict[str, Any] = {}
 
 __virtualname__ = "spice_grant"
+__outputter__ = {"verify": "spice_grant"}
 
 
 def __virtual__():

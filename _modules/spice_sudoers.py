@@ -29,6 +29,7 @@ from spicegrants.sudo import other_rules as others
 from spicegrants.sudo.live import privileges, tools
 
 __virtualname__ = "spice_sudoers"
+__outputter__ = {"rules": "spice_grant"}
 
 
 def __virtual__():

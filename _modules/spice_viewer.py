@@ -30,6 +30,7 @@ from spicegrants.viewer.live import processes, rights
 from spicegrants.viewer.live.search import everywhere
 
 __virtualname__ = "spice_viewer"
+__outputter__ = {"status": "spice_grant"}
 
 
 def __virtual__():

@@ -70,7 +70,7 @@ def status(tgt="*", tgt_type="glob", batch=None, timeout=None, declared=True, qu
     quiet
         Boolean: whether to show no progress on a terminal. Defaults to ``False``.
 
-    Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
+    Returns a dict for our outputter, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
     with one dict for each minion:
 
     * ``minion``: id of the minion.
@@ -139,7 +139,7 @@ def who(vm, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=F
     quiet
         Boolean: whether to show no progress on a terminal. Defaults to ``False``.
 
-    Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
+    Returns a dict for our outputter, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
     with one dict for each access, and one for each minion that did not say. A minion without such an access has none.
 
     * ``minion``: id of the minion.
@@ -205,7 +205,7 @@ def what(user, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quie
     quiet
         Boolean: whether to show no progress on a terminal. Defaults to ``False``.
 
-    Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
+    Returns a dict for our outputter, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
     with one dict for each access, and one for each minion that did not say. A minion without such an access has none.
 
     * ``minion``: id of the minion.
@@ -265,7 +265,7 @@ def plan(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     quiet
         Boolean: whether to show no progress on a terminal. Defaults to ``False``.
 
-    Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
+    Returns a dict for our outputter, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
     with one dict for each minion:
 
     * ``minion``: id of the minion.
@@ -324,7 +324,7 @@ def follow(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     quiet
         Boolean: whether to show no progress on a terminal. Defaults to ``False``.
 
-    Returns a dict for the outputter of tables, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
+    Returns a dict for our outputter, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
     with one dict for each minion:
 
     * ``minion``: id of the minion.
@@ -346,7 +346,7 @@ def follow(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
             ]
         }
 
-    If a repository could not be fetched, returns ``retcode`` and ``errors`` instead, a list of sentences:
+    If a repository could not be fetched, ``data`` has ``retcode`` and ``errors`` instead, a list of sentences:
 
     .. code-block:: json
 
@@ -364,7 +364,7 @@ def follow(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     """
     wrong = _fetch()
     if wrong:
-        return {"retcode": 1, "errors": wrong}
+        return _shown({"retcode": 1, "errors": wrong})
     return _apply(False, tgt, tgt_type, batch, timeout, quiet)
 
 
@@ -402,7 +402,7 @@ def lock(user=None, vm=None, all=False, reason=None, tgt="*", tgt_type="glob", b
     quiet
         Boolean: whether to show no progress on a terminal. Defaults to ``False``.
 
-    Returns a dict with these keys:
+    Returns a dict for our outputter; its ``data`` has these keys:
 
     * ``retcode``: 0 if all minions have confirmed, 1 if not.
     * ``confirmed``: list of the minions on which it holds.
@@ -496,12 +496,17 @@ def _confirmed(function, asked, *which):
     given = {key: value for key, value in asked.items() if value not in (None, False)}
     expected, answers = _ask(function, (), given, *which)
     found = fleet.confirmations(expected, answers)
-    return {"retcode": 0 if expected and len(found["confirmed"]) == len(expected) else 1, **found}
+    return _shown({"retcode": 0 if expected and len(found["confirmed"]) == len(expected) else 1, **found})
 
 
 def _table(rows, wrong):
-    """Return rows for the outputter of tables, with the exit code."""
-    return {"outputter": "table", "data": {"retcode": int(wrong), "minions": rows}}
+    """Return rows with the exit code."""
+    return _shown({"retcode": int(wrong), "minions": rows})
+
+
+def _shown(data):
+    """Return data in the form in which Salt takes the name of an outputter from a runner."""
+    return {"outputter": "spice_grant", "data": data}
 
 
 # Runs of state.apply that may be waited for on a minion.

@@ -44,6 +44,9 @@ _NOT_GIVEN = "(not given)"
 _PRESENT = ("The grants hold already.", "The grants hold now.", "The grants do not hold; a run would enforce them.")
 _ABSENT = ("There is no such grant.", "The grant is gone.", "The grant is there; a run would remove it.")
 
+# Lines of a comment.
+_MOST = 10
+
 _NOT_WHOLE = "The code of this minion is not whole, as after a sync that was cut short: run saltutil.sync_all."
 
 # Where salt-ssh runs states, and what it leaves behind.
@@ -161,6 +164,9 @@ def present(
 
     The result is ``False``, with every finding in the comment, in two cases. The policy is wrong or something cannot be
     read: then nothing is changed. Or a grant cannot be enforced, because its user left, say: then all others are.
+
+    The comment has ten lines at most. Where there is more to say, ``sentences`` is a list of all its lines, for
+    ``--out=json`` and for programs.
 
     .. code-block:: yaml
 
@@ -300,8 +306,8 @@ def _run(name, function, said, /, **arguments):
     if report["errors"]:
         sentences = [f"Not all of it {'would be' if test else 'is'} enforced:", *report["errors"]]
     result = False if report["errors"] else None if test and report["changes"] else True
-    comment = "\n".join((*sentences, *(f"Note: {warning}." for warning in report["warnings"])))
-    return {"name": name, "result": result, "changes": report["changes"], "comment": comment}
+    sentences += [f"Note: {warning}." for warning in report["warnings"]]
+    return {"name": name, "result": result, "changes": report["changes"], **_said("\n".join(sentences))}
 
 
 def _unknown(arguments):
@@ -311,4 +317,14 @@ def _unknown(arguments):
 
 
 def _failed(name, why):
-    return {"name": name, "result": False, "changes": {}, "comment": why}
+    return {"name": name, "result": False, "changes": {}, **_said(why)}
+
+
+def _said(text):
+    """Return a comment that fits a screen, and what was cut beside it: among the changes it would be none."""
+    lines = text.splitlines()
+    if len(lines) <= _MOST:
+        return {"comment": text}
+    left_out = len(lines) - _MOST + 1
+    cut = [*lines[: _MOST - 1], f"and {left_out} more: see sentences, with --out=json"]
+    return {"comment": "\n".join(cut), "sentences": lines}

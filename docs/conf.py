@@ -38,7 +38,7 @@ copybutton_prompt_text = r"^[#$] "
 copybutton_prompt_is_regexp = True
 
 # Directories that Salt's loader reads; on the site a module is called KIND.VIRTUALNAME, as modules.spice_grant.
-KINDS = {"modules": "_modules", "states": "_states", "runners": "_runners", "beacons": "_beacons"}
+KINDS = {"modules": "_modules", "states": "_states", "runners": "_runners", "beacons": "_beacons", "output": "_output"}
 
 
 def reference():

@@ -17,7 +17,10 @@ from spicecheck.errors import one_line
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 CLI_EXAMPLE = "CLI Example:"
 YAML_BLOCK = ".. code-block:: yaml"
-DOCSTRINGS = {"_modules": CLI_EXAMPLE, "_runners": CLI_EXAMPLE, "_states": YAML_BLOCK, "_beacons": YAML_BLOCK}
+DOCSTRINGS = {
+    **dict.fromkeys(("_modules", "_runners", "_output"), CLI_EXAMPLE),
+    **dict.fromkeys(("_states", "_beacons"), YAML_BLOCK),
+}
 HOOKS = ("mod_aggregate", "mod_init", "mod_watch")  # called by Salt, never by users
 PILLAR_FAILED = "Pillar failed to render"  # said of each SLS, and reported once by itself
 LOADER_DIRS = {"module_dirs": "_modules", "states_dirs": "_states", "utils_dirs": "_utils"}

@@ -47,12 +47,13 @@ def test_masterless_as_the_readme_says(alone):
         "spice_grant.verify",
     ]
     for words in typed:
-        words = [word for word in words if not word.startswith("--out")]
         asked = ["--out=json"] if words[0] == "salt-call" else []
         done = subprocess.run([*words, *asked], env=env, capture_output=True, text=True, check=False)
         assert (done.returncode == 0) is ("spice_grant.verify" not in words), (words, done.stdout, done.stderr)
         if asked:
             assert good(json.loads(done.stdout)["local"]), (words, done.stdout)
+    shown = subprocess.run(words, env=env, capture_output=True, text=True, check=False).stdout
+    assert shown.startswith("local:\n  Not proven: nothing differs, but no granted user reached a console;"), shown
     matrix = json.loads(done.stdout)["local"]["matrix"]
     assert matrix["mybro"]["debianx"]["viewer group"] == "denied"
     assert matrix["mybro"]["leaptest"]["viewer group"] == "unreachable", "granted, but nobody serves it here"
@@ -72,6 +73,13 @@ def typed_at(daemon, minion):
             done = daemon.salt_cli(timeout=PATIENCE).run(*words[2:], minion_tgt=words[1], _timeout=120)
             assert good(done.data[minion.id]), (words, done.data)
         assert (done.returncode == 0) is ("spice_grant.verify" not in words), (words, done)
+    table = subprocess.run(
+        [Path(sys.executable).parent / "salt", "-c", daemon.config_dir, minion.id, "spice_grant.list"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert table.stdout.startswith(f"{minion.id}:\n  2 accesses: 2 open\n"), table
     return done.data[minion.id]
 
 

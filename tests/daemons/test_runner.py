@@ -135,7 +135,9 @@ def test_a_terminal_shows_how_many_have_answered(office):
 def test_a_table_for_people(office):
     command = [BIN / "salt-run", "-c", office[0].config_dir, "spice_grant.status"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "| Minion |" in done.stdout and "in sync" in done.stdout
+    said, titles, _, *rows = done.stdout.splitlines()
+    assert said == "2 minions: 2 in sync" and titles.split()[:2] == ["state", "minion"]
+    assert [row.split()[:3] for row in rows[:2]] == [["in", "sync", "one"], ["in", "sync", "two"]]
 
 
 @pytest.mark.usefixtures("two_is_down")

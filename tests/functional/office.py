@@ -294,6 +294,12 @@ def sentences(changes):
     return "\n".join(lines)
 
 
+def said(result):
+    """The whole comment of a state, which itself has ten lines at most."""
+    assert len(result["comment"].splitlines()) <= 10
+    return "\n".join(result.get("sentences", [result["comment"]]))
+
+
 def difference(before, after):
     """What two snapshots have not in common; empty if they are the same."""
     return {key: (before.get(key), after.get(key)) for key in {*before, *after} if before.get(key) != after.get(key)}

@@ -1,5 +1,7 @@
 """What is refused altogether: how tests insist on it."""
 
+from functional.office import said
+
 # A grant to somebody who has none.
 NEW = {"user": "nogrant", "vm": "debianx"}
 
@@ -11,5 +13,5 @@ def refused(office, pillar, *words):
         result = office.apply(test=test)
         assert (result["result"], result["changes"]) == (False, {}), result
         assert result["comment"].startswith("Nothing was changed.")
-        assert [text for text in words if text not in result["comment"]] == [], result["comment"]
-    return result["comment"]
+        assert [text for text in words if text not in said(result)] == [], said(result)
+    return said(result)

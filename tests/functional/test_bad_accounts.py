@@ -2,7 +2,7 @@
 
 import pytest
 
-from functional.office import OPEN, changed, difference
+from functional.office import OPEN, changed, difference, said
 from scenes import ADDRESS, GROUP, article
 
 # Users of whom none can be granted anything: how they come to be, and what is said about them.
@@ -34,7 +34,7 @@ def test_bad_users_cost_only_their_own_grants(granted, by):
     dry, real = granted.apply(test=True), granted.apply()
     for result in (dry, real, granted.apply()):
         assert result["result"] is False
-        lines = result["comment"].splitlines()
+        lines = said(result).splitlines()
         for name, (_, words) in UNFIT.items():
             where = "spice:grants:books:group: " if by == "group" else f"spice:grants:g-{name}:user: "
             assert any(where in line and words in line for line in lines), (name, lines)

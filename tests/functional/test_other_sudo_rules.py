@@ -9,7 +9,7 @@ import textwrap
 
 import pytest
 
-from functional.office import OPEN, changed
+from functional.office import OPEN, changed, said
 from scene import SaltError, need
 from scenes import GROUP, SUDOERS, VIEWER, article
 
@@ -94,7 +94,7 @@ def strict(**sudo):
 
 def notes(result):
     """What a run notes of other sudo rules."""
-    return [line[6:-1] for line in result["comment"].splitlines() if line.startswith("Note: another sudo rule")]
+    return [line[6:-1] for line in said(result).splitlines() if line.startswith("Note: another sudo rule")]
 
 
 # What each line of a file lets nogrant do.
@@ -242,18 +242,18 @@ def test_strict_makes_the_run_fail_and_enforces_all_the_same(shared):
         dry, done, again = shared.apply(data, test=True), shared.apply(data), shared.apply(data)
         error = f"sudo: another sudo rule: nogrant may run /usr/sbin/nft as root, which includes nft ({SITE}:1)"
         for result in (dry, done, again):
-            assert result["result"] is False and error in result["comment"].splitlines()
+            assert result["result"] is False and error in said(result).splitlines()
             assert notes(result) == [
                 f"another sudo rule: Defaults targetpw: sudo asks for the password of the target user ({SITE}:2)"
             ]
         assert dry["changes"] == done["changes"] and again["changes"] == {}
-        assert again["comment"].replace("hold", "") == done["comment"].replace("hold", "")
+        assert said(again).replace("hold", "") == said(done).replace("hold", "")
         assert len(shared.openings()) == len(OPEN) + 1
         assert shared.client.read(SITE) == before
     assert shared.apply(strict())["result"] is True
-    assert DEBIANS not in shared.apply(strict())["comment"]
+    assert DEBIANS not in said(shared.apply(strict()))
     failed = shared.apply(strict(admins=[]))
-    assert failed["result"] is False and f"sudo: {DEBIANS} (/etc/sudoers:" in failed["comment"]
+    assert failed["result"] is False and f"sudo: {DEBIANS} (/etc/sudoers:" in said(failed)
 
 
 def test_strict_makes_verify_differ(shared):
@@ -343,7 +343,7 @@ def test_a_rule_of_a_directory_in_a_run(directory):
     text = "nogrant may run /bin/sh as root, which includes a shell: as good as root (LDAP Role: helpdesk)"
     for _ in range(2):
         result = directory.apply(strict())
-        assert result["result"] is False and f"sudo: another sudo rule: {text}" in result["comment"].splitlines()
+        assert result["result"] is False and f"sudo: another sudo rule: {text}" in said(result).splitlines()
     assert directory.apply(strict(admins=["%sudo", "nogrant"]))["result"] is True
 
 
@@ -353,7 +353,7 @@ def test_a_main_file_elsewhere(shared):
     shared.client.write("/etc/elsewhere", "nogrant ALL=(root) /usr/sbin/nft\n", mode=0o440)
     shared.client.write("/etc/sudo.conf", "Plugin sudoers_policy sudoers.so sudoers_file=/etc/elsewhere\n")
     try:
-        comment = shared.apply(strict())["comment"]
+        comment = said(shared.apply(strict()))
         assert "sudo: another sudo rule: nogrant may run /usr/sbin/nft as root, which includes nft" in comment
     finally:
         shared.client.write("/etc/sudo.conf", before)
@@ -365,7 +365,7 @@ def test_another_policy_than_sudoers(shared):
     before = shared.client.read("/etc/sudo.conf")
     shared.client.write("/etc/sudo.conf", "Plugin approve /nowhere/approve.so\n")
     try:
-        assert "sudo takes rules from approve /nowhere/approve.so (/etc/sudo.conf) as well" in shared.apply()["comment"]
+        assert "sudo takes rules from approve /nowhere/approve.so (/etc/sudo.conf) as well" in said(shared.apply())
         result = shared.apply(strict())
         assert result["result"] is False and "what sudo lets myself do cannot be read" in result["comment"]
     finally:

@@ -115,6 +115,18 @@ def test_the_beacon_is_found(installed):
     assert done.stdout == "(True, 'valid')\n"
 
 
+def test_the_outputter_is_found(installed):
+    """It loads, with what it imports."""
+    code = (
+        "import salt.config, salt.output, sys; opts = salt.config.minion_config(sys.argv[1]); "
+        "salt.output.display_output({'x': []}, 'spice_grant', {**opts, 'fun': 'spice_grant.locks', 'color': False})"
+    )
+    command = [installed.python, "-c", code, installed.config / "minion"]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=True)
+    assert done.stdout == "x:\n  No locks: spice_grant.lock makes one.\n"
+
+
 def test_the_distribution_has_its_name_and_brings_nothing_but_the_package(installed):
     (info,) = installed.site.glob("saltext_spice_grant-*.dist-info")
     assert "Name: saltext-spice-grant" in (info / "METADATA").read_text()
@@ -143,7 +155,7 @@ def test_every_function_documents_itself(installed):
 
 def test_the_wheel_holds_all_code_and_the_sdist_all_of_the_checkout(source, wheel, sdist):
     code = {f"spicegrants/{path.relative_to(source / '_utils' / 'spicegrants')}" for path in package(source)}
-    for kind in ("modules", "states", "beacons", "runners"):
+    for kind in ("modules", "states", "beacons", "runners", "output"):
         code |= {f"spicegrants/ext_{kind}/{path.name}" for path in (source / f"_{kind}").glob("*.py")}
     code |= {f"spicecheck/{path.name}" for path in (source / "tools" / "spicecheck").glob("*.py")}
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}

@@ -147,7 +147,7 @@ def test_a_file_that_is_gone(copied, name):
 def test_the_directories_for_salts_loader():
     """Of an editable install these are the checkout's."""
     root = HERE.parents[1]
-    kinds = ("modules", "states", "beacons", "runners")
+    kinds = ("modules", "states", "beacons", "runners", "output")
     assert _entry.loader_dirs() == {kind: [str(root / f"_{kind}")] for kind in kinds}
 
 
