@@ -26,6 +26,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
+from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.engine import context, enforcement
 from spicegrants.engine.layers import EXPIRY, FIREWALL
@@ -43,6 +44,7 @@ def __virtual__():
     return __virtualname__
 
 
+@checked(CommandExecutionError)
 def backend():
     """
     Return which firewall mechanism enforces the rules on this machine, and why it is that one.
@@ -89,6 +91,7 @@ def backend():
         return {"backend": mechanism.name, "version": mechanism.version(), "reason": reason, **guarded}
 
 
+@checked(CommandExecutionError)
 def rules(foreign=True):
     """
     Return the owner-match rules that the kernel holds.
@@ -162,6 +165,7 @@ def rules(foreign=True):
     return [{"user": users.get(rule.get("uid")), **rule} for rule in found]
 
 
+@checked(CommandExecutionError)
 def denied():
     """
     Return the connections that the guard refused within the last hour.
@@ -200,6 +204,7 @@ def denied():
     ]
 
 
+@checked(CommandExecutionError)
 def plan():
     """
     Return what :func:`apply` would change, and change nothing.
@@ -232,6 +237,7 @@ def plan():
         return enforcement.plan_layers(_LAYERS)
 
 
+@checked(CommandExecutionError)
 def apply():
     """
     Make the kernel hold what the policy says, in one transaction, now and from the next boot on.
@@ -267,6 +273,7 @@ def apply():
         return enforcement.apply_layers(_LAYERS)
 
 
+@checked(CommandExecutionError)
 def remove(test=False):
     """
     Remove our rules, and with them the guard: afterwards every user reaches every console's port.

@@ -21,9 +21,10 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
     for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
         del _sys.modules[_name]
 
-from salt.exceptions import CommandExecutionError, SaltInvocationError
+from salt.exceptions import CommandExecutionError
 from salt.utils.args import yamlify_arg
 
+from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.core.reader import name_for
 from spicegrants.engine import context, enforcement, last_run, typed_names
@@ -51,6 +52,7 @@ def __virtual__():
     return __virtualname__
 
 
+@checked(CommandExecutionError)
 def plan(grants=None, exclusive=True):
     """
     Return what :func:`apply` would change, and change nothing.
@@ -82,8 +84,7 @@ def plan(grants=None, exclusive=True):
 
     Reads pillar, the stored policy, accounts, addresses, and what the layers hold.
 
-    Raises SaltInvocationError with all findings if the policy is wrong, CommandExecutionError if something cannot be
-    read.
+    Raises CommandExecutionError if the policy is wrong, with all findings, or if something cannot be read.
 
     CLI Example:
 
@@ -94,6 +95,7 @@ def plan(grants=None, exclusive=True):
     return apply(grants, exclusive, test=True)
 
 
+@checked(CommandExecutionError)
 def apply(grants=None, exclusive=True, test=False):
     """
     Enforce the policy that pillar declares.
@@ -126,9 +128,8 @@ def apply(grants=None, exclusive=True, test=False):
     Writes ``/var/lib/spice-grant/state.json`` and what the layers' own ``apply`` write. Records how it ended, for
     ``spice_grant.status``; no other function does.
 
-    Raises SaltInvocationError with all findings if the policy is wrong, CommandExecutionError if something cannot be
-    read: then nothing was changed. If something was taken away before that, it is in ``errors`` instead, and nothing
-    was opened.
+    Raises CommandExecutionError if the policy is wrong, with all findings, or if something cannot be read: then nothing
+    was changed. If something was taken away before that, it is in ``errors`` instead, and nothing was opened.
 
     CLI Example:
 
@@ -136,7 +137,7 @@ def apply(grants=None, exclusive=True, test=False):
 
         salt '*' spice_grant.apply
     """
-    with last_run.noted(test, (CommandExecutionError, SaltInvocationError)) as reports:
+    with last_run.noted(test, (CommandExecutionError,)) as reports:
         with _as_salt_errors():
             run.as_root()
             data = merge.plain(__pillar__.get("spice"))
@@ -158,6 +159,7 @@ def apply(grants=None, exclusive=True, test=False):
     return reports[0]
 
 
+@checked(CommandExecutionError)
 def absent(name, test=False):
     """
     Remove one grant of this minion's policy and enforce the rest.
@@ -193,6 +195,7 @@ def absent(name, test=False):
     return _enforce(decided, test)
 
 
+@checked(CommandExecutionError)
 def remove(test=False):
     """
     Take everything away: rules, sudoers file, viewer's restriction, group, units, files, and what is stored.
@@ -226,6 +229,7 @@ def remove(test=False):
         return enforcement.remove(test)
 
 
+@checked(CommandExecutionError)
 def grant(user, vm, nopasswd=False, reason=None):
     """
     Let a user open a console, at once and in all layers, without pillar.
@@ -276,6 +280,7 @@ def grant(user, vm, nopasswd=False, reason=None):
     }
 
 
+@checked(CommandExecutionError)
 def revoke(user, vm):
     """
     Take a console away from a user, at once and in all layers, without pillar.
@@ -321,7 +326,7 @@ def revoke(user, vm):
 
 def _as_salt_errors():
     """Raise what is wrong with a policy, or with the system, as the errors that Salt has for it."""
-    return translated(CommandExecutionError, SaltInvocationError)
+    return translated(CommandExecutionError)
 
 
 def _secret(uri):

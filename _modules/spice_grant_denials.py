@@ -12,11 +12,12 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
     for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
         del _sys.modules[_name]
 
-from salt.exceptions import CommandExecutionError, SaltInvocationError
+from salt.exceptions import CommandExecutionError
 from salt.utils.args import yamlify_arg
 
 from spicegrants.audit import denials as logged
 from spicegrants.audit.live import kernel_log
+from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.core.reader import chosen, quote
 from spicegrants.engine import context
@@ -34,6 +35,7 @@ def __virtual__():
     return __virtualname__
 
 
+@checked(CommandExecutionError)
 def denials(since=None, user=None, vm=None):
     """
     Return what the guard refused and logged, newest first.
@@ -98,8 +100,8 @@ def denials(since=None, user=None, vm=None):
 
     Runs ``journalctl``.
 
-    Raises CommandExecutionError if no policy has been applied yet or the log cannot be read, SaltInvocationError if
-    ``since`` is neither duration nor moment, or if there is no such user or vm.
+    Raises CommandExecutionError if no policy has been applied yet, if the log cannot be read, if ``since`` is neither
+    duration nor moment, or if there is no such user or vm.
 
     CLI Example:
 
@@ -109,7 +111,7 @@ def denials(since=None, user=None, vm=None):
         salt '*' spice_grant.denials since=2h user=mybro
         salt '*' spice_grant.denials since=2026-11-24T18:00 vm=debianx
     """
-    with translated(CommandExecutionError, SaltInvocationError):
+    with translated(CommandExecutionError):
         desired = context.compiled(asking=False)
         start = _start(desired, since)
         user, vm = _known(desired, user, vm)
@@ -138,7 +140,7 @@ def _start(desired, since):
         return max(0, int(time.time()) - seconds)
     moment = instants.parse_moment(since, desired.policy.time.zone or "UTC")
     if moment is None:
-        raise SaltInvocationError(f"since: {quote(since)} is neither a duration, as 2h, nor a moment, as 2026-11-24")
+        raise CommandExecutionError(f"since: {quote(since)} is neither a duration, as 2h, nor a moment, as 2026-11-24")
     return moment
 
 
@@ -146,7 +148,7 @@ def _known(desired, user, vm):
     """Return the names that are asked for; with a slip in one, the list would be empty."""
     if vm is not None:
         where = " in the policy of this minion"
-        vm = chosen("vm", vm, desired.policy.vms, yamlify_arg, SaltInvocationError, where)
+        vm = chosen("vm", vm, desired.policy.vms, yamlify_arg, CommandExecutionError, where)
     if user is not None:
-        user = chosen("user", user, accounts.uids(user), yamlify_arg, SaltInvocationError)
+        user = chosen("user", user, accounts.uids(user), yamlify_arg, CommandExecutionError)
     return user, vm

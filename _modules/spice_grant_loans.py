@@ -16,9 +16,10 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
     for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
         del _sys.modules[_name]
 
-from salt.exceptions import CommandExecutionError, SaltInvocationError
+from salt.exceptions import CommandExecutionError
 from salt.utils.args import yamlify_arg
 
+from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.core.reader import name_for, quote
 from spicegrants.engine import context, enforcement, typed_names
@@ -41,6 +42,7 @@ def __virtual__():
     return __virtualname__
 
 
+@checked(CommandExecutionError)
 def lend(user, vm, duration, reason=None, nopasswd=False):
     """
     Let a user open a console for some time, at once and in all layers, whatever pillar says.
@@ -115,6 +117,7 @@ def lend(user, vm, duration, reason=None, nopasswd=False):
     )
 
 
+@checked(CommandExecutionError)
 def end_loan(user, vm):
     """
     End a loan before its time.
@@ -145,7 +148,7 @@ def end_loan(user, vm):
 
     Reads and writes as :func:`apply`.
 
-    Raises as :func:`apply`, and SaltInvocationError if there is no such loan.
+    Raises as :func:`apply`, and if there is no such loan.
 
     CLI Example:
 
@@ -167,6 +170,7 @@ def end_loan(user, vm):
     )
 
 
+@checked(CommandExecutionError)
 def lock(user=None, vm=None, all=False, reason=None):
     """
     Deny consoles at once and in all layers, whatever grants and loans say, until :func:`unlock`.
@@ -221,6 +225,7 @@ def lock(user=None, vm=None, all=False, reason=None):
     )
 
 
+@checked(CommandExecutionError)
 def unlock(user=None, vm=None, all=False):
     """
     Take a lock away, so that grants and loans hold again.
@@ -252,7 +257,7 @@ def unlock(user=None, vm=None, all=False):
 
     Reads and writes as :func:`apply`.
 
-    Raises as :func:`apply`, and SaltInvocationError if there is no such user or vm either.
+    Raises as :func:`apply`, and if there is no such user or vm either.
 
     CLI Example:
 
@@ -285,7 +290,7 @@ def _enforce(changed, comment, tag, event):
 
 def _as_salt_errors():
     """Raise what is wrong with a policy, or with the system, as the errors that Salt has for it."""
-    return translated(CommandExecutionError, SaltInvocationError)
+    return translated(CommandExecutionError)
 
 
 def _has_master():
@@ -308,7 +313,7 @@ def _about(user, vm, everything):
     chosen = [(about, name) for about, name in named.items() if name is not None]
     chosen += [(loans_locks.ALL, "")] if everything is True else []
     if len(chosen) != 1:
-        raise SaltInvocationError("name one of user=NAME, vm=NAME and all=True")
+        raise CommandExecutionError("name one of user=NAME, vm=NAME and all=True")
     ((kind, name),) = chosen
     if not isinstance(name, str):
         with _as_salt_errors():
@@ -317,7 +322,7 @@ def _about(user, vm, everything):
         vms = stored.policy.vms if stored.policy else {}
         name = _named(name, locked | set(vms)) if kind == loans_locks.VM else _user(name, locked)
     if not isinstance(name, str):
-        raise SaltInvocationError(f"no {kind} {quote(name)}")
+        raise CommandExecutionError(f"no {kind} {quote(name)}")
     return loans_locks.Lock(kind, name)
 
 

@@ -14,12 +14,13 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
     for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
         del _sys.modules[_name]
 
-from salt.exceptions import CommandExecutionError, SaltInvocationError
+from salt.exceptions import CommandExecutionError
 from salt.utils.args import yamlify_arg
 
 from spicegrants.audit import access_report
 from spicegrants.audit import explain as reasons
 from spicegrants.audit.live import entrance
+from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.core.reader import quote
 from spicegrants.engine import context, enforcement, typed_names
@@ -50,6 +51,7 @@ def __virtual__():
     return __virtualname__
 
 
+@checked(CommandExecutionError)
 def list_(at=None):
     """
     Return who may open what on this machine.
@@ -96,7 +98,7 @@ def list_(at=None):
 
     Reads the stored policy and accounts.
 
-    Raises CommandExecutionError if no policy has been applied yet, SaltInvocationError if ``at`` is no moment.
+    Raises CommandExecutionError if no policy has been applied yet, or ``at`` is no moment.
 
     CLI Example:
 
@@ -109,6 +111,7 @@ def list_(at=None):
     return access_report.entries(desired, _moment(desired, at))
 
 
+@checked(CommandExecutionError)
 def who(vm, at=None):
     """
     Return who may open a console.
@@ -141,8 +144,8 @@ def who(vm, at=None):
 
     Reads the stored policy and accounts.
 
-    Raises SaltInvocationError if the policy has no such vm or ``at`` is no moment, CommandExecutionError if no policy
-    has been applied yet.
+    Raises CommandExecutionError if the policy has no such vm, if ``at`` is no moment, or if no policy has been applied
+    yet.
 
     CLI Example:
 
@@ -155,6 +158,7 @@ def who(vm, at=None):
     return [entry for entry in access_report.entries(desired, _moment(desired, at)) if entry["vm"] == vm]
 
 
+@checked(CommandExecutionError)
 def timeline(user=None, days=7, at=None):
     """
     Return when a user may open what, in the order of time.
@@ -193,8 +197,8 @@ def timeline(user=None, days=7, at=None):
 
     Reads the stored policy and accounts.
 
-    Raises SaltInvocationError if there is no such user, or if ``days`` or ``at`` is wrong, CommandExecutionError if no
-    policy has been applied yet.
+    Raises CommandExecutionError if there is no such user, if ``days`` or ``at`` is wrong, or if no policy has been
+    applied yet.
 
     CLI Example:
 
@@ -204,12 +208,13 @@ def timeline(user=None, days=7, at=None):
     """
     desired = _compiled()
     if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 366:
-        raise SaltInvocationError(f"days: must be a number from 1 to 366, not {quote(days)}")
+        raise CommandExecutionError(f"days: must be a number from 1 to 366, not {quote(days)}")
     if user is not None:
         user = _known_user(desired, user)
     return access_report.timeline(desired, user, _moment(desired, at), days)
 
 
+@checked(CommandExecutionError)
 def explain(user, vm, at=None):
     """
     Say why a user may, or may not, open a console.
@@ -265,8 +270,8 @@ def explain(user, vm, at=None):
     Runs ``nft list``, ``ip rule show``, ``ip route get``, ``cvtsudoers`` and ``sudo -l``; ``iptables-save`` where nft
     shows less than all. Asks PAM about an account that sudo's rules let through.
 
-    Raises SaltInvocationError if the policy has no such vm, if nobody knows such a user, or if ``at`` is no moment;
-    CommandExecutionError if no policy has been applied yet, or a layer cannot be asked.
+    Raises CommandExecutionError if the policy has no such vm, nobody knows such a user, ``at`` is no moment, no policy
+    has been applied yet, or a layer cannot be asked.
 
     CLI Example:
 
@@ -314,6 +319,7 @@ def explain(user, vm, at=None):
     return {"answer": reasons.summary(answers), "state": state, **answers}
 
 
+@checked(CommandExecutionError)
 def loans():
     """
     Return the loans that have not ended.
@@ -356,6 +362,7 @@ def loans():
     return access_report.loans(desired, desired.now)
 
 
+@checked(CommandExecutionError)
 def locks():
     """
     Return the locks of this machine.
@@ -389,18 +396,18 @@ def _moment(desired, at):
         return desired.now
     moment = instants.parse_moment(at, desired.policy.time.zone or "UTC")
     if moment is None:
-        raise SaltInvocationError(f"at: {quote(at)} is no moment, as 2026-11-24 or 2026-11-24T18:00+01:00")
+        raise CommandExecutionError(f"at: {quote(at)} is no moment, as 2026-11-24 or 2026-11-24T18:00+01:00")
     return moment
 
 
 def _compiled():
-    with translated(CommandExecutionError, SaltInvocationError):
+    with translated(CommandExecutionError):
         return context.compiled()
 
 
 def _known_vm(desired, vm):
-    return typed_names.vm(desired, vm, yamlify_arg, SaltInvocationError)
+    return typed_names.vm(desired, vm, yamlify_arg, CommandExecutionError)
 
 
 def _known_user(desired, user):
-    return typed_names.user(desired, user, yamlify_arg, SaltInvocationError)
+    return typed_names.user(desired, user, yamlify_arg, CommandExecutionError)

@@ -15,6 +15,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
+from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.engine import enforcement
 
@@ -31,6 +32,7 @@ def __virtual__():
     return __virtualname__
 
 
+@checked(CommandExecutionError)
 def repair(test=False):
     """
     Make all layers hold what is stored on this minion: the policy that was applied last, loans and locks.
@@ -67,6 +69,7 @@ def repair(test=False):
     return _report(lambda: enforcement.enforce(_stored, test, asking=False))
 
 
+@checked(CommandExecutionError)
 def close(test=False):
     """
     Take away what the layers hold beyond what is stored on this minion, and give nothing.

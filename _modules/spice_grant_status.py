@@ -12,7 +12,10 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
     for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
         del _sys.modules[_name]
 
+from salt.exceptions import CommandExecutionError
+
 from spicegrants.audit import minion_status
+from spicegrants.core.calls import checked
 from spicegrants.core.errors import SpiceGrantError
 from spicegrants.engine import context, enforcement, last_run
 from spicegrants.host import lock
@@ -32,6 +35,7 @@ def __virtual__():
     return __virtualname__
 
 
+@checked(CommandExecutionError)
 def status():
     """
     Return how this minion stands.

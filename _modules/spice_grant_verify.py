@@ -14,11 +14,12 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
     for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
         del _sys.modules[_name]
 
-from salt.exceptions import CommandExecutionError, SaltInvocationError
+from salt.exceptions import CommandExecutionError
 from salt.utils.args import yamlify_arg
 
 from spicegrants.audit import sampling, verdict
 from spicegrants.audit.live import entrance, trial
+from spicegrants.core.calls import checked
 from spicegrants.core.errors import SpiceGrantError, translated
 from spicegrants.core.reader import quote
 from spicegrants.engine import context, enforcement, typed_names
@@ -43,6 +44,7 @@ def __virtual__():
     return __virtualname__
 
 
+@checked(CommandExecutionError)
 def verify(user=None, vm=None, full=False):
     """
     Prove the policy by trying: connect, ask sudo and start the viewer as the users themselves.
@@ -111,8 +113,8 @@ def verify(user=None, vm=None, full=False):
 
     Reads the stored policy and accounts. Changes nothing.
 
-    Raises CommandExecutionError if no policy has been applied yet or a layer cannot be asked, SaltInvocationError if
-    there is no such user or vm, or ``full`` is no boolean.
+    Raises CommandExecutionError if no policy has been applied yet, if a layer cannot be asked, if there is no such user
+    or vm, or if ``full`` is no boolean.
 
     CLI Example:
 
@@ -122,17 +124,17 @@ def verify(user=None, vm=None, full=False):
         salt 'client1' spice_grant.verify user=anne full=True
     """
     if not isinstance(full, bool):
-        raise SaltInvocationError(f"full: must be true or false, not {quote(full)}")
-    with translated(CommandExecutionError, SaltInvocationError):
+        raise CommandExecutionError(f"full: must be true or false, not {quote(full)}")
+    with translated(CommandExecutionError):
         desired = context.compiled()
     vms = sorted(desired.policy.vms)
     if vm is not None:
-        vms = [typed_names.vm(desired, vm, yamlify_arg, SaltInvocationError)]
+        vms = [typed_names.vm(desired, vm, yamlify_arg, CommandExecutionError)]
     with translated(CommandExecutionError):
         if user is None:
             users = trial.everybody(desired)
         else:
-            users = [trial.account(desired, typed_names.user(desired, user, yamlify_arg, SaltInvocationError))]
+            users = [trial.account(desired, typed_names.user(desired, user, yamlify_arg, CommandExecutionError))]
         mechanism, _ = backends.choose(desired.policy.firewall.backend)
         # The same for an hour: nothing is kept secret by it.
         draw = random.Random(desired.now // 3600)  # noqa: S311

@@ -23,6 +23,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
+from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.engine import enforcement
 from spicegrants.engine.layers import ROUTING
@@ -37,6 +38,7 @@ def __virtual__():
     return __virtualname__
 
 
+@checked(CommandExecutionError)
 def rules():
     """
     Return the rules of ours that the kernel holds for grants.
@@ -73,6 +75,7 @@ def rules():
     ]
 
 
+@checked(CommandExecutionError)
 def review():
     """
     Say whether the layer is on where pillar leaves that open, and why not where it is off.
@@ -103,6 +106,7 @@ def review():
         return enforcement.review_layer(ROUTING)
 
 
+@checked(CommandExecutionError)
 def plan():
     """
     Return what :func:`apply` would change, and change nothing.
@@ -135,6 +139,7 @@ def plan():
         return enforcement.plan_layers([ROUTING])
 
 
+@checked(CommandExecutionError)
 def apply():
     """
     Make the kernel hold the rules that the policy says, now and from the next boot on; or none where the layer is off.
@@ -165,6 +170,7 @@ def apply():
         return enforcement.apply_layers([ROUTING])
 
 
+@checked(CommandExecutionError)
 def remove(test=False):
     """
     Remove our rules, the table's routes, the device, and what loads them at a boot.

@@ -18,6 +18,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
+from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.engine import context, enforcement
 from spicegrants.engine.layers import SUDO
@@ -36,6 +37,7 @@ def __virtual__():
     return __virtualname__
 
 
+@checked(CommandExecutionError)
 def rules(foreign=True):
     """
     Return the sudo rules that start a viewer, ours and others'.
@@ -122,6 +124,7 @@ def rules(foreign=True):
     return found
 
 
+@checked(CommandExecutionError)
 def review():
     """
     Say whether our file counts for sudo, and who may open or undo something by another rule.
@@ -162,6 +165,7 @@ def review():
         return enforcement.review_layer(SUDO)
 
 
+@checked(CommandExecutionError)
 def plan():
     """
     Return what :func:`apply` would change, and change nothing.
@@ -191,6 +195,7 @@ def plan():
         return enforcement.plan_layers([SUDO])
 
 
+@checked(CommandExecutionError)
 def apply():
     """
     Install the sudoers file that the policy stands for.
@@ -218,6 +223,7 @@ def apply():
         return enforcement.apply_layers([SUDO])
 
 
+@checked(CommandExecutionError)
 def remove(test=False):
     """
     Remove our sudoers file.
@@ -245,6 +251,7 @@ def remove(test=False):
         return enforcement.remove_layers([SUDO], test)
 
 
+@checked(CommandExecutionError)
 def allowed(user, vm):
     """
     Ask sudo which calls for a console it would let a user make.

@@ -13,8 +13,9 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
     for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
         del _sys.modules[_name]
 
-from salt.exceptions import CommandExecutionError, SaltInvocationError
+from salt.exceptions import CommandExecutionError
 
+from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.engine import context
 from spicegrants.host import run
@@ -29,6 +30,7 @@ def __virtual__():
     return __virtualname__
 
 
+@checked(CommandExecutionError)
 def others(user=None):
     """
     Ask sudo what it lets users do that undoes what is enforced.
@@ -74,8 +76,8 @@ def others(user=None):
 
     Runs ``sudo -l`` 12 times or more for each user, ``cvtsudoers`` and ``visudo -c``.
 
-    Raises SaltInvocationError if there is no such user, CommandExecutionError if sudo cannot be asked or what it lists
-    for somebody cannot be read.
+    Raises CommandExecutionError if there is no such user, if sudo cannot be asked, or if what it lists for somebody
+    cannot be read.
 
     CLI Example:
 
@@ -91,7 +93,7 @@ def others(user=None):
         legible = not desired.inventory.sudo_rs
         site, tree, granted = privileges.site(desired), tools.tree() if legible else {}, sudoers.rules(desired)
         if user is not None and not privileges.exists(user):
-            raise SaltInvocationError(f"no user {user!r} on this machine")
+            raise CommandExecutionError(f"no user {user!r} on this machine")
         names = privileges.users(site, {access.user for access in desired.accesses}, tree) if user is None else [user]
         for name in names:
             lets = privileges.answers(name, site)

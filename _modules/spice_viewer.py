@@ -21,6 +21,7 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 
 from salt.exceptions import CommandExecutionError
 
+from spicegrants.core.calls import checked
 from spicegrants.core.errors import SpiceGrantError, translated
 from spicegrants.engine import context, enforcement
 from spicegrants.engine.layers import VIEWER
@@ -37,6 +38,7 @@ def __virtual__():
     return __virtualname__
 
 
+@checked(CommandExecutionError)
 def status(search=False, seconds=600):
     """
     Return what this layer holds, and what else opens consoles on this machine.
@@ -134,6 +136,7 @@ def status(search=False, seconds=600):
     }
 
 
+@checked(CommandExecutionError)
 def plan():
     """
     Return what :func:`apply` would change, and change nothing.
@@ -165,6 +168,7 @@ def plan():
         return enforcement.plan_layers([VIEWER])
 
 
+@checked(CommandExecutionError)
 def apply():
     """
     Make this layer hold what the policy says.
@@ -195,6 +199,7 @@ def apply():
         return enforcement.apply_layers([VIEWER])
 
 
+@checked(CommandExecutionError)
 def remove(test=False):
     """
     Give the viewers back their owner and mode from before the first run, and remove our files and the group.

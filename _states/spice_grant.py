@@ -24,7 +24,7 @@ Require what makes the users and what installs the viewer.
 import os
 from typing import TYPE_CHECKING
 
-from salt.exceptions import CommandExecutionError, SaltInvocationError
+from salt.exceptions import CommandExecutionError
 
 if TYPE_CHECKING:
     from typing import Any
@@ -299,7 +299,7 @@ def _run(name, function, said, /, **arguments):
     test = __opts__["test"]
     try:
         report = __salt__[function](**arguments, test=test)
-    except (CommandExecutionError, SaltInvocationError) as error:
+    except CommandExecutionError as error:
         return _failed(name, f"Nothing was changed. {error}")
     unchanged, changed, would_change = said
     sentences = [unchanged if not report["changes"] else would_change if test else changed]

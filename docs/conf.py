@@ -62,6 +62,13 @@ def functions(path):
     return {aliases.get(name, name): name for name in names}
 
 
+def _exact(function):
+    """Have a function show the arguments that it takes; to Salt ours take any, so as to say what is wrong with them."""
+    if hasattr(function, "exact"):
+        function.__signature__ = function.exact
+    return function
+
+
 def combined(name, paths):
     """Make one module of all files that have one name, as Salt does."""
     module = types.ModuleType(name)
@@ -70,7 +77,7 @@ def combined(name, paths):
         part = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(part)
         module.__doc__ = module.__doc__ or part.__doc__
-        vars(module).update({known: getattr(part, own) for known, own in functions(path).items()})
+        vars(module).update({known: _exact(getattr(part, own)) for known, own in functions(path).items()})
     module.__all__ = sorted(known for path in paths for known in functions(path))
     return module
 

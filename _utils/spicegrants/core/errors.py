@@ -42,18 +42,12 @@ class LiveStateUnreadable(SystemFault):
 
 
 @contextlib.contextmanager
-def translated(failure: type[Exception], invalid: type[Exception] | None = None) -> Iterator[None]:
-    """Re-raise errors of this package as other exceptions, such as Salt's own.
+def translated(failure: type[Exception]) -> Iterator[None]:
+    """Re-raise errors of this package as another exception, such as Salt's ``CommandExecutionError``.
 
-    failure
-        The exception raised for all of them.
-
-    invalid
-        The exception raised for a wrong policy. Defaults to ``failure``.
+    Not as its ``SaltInvocationError``: below that, salt-call prints the whole docstring of the function.
     """
     try:
         yield
-    except PolicyError as error:
-        raise (invalid or failure)(str(error)) from error
     except SpiceGrantError as error:
         raise failure(str(error)) from error

@@ -62,11 +62,14 @@ def chosen(
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``, did you mean 'x'?`` when a known name is close, else an empty string."""
+    """Return ``, did you mean 'x'?`` when a known name is close, in small letters or large, else an empty string."""
     import difflib  # Only for what is wrong: a user waits for the opener, which reads what is right.
 
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
+    folded = {each.casefold(): each for each in known}
+    # Of two letters one may be wrong.
+    cutoff = 0.5 if len(name) == 2 else 0.6
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=cutoff)
+    return f", did you mean {quote(folded[close[0]])}?" if close else ""
 
 
 def complete(values: Iterable[_T | None]) -> list[_T] | None:

@@ -11,6 +11,8 @@ import textwrap
 
 import pytest
 import yaml
+from salt.exceptions import CommandExecutionError
+from salt.utils.args import get_function_argspec
 
 pytestmark = pytest.mark.salt
 
@@ -45,6 +47,11 @@ FUNCTIONS = [
     for path in FILES
     for name in public(load(path))
 ]
+
+
+def exact(function):
+    """Return the signature of a function as its users know it."""
+    return getattr(function, "exact", inspect.signature(function))
 
 
 def examples(function):
@@ -97,6 +104,17 @@ def test_signature(path, name):
     assert inspect.getfullargspec(public(load(path))[name]).kwonlyargs == []
 
 
+@pytest.mark.parametrize(("path", "name"), [entry for entry in FUNCTIONS if entry.values[0].parent.name == "_modules"])
+def test_a_misspelt_argument_is_answered_with_those_that_there_are(path, name):
+    """In one line, which Salt prints as it is, and nothing is done. Salt hands over every keyword, and adds its own."""
+    function = public(load(path))[name]
+    assert get_function_argspec(function).keywords
+    with pytest.raises(CommandExecutionError) as caught:
+        function(xyzzy=1, __pub_jid="20261124160000000000")
+    known = ", ".join(map(str, exact(function).parameters.values())).replace("'", "")
+    assert str(caught.value) == f"no argument 'xyzzy' (arguments: {known or 'none'})"
+
+
 @pytest.mark.parametrize(("path", "name"), FUNCTIONS)
 def test_docstring(path, name):
     function = public(load(path))[name]
@@ -122,7 +140,7 @@ def test_cli_example(path, name):
         assert called == f"{load(path).__virtualname__}.{name}"
         positional = [word for word in arguments if "=" not in word]
         named = dict(word.split("=", 1) for word in arguments if "=" in word)
-        inspect.signature(function).bind(*positional, **named)
+        exact(function).bind(*positional, **named)
 
 
 @pytest.mark.parametrize(("path", "name"), [entry for entry in FUNCTIONS if entry.values[0].parent.name == "_states"])

@@ -1,0 +1,50 @@
+"""Calls as people type them, by the real salt-call: what is wrong is said in a line, not above a page of help."""
+
+import pytest
+
+pytestmark = pytest.mark.salt
+
+
+@pytest.fixture
+def typed(shared):
+    """Type a call that fails; the lines that are printed."""
+
+    def type_it(*words):
+        done = shared.minion.salt_call(*words, check=False)
+        assert done.returncode != 0, done.stdout
+        return [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+
+    return type_it
+
+
+LEND = "user, vm, duration, reason=None, nopasswd=False"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["usr=myself", "vm=debianx", "1h"], f"no argument 'usr', did you mean 'user'? (arguments: {LEND})"),
+        (["myself", "debianx"], f"'duration' is missing (arguments: {LEND})"),
+        (["myself", "debianx", "1h", "why", "True", "more"], f"6 arguments are too many (arguments: {LEND})"),
+        (["myslef", "debianx", "1h"], "user: no user 'myslef', did you mean 'myself'?"),
+        (["myself", "Debian", "1h"], "vm: no vm 'Debian', did you mean 'debianx'?"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_wrong_with_a_call_is_one_line(typed, words, said):
+    assert typed("spice_grant.lend", *words) == [f"Error running 'spice_grant.lend': {said}"]
+
+
+def test_what_is_wrong_with_a_pillar_is_a_line_for_each_finding(shared, typed):
+    shared.minion.set_pillar({"spice": {"servers": {}, "vms": {}, "grants": {"a": {"user": "anne", "vm": "books"}}}})
+    assert typed("spice_grant.plan") == ["Error running 'spice_grant.plan': spice:grants:a:vm: no vm 'books'"]
+
+
+def test_salts_own_ways_of_calling_pass_arguments_on(shared):
+    """To Salt the functions take any keyword, for which it has more to hand over."""
+    call = shared.minion.call
+    ((_, state),) = call("state.single", "module.run", name="spice_grant.who", vm="debianx").items()
+    assert state["result"] is True and [row["user"] for row in state["changes"]["ret"]] == ["myself"]
+    assert call("sys.argspec", "spice_grant.who")["spice_grant.who"]["args"] == ["vm", "at"]
+    done = shared.minion.salt_call("--out=json", "spice_grant.who", "vm=debianx")
+    assert '"user": "myself"' in done.stdout
