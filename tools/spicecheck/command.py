@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from spicecheck import compiled
+from spicecheck import compiled, single
 from spicecheck.errors import one_line
 from spicegrants.core.errors import PolicyError
 from spicegrants.core.reader import did_you_mean
@@ -23,9 +23,9 @@ from spicegrants.policy import pillar
 from spicegrants.policy.merge import plain
 
 _ABOUT = """\
-Compile the pillar of minions with Salt's own compiler, without a master, and check what it declares under 'spice'.
-All that is wrong is said, with minion, path or file, and reason. Templates run as on a master: check only what you
-would let a master render."""
+Check what pillar declares under 'spice': a file of plain YAML by itself, or the pillar of minions, compiled with Salt's
+own compiler, without a master. All that is wrong is said, with minion, path or file, and reason. Templates run as on a
+master: check only what you would let a master render."""
 _OURS = {"servers", "vms", "grants"}
 _CODES = "Exit codes: 0 nothing is wrong, 1 something is, 2 the command cannot be carried out as it was given."
 
@@ -111,7 +111,12 @@ def _arguments() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         fromfile_prefix_chars="@",
     )
-    parser.add_argument("minions", nargs="+", metavar="MINION", help="minion id; @FILE for those in a file, one a line")
+    parser.add_argument(
+        "minions",
+        nargs="+",
+        metavar="FILE|MINION",
+        help="pillar file; or, where the options name a pillar, minion id; @FILE for those in a file, one a line",
+    )
     parser.add_argument(
         "--pillar-root", action="append", default=[], metavar="DIR", help="with top.sls; may be repeated"
     )
@@ -137,10 +142,31 @@ def _grains(path: str | None) -> dict[str, Any]:
     return grains
 
 
+def _in_files(given: argparse.Namespace) -> dict[str, Judged]:
+    """Judge files, each by itself; raise ValueError or OSError if the arguments are of no use."""
+    for option, value in (("--pillar-env", given.pillar_env), ("--grains", given.grains)):
+        if value is not None:
+            raise ValueError(f"{option} is for minions: where is the pillar? Name it with --pillar-root or --config")
+    for path in given.minions:
+        if not os.path.exists(path):
+            where = "if it is a minion, where is the pillar? Name it with --pillar-root or --config"
+            raise ValueError(f"there is no file {path}; {where}")
+    return {path: judge(single.read(path), require=True) for path in dict.fromkeys(given.minions)}
+
+
+def _of_minions(given: argparse.Namespace, scratch: str) -> dict[str, Judged]:
+    """Judge the pillars of minions; raise as :func:`_in_files`."""
+    opts, grains = _options(given, scratch), _grains(given.grains)
+    names, minions = list(dict.fromkeys(given.minions)), {}
+    with terminal.live_line() as line:
+        for done, name in enumerate(names):
+            line.count("minions", done, len(names))
+            minions[name] = judge(compiled.compile_pillar(opts, name, grains), require=given.require)
+    return minions
+
+
 def _options(given: argparse.Namespace, scratch: str) -> dict[str, Any]:
     """Return Salt's options; raise ValueError or OSError if the arguments are of no use."""
-    if not given.pillar_root and given.config is None:
-        raise ValueError("where is the pillar? Name it with --pillar-root or --config")
     roots = [os.path.abspath(root) for root in given.pillar_root]
     for root in roots:
         if not os.path.isdir(root):
@@ -166,26 +192,16 @@ def _quiet() -> Iterator[None]:
             logging.disable(logging.NOTSET)
 
 
-def _judged(opts: dict[str, Any], names: list[str], grains: dict[str, Any], *, require: bool) -> dict[str, Judged]:
-    """Compile and judge the pillars of minions; how far that is shows on a terminal."""
-    minions = {}
-    with terminal.live_line() as line:
-        for done, name in enumerate(names):
-            line.count("minions", done, len(names))
-            minions[name] = judge(compiled.compile_pillar(opts, name, grains), require=require)
-    return minions
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = _arguments()
     given = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="spice-grant-check-") as scratch, _quiet():
         try:
-            opts, grains = _options(given, scratch), _grains(given.grains)
+            tree = given.pillar_root or given.config is not None
+            minions = _of_minions(given, scratch) if tree else _in_files(given)
         except (ValueError, OSError) as err:
             parser.error(str(err))
-        minions = _judged(opts, list(dict.fromkeys(given.minions)), grains, require=given.require)
     if given.json:
         print(json.dumps(as_data(minions), indent=2))
     else:

@@ -294,8 +294,11 @@ def test_minions_may_be_listed_in_a_file(tree, check, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--pillar-root", "pillar"], "the following arguments are required: MINION"),
-        (["desk-1"], "where is the pillar?"),
+        (["--pillar-root", "pillar"], "the following arguments are required: FILE|MINION"),
+        (["desk-1"], "there is no file desk-1; if it is a minion, where is the pillar?"),
+        (["list", "--grains", "list"], "--grains is for minions: where is the pillar?"),
+        (["list", "--pillar-env", "base"], "--pillar-env is for minions: where is the pillar?"),
+        (["empty"], "Is a directory: 'empty'"),
         (["--pillar-root", "nowhere", "desk-1"], "nowhere is no directory"),
         (["--pillar-root", "empty", "desk-1"], "there is no top file in the pillar roots"),
         (["--config", "empty", "desk-1"], "empty/master cannot be read"),
@@ -341,10 +344,21 @@ def test_it_runs_from_a_checkout_and_leaves_nothing(tree, tmp_path):
 
 def test_the_documentation_shows_what_is_printed(check):
     shown = (ROOT / "docs" / "pillar.md").read_text(encoding="utf-8").splitlines()
-    line = next(number for number, text in enumerate(shown) if text.startswith("$ spice-grant-check"))
+    line = next(number for number, text in enumerate(shown) if text.startswith("$ spice-grant-check --"))
     _, *words = shown[line].removeprefix("$ ").split()
     words[words.index("--pillar-root") + 1] = str(ROOT / words[words.index("--pillar-root") + 1])
     assert check(*words) == (0, shown[line + 1 : shown.index("```", line)])
+
+
+def test_the_documentation_shows_what_is_printed_of_a_file(check):
+    shown = (ROOT / "docs" / "pillar.md").read_text(encoding="utf-8").splitlines()
+    line = next(number for number, text in enumerate(shown) if text.startswith("$ spice-grant-check /srv/pillar"))
+    where = pathlib.Path("srv/pillar/spice.sls")
+    where.parent.mkdir(parents=True)
+    text = (ROOT / "pillar" / "spice.sls").read_text(encoding="utf-8")
+    where.write_text(text.replace("vm: debianx", "vm: debian").replace("nopasswd", "nopaswd"), encoding="utf-8")
+    code, lines = check("srv/pillar/spice.sls")
+    assert (code, [f"/{text}" for text in lines]) == (1, shown[line + 1 : shown.index("```", line)])
 
 
 @pytest.mark.parametrize(
@@ -356,6 +370,88 @@ def test_a_misspelt_key_of_all_is_named_if_it_holds_what_ours_does(tree, check, 
     name = text.partition(":")[0]
     assert (code, lines) == (
         (1, [f"desk-1: {name}: unknown key, did you mean 'spice'?"]) if named else (0, ["desk-1: no spice"])
+    )
+
+
+# A file by itself
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Write a file, and return its name."""
+
+    def write(content, name="own.sls"):
+        data = content if isinstance(content, bytes) else content.encode()
+        (tmp_path / name).write_bytes(data)
+        return name
+
+    return write
+
+
+def test_a_file_by_itself_needs_no_tree(file, check):
+    """The same findings in the same order as with a tree, without the minion."""
+    bad = OFFICE.replace("vm: debianx", "vm: debain")
+    good = [file(OFFICE), file(f"#!yaml\n{OFFICE}", "two.sls"), file(json.dumps({"spice": article()}), "three.json")]
+    assert check(*good) == (0, [f"{name}: good, grants: 2" for name in good])
+    expected = "bad.sls: spice:grants:myself-debianx:vm: no vm 'debain', did you mean 'debianx'?"
+    assert check(file(OFFICE), file(bad, "bad.sls")) == (1, ["own.sls: good, grants: 2", expected])
+    code, lines = check("--json", "bad.sls")
+    assert code == 1 and json.loads("\n".join(lines)) == {
+        "errors": 1,
+        "minions": {
+            "bad.sls": {
+                "declares": True,
+                "grants": None,
+                "errors": [
+                    {
+                        "path": "spice:grants:myself-debianx:vm",
+                        "file": None,
+                        "reason": "no vm 'debain', did you mean 'debianx'?",
+                    }
+                ],
+            }
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("service: {sshd: running}\n", "spice: is not declared"),
+        ("spise: {grants: {}}\n", "spise: unknown key, did you mean 'spice'?"),
+        ("", "it holds no mapping with 'spice'"),
+        ("- spice\n", "it holds no mapping with 'spice'"),
+        (f"{OFFICE}{OFFICE}", "it is no YAML: found conflicting ID 'spice' in line "),
+        ("a: 1\npassword: 'swordfish\n", "it is no YAML: found "),
+        ("password: swordfish\n\tx: [", "it is no YAML: found "),
+        (b"spice: \xff", "it is no text in UTF-8"),
+        ("spice: \x1b[2J", "it is no YAML: ReaderError"),
+        ("[" * 5000, "it is no YAML: "),
+    ],
+)
+def test_a_file_that_declares_nothing_is_wrong_and_nothing_of_it_is_shown(file, check, content, said):
+    code, lines = check(file(content))
+    assert code == 1 and len(lines) == 1 and lines[0].startswith(f"own.sls: {said}")
+    assert "swordfish" not in lines[0] and lines[0].isprintable() and len(lines[0]) < 200
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("spice:\n  vms: {{ vms }}\n", "own.sls is a template: it has Jinja in line 2; check it for a minion"),
+        ("{% set a = 1 %}\n", "own.sls is a template: it has Jinja in line 1; check it for a minion"),
+        ("#!py\ndef run(): pass\n", "own.sls is for the renderer 'py'; check it for a minion"),
+        ("include: [spice.office]\nspice: {}\n", "own.sls includes other files; check it for a minion"),
+    ],
+)
+def test_what_takes_more_than_a_file_says_what_to_call(file, capsys, monkeypatch, tmp_path, content, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main([file(content)])
+    printed = capsys.readouterr()
+    assert caught.value.code == 2 and not printed.out
+    assert printed.err.splitlines()[-1] == (
+        f"spice-grant-check: error: {said}: spice-grant-check --pillar-root DIR MINION"
     )
 
 
