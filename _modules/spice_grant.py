@@ -65,6 +65,9 @@ def plan(grants=None, exclusive=True):
 
     Returns a dict with these keys:
 
+    * ``answer``: who would get and who would lose a console, now or at any time to come, and whose hours or console
+      change, in one line. It compares the policy that is stored with the one that would be; what drifted, and would be
+      repaired, is in ``changes`` only. It is left out where what is stored cannot be read.
     * ``changes``: what would change; empty if everything is as it must be. ``grants`` has the changes of each grant by
       layer, ``layers`` those that belong to no single grant. Layers are ``policy``, ``firewall``, ``routing``, ``sudo``
       and ``viewer``.
@@ -74,6 +77,7 @@ def plan(grants=None, exclusive=True):
     .. code-block:: python
 
         {
+            "answer": "opens 1 console for 1 user (myself: debianx), closes nothing",
             "changes": {
                 "grants": {"myself-debianx": {"firewall": ["opens 192.168.2.2 port 20002 to myself"]}},
                 "layers": {"firewall": ["guards ports 20001-20010 towards every destination"]},
@@ -113,7 +117,7 @@ def apply(grants=None, exclusive=True, test=False):
     test
         Boolean: whether only to say what would change. Defaults to ``False``.
 
-    Returns what :func:`plan` returns, of what was changed:
+    Returns what :func:`plan` returns, of what was changed; ``answer`` only with ``test=True``:
 
     .. code-block:: python
 

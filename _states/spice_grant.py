@@ -160,7 +160,7 @@ def present(
         }
 
     With ``test=True`` nothing is written, and ``changes`` are those that a real run would report. If there are any, the
-    result is ``None``.
+    result is ``None``, and the comment begins with who would get and who would lose a console.
 
     The result is ``False``, with every finding in the comment, in two cases. The policy is wrong or something cannot be
     read: then nothing is changed. Or a grant cannot be enforced, because its user left, say: then all others are.
@@ -305,6 +305,8 @@ def _run(name, function, said, /, **arguments):
     sentences = [unchanged if not report["changes"] else would_change if test else changed]
     if report["errors"]:
         sentences = [f"Not all of it {'would be' if test else 'is'} enforced:", *report["errors"]]
+    if report["changes"] and "answer" in report:
+        sentences.insert(0, f"{report['answer'][:1].upper()}{report['answer'][1:]}.")
     result = False if report["errors"] else None if test and report["changes"] else True
     sentences += [f"Note: {warning}." for warning in report["warnings"]]
     return {"name": name, "result": result, "changes": report["changes"], **_said("\n".join(sentences))}

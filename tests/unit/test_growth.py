@@ -18,7 +18,7 @@ from spicegrants.expiry import deadlines, messages
 from spicegrants.firewall import boot, connections, guard, owner_rules
 from spicegrants.firewall.iptables import guard_chains
 from spicegrants.firewall.nft import egress, guard_table
-from spicegrants.policy import closing, merge, pillar, state_file
+from spicegrants.policy import closing, merge, outcome, pillar, state_file
 from spicegrants.policy.access import Drain
 from spicegrants.policy.compiler import compile_policy
 from spicegrants.policy.decision import decide
@@ -179,6 +179,7 @@ STAGES = {
     "what provably stays": lambda it: closing.provable(it.stored, it.asked),
     "what goes": lambda it: closing.takes_away(it.stored, closing.certain(it.stored, it.asked)),
     "changes of policy": lambda it: merge.changes(it.stored, it.asked),
+    "who gets and who loses a console": lambda it: outcome.sentence(it.compiled(it.policy), it.fresh()),
     "changes by grant": lambda it: it.report(),
     "fingerprint": lambda it: minion_status.fingerprint(it.policy),
     "what is watched": lambda it: watch_list.places(it.stored),

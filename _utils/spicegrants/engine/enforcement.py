@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, MutableMapping
 from dataclasses import replace
 from typing import Any
@@ -15,7 +16,8 @@ from spicegrants.expiry.live import clock
 from spicegrants.host import accounts, bytecode, gc_pause, lock, run
 from spicegrants.policy import closing as closes
 from spicegrants.policy import merge as policy_merge
-from spicegrants.policy.compiler import DesiredState
+from spicegrants.policy import outcome
+from spicegrants.policy.compiler import DesiredState, recalled
 from spicegrants.policy.hints import confinement, locked, notes
 from spicegrants.policy.layer import Layer
 from spicegrants.policy.model import Policy
@@ -52,7 +54,8 @@ def enforce(
     asking
         Whether servers' names are resolved; otherwise servers keep the addresses of the last run.
 
-    Returns ``changes`` as :func:`~spicegrants.core.changes.as_dict` makes them, ``errors`` and ``warnings``.
+    Returns ``changes`` as :func:`~spicegrants.core.changes.as_dict` makes them, ``errors`` and ``warnings``; with
+    ``test`` also ``answer``, who would get or lose a console, where that is known.
 
     The plan is made for the day for which the layers were last made, so that only a difference in meaning is a change.
     If that day is over, all layers are then made for today.
@@ -84,7 +87,9 @@ def enforce(
             changes = union(first or {}, found.changes)
             if not changes and not found.errors:
                 raise
-            return {"changes": changes, "errors": [_nothing_opened(error), *found.errors], "warnings": []}
+            errors = [_nothing_opened(error), *found.errors]
+            answer = _answer_of_closing(stored, requested) if test else {}
+            return {**answer, "changes": changes, "errors": errors, "warnings": []}
         except BaseException:
             _close_unprovable(stored, requested, test)
             raise
@@ -222,7 +227,19 @@ def _whole(stored: Stored, requested: Stored, test: bool, asking: bool) -> dict[
             with contextlib.suppress(SystemFault):
                 remember()
     warnings += [*locked(desired), *notes(desired), *confinement(desired), *context.exchangeable()]
-    return {"changes": changes, "errors": errors, "warnings": warnings}
+    answer = _answer(stored, desired) if test else {}
+    return {**answer, "changes": changes, "errors": errors, "warnings": warnings}
+
+
+def _answer(stored: Stored, desired: DesiredState) -> dict[str, str]:
+    before = None if stored.policy is None else recalled(stored, desired.gid, desired.now)
+    return {"answer": outcome.sentence(before, desired)}
+
+
+def _answer_of_closing(stored: Stored, requested: Stored) -> dict[str, str]:
+    if stored.policy is None:
+        return {}
+    return _answer(stored, recalled(_provable(stored, requested), None, int(time.time())))
 
 
 def _apply(plans: layers.Plans, desired: DesiredState, stored: Stored, asking: bool) -> tuple[list[Layer], list[str]]:
@@ -268,11 +285,15 @@ def _close_unprovable(stored: Stored, requested: Stored, test: bool) -> closing.
     if stored.policy is None:
         found = closing.everything(test)
         return found if found.changes else closing.ClosingReport({}, [])
-    staying = closes.provable(stored, replace(requested, day=context.today()))
+    staying = _provable(stored, requested)
     found = closing.take(stored, staying, whole=True, test=test)
     if not closes.takes_away(stored, staying):
         return found if found.changes else closing.ClosingReport({}, [])
     return found._replace(changes=union(_policy_changes(stored, staying), found.changes))
+
+
+def _provable(stored: Stored, requested: Stored) -> Stored:
+    return closes.provable(stored, replace(requested, day=context.today()))
 
 
 def _unknown(error: SpiceGrantError, test: bool) -> dict[str, Any]:
