@@ -72,7 +72,8 @@ def plan(grants=None, exclusive=True):
       layer, ``layers`` those that belong to no single grant. Layers are ``policy``, ``firewall``, ``routing``, ``sudo``
       and ``viewer``.
     * ``errors``: list of sentences, what would not be enforced, and why. If there is any, the exit code is not 0.
-    * ``warnings``: list of sentences, what is worth knowing.
+    * ``warnings``: list of sentences, what is worth knowing: what is locked, and what the last run did not say already
+      (``spice_grant.status`` has all of it).
 
     .. code-block:: python
 
@@ -129,8 +130,8 @@ def apply(grants=None, exclusive=True, test=False):
 
     Reads what :func:`plan` reads.
 
-    Writes ``/var/lib/spice-grant/state.json`` and what the layers' own ``apply`` write. Records how it ended, for
-    ``spice_grant.status``; no other function does.
+    Writes ``/var/lib/spice-grant/state.json`` and what the layers' own ``apply`` write. Records how it ended and what it
+    noted, for ``spice_grant.status`` and the next run; no other function does.
 
     Raises CommandExecutionError if the policy is wrong, with all findings, or if something cannot be read: then nothing
     was changed. If something was taken away before that, it is in ``errors`` instead, and nothing was opened.
@@ -158,7 +159,7 @@ def apply(grants=None, exclusive=True, test=False):
             return replace(requested, policy=merge.combine(whole, grants, exclusive, requested.policy))
 
         reports.append(
-            _enforce(lambda stored: replace(stored, policy=alone or combined(stored.policy)), test, alone, completed)
+            _whole_report(lambda stored: replace(stored, policy=alone or combined(stored.policy)), test, alone, completed)
         )
     return reports[0]
 
@@ -341,8 +342,13 @@ def _secret(uri):
         return None
 
 
-def _enforce(decided, test, known=None, completed=lambda requested: requested):
+def _enforce(decided, test):
     """Enforce what ``decided`` makes of what is stored."""
+    return last_run.spoken(_whole_report(decided, test))
+
+
+def _whole_report(decided, test, known=None, completed=lambda requested: requested):
+    """Enforce likewise; return the report with all notes."""
     with _as_salt_errors():
         return enforcement.with_exit_code(__context__, enforcement.enforce(decided, test, known, completed))
 

@@ -22,7 +22,7 @@ from salt.utils.args import yamlify_arg
 from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.core.reader import name_for, quote
-from spicegrants.engine import context, enforcement, typed_names
+from spicegrants.engine import context, enforcement, last_run, typed_names
 from spicegrants.host import accounts
 from spicegrants.policy import loans_locks
 
@@ -283,7 +283,7 @@ def _enforce(changed, comment, tag, event):
         return replace(stored, temporary=changed(stored, int(time.time())))
 
     with _as_salt_errors():
-        report = enforcement.with_exit_code(__context__, enforcement.enforce(decided, False))
+        report = last_run.spoken(enforcement.with_exit_code(__context__, enforcement.enforce(decided, False)))
     sent = bool(report["changes"]) and _has_master() and __salt__["event.send"](tag, event)
     return {**report, "comment": comment, "event": sent}
 

@@ -17,7 +17,7 @@ from salt.exceptions import CommandExecutionError
 
 from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
-from spicegrants.engine import enforcement
+from spicegrants.engine import enforcement, last_run
 
 if TYPE_CHECKING:
     from typing import Any
@@ -66,7 +66,7 @@ def repair(test=False):
         salt '*' spice_grant.repair
         salt '*' spice_grant.repair test=True
     """
-    return _report(lambda: enforcement.enforce(_stored, test, asking=False))
+    return _report(lambda: last_run.spoken(enforcement.enforce(_stored, test, asking=False)))
 
 
 @checked(CommandExecutionError)

@@ -56,6 +56,7 @@ def status():
     * ``drift``: list of sentences, how the layers differ from what is stored.
     * ``errors``: list of sentences, what failed in the last run or cannot be enforced or read now.
     * ``locks``: list of what is locked, whatever else is granted.
+    * ``notes``: list of sentences, what is worth knowing. Runs say each when it is new or comes back, and after a boot.
 
     .. code-block:: python
 
@@ -67,6 +68,7 @@ def status():
             "drift": [],
             "errors": [],
             "locks": ["user anne"],
+            "notes": ["viewers run confined: this machine has what that needs"],
         }
 
     The exit code is 1 if the state is ``drifted`` or ``failed``.
@@ -80,17 +82,17 @@ def status():
         salt '*' spice_grant.status
     """
     policy = last = None
-    drift, errors, locks = [], [], []
+    drift, errors, locks, notes = [], [], [], []
     try:
         with lock.run_lock():
             policy, last = last_run.policy(), last_run.read()
             if policy:
                 report = enforcement.enforce(lambda stored: stored, test=True)
-                drift, errors = merge.sentences(report["changes"]), report["errors"]
+                drift, errors, notes = merge.sentences(report["changes"]), report["errors"], report["warnings"]
                 locks = [each.words for each in context.stored().temporary.locks]
     except SpiceGrantError as error:
         errors = str(error).splitlines()
-    stand = minion_status.status(policy, last, drift, errors, locks)
+    stand = minion_status.status(policy, last, drift, errors, locks, notes)
     if stand["state"] in (minion_status.DRIFTED, minion_status.FAILED):
         __context__["retcode"] = 1
     return stand

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,12 +30,16 @@ class Run:
 
     since
         Since when runs have ended like this one and found nothing to change.
+
+    notes
+        What was worth knowing, and so is said already.
     """
 
     at: int
     errors: tuple[str, ...]
     policy: str | None
     since: int
+    notes: tuple[str, ...] = ()
 
 
 def fingerprint(policy: Policy) -> str:
@@ -48,12 +53,27 @@ def fingerprint(policy: Policy) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def after(before: Run | None, now: int, changed: bool, errors: tuple[str, ...], policy: str | None) -> Run:
+def after(
+    before: Run | None,
+    now: int,
+    changed: bool,
+    errors: tuple[str, ...],
+    policy: str | None,
+    notes: Iterable[str] = (),
+) -> Run:
     """Return the record of a run; ``before`` is that of the run before it."""
     since = now
     if before is not None and (before.policy, bool(before.errors)) == (policy, bool(errors)) and not changed:
         since = before.since
-    return Run(now, errors, policy, since)
+    # A run with errors may not have looked at everything: what it does not note is not gone for that.
+    said = before.notes if before is not None and errors else ()
+    return Run(now, errors, policy, since, tuple(dict.fromkeys([*said, *notes])))
+
+
+def unsaid(before: Run | None, notes: Iterable[str]) -> list[str]:
+    """Return the notes that were not among those of the last run; all of them where that is not known."""
+    said = frozenset(before.notes if before is not None else ())
+    return [note for note in notes if note not in said]
 
 
 def dump(run: Run) -> bytes:
@@ -70,7 +90,14 @@ def load(content: bytes | None) -> Run | None:
         return None
     try:
         found = json.loads(content)
-        run = Run(int(found["at"]), tuple(map(str, found["errors"])), found["policy"], int(found["since"]))
+        run = Run(
+            at=int(found["at"]),
+            errors=tuple(map(str, found["errors"])),
+            policy=found["policy"],
+            since=int(found["since"]),
+            # Former versions noted none.
+            notes=tuple(map(str, found.get("notes", ()))),
+        )
         if not isinstance(run.policy, (str, type(None))):
             raise TypeError("a fingerprint is text")
     except (ValueError, KeyError, TypeError) as error:
@@ -81,7 +108,7 @@ def load(content: bytes | None) -> Run | None:
 
 
 def status(
-    policy: str | None, last: Run | None, drift: list[str], errors: list[str], locks: list[str]
+    policy: str | None, last: Run | None, drift: list[str], errors: list[str], locks: list[str], notes: list[str]
 ) -> dict[str, Any]:
     """Return the status of a minion, as plain data.
 
@@ -99,6 +126,9 @@ def status(
 
     locks
         What is locked, in words.
+
+    notes
+        What is worth knowing; runs say it once.
     """
     last_errors = list(last.errors) if last else []
     if last_errors or errors:
@@ -117,4 +147,5 @@ def status(
         "drift": drift,
         "errors": list(dict.fromkeys([*last_errors, *errors])),
         "locks": locks,
+        "notes": notes,
     }

@@ -18,7 +18,7 @@ from spicegrants.policy import closing as closes
 from spicegrants.policy import merge as policy_merge
 from spicegrants.policy import outcome
 from spicegrants.policy.compiler import DesiredState, recalled
-from spicegrants.policy.hints import confinement, locked, notes
+from spicegrants.policy.hints import confinement, notes
 from spicegrants.policy.layer import Layer
 from spicegrants.policy.model import Policy
 from spicegrants.policy.state_file import Stored
@@ -54,8 +54,9 @@ def enforce(
     asking
         Whether servers' names are resolved; otherwise servers keep the addresses of the last run.
 
-    Returns ``changes`` as :func:`~spicegrants.core.changes.as_dict` makes them, ``errors`` and ``warnings``; with
-    ``test`` also ``answer``, who would get or lose a console, where that is known.
+    Returns ``changes`` as :func:`~spicegrants.core.changes.as_dict` makes them, ``errors`` and ``warnings``: all notes,
+    also those that earlier runs said; with ``test`` also ``answer``, who would get or lose a console, where that is
+    known.
 
     The plan is made for the day for which the layers were last made, so that only a difference in meaning is a change.
     If that day is over, all layers are then made for today.
@@ -87,7 +88,7 @@ def enforce(
             changes = union(first or {}, found.changes)
             if not changes and not found.errors:
                 raise
-            errors = [_nothing_opened(error), *found.errors]
+            errors = [*_nothing_opened(error), *found.errors]
             answer = _answer_of_closing(stored, requested) if test else {}
             return {**answer, "changes": changes, "errors": errors, "warnings": []}
         except BaseException:
@@ -195,13 +196,12 @@ def _whole(stored: Stored, requested: Stored, test: bool, asking: bool) -> dict[
     """Plan all layers, then apply them; what cannot be read stops everything before the first change."""
     base = replace(stored, temporary=requested.temporary)
     desired = context.compiled(requested.policy, base, asking=asking)
-    plans = layers.planned(desired, stored)
+    plans, reviews = layers.looked_at(desired, stored)
     originals = plans[VIEWER].steps.originals
     policy_changes = _policy_changes(stored, policy_merge.remember(base, desired, originals))
     errors = [str(finding) for finding in desired.findings]
     warnings: list[str] = []
-    for layer, plan in plans.items():
-        review = layer.review(plan)
+    for layer, review in reviews.items():
         errors += review.errors
         warnings += review.warnings
         if review.refused:
@@ -226,7 +226,7 @@ def _whole(stored: Stored, requested: Stored, test: bool, asking: bool) -> dict[
         for remember in (bytecode.remember, *([plugin_registry.remember] if desired.confined else [])):
             with contextlib.suppress(SystemFault):
                 remember()
-    warnings += [*locked(desired), *notes(desired), *confinement(desired), *context.exchangeable()]
+    warnings += [*notes(desired), *confinement(desired), *context.exchangeable()]
     answer = _answer(stored, desired) if test else {}
     return {**answer, "changes": changes, "errors": errors, "warnings": warnings}
 
@@ -301,11 +301,12 @@ def _unknown(error: SpiceGrantError, test: bool) -> dict[str, Any]:
     found = closing.everything(test)
     if not found.changes:
         raise error
-    return {"changes": found.changes, "errors": [_nothing_opened(error), *found.errors], "warnings": []}
+    return {"changes": found.changes, "errors": [*_nothing_opened(error), *found.errors], "warnings": []}
 
 
-def _nothing_opened(error: Exception) -> str:
-    return f"{error}: nothing was opened"
+def _nothing_opened(error: SpiceGrantError) -> list[str]:
+    several = error.sentences
+    return [*several, "nothing was opened"] if len(several) > 1 else [f"{error}: nothing was opened"]
 
 
 def _readable() -> tuple[Stored, list[str]]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from spicegrants.core import packages
 from spicegrants.core.changes import Change, as_dict
-from spicegrants.core.errors import SpiceGrantError
+from spicegrants.core.errors import SpiceGrantError, kept, programs_of, together
 from spicegrants.expiry.live.layer import Expiry
 from spicegrants.firewall.live.layer import Firewall
 from spicegrants.policy.compiler import DesiredState
-from spicegrants.policy.layer import Layer, Plan
+from spicegrants.policy.layer import Layer, Plan, Review
 from spicegrants.policy.state_file import Stored
 from spicegrants.routing.live.layer import Routing
 from spicegrants.sudo.live.layer import Sudo
@@ -25,6 +26,24 @@ Plans = dict[Layer, Plan]
 def planned(desired: DesiredState, stored: Stored, layers: Iterable[Layer] = ALL) -> Plans:
     """Return the plan of each layer."""
     return {layer: layer.plan(desired, stored) for layer in layers}
+
+
+def looked_at(desired: DesiredState, stored: Stored) -> tuple[Plans, dict[Layer, Review]]:
+    """Return the plan and the review of each layer.
+
+    Raises what hinders any of them, all of it together and with the findings: who installs what is missing has it in
+    one look.
+    """
+    plans: Plans = {}
+    reviews: dict[Layer, Review] = {}
+    faults: list[SpiceGrantError] = []
+    for layer in ALL:
+        with kept(faults):
+            plans[layer] = layer.plan(desired, stored)
+            reviews[layer] = layer.review(plans[layer])
+    if faults:
+        raise together(faults, [*map(str, desired.findings), *packages.advice(programs_of(faults))])
+    return plans, reviews
 
 
 def changes(plans: Plans) -> dict[str, Any]:

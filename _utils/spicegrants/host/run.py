@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from spicegrants.core.errors import CommandFailed, LiveStateUnreadable, SpiceGrantError, SystemFault
@@ -25,11 +25,39 @@ _SPARED = 300
 
 def find(program: str) -> str:
     """Return the path of a program; raise :class:`~spicegrants.core.errors.CommandFailed` if there is none."""
+    path = _path(program)
+    if path is None:
+        raise _absent([program])
+    return path
+
+
+def need(*programs: str) -> None:
+    """Raise :class:`~spicegrants.core.errors.CommandFailed` that names all of these programs that are missing."""
+    absent = missing(*programs)
+    if absent:
+        raise _absent(absent)
+
+
+def missing(*programs: str) -> list[str]:
+    """Return those programs that are not installed."""
+    return [program for program in programs if _path(program) is None]
+
+
+def not_installed(programs: Sequence[str]) -> str:
+    """Say that programs are not installed; empty for none."""
+    return ", ".join(f"{program} is not installed" for program in programs)
+
+
+def _absent(programs: Sequence[str]) -> CommandFailed:
+    return CommandFailed(f"{not_installed(programs)} (looked in {SEARCH})", programs)
+
+
+def _path(program: str) -> str | None:
     for directory in SEARCH.split(":"):
         path = os.path.join(directory, program)
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
-    raise CommandFailed(f"{program} is not installed (looked in {SEARCH})")
+    return None
 
 
 @contextlib.contextmanager

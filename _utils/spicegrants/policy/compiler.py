@@ -210,9 +210,10 @@ def compile_policy(
     temporary = unended(temporary, day or 0)
     rights: tuple[Grant | Loan, ...] = (*policy.grants.values(), *temporary.loans)
     for grant in rights:
-        if grant.vm not in usable:
-            continue
+        # Looked up in any case: who is missing is to be said together with what else is.
         for account in people.accounts_of(grant, findings):
+            if grant.vm not in usable:
+                break
             merged[account.name, grant.vm] = _merged(merged.get((account.name, grant.vm)), _access(account, grant))
     lock_on = temporary.denying()
     denied = {key: lock for key in sorted(merged) if (lock := lock_on(*key)) is not None}

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from spicegrants.policy import decision
 from spicegrants.policy.compiler import DesiredState
+from spicegrants.policy.loans_locks import Temporary
 from spicegrants.policy.model import Grant, Policy
 from spicegrants.schedule import instants, weekly
 from spicegrants.schedule.intervals import LAST, clip
@@ -34,11 +35,11 @@ def notes(desired: DesiredState) -> list[str]:
     return closed + [ended[name] for name in sorted(ended)]
 
 
-def locked(desired: DesiredState) -> list[str]:
-    """Name what is locked: a run is where people look first when nobody gets in."""
+def locked(temporary: Temporary) -> list[str]:
+    """Name what is locked. Each run does: it is where people look first when nobody gets in."""
     return [
         f"{lock.words} is locked{f' ({lock.reason})' if lock.reason else ''}, until spice_grant.unlock"
-        for lock in desired.temporary.locks
+        for lock in temporary.locks
     ]
 
 

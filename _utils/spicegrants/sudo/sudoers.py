@@ -95,6 +95,14 @@ def _keeps_times(desired: DesiredState) -> bool:
     return sum(len(windows) for _, _, windows in lines) <= MOST_TIMES
 
 
+def times_left_out(desired: DesiredState) -> list[str]:
+    """Say that the file has no times although there are some, and why; a sentence without numbers that change."""
+    if keeps_times(desired) or not desired.timed:
+        return []
+    why = "sudo-rs knows none" if desired.inventory.sudo_rs else f"there are more than {MOST_TIMES:,} windows"
+    return [f"times are not in sudo's rules, so of sudo and opener only the opener keeps them: {why}"]
+
+
 def _windows(desired: DesiredState, access: Access) -> Windows:
     """Return when the rules of an access hold: always, if it is ever open and the opener alone keeps its times."""
     opened = desired.times(access).opened

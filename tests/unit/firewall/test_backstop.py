@@ -111,7 +111,7 @@ def test_what_cannot_even_be_tried_is_no_reason_to_end_a_run(monkeypatch):
         raise CommandFailed("nft cannot be run: [Errno 11] Resource temporarily unavailable")
 
     monkeypatch.setattr(host.os.path, "isdir", lambda _: True)
-    monkeypatch.setattr(host.shutil, "which", lambda *_, **__: "/usr/sbin/nft")
+    monkeypatch.setattr(host.run, "missing", lambda *_: [])
     for name in ("run", "attempt"):
         monkeypatch.setattr(host.run, name, fails)
     for firewall in (Firewall(), Firewall(backstop=True)):

@@ -36,7 +36,8 @@ def choose(backend: str) -> tuple[Mechanism, str]:
     if hindrance is None:
         return Nftables(), "nft is installed, and the kernel answers it"
     if shutil.which("iptables", path=run.SEARCH) is None:
-        raise SystemFault(f"nothing can guard the ports: {hindrance}, and iptables is not installed")
+        why = f"nothing can guard the ports: {hindrance}, and iptables is not installed"
+        raise SystemFault(why, run.missing("nft") or ["iptables"])
     return Iptables(variant()), hindrance
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 
 from spicegrants.core.errors import CommandFailed
 from spicegrants.core.paths import PYTHON, SYSTEMD
@@ -61,9 +60,9 @@ def hindrance(firewall: Firewall) -> str:
 def _hindrance(firewall: Firewall) -> str:
     if not os.path.isdir(SYSTEMD):
         return "systemd is not at work"
-    for program in ("nft", "unshare"):
-        if shutil.which(program, path=run.SEARCH) is None:
-            return f"{program} is not installed"
+    absent = run.missing("nft", "unshare")
+    if absent:
+        return run.not_installed(absent)
     if firewall.backstop is None:
         found = nft.release()
         if found < _OLDEST_NFT:

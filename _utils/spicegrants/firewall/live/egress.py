@@ -57,7 +57,8 @@ def read_and_plan_egress(desired: DesiredState) -> tuple[FirewallPlan, str]:
     created. Raises :class:`~spicegrants.core.errors.SystemFault` if it could not, and the policy names interfaces.
     """
     chosen = desired.policy.firewall.uplinks
-    hindrance = next((f"{tool} is not installed" for tool in ("nft", "ip") if not _installed(tool)), "")
+    absent = run.missing("nft", "ip")
+    hindrance = run.not_installed(absent)
     planned = _NOTHING
     if not hindrance:
         table, links = _table(), _links() if chosen != () else []
@@ -68,7 +69,7 @@ def read_and_plan_egress(desired: DesiredState) -> tuple[FirewallPlan, str]:
             message = result.stderr.strip().partition("\n")[0].rpartition("Error: ")[2]
             hindrance = f"the kernel, or nft, cannot do it ({message})" if result.returncode else ""
     if chosen and hindrance:
-        raise SystemFault(f"spice:firewall:uplinks names interfaces that cannot be guarded: {hindrance}")
+        raise SystemFault(f"spice:firewall:uplinks names interfaces that cannot be guarded: {hindrance}", absent)
     return (_NOTHING, "" if chosen == () else hindrance) if hindrance else (planned, "")
 
 

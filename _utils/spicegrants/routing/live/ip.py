@@ -75,9 +75,9 @@ def _lists(printed: str) -> list[Any]:
 
 def hindrance() -> str | None:
     """Return why this machine cannot route by user and port, ``None`` if it can; tried in a separate namespace."""
-    for program in ("ip", "unshare"):
-        if shutil.which(program, path=run.SEARCH) is None:
-            return f"{program} is not installed"
+    absent = run.missing("ip", "unshare")
+    if absent:
+        return run.not_installed(absent)
     why = ""
     for kind in KINDS:
         result = run.attempt(["unshare", "--net", "ip", "-batch", "-"], text="\n".join(_TRIAL) + f"{kind}\n")

@@ -50,12 +50,15 @@ class Sudo:
         Such rules are warnings or, with a strict policy, errors; those of its ``admins`` are left out. A tree that
         cannot be parsed, because another file is broken, is reported likewise. If sudo has sources other than files as
         well, a strict policy has sudo asked about each user; otherwise a warning says that nobody has looked there.
+        Another says that the file leaves times to the opener.
         """
+        is_rs = plan.desired.inventory.sudo_rs
+        run.need(*(("visudo",) if is_rs else ("sudo", "visudo", "cvtsudoers")))
         refused = _refused(plan)
-        look = _review_rs if plan.desired.inventory.sudo_rs else _review
+        look = _review_rs if is_rs else _review
         errors, warnings = look(plan.desired, settled=plan.steps is None)
         all_errors = tuple(f"sudo: {fault}" for fault in (*refused, *errors))
-        return Review(all_errors, tuple(warnings), bool(refused))
+        return Review(all_errors, (*warnings, *sudoers.times_left_out(plan.desired)), bool(refused))
 
     def close(
         self, desired: DesiredState | None, was: DesiredState | None, lost_doors: Collection[Door] | None, test: bool
@@ -101,7 +104,6 @@ def _refused(plan: Plan) -> list[str]:
     if len(plan.steps.encode()) > disk.LARGEST:
         why = f"{SUDOERS} would be larger than {disk.LARGEST:,} bytes, so it stays as it was"
         return [f"{why}: have viewers run confined, or name fewer times"]
-    run.find("visudo")
     try:
         tools.check(plan.steps)
     except CommandFailed as error:
@@ -118,8 +120,6 @@ def _review(desired: DesiredState, settled: bool) -> tuple[list[str], list[str]]
     strict = desired.policy.sudo.strict
     errors: list[str] = []
     warnings: list[str] = []
-    for program in ("sudo", "visudo", "cvtsudoers"):
-        run.find(program)
     try:
         # What our file holds now may differ, and is about to go.
         leaving = [] if settled else sudoers.own_rules(tools.own_tree() or {})
@@ -148,7 +148,6 @@ def _review(desired: DesiredState, settled: bool) -> tuple[list[str], list[str]]
 
 def _review_rs(desired: DesiredState, settled: bool) -> tuple[list[str], list[str]]:
     """Return errors and warnings for sudo-rs, from its own answers: no program can read its printed rules."""
-    run.find("visudo")
     errors = _unheeded(desired) if settled else []
     if not desired.policy.sudo.strict:
         return errors, [privileges.UNREAD]

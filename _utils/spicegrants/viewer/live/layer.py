@@ -10,7 +10,7 @@ from typing import Callable, NamedTuple
 
 from spicegrants.core.changes import Change
 from spicegrants.core.entries import Directory, File, Link, Other
-from spicegrants.core.errors import SystemFault
+from spicegrants.core.errors import SpiceGrantError, SystemFault, kept, together
 from spicegrants.core.paths import LAUNCHER, OPENER
 from spicegrants.host import accounts, bytecode, disk, gshadow, run
 from spicegrants.policy import merge
@@ -64,7 +64,7 @@ class Viewer:
         live = present.get(OPENER)
         installed = live.content if isinstance(live, File) else b""
         opener = bytecode.program(_OPENER, PARTS, installed) if desired.confined else b""
-        programs = {path: rights.read(path) for path in desired.policy.viewer.paths}
+        programs = _viewers(desired)
         keeper = mode_overrides.mechanism()
         overrides = {path: keeper.read(path) for path in programs} if keeper else None
         planned = files.plan_files(
@@ -147,6 +147,21 @@ class Viewer:
 def launcher_program() -> bytes:
     """Return the launcher's program text."""
     return Path(launcher.__file__).read_bytes()
+
+
+def _viewers(desired: DesiredState) -> dict[str, files.Program]:
+    """Return the rights of the viewers by path. Raise what hinders all of them, and making the group, together."""
+    programs: dict[str, files.Program] = {}
+    faults: list[SpiceGrantError] = []
+    if desired.gid is None:
+        with kept(faults):
+            run.need("groupadd")
+    for path in desired.policy.viewer.paths:
+        with kept(faults):
+            programs[path] = rights.read(path)
+    if faults:
+        raise together(faults)
+    return programs
 
 
 def _leftovers(stored: Stored, desired: DesiredState) -> list[Step]:

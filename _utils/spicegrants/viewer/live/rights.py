@@ -22,7 +22,8 @@ def read(path: str) -> Program:
     try:
         status = os.lstat(path)
     except FileNotFoundError:
-        raise SystemFault(f"spice:viewer:path: no viewer {path} on this machine: install it first") from None
+        message = f"spice:viewer:path: no viewer {path} on this machine: install it first"
+        raise SystemFault(message, [path]) from None
     except OSError as error:
         raise SystemFault(f"spice:viewer:path: {path} cannot be read: {error}") from error
     directory = disk.replaceable(path)
