@@ -46,6 +46,52 @@ def test_a_missing_program_changes_nothing(keeper, shared, paths):
     assert shared.openings() == OPEN
 
 
+NOTHING_YET = """\
+Nothing was changed. nothing can guard the ports: nft is not installed, and iptables is not installed
+spice:viewer:path: no viewer /usr/bin/remote-viewer on this machine: install it first
+sudo is not installed, visudo is not installed, cvtsudoers is not installed (looked in /usr/sbin:/usr/bin:/sbin:/bin)
+spice:servers:mysrv:ca: /etc/pki/spice/ca-cert.pem is not on this machine: its consoles stay closed
+spice:grants:mybro-leaptest:user: no user 'mybro' on this machine
+spice:grants:n:group: no group 'admins' on this machine
+on Debian these are missing: apt-get install nftables sudo virt-viewer"""
+
+
+@pytest.mark.salt
+def test_a_first_run_names_all_that_is_missing_at_once(office):
+    """Programs, with the packages that bring them, certificates, users and groups; once all is there, one run does."""
+    data = changed(article(), grants={**article()["spice"]["grants"], "n": {"group": "admins", "vm": "debianx"}})
+    data["spice"]["servers"]["mysrv"]["ca"] = "/etc/pki/spice/ca-cert.pem"
+    programs = ("/usr/sbin/nft", "/usr/sbin/iptables", VIEWER, "/usr/bin/sudo", "/usr/sbin/visudo", "/usr/bin/cvtsudoers")
+    account = office.client.run(["getent", "passwd", "mybro"]).stdout
+    with contextlib.ExitStack() as stack:
+        for path in programs:
+            stack.enter_context(_replaced(office, path))
+        office.client.run(["userdel", "mybro"])
+        assert refused(office, data) == NOTHING_YET
+        answer, _ = office.minion.call_raw("spice_grant.status")
+        assert answer["last_run"]["errors"] == NOTHING_YET.removeprefix("Nothing was changed. ").splitlines()
+    assert not office.client.path("/etc/sudoers.d/spice-grant").exists()
+    uid = account.split(":")[2]
+    office.client.run(["useradd", "--uid", uid, "mybro"])
+    office.applied(article())
+    assert office.openings() == OPEN
+
+
+def test_many_missing_programs_keep_nothing_from_closing(shared):
+    """A user who lost a grant is out, whatever else there is to be said."""
+    less = changed(article(), grants={"mybro-leaptest": article()["spice"]["grants"]["mybro-leaptest"], "n": NEW})
+    with contextlib.ExitStack() as stack:
+        for path in ("/usr/sbin/visudo", "/usr/bin/cvtsudoers", VIEWER):
+            stack.enter_context(_replaced(shared, path))
+        result = shared.apply(less)
+        assert result["result"] is False and result["changes"]
+        lines = result["comment"].splitlines()
+        assert any(line.startswith("visudo is not installed, cvtsudoers is not installed") for line in lines)
+        assert f"spice:viewer:path: no viewer {VIEWER} on this machine: install it first" in lines
+        assert "on Debian these are missing: apt-get install sudo virt-viewer" in lines and "nothing was opened" in lines
+        assert shared.openings() <= {("mybro", GROUP, ADDRESS, 20004)}
+
+
 BROKEN = {
     "fails": "#!/bin/sh\necho cannot >&2; exit 1\n",
     "prints nothing": "#!/bin/sh\nexit 0\n",
@@ -91,11 +137,9 @@ def test_a_kernel_that_refuses_the_rules_opens_nothing(shared):
 
 
 def test_without_groupadd_nothing_is_opened(office):
-    """If the group cannot be made nothing else is done: the run fails with the reason."""
+    """If the group cannot be made nothing else is done: the run fails with the reason, and so does a dry one."""
     with _replaced(office, "/usr/sbin/groupadd"):
-        result = office.apply()
-        assert result["result"] is False
-        assert "groupadd is not installed" in result["comment"]
+        refused(office, article(), "groupadd is not installed", "apt-get install passwd")
     assert office.client.run(["nft", "list", "tables"]).stdout == ""
     assert not office.client.path("/etc/sudoers.d/spice-grant").exists()
     office.applied()

@@ -68,6 +68,7 @@ def test_from_one_form_to_the_other_and_back(shared):
 
 
 def test_auto_says_what_it_chose_and_why(shared):
+    shared.applied(DIRECT)
     comment = shared.applied(AUTO)["comment"]
     assert "Note: viewers run confined: this machine has what that needs." in comment
     assert all(OPENER in rule for rule in rules(shared))

@@ -43,6 +43,40 @@ def test_in_sync_since_the_run_that_made_it_so(granted):
     assert again["last_run"]["at"] > before["last_run"]["at"]
 
 
+PROGRAMS = "/usr/local/lib/spice-grant"
+NOTE = f"others than root can exchange what root runs from {PROGRAMS}: they may write in /usr/local/lib"
+
+
+def test_a_note_is_said_when_it_is_new_or_comes_back_and_stands_in_the_status(granted):
+    """With test=True and by other functions as well; these leave nothing."""
+
+    def says(**kw):
+        return f"Note: {NOTE}." in granted.apply(**kw)["comment"]
+
+    assert not says()
+    for _ in range(2):
+        granted.client.run(["chmod", "2775", "/usr/local/lib"])
+        assert NOTE in granted.minion.call("spice_grant.grant", "nogrant", "debianx")["warnings"]
+        assert says(test=True) and says()
+        assert not says(test=True) and not says()
+        assert NOTE not in granted.minion.call("spice_grant.grant", "nogrant", "debianx")["warnings"]
+        assert granted.apply(GONE)["result"] is False, "a run with errors forgets no note"
+        granted.minion.set_pillar(article())
+        assert not says() and NOTE in status(granted)["notes"]
+        granted.client.run(["chmod", "0755", "/usr/local/lib"])
+        assert not says() and NOTE not in status(granted)["notes"]
+    standing = status(granted)["notes"]
+    assert standing and "Note: " not in granted.apply()["comment"]
+    granted.client.run(["rm", LAST_RUN])
+    assert f"Note: {standing[0]}." in granted.apply()["comment"], "after a boot"
+
+
+def test_what_is_locked_is_said_by_each_run(granted):
+    granted.minion.call("spice_grant.lock", "myself", reason="left")
+    for _ in range(2):
+        assert "Note: user myself is locked (left), until spice_grant.unlock." in granted.apply()["comment"]
+
+
 def test_drifted_until_a_run_repairs_it(granted):
     granted.nft("flush", "map", "inet", "spice_grant", "grants4")
     found = status(granted)

@@ -38,13 +38,28 @@ def test_since_is_kept_by_runs_that_end_alike_and_change_nothing():
     assert minion_status.after(failed, 300, False, ("still wrong",), "a").since == 200
 
 
+def test_notes_are_said_when_they_are_new_or_come_back():
+    assert minion_status.unsaid(None, ["a", "b"]) == ["a", "b"], "nobody knows what was said"
+    first = minion_status.after(None, 100, True, (), "p", ["a", "b"])
+    assert minion_status.unsaid(first, ["b", "c"]) == ["c"]
+    second = minion_status.after(first, 200, False, (), "p", ["b", "c"])
+    assert minion_status.unsaid(second, ["a", "b", "c"]) == ["a"]
+    failed = minion_status.after(second, 300, False, ("wrong",), "p")
+    assert minion_status.unsaid(failed, ["a", "b", "c"]) == ["a"], "it may not have looked"
+
+
+def test_what_a_former_version_left_is_read():
+    run = minion_status.load(b'{"at": 1, "errors": [], "policy": null, "since": 0}')
+    assert run == minion_status.Run(1, (), None, 0)
+
+
 def test_what_is_left_behind_is_read_back():
-    run = minion_status.Run(1, ("one", "two"), None, 0)
+    run = minion_status.Run(1, ("one", "two"), None, 0, ("three",))
     assert minion_status.load(minion_status.dump(run)) == run
     assert minion_status.load(None) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"at": 1}', b'{"at":1,"errors":[],"policy":[],"since":1}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"at": 1}', b'{"at":1,"errors":[],"policy":[],"since":1}', b'{"at":1,"errors":[],"policy":null,"since":1,"notes":1}'])
 def test_damage_is_not_taken_for_nothing(content):
     with pytest.raises(LiveStateUnreadable):
         minion_status.load(content)
@@ -63,6 +78,6 @@ def test_damage_is_not_taken_for_nothing(content):
     ],
 )
 def test_status(policy, errors, drift, wrong, state, since):
-    found = minion_status.status(policy, minion_status.Run(9, errors, "a", 5), drift, wrong, ["user anne"])
+    found = minion_status.status(policy, minion_status.Run(9, errors, "a", 5), drift, wrong, ["user anne"], ["n"])
     assert (found["state"], found["since"]) == (state, since)
-    assert found["errors"] == [*errors, *wrong] and found["locks"] == ["user anne"]
+    assert found["errors"] == [*errors, *wrong] and (found["locks"], found["notes"]) == (["user anne"], ["n"])

@@ -180,8 +180,9 @@ def test_a_master_is_told_where_there_is_one(monkeypatch, options, there):
     monkeypatch.setattr(module, "__opts__", options, raising=False)
     monkeypatch.setattr(module, "__context__", {}, raising=False)
     monkeypatch.setattr(module, "__salt__", {"event.send": lambda tag, data: True}, raising=False)
-    report = {"changes": {"firewall": ["closes"]}, "errors": []}
+    report = {"changes": {"firewall": ["closes"]}, "errors": [], "warnings": []}
     monkeypatch.setattr(module.enforcement, "enforce", lambda decided, test: report)
+    monkeypatch.setattr(module.last_run, "spoken", lambda whole: whole)
     assert module.lock(all=True)["event"] is there
 
 

@@ -56,6 +56,13 @@ def test_unknown_users_cost_only_their_own_grants():
     assert compiled.accesses == desired().accesses
 
 
+def test_unknown_users_of_a_console_that_cannot_be_opened_are_named_as_well():
+    """Who mends the server would otherwise hear of them only then."""
+    compiled = desired({"grants__gone": {"user": "gone", "vm": "debianx"}}, addresses={})
+    assert complaints(compiled) == ["spice:grants:gone:user: no user 'gone' on this machine"]
+    assert compiled.accesses == ()
+
+
 def test_an_unknown_group_costs_only_its_own_grant():
     compiled = desired({"grants__gone": {"group": "gone", "vm": "debianx"}})
     assert complaints(compiled) == ["spice:grants:gone:group: no group 'gone' on this machine"]

@@ -235,6 +235,14 @@ def test_times_are_in_the_file_as_far_as_sudo_can_read_them_at_each_call(unconfi
     assert text.count("NOTBEFORE") == (24 * number if keeps else 0)
     assert {rule.windows == ALWAYS for rule in sudoers.rules(compiled)} == {not keeps}
     assert len({rule.argument for rule in sudoers.rules(compiled)}) >= number
+    said = sudoers.times_left_out(compiled)
+    assert said == [] if keeps else "only the opener keeps them: there are more than 10,000 windows" in said[0]
+
+
+def test_sudo_rs_leaves_all_times_to_the_opener():
+    timed = desired(TIMED, sudo_rs=True, unconfinable="")
+    assert [text.rpartition(": ")[2] for text in sudoers.times_left_out(timed)] == ["sudo-rs knows none"]
+    assert sudoers.times_left_out(desired(sudo_rs=True, unconfinable="")) == []
 
 
 def test_what_is_never_open_has_no_rule_either_way():

@@ -28,7 +28,12 @@ class Sudo:
     def plan(self, desired: DesiredState, stored: Stored) -> Plan:
         """Compare our file; see :class:`~spicegrants.policy.layer.Layer`."""
         run.as_root()
-        planned = sudoers.plan_sudoers(desired, disk.read(SUDOERS), tools.own_tree)
+        try:
+            planned = sudoers.plan_sudoers(desired, disk.read(SUDOERS), tools.own_tree)
+        except CommandFailed as error:
+            if error.programs:
+                _need_programs(desired)
+            raise
         return Plan(planned.changes, desired, planned.text)
 
     def apply(self, plan: Plan) -> None:
@@ -52,10 +57,9 @@ class Sudo:
         well, a strict policy has sudo asked about each user; otherwise a warning says that nobody has looked there.
         Another says that the file leaves times to the opener.
         """
-        is_rs = plan.desired.inventory.sudo_rs
-        run.need(*(("visudo",) if is_rs else ("sudo", "visudo", "cvtsudoers")))
+        _need_programs(plan.desired)
         refused = _refused(plan)
-        look = _review_rs if is_rs else _review
+        look = _review_rs if plan.desired.inventory.sudo_rs else _review
         errors, warnings = look(plan.desired, settled=plan.steps is None)
         all_errors = tuple(f"sudo: {fault}" for fault in (*refused, *errors))
         return Review(all_errors, (*warnings, *sudoers.times_left_out(plan.desired)), bool(refused))
@@ -95,6 +99,11 @@ class Sudo:
         if not test:
             disk.remove(SUDOERS)
         return (Change("sudo", f"removes {SUDOERS}"),)
+
+
+def _need_programs(desired: DesiredState) -> None:
+    """Raise an error that names all missing programs of sudo, not just the first that is called."""
+    run.need(*(("visudo",) if desired.inventory.sudo_rs else ("sudo", "visudo", "cvtsudoers")))
 
 
 def _refused(plan: Plan) -> list[str]:
