@@ -38,7 +38,7 @@ def __virtual__():
 @checked(CommandExecutionError)
 def denials(since=None, user=None, vm=None):
     """
-    Return what the guard refused and logged, newest first.
+    Return what the guard refused and logged, the newest last.
 
     since
         Text: how far back, as a duration (``2h``, ``1d``) or a moment, ISO 8601. A moment without an offset is in the
@@ -91,8 +91,9 @@ def denials(since=None, user=None, vm=None):
     iptables holds it, only users with a grant here have a limit of their own; all others share two, by the same border.
     ``spice_firewall.denied`` has the kernel's own counters, of the last hour.
 
-    It lists the 1000 newest entries, out of the 100000 newest lines of the journal. If more were left out, or lines
-    with the guard's prefix cannot be read, entries at the end say so: only ``why``, and perhaps ``count``, is in them.
+    The newest are last, which stay in sight on a terminal. It lists the 1000 newest entries, out of the 100000 newest
+    lines of the journal. If more were left out, or lines with the guard's prefix cannot be read, entries at the end say
+    so: only ``why``, and perhaps ``count``, is in them.
 
     Reads the stored policy and accounts. Without a journal, or if it holds nothing of the kernel's, it reads
     ``/dev/kmsg``: only what was logged since boot and still is there. What is older than the last sleep of the machine
@@ -130,7 +131,7 @@ def denials(since=None, user=None, vm=None):
         notes.append(logged.note(f"what is older than the {kernel_log.MOST} newest lines of the journal is left out"))
     if unread:
         notes.append(logged.note("lines with the guard's prefix that cannot be read", unread))
-    return entries[:_MOST] + notes
+    return entries[:_MOST][::-1] + notes
 
 
 def _start(desired, since):

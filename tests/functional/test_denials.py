@@ -70,7 +70,7 @@ def test_who_was_refused_what_and_why(shared, kernel_log):
     end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=5)
     end = end.strftime("%Y-%m-%dT%H:%M:%SZ")
     assert all(start <= entry["at"] <= end for entry in found)
-    assert [entry["at"] for entry in found] == sorted((entry["at"] for entry in found), reverse=True)
+    assert [entry["at"] for entry in found] == sorted(entry["at"] for entry in found)
     keys = ("user", "uid", "gid", "vm", "server", "address", "port", "rule", "count", "why")
     ungranted = "no grant of leaptest means myself"
     unused = "no console of the policy is there, only a guarded port"

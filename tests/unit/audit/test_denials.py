@@ -260,6 +260,6 @@ def test_what_is_not_in_the_list_is_said(monkeypatch):
     monkeypatch.setattr(module.kernel_log, "lines", lambda since: ([*lines, (EARLIEST, "spice-grant deny: ?")], True))
     monkeypatch.setattr(module, "_MOST", 2)
     *listed, older, oldest, unread = module.denials()
-    assert [each["at"] for each in listed] == ["2020-01-01T00:03:20Z", "2020-01-01T00:01:40Z"]
+    assert [each["at"] for each in listed] == ["2020-01-01T00:01:40Z", "2020-01-01T00:03:20Z"]
     assert (older["count"], unread["count"]) == (1, 1)
     assert "left out" in older["why"] and "left out" in oldest["why"] and "cannot be read" in unread["why"]
