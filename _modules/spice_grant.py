@@ -130,8 +130,8 @@ def apply(grants=None, exclusive=True, test=False):
 
     Reads what :func:`plan` reads.
 
-    Writes ``/var/lib/spice-grant/state.json`` and what the layers' own ``apply`` write. Records how it ended and what it
-    noted, for ``spice_grant.status`` and the next run; no other function does.
+    Writes ``/var/lib/spice-grant/state.json`` and what the layers' own ``apply`` write. Records how it ended and what
+    it noted, for ``spice_grant.status`` and the next run; no other function does.
 
     Raises CommandExecutionError if the policy is wrong, with all findings, or if something cannot be read: then nothing
     was changed. If something was taken away before that, it is in ``errors`` instead, and nothing was opened.
@@ -159,7 +159,9 @@ def apply(grants=None, exclusive=True, test=False):
             return replace(requested, policy=merge.combine(whole, grants, exclusive, requested.policy))
 
         reports.append(
-            _whole_report(lambda stored: replace(stored, policy=alone or combined(stored.policy)), test, alone, completed)
+            _full_report(
+                lambda stored: replace(stored, policy=alone or combined(stored.policy)), test, alone, completed
+            )
         )
     return reports[0]
 
@@ -344,10 +346,10 @@ def _secret(uri):
 
 def _enforce(decided, test):
     """Enforce what ``decided`` makes of what is stored."""
-    return last_run.spoken(_whole_report(decided, test))
+    return last_run.spoken(_full_report(decided, test))
 
 
-def _whole_report(decided, test, known=None, completed=lambda requested: requested):
+def _full_report(decided, test, known=None, completed=lambda requested: requested):
     """Enforce likewise; return the report with all notes."""
     with _as_salt_errors():
         return enforcement.with_exit_code(__context__, enforcement.enforce(decided, test, known, completed))

@@ -61,7 +61,14 @@ def test_a_first_run_names_all_that_is_missing_at_once(office):
     """Programs, with the packages that bring them, certificates, users and groups; once all is there, one run does."""
     data = changed(article(), grants={**article()["spice"]["grants"], "n": {"group": "admins", "vm": "debianx"}})
     data["spice"]["servers"]["mysrv"]["ca"] = "/etc/pki/spice/ca-cert.pem"
-    programs = ("/usr/sbin/nft", "/usr/sbin/iptables", VIEWER, "/usr/bin/sudo", "/usr/sbin/visudo", "/usr/bin/cvtsudoers")
+    programs = (
+        VIEWER,
+        "/usr/sbin/nft",
+        "/usr/sbin/iptables",
+        "/usr/sbin/visudo",
+        "/usr/bin/sudo",
+        "/usr/bin/cvtsudoers",
+    )
     account = office.client.run(["getent", "passwd", "mybro"]).stdout
     with contextlib.ExitStack() as stack:
         for path in programs:
@@ -88,7 +95,8 @@ def test_many_missing_programs_keep_nothing_from_closing(shared):
         lines = result["comment"].splitlines()
         assert any(line.startswith("visudo is not installed, cvtsudoers is not installed") for line in lines)
         assert f"spice:viewer:path: no viewer {VIEWER} on this machine: install it first" in lines
-        assert "on Debian these are missing: apt-get install sudo virt-viewer" in lines and "nothing was opened" in lines
+        assert "nothing was opened" in lines
+        assert "on Debian these are missing: apt-get install sudo virt-viewer" in lines
         assert shared.openings() <= {("mybro", GROUP, ADDRESS, 20004)}
 
 

@@ -99,7 +99,8 @@ def notes(result):
 
 def standing(office):
     """What is to be noted of other sudo rules, whether a run has said it already or not."""
-    return [note for note in office.minion.call_raw("spice_grant.status")[0]["notes"] if note.startswith("another sudo")]
+    answer, _ = office.minion.call_raw("spice_grant.status")
+    return [note for note in answer["notes"] if note.startswith("another sudo rule")]
 
 
 # What each line of a file lets nogrant do.

@@ -59,7 +59,17 @@ def test_what_is_left_behind_is_read_back():
     assert minion_status.load(None) is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"at": 1}', b'{"at":1,"errors":[],"policy":[],"since":1}', b'{"at":1,"errors":[],"policy":null,"since":1,"notes":1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"at": 1}',
+        b'{"at":1,"errors":[],"policy":[],"since":1}',
+        b'{"at":1,"errors":[],"policy":null,"since":1,"notes":1}',
+    ],
+)
 def test_damage_is_not_taken_for_nothing(content):
     with pytest.raises(LiveStateUnreadable):
         minion_status.load(content)
