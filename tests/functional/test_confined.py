@@ -83,6 +83,20 @@ def test_auto_says_what_it_chose_and_why(shared):
     assert all(OPENER in rule for rule in rules(shared))
 
 
+def test_times_that_are_left_to_the_opener_are_noted(shared):
+    """More than sudo could read at each call; half an hour each, round the clock."""
+    hours = [f"{hour:02}:{start}-{hour:02}:{start + 19}" for hour in range(24) for start in (10, 40)]
+    data = pillar()
+    data["spice"]["grants"]["mybro-leaptest"]["schedule"] = "halves"
+    data["spice"]["schedules"] = {"halves": {"days": "mon-sun", "hours": hours, "zone": "UTC"}}
+    for days, noted in ((30, False), (220, True)):
+        data["spice"]["time"] = {"horizon": f"{days}d"}
+        comment = shared.applied(data)["comment"]
+        assert ("only the opener keeps them: there are more than 10,000 windows." in comment) is noted
+        assert ("NOTBEFORE" in shared.client.read(SUDOERS)) is not noted
+    assert "opener" not in shared.applied(data)["comment"]
+
+
 def test_insisted_on_where_it_is_not_possible_nothing_is_open(shared):
     """The run fails, says why, and closes what was open; the next one that can opens it again."""
     shared.applied(CONFINED)
