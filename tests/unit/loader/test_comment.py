@@ -1,7 +1,7 @@
 """A state's comment fits a screen, and what was cut is beside it: not among the changes, as nothing of it changed."""
 
 import pytest
-from salt.exceptions import SaltInvocationError
+from salt.exceptions import CommandExecutionError
 
 from unit.loader.test_api import ROOT, load
 
@@ -37,7 +37,7 @@ def test_errors_and_notes(applied, number, cut):
 
 def test_findings_of_a_wrong_pillar(applied):
     findings = [f"spice:vms:x{number}: 'tls_port' is missing" for number in range(23)]
-    result = applied(SaltInvocationError("\n".join(findings)))
+    result = applied(CommandExecutionError("\n".join(findings)))
     assert result["result"] is False and result["changes"] == {}
     assert result["comment"].splitlines()[-1] == "and 14 more: see sentences, with --out=json"
     assert result["sentences"][1:] == findings[1:]
