@@ -53,7 +53,7 @@ sudo is not installed, visudo is not installed, cvtsudoers is not installed (loo
 spice:servers:mysrv:ca: /etc/pki/spice/ca-cert.pem is not on this machine: its consoles stay closed
 spice:grants:mybro-leaptest:user: no user 'mybro' on this machine
 spice:grants:n:group: no group 'admins' on this machine
-on Debian these are missing: apt-get install nftables sudo virt-viewer"""
+what brings them on Debian: apt-get install nftables sudo virt-viewer"""
 
 
 @pytest.mark.salt
@@ -96,7 +96,7 @@ def test_many_missing_programs_keep_nothing_from_closing(shared):
         assert any(line.startswith("visudo is not installed, cvtsudoers is not installed") for line in lines)
         assert f"spice:viewer:path: no viewer {VIEWER} on this machine: install it first" in lines
         assert "nothing was opened" in lines
-        assert "on Debian these are missing: apt-get install sudo virt-viewer" in lines
+        assert "what brings them on Debian: apt-get install sudo virt-viewer" in lines
         assert shared.openings() <= {("mybro", GROUP, ADDRESS, 20004)}
 
 

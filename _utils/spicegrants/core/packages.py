@@ -27,4 +27,4 @@ def advice(programs: Iterable[str]) -> list[str]:
     """
     names = {program.rpartition("/")[2] for program in programs}
     found = {"iptables" if name.startswith(_IPTABLES) else _BRINGS.get(name, "") for name in names} - {""}
-    return [f"on Debian these are missing: apt-get install {' '.join(sorted(found))}"] if found else []
+    return [f"what brings them on Debian: apt-get install {' '.join(sorted(found))}"] if found else []
