@@ -29,7 +29,8 @@ OPEN = {("myself", GROUP, ADDRESS, 20002), ("mybro", GROUP, ADDRESS, 20004)}
 OPEN_BOTH = {(user, group, address, port) for user, group, _, port in OPEN for address in BOTH}
 # Where a run may write. Below /usr/local there may be a lot that has nothing to do with it.
 WRITTEN = ("/etc", "/usr/local/bin", "/usr/local/share/applications", "/var/lib/spice-grant", "/home", VIEWER)
-WRITTEN += ("/var/lib/dpkg/statoverride", "/usr/local/lib/spice-grant")
+WRITTEN += ("/var/lib/dpkg/statoverride", "/usr/local/lib/spice-grant", "/usr/local/share/man/man1")
+WRITTEN += tuple(f"/usr/local/share/{name}" for name in ("bash-completion", "zsh", "locale/de"))
 # What the system's own tools leave behind when they edit accounts.
 BACKUPS = {f"/etc/{name}-" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")}
 # Larger files are compared by size and time only.

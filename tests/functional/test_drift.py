@@ -6,6 +6,7 @@ import pytest
 
 from functional.office import FILES, OPEN, STATE, URIS, changed, difference, sentences
 from scenes import ADDRESS, GROUP, SECOND_ADDRESS, SUDOERS, VIEWER, article
+from spicegrants.core.paths import BASH_COMPLETION, MANUAL, catalogue_file
 
 # The guard of uplinks would close most of these holes: they are to be seen.
 PILLAR = changed(article(), firewall={"uplinks": False})
@@ -13,6 +14,7 @@ T = "inet spice_grant"
 MENU, VV, LAUNCHER = "/etc/spice-grant/menu/1021", FILES["debianx"], "/usr/local/bin/rviewer"
 PROGRAMS = "/usr/local/lib/spice-grant"
 DESKTOP = "/usr/local/share/applications/rviewer.desktop"
+GERMAN = catalogue_file("de")
 
 
 def prepare(office):
@@ -199,6 +201,9 @@ VIEWER_LAYER = {
     "launcher: a link": (_sh(f"mv {LAUNCHER} /etc/copy; ln -s /etc/copy {LAUNCHER}"), LAUNCHER),
     "desktop file: edited": (_replace(DESKTOP, "Exec=", "Exec=env LD_PRELOAD=/tmp/x "), f"rewrites {DESKTOP}"),
     "desktop file: deleted": (_run("rm", DESKTOP), f"creates {DESKTOP}"),
+    "completion: edited": (_append(BASH_COMPLETION, "rviewer() { :; }\n"), f"rewrites {BASH_COMPLETION}"),
+    "man page: mode": (_run("chmod", "0600", MANUAL), f"owner and mode of {MANUAL}"),
+    "language: deleted": (_run("rm", GERMAN), f"creates {GERMAN}"),
     "stray file": (_sh("echo x >/etc/spice-grant/mine"), "removes /etc/spice-grant/mine"),
     "stray connection file": (_sh(f"cp {VV} /etc/spice-grant/vms/mine.vv"), "removes /etc/spice-grant/vms/mine.vv"),
     "stray menu": (_sh("echo {} >/etc/spice-grant/menu/1023"), "removes /etc/spice-grant/menu/1023"),
@@ -247,8 +252,15 @@ TOGETHER = {
         "menu: edited",
         "launcher: edited",
         "desktop file: deleted",
+        "completion: edited",
     ],
-    "missing": ["viewer: set-UID", "connection file: deleted", "menu: deleted", "launcher: deleted"],
+    "missing": [
+        "viewer: set-UID",
+        "connection file: deleted",
+        "menu: deleted",
+        "launcher: deleted",
+        "language: deleted",
+    ],
     "links": ["connection file: a link", "menu: a link", "launcher: a link"],
     "strays": [name for name in VIEWER_LAYER if name.startswith("stray")],
     "other kinds": ["connection file: a pipe", "menu: a directory", "group: a member"],

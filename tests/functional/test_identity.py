@@ -114,7 +114,7 @@ def test_an_account_that_is_renamed(desk):
     )
     assert (done.returncode, done.stderr) == (
         REFUSED,
-        "rviewer: leaptest cannot be opened: it is not granted to you\n",
+        "rviewer: leaptest cannot be opened: it is not granted to you. Ask your administrator.\n",
     )
     result = office.apply()
     assert "user myself has UID 1023 now, not 1021" in str(result["changes"])

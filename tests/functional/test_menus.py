@@ -11,7 +11,10 @@ import time
 import pytest
 
 from functional.office import FILES, PASSWORDS, STATE, UIDS, changed, started
+from scene import need
 from scenes import GROUP, SUDOERS, VIEWER, article
+from spicegrants.core.paths import BASH_COMPLETION
+from spicegrants.viewer import desk
 
 PILLAR = changed(
     article(),
@@ -58,7 +61,7 @@ print(json.dumps(done))
 def _possible(office, user, group=None):
     """What a user, with another group if one is given, can do with all paths of ours."""
     command = ["find", "/etc/spice-grant", "/var/lib/spice-grant"]
-    paths = [*office.client.run(command).stdout.split(), SUDOERS, VIEWER, RVIEWER, DESKTOP]
+    paths = [*office.client.run(command).stdout.split(), SUDOERS, VIEWER, RVIEWER, *desk.PATHS]
     done = office.client.run([sys.executable, "-I", "-S", "-c", TRY, *paths], user=user, group=group)
     return {path: set(can) for path, can in json.loads(done.stdout).items()}
 
@@ -68,14 +71,14 @@ def _possible(office, user, group=None):
 
 @pytest.mark.parametrize("user", [*UIDS, "outsider"])
 def test_what_a_user_can_do_with_our_files(looked_at, user):
-    """Users read their own menu, the launcher and its desktop file; with everything else they can do nothing at all."""
+    """Users read their own menu, the launcher and what is about it; with everything else they can do nothing at all."""
     if user == "outsider":
         looked_at.client.run(["useradd", "--uid", "1050", "outsider"])
     possible = _possible(looked_at, user)
     desired = {path: set() for path in possible}
     desired["/etc/spice-grant"] = {"read", "list"}
     desired[RVIEWER] = {"read", "start"}
-    desired[DESKTOP] = {"read"}
+    desired.update({path: {"read"} for path in desk.PATHS})
     if user in MENUS:
         desired[MENUS[user]] = {"read"}
     assert len(possible) > 12
@@ -89,7 +92,7 @@ def test_what_the_viewer_itself_can_do_with_our_files(looked_at):
     desired.update({path: {"read"} for path in possible if path.endswith(".vv")})
     desired["/etc/spice-grant"] = desired["/etc/spice-grant/vms"] = {"read", "list"}
     desired[RVIEWER] = desired[VIEWER] = {"read", "start"}
-    desired[DESKTOP] = desired[MENUS["myself"]] = {"read"}
+    desired.update({path: {"read"} for path in (*desk.PATHS, MENUS["myself"])})
     assert possible == desired
 
 
@@ -107,7 +110,7 @@ def test_owner_and_mode(looked_at):
         STATE: (0, 0, 0o600),
         os.path.dirname(STATE): (0, 0, 0o700),
         RVIEWER: (0, 0, 0o755),
-        DESKTOP: (0, 0, 0o644),
+        **dict.fromkeys(desk.PATHS, (0, 0, 0o644)),
     }
     status = {path: looked_at.client.stat(path) for path in desired}
     assert {path: (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777) for path, stat in status.items()} == desired
@@ -192,7 +195,8 @@ def test_rviewer_refuses_what_is_not_granted(looked_at, name):
     """Another's console, or none: exit code 1, with what the user may open."""
     done = _rviewer(looked_at, "myself", name)
     assert done.returncode == 1
-    assert done.stderr == f"rviewer: You may not open {name!r}. You may open: debianx.\n"
+    words = f"You may not open {name!r}. You may open: debianx. If you need another one, ask your administrator."
+    assert done.stderr == f"rviewer: {words}\n"
 
 
 def test_rviewer_without_any_grant(looked_at):
@@ -201,7 +205,7 @@ def test_rviewer_without_any_grant(looked_at):
     for arguments in ([], ["debianx"], ["--list"]):
         done = _rviewer(looked_at, "stranger", *arguments)
         assert done.returncode == 1
-        assert done.stderr == "rviewer: No SPICE console is granted to you on this machine.\n"
+        assert done.stderr == ("rviewer: No SPICE console is granted to you on this machine. Ask your administrator.\n")
 
 
 def test_rviewer_usage(looked_at):
@@ -237,6 +241,39 @@ def test_rviewer_from_the_desktop(looked_at):
     looked_at.client.write("/home/myself/ask", script, mode=0o755, owner="myself")
     done = _rviewer(looked_at, "myself", env={"SUDO_ASKPASS": "/home/myself/ask"})
     assert started(done), done
+
+
+def test_rviewer_speaks_german(looked_at):
+    """Where the user's session does; what sudo starts does so, too."""
+    german = {"LANG": "de_DE.UTF-8"}
+    done = _rviewer(looked_at, "myself", "none", env=german)
+    assert "'none' dürfen Sie nicht öffnen. Öffnen dürfen Sie: debianx." in done.stderr
+    assert "You may not open" in _rviewer(looked_at, "myself", "none", env={**german, "LC_ALL": "C"}).stderr
+
+
+def test_bash_completes_options_and_consoles(looked_at):
+    """In a shell of the user's, which has loaded the file as bash-completion does."""
+    script = (
+        f"source {BASH_COMPLETION}; complete -p rviewer; "
+        'for word in "" boo -- none; do COMP_WORDS=(rviewer "$word"); COMP_CWORD=1; _rviewer; echo "${COMPREPLY[*]}"; '
+        'done; COMP_CWORD=2; _rviewer; echo "${COMPREPLY[*]}"'
+    )
+    done = looked_at.client.run(["bash", "--norc", "-c", script], user="nogrant")
+    assert done.stdout.splitlines() == [
+        "complete -F _rviewer rviewer",
+        "books leaptest",
+        "books",
+        "--help --list",
+        "",
+        "",
+    ]
+
+
+def test_man_finds_the_page(looked_at):
+    need("man")
+    done = looked_at.client.run(["man", "--warnings", "rviewer"], user="mybro", env={"LC_ALL": "C.UTF-8"})
+    assert done.stdout.startswith("RVIEWER(1)") and "--list" in done.stdout
+    assert done.stderr == ""
 
 
 def test_the_desktop_file_starts_the_launcher(looked_at):

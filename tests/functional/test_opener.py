@@ -228,7 +228,24 @@ def test_what_is_not_granted_the_opener_refuses_itself(desk, user, vm):
     """Also where sudo would let the call pass."""
     done, seen = desk.open(user, vm, password=None)
     assert (done.returncode, seen) == (REFUSED, None)
-    assert done.stderr == f"rviewer: {vm} cannot be opened: it is not granted to you\n"
+    assert done.stderr == f"rviewer: {vm} cannot be opened: it is not granted to you. Ask your administrator.\n"
+
+
+@pytest.mark.usefixtures("anything")
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"LANG": "de_DE.UTF-8"}, "leaptest lässt sich nicht öffnen: sie ist Ihnen nicht erlaubt. Fragen Sie "),
+        ({"LANG": "en_GB.UTF-8", "LANGUAGE": "fr:de"}, "leaptest lässt sich nicht öffnen: "),
+        ({"LANG": "de_DE.UTF-8", "LC_ALL": "C"}, "leaptest cannot be opened: "),
+        ({"LANG": "../de", "LANGUAGE": "../../home/myself/de:\x1b[2J"}, "leaptest cannot be opened: "),
+        ({"LANG": "de" * 5000}, "leaptest cannot be opened: "),
+    ],
+)
+def test_it_speaks_the_users_language(desk, variables, words):
+    """Of their environment only the name of a language that it has counts."""
+    done, _ = desk.open("myself", "leaptest", password=None, env=variables)
+    assert done.returncode == REFUSED and done.stderr.startswith(f"rviewer: {words}")
 
 
 @pytest.mark.usefixtures("anything")

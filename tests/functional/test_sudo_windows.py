@@ -233,4 +233,4 @@ def test_the_launcher_says_what_is_closed(shared):
         for line in shared.client.run([RVIEWER, "--list"], user="mybro", env={"TZ": "UTC"}).stdout.splitlines()
         if line.startswith("debianx")
     ]
-    assert re.fullmatch(r"debianx\t(until .*12:00|until .*00:00|closed, opens .*12:30)", line)
+    assert re.fullmatch(r"debianx\t(until .*12:00( UTC)?|until .*00:00 UTC|closed, opens .*12:30 UTC)", line)

@@ -130,6 +130,31 @@ def test_user_is_told_that_it_was_the_window(clock):
     assert message["process"]["Uid"].split() == ["1021"] * 4
 
 
+@pytest.mark.parametrize(
+    ("path", "setting", "german"),
+    [
+        ("/etc/default/locale", 'LANG="de_DE.UTF-8"\nLANGUAGE=de:en\n', True),
+        ("/etc/locale.conf", "LANG=de_AT.UTF-8\n", True),
+        ("/etc/locale.conf", "LANG=fr_FR.UTF-8\n", False),
+        ("/etc/locale.conf", "LANG=$(touch /srv/trap)\nde_DE\n", False),
+    ],
+)
+def test_user_is_told_in_the_machines_language(clock, path, setting, german):
+    need("notify-send", "dbus-daemon")
+    clock.machine.run(["rm", "-f", "/etc/locale.conf", "/etc/default/locale"])
+    clock.machine.write(path, setting)
+    bus = Bus(clock.client, "myself")
+    clock.client.session("myself", "192.168.2.2", 20002)
+    clock.store(access("myself", "debianx", -60, 0))
+    clock.run()
+    message = bus.next()
+    assert (message["summary"], message["body"]) == (
+        ("SPICE-Konsole geschlossen", "Ihr Zugang zur Konsole der VM debianx ist abgelaufen.")
+        if german
+        else ("SPICE console closed", "Your access to the console of VM debianx has ended.")
+    )
+
+
 def test_user_is_told_although_the_kernel_was_first(clock):
     """Somebody's packet was refused just at the end: nothing is left to be ended, and the user is told all the same."""
     need("notify-send", "dbus-daemon")

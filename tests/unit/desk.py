@@ -1,6 +1,7 @@
 """A user's desk for the launcher: its menu, terminal and programs replaced, and nothing else."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -83,8 +84,9 @@ class Desk:
         raise Started(program, arguments)
 
     def run(self, command, **options):
-        self.dialogs.append(command)
-        return subprocess.CompletedProcess(command, 0, stdout=f"{self.chosen}\n")
+        self.dialogs.append([os.fsdecode(word) for word in command])
+        self.environment = options.get("env")
+        return subprocess.CompletedProcess(command, 0, stdout=f"{self.chosen}\n".encode())
 
     def opened(self, *arguments):
         """Start the launcher, which must start sudo; return sudo's arguments."""

@@ -141,6 +141,8 @@ CATALOGUES: dict[str, dict[str, str]] = {
             "Zeiten",
         "Open":
             "Öffnen",
+        "Cancel":
+            "Abbrechen",
         "You may open: {names}. Name one: rviewer NAME.":
             "Öffnen dürfen Sie: {names}. Nennen Sie eine: rviewer NAME.",
         "SPICE console {name}":

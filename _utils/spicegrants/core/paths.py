@@ -27,7 +27,7 @@ DESKTOP_ENTRY = "/usr/local/share/applications/rviewer.desktop"
 MANUAL = "/usr/local/share/man/man1/rviewer.1"
 BASH_COMPLETION = "/usr/local/share/bash-completion/completions/rviewer"
 ZSH_COMPLETION = "/usr/local/share/zsh/site-functions/_rviewer"
-FISH_COMPLETION = "/usr/local/share/fish/vendor_completions.d/rviewer.fish"
+FISH_COMPLETION = "/etc/fish/completions/rviewer.fish"
 LOCALES = "/usr/local/share/locale"
 SUDOERS = "/etc/sudoers.d/spice-grant"
 # The network device into which routes lead that lead nowhere.

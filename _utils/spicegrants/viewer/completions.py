@@ -36,8 +36,8 @@ if (( CURRENT == 2 )); then
     else
         lines=("${(@f)$(rviewer --list 2>/dev/null)}")
         names=("${(@)lines%%$'\\t'*}")
-        # What stands there says when it is open.
-        compadd -d lines -a -- names
+        lines=("${(@)lines//$'\\t'/  }")
+        compadd -l -d lines -a -- names
     fi
 fi
 """

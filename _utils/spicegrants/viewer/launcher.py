@@ -252,12 +252,12 @@ def open_console(menu, name):
             return os.waitstatus_to_exitcode(os.waitpid(os.posix_spawn(SUDO, command, os.environ), 0)[1])
         import subprocess
 
-        result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+        result = subprocess.run(command, stderr=subprocess.PIPE, check=False)
     except OSError as error:
         text = say("{program} cannot be started: {why}. Tell {whom}.", program=SUDO, why=error, whom=whom(console))
         raise Refusal(text, name) from error
     # A viewer that fails says so itself.
-    said = result.stderr.splitlines() if result.returncode != FAILED else []
+    said = result.stderr.decode(errors="replace").splitlines() if result.returncode != FAILED else []
     messages = [text.partition(" ")[2] for text in said if text.startswith("rviewer: ")]
     if messages:
         raise Refusal(messages[-1], name, result.returncode)
@@ -268,25 +268,13 @@ def choose(states, names, opened, now):
     """Let the user choose on the desktop, also what is closed; None if they did not."""
     rows = [(name, hours(states[name], now) or say("open")) for name in names]
     title, text = say("SPICE consoles"), say("Choose a console:")
-    columns = [
-        f"--column={say('Console')}",
-        f"--column={say('Hours')}",
-        "--print-column=1",
-        f"--ok-label={say('Open')}",
-    ]
-    size = ["--width=560", "--height=320"]
-    chosen = dialog(
-        [
-            "zenity",
-            "--list",
-            f"--title={title}",
-            f"--text={text}",
-            *size,
-            *columns,
-            *(word for row in rows for word in row),
-        ],
-        ["kdialog", "--title", title, "--menu", text, *(word for row in rows for word in (row[0], ", ".join(row)))],
-    )
+    table = ["--width=560", "--height=320", f"--column={say('Console')}", f"--column={say('Hours')}"]
+    buttons = [f"--ok-label={say('Open')}", f"--cancel-label={say('Cancel')}"]
+    zenity = ["zenity", "--list", f"--title={title}", f"--text={text}", *table, *buttons, "--print-column=1"]
+    zenity += [word for row in rows for word in row]
+    kdialog = ["kdialog", "--title", title, "--menu", text]
+    kdialog += [word for name, when in rows for word in (name, f"{name}, {when}")]
+    chosen = dialog(zenity, kdialog)
     if chosen is None:
         raise Refusal(say("You may open: {names}. Name one: rviewer NAME.", names=", ".join(opened)))
     return chosen if chosen in names else None
@@ -311,8 +299,23 @@ def dialog(*commands):
             if installed(command[0]):
                 import subprocess
 
-                return subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True).stdout.strip()
+                # Whatever the terminal's characters are: a dialog refuses letters that its locale does not have.
+                words = [word.encode(errors="replace") for word in command]
+                environment = {**os.environ, **({} if unicode() else {"LC_ALL": "C.UTF-8"})}
+                done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, check=False)
+                return done.stdout.decode(errors="replace").strip()
     return None
+
+
+def unicode():
+    """Tell whether the user's locale is installed, and has all letters."""
+    import locale
+
+    try:
+        locale.setlocale(locale.LC_ALL, "")
+    except locale.Error:
+        return False
+    return locale.nl_langinfo(locale.CODESET) == "UTF-8"
 
 
 def installed(program):

@@ -18,8 +18,8 @@ With a
 .IR NAME ,
 it opens that console.
 Without, it opens your console if just one is open now.
-If there are several, it lists them or, without a terminal, lets you choose in a dialog; a console that is closed says
-when it opens.
+If there are several, it lists them or, without a terminal, lets you choose in
+a dialog; a console that is closed says when it opens.
 .PP
 .BR sudo (8)
 may ask for a password: that is your own.
@@ -29,11 +29,13 @@ asks for it.
 .PP
 Times are those of this machine, or of
 .BR TZ .
-What is not of today has the time zone behind it, and so has an hour that is another where your administrator is.
+What is not of today has the time zone behind it, and so has an hour that is
+another where your administrator is.
 .SH OPTIONS
 .TP
 .B \-\-list
-Print the name of a console on each line and, behind a tab, until when it is open or when it opens, if it is not always.
+Print the name of a console on each line and, behind a tab, until when it is
+open or when it opens, if it is not always.
 .TP
 .BR \-h ", " \-\-help
 Print what there is to know.
@@ -43,7 +45,8 @@ Print what there is to know.
 Opened or listed.
 .TP
 .B 1
-Not allowed, closed now, or not possible; standard error says why, and so does a dialog where there is no terminal.
+Not allowed, closed now, or not possible; standard error says why, and so does a
+dialog where there is no terminal.
 .TP
 .B 2
 Wrong usage.

@@ -170,7 +170,7 @@ def test_what_the_opener_says_is_shown_on_the_desktop(icon, monkeypatch, code, s
 
     def answered(command, **options):
         done = run(command, **options)
-        return subprocess.CompletedProcess(command, code, "", stderr) if command[0] == launcher.SUDO else done
+        return subprocess.CompletedProcess(command, code, b"", stderr.encode()) if command[0] == launcher.SUDO else done
 
     monkeypatch.setattr(subprocess, "run", answered)
     assert launcher.main([]) == code
@@ -262,7 +262,19 @@ def test_it_needs_the_systems_python_only():
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for alias in node.names
     }
-    assert imported <= {"functools", "gettext", "json", "os", "re", "shutil", "signal", "subprocess", "sys", "time"}
+    assert imported <= {
+        "functools",
+        "gettext",
+        "json",
+        "locale",
+        "os",
+        "re",
+        "shutil",
+        "signal",
+        "subprocess",
+        "sys",
+        "time",
+    }
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--nonsense"], 2)])

@@ -1,5 +1,6 @@
 """What the launcher says to whom: in their language, and whom they may ask."""
 
+import locale
 import time
 
 import pytest
@@ -99,6 +100,22 @@ def test_without_its_catalogues_it_speaks_english(at_noon, capsys, monkeypatch, 
     monkeypatch.setattr(launcher, "LOCALES", str(tmp_path / "none"))
     at_noon.speaks(LANG="de_DE.UTF-8")
     assert said(at_noon, capsys, "books").startswith("books is closed now; it opens Tue ")
+
+
+@pytest.mark.parametrize("codeset", ["UTF-8", "ISO-8859-1", "ANSI_X3.4-1968", None])
+def test_a_dialog_has_all_letters(at_noon, monkeypatch, codeset):
+    """Also where the user's locale has not, or is not installed: zenity refuses what it cannot read."""
+
+    def missing(*arguments):
+        raise locale.Error("unsupported locale setting")
+
+    monkeypatch.setattr(locale, "setlocale", missing if codeset is None else lambda *arguments: "")
+    monkeypatch.setattr(locale, "nl_langinfo", lambda item: codeset)
+    at_noon.speaks(LANG="de_DE.UTF-8")
+    at_noon.terminal(False)
+    at_noon.programs["zenity"] = "/usr/bin/zenity"
+    assert launcher.main([]) == 1
+    assert at_noon.environment.get("LC_ALL") == (None if codeset == "UTF-8" else "C.UTF-8")
 
 
 # Whom to ask

@@ -78,6 +78,8 @@ def _start(account: pwd.struct_passwd, title: str, text: str) -> None:
     """
     own = f"/run/user/{account.pw_uid}"
     desktop = {"HOME": account.pw_dir, "XDG_RUNTIME_DIR": own, "DBUS_SESSION_BUS_ADDRESS": f"unix:path={own}/bus"}
+    # With all letters, of whatever language.
+    desktop["LC_ALL"] = "C.UTF-8"
     leave_alone = ["setsid", "--fork", "timeout", "--kill-after=1", str(PATIENCE)]
     # The sign keeps setpriv from taking a number for somebody's name.
     ids = [f"--reuid=+{account.pw_uid}", f"--regid=+{account.pw_gid}"]
