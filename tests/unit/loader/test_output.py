@@ -1,8 +1,15 @@
 """The outputter as Salt loads and calls it: by whom it is named, and what it does with anything that it gets."""
 
+import contextlib
+import fcntl
 import io
 import json
+import os
+import re
+import struct
+import subprocess
 import sys
+import termios
 
 import pytest
 import salt.config
@@ -108,6 +115,36 @@ def test_the_width_is_that_of_the_terminal(display, monkeypatch, columns, width)
     long = [{**LIST[0], "state": "open " * 200}]
     monkeypatch.setenv("COLUMNS", columns)
     assert max(map(len, display({"desk-1": long}).splitlines())) in range(width - 6, width + 1)
+
+
+ON_A_TERMINAL = """
+import json, sys
+import salt.output
+opts = json.loads(sys.argv[1])
+entries = [{**each, "state": "open " * 200} for each in opts.pop("list")]
+salt.output.display_output({"desk-1": entries}, "spice_grant", opts)
+"""
+
+
+def test_on_a_real_terminal(opts, monkeypatch):
+    """Its width, and colours by themselves."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    outside, inside = os.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 133, 0, 0))
+    given = {key: opts[key] for key in ("outputter_dirs", "extension_modules", "optimization_order", "cachedir")}
+    command = [sys.executable, "-c", ON_A_TERMINAL, json.dumps({**given, "list": LIST})]
+    with open(outside, "rb", buffering=0) as terminal:
+        with subprocess.Popen(command, stdout=inside) as process:
+            os.close(inside)
+            shown = b""
+            # Where the last one of the other side is closed, Linux calls that an error.
+            with contextlib.suppress(OSError):
+                while more := terminal.read(4096):
+                    shown += more
+        assert process.returncode == 0
+    assert b"\x1b[0;32mopen" in shown
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
+    assert max(map(len, plain.splitlines())) in range(128, 134)
 
 
 def test_into_a_file(display, monkeypatch, tmp_path):
