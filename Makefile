@@ -9,7 +9,7 @@ TESTS ?= tests
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full test-fast test-versions lint format docs picture bench bench-drift bench-fleet attacks release golden clean base
+.PHONY: help setup demo test test-full test-fast test-versions lint format docs messages picture bench bench-drift bench-fleet attacks release golden clean base
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -52,6 +52,9 @@ format: setup ## rewrite the code in the project's style
 docs: ## build the site of docs/ into build/docs; a warning is an error
 	@$(PYTHON) tools/setup.py docs
 	build/venv-docs/bin/python -m sphinx -W -E -q -d build/doctrees docs build/docs
+
+messages: ## collect what users read into po/, and make of it what the code says in other languages
+	@$(PYTHON) tools/messages.py
 
 picture: ## draw docs/overview.svg anew, from what tools/picture.py describes
 	@$(PYTHON) tools/picture.py

@@ -55,6 +55,7 @@ PACKAGES = {
         "iptables",
         "libglib2.0-bin",
         "libnotify-bin",
+        "man-db",
         "pulseaudio-utils",
         "python3-gi",
         "slirp4netns",
@@ -63,6 +64,7 @@ PACKAGES = {
         "xclip",
         "xdotool",
         "xsettingsd",
+        "zenity",
     ),
     "docs": ("python3-venv",),
 }

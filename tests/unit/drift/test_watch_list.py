@@ -1,7 +1,10 @@
 """Which files are looked at."""
 
+import posixpath
+
 from spicegrants.drift import watch_list
 from spicegrants.policy.state_file import Stored
+from spicegrants.viewer import desk
 from unit.build import policy
 
 
@@ -12,6 +15,9 @@ def test_whatever_a_layer_reads_is_watched():
     for directory in ("/etc/sudoers.d", "/var/lib/spice-grant", "/etc/spice-grant/vms", "/usr/local/lib/spice-grant"):
         assert places[directory] is None
     assert places["/etc/systemd/system/nftables.service.d"] == {"spice-grant.conf"}
+    for path in desk.PATHS:
+        directory, name = posixpath.split(path)
+        assert name in places[directory]
 
 
 def test_authorities_in_files_are_watched_and_those_in_pillar_are_none():

@@ -214,3 +214,27 @@ def test_what_is_due_is_what_is_said():
     made = compiled("2026-11-24T17:58", {"schedule": "evenings"}, schedules={"evenings": EVENINGS})
     found = deadlines.due(made, made.now - 1, {(1021, "192.168.2.2", 20002)})
     assert messages.warning_messages(made, found) == {1021: "The console of VM debianx closes at 18:00, in 2 minutes."}
+
+
+def test_all_of_it_in_german():
+    """Warnings with days, hours, minutes and what may go on; ends with the moment at which it opens again."""
+    night = at("2026-11-25T00:00")
+    made = compiled("2026-11-24T22:29", {"schedule": "evenings"}, schedules={"evenings": EVENINGS})
+    notices = [
+        Notice(1021, "debianx", Deadline(0, night, night + 1800)),
+        Notice(1022, "leaptest", Deadline(0, made.now + 1, None)),
+        Notice(1023, "leaptest", Deadline(0, made.now + 60, made.now + 60, closes=False)),
+    ]
+    assert messages.warning_messages(made, notices, "de") == {
+        1021: "Die Konsole der VM debianx schließt um 00:00 am 2026-11-25, in 1 Stunde 31 Minuten. "
+        "Was Sie dort offen haben, darf bis 00:30 am 2026-11-25 weiterlaufen.",
+        1022: "Die Konsole der VM leaptest schließt um 22:29, in 1 Sekunde. "
+        "Was Sie dort offen haben, darf weiterlaufen, lässt sich aber nicht neu öffnen.",
+        1023: "Ihre Sitzung an der Konsole der VM leaptest endet um 22:30, in 1 Minute.",
+    }
+    assert messages.end_messages(made, [ended(1021, 20002)], USERS, "de") == {
+        1021: "Das Zeitfenster für die Konsole der VM debianx ist zu Ende. "
+        "Sie öffnet wieder Di 2026-12-01 16:00 Europe/Berlin."
+    }
+    assert messages.ended_title("de") == "SPICE-Konsole geschlossen"
+    assert messages.ending_title("de") == "SPICE-Konsole schließt bald"
