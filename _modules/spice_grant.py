@@ -145,7 +145,7 @@ def apply(grants=None, exclusive=True, test=False):
     with last_run.noted(test, (CommandExecutionError,)) as reports:
         with _as_salt_errors():
             run.as_root()
-            data = merge.plain(__pillar__.get("spice"))
+            data = merge.declared(__pillar__)
             # Passwords are asked for when what goes is taken away: who keeps them may be down, or slow.
             bare = merge.without_secrets(data)
             combined = partial(merge.combine, bare, grants, exclusive)

@@ -17,12 +17,14 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
         del _sys.modules[_name]
 
 from salt.exceptions import CommandExecutionError
+from salt.utils.args import yamlify_arg
 
 from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
-from spicegrants.engine import context, enforcement
+from spicegrants.core.reader import chosen
+from spicegrants.engine import context, enforcement, typed_names
 from spicegrants.engine.layers import SUDO
-from spicegrants.host import run
+from spicegrants.host import accounts, run
 from spicegrants.schedule import instants
 from spicegrants.schedule.intervals import ALWAYS
 from spicegrants.sudo import commands, sudoers
@@ -277,7 +279,7 @@ def allowed(user, vm):
 
     Runs ``sudo -l``.
 
-    Raises CommandExecutionError if the vm is unknown or sudo cannot be asked.
+    Raises CommandExecutionError if user or vm is unknown, or sudo cannot be asked.
 
     CLI Example:
 
@@ -288,6 +290,8 @@ def allowed(user, vm):
     answer: dict[str, list[str]] = {"allowed": [], "refused": []}
     with translated(CommandExecutionError):
         desired = context.compiled()
+        user = chosen("user", user, accounts.uids(user), yamlify_arg, CommandExecutionError, " on this machine")
+        vm = typed_names.vm(desired, vm, yamlify_arg, CommandExecutionError)
         for rule in commands.calls(desired, user, vm):
             verdict = "allowed" if tools.allows(user, rule.call) else "refused"
             answer[verdict].append(" ".join(rule.call))

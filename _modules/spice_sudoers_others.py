@@ -14,11 +14,13 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
         del _sys.modules[_name]
 
 from salt.exceptions import CommandExecutionError
+from salt.utils.args import yamlify_arg
 
 from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
+from spicegrants.core.reader import chosen
 from spicegrants.engine import context
-from spicegrants.host import run
+from spicegrants.host import accounts, run
 from spicegrants.sudo import sudoers
 from spicegrants.sudo.live import privileges, tools
 
@@ -92,9 +94,11 @@ def others(user=None):
         desired = context.compiled()
         legible = not desired.inventory.sudo_rs
         site, tree, granted = privileges.site(desired), tools.tree() if legible else {}, sudoers.rules(desired)
-        if user is not None and not privileges.exists(user):
-            raise CommandExecutionError(f"no user {user!r} on this machine")
-        names = privileges.users(site, {access.user for access in desired.accesses}, tree) if user is None else [user]
+        if user is None:
+            names = privileges.users(site, {access.user for access in desired.accesses}, tree)
+        else:
+            known = accounts.uids(user)
+            names = [chosen("user", user, known, yamlify_arg, CommandExecutionError, " on this machine")]
         for name in names:
             lets = privileges.answers(name, site)
             rules = privileges.excess_rules(name, granted, site, tree) if legible else []

@@ -25,6 +25,7 @@ from salt.exceptions import SaltException, SaltInvocationError
 
 from spicegrants.audit import fleet, minion_status
 from spicegrants.core.errors import PolicyError
+from spicegrants.core.reader import did_you_mean
 from spicegrants.host import terminal
 from spicegrants.policy import merge as words
 from spicegrants.policy import pillar
@@ -481,6 +482,8 @@ def unlock(user=None, vm=None, all=False, tgt="*", tgt_type="glob", batch=None, 
 def _accesses(desired, at, *which):
     expected, answers = _ask("spice_grant.list", (), {"at": at} if at is not None else {}, *which)
     rows = fleet.accesses(expected, answers, **desired)
+    if not any(row["user"] for row in rows):
+        _progress(which[-1], fleet.nearest(answers, **desired))
     return _table(rows, fleet.unknown(rows))
 
 
@@ -515,9 +518,11 @@ _PATIENCE = 5
 
 def _ask(function, arg, kwarg, tgt, tgt_type, batch, timeout, quiet):
     """Run a function on minions; return those it was meant for, and the answers of those that gave one."""
-    expected = set(salt.utils.minions.CkMinions(__opts__).check_minions(tgt, tgt_type)["minions"])
+    minions = salt.utils.minions.CkMinions(__opts__)
+    expected = set(minions.check_minions(tgt, tgt_type)["minions"])
     if not expected:
-        raise SaltInvocationError(f"no minion with an accepted key matches {tgt!r} ({tgt_type})")
+        hint = did_you_mean(tgt, minions.check_minions("*", "glob")["minions"])
+        raise SaltInvocationError(f"no minion with an accepted key matches {tgt!r} ({tgt_type}){hint}")
     try:
         asked = fleet.groups(expected, batch)
     except ValueError as error:
@@ -575,10 +580,11 @@ def _declared(minion):
         return fleet.Declared(None, (fleet.line(error),))
     if data.get("_errors"):
         return fleet.Declared(None, tuple(fleet.line(str(error).split("\n---")[0]) for error in data["_errors"]))
-    if "spice" not in data:
-        return fleet.Declared(None)
     try:
-        return fleet.Declared(minion_status.fingerprint(pillar.parse_policy(words.plain(data["spice"]))))
+        spice = words.declared(data)
+        if "spice" not in data:
+            return fleet.Declared(None)
+        return fleet.Declared(minion_status.fingerprint(pillar.parse_policy(spice)))
     except PolicyError as error:
         return fleet.Declared(None, tuple(map(str, error.findings)))
 

@@ -21,6 +21,7 @@ changed in one run, the guard first.
 Require what makes the users and what installs the viewer.
 """
 
+import difflib
 import os
 from typing import TYPE_CHECKING
 
@@ -200,7 +201,7 @@ def present(
         "contact": contact,
     }
     single = {key: value for key, value in given.items() if value is not _NOT_GIVEN}
-    if unknown := _unknown(kwargs):
+    if unknown := _unknown(kwargs, ("name", *given, "grants", "exclusive")):
         return _failed(name, unknown)
     if single and grants is not None:
         return _failed(name, f"'grants' and a single grant ({', '.join(single)}) exclude each other")
@@ -312,10 +313,12 @@ def _run(name, function, said, /, **arguments):
     return {"name": name, "result": result, "changes": report["changes"], **_said("\n".join(sentences))}
 
 
-def _unknown(arguments):
-    """Name the arguments that a state does not have; Salt's own may be among them."""
+def _unknown(arguments, known=("name",)):
+    """Name the arguments that a state does not have, each with the nearest; Salt's own may be among them."""
     names = sorted(key for key in arguments if key != "aggregate" and not key.startswith("__"))
-    return f"unknown argument(s): {', '.join(names)}" if names else None
+    near = {name: difflib.get_close_matches(name, known, n=1) for name in names}
+    spelled = [f"{name} (did you mean {near[name][0]!r}?)" if near[name] else name for name in names]
+    return f"unknown argument(s): {', '.join(spelled)}" if names else None
 
 
 def _failed(name, why):

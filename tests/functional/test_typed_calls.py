@@ -2,6 +2,10 @@
 
 import pytest
 
+from functional.office import changed
+from scene import SaltError
+from scenes import article
+
 pytestmark = pytest.mark.salt
 
 
@@ -33,6 +37,42 @@ LEND = "user, vm, duration, reason=None, nopasswd=False"
 )
 def test_what_is_wrong_with_a_call_is_one_line(typed, words, said):
     assert typed("spice_grant.lend", *words) == [f"Error running 'spice_grant.lend': {said}"]
+
+
+@pytest.mark.parametrize(
+    ("function", "words", "near"),
+    [
+        ("spice_grant.explain", ["myslef", "debianx"], "myself"),
+        ("spice_grant.explain", ["myself", "debain"], "debianx"),
+        ("spice_grant.timeline", ["myslef"], "myself"),
+        ("spice_grant.who", ["leaptets"], "leaptest"),
+        ("spice_grant.verify", ["myslef"], "myself"),
+        ("spice_grant.denials", ["24h", "myslef"], "myself"),
+        ("spice_grant.revoke", ["myslef", "debianx"], "myself"),
+        ("spice_grant.lock", ["myslef"], "myself"),
+        ("spice_grant.unlock", ["myslef"], "myself"),
+        ("spice_sudoers.allowed", ["myslef", "debianx"], "myself"),
+        ("spice_sudoers.allowed", ["myself", "debain"], "debianx"),
+        ("spice_sudoers.others", ["myslef"], "myself"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_nearest(shared, function, words, near):
+    with pytest.raises(SaltError, match=f"did you mean '{near}'") as caught:
+        shared.minion.call(function, *words)
+    assert "\n" not in caught.value.message
+
+
+def test_a_misspelt_account_of_a_grant_and_a_misspelt_root_of_the_pillar(shared):
+    data = changed(article())
+    grants = {"a": {"user": "myslef", "vm": "debianx"}, "b": {"group": "acounting", "vm": "debianx"}}
+    shared.minion.set_pillar(shared.declared({"spice": {**data["spice"], "grants": grants}}))
+    assert shared.minion.call("spice_grant.plan")["errors"] == [
+        "spice:grants:a:user: no user 'myslef' on this machine, did you mean 'myself'?",
+        "spice:grants:b:group: no group 'acounting' on this machine, did you mean 'accounting'?",
+    ]
+    shared.minion.set_pillar({"spise": data["spice"]})
+    comment = shared.apply(test=True)["comment"]
+    assert comment == "Nothing was changed. spise: unknown key, did you mean 'spice'?"
 
 
 def test_what_is_wrong_with_a_pillar_is_a_line_for_each_finding(shared, typed):

@@ -17,16 +17,14 @@ import yaml
 from spicecheck import compiled, single
 from spicecheck.errors import one_line
 from spicegrants.core.errors import PolicyError
-from spicegrants.core.reader import did_you_mean
 from spicegrants.host import terminal
 from spicegrants.policy import pillar
-from spicegrants.policy.merge import plain
+from spicegrants.policy.merge import misspelt, plain
 
 _ABOUT = """\
 Check what pillar declares under 'spice': a file of plain YAML by itself, or the pillar of minions, compiled with Salt's
 own compiler, without a master. All that is wrong is said, with minion, path or file, and reason. Templates run as on a
 master: check only what you would let a master render."""
-_OURS = {"servers", "vms", "grants"}
 _CODES = "Exit codes: 0 nothing is wrong, 1 something is, 2 the command cannot be carried out as it was given."
 
 
@@ -54,7 +52,7 @@ def judge(found: compiled.Compiled, *, require: bool) -> Judged:
     errors = [Error(None, _shown(err.file), err.reason) for err in found.errors]
     if "spice" not in found.data:
         # Where a file is broken, what it would have declared is not known.
-        errors += [Error(name, None, "unknown key, did you mean 'spice'?") for name in _misspelt(found.data)]
+        errors += [Error(name, None, "unknown key, did you mean 'spice'?") for name in misspelt(found.data)]
         if require and not errors:
             errors.append(Error("spice", None, "is not declared"))
         return Judged(False, None, tuple(errors))
@@ -64,15 +62,6 @@ def judge(found: compiled.Compiled, *, require: bool) -> Judged:
         grants = None
         errors += [Error(path, _shown(found.declaring(path)), message) for path, message in err.findings]
     return Judged(True, grants, tuple(errors))
-
-
-def _misspelt(data: dict[str, Any]) -> list[str]:
-    """Return keys that are near to ``spice``, and hold what that does."""
-    return [
-        name
-        for name, value in data.items()
-        if isinstance(value, dict) and not _OURS.isdisjoint(value) and did_you_mean(str(name), ["spice"])
-    ]
 
 
 def _shown(path: str | None) -> str | None:

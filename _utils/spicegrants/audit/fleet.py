@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from spicegrants.audit import minion_status
+from spicegrants.core.reader import did_you_mean, quote
 
 SILENT, BEHIND, ODD = "not answering", "behind", "strange answer"
 SUCCEEDED, FAILED = "succeeded", "failed"
@@ -99,6 +100,14 @@ def accesses(expected: Iterable[str], answers: Answers, **chosen: str) -> list[R
                 if all(each.get(key) == value for key, value in chosen.items())
             ]
     return rows
+
+
+def nearest(answers: Answers, **chosen: str) -> str:
+    """Say that no minion that answered has an access of the ``chosen`` user or vm, with the nearest name."""
+    ((what, name),) = chosen.items()
+    rows = [each for answer in answers.values() if isinstance(answer.data, list) for each in answer.data]
+    known = {each[what] for each in rows if isinstance(each, dict) and isinstance(each.get(what), str)}
+    return f"no access of {what} {quote(name)} on the minions that answered{did_you_mean(name, known)}"
 
 
 # What is shown of an access, whatever else a minion says of it.

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from spicegrants.core.errors import Finding
 
 _T = TypeVar("_T")
+_ALIKE = 0.6
 
 
 def quote(value: Any) -> str:
@@ -61,15 +62,25 @@ def chosen(
     return name
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``, did you mean 'x'?`` when a known name is close, in small letters or large, else an empty string."""
+def did_you_mean(name: Any, known: Iterable[str], alike: float = _ALIKE) -> str:
+    """Return ``, did you mean 'x'?`` when a known name is close to text, else an empty string."""
+    close = nearest(name, known, alike) if isinstance(name, str) else None
+    return "" if close is None else f", did you mean {quote(close)}?"
+
+
+def nearest(name: str, known: Iterable[str], alike: float = _ALIKE) -> str | None:
+    """Return the known name that is close to another, in small letters or large; ``None`` if none is.
+
+    alike
+        How close it must be; 1 is the same.
+    """
     import difflib  # Only for what is wrong: a user waits for the opener, which reads what is right.
 
     folded = {each.casefold(): each for each in known}
     # Of two letters one may be wrong.
-    cutoff = 0.5 if len(name) == 2 else 0.6
+    cutoff = min(alike, 0.5) if len(name) == 2 else alike
     close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=cutoff)
-    return f", did you mean {quote(folded[close[0]])}?" if close else ""
+    return folded[close[0]] if close else None
 
 
 def complete(values: Iterable[_T | None]) -> list[_T] | None:
@@ -132,7 +143,7 @@ class Node:
             return False
         for key in self.value:
             if key not in known:
-                hint = did_you_mean(key, known) if isinstance(key, str) else ""
+                hint = did_you_mean(key, known)
                 self.child(key).wrong(f"unknown key{hint or ', known are ' + ', '.join(known)}")
             elif self.value[key] is None:
                 self.child(key).wrong("has no value")
@@ -174,7 +185,8 @@ class Node:
         if self.absent:
             return default
         if self.value not in allowed:
-            self.wrong(f"must be one of {', '.join(allowed)}, not {quote(self.value)}")
+            hint = did_you_mean(self.value, allowed)
+            self.wrong(f"must be one of {', '.join(allowed)}, not {quote(self.value)}{hint}")
             return default
         return self.value
 

@@ -208,6 +208,7 @@ def compiled(
         unconfinable=unconfinable,
         findings=findings,
         unasked=known.unasked,
+        group_names=known.group_names,
         **tools.traits(),
     )
     day = day or kept.day or today()

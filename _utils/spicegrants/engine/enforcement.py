@@ -18,7 +18,7 @@ from spicegrants.policy import closing as closes
 from spicegrants.policy import merge as policy_merge
 from spicegrants.policy import outcome
 from spicegrants.policy.compiler import DesiredState, recalled
-from spicegrants.policy.hints import confinement, notes
+from spicegrants.policy.hints import confinement, left_out, notes
 from spicegrants.policy.layer import Layer
 from spicegrants.policy.model import Policy
 from spicegrants.policy.state_file import Stored
@@ -226,7 +226,7 @@ def _whole(stored: Stored, requested: Stored, test: bool, asking: bool) -> dict[
         for remember in (bytecode.remember, *([plugin_registry.remember] if desired.confined else [])):
             with contextlib.suppress(SystemFault):
                 remember()
-    warnings += [*notes(desired), *confinement(desired), *context.exchangeable()]
+    warnings += [*notes(desired), *left_out(desired), *confinement(desired), *context.exchangeable()]
     answer = _answer(stored, desired) if test else {}
     return {**answer, "changes": changes, "errors": errors, "warnings": warnings}
 

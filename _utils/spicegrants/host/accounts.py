@@ -17,12 +17,13 @@ _V = TypeVar("_V")
 
 
 class Accounts(NamedTuple):
-    """Users and groups by name, names that read as numbers, and names that could not be looked up."""
+    """Users and groups by name, names that read as numbers or could not be looked up, and names of all groups."""
 
     users: Mapping[str, Account]
     groups: Mapping[str, Group]
     numeric_names: frozenset[str]
     unasked: Unasked = Unasked()
+    group_names: frozenset[str] = frozenset()
 
 
 def read(users: Iterable[str], groups: Iterable[str], earlier: Mapping[str, int]) -> Accounts:
@@ -63,7 +64,8 @@ def read(users: Iterable[str], groups: Iterable[str], earlier: Mapping[str, int]
     numeric = frozenset(name for name in (*found, *entries, *(entry.gr_name for entry in everything)) if name.isdigit())
     why = next(iter((*unasked.values(), *silent.values())), "")
     holders = by_uid(earlier[name] for name in unasked if name in earlier)
-    return Accounts(found, known, numeric, Unasked(frozenset(unasked), frozenset(silent), why, holders))
+    hidden = Unasked(frozenset(unasked), frozenset(silent), why, holders)
+    return Accounts(found, known, numeric, hidden, frozenset(entry.gr_name for entry in everything))
 
 
 def _account(entry: pwd.struct_passwd) -> Account:

@@ -16,6 +16,9 @@ class Inventory:
     users, groups
         By name, without names that the system does not know or that could not be looked up.
 
+    group_names
+        Names of all groups that the name service enumerates.
+
     unasked
         Names that could not be looked up, and why.
 
@@ -64,3 +67,4 @@ class Inventory:
     sudo_rs: bool = False
     sudo_opens_early: bool = False
     sudo_intercepts: bool = False
+    group_names: frozenset[str] = frozenset()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from spicegrants.core.reader import nearest, quote
 from spicegrants.policy import decision
 from spicegrants.policy.compiler import DesiredState
 from spicegrants.policy.loans_locks import Temporary
 from spicegrants.policy.model import Grant, Policy
 from spicegrants.schedule import instants, weekly
 from spicegrants.schedule.intervals import LAST, clip
+
+# For how many names the nearest is sought: that takes a look at all members of a group.
+_SOUGHT = 20
 
 
 def notes(desired: DesiredState) -> list[str]:
@@ -33,6 +37,24 @@ def notes(desired: DesiredState) -> list[str]:
         if not clip(weekly.windows(policy.schedules[name], *stretch), now, LAST)
     ]
     return closed + [ended[name] for name in sorted(ended)]
+
+
+def left_out(desired: DesiredState) -> list[str]:
+    """Name those whom a grant to a group leaves out and who are not in it, while somebody of nearly that name is.
+
+    Such a slip lets in whom the grant was not to mean.
+    """
+    slips = []
+    for grant in desired.policy.grants.values():
+        group = desired.inventory.groups.get(grant.group or "") if grant.left_out else None
+        if group:
+            others = set(group.members).difference(grant.left_out)
+            slips += [(grant.name, name, group.name, others) for name in set(grant.left_out).difference(group.members)]
+    return [
+        f"grant {grant} leaves out {quote(name)}, who is not in group {group}; {near} is"
+        for grant, name, group, others in sorted(slips, key=lambda slip: slip[:2])[:_SOUGHT]
+        if (near := nearest(name, others)) is not None
+    ]
 
 
 def locked(temporary: Temporary) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,8 @@ from spicegrants.policy.model import Grant, Policy, grant_to_pillar, to_pillar
 from spicegrants.policy.state_file import Stored
 from spicegrants.schedule import instants
 
+# By which a declaration is known whatever key it stands under.
+_SECTIONS = frozenset(("servers", "vms", "grants"))
 # How a change of settings is said.
 _SETTINGS = {"viewer": "the viewer", "firewall": "the firewall", "routing": "routing", "time": "time", "sudo": "sudo"}
 # What the name of a grant cannot hold.
@@ -72,6 +74,26 @@ def without_secrets(data: Any) -> Any:
     return {**data, "vms": {**vms, **bare}} if bare else data
 
 
+def declared(pillar_data: Mapping[Any, Any]) -> Any:
+    """Return what a minion's pillar declares, as plain data; ``None`` if that is nothing.
+
+    Raises :class:`~spicegrants.core.errors.PolicyError` if it does so under a misspelt key.
+    """
+    names = [] if "spice" in pillar_data else misspelt(pillar_data)
+    if names:
+        raise PolicyError([Finding(name, "unknown key, did you mean 'spice'?") for name in names])
+    return plain(pillar_data.get("spice"))
+
+
+def misspelt(pillar_data: Mapping[Any, Any]) -> list[str]:
+    """Return keys of a pillar that are near to ``spice``, and hold what that does."""
+    return [
+        name if name.isprintable() else quote(name)
+        for name, value in pillar_data.items()
+        if isinstance(value, Mapping) and not _SECTIONS.isdisjoint(value) and did_you_mean(name, ["spice"])
+    ]
+
+
 def _vms_in(data: Any) -> dict[Any, Any]:
     """Return the vms that pillar declares, as they stand there; none where they are no mapping."""
     vms = data.get("vms") if isinstance(data, dict) else None
@@ -120,7 +142,7 @@ def with_grant(policy: Policy, user: Any, vm: Any, nopasswd: Any, reason: Any) -
     The user's own grant of that name is replaced; if another grant has that name, a number makes it a new one.
     """
     if not isinstance(vm, str) or vm not in policy.vms:
-        raise PolicyError([Finding("vm", f"no vm {vm!r}{did_you_mean(str(vm), policy.vms)}")])
+        raise PolicyError([Finding("vm", f"no vm {quote(vm)}{did_you_mean(vm, policy.vms)}")])
     grant = {"user": user, "vm": vm, "nopasswd": nopasswd, **({"reason": reason} if reason is not None else {})}
     data = to_pillar(policy)
     stem = _UNUSABLE.sub("-", f"{user}-{vm}").lstrip("-_.")[:56]
@@ -144,8 +166,16 @@ def without_user(policy: Policy, user: str, vm: str, desired: DesiredState) -> P
         message = f"{user} has {vm} through a group, by {', '.join(shared)}: change that grant or the group"
         raise PolicyError([Finding("user", message)])
     if not own:
-        raise PolicyError([Finding("user", f"{user} has no grant of {vm} on this machine")])
+        users = {grant.user for grant in policy.grants.values() if grant.user}
+        slips = [*_slip("user", user, users), *_slip("vm", vm, policy.vms)]
+        raise PolicyError(slips or [Finding("user", f"{user} has no grant of {vm} on this machine")])
     return without(policy, own)
+
+
+def _slip(what: str, name: str, known: Collection[str]) -> list[Finding]:
+    """Return a finding for a name that is not known, if it is near to one that is."""
+    hint = "" if name in known else did_you_mean(name, known)
+    return [Finding(what, f"no {what} {quote(name)}{hint}")] if hint else []
 
 
 def remember(stored: Stored, desired: DesiredState, originals: Mapping[str, tuple[int, int, int]]) -> Stored:

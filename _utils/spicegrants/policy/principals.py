@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping
 from spicegrants.core import validation
 from spicegrants.core.accounts import Account, Group
 from spicegrants.core.errors import Finding, PolicyError
-from spicegrants.core.reader import quote
+from spicegrants.core.reader import did_you_mean, quote
 from spicegrants.policy.access import Access
 from spicegrants.policy.facts import Inventory
 from spicegrants.policy.loans_locks import Loan, is_loan
 from spicegrants.policy.model import Grant
 
+# Of how many names that nobody knows the nearest is sought: that takes a look at all that are known.
+_SOUGHT = 20
 # The primary group of an account that cannot be looked up; no group has it.
 _UNKNOWN = -1
 Standing = Mapping[str, "tuple[Access, ...]"]
@@ -85,6 +87,7 @@ class People:
         self._insiders = {name for twin in group.twins for name in twin.members} if group else set()
         self._mapping = frozenset(group.mapping) if group else frozenset()
         self._standing = before
+        self._sought = 0
         # A name may be another's in a different spelling.
         accounts = {account.name: account for account in inventory.users.values()}
         counted = Counter(account.uid for account in accounts.values())
@@ -131,7 +134,8 @@ class People:
             message = f"nobody can tell who is in group {grant.group!r} ({unasked.why}): who had this grant keeps it"
             findings.append(Finding(path, message))
         elif group is None:
-            findings.append(Finding(path, f"no group {grant.group!r} on this machine"))
+            hint = self._nearest(grant.group, self._inventory.group_names)
+            findings.append(Finding(path, f"no group {grant.group!r} on this machine{hint}"))
         members = group.members if group else ()
         return path, tuple(name for name in members if name not in grant.left_out)
 
@@ -154,9 +158,13 @@ class People:
         findings.append(Finding(path, f"{doubt}: {complaint or 'what they had stays as it was'}"))
         return {} if complaint else {name: account}
 
+    def _nearest(self, name: str | None, known: Iterable[str]) -> str:
+        self._sought += 1
+        return did_you_mean(name, known) if self._sought <= _SOUGHT else ""
+
     def _complaint(self, name: str, account: Account | None) -> str | None:
         if account is None:
-            return f"no user {name!r} on this machine"
+            return f"no user {name!r} on this machine{self._nearest(name, self._inventory.users)}"
         # What goes into rules is the account's own name, not the one that was asked for.
         unusable = validation.account_name(name) or validation.account_name(account.name)
         if unusable:

@@ -80,7 +80,7 @@ def _days(node: Node) -> list[str | None]:
     first, dash, last = node.value.partition("-") if isinstance(node.value, str) else (node.value, "", "")
     for word in (first, last) if dash else (first,):
         if word not in DAYS:
-            hint = did_you_mean(word, DAYS) if isinstance(word, str) else ""
+            hint = did_you_mean(word, DAYS)
             node.wrong(f"{quote(word)} is no weekday{hint or ': ' + ', '.join(DAYS)}")
             return [None]
     if not dash:
@@ -132,9 +132,14 @@ def read_date(value: object) -> str | None:
         return None
 
 
+@functools.lru_cache(maxsize=256)
 def zone_complaint(text: str) -> str | None:
     """Say what is wrong with the name of a time zone, if anything is."""
-    return None if zones.known(text) else "is no time zone that this machine knows (package tzdata), as Europe/Berlin"
+    if zones.known(text):
+        return None
+    # Many begin alike.
+    hint = did_you_mean(text, zones.names(), 0.8) or ", as Europe/Berlin"
+    return f"is no time zone that this machine knows (package tzdata){hint}"
 
 
 def _overlap(one: str, other: str) -> bool:

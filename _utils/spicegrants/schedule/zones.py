@@ -13,7 +13,7 @@ import re
 DIRECTORIES = ("/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo")
 # Needs no data.
 _UTC = ("UTC", "Etc/UTC")
-# zic(8): a line of a link is "L TARGET NAME".
+# zic(8): a line of a link is "L TARGET NAME", the first of a zone "Z NAME ...".
 _DATA = "tzdata.zi"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
 
@@ -54,14 +54,24 @@ def _read(name: str) -> datetime.tzinfo | None:
     return None
 
 
+def names() -> tuple[str, ...]:
+    """Return the names of the zones in the system's data; none if it has no list of them."""
+    zones = (fields[1] for fields in _lines() if fields[0] == "Z" and len(fields) > 1)
+    return (*zones, *_links())
+
+
 @functools.lru_cache(maxsize=1)
 def _links() -> dict[str, str]:
     """Return the targets of links between names of zones, by the link's name."""
+    return {fields[2]: fields[1] for fields in _lines() if fields[0] == "L" and len(fields) == 3}
+
+
+def _lines() -> list[list[str]]:
+    """Return the words of those lines of the data that name a zone or a link."""
     for directory in DIRECTORIES:
         try:
             with open(f"{directory}/{_DATA}", encoding="ascii", errors="replace") as stream:
-                words = (line.split() for line in stream if line.startswith("L "))
-                return {fields[2]: fields[1] for fields in words if len(fields) == 3}
+                return [line.split() for line in stream if line.startswith(("L ", "Z "))]
         except OSError:
             continue
-    return {}
+    return []

@@ -152,11 +152,6 @@ def users(site: Site, granted: Iterable[str], tree: Mapping[str, Any]) -> list[s
     return sorted(name for name in names if _account(name) and not accepted(name, site))
 
 
-def exists(user: Any) -> bool:
-    """Tell whether a user with this name exists."""
-    return isinstance(user, str) and _account(user) is not None
-
-
 def _account(name: str) -> pwd.struct_passwd | None:
     try:
         return pwd.getpwnam(name)
