@@ -31,8 +31,8 @@ def planned(desired: DesiredState, stored: Stored, layers: Iterable[Layer] = ALL
 def looked_at(desired: DesiredState, stored: Stored) -> tuple[Plans, dict[Layer, Review]]:
     """Return the plan and the review of each layer.
 
-    Raises what hinders any of them, all of it together and with the findings: who installs what is missing has it in
-    one look.
+    Raises what hinders any of them, all of it together, and with it all other errors: who installs what is missing has
+    it in one look.
     """
     plans: Plans = {}
     reviews: dict[Layer, Review] = {}
@@ -42,7 +42,8 @@ def looked_at(desired: DesiredState, stored: Stored) -> tuple[Plans, dict[Layer,
             plans[layer] = layer.plan(desired, stored)
             reviews[layer] = layer.review(plans[layer])
     if faults:
-        raise together(faults, [*map(str, desired.findings), *packages.advice(programs_of(faults))])
+        errors = [each for review in reviews.values() for each in review.errors]
+        raise together(faults, [*errors, *map(str, desired.findings), *packages.advice(programs_of(faults))])
     return plans, reviews
 
 
