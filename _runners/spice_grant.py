@@ -482,8 +482,9 @@ def unlock(user=None, vm=None, all=False, tgt="*", tgt_type="glob", batch=None, 
 def _accesses(desired, at, *which):
     expected, answers = _ask("spice_grant.list", (), {"at": at} if at is not None else {}, *which)
     rows = fleet.accesses(expected, answers, **desired)
-    if not any(row["user"] for row in rows):
-        _progress(which[-1], fleet.nearest(answers, **desired))
+    *_, quiet = which
+    if not quiet and not any(row["user"] for row in rows):
+        print(fleet.nearest(answers, **desired), file=_sys.stderr, flush=True)
     return _table(rows, fleet.unknown(rows))
 
 
