@@ -17,9 +17,9 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError
 from salt.utils.args import yamlify_arg
 
-from spicegrants.audit import access_report
+from spicegrants.audit import access_report, week
 from spicegrants.audit import explain as reasons
-from spicegrants.audit.live import entrance
+from spicegrants.audit.live import entrance, week_files
 from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.core.reader import quote
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     # What Salt's loader provides.
     __salt__: dict[str, Callable[..., Any]] = {}
     __context__: dict[str, Any] = {}
+    __opts__: dict[str, Any] = {}
 
 # Salt makes one module of all files with the same name.
 __virtualname__ = "spice_grant"
@@ -159,7 +160,7 @@ def who(vm, at=None):
 
 
 @checked(CommandExecutionError)
-def timeline(user=None, days=7, at=None):
+def timeline(user=None, days=7, at=None, svg=None, html=None):
     """
     Return when a user may open what, in the order of time.
 
@@ -174,6 +175,14 @@ def timeline(user=None, days=7, at=None):
 
     at
         Text: the moment at which it starts, as in :func:`list`. Defaults to now.
+
+    svg
+        Text: absolute path, ending in ``.svg``, of a drawing that is written instead of returning the list. It has a
+        row for each console, locked ones too, and whole days in the policy's zone, at most 31. Defaults to none.
+
+    html
+        Text: absolute path, ending in ``.html``, of a page with that drawing, to be printed; likewise. Both may be
+        given. Defaults to none.
 
     Each dict has these keys:
 
@@ -195,23 +204,49 @@ def timeline(user=None, days=7, at=None):
             }
         ]
 
-    Reads the stored policy and accounts.
+    With ``svg`` or ``html`` it returns a dict with these keys instead:
 
-    Raises CommandExecutionError if there is no such user, if ``days`` or ``at`` is wrong, or if no policy has been
-    applied yet.
+    * ``written``: list of the files.
+    * ``consoles``: number of the rows.
+    * ``from``: start of the first day.
+    * ``until``: end of the last day.
+
+    .. code-block:: python
+
+        {
+            "written": ["/root/week.html"],
+            "consoles": 5,
+            "from": "Mon 2026-11-23 00:00 Europe/Berlin",
+            "until": "Mon 2026-11-30 00:00 Europe/Berlin",
+        }
+
+    Reads the stored policy and accounts. Writes these files only, which root may read (owner root, mode 0640); it
+    replaces earlier drawings, and nothing else.
+
+    Raises CommandExecutionError if there is no such user, if ``days`` or ``at`` is wrong, if no policy has been
+    applied yet, or if a file is not to be written there: others than root can change one of the directories above it,
+    or it is there and is no drawing.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt 'client1' spice_grant.timeline anne days=14
+        salt 'client1' spice_grant.timeline html=/root/week.html
     """
     desired = _compiled()
     if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 366:
         raise CommandExecutionError(f"days: must be a number from 1 to 366, not {quote(days)}")
     if user is not None:
         user = _known_user(desired, user)
-    return access_report.timeline(desired, user, _moment(desired, at), days)
+    moment = _moment(desired, at)
+    if svg is None and html is None:
+        return access_report.timeline(desired, user, moment, days)
+    if days > week.LONGEST:
+        raise CommandExecutionError(f"days: a drawing has {week.LONGEST} at most, not {days}")
+    drawn = week.drawn(desired, __opts__["id"], user, moment, days)
+    with translated(CommandExecutionError):
+        return week_files.write(drawn, svg, html)
 
 
 @checked(CommandExecutionError)

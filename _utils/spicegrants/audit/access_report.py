@@ -34,12 +34,12 @@ def _entry(desired: DesiredState, access: Access, decision: policy_decision.Deci
         "nopasswd": access.nopasswd,
         "open": decision.open,
         "state": wording.decision(policy, decision),
-        "grants": _behind(desired, access),
+        "grants": behind(desired, access),
         "groups": sorted({policy.grants[name].group for name in access.grants if name in policy.grants} - {None}),
     }
 
 
-def _behind(desired: DesiredState, access: Access) -> dict[str, dict[str, Any]]:
+def behind(desired: DesiredState, access: Access) -> dict[str, dict[str, Any]]:
     """Return the grants and loans behind an access: when each is open, and its metadata."""
     policy = desired.policy
     return {
@@ -96,9 +96,9 @@ def timeline(desired: DesiredState, user: str | None, start: int, days: int) -> 
     found = []
     for access in desired.accesses:
         if user in (None, access.user):
-            behind = _behind(desired, access)
-            for begin, stop, grants in _stretches(desired, access, start, end):
-                found.append((begin, access.user, access.vm, stop, {name: behind[name] for name in grants}))
+            about = behind(desired, access)
+            for begin, stop, grants in stretches(desired, access, start, end):
+                found.append((begin, access.user, access.vm, stop, {name: about[name] for name in grants}))
     zone = desired.policy.time.zone
     return [
         {
@@ -112,18 +112,18 @@ def timeline(desired: DesiredState, user: str | None, start: int, days: int) -> 
     ]
 
 
-def _stretches(desired: DesiredState, access: Access, start: int, end: int) -> list[tuple[int, int, tuple[str, ...]]]:
+def stretches(desired: DesiredState, access: Access, start: int, end: int) -> list[tuple[int, int, tuple[str, ...]]]:
     """Return when an access is open between two moments, and by which grants."""
     edges = {start, end}
     for term in access.terms:
         opened = policy_decision.opened(desired.policy.schedules, term, (start, end))
         edges |= {edge for window in clip(opened, start, end) for edge in window}
-    stretches: list[tuple[int, int, tuple[str, ...]]] = []
+    found: list[tuple[int, int, tuple[str, ...]]] = []
     ordered = sorted(edges)
     for begin, stop in zip(ordered, ordered[1:]):
         decision = policy_decision.judge(desired.policy, access, begin)
         if decision.open:
-            if stretches and stretches[-1][1:] == (begin, decision.grants):
-                begin = stretches.pop()[0]
-            stretches.append((begin, stop, decision.grants))
-    return stretches
+            if found and found[-1][1:] == (begin, decision.grants):
+                begin = found.pop()[0]
+            found.append((begin, stop, decision.grants))
+    return found

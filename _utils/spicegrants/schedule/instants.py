@@ -86,7 +86,12 @@ def seconds(text: str) -> int:
 
 def local(moment: int, zone: str | None) -> datetime.datetime:
     """Return a moment as local time in a zone; in UTC without one, or where the system no longer knows it."""
-    return datetime.datetime.fromtimestamp(moment, zones.zone(zone if zone and zones.known(zone) else "UTC"))
+    return datetime.datetime.fromtimestamp(moment, zones.zone(shown_zone(zone)))
+
+
+def shown_zone(zone: str | None) -> str:
+    """Return the zone in which times are shown: UTC without one, or where the system no longer knows it."""
+    return zone if zone and zones.known(zone) else "UTC"
 
 
 def words(moment: int, zone: str | None, days: str = "Mon Tue Wed Thu Fri Sat Sun") -> str:
@@ -97,8 +102,7 @@ def words(moment: int, zone: str | None, days: str = "Mon Tue Wed Thu Fri Sat Su
     """
     at = local(moment, zone)
     day = days.split()[at.weekday()]
-    zone_name = zone if zone and zones.known(zone) else "UTC"
-    return f"{day} {at:%Y-%m-%d %H:%M}{f':{at:%S}' if at.second else ''} {zone_name}"
+    return f"{day} {at:%Y-%m-%d %H:%M}{f':{at:%S}' if at.second else ''} {shown_zone(zone)}"
 
 
 def duration(value: object) -> int | None:

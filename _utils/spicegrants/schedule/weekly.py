@@ -40,6 +40,15 @@ class Schedule(NamedTuple):
     worked: tuple[tuple[int, int], ...] | None = None
 
 
+class Special(NamedTuple):
+    """A date on which a schedule is not as its weekday says: from its start to its end, and whether it opens then."""
+
+    date: str
+    start: int
+    end: int
+    opens: bool
+
+
 def parse_schedule(
     name: str, node: Node, default_zone: str | None, zone_complaint: Callable[[str], str | None]
 ) -> Schedule | None:
@@ -167,11 +176,41 @@ def windows(schedule: Schedule, start: int, end: int) -> Windows:
     return clip(union(tuple(found)), start, end)
 
 
+@functools.lru_cache(maxsize=256)
+def specials(schedule: Schedule, start: int, end: int) -> tuple[Special, ...]:
+    """Return the dates between two moments on which a schedule is not as its weekday says.
+
+    Where its zone is no longer known there are none: their moments are not known either.
+    """
+    if schedule.worked is not None or not (schedule.exceptions or schedule.additions):
+        return ()
+    found = []
+    for day in range(start // DAY - 2, end // DAY + 3):
+        opens = _applies(schedule, day)
+        if opens is not (_weekday(day) in schedule.days):
+            first, last = at_hour(day, 0, schedule.zone), at_hour(day + 1, 0, schedule.zone)
+            if start < last and first < end:
+                found.append(Special(_date(day).isoformat(), first, last, opens))
+    return tuple(found)
+
+
+def at_hour(day: int, hour: int, zone: str) -> int:
+    """Return the first moment at which a clock in a zone shows an hour of a date, or at which it skips it.
+
+    The date is counted in days since 1970-01-01.
+    """
+    return _moment(_date(day), hour * 3600, zones.zone(zone), latest=False)
+
+
+def _weekday(day: int) -> str:
+    # 1970-01-01 was a Thursday.
+    return DAYS[(day + 3) % 7]
+
+
 def _applies(schedule: Schedule, day: int) -> bool:
     if schedule.additions and _within(schedule.additions, day):
         return True
-    # 1970-01-01 was a Thursday.
-    if DAYS[(day + 3) % 7] not in schedule.days:
+    if _weekday(day) not in schedule.days:
         return False
     return not (schedule.exceptions and _within(schedule.exceptions, day))
 
