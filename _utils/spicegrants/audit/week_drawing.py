@@ -18,8 +18,10 @@ from spicegrants.schedule.intervals import DAY
 # In the second line of each file, to know it again by.
 MARK = "<!-- drawn by spice_grant.timeline -->"
 TITLE = "Who may open which console"
+_SPACE = 'xmlns="http://www.w3.org/2000/svg"'
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = "January February March April May June July August September October November December".split()
+_MONTHS: tuple[str, ...] = ("January", "February", "March", "April", "May", "June", "July", "August", "September")
+_MONTHS += ("October", "November", "December")
 # All days together; a row; where in a row bars lie, how high they are, and how much less loans; marks; narrow bars.
 _DAYS, _ROW, _BAR, _TALL, _INSET, _STRIP, _NARROWEST = 980.0, 34, 5, 19, 3, 29, 1.5
 # What is above the rows, and below them for the word at the moment of the drawing.
@@ -89,8 +91,7 @@ def svg(week: Week) -> str:
     parts = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         MARK,
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:g}" height="{height:g}" '
-        f'viewBox="0 0 {width:g} {height:g}">',
+        f'<svg {_SPACE} width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}">',
         f"<title>{_text(f'{TITLE}: {_about(week)}')}</title>",
         f"<style>{_STYLE}</style>{_PATTERNS}",
         f'<rect width="{width:g}" height="{height:g}" fill="#fff"/>',
@@ -108,11 +109,11 @@ def svg(week: Week) -> str:
 def page(week: Week) -> str:
     """Return a page of HTML, which prints as one goes on from sheet to sheet."""
     sizes = _sizes(week)
-    legend = f'<svg viewBox="0 0 {sizes.width:g} 24">{_PATTERNS}{"".join(_legend(14))}</svg>'
-    blocks = (
-        f'<svg viewBox="0 0 {sizes.width:g} {_height(block):g}">\n{chr(10).join(_block(week, sizes, block))}\n</svg>'
-        for block in _blocks(week)
-    )
+    legend = f'<svg {_SPACE} viewBox="0 0 {sizes.width:g} 24">{_PATTERNS}{"".join(_legend(14))}</svg>'
+    blocks = []
+    for block in _blocks(week):
+        view = f'viewBox="0 0 {sizes.width:g} {_height(block):g}"'
+        blocks += [f"<svg {_SPACE} {view}>", *_block(week, sizes, block), "</svg>"]
     parts = [
         "<!DOCTYPE html>",
         MARK,

@@ -14,6 +14,7 @@ from spicegrants.policy import decision, pillar, wording
 from spicegrants.policy.compiler import compile_policy
 from spicegrants.policy.facts import Inventory
 from spicegrants.policy.hints import notes
+from spicegrants.policy.loans_locks import NOTHING
 
 pytestmark = pytest.mark.salt
 
@@ -31,7 +32,7 @@ def moment(text):
     return int(datetime.datetime.fromisoformat(text).replace(tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")).timestamp())
 
 
-def office(now="2026-11-23T09:00"):
+def office(now="2026-11-23T09:00", temporary=NOTHING):
     policy = pillar.parse_policy(declared("examples/office.sls"))
     inventory = Inventory(
         {name: Account(name, 1021 + number, 1021 + number) for number, name in enumerate(PEOPLE)},
@@ -40,7 +41,7 @@ def office(now="2026-11-23T09:00"):
         authorities={"kvm": "PEM"},
     )
     seconds = moment(now)
-    return compile_policy(policy, inventory, now=seconds, day=decision.day_of(seconds))
+    return compile_policy(policy, inventory, temporary=temporary, now=seconds, day=decision.day_of(seconds))
 
 
 @pytest.mark.parametrize("name", ["spice.sls", "examples/office.sls"])

@@ -19,6 +19,7 @@ LISTS = (
 )
 # And what a mapping is.
 MAPPINGS = (
+    ({"written", "consoles", "from", "until"}, bars.drawn),
     ({"ok", "differences", "matrix"}, proof.verify),
     ({"answer", "state", "policy", "firewall"}, standing.explain),
     ({"state", "policy", "drift", "errors"}, standing.status),
@@ -28,7 +29,7 @@ MAPPINGS = (
 _PLACES = {
     "list": ("at",),
     "who": ("vm", "at"),
-    "timeline": ("user", "days", "at"),
+    "timeline": ("user", "days", "at", "svg", "html"),
     "explain": ("user", "vm", "at"),
     "denials": ("since", "user", "vm"),
 }

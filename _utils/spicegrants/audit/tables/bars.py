@@ -85,6 +85,14 @@ def timeline(entries: Entries, asked: Asked, screen: Screen) -> list[Line]:
     return [*lines, *paragraph(_legend(scale, zone, now if 0 <= mark < scale.columns else None, screen), screen.width)]
 
 
+def drawn(answer: Mapping[str, Any], asked: Asked, screen: Screen) -> list[Line]:
+    """Lay out what ``timeline`` returns where it has drawn a picture: into which files, and what is in it."""
+    files = " and ".join(map(printable, answer["written"])) if isinstance(answer["written"], list) else ""
+    start, until = printable(answer["from"]), printable(answer["until"])
+    consoles = f"{printable(answer['consoles'])} console{'' if answer['consoles'] == 1 else 's'}"
+    return paragraph(f"Written: {files or 'nothing'}, with {consoles}, from {start} until {until}.", screen.width)
+
+
 def _moment(value: Any) -> tuple[datetime.datetime, str] | None:
     """Read a moment as ``Mon 2026-11-23 18:00 Europe/Berlin``: by the wall clock, and its zone."""
     match = _MOMENT.fullmatch(value) if isinstance(value, str) else None
