@@ -129,6 +129,11 @@ def uids(also: object) -> dict[str, int]:
     return found
 
 
+def with_shells() -> list[tuple[Account, str]]:
+    """Return all users that the name service enumerates, each with its shell."""
+    return [(_account(entry), entry.pw_shell) for entry in pwd.getpwall()]
+
+
 def by_uid(uids: Iterable[int]) -> dict[int, str]:
     """Return the names of existing users by UID."""
     found = {uid: _user(uid) for uid in uids}

@@ -145,14 +145,20 @@ def with_grant(policy: Policy, user: Any, vm: Any, nopasswd: Any, reason: Any) -
         raise PolicyError([Finding("vm", f"no vm {quote(vm)}{did_you_mean(vm, policy.vms)}")])
     grant = {"user": user, "vm": vm, "nopasswd": nopasswd, **({"reason": reason} if reason is not None else {})}
     data = to_pillar(policy)
-    stem = _UNUSABLE.sub("-", f"{user}-{vm}").lstrip("-_.")[:56]
-    names = (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))
-    data["grants"][next(name for name in names if _is_free(policy.grants.get(name), user, vm))] = grant
+    others = {name for name, known in policy.grants.items() if not _is_free(known, user, vm)}
+    data["grants"][grant_name(user, vm, others)] = grant
     return pillar.parse_policy(data)
 
 
-def _is_free(grant: Grant | None, user: Any, vm: str) -> bool:
-    return grant is None or (grant.user, grant.vm) == (user, vm)
+def grant_name(user: Any, vm: str, taken: Collection[str]) -> str:
+    """Return a name for a user's grant of a vm, as ``USER-VM``, which is not taken."""
+    stem = _UNUSABLE.sub("-", f"{user}-{vm}").lstrip("-_.")[:56]
+    names = (stem if number == 1 else f"{stem}-{number}" for number in itertools.count(1))
+    return next(name for name in names if name not in taken)
+
+
+def _is_free(grant: Grant, user: Any, vm: str) -> bool:
+    return (grant.user, grant.vm) == (user, vm)
 
 
 def without_user(policy: Policy, user: str, vm: str, desired: DesiredState) -> Policy:

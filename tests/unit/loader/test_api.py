@@ -90,6 +90,7 @@ def test_what_is_offered():
     assert offered["_runners", "spice_grant"] == asked
     assert offered["_modules", "spice_grant_repair"] == {"close", "repair"}
     assert offered["_modules", "spice_grant_denials"] == {"denials"}
+    assert offered["_modules", "spice_grant_example"] == {"example"}
     assert offered["_states", "spice_grant"] == {"present", "absent", "removed", "mod_watch"}
 
 

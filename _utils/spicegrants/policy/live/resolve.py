@@ -61,7 +61,7 @@ def authorities(policy: Policy) -> tuple[dict[str, str], list[Finding]]:
     for server in policy.servers.values():
         if server.ca is None:
             continue
-        text, complaint = _authority(server.ca) if server.ca.startswith("/") else (server.ca, _refusal(server.ca))
+        text, complaint = authority(server.ca) if server.ca.startswith("/") else (server.ca, _refusal(server.ca))
         if complaint:
             findings.append(Finding(f"spice:servers:{server.name}:ca", f"{complaint}: its consoles stay closed"))
         else:
@@ -69,7 +69,7 @@ def authorities(policy: Policy) -> tuple[dict[str, str], list[Finding]]:
     return found, findings
 
 
-def _authority(path: str) -> tuple[str, str | None]:
+def authority(path: str) -> tuple[str, str | None]:
     """Return the certificates in a file that nobody but root can change, or what is wrong with it."""
     try:
         file = _looked_at(path)
