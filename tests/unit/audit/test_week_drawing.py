@@ -115,7 +115,7 @@ def many(rows, days):
 @pytest.mark.parametrize("days", [1, 2, 7, 14, 31])
 @pytest.mark.parametrize("rows", [1, 6, 60])
 def test_nothing_stands_over_something_else_or_outside(rows, days):
-    """Words in a line of the same height do not overlap, as wide as a common font draws them, and all is in the picture."""
+    """Words of a line do not overlap, as wide as a common font draws them, and all is in the picture."""
     tree = parsed(week_drawing.svg(many(rows, days)))
     width, height = float(tree.get("width")), float(tree.get("height"))
     lines = {}
