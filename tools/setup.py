@@ -34,6 +34,7 @@ PACKAGES = {
         "ca-certificates",
         "imagemagick",
         "iproute2",
+        "librsvg2-common",
         "nftables",
         "openssl",
         "passwd",
