@@ -82,7 +82,6 @@ def play(told):
         before=before,
         proof=proof,
         differences=differences,
-        zone=demo_parts.ZONE,
         week=week,
         pictures=tuple(pictures),
     )

@@ -69,7 +69,7 @@ class Picture(NamedTuple):
 class Page(NamedTuple):
     """All that the page holds.
 
-    ``facts`` are pairs; ``drawing`` is an SVG; ``declared`` is the text of the pillar; ``week`` has rows for a table.
+    ``facts`` are pairs; ``drawing`` and ``week`` are SVG; ``declared`` is the text of the pillar.
     """
 
     holds: bool
@@ -80,8 +80,7 @@ class Page(NamedTuple):
     before: tuple[Cell, ...]
     proof: tuple[Cell, ...]
     differences: tuple[str, ...]
-    zone: str
-    week: tuple[tuple[str, ...], ...]
+    week: str
     pictures: tuple[Picture, ...]
 
 
@@ -117,8 +116,8 @@ def render(page):
         *(f'<p class="fails">{_text(difference)}</p>' for difference in page.differences),
         "<h2>What is on the screens</h2>",
         f'<div class="pictures">{"".join(map(_figure, page.pictures))}</div>',
-        f"<h2>The week to come ({_text(page.zone)})</h2>",
-        _table(("user", "console", "from", "until", "by"), page.week),
+        "<h2>The week</h2>",
+        _image("image/svg+xml", page.week.encode(), "Who may open which console on which day", ' class="wide"'),
         "<h2>Step by step</h2>",
         f"<ol>{''.join(_step(number, step) for number, step in enumerate(page.steps, 1))}</ol>",
         "<footer>Made by <code>make demo</code> of saltext-spice-grant. Workstation and server were namespaces with "
@@ -175,12 +174,6 @@ def _cell(cell):
     words = _text(f"{mark} expected {cell.expected}, found {cell.found}")
     ways = "".join(f"<small>{_text(f'{label}: {way}')}</small>" for label, way in cell.ways)
     return f'<td class="{kind}">{words}{ways}</td>'
-
-
-def _table(head, rows):
-    top = "".join(f'<th scope="col">{_text(word)}</th>' for word in head)
-    body = "".join(f"<tr>{''.join(f'<td>{_text(word)}</td>' for word in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _step(number, step):

@@ -28,8 +28,7 @@ def page(text="text", holds=True, found=CLOSED):
         before=(cell,),
         proof=(cell,),
         differences=(text,),
-        zone=text,
-        week=((text,) * 5,),
+        week="<svg/>",
         pictures=(Picture(text, b"\x89PNG"),),
     )
 
@@ -60,7 +59,7 @@ def test_it_loads_nothing_and_runs_nothing():
 def test_pictures_are_in_it():
     sources = [image.get("src") for image in parsed(page()).iter("img")]
     held = [base64.b64decode(source.partition(";base64,")[2]) for source in sources]
-    assert held == [b"<svg/>", b"\x89PNG"]
+    assert held == [b"<svg/>", b"\x89PNG", b"<svg/>"]
 
 
 def test_expected_and_found_are_judged_apart():
