@@ -132,9 +132,9 @@ def locks(entries: Entries, asked: Asked, screen: Screen) -> list[Line]:
 
 
 def denials(entries: Entries, asked: Asked, screen: Screen) -> list[Line]:
-    """Lay out denials, the newest last, so that it is what one sees."""
+    """Lay out denials, the newest last, so that it is what one sees; minions of another version may list it first."""
     notes = [entry for entry in entries if entry["at"] is None]
-    found = [entry for entry in entries if entry["at"] is not None]
+    found = sorted((entry for entry in entries if entry["at"] is not None), key=lambda entry: printable(entry["at"]))
     rows = [
         (
             printable(entry["at"]),
@@ -146,7 +146,7 @@ def denials(entries: Entries, asked: Asked, screen: Screen) -> list[Line]:
             printable(entry.get("gid") if entry.get("gid") is not None else ""),
             door(entry["address"], entry["port"]),
         )
-        for entry in reversed(found)
+        for entry in found
     ]
     lines = paragraph(f"{counted(len(found), 'denial', 'denials')}, the newest last", screen.width)
     for entry in notes:

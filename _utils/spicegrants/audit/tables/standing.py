@@ -43,7 +43,8 @@ def status(answer: Answer, asked: Asked, screen: Screen) -> list[Line]:
     rows.append(("policy", printable(answer.get("policy"))))
     rows.append(("since", "not known" if answer.get("since") is None else printable(answer["since"])))
     rows.append(("last run", printable(last.get("at")) if isinstance(last, Mapping) else "not known since the boot"))
-    known = ("state", "errors", "drift", "locks", "policy", "since", "last_run")
+    rows += [("note", printable(sentence)) for sentence in _listed(answer.get("notes"))]
+    known = ("state", "errors", "drift", "locks", "policy", "since", "last_run", "notes")
     rows += [(printable(key), printable(answer[key])) for key in answer if key not in known]
     return table(PAIR, rows, screen.width)
 

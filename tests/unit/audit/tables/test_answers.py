@@ -158,3 +158,11 @@ def test_what_deviates_comes_first():
     ):
         starts = [shown(case, 140).index(f"\n{word}" if case != "denials" else word) for word in words]
         assert starts == sorted(starts), case
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_newest_denial_is_last_whichever_a_minion_lists_first(turned):
+    found = yaml.safe_load((HERE / "denials.yaml").read_text(encoding="utf-8"))["answer"]
+    lines = plain(answers.lay_out(found[::-1] if turned else found, Asked("denials"), Screen(140)))
+    assert lines == shown("denials", 140)
+    assert lines.splitlines()[-1].startswith("2026-11-24T17:03:20Z")
