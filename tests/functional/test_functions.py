@@ -282,7 +282,7 @@ def test_sudo_allowed(call):
     typed = [f"-g {GROUP} {VIEWER} -- {argument}" for argument in (URIS["debianx"], FILES["debianx"])]
     assert call("spice_sudoers.allowed", "myself", "debianx") == {"allowed": typed, "refused": []}
     assert call("spice_sudoers.allowed", "mybro", "debianx") == {"allowed": [], "refused": typed}
-    with pytest.raises(SaltError, match="no vm 'debian', did you mean 'debianx'"):
+    with pytest.raises(SaltError, match="no vm 'debian' in the policy of this minion, did you mean 'debianx'"):
         call("spice_sudoers.allowed", "myself", "debian")
 
 
