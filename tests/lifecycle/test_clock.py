@@ -6,7 +6,7 @@ import time
 import pytest
 from lifecycle.test_desktop import Bus
 
-from scene import need
+from scene import Desktop, need
 from spicegrants.core.paths import CLOCK, STATE
 from spicegrants.expiry import clock_units
 from spicegrants.policy import pillar, state_file
@@ -130,6 +130,14 @@ def test_user_is_told_that_it_was_the_window(clock):
     assert message["process"]["Uid"].split() == ["1021"] * 4
 
 
+def end_and_begin_again(clock):
+    """End a session whose console opens again later."""
+    clock.client.session("myself", "192.168.2.2", 20002)
+    past, coming = access("myself", "debianx", -60, 0), access("myself", "debianx", 7200, 9000)
+    clock.store(past._replace(grants=("made", "more"), terms=past.terms + coming.terms))
+    clock.run()
+
+
 @pytest.mark.parametrize(
     ("path", "setting", "german"),
     [
@@ -144,15 +152,24 @@ def test_user_is_told_in_the_machines_language(clock, path, setting, german):
     clock.machine.run(["rm", "-f", "/etc/locale.conf", "/etc/default/locale"])
     clock.machine.write(path, setting)
     bus = Bus(clock.client, "myself")
-    clock.client.session("myself", "192.168.2.2", 20002)
-    clock.store(access("myself", "debianx", -60, 0))
-    clock.run()
+    end_and_begin_again(clock)
     message = bus.next()
-    assert (message["summary"], message["body"]) == (
-        ("SPICE-Konsole geschlossen", "Ihr Zugang zur Konsole der VM debianx ist abgelaufen.")
+    title, *sentences = (
+        ("SPICE-Konsole geschlossen", "Ihr Zugang zur Konsole der VM debianx ist abgelaufen.", "Sie öffnet wieder")
         if german
-        else ("SPICE console closed", "Your access to the console of VM debianx has ended.")
+        else ("SPICE console closed", "Your access to the console of VM debianx has ended.", "It opens again")
     )
+    assert message["summary"] == title and message["body"].startswith(" ".join(sentences))
+
+
+def test_a_dialog_has_the_letters_of_the_machines_language(clock):
+    """zenity refuses a text that its locale cannot hold."""
+    need("Xvfb", "zenity", "xwininfo")
+    clock.machine.write("/etc/locale.conf", "LANG=de_DE.UTF-8\n")
+    clock.machine.run(["rm", "-f", "/usr/bin/notify-send"])
+    with Desktop(clock.machine, "myself") as desktop:
+        end_and_begin_again(clock)
+        desktop.wait_window("SPICE-Konsole geschlossen")
 
 
 def test_user_is_told_although_the_kernel_was_first(clock):
