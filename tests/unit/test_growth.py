@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from spicegrants.audit import access_report, denials, explain, fleet, minion_status, verdict
+from spicegrants.audit import access_report, denials, explain, fleet, minion_status, verdict, week, week_drawing
 from spicegrants.core.accounts import Account, Group
 from spicegrants.core.changes import as_dict
 from spicegrants.core.entries import File
@@ -197,6 +197,9 @@ STAGES = {
     ),
     "list": lambda it: access_report.entries(it.compiled(it.policy, (), it.temporary), NOW),
     "timeline": lambda it: access_report.timeline(it.compiled(it.policy), None, NOW, 2),
+    "a week is drawn": lambda it: week_drawing.svg(
+        week.drawn(it.compiled(it.policy, (), it.temporary), "desk-1", None, NOW, 2)
+    ),
     "loans": lambda it: access_report.loans(it.compiled(it.policy, (), it.temporary), NOW),
     "explain": lambda it: explain.policy(it.compiled(it.policy, (), it.temporary), it.users[1], "vm00001", NOW),
     "all decisions": lambda it: [decide(it.all, access.user, access.vm, NOW) for access in it.all.accesses],

@@ -25,10 +25,10 @@ def row(found, user, vm):
 
 def bars(found, user, vm):
     """The bars of a row by kind, start and end, in local time."""
-    times = (
-        (bar.kind, *(instants.words(edge, found.zone)[4:20] for edge in bar[1:3])) for bar in row(found, user, vm).bars
-    )
-    return list(times)
+    found_bars = row(found, user, vm).bars
+    return [
+        (bar.kind, *(instants.words(edge, found.zone)[4:20] for edge in (bar.start, bar.end))) for bar in found_bars
+    ]
 
 
 def test_rows_are_sorted_by_user_and_vm_with_those_that_are_locked():
