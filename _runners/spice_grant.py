@@ -21,9 +21,13 @@ from typing import TYPE_CHECKING
 import salt.client
 import salt.pillar
 import salt.utils.minions
-from salt.exceptions import SaltException, SaltInvocationError
+
+# The one error of a runner's that Salt prints as it is, and not with a traceback.
+from salt.exceptions import NotImplemented as Refused
+from salt.exceptions import SaltException
 
 from spicegrants.audit import fleet, minion_status
+from spicegrants.core.calls import checked
 from spicegrants.core.errors import PolicyError
 from spicegrants.core.reader import did_you_mean
 from spicegrants.host import terminal
@@ -47,6 +51,7 @@ def __virtual__():
     return __virtualname__
 
 
+@checked(Refused)
 def status(tgt="*", tgt_type="glob", batch=None, timeout=None, declared=True, quiet=False):
     """
     Return how each minion stands.
@@ -98,7 +103,7 @@ def status(tgt="*", tgt_type="glob", batch=None, timeout=None, declared=True, qu
 
     The exit code is 0 only if all minions are ``in sync``. Compiles pillar; changes nothing.
 
-    Raises SaltInvocationError if no minion with an accepted key matches, or ``batch`` is wrong.
+    Fails, and says why in one line, if no minion with an accepted key matches, or ``batch`` is wrong.
 
     CLI Example:
 
@@ -112,6 +117,7 @@ def status(tgt="*", tgt_type="glob", batch=None, timeout=None, declared=True, qu
     return _table(rows, any(row["state"] != minion_status.IN_SYNC for row in rows))
 
 
+@checked(Refused)
 def who(vm, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     """
     Return which users may open a vm, on which minions.
@@ -167,7 +173,7 @@ def who(vm, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=F
 
     The exit code is not 0 if a minion did not say. Changes nothing.
 
-    Raises SaltInvocationError if no minion with an accepted key matches, or ``batch`` is wrong.
+    Fails, and says why in one line, if no minion with an accepted key matches, or ``batch`` is wrong.
 
     CLI Example:
 
@@ -178,6 +184,7 @@ def who(vm, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=F
     return _accesses({"vm": vm}, at, tgt, tgt_type, batch, timeout, quiet)
 
 
+@checked(Refused)
 def what(user, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     """
     Return which vms a user may open, on which minions.
@@ -233,7 +240,7 @@ def what(user, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quie
 
     The exit code is not 0 if a minion did not say. Changes nothing.
 
-    Raises SaltInvocationError if no minion with an accepted key matches, or ``batch`` is wrong.
+    Fails, and says why in one line, if no minion with an accepted key matches, or ``batch`` is wrong.
 
     CLI Example:
 
@@ -244,6 +251,7 @@ def what(user, at=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quie
     return _accesses({"user": user}, at, tgt, tgt_type, batch, timeout, quiet)
 
 
+@checked(Refused)
 def plan(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     """
     Return what ``state.apply spice`` would change on each minion, and what is wrong.
@@ -291,7 +299,7 @@ def plan(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
 
     The exit code is 0 only if all minions ``succeeded``. Changes nothing.
 
-    Raises SaltInvocationError if no minion with an accepted key matches, or ``batch`` is wrong.
+    Fails, and says why in one line, if no minion with an accepted key matches, or ``batch`` is wrong.
 
     CLI Example:
 
@@ -302,6 +310,7 @@ def plan(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     return _apply(True, tgt, tgt_type, batch, timeout, quiet)
 
 
+@checked(Refused)
 def follow(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     """
     Have minions enforce what is in git now: fetch, then ``state.apply spice``.
@@ -355,7 +364,7 @@ def follow(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
 
     The exit code is 0 only if all repositories were fetched and all minions ``succeeded``.
 
-    Raises SaltInvocationError if no minion with an accepted key matches, or ``batch`` is wrong.
+    Fails, and says why in one line, if no minion with an accepted key matches, or ``batch`` is wrong.
 
     CLI Example:
 
@@ -369,6 +378,7 @@ def follow(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     return _apply(False, tgt, tgt_type, batch, timeout, quiet)
 
 
+@checked(Refused)
 def lock(user=None, vm=None, all=False, reason=None, tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     """
     Deny consoles everywhere at once, whatever grants and loans say, until :func:`unlock`.
@@ -417,7 +427,7 @@ def lock(user=None, vm=None, all=False, reason=None, tgt="*", tgt_type="glob", b
 
     The exit code is 0 only if all minions have confirmed.
 
-    Raises SaltInvocationError if not exactly one of ``user``, ``vm`` and ``all`` is given, if no minion with an
+    Fails, and says why in one line, if not exactly one of ``user``, ``vm`` and ``all`` is given, if no minion with an
     accepted key matches, or if ``batch`` is wrong.
 
     CLI Example:
@@ -430,6 +440,7 @@ def lock(user=None, vm=None, all=False, reason=None, tgt="*", tgt_type="glob", b
     return _confirmed("spice_grant.lock", asked, tgt, tgt_type, batch, timeout, quiet)
 
 
+@checked(Refused)
 def unlock(user=None, vm=None, all=False, tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     """
     Take a lock away everywhere, so that grants and loans hold again.
@@ -467,7 +478,7 @@ def unlock(user=None, vm=None, all=False, tgt="*", tgt_type="glob", batch=None, 
 
         {"retcode": 0, "confirmed": ["desk-1", "laptop-1"], "failed": {}, "not confirmed": []}
 
-    Raises as :func:`lock`.
+    Fails as :func:`lock`.
 
     CLI Example:
 
@@ -496,7 +507,7 @@ def _apply(test, *which):
 
 def _confirmed(function, asked, *which):
     if [asked["user"] is not None, asked["vm"] is not None, asked["all"] is True].count(True) != 1:
-        raise SaltInvocationError("name one of user=NAME, vm=NAME and all=True")
+        raise Refused("name one of user=NAME, vm=NAME and all=True")
     given = {key: value for key, value in asked.items() if value not in (None, False)}
     expected, answers = _ask(function, (), given, *which)
     found = fleet.confirmations(expected, answers)
@@ -523,11 +534,11 @@ def _ask(function, arg, kwarg, tgt, tgt_type, batch, timeout, quiet):
     expected = set(minions.check_minions(tgt, tgt_type)["minions"])
     if not expected:
         hint = did_you_mean(tgt, minions.check_minions("*", "glob")["minions"])
-        raise SaltInvocationError(f"no minion with an accepted key matches {tgt!r} ({tgt_type}){hint}")
+        raise Refused(f"no minion with an accepted key matches {tgt!r} ({tgt_type}){hint}")
     try:
         asked = fleet.groups(expected, batch)
     except ValueError as error:
-        raise SaltInvocationError(str(error)) from error
+        raise Refused(str(error)) from error
     answers: dict[str, fleet.Answer] = {}
     with salt.client.get_local_client(mopts=__opts__) as client, terminal.live_line(not quiet) as line:
         if len(asked) > 1:

@@ -171,6 +171,29 @@ def test_a_lock_is_confirmed_by_each_minion(salt_run, office):
     assert code == 1 and set(found["failed"]) == {"one", "two"} and found["confirmed"] == []
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["status", "tgt=oen"], "no minion with an accepted key matches 'oen' (glob), did you mean 'one'?"),
+        (["status", "batch=many"], "batch"),
+        (["lock"], "name one of user=NAME, vm=NAME and all=True"),
+        (["who", "debianx", "tgtt=one"], "no argument 'tgtt', did you mean 'tgt'? (arguments: vm, at=None, tgt=*, "),
+        (["who"], "'vm' is missing (arguments: vm, "),
+    ],
+)
+def test_what_is_wrong_with_a_call_is_one_line(salt_run, words, said):
+    """And no traceback, nor the whole docstring."""
+    function, *rest = words
+    found, code = salt_run(f"spice_grant.{function}", *rest)
+    assert code == 1 and said in found and "\n" not in found
+
+
+def test_a_question_about_a_misspelt_vm_names_the_nearest(salt_run):
+    found, code = salt_run("spice_grant.who", "debain")
+    assert (found["minions"], code) == ([], 0)
+    assert "no access of vm 'debain' on the minions that answered, did you mean 'debianx'?\n" in run.progress
+
+
 @pytest.mark.full
 def test_a_lock_that_is_not_confirmed_names_the_minion(salt_run, two_is_down):
     try:
