@@ -75,6 +75,17 @@ def test_a_misspelt_account_of_a_grant_and_a_misspelt_root_of_the_pillar(shared)
     assert comment == "Nothing was changed. spise: unknown key, did you mean 'spice'?"
 
 
+def test_who_is_left_out_of_a_group_by_a_slip_is_noted(shared):
+    shared.client.run(["gpasswd", "--add", "nogrant", "accounting"])
+    books = {"group": "accounting", "vm": "debianx", "except": ["nogrnt"]}
+    data = changed(article())
+    data["spice"]["grants"]["books"] = books
+    shared.minion.set_pillar(shared.declared(data))
+    note = "grant books leaves out 'nogrnt', who is not in group accounting; nogrant is"
+    assert note in shared.minion.call("spice_grant.plan")["warnings"]
+    shared.client.run(["gpasswd", "--delete", "nogrant", "accounting"])
+
+
 def test_what_is_wrong_with_a_pillar_is_a_line_for_each_finding(shared, typed):
     shared.minion.set_pillar({"spice": {"servers": {}, "vms": {}, "grants": {"a": {"user": "anne", "vm": "books"}}}})
     assert typed("spice_grant.plan") == ["Error running 'spice_grant.plan': spice:grants:a:vm: no vm 'books'"]
