@@ -64,17 +64,17 @@ def test_a_lock_and_a_run_that_could_not_go_on(shared):
     call("spice_grant.lock", user="myself")
     assert call("spice_grant.plan")["answer"] == "nobody gets or loses a console"
     call("spice_grant.unlock", user="myself")
-    # Where nobody can tell what others' rules are, nothing is given, and only what is granted still stays.
+    # Where nobody can tell what the kernel holds, nothing is given, and only what is granted still stays.
     data = changed(article())
     _without_mine(data)
     data["spice"]["grants"]["more"] = {"user": "nogrant", "vm": "debianx"}
     shared.minion.set_pillar(shared.declared(data))
-    with shared.client.path("/usr/bin/cvtsudoers").open("rb") as stream:
+    with shared.client.path("/usr/sbin/nft").open("rb") as stream:
         program = stream.read()
-    shared.client.write("/usr/bin/cvtsudoers", "#!/bin/sh\nexit 1\n", mode=0o755)
+    shared.client.write("/usr/sbin/nft", "#!/bin/sh\nexit 1\n", mode=0o755)
     try:
         dry = shared.apply(test=True)
     finally:
-        shared.client.path("/usr/bin/cvtsudoers").write_bytes(program)
+        shared.client.path("/usr/sbin/nft").write_bytes(program)
     assert dry["result"] is False and dry["comment"].startswith(f"Opens nothing, closes {MINE}.\nNot all of it")
     assert "nothing was opened" in dry["comment"]
