@@ -43,7 +43,7 @@ def repair(test=False):
     test
         Boolean: whether only to say what would change. Defaults to ``False``.
 
-    Returns what ``spice_grant.plan`` returns:
+    Returns what ``spice_grant.plan`` returns, without ``answer``, as no right comes or goes:
 
     .. code-block:: python
 
@@ -66,7 +66,8 @@ def repair(test=False):
         salt '*' spice_grant.repair
         salt '*' spice_grant.repair test=True
     """
-    return _report(lambda: last_run.spoken(enforcement.enforce(_stored, test, asking=False)))
+    report = _report(lambda: last_run.spoken(enforcement.enforce(_stored, test, asking=False)))
+    return {key: value for key, value in report.items() if key != "answer"}
 
 
 @checked(CommandExecutionError)
@@ -80,7 +81,7 @@ def close(test=False):
     test
         Boolean: whether only to say what would change. Defaults to ``False``.
 
-    Returns what ``spice_grant.plan`` returns:
+    Returns what ``spice_grant.plan`` returns, without ``answer``:
 
     .. code-block:: python
 
