@@ -43,7 +43,8 @@ def looked_at(desired: DesiredState, stored: Stored) -> tuple[Plans, dict[Layer,
             reviews[layer] = layer.review(plans[layer])
     if faults:
         errors = [each for review in reviews.values() for each in review.errors]
-        raise together(faults, [*errors, *map(str, desired.findings), *packages.advice(programs_of(faults))])
+        # What installs the programs goes before what may be long: a comment is cut to fit a screen.
+        raise together(faults, [*packages.advice(programs_of(faults)), *errors, *map(str, desired.findings)])
     return plans, reviews
 
 
