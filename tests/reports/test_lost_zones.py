@@ -43,9 +43,11 @@ def without_zones(shared):
 
 
 def test_a_former_name_means_the_same(upgraded):
-    """The declared policy as well as the stored one; the present name is the same zone."""
+    """The declared policy as well as the stored one; the present name is the same zone, and menus name it."""
     assert upgraded.apply()["changes"] == {}
-    assert upgraded.applied(pillar("Europe/Kyiv"))["changes"] == {"layers": {"policy": ["changes schedule daily"]}}
+    changes = upgraded.applied(pillar("Europe/Kyiv"))["changes"]
+    assert changes["layers"] == {"policy": ["changes schedule daily"]}
+    assert [[*layers] for layers in changes["grants"].values()] == [["viewer"], ["viewer"]]
     assert upgraded.reach("myself", GROUP, ADDRESS, 20002) == "open"
 
 
