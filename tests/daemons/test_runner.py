@@ -191,7 +191,7 @@ def test_what_is_wrong_with_a_call_is_one_line(salt_run, words, said):
 def test_a_question_about_a_misspelt_vm_names_the_nearest(salt_run):
     found, code = salt_run("spice_grant.who", "debain")
     assert (found["minions"], code) == ([], 0)
-    assert "no access of vm 'debain' on the minions that answered, did you mean 'debianx'?\n" in run.progress
+    assert "no access of vm 'debain' on the minions that answered, did you mean 'debianx'?\n" in run.errors
 
 
 @pytest.mark.full
