@@ -71,7 +71,7 @@ def play(told):
         pictures = [demo_parts.at_the_desk(told, scene)]
         demo_parts.refused(told, scene)
         pictures += demo_parts.locked(told, scene)
-        week, drawn_week = demo_parts.lent(told, scene)
+        week = demo_parts.lent(told, scene)
         demo_parts.undone(told, scene)
     return demo_page.Page(
         holds=told.holds,
@@ -83,7 +83,6 @@ def play(told):
         proof=proof,
         differences=differences,
         week=week,
-        drawn_week=drawn_week,
         pictures=tuple(pictures),
     )
 

@@ -4,14 +4,11 @@ import re
 import subprocess
 import sys
 
-import pytest
-
 from checkout import ROOT
 
 PATIENCE = 300
 
 
-@pytest.mark.full
 def test_the_demo_holds_and_leaves_a_page_with_all_of_it(tmp_path):
     command = [sys.executable, ROOT / "tools" / "demo.py", "--page", tmp_path / "demo.html"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
