@@ -2,6 +2,7 @@
 
 import signal
 
+import lifetime
 import pytest
 from xdist.scheduler import LoadGroupScheduling
 
@@ -27,6 +28,7 @@ def pytest_configure(config):
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda number, frame: None)
+    lifetime.end_with_controller(config)
     config.addinivalue_line("markers", "full: played by 'make test-full' only; what it proves is proven less often")
     config.addinivalue_line("markers", "salt: what a version of Salt can change; played with every Salt")
 

@@ -198,3 +198,33 @@ def test_without_root_it_says_so():
         machine.add_user("somebody")
         argv = ["/usr/bin/python3", "-B", "-c", script, ROOT / "tools"]
         assert "machines need root" in machine.run(argv, user="somebody", check=False).stderr
+
+
+# As Salt's plug-in for pytest leaves one.
+THREAD = """
+import threading, time
+def test_it():
+    threading.Thread(target=time.sleep, args=(1000,)).start()
+    time.sleep(2)
+"""
+
+
+def test_workers_end_with_their_pytest(tmp_path):
+    """Also those that wait for a thread; with them go their machines."""
+    (tmp_path / "test_thread.py").write_text(THREAD, encoding="utf-8")
+    (tmp_path / "conftest.py").write_text("from lifetime import end_with_controller as pytest_configure\n")
+    command = [sys.executable, "-m", "pytest", "-n", "1", "-p", "no:cacheprovider", tmp_path]
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}/tests"}
+    with subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not (workers := [pid for pid in descendants(process.pid) if _plays(pid)]):
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+        assert gone(workers, {})
+
+
+def _plays(pid):
+    with contextlib.suppress(OSError):
+        return b"test_it" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
