@@ -92,6 +92,13 @@ def installed(request, source, tmp_path_factory):
     return made
 
 
+def printed(installed, code):
+    """What the installed Python prints for code that gets the minion's configuration as its argument."""
+    command = [installed.python, "-c", code, installed.config / "minion"]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=True).stdout
+
+
 def test_all_modules_are_found(installed):
     """Execution and state modules load, and what they import."""
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "_modules").glob("*.py")]
@@ -109,10 +116,7 @@ def test_the_beacon_is_found(installed):
         "import salt.config, salt.loader, sys; opts = salt.config.minion_config(sys.argv[1]); "
         "print(salt.loader.beacons(opts, {})['spice_grant.validate']([]))"
     )
-    command = [installed.python, "-c", code, installed.config / "minion"]
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=True)
-    assert done.stdout == "(True, 'valid')\n"
+    assert printed(installed, code) == "(True, 'valid')\n"
 
 
 def test_the_outputter_is_found(installed):
@@ -121,10 +125,7 @@ def test_the_outputter_is_found(installed):
         "import salt.config, salt.output, sys; opts = salt.config.minion_config(sys.argv[1]); "
         "salt.output.display_output({'x': []}, 'spice_grant', {**opts, 'fun': 'spice_grant.locks', 'color': False})"
     )
-    command = [installed.python, "-c", code, installed.config / "minion"]
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, check=True)
-    assert done.stdout == "x:\n  No locks: spice_grant.lock makes one.\n"
+    assert printed(installed, code) == "x:\n  No locks: spice_grant.lock makes one.\n"
 
 
 def test_the_distribution_has_its_name_and_brings_nothing_but_the_package(installed):
