@@ -6,6 +6,8 @@ import select
 import subprocess
 import sys
 
+import pytest
+
 from functional.office import PASSWORDS
 from scenes import article
 
@@ -15,6 +17,8 @@ DISPLAY = 7
 SOCKET = f"/tmp/.X11-unix/X{DISPLAY}"  # noqa: S108
 ON_X = {"DISPLAY": f":{DISPLAY}"}
 PORT = 7777
+# The opener's exit codes.
+REFUSED, WRONG_USAGE, IMPOSSIBLE, FAILED, NO_DESKTOP = range(1, 6)
 # The language in which the witness looks everywhere; otherwise not through all of /usr, which takes its time.
 EVERYWHERE = "de_DE.UTF-8"
 # Looks around and reports it to whoever listens: nothing can be written there, but the network is the machine's.
@@ -172,6 +176,14 @@ class Witnesses:
     def report(self):
         """Return what the next witness reports."""
         return json.loads(self._listener.stdout.readline())
+
+
+@pytest.fixture
+def desk(looked_at):
+    """Users who open consoles, and what their viewers report."""
+    heard = Witnesses(looked_at)
+    yield heard
+    heard.stop()
 
 
 @contextlib.contextmanager

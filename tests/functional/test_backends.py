@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from amount import amount
+from functional.clients import HAMMER, running
 from functional.mechanisms import MECHANISMS as BY_NAME
 from functional.office import BOTH, OPEN_BOTH, changed, sentences
-from functional.test_connections import HAMMER, _program
 from scene.machine import CHECKOUT
 from scenes import ADDRESS, GROUP, article
 
@@ -59,8 +59,8 @@ def test_changing_the_mechanism(shared, old, new):
     """The new rules hold before the old ones go: nobody gets through meanwhile, no session ends, nothing is left."""
     _use(shared, old)
     assert _remains(shared) == {old}
-    forbidden = _program(shared.client, HAMMER, ADDRESS, 20004, user="nogrant", group=GROUP)
-    granted = _program(shared.client, HAMMER, ADDRESS, 20002, user="myself", group=GROUP)
+    forbidden = running(shared.client, HAMMER, ADDRESS, 20004, user="nogrant", group=GROUP)
+    granted = running(shared.client, HAMMER, ADDRESS, 20002, user="myself", group=GROUP)
     with forbidden as bad, granted as good:
         text = sentences(_use(shared, new)["changes"])
         counts = []
@@ -79,8 +79,8 @@ def test_who_is_granted_does_not_notice_that_a_guard_goes(granted):
     """Again and again; a packet may be under way in the rules that go."""
     text = granted.client.read("/var/lib/spice-grant/guard.json")
     with (
-        _program(granted.client, HAMMER, ADDRESS, 20002, user="myself", group=GROUP) as one,
-        _program(granted.client, HAMMER, ADDRESS, 20002, user="myself", group=GROUP) as other,
+        running(granted.client, HAMMER, ADDRESS, 20002, user="myself", group=GROUP) as one,
+        running(granted.client, HAMMER, ADDRESS, 20002, user="myself", group=GROUP) as other,
     ):
         granted.client.run([sys.executable, "-c", TAKEN_AWAY, str(TURNS)], input=text)
         counts = []

@@ -8,8 +8,8 @@ import pytest
 
 from amount import amount
 from drift import until
+from functional.clients import HAMMER, running
 from functional.office import changed
-from functional.test_connections import HAMMER, _program
 from scene.machine import CHECKOUT
 from scenes import ADDRESS, GROUP, article
 from spicegrants.core.accounts import Group
@@ -75,7 +75,7 @@ def holding(office):
 def _trying(office, user, group, port=20004):
     """Somebody who connects over and over; afterwards, how often they came through and how often not."""
     counts = {}
-    with _program(office.client, HAMMER, ADDRESS, port, user=user, group=group) as process:
+    with running(office.client, HAMMER, ADDRESS, port, user=user, group=group) as process:
         yield counts
         process.stdin.close()
         counts.update(json.loads(process.stdout.readline()))
@@ -195,7 +195,7 @@ def test_without_systemd(office):
 def test_a_table_that_somebody_else_owns(office):
     """nft 1.0 prints broken JSON of it, or other words in it; every answer comes all the same."""
     made = "table inet site { flags owner; chain out { type filter hook output priority 5; tcp dport 20002 drop; }; }"
-    with _program(office.client, OWNER, made, user="root", group="root") as owner:
+    with running(office.client, OWNER, made, user="root", group="root") as owner:
         assert owner.stdout.readline().strip() == "made"
         office.applied()
         found = office.minion.call("spice_grant.explain", "myself", "debianx")

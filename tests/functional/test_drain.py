@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from functional.clients import TALK, running, say
 from functional.office import BOTH, FILES, changed, sentences
-from functional.test_connections import TALK, _program, _say
 from scenes import ADDRESS, ADDRESS6, GROUP, article
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
@@ -15,12 +15,12 @@ LESS = changed(PILLAR, grants={"mybro-leaptest": PILLAR["spice"]["grants"]["mybr
 
 
 def _session(office, user="myself", address=ADDRESS, port=20002):
-    return _program(office.client, TALK, address, port, user=user, group=GROUP)
+    return running(office.client, TALK, address, port, user=user, group=GROUP)
 
 
 def _opened(session):
     assert session.stdout.readline().strip() == "open"
-    assert _say(session, "hello") == "answered"
+    assert say(session, "hello") == "answered"
 
 
 @pytest.mark.parametrize("address", [ADDRESS, ADDRESS6])
@@ -32,11 +32,11 @@ def test_an_open_session_goes_on_and_no_new_one_begins(shared, address):
         real = shared.apply()
         assert (real["result"], real["changes"]) == (True, dry["changes"])
         assert f"closes {address} port 20002 to myself, whose open sessions may go on" in sentences(real["changes"])
-        assert _say(session, "still there?") == "answered"
+        assert say(session, "still there?") == "answered"
         assert shared.reach("myself", GROUP, address, 20002) == "refused"
         assert not shared.opens("myself", FILES["debianx"])
         assert shared.apply()["changes"] == {}
-        assert _say(session, "and now?") == "answered"
+        assert say(session, "and now?") == "answered"
         answer = shared.minion.call("spice_grant.explain", "myself", "debianx")
         assert answer["answer"] == "may not open"
         assert "may go on" in answer["firewall"]["why"]
@@ -60,8 +60,8 @@ def test_sessions_of_others_are_as_before(shared):
         _opened(kept)
         _opened(cut)
         shared.applied(changed(PILLAR, grants={}))
-        assert _say(cut, "still there?") == "ended"
-        assert _say(kept, "still there?") == "answered"
+        assert say(cut, "still there?") == "ended"
+        assert say(kept, "still there?") == "answered"
 
 
 def test_a_session_goes_on_over_a_rebuilt_guard(shared):
@@ -71,10 +71,10 @@ def test_a_session_goes_on_over_a_rebuilt_guard(shared):
         shared.applied(LESS)
         shared.mechanism.delete(shared)
         shared.applied()
-        assert _say(session, "one") == "answered"
+        assert say(session, "one") == "answered"
         shared.mechanism.delete(shared)
         shared.client.run(["/bin/sh", "/usr/local/lib/spice-grant/load-guard"])
-        assert _say(session, "two") == "answered"
+        assert say(session, "two") == "answered"
         assert shared.reach("myself", GROUP, ADDRESS, 20002) == "refused"
         assert shared.minion.call("spice_firewall.plan") == {}
 
@@ -85,7 +85,7 @@ def test_granting_again_opens_again(shared):
         _opened(session)
         shared.applied(LESS)
         assert f"opens {ADDRESS} port 20002 to myself" in sentences(shared.applied(PILLAR)["changes"])
-        assert _say(session, "one") == "answered"
+        assert say(session, "one") == "answered"
         assert shared.reach("myself", GROUP, ADDRESS, 20002) == "open"
 
 
@@ -96,7 +96,7 @@ def test_an_account_that_goes_takes_its_session_with_it(shared):
         shared.client.run(["sed", "-i", "s/^myself:/renamed:/", "/etc/passwd"])
         try:
             shared.apply()
-            assert _say(session, "still there?") == "ended"
+            assert say(session, "still there?") == "ended"
         finally:
             shared.client.run(["sed", "-i", "s/^renamed:/myself:/", "/etc/passwd"])
             shared.applied()
@@ -110,4 +110,4 @@ def test_two_grants_drain_only_if_both_do(shared):
     with _session(shared) as session:
         _opened(session)
         shared.applied(LESS)
-        assert _say(session, "still there?") == "ended"
+        assert say(session, "still there?") == "ended"

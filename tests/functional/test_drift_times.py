@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from functional.clients import HAMMER, running
 from functional.office import changed, sentences
-from functional.test_connections import HAMMER, _program
 from scenes import ADDRESS, ADDRESS6, GROUP, article
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
@@ -90,8 +90,8 @@ def test_another_time_in_pillar_is_one_sentence(shared):
 
 def test_no_moment_is_open_or_closed_while_times_change(shared):
     """While the chain behind it is filled anew, an open window refuses nobody, and a closed one lets nobody through."""
-    granted = _program(shared.client, HAMMER, ADDRESS, 20004, user="mybro", group=GROUP)
-    closed = _program(shared.client, HAMMER, ADDRESS, 20002, user="myself", group=GROUP)
+    granted = running(shared.client, HAMMER, ADDRESS, 20004, user="mybro", group=GROUP)
+    closed = running(shared.client, HAMMER, ADDRESS, 20002, user="myself", group=GROUP)
     with granted as good, closed as bad:
         for last in (3, 4, 5, 6):
             schedules = {"now": _schedule(**{"except": [_days(3, last)]}), "later": _later(last)}

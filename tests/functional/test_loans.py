@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from functional.clients import TALK, running, say
 from functional.office import FILES, STATE, changed, sentences
-from functional.test_connections import TALK, _program, _say
 from scene.minion import SaltError
 from scenes import ADDRESS, GROUP, article
 from soon import in_time, wait
@@ -69,12 +69,12 @@ def test_a_loan_ends_by_itself(shared, call):
         start = time.time()
         call("spice_grant.lend", "nogrant", "debianx", f"{seconds}s")
         end = time.time() + seconds
-        with _program(shared.client, TALK, ADDRESS, 20002, user="nogrant", group=GROUP) as session:
-            answers = session.stdout.readline().strip(), _say(session, "hello")
+        with running(shared.client, TALK, ADDRESS, 20002, user="nogrant", group=GROUP) as session:
+            answers = session.stdout.readline().strip(), say(session, "hello")
             wait(start + seconds - 1)
             assert answers == ("open", "answered")
             time.sleep(end + 0.2 - time.time())
-            assert _say(session, "still there?") == "ended"
+            assert say(session, "still there?") == "ended"
 
     in_time(play, 12)
     assert shared.reach("nogrant", GROUP, ADDRESS, 20002) == "refused"
@@ -90,10 +90,10 @@ def test_a_loan_beside_a_grant_changes_nothing_of_it(shared, call):
     def play(seconds):
         call("spice_grant.lend", "myself", "debianx", f"{seconds}s")
         end = time.time() + seconds
-        with _program(shared.client, TALK, ADDRESS, 20002, user="myself", group=GROUP) as session:
+        with running(shared.client, TALK, ADDRESS, 20002, user="myself", group=GROUP) as session:
             assert session.stdout.readline().strip() == "open"
             wait(end + 0.5)
-            assert _say(session, "still there?") == "answered"
+            assert say(session, "still there?") == "answered"
 
     in_time(play, 8)
     assert shared.openings() == OPEN

@@ -4,8 +4,8 @@ import resource
 
 import pytest
 
+from functional.clients import TALK, running, say
 from functional.office import FILES, changed, sentences
-from functional.test_connections import TALK, _program, _say
 from scene.minion import SaltError
 from scene.requirements import unavailable
 from scenes import ADDRESS, ADDRESS6, GROUP, article
@@ -80,16 +80,16 @@ def test_a_lock_closes_every_layer_and_lasts(shared, call, about, left):
 @pytest.mark.parametrize("vm, port", [("debianx", 20002), ("leaptest", 20004)])
 def test_a_lock_cuts_a_live_session_at_once(shared, call, vm, port):
     """One that a removed grant would have let go on as well; that of another user stays."""
-    session = _program(shared.client, TALK, ADDRESS, port, user="myself", group=GROUP)
-    other = _program(shared.client, TALK, ADDRESS, 20004, user="mybro", group=GROUP)
+    session = running(shared.client, TALK, ADDRESS, port, user="myself", group=GROUP)
+    other = running(shared.client, TALK, ADDRESS, 20004, user="mybro", group=GROUP)
     with session as mine, other as mybros:
         for each in (mine, mybros):
             assert each.stdout.readline().strip() == "open"
-            assert _say(each, "hello") == "answered"
+            assert say(each, "hello") == "answered"
         report = call("spice_grant.lock", user="myself")
         assert f"ends what myself has open at {ADDRESS} port {port}" in sentences(report["changes"])
-        assert _say(mine, "still there?") == "ended"
-        assert _say(mybros, "still there?") == "answered"
+        assert say(mine, "still there?") == "ended"
+        assert say(mybros, "still there?") == "answered"
 
 
 @pytest.fixture
@@ -108,16 +108,16 @@ def test_thousands_of_connections_do_not_hold_up_a_lock(shared, call, calls_of_s
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 4000:
         unavailable("needs 4000 open files, which the limit of this login (ulimit -Hn) does not allow")
     places = (20002, 1000, ADDRESS, ADDRESS6, f"::ffff:{ADDRESS}")
-    crowd = _program(shared.client, CROWD, *places, user="myself", group=GROUP)
-    other = _program(shared.client, TALK, ADDRESS6, 20004, user="mybro", group=GROUP)
+    crowd = running(shared.client, CROWD, *places, user="myself", group=GROUP)
+    other = running(shared.client, TALK, ADDRESS6, 20004, user="mybro", group=GROUP)
     with crowd as mine, other as mybros:
         assert mybros.stdout.readline().strip() == "open"
         assert mine.stdout.readline().strip() == "3000"
-        assert _say(mine, "how many have ended?") == "0"
+        assert say(mine, "how many have ended?") == "0"
         assert call("spice_grant.lock", user="myself")["errors"] == []
         assert calls_of_ss() < 100
-        assert _say(mine, "and now?") == "3000"
-        assert _say(mybros, "still there?") == "answered"
+        assert say(mine, "and now?") == "3000"
+        assert say(mybros, "still there?") == "answered"
 
 
 def test_a_lock_beats_a_grant_that_comes_later(shared, call):

@@ -5,7 +5,7 @@ import json
 import time
 
 from amount import amount
-from functional.test_connections import HAMMER, _program
+from functional.clients import HAMMER, running
 from scenes import ADDRESS, GROUP, article
 from spicegrants.core.accounts import Account, Group
 from spicegrants.firewall.guard import FirewallPlan
@@ -87,7 +87,7 @@ def test_who_is_let_through_notices_nothing(office):
     today = datetime.datetime.now(datetime.timezone.utc).date()
     turns = [_open_but(office, f"{today + datetime.timedelta(days=ahead)}") for ahead in (3, 4)]
     _carried_out(office, guard_table.plan_guard_table(turns[0], None))
-    with _program(office.client, HAMMER, ADDRESS, 20004, user="mybro", group=GROUP) as granted:
+    with running(office.client, HAMMER, ADDRESS, 20004, user="mybro", group=GROUP) as granted:
         for turn in range(1, TURNS):
             planned = guard_table.plan_guard_table(turns[turn % 2], _listing(office))
             assert planned.changes

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from functional.clients import TALK, running, say
 from functional.office import UIDS, changed, sentences
-from functional.test_connections import TALK, _program, _say
 from scenes import ADDRESS, ADDRESS6, GROUP, article
 from soon import in_time, soon, wait
 
@@ -144,15 +144,15 @@ def _window(shared, boot, length):
     with _open(shared, "debianx") as cut, _open(shared, "graceful") as graceful, _open(shared, "patient") as patient:
         sessions = (cut, graceful, patient)
         assert [session.stdout.readline().strip() for session in sessions] == ["open"] * 3
-        assert [_say(session, "hello") for session in sessions] == ["answered"] * 3
+        assert [say(session, "hello") for session in sessions] == ["answered"] * 3
         wait(end - 0.5)
-        assert [_say(session, "still there?") for session in sessions] == ["answered"] * 3
+        assert [say(session, "still there?") for session in sessions] == ["answered"] * 3
         wait(end + 0.5)
-        assert [_say(session, "after the end") for session in sessions] == ["ended", "answered", "answered"]
+        assert [say(session, "after the end") for session in sessions] == ["ended", "answered", "answered"]
         wait(end + length - 0.5)
-        assert _say(graceful, "still in grace") == "answered"
+        assert say(graceful, "still in grace") == "answered"
         wait(end + length + 0.5)
-        assert [_say(session, "after the grace") for session in (graceful, patient)] == ["ended", "answered"]
+        assert [say(session, "after the grace") for session in (graceful, patient)] == ["ended", "answered"]
     result = watch.result()
     for who in others:
         assert {word for _, _, word in result[who]} == {"refused"}
@@ -176,7 +176,7 @@ def _grace(shared, grace):
     shared.applied(changed(PILLAR, grants={"graceful": grant}))
     with _open(shared, "debianx") as session:
         assert session.stdout.readline().strip() == "open"
-        assert _say(session, "hello") == "answered"
+        assert say(session, "hello") == "answered"
         before = time.time()
         text = sentences(shared.applied(changed(PILLAR, grants={}))["changes"])
         assert f"closes {ADDRESS} port 20002 to myself, whose open sessions may go on" in text
@@ -185,13 +185,13 @@ def _grace(shared, grace):
         assert shared.reach("myself", GROUP, ADDRESS, 20002) == "refused"
         shared.minion.stop()
         wait(before + grace - 1)
-        assert _say(session, "still in grace") == "answered"
+        assert say(session, "still in grace") == "answered"
         wait(until + 1)
-        assert _say(session, "after the grace") == "ended"
+        assert say(session, "after the grace") == "ended"
 
 
 def _open(office, vm):
-    return _program(office.client, TALK, ADDRESS, PORTS[vm], user="myself", group=GROUP)
+    return running(office.client, TALK, ADDRESS, PORTS[vm], user="myself", group=GROUP)
 
 
 def test_rules_show_their_times(shared):
