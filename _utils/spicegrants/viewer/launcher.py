@@ -32,6 +32,8 @@ OPENED, REFUSED, WRONG_USAGE = range(3)
 FAILED = 4
 # A window that ends here does not end.
 NO_END = 2**32
+# Signals by which it is ended together with its viewer.
+ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 ASKPASS = (
     "ssh-askpass",
     "ksshaskpass",
@@ -358,6 +360,9 @@ def english(locale):
 
 def end(number, frame):
     """End what runs as this user below this process, such as a viewer that is not confined, and then this process."""
+    for each in ENDING:
+        # Another one would come in the midst of this, which may be the import of a module.
+        signal.signal(each, signal.SIG_IGN)
     for pid in below(os.getpid()):
         try:
             os.kill(pid, signal.SIGTERM)
@@ -371,7 +376,7 @@ def end(number, frame):
 def below(pid):
     """Yield the processes below a process."""
     try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as stream:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as stream:
             children = stream.read().split()
     except OSError:
         return
@@ -381,7 +386,7 @@ def below(pid):
 
 
 if __name__ == "__main__":
-    for each in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    for each in ENDING:
         # Who started it may want it to go on.
         if signal.getsignal(each) is not signal.SIG_IGN:
             signal.signal(each, end)

@@ -1,6 +1,7 @@
 """The launcher: as a user starts it, with sudo, dialogs and terminal replaced."""
 
 import ast
+import signal
 import subprocess
 import sys
 
@@ -290,3 +291,23 @@ def test_who_waits_waits_for_nothing_that_only_other_calls_need():
     command = ["/usr/bin/python3", "-IS", "-c", find, launcher.__file__]
     loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     assert "json" in loaded and not loaded & {"argparse", "gettext", "locale", "shutil", "subprocess", "typing"}
+
+
+TWICE = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from spicegrants.viewer import launcher
+def below(pid):
+    os.kill(pid, signal.SIGTERM)
+    yield from ()
+launcher.below = below
+signal.signal(signal.SIGTERM, launcher.end)
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_second_signal_while_it_ends_is_no_error():
+    """A dialog's window manager, a session's end and timeout(1) may all send one."""
+    tree = launcher.__file__.partition("/spicegrants/")[0]
+    done = subprocess.run([sys.executable, "-c", TWICE, tree], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, "")
