@@ -74,7 +74,8 @@ def verify(user=None, vm=None, full=False):
     confined, it also starts the opener, which without a desktop does all but start the viewer. Where sudo asks for no
     password, the user's own call does both.
 
-    For each console of a server that declares a ``ca`` it looks at the certificate, as a viewer does.
+    For each server of such a console it looks the name up, and for each such console of a server that declares a
+    ``ca`` it looks at the certificate, as viewers do.
 
     With a strict policy (pillar's ``spice:sudo:strict``) it asks sudo what else it lets these users do, as
     ``spice_sudoers.others`` says it. Anything of that is a difference.
@@ -162,7 +163,7 @@ def _tried(desired, users, trials, refusals):
         result = verdict.matrix(
             (name, tried, _judged(desired, name, tried, attempt)) for name, tried, attempt in attempts
         )
-        for enter in (entrance.users, entrance.consoles):
+        for enter in (entrance.users, entrance.servers, entrance.consoles):
             found = enter(desired, users, trials, line.count)
             result["differences"] += found.differences
             result["unproven"] += found.unproven

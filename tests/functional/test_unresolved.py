@@ -24,6 +24,7 @@ def _hosts(office, *addresses):
 @pytest.mark.parametrize("guard", ["everywhere", "servers"])
 def test_a_host_that_does_not_resolve(office, guard):
     """At first: closed, the run fails. Once it resolves: open. When it no longer does: as before, but the run fails."""
+    _hosts(office)
     pillar = changed(_by_name(), firewall={"guard": guard})
     office.minion.set_pillar(pillar)
     dry, real = office.apply(test=True), office.apply()
@@ -42,6 +43,26 @@ def test_a_host_that_does_not_resolve(office, guard):
         assert f"it keeps {ADDRESS}" in result["comment"]
     assert office.openings((ADDRESS,)) == OPEN
     assert office.verify()["ok"] is False
+
+
+ELSEWHERE = "192.0.2.9"
+NAMES = {
+    "not at all": ((), "differences", f"viewers do not find it: the name {HOST} does not resolve here"),
+    "elsewhere": ((ELSEWHERE,), "differences", f"viewers go elsewhere: the name {HOST} resolves to {ELSEWHERE} here"),
+    "elsewhere as well": ((ADDRESS, ELSEWHERE), "unproven", f"the name {HOST} resolves to {ELSEWHERE} as well"),
+}
+
+
+@pytest.mark.parametrize("resolves", NAMES)
+def test_a_name_that_leads_viewers_elsewhere(granted, resolves):
+    """The rules hold addresses that are declared, and are right; but a viewer goes by the name."""
+    addresses, where, said = NAMES[resolves]
+    _hosts(granted, *addresses)
+    granted.applied()
+    answer = granted.verify()
+    (found,) = answer[where]
+    assert found.startswith(f"server mysrv: {said}")
+    assert answer["ok"] is (where != "differences")
 
 
 def test_a_host_that_moves(granted):

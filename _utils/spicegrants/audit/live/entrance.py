@@ -1,4 +1,4 @@
-"""Trial of a granted user's call up to the viewer: the account, sudo, the opener and its sandbox, the certificate."""
+"""Trial of a granted user's call up to the viewer: account, sudo, opener and sandbox, server's name, certificate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from spicegrants.audit.live import certificate, probe
+from spicegrants.audit.live import certificate, probe, server_name
 from spicegrants.audit.live.trial import Progress
 from spicegrants.audit.sampling import Trials
 from spicegrants.core.accounts import Account
@@ -56,6 +56,24 @@ def users(desired: DesiredState, accounts: Iterable[Account], trials: Trials, pr
             progress("users' calls", done, len(first))
         if not rule.nopasswd and name in trials.entered and _password_is_locked(account):
             unproven.append(f"{name}: sudo asks for a password, and the account's is locked")
+    return TrialReport(tuple(differences), tuple(unproven))
+
+
+def servers(desired: DesiredState, accounts: Iterable[Account], trials: Trials, progress: Progress) -> TrialReport:
+    """Look for servers by their names, each as the viewer of the first user who may open a console there now."""
+    differences: list[str] = []
+    unproven: list[str] = []
+    known = {account.name: account for account in accounts}
+    viewing: dict[str, Account] = {}
+    for access in _open_now(desired):
+        if access.user in known and access.vm in trials.connected.get(access.user, ()):
+            viewing.setdefault(desired.policy.vms[access.vm].server, known[access.user])
+    for done, (name, account) in enumerate(sorted(viewing.items()), 1):
+        attempt = partial(server_name.attempt, desired.policy.servers[name].host, desired.inventory.addresses[name])
+        answer = probe.as_user(account, desired.viewers_gid(), attempt)
+        differences += [f"server {name}: {what}" for what in answer["wrong"]]
+        unproven += [f"server {name}: {what}" for what in answer["unknown"]]
+        progress("servers' names", done, len(viewing))
     return TrialReport(tuple(differences), tuple(unproven))
 
 
