@@ -27,7 +27,7 @@ def test_its_pillar_is_that_of_the_repository(name):
 def test_its_pillar_is_where_the_minions_file_looks():
     """That file does not say, so it is where Salt looks by default; the checkout is where it is cloned to."""
     cloned, made, copied, *_ = commands("Quick start")
-    assert made == ["mkdir", "-p", "/etc/salt/minion.d", "/srv/pillar"]
+    assert made == ["mkdir", "-p", "/etc/pki/spice", "/etc/salt/minion.d", "/srv/pillar"]
     assert copied[:2] == ["cp", f"{cloned[3]}/etc/minion.d/spice-grant.conf"]
     settings = yaml.safe_load((ROOT / "etc" / "minion.d" / "spice-grant.conf").read_text(encoding="utf-8"))
     assert f"{cloned[3]}/salt" in settings["file_roots"]["base"] and "pillar_roots" not in settings
