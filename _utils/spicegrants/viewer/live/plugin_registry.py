@@ -28,13 +28,16 @@ print(base64.b64encode(open({sandbox.REGISTRY_MADE!r}, "rb").read()).decode())
 
 
 def remember() -> None:
-    """Have the plug-ins looked at, in a sandbox, if they changed since; raise ``SystemFault`` if that fails."""
+    """Have the plug-ins looked at, in a sandbox, if they changed since; raise ``SystemFault`` if that fails.
+
+    It has the time of the newest directory of plug-ins, so a clock that was set back meanwhile changes nothing.
+    """
     try:
-        found = [os.stat(path).st_mtime for pattern in _PLUGINS for path in glob.glob(pattern)]
-        made = os.lstat(sandbox.REGISTRY).st_mtime if os.path.lexists(sandbox.REGISTRY) else 0
+        found = [os.stat(path).st_mtime_ns for pattern in _PLUGINS for path in glob.glob(pattern)]
+        known = os.lstat(sandbox.REGISTRY).st_mtime_ns if os.path.lexists(sandbox.REGISTRY) else None
     except OSError as error:
         raise SystemFault(f"plug-ins cannot be looked at: {error}") from error
-    if not found or made > max(found):
+    if not found or known == max(found):
         return
     # Nobody else has this UID, and so nobody can change what the process says.
     alone = 2**30 + int.from_bytes(os.urandom(4), "big") % 2**30
@@ -49,6 +52,10 @@ def remember() -> None:
     if disk.read(RUN) != Directory(0o700):
         disk.make_directory(RUN, Directory(0o700))
     disk.write(sandbox.REGISTRY, File(content, 0o644))
+    try:
+        os.utime(sandbox.REGISTRY, ns=(max(found), max(found)), follow_symlinks=False)
+    except OSError as error:
+        raise SystemFault(f"the time of {sandbox.REGISTRY} cannot be set: {error}") from error
 
 
 def forget() -> None:
