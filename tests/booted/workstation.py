@@ -49,6 +49,7 @@ class Workstation:
         self.booted.boot()
         for name, uid in (*scenes.UIDS.items(), ("loop", scenes.STRANGER)):
             self.booted.run(["useradd", f"--uid={uid}", name])
+        self.booted.write("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 client\n{scenes.ADDRESS} {scenes.HOST}\n")
         # The viewer is not what is on trial here.
         self.booted.run(["cp", "/usr/bin/true", "/usr/bin/remote-viewer"])
         self.booted.write("/srv/loop.py", LOOP)

@@ -55,6 +55,8 @@ def people():
     for name, uid in (*scenes.UIDS.items(), ("visitor", scenes.STRANGER)):
         subprocess.run(["useradd", "--create-home", "--uid", str(uid), name], check=True)
     Path(scenes.PKI).mkdir(parents=True)
+    with Path("/etc/hosts").open("a", encoding="utf-8") as known:
+        known.write(f"{scenes.ADDRESS} {scenes.HOST}\n")
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/root/ca-key.pem"]
     subprocess.run(
         ["openssl", "req", "-x509", *key, "-subj", "/CN=test", "-out", scenes.AUTHORITY],
