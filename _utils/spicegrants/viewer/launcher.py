@@ -274,12 +274,17 @@ def choose(states, names, opened, now):
     buttons = [f"--ok-label={say('Open')}", f"--cancel-label={say('Cancel')}"]
     zenity = ["zenity", "--list", f"--title={title}", f"--text={text}", *table, *buttons, "--print-column=1"]
     zenity += [word for row in rows for word in row]
-    kdialog = ["kdialog", "--title", title, "--menu", text]
-    kdialog += [word for name, when in rows for word in (name, f"{name}, {when}")]
-    chosen = dialog(zenity, kdialog)
-    if chosen is None:
+    labels = [f"{name}, {when}" for name, when in rows]
+    # By itself it is too small for its texts, and has chosen nothing.
+    kdialog = ["kdialog", "--title", title, "--geometry", "560x320", "--default", labels[0], "--menu", text]
+    kdialog += [word for name, label in zip(names, labels) for word in (name, label)]
+    answer = dialog(zenity, kdialog)
+    # zenity takes "Open" also where nothing is chosen.
+    while answer == (0, ""):
+        answer = dialog(zenity, kdialog)
+    if answer is None:
         raise Refusal(say("You may open: {names}. Name one: rviewer NAME.", names=", ".join(opened)))
-    return chosen if chosen in names else None
+    return answer[1] if answer[1] in names else None
 
 
 def show(refusal):
@@ -289,13 +294,22 @@ def show(refusal):
         title = say("SPICE console {name}", name=console) if console else say("SPICE consoles")
         dialog(
             ["zenity", "--error", "--no-markup", f"--title={title}", f"--text={text}"],
-            ["kdialog", "--title", title, "--error", text],
-            ["notify-send", "--", title, text],
+            ["kdialog", "--title", title, "--error", for_qt(text)],
+            ["notify-send", "--urgency=critical", f"--app-name={say('SPICE consoles')}", "--", title, text],
         )
 
 
+def for_qt(text):
+    """Return a text for kdialog, which takes what looks like HTML for it."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
+    return text if escaped == text else f"<qt>{escaped}</qt>"
+
+
 def dialog(*commands):
-    """Run the first of these programs that is installed; return what it prints, None without one or a desktop."""
+    """Run the first of these programs that is installed.
+
+    Returns its exit code and what it prints; None without such a program, or a desktop.
+    """
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         for command in commands:
             if installed(command[0]):
@@ -305,7 +319,7 @@ def dialog(*commands):
                 words = [word.encode(errors="replace") for word in command]
                 environment = {**os.environ, **({} if unicode() else {"LC_ALL": "C.UTF-8"})}
                 done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, check=False)
-                return done.stdout.decode(errors="replace").strip()
+                return done.returncode, done.stdout.decode(errors="replace").strip()
     return None
 
 

@@ -189,6 +189,8 @@ def test_the_desktop_file_starts_the_launcher_without_a_terminal():
     text = files.desired_entries(desired(), PROGRAM)[DESKTOP_ENTRY].content.decode()
     assert text.startswith("[Desktop Entry]\nType=Application\n")
     assert f"\nExec={LAUNCHER}\n" in text and "\nTerminal=false\n" in text
+    # The standard wants RemoteAccess below Network.
+    assert "\nCategories=Network;RemoteAccess;\n" in text
 
 
 def test_the_second_run_has_nothing_to_do():

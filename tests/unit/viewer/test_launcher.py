@@ -202,6 +202,24 @@ def test_nothing_chosen(icon, chosen):
     assert launcher.main([]) == 1
 
 
+def test_open_with_nothing_chosen_asks_again(icon):
+    """As zenity takes it."""
+    icon.programs["zenity"] = "/usr/bin/zenity"
+    icon.grants(debianx=False, leaptest=False)
+    icon.answers = [(0, ""), (0, ""), (0, "leaptest")]
+    assert icon.opened() == call("leaptest")
+    assert len(icon.dialogs) == 3
+
+
+def test_kdialogs_list_has_room_and_a_choice(icon):
+    icon.programs["kdialog"] = "/usr/bin/kdialog"
+    icon.grants(**TWO)
+    assert launcher.main([]) == 1
+    (words,) = icon.dialogs
+    assert words[words.index("--geometry") + 1] == "560x320"
+    assert words[words.index("--default") + 1] == words[-3] == "debianx, open"
+
+
 def test_several_and_nothing_to_choose_with(icon, capsys):
     icon.grants(**TWO)
     assert launcher.main([]) == 1
@@ -214,6 +232,25 @@ def test_a_refusal_is_shown_on_the_desktop(icon, program):
     assert launcher.main([]) == 1
     (dialog,) = icon.dialogs
     assert dialog[0] == program and "No SPICE console is granted" in dialog[-1]
+
+
+def test_a_notification_of_a_refusal_is_whole(icon):
+    """GNOME cuts those that are not urgent."""
+    icon.programs["notify-send"] = "/usr/bin/notify-send"
+    assert launcher.main([]) == 1
+    assert icon.dialogs[0][:4] == ["notify-send", "--urgency=critical", "--app-name=SPICE consoles", "--"]
+
+
+@pytest.mark.parametrize(
+    ("contact", "shown"),
+    [("Anne", "Ask Anne."), ("A & B <it@example.com>", "Ask A &amp; B &lt;it@example.com>.</qt>")],
+)
+def test_kdialog_shows_all_characters(icon, contact, shown):
+    icon.programs["kdialog"] = "/usr/bin/kdialog"
+    icon.contact.write_text(contact, encoding="utf-8")
+    assert launcher.main([]) == 1
+    text = icon.dialogs[0][-1]
+    assert text.endswith(shown) and text.startswith("<qt>") is shown.endswith("</qt>")
 
 
 def test_a_refusal_without_a_desktop(icon, monkeypatch):
