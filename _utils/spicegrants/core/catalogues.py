@@ -131,6 +131,10 @@ CATALOGUES: dict[str, dict[str, str]] = {
             "oder wenden Sie sich an {whom}.",
         "{program} cannot be started: {why}. Tell {whom}.":
             "{program} lässt sich nicht starten: {why}. Wenden Sie sich an {whom}.",
+        "{name} cannot be opened: {why}. Ask {whom}.":
+            "{name} lässt sich nicht öffnen: {why}. Fragen Sie {whom}.",
+        "sudo ended with {code}":
+            "sudo endete mit {code}",
         "open":
             "offen",
         "Choose a console:":
@@ -149,8 +153,6 @@ CATALOGUES: dict[str, dict[str, str]] = {
             "SPICE-Konsole {name}",
         "the console cannot be opened: {why}. Tell your administrator.":
             "die Konsole lässt sich nicht öffnen: {why}. Wenden Sie sich an Ihre Administration.",
-        "{name} cannot be opened: {why}. Ask {whom}.":
-            "{name} lässt sich nicht öffnen: {why}. Fragen Sie {whom}.",
         "there is no desktop of this machine: neither DISPLAY nor WAYLAND_DISPLAY names one":
             "auf diesem Rechner ist kein Desktop: weder DISPLAY noch WAYLAND_DISPLAY nennt einen",
         "the viewer ended with {code}":

@@ -26,10 +26,10 @@ MENUS = "/etc/spice-grant/menu"
 CONTACT = "/etc/spice-grant/contact"
 LOCALES, CATALOGUE = "/usr/local/share/locale", "spice-grant"
 SUDO = "/usr/bin/sudo"
+# Ubuntu's language packs are in a place of their own.
+SUDO_LOCALES = ("/usr/share/locale", "/usr/share/locale-langpack")
 # Exit codes of its own; the opener has more.
 OPENED, REFUSED, WRONG_USAGE = range(3)
-# The opener's code where the viewer ended with an error.
-FAILED = 4
 # A window that ends here does not end.
 NO_END = 2**32
 # Signals by which it is ended together with its viewer.
@@ -258,12 +258,32 @@ def open_console(menu, name):
     except OSError as error:
         text = say("{program} cannot be started: {why}. Tell {whom}.", program=SUDO, why=error, whom=whom(console))
         raise Refusal(text, name) from error
-    # A viewer that fails says so itself.
-    said = result.stderr.decode(errors="replace").splitlines() if result.returncode != FAILED else []
+    said = list(filter(None, map(str.strip, result.stderr.decode(errors="replace").splitlines())))
     messages = [text.partition(" ")[2] for text in said if text.startswith("rviewer: ")]
     if messages:
         raise Refusal(messages[-1], name, result.returncode)
+    # The opener has said nothing: sudo has not started it, or has died.
+    if result.returncode != OPENED and not cancelled(said):
+        why = sudos_reason(said, result.returncode)
+        text = say("{name} cannot be opened: {why}. Ask {whom}.", name=name, why=why, whom=whom(console))
+        raise Refusal(text, name, result.returncode)
     return result.returncode
+
+
+def sudos_reason(said, code):
+    """Return why sudo opens nothing: its last line, which may be the viewer's if sudo was killed, or its exit code."""
+    if code < 0 or not said:
+        return say("sudo ended with {code}", code=code)
+    return said[-1].removeprefix("sudo: ").rstrip(".")
+
+
+def cancelled(said):
+    """Tell whether sudo says, in the user's language or in English, that it was given no password."""
+    import gettext
+
+    text = "no password was provided"
+    known = [gettext.translation("sudo", place, languages(), fallback=True) for place in SUDO_LOCALES]
+    return any(each.gettext(text) in line or text in line for each in known for line in said)
 
 
 def choose(states, names, opened, now):

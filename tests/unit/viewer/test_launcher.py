@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from spicegrants.core.paths import MENUS
+from spicegrants.viewer import desk as desk_files
 from spicegrants.viewer import files, launcher
 from unit.build import desired
 from unit.desk import call
@@ -159,12 +160,49 @@ def test_without_such_a_program_it_is_said_what_to_do(icon, capsys):
         (0, "", None),
         (1, "rviewer: debianx cannot be opened: it is locked\n", "debianx cannot be opened: it is locked"),
         (3, "lecture\nrviewer: the console cannot be opened: why\n", "the console cannot be opened: why"),
-        (1, "sudo: 3 incorrect password attempts\n", None),
-        (4, "rviewer: the viewer ended with 1\n", None),
+        (4, "Gtk-WARNING\nrviewer: the viewer ended with -9\n", "the viewer ended with -9"),
+        (
+            1,
+            "Sorry, try again.\nsudo: 3 incorrect password attempts\n\n",
+            "debianx cannot be opened: 3 incorrect password attempts. Ask your administrator.",
+        ),
+        (
+            1,
+            "Sorry, user myself is not allowed to execute 'open debianx' as root on desk.\n",
+            "debianx cannot be opened: Sorry, user myself is not allowed to execute 'open debianx' as root on desk. "
+            "Ask your administrator.",
+        ),
+        (1, "", "debianx cannot be opened: sudo ended with 1. Ask your administrator."),
+        (-9, "Gtk-WARNING\n", "debianx cannot be opened: sudo ended with -9. Ask your administrator."),
+        (1, "sudo: no password was provided\nsudo: a password is required\n", None),
+        (1, "Sorry, try again.\nsudo: no password was provided\nsudo: 1 incorrect password attempt\n", None),
     ],
 )
-def test_what_the_opener_says_is_shown_on_the_desktop(icon, monkeypatch, code, stderr, shown):
-    """There is no terminal in which sudo could say it."""
+def test_what_sudo_and_the_opener_say_is_shown_on_the_desktop(icon, monkeypatch, code, stderr, shown):
+    """There is no terminal in which they could say it; who cancels knows it."""
+    answer(icon, monkeypatch, code, stderr)
+    assert launcher.main([]) == code
+    sudo, *dialogs = icon.dialogs
+    assert sudo == [launcher.SUDO, "-A", "-u", "root", "--", "/usr/local/lib/spice-grant/open", "debianx"]
+    assert [dialog[-1] for dialog in dialogs] == ([] if shown is None else [f"--text={shown}"])
+
+
+def test_sudo_says_in_german_that_somebody_cancelled(icon, monkeypatch, tmp_path):
+    place = tmp_path / "sudo" / "de" / "LC_MESSAGES"
+    place.mkdir(parents=True)
+    (place / "sudo.mo").write_bytes(desk_files.catalogue({"no password was provided": "Kein Passwort"}))
+    monkeypatch.setattr(launcher, "SUDO_LOCALES", (str(tmp_path / "none"), str(tmp_path / "sudo")))
+    icon.speaks(LANG="de_DE.UTF-8")
+    answer(icon, monkeypatch, 1, "sudo: Kein Passwort\nsudo: Ein Passwort ist notwendig\n")
+    assert launcher.main([]) == 1
+    assert len(icon.dialogs) == 1
+    icon.speaks(LANG="C")
+    assert launcher.main([]) == 1
+    assert len(icon.dialogs) == 3
+
+
+def answer(icon, monkeypatch, code, stderr):
+    """Let sudo end with a code and words, and dialogs be there to show them."""
     icon.programs.update({"zenity": "/usr/bin/zenity", "ssh-askpass": "/usr/bin/ssh-askpass"})
     icon.menu.write_bytes(files.desired_entries(desired(unconfinable=""), b"")[f"{MENUS}/1021"].content)
     run = icon.run
@@ -174,10 +212,6 @@ def test_what_the_opener_says_is_shown_on_the_desktop(icon, monkeypatch, code, s
         return subprocess.CompletedProcess(command, code, b"", stderr.encode()) if command[0] == launcher.SUDO else done
 
     monkeypatch.setattr(subprocess, "run", answered)
-    assert launcher.main([]) == code
-    sudo, *dialogs = icon.dialogs
-    assert sudo == [launcher.SUDO, "-A", "-u", "root", "--", "/usr/local/lib/spice-grant/open", "debianx"]
-    assert [dialog[-1] for dialog in dialogs] == ([] if shown is None else [f"--text={shown}"])
 
 
 def test_a_console_without_password_needs_no_such_program(icon):
