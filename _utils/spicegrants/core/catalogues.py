@@ -100,12 +100,18 @@ CATALOGUES: dict[str, dict[str, str]] = {
             "Auf diesem Rechner ist Ihnen keine SPICE-Konsole erlaubt. Fragen Sie {whom}.",
         "Your list of consoles cannot be read: {why}. Tell {whom}.":
             "Ihre Liste der Konsolen ist nicht lesbar: {why}. Wenden Sie sich an {whom}.",
+        "{name}, locked":
+            "{name}, gesperrt",
         "Closed now: {consoles}. If you need one sooner, ask {whom}.":
             "Jetzt geschlossen: {consoles}. Wenn Sie eine früher brauchen, fragen Sie {whom}.",
         "You may open:":
             "Öffnen dürfen Sie:",
         "Closed now:":
             "Jetzt geschlossen:",
+        "Locked: {consoles}. Ask {whom}.":
+            "Gesperrt: {consoles}. Fragen Sie {whom}.",
+        "{name} is locked. Ask {whom}.":
+            "{name} ist gesperrt. Fragen Sie {whom}.",
         "until {when}":
             "bis {when}",
         "closed, no further window is known":
@@ -119,6 +125,8 @@ CATALOGUES: dict[str, dict[str, str]] = {
         "You may not open {name}. You may open: {names}. If you need another one, ask {whom}.":
             "{name} dürfen Sie nicht öffnen. Öffnen dürfen Sie: {names}. Wenn Sie eine andere brauchen, fragen "
             "Sie {whom}.",
+        "none":
+            "keine",
         "{name} is closed now; no further window is known. Ask {whom}.":
             "{name} ist jetzt geschlossen; kein weiteres Zeitfenster ist bekannt. Fragen Sie {whom}.",
         "{name} is closed now; it opens {when}. If you need it sooner, ask {whom}.":
@@ -137,6 +145,8 @@ CATALOGUES: dict[str, dict[str, str]] = {
             "sudo endete mit {code}",
         "open":
             "offen",
+        "locked":
+            "gesperrt",
         "Choose a console:":
             "Wählen Sie eine Konsole:",
         "Console":

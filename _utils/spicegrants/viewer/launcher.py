@@ -66,6 +66,8 @@ def main(arguments):
         menu, states = read_menu(now)
         if arguments and not listing:
             return open_by_name(menu, states, arguments[0])
+        if not states:
+            raise all_locked(menu)
         names = sorted(states, key=lambda name: (not states[name][0], name))
         if not listing:
             return open_any(menu, states, names, now)
@@ -80,12 +82,16 @@ def main(arguments):
 
 
 def read_menu(now):
-    """Return the user's menu, and by console: whether it is open, when that changes, and the policy's time zone."""
+    """Return the user's menu, and by console: whether it is open, when that changes, and the policy's time zone.
+
+    What is locked is in the menu alone.
+    """
     try:
         with open(f"{MENUS}/{os.getuid()}", encoding="utf-8") as stream:
             menu = json.load(stream)
         consoles = menu["consoles"]
-        return menu, {name: (*state(windows_of(each), now), each.get("zone")) for name, each in consoles.items()}
+        free = {name: each for name, each in consoles.items() if not each.get("locked")}
+        return menu, {name: (*state(windows_of(each), now), each.get("zone")) for name, each in free.items()}
     except FileNotFoundError:
         text = say("No SPICE console is granted to you on this machine. Ask {whom}.", whom=whom())
         raise Refusal(text) from None
@@ -98,6 +104,8 @@ def open_any(menu, states, names, now):
     """Open the only console that is open; list several, or let the user choose."""
     opened = [name for name in names if states[name][0]]
     closed = [later(name, states[name]) for name in names if not states[name][0]]
+    locked = sorted(menu["consoles"].keys() - states.keys())
+    closed += [say("{name}, locked", name=name) for name in locked]
     if not opened:
         text = say(
             "Closed now: {consoles}. If you need one sooner, ask {whom}.",
@@ -108,12 +116,27 @@ def open_any(menu, states, names, now):
     if len(opened) == 1:
         return open_console(menu, opened[0])
     if not terminal():
-        name = choose(states, names, opened, now)
+        name = choose(states, names, locked, opened, now)
         return REFUSED if name is None else open_by_name(menu, states, name)
     print("\n".join([say("You may open:"), *(f"  rviewer {line(name, states[name], now)}" for name in opened)]))
     if closed:
         print("\n  ".join([say("Closed now:"), *closed]))
     return OPENED
+
+
+def all_locked(menu):
+    """Return what to say to somebody of whose consoles each is locked."""
+    consoles = menu["consoles"]
+    if len(consoles) == 1:
+        return is_locked(menu, *consoles)
+    names = ", ".join(sorted(consoles))
+    return Refusal(say("Locked: {consoles}. Ask {whom}.", consoles=names, whom=whom(*consoles.values())))
+
+
+def is_locked(menu, name):
+    """Return what to say about a locked console."""
+    asked = whom(menu["consoles"][name])
+    return Refusal(say("{name} is locked. Ask {whom}.", name=name, whom=asked), name)
 
 
 def windows_of(console):
@@ -201,12 +224,14 @@ def whom(*consoles):
 
 
 def open_by_name(menu, states, name):
-    """Open a console by name if it is the user's, and open now."""
+    """Open a console by name if it is the user's, open now, and not locked."""
+    if name in menu["consoles"].keys() - states.keys():
+        raise is_locked(menu, name)
     if name not in states:
         text = say(
             "You may not open {name}. You may open: {names}. If you need another one, ask {whom}.",
             name=repr(name),
-            names=", ".join(sorted(states)),
+            names=", ".join(sorted(states)) or say("none"),
             whom=whom(),
         )
         raise Refusal(text)
@@ -286,9 +311,10 @@ def cancelled(said):
     return any(each.gettext(text) in line or text in line for each in known for line in said)
 
 
-def choose(states, names, opened, now):
-    """Let the user choose on the desktop, also what is closed; None if they did not."""
+def choose(states, names, locked, opened, now):
+    """Let the user choose on the desktop, also what is closed or locked; None if they did not."""
     rows = [(name, hours(states[name], now) or say("open")) for name in names]
+    rows += [(name, say("locked")) for name in locked]
     title, text = say("SPICE consoles"), say("Choose a console:")
     table = ["--width=560", "--height=320", f"--column={say('Console')}", f"--column={say('Hours')}"]
     buttons = [f"--ok-label={say('Open')}", f"--cancel-label={say('Cancel')}"]
@@ -297,14 +323,14 @@ def choose(states, names, opened, now):
     labels = [f"{name}, {when}" for name, when in rows]
     # By itself it is too small for its texts, and has chosen nothing.
     kdialog = ["kdialog", "--title", title, "--geometry", "560x320", "--default", labels[0], "--menu", text]
-    kdialog += [word for name, label in zip(names, labels) for word in (name, label)]
+    kdialog += [word for (name, _), label in zip(rows, labels) for word in (name, label)]
     answer = dialog(zenity, kdialog)
     # zenity takes "Open" also where nothing is chosen.
     while answer == (0, ""):
         answer = dialog(zenity, kdialog)
     if answer is None:
         raise Refusal(say("You may open: {names}. Name one: rviewer NAME.", names=", ".join(opened)))
-    return answer[1] if answer[1] in names else None
+    return answer[1] if answer[1] in (*names, *locked) else None
 
 
 def show(refusal):

@@ -8,9 +8,11 @@ import sys
 import pytest
 
 from spicegrants.core.paths import MENUS
+from spicegrants.policy.compiler import compile_policy
+from spicegrants.policy.loans_locks import Lock, Temporary
 from spicegrants.viewer import desk as desk_files
 from spicegrants.viewer import files, launcher
-from unit.build import desired
+from unit.build import desired, inventory, policy
 from unit.desk import call
 
 TWO = {"debianx": False, "leaptest": True}
@@ -121,6 +123,65 @@ def test_sudo_that_cannot_be_started(desk, capsys, monkeypatch):
     monkeypatch.setattr(launcher.os, "posix_spawn", missing)
     assert launcher.main([]) == 1
     assert "/usr/bin/sudo cannot be started" in capsys.readouterr().err
+
+
+# What is locked
+
+SHUT = {"locked": True, "windows": ""}
+
+
+@pytest.mark.parametrize("arguments", [[], ["debianx"], ["--list"]])
+def test_the_only_console_is_locked(desk, capsys, arguments):
+    desk.grants({}, {"debianx": {**SHUT, "contact": "Anne"}}, debianx=False)
+    assert launcher.main(arguments) == 1
+    assert capsys.readouterr() == ("", "rviewer: debianx is locked. Ask Anne.\n")
+
+
+def test_several_are_locked(desk, capsys):
+    desk.grants({}, {"debianx": SHUT, "leaptest": SHUT}, **TWO)
+    for arguments in ([], ["--list"]):
+        assert launcher.main(arguments) == 1
+        assert capsys.readouterr() == ("", "rviewer: Locked: debianx, leaptest. Ask your administrator.\n")
+    assert launcher.main(["leaptest"]) == 1
+    assert capsys.readouterr().err == "rviewer: leaptest is locked. Ask your administrator.\n"
+    assert launcher.main(["boks"]) == 1
+    assert "You may not open 'boks'. You may open: none. If" in capsys.readouterr().err
+
+
+def test_what_is_locked_beside_what_is_not(desk, capsys):
+    """It is refused by its name, and is never counted among what can be opened."""
+    desk.grants({"books": []}, {"leaptest": {"locked": True}}, debianx=False, leaptest=False, books=False)
+    assert desk.opened() == call("debianx")
+    assert launcher.main(["leaptest"]) == 1
+    assert capsys.readouterr().err == "rviewer: leaptest is locked. Ask your administrator.\n"
+    assert launcher.main(["boks"]) == 1
+    assert "You may open: books, debianx." in capsys.readouterr().err
+    assert launcher.main(["--list"]) == 0
+    assert capsys.readouterr().out == "debianx\nbooks\tclosed, no further window is known\n"
+    desk.grants({"books": []}, {"leaptest": SHUT}, leaptest=False, books=False)
+    assert launcher.main([]) == 1
+    assert "Closed now: books, no further window is known; leaptest, locked. If" in capsys.readouterr().err
+    desk.grants({}, {"leaptest": SHUT}, leaptest=False, books=False, debianx=False)
+    assert launcher.main([]) == 0
+    assert capsys.readouterr().out.endswith("  rviewer debianx\nClosed now:\n  leaptest, locked\n")
+
+
+def test_the_menu_that_a_run_writes_of_what_is_locked(desk, capsys):
+    compiled = compile_policy(policy(), inventory(), temporary=Temporary(locks=(Lock("all", "", "", 0),)))
+    desk.menu.write_bytes(files.desired_entries(compiled, b"")[f"{MENUS}/1021"].content)
+    assert launcher.main([]) == 1
+    assert capsys.readouterr().err == "rviewer: debianx is locked. Ask your administrator.\n"
+
+
+@pytest.mark.parametrize("program", ["zenity", "kdialog"])
+def test_what_is_locked_is_in_the_dialog(icon, capsys, program):
+    icon.programs[program] = f"/usr/bin/{program}"
+    icon.grants({}, {"books": SHUT}, debianx=False, leaptest=False, books=False)
+    icon.speaks(LANG="de")
+    icon.chosen = "books"
+    assert launcher.main([]) == 1
+    words = ["books", "gesperrt"] if program == "zenity" else ["books", "books, gesperrt"]
+    assert icon.dialogs[0][-2:] == words and "books ist gesperrt." in icon.dialogs[1][-1]
 
 
 # From a desktop icon
