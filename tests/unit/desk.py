@@ -53,7 +53,8 @@ class Desk:
         patch.setattr(launcher.os, "posix_spawn", self.spawn)
         patch.setattr(shutil, "which", self.programs.get)
         patch.setattr(subprocess, "run", self.run)
-        patch.delenv("SUDO_ASKPASS", raising=False)
+        for name in ("SUDO_ASKPASS", "SUDO_PROMPT"):
+            patch.delenv(name, raising=False)
         patch.setenv("DISPLAY", ":0")
         self.terminal(True)
 

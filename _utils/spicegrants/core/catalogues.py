@@ -137,6 +137,8 @@ CATALOGUES: dict[str, dict[str, str]] = {
             "Zum Öffnen von {name} wird Ihr Passwort gebraucht, und kein Programm ist installiert, das auf dem "
             "Desktop danach fragen kann (wie ssh-askpass). Rufen Sie in einem Terminal 'rviewer {name}' auf, "
             "oder wenden Sie sich an {whom}.",
+        "Your own password, to open the console {name}:":
+            "Ihr eigenes Passwort, um die Konsole {name} zu öffnen:",
         "{program} cannot be started: {why}. Tell {whom}.":
             "{program} lässt sich nicht starten: {why}. Wenden Sie sich an {whom}.",
         "{name} cannot be opened: {why}. Ask {whom}.":

@@ -269,6 +269,9 @@ def open_console(menu, name):
             )
             raise Refusal(text, name)
         os.environ["SUDO_ASKPASS"] = askpass
+        # A window of its own does not say what it is for; sudo takes % for the start of something else.
+        prompt = say("Your own password, to open the console {name}:", name=name)
+        os.environ.setdefault("SUDO_PROMPT", prompt.replace("%", "%%"))
         command.append("-A")
     if "opener" in menu:
         command += ["-u", "root", "--", menu["opener"], name]

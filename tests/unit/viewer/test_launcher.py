@@ -201,6 +201,26 @@ def test_without_a_terminal_a_program_asks_for_the_password(icon):
     assert launcher.os.environ["SUDO_ASKPASS"] == "/usr/bin/ksshaskpass"
 
 
+def test_such_a_program_says_what_the_password_is_for(icon, monkeypatch):
+    icon.programs["ksshaskpass"] = "/usr/bin/ksshaskpass"
+    icon.grants(debianx=True)
+    icon.opened()
+    assert launcher.os.environ["SUDO_PROMPT"] == "Your own password, to open the console debianx:"
+    monkeypatch.delenv("SUDO_PROMPT")
+    icon.speaks(LANG="de_DE.UTF-8")
+    icon.opened()
+    assert launcher.os.environ["SUDO_PROMPT"] == "Ihr eigenes Passwort, um die Konsole debianx zu öffnen:"
+    monkeypatch.setenv("SUDO_PROMPT", "mine")
+    icon.opened()
+    assert launcher.os.environ["SUDO_PROMPT"] == "mine"
+
+
+def test_in_a_terminal_sudo_asks_in_its_own_words(desk):
+    desk.grants(debianx=True)
+    desk.opened()
+    assert "SUDO_PROMPT" not in launcher.os.environ
+
+
 def test_the_users_own_choice_of_such_a_program(icon, monkeypatch):
     monkeypatch.setenv("SUDO_ASKPASS", "/usr/bin/mine")
     icon.programs["ssh-askpass"] = "/usr/bin/ssh-askpass"
