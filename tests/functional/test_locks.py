@@ -77,6 +77,29 @@ def test_a_lock_closes_every_layer_and_lasts(shared, call, about, left):
     assert call("spice_grant.unlock", **about)["changes"] == {}
 
 
+@pytest.mark.parametrize("about", [{"vm": "debianx"}, {"user": "myself"}])
+def test_rviewer_says_that_a_console_is_locked(shared, call, about):
+    """To whom it is granted, and nobody else; closing leaves that as it is, and neither opens anything."""
+    call("spice_grant.lock", **about)
+    assert rviewer(shared, "myself", "debianx") == "debianx is locked. Ask your administrator."
+    assert "You may not open 'debianx'." in rviewer(shared, "mybro", "debianx")
+    assert shared.client.run(["test", "-e", FILES["debianx"]], check=False).returncode == 1
+    assert not shared.opens("myself", FILES["debianx"])
+    assert call("spice_grant.close", test=True)["changes"] == call("spice_grant.close")["changes"] == {}
+    assert rviewer(shared, "myself", "debianx") == "debianx is locked. Ask your administrator."
+    assert shared.applied()["changes"] == {}
+    report = call("spice_grant.unlock", **about)
+    assert "rewrites /etc/spice-grant/menu/1021" in sentences(report["changes"])
+    assert "locked" not in rviewer(shared, "myself", "none")
+
+
+def rviewer(office, user, name):
+    """Return what the launcher says against opening a console."""
+    done = office.client.run(["/usr/local/bin/rviewer", name], user=user, check=False)
+    assert done.returncode == 1
+    return done.stderr.removeprefix("rviewer: ").rstrip("\n")
+
+
 @pytest.mark.parametrize("vm, port", [("debianx", 20002), ("leaptest", 20004)])
 def test_a_lock_cuts_a_live_session_at_once(shared, call, vm, port):
     """One that a removed grant would have let go on as well; that of another user stays."""

@@ -237,7 +237,7 @@ def test_rviewer_from_the_desktop(looked_at):
     finally:
         looked_at.client.run(["rm", ASKPASS])
     assert started(done), done
-    assert "password" in looked_at.client.read("/home/myself/asked")
+    assert looked_at.client.read("/home/myself/asked") == "Your own password, to open the console debianx:\n"
     looked_at.client.write("/home/myself/ask", script, mode=0o755, owner="myself")
     done = _rviewer(looked_at, "myself", env={"SUDO_ASKPASS": "/home/myself/ask"})
     assert started(done), done

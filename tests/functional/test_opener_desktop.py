@@ -15,6 +15,7 @@ from functional.confined import (
     prepare,
     serve,
 )
+from functional.office import PASSWORDS
 from scene import need
 from spicegrants.viewer import xauth
 
@@ -206,3 +207,25 @@ def test_a_viewer_that_fails_without_its_cookie_says_so(desk, looked_at):
     done, _ = desk.open("myself", env={**ON_X, "XAUTHORITY": "/home"})
     looked_at.client.run(["tee", WITNESS], input=text)
     assert done.returncode == FAILED and "the file with your display's cookies is no regular file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (f"echo '{PASSWORDS['myself']}'", "the viewer ended with "),
+        ("echo wrong", "debianx cannot be opened: 3 incorrect password attempts. Ask your administrator."),
+        ("exit 1", ""),
+    ],
+    ids=["dying viewer", "wrong passwords", "cancelled"],
+)
+def test_opened_from_an_icon_it_says_why_nothing_opens(looked_at, asked, said):
+    """Whoever speaks of sudo, opener and viewer; who cancels needs no word."""
+    looked_at.client.write("/home/myself/ask", f"#!/bin/sh\n{asked}\n", mode=0o755, owner="myself")
+    text = looked_at.client.read(WITNESS)
+    looked_at.client.run(["tee", WITNESS], input="#!/bin/sh\nkill -9 $$\n")
+    # Without dialogs: nobody answers at this display.
+    env = {**ON_X, "SUDO_ASKPASS": "/home/myself/ask", "PATH": "/none"}
+    done = looked_at.client.run(["/usr/local/bin/rviewer"], user="myself", env=env, check=False)
+    looked_at.client.run(["tee", WITNESS], input=text)
+    assert done.returncode == (FAILED if "viewer" in said else 1)
+    assert done.stderr.startswith(f"rviewer: {said}") if said else done.stderr == ""

@@ -1,5 +1,6 @@
 """What the unit tests share."""
 
+import locale
 import os
 import shutil
 
@@ -47,4 +48,7 @@ def kernel():
 @pytest.fixture
 def desk(tmp_path, monkeypatch):
     """A user's desk for the launcher."""
-    return Desk(tmp_path, monkeypatch)
+    before = locale.setlocale(locale.LC_ALL)
+    yield Desk(tmp_path, monkeypatch)
+    # The launcher, a process of its own otherwise, sets it before a dialog; other tests read what programs write.
+    locale.setlocale(locale.LC_ALL, before)

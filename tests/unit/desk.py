@@ -27,7 +27,11 @@ class Stream:
 
 
 class Desk:
-    """A user's desk: menu, terminal and installed programs."""
+    """A user's desk: menu, terminal and installed programs.
+
+    Dialogs answer with ``answers``, exit code and text, as long as there are some; then with what is ``chosen``, or as
+    who cancels.
+    """
 
     def __init__(self, directory, patch):
         self.menu = directory / "1021"
@@ -35,6 +39,7 @@ class Desk:
         self.programs = {}
         self.dialogs = []
         self.chosen = ""
+        self.answers = []
         self.contact = directory / "contact"
         patch.setattr(launcher, "MENUS", str(directory))
         patch.setattr(launcher, "CONTACT", str(self.contact))
@@ -48,7 +53,8 @@ class Desk:
         patch.setattr(launcher.os, "posix_spawn", self.spawn)
         patch.setattr(shutil, "which", self.programs.get)
         patch.setattr(subprocess, "run", self.run)
-        patch.delenv("SUDO_ASKPASS", raising=False)
+        for name in ("SUDO_ASKPASS", "SUDO_PROMPT"):
+            patch.delenv(name, raising=False)
         patch.setenv("DISPLAY", ":0")
         self.terminal(True)
 
@@ -86,7 +92,8 @@ class Desk:
     def run(self, command, **options):
         self.dialogs.append([os.fsdecode(word) for word in command])
         self.environment = options.get("env")
-        return subprocess.CompletedProcess(command, 0, stdout=f"{self.chosen}\n".encode())
+        code, text = self.answers.pop(0) if self.answers else (0 if self.chosen else 1, self.chosen)
+        return subprocess.CompletedProcess(command, code, stdout=f"{text}\n".encode())
 
     def opened(self, *arguments):
         """Start the launcher, which must start sudo; return sudo's arguments."""

@@ -100,12 +100,18 @@ CATALOGUES: dict[str, dict[str, str]] = {
             "Auf diesem Rechner ist Ihnen keine SPICE-Konsole erlaubt. Fragen Sie {whom}.",
         "Your list of consoles cannot be read: {why}. Tell {whom}.":
             "Ihre Liste der Konsolen ist nicht lesbar: {why}. Wenden Sie sich an {whom}.",
+        "{name}, locked":
+            "{name}, gesperrt",
         "Closed now: {consoles}. If you need one sooner, ask {whom}.":
             "Jetzt geschlossen: {consoles}. Wenn Sie eine früher brauchen, fragen Sie {whom}.",
         "You may open:":
             "Öffnen dürfen Sie:",
         "Closed now:":
             "Jetzt geschlossen:",
+        "Locked: {consoles}. Ask {whom}.":
+            "Gesperrt: {consoles}. Fragen Sie {whom}.",
+        "{name} is locked. Ask {whom}.":
+            "{name} ist gesperrt. Fragen Sie {whom}.",
         "until {when}":
             "bis {when}",
         "closed, no further window is known":
@@ -119,6 +125,8 @@ CATALOGUES: dict[str, dict[str, str]] = {
         "You may not open {name}. You may open: {names}. If you need another one, ask {whom}.":
             "{name} dürfen Sie nicht öffnen. Öffnen dürfen Sie: {names}. Wenn Sie eine andere brauchen, fragen "
             "Sie {whom}.",
+        "none":
+            "keine",
         "{name} is closed now; no further window is known. Ask {whom}.":
             "{name} ist jetzt geschlossen; kein weiteres Zeitfenster ist bekannt. Fragen Sie {whom}.",
         "{name} is closed now; it opens {when}. If you need it sooner, ask {whom}.":
@@ -129,10 +137,18 @@ CATALOGUES: dict[str, dict[str, str]] = {
             "Zum Öffnen von {name} wird Ihr Passwort gebraucht, und kein Programm ist installiert, das auf dem "
             "Desktop danach fragen kann (wie ssh-askpass). Rufen Sie in einem Terminal 'rviewer {name}' auf, "
             "oder wenden Sie sich an {whom}.",
+        "Your own password, to open the console {name}:":
+            "Ihr eigenes Passwort, um die Konsole {name} zu öffnen:",
         "{program} cannot be started: {why}. Tell {whom}.":
             "{program} lässt sich nicht starten: {why}. Wenden Sie sich an {whom}.",
+        "{name} cannot be opened: {why}. Ask {whom}.":
+            "{name} lässt sich nicht öffnen: {why}. Fragen Sie {whom}.",
+        "sudo ended with {code}":
+            "sudo endete mit {code}",
         "open":
             "offen",
+        "locked":
+            "gesperrt",
         "Choose a console:":
             "Wählen Sie eine Konsole:",
         "Console":
@@ -149,8 +165,6 @@ CATALOGUES: dict[str, dict[str, str]] = {
             "SPICE-Konsole {name}",
         "the console cannot be opened: {why}. Tell your administrator.":
             "die Konsole lässt sich nicht öffnen: {why}. Wenden Sie sich an Ihre Administration.",
-        "{name} cannot be opened: {why}. Ask {whom}.":
-            "{name} lässt sich nicht öffnen: {why}. Fragen Sie {whom}.",
         "there is no desktop of this machine: neither DISPLAY nor WAYLAND_DISPLAY names one":
             "auf diesem Rechner ist kein Desktop: weder DISPLAY noch WAYLAND_DISPLAY nennt einen",
         "the viewer ended with {code}":

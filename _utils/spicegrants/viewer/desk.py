@@ -26,7 +26,7 @@ Type=Application
 Exec={launcher}
 Icon=video-display
 Terminal=false
-Categories=System;RemoteAccess;
+Categories=Network;RemoteAccess;
 """
 # The first entry of a catalogue, of no text: how the others are to be read.
 _HEAD = {"": "Content-Type: text/plain; charset=UTF-8\n"}

@@ -6,7 +6,7 @@ import functools
 import json
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from spicegrants.core.changes import Change
 from spicegrants.core.entries import Directory, Entry, File, difference
@@ -14,9 +14,13 @@ from spicegrants.core.paths import CONFIG, CONNECTIONS, CONTACT, LAUNCHER, MENUS
 from spicegrants.policy import wording
 from spicegrants.policy.access import Access
 from spicegrants.policy.compiler import DesiredState, by_user
+from spicegrants.policy.loans_locks import Loan
+from spicegrants.policy.model import Grant
 from spicegrants.schedule.intervals import ALWAYS, Windows
 from spicegrants.viewer import desk
 
+# A vm, and the grants by which somebody has it.
+Locked = tuple[str, tuple[str, ...]]
 # Ours alone, parents first: what else is in them goes.
 DIRECTORIES = (CONFIG, CONNECTIONS, MENUS)
 VIEWER_MODE = 0o750
@@ -63,27 +67,39 @@ def _key_file_value(value: str) -> str:
     return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
 
 
-def menu_text(desired: DesiredState, accesses) -> str:
-    """Return the menu of one user, which the launcher reads: their consoles, when these are open, and what to start."""
-    policy, consoles = desired.policy, {}
-    for access in accesses:
-        windows = desired.times(access).opened
-        consoles[access.vm] = {
-            "password": not access.nopasswd,
-            "grants": access.grants,
-            "windows": None if windows == ALWAYS else _windows_text(windows),
-        }
-        if windows != ALWAYS:
-            # In which the administrator sees them.
-            consoles[access.vm]["zone"] = wording.zone_of(policy, access) or "UTC"
-        contact = policy.contact(access.vm, access.grants)
+def menu_text(desired: DesiredState, accesses: Iterable[Access], locked: Iterable[Locked] = ()) -> str:
+    """Return the menu of one user, which the launcher reads: their consoles, when these are open, and what to start.
+
+    Of a locked console it says that it is, and nothing with which it could be opened.
+    """
+    policy = desired.policy
+    consoles: dict[str, dict[str, Any]] = {
+        vm: {"locked": True, "grants": grants, "windows": ""} for vm, grants in locked
+    }
+    consoles.update((access.vm, _unlocked(desired, access)) for access in accesses)
+    for vm, console in consoles.items():
+        contact = policy.contact(vm, console["grants"])
         if contact is not None:
-            consoles[access.vm]["contact"] = contact
-        if not desired.confined:
-            consoles[access.vm]["file"] = connection_file(access.vm)
+            console["contact"] = contact
     start = {"opener": OPENER} if desired.confined else {"group": policy.viewer.group, "viewer": policy.viewer.paths[0]}
     menu = {**start, "consoles": consoles}
     return json.dumps(menu, sort_keys=True) + "\n"
+
+
+def _unlocked(desired: DesiredState, access: Access) -> dict[str, Any]:
+    """Return what a menu says of a console that is open, or opens at some time."""
+    windows = desired.times(access).opened
+    console: dict[str, Any] = {
+        "password": not access.nopasswd,
+        "grants": access.grants,
+        "windows": None if windows == ALWAYS else _windows_text(windows),
+    }
+    if windows != ALWAYS:
+        # In which the administrator sees them.
+        console["zone"] = wording.zone_of(desired.policy, access) or "UTC"
+    if not desired.confined:
+        console["file"] = connection_file(access.vm)
+    return console
 
 
 # They are most of a menu, and many consoles share theirs.
@@ -93,10 +109,46 @@ def _windows_text(windows: Windows) -> str:
     return " ".join(f"{start}-{end}" for start, end in windows)
 
 
+def _menus(desired: DesiredState) -> dict[str, File]:
+    """Return the menus by path, also of those who have locked consoles only: they are to read why they may not."""
+    free, locked = by_user(desired.accesses), _locked(desired)
+    return {f"{MENUS}/{uid}": _menu(desired, uid, free.get(uid, ()), locked.get(uid, ())) for uid in _listed(desired)}
+
+
+def _listed(desired: DesiredState) -> Iterable[int]:
+    """Return the UIDs of those who have a menu."""
+    return {**by_user(desired.accesses), **_locked(desired)}
+
+
+def _locked(desired: DesiredState) -> dict[int, tuple[Locked, ...]]:
+    """Return what is locked, by UID."""
+    locked = by_user(access for access, _ in desired.locked)
+    return {uid: tuple((access.vm, access.grants) for access in accesses) for uid, accesses in locked.items()}
+
+
+def _still_locked(desired: DesiredState, menu: Entry | None) -> tuple[Locked, ...]:
+    """Return what a menu says is locked, as far as there are locks, and the grants behind it.
+
+    What is stored does not say who has what is locked.
+    """
+    if not isinstance(menu, File) or not desired.temporary.locks:
+        return ()
+    rights: tuple[Grant | Loan, ...] = (*desired.policy.grants.values(), *desired.temporary.loans)
+    behind = {right.name: right.vm for right in rights if right.vm in desired.policy.vms}
+    try:
+        consoles = json.loads(menu.content)["consoles"]
+        named = {vm: tuple(each["grants"]) for vm, each in consoles.items() if each.get("locked") is True}
+        still = {vm: tuple(name for name in names if behind.get(name) == vm) for vm, names in named.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # It is not as a run wrote it.
+        return ()
+    return tuple((vm, names) for vm, names in still.items() if names)
+
+
 def paths(desired: DesiredState) -> list[str]:
     """Return the paths of :func:`desired_entries`, in its order."""
     vms = sorted({access.vm for access in desired.accesses})
-    menus = (f"{MENUS}/{uid}" for uid in by_user(desired.accesses))
+    menus = (f"{MENUS}/{uid}" for uid in _listed(desired))
     return [*DIRECTORIES, LAUNCHER, *_contact(desired), *desk.PATHS, OPENER, *map(connection_file, vms), *menus]
 
 
@@ -122,9 +174,7 @@ def desired_entries(desired: DesiredState, launcher: bytes, opener: bytes = b"")
         entries[OPENER] = File(opener, 0o755)
     for name in sorted({access.vm for access in desired.accesses}):
         entries[connection_file(name)] = File(connection_text(desired, name).encode(), 0o640, gid)
-    for uid, accesses in by_user(desired.accesses).items():
-        entries[f"{MENUS}/{uid}"] = _menu(desired, uid, accesses)
-    return entries
+    return {**entries, **_menus(desired)}
 
 
 class Program(NamedTuple):
@@ -224,14 +274,14 @@ class ClosingPlan(NamedTuple):
 def plan_closing(desired: DesiredState | None, entries: Mapping[str, Entry]) -> ClosingPlan:
     """Compare our own directories with the most that may be there.
 
-    Nothing is added, and a connection file that somebody may still use stays as it is.
+    Nothing is added, and a connection file that somebody may still use stays as it is. So does what a menu says of
+    locked consoles.
 
     desired
         The desired state, beyond which nothing may be there; ``None`` if nothing may be there.
     """
-    known = desired.accesses if desired else ()
-    vms = {connection_file(access.vm) for access in known}
-    lists = {f"{MENUS}/{uid}": _menu(desired, uid, each) for uid, each in by_user(known).items()} if desired else {}
+    vms = {connection_file(access.vm) for access in desired.accesses} if desired else set()
+    lists = _closing_menus(desired, entries) if desired else {}
     contact = _contact(desired) if desired else {}
     remove = tuple(path for path in sorted(entries, reverse=True) if path not in {*DIRECTORIES, *contact, *vms, *lists})
     write = {
@@ -244,8 +294,21 @@ def plan_closing(desired: DesiredState | None, entries: Mapping[str, Entry]) -> 
     return ClosingPlan(tuple(changes), remove, write)
 
 
-def _menu(desired: DesiredState, uid: int, accesses: Iterable[Access]) -> File:
-    return File(menu_text(desired, accesses).encode(), 0o640, 0, reader=uid)
+def _closing_menus(desired: DesiredState, entries: Mapping[str, Entry]) -> dict[str, File]:
+    """Return the menus that may stay, by path."""
+    free, locked = by_user(desired.accesses), _locked(desired)
+    readers = (entry.reader for entry in entries.values() if isinstance(entry, File) and entry.reader is not None)
+    kept = {}
+    for uid in dict.fromkeys((*_listed(desired), *readers)):
+        path = f"{MENUS}/{uid}"
+        theirs = {**dict(_still_locked(desired, entries.get(path))), **dict(locked.get(uid, ()))}
+        if uid in free or theirs:
+            kept[path] = _menu(desired, uid, free.get(uid, ()), theirs.items())
+    return kept
+
+
+def _menu(desired: DesiredState, uid: int, accesses: Iterable[Access], locked: Iterable[Locked] = ()) -> File:
+    return File(menu_text(desired, accesses, locked).encode(), 0o640, 0, reader=uid)
 
 
 def _contact(desired: DesiredState) -> dict[str, Entry]:
@@ -261,7 +324,8 @@ def _entry_change(desired: DesiredState | None, path: str, verb: str) -> Change:
 
 def _behind_written(desired: DesiredState) -> dict[str, set[str]]:
     """Return the grants behind each file, by path; behind a list of consoles also those of the run before."""
-    return _behind((*desired.accesses, *desired.previous), desired.accesses)
+    locked = (access for access, _ in desired.locked)
+    return _behind((*desired.accesses, *locked, *desired.previous), desired.accesses)
 
 
 def _behind_removed(desired: DesiredState) -> dict[str, set[str]]:

@@ -26,10 +26,10 @@ MENUS = "/etc/spice-grant/menu"
 CONTACT = "/etc/spice-grant/contact"
 LOCALES, CATALOGUE = "/usr/local/share/locale", "spice-grant"
 SUDO = "/usr/bin/sudo"
+# Ubuntu's language packs are in a place of their own.
+SUDO_LOCALES = ("/usr/share/locale", "/usr/share/locale-langpack")
 # Exit codes of its own; the opener has more.
 OPENED, REFUSED, WRONG_USAGE = range(3)
-# The opener's code where the viewer ended with an error.
-FAILED = 4
 # A window that ends here does not end.
 NO_END = 2**32
 # Signals by which it is ended together with its viewer.
@@ -66,6 +66,8 @@ def main(arguments):
         menu, states = read_menu(now)
         if arguments and not listing:
             return open_by_name(menu, states, arguments[0])
+        if not states:
+            raise all_locked(menu)
         names = sorted(states, key=lambda name: (not states[name][0], name))
         if not listing:
             return open_any(menu, states, names, now)
@@ -80,12 +82,16 @@ def main(arguments):
 
 
 def read_menu(now):
-    """Return the user's menu, and by console: whether it is open, when that changes, and the policy's time zone."""
+    """Return the user's menu, and by console: whether it is open, when that changes, and the policy's time zone.
+
+    What is locked is in the menu alone.
+    """
     try:
         with open(f"{MENUS}/{os.getuid()}", encoding="utf-8") as stream:
             menu = json.load(stream)
         consoles = menu["consoles"]
-        return menu, {name: (*state(windows_of(each), now), each.get("zone")) for name, each in consoles.items()}
+        free = {name: each for name, each in consoles.items() if not each.get("locked")}
+        return menu, {name: (*state(windows_of(each), now), each.get("zone")) for name, each in free.items()}
     except FileNotFoundError:
         text = say("No SPICE console is granted to you on this machine. Ask {whom}.", whom=whom())
         raise Refusal(text) from None
@@ -98,6 +104,8 @@ def open_any(menu, states, names, now):
     """Open the only console that is open; list several, or let the user choose."""
     opened = [name for name in names if states[name][0]]
     closed = [later(name, states[name]) for name in names if not states[name][0]]
+    locked = sorted(menu["consoles"].keys() - states.keys())
+    closed += [say("{name}, locked", name=name) for name in locked]
     if not opened:
         text = say(
             "Closed now: {consoles}. If you need one sooner, ask {whom}.",
@@ -108,12 +116,27 @@ def open_any(menu, states, names, now):
     if len(opened) == 1:
         return open_console(menu, opened[0])
     if not terminal():
-        name = choose(states, names, opened, now)
+        name = choose(states, names, locked, opened, now)
         return REFUSED if name is None else open_by_name(menu, states, name)
     print("\n".join([say("You may open:"), *(f"  rviewer {line(name, states[name], now)}" for name in opened)]))
     if closed:
         print("\n  ".join([say("Closed now:"), *closed]))
     return OPENED
+
+
+def all_locked(menu):
+    """Return what to say to somebody of whose consoles each is locked."""
+    consoles = menu["consoles"]
+    if len(consoles) == 1:
+        return is_locked(menu, *consoles)
+    names = ", ".join(sorted(consoles))
+    return Refusal(say("Locked: {consoles}. Ask {whom}.", consoles=names, whom=whom(*consoles.values())))
+
+
+def is_locked(menu, name):
+    """Return what to say about a locked console."""
+    asked = whom(menu["consoles"][name])
+    return Refusal(say("{name} is locked. Ask {whom}.", name=name, whom=asked), name)
 
 
 def windows_of(console):
@@ -201,12 +224,14 @@ def whom(*consoles):
 
 
 def open_by_name(menu, states, name):
-    """Open a console by name if it is the user's, and open now."""
+    """Open a console by name if it is the user's, open now, and not locked."""
+    if name in menu["consoles"].keys() - states.keys():
+        raise is_locked(menu, name)
     if name not in states:
         text = say(
             "You may not open {name}. You may open: {names}. If you need another one, ask {whom}.",
             name=repr(name),
-            names=", ".join(sorted(states)),
+            names=", ".join(sorted(states)) or say("none"),
             whom=whom(),
         )
         raise Refusal(text)
@@ -244,6 +269,9 @@ def open_console(menu, name):
             )
             raise Refusal(text, name)
         os.environ["SUDO_ASKPASS"] = askpass
+        # A window of its own does not say what it is for; sudo takes % for the start of something else.
+        prompt = say("Your own password, to open the console {name}:", name=name)
+        os.environ.setdefault("SUDO_PROMPT", prompt.replace("%", "%%"))
         command.append("-A")
     if "opener" in menu:
         command += ["-u", "root", "--", menu["opener"], name]
@@ -258,28 +286,54 @@ def open_console(menu, name):
     except OSError as error:
         text = say("{program} cannot be started: {why}. Tell {whom}.", program=SUDO, why=error, whom=whom(console))
         raise Refusal(text, name) from error
-    # A viewer that fails says so itself.
-    said = result.stderr.decode(errors="replace").splitlines() if result.returncode != FAILED else []
+    said = list(filter(None, map(str.strip, result.stderr.decode(errors="replace").splitlines())))
     messages = [text.partition(" ")[2] for text in said if text.startswith("rviewer: ")]
     if messages:
         raise Refusal(messages[-1], name, result.returncode)
+    # The opener has said nothing: sudo has not started it, or has died.
+    if result.returncode != OPENED and not cancelled(said):
+        why = sudos_reason(said, result.returncode)
+        text = say("{name} cannot be opened: {why}. Ask {whom}.", name=name, why=why, whom=whom(console))
+        raise Refusal(text, name, result.returncode)
     return result.returncode
 
 
-def choose(states, names, opened, now):
-    """Let the user choose on the desktop, also what is closed; None if they did not."""
+def sudos_reason(said, code):
+    """Return why sudo opens nothing: its last line, which may be the viewer's if sudo was killed, or its exit code."""
+    if code < 0 or not said:
+        return say("sudo ended with {code}", code=code)
+    return said[-1].removeprefix("sudo: ").rstrip(".")
+
+
+def cancelled(said):
+    """Tell whether sudo says, in the user's language or in English, that it was given no password."""
+    import gettext
+
+    text = "no password was provided"
+    known = [gettext.translation("sudo", place, languages(), fallback=True) for place in SUDO_LOCALES]
+    return any(each.gettext(text) in line or text in line for each in known for line in said)
+
+
+def choose(states, names, locked, opened, now):
+    """Let the user choose on the desktop, also what is closed or locked; None if they did not."""
     rows = [(name, hours(states[name], now) or say("open")) for name in names]
+    rows += [(name, say("locked")) for name in locked]
     title, text = say("SPICE consoles"), say("Choose a console:")
     table = ["--width=560", "--height=320", f"--column={say('Console')}", f"--column={say('Hours')}"]
     buttons = [f"--ok-label={say('Open')}", f"--cancel-label={say('Cancel')}"]
     zenity = ["zenity", "--list", f"--title={title}", f"--text={text}", *table, *buttons, "--print-column=1"]
     zenity += [word for row in rows for word in row]
-    kdialog = ["kdialog", "--title", title, "--menu", text]
-    kdialog += [word for name, when in rows for word in (name, f"{name}, {when}")]
-    chosen = dialog(zenity, kdialog)
-    if chosen is None:
+    labels = [f"{name}, {when}" for name, when in rows]
+    # By itself it is too small for its texts, and has chosen nothing.
+    kdialog = ["kdialog", "--title", title, "--geometry", "560x320", "--default", labels[0], "--menu", text]
+    kdialog += [word for (name, _), label in zip(rows, labels) for word in (name, label)]
+    answer = dialog(zenity, kdialog)
+    # zenity takes "Open" also where nothing is chosen.
+    while answer == (0, ""):
+        answer = dialog(zenity, kdialog)
+    if answer is None:
         raise Refusal(say("You may open: {names}. Name one: rviewer NAME.", names=", ".join(opened)))
-    return chosen if chosen in names else None
+    return answer[1] if answer[1] in (*names, *locked) else None
 
 
 def show(refusal):
@@ -289,13 +343,22 @@ def show(refusal):
         title = say("SPICE console {name}", name=console) if console else say("SPICE consoles")
         dialog(
             ["zenity", "--error", "--no-markup", f"--title={title}", f"--text={text}"],
-            ["kdialog", "--title", title, "--error", text],
-            ["notify-send", "--", title, text],
+            ["kdialog", "--title", title, "--error", for_qt(text)],
+            ["notify-send", "--urgency=critical", f"--app-name={say('SPICE consoles')}", "--", title, text],
         )
 
 
+def for_qt(text):
+    """Return a text for kdialog, which takes what looks like HTML for it."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;")
+    return text if escaped == text else f"<qt>{escaped}</qt>"
+
+
 def dialog(*commands):
-    """Run the first of these programs that is installed; return what it prints, None without one or a desktop."""
+    """Run the first of these programs that is installed.
+
+    Returns its exit code and what it prints; None without such a program, or a desktop.
+    """
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         for command in commands:
             if installed(command[0]):
@@ -305,7 +368,7 @@ def dialog(*commands):
                 words = [word.encode(errors="replace") for word in command]
                 environment = {**os.environ, **({} if unicode() else {"LC_ALL": "C.UTF-8"})}
                 done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, check=False)
-                return done.stdout.decode(errors="replace").strip()
+                return done.returncode, done.stdout.decode(errors="replace").strip()
     return None
 
 

@@ -19,7 +19,8 @@ With a
 it opens that console.
 Without, it opens your console if just one is open now.
 If there are several, it lists them or, without a terminal, lets you choose in
-a dialog; a console that is closed says when it opens.
+a dialog; a console that is closed says when it opens, and one that is locked
+says so.
 .PP
 .BR sudo (8)
 may ask for a password: that is your own.
@@ -36,6 +37,7 @@ another where your administrator is.
 .B \-\-list
 Print the name of a console on each line and, behind a tab, until when it is
 open or when it opens, if it is not always.
+What is locked is not among them.
 .TP
 .BR \-h ", " \-\-help
 Print what there is to know.

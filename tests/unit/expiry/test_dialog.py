@@ -52,7 +52,7 @@ def test_notification_that_is_taken_is_enough(desktop):
         install(desktop, program)
     dialog.main(TITLE, TEXT)
     (call,) = calls(desktop)
-    assert call.endswith(f"notify-send --app-name=SPICE consoles -- {TITLE} {TEXT}")
+    assert call.endswith(f"notify-send --urgency=critical --app-name=SPICE consoles -- {TITLE} {TEXT}")
 
 
 def test_one_dialog_on_each_display(desktop):

@@ -1,6 +1,7 @@
 """The viewer layer: files as values, what is planned, and how that is said."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,8 +9,10 @@ from spicegrants.core.accounts import Account
 from spicegrants.core.entries import Directory, File, Link, Other, difference
 from spicegrants.core.paths import DESKTOP_ENTRY, LAUNCHER, connection_file
 from spicegrants.policy.compiler import compile_policy
+from spicegrants.policy.loans_locks import NOTHING, Lock, Temporary
 from spicegrants.schedule.instants import EARLIEST
 from spicegrants.schedule.intervals import DAY, LAST
+from spicegrants.sudo import sudoers
 from spicegrants.viewer import desk, files
 from spicegrants.viewer.files import Program, ViewerLive
 from unit.build import EVENING_WINDOWS, GID, TIMED, VIEWER, desired, inventory, key_file, policy
@@ -139,6 +142,91 @@ def test_menu_with_times():
     assert consoles["leaptest"]["windows"] == f"{EARLIEST + 8 * 3600}-{LAST}"
 
 
+LOCKED = Temporary(locks=(Lock("user", "myself", "stolen laptop", 0),))
+
+
+def locked(locks=LOCKED, **changes):
+    """Return the article's state with locks, of which both vms may have one."""
+    more = {"grants__more": {"user": "myself", "vm": "leaptest"}}
+    return compile_policy(policy(**{**more, **changes}), inventory(), temporary=locks)
+
+
+def test_a_menu_says_what_is_locked_and_nothing_with_which_it_opens():
+    compiled = locked(grants__more__contact="Eve")
+    assert {access.user for access in compiled.accesses} == {"mybro"}
+    entries = files.desired_entries(compiled, b"")
+    assert list(entries) == [path for path in files.paths(compiled) if path in entries]
+    menu = json.loads(entries[f"{MENU}/1021"].content)
+    assert menu["consoles"] == {
+        "debianx": {"locked": True, "grants": ["myself-debianx"], "windows": ""},
+        "leaptest": {"locked": True, "grants": ["more"], "windows": "", "contact": "Eve"},
+    }
+    assert "locked" not in entries[f"{MENU}/1022"].content.decode()
+    # Nobody else has debianx.
+    assert f"{VMS}/debianx.vv" not in entries and f"{VMS}/leaptest.vv" in entries
+    assert {rule.user for rule in sudoers.rules(compiled)} == {"mybro"}
+
+
+def test_a_lock_and_its_end_are_said_of_the_menu():
+    open_, shut = locked(NOTHING), locked()
+    there = live(open_)
+    shutting = files.plan_files(replace(shut, previous=open_.accesses), there, PROGRAM)
+    assert words(shutting) == [
+        (f"rewrites {MENU}/1021", ("more", "myself-debianx")),
+        (f"removes {VMS}/debianx.vv", ("myself-debianx",)),
+    ]
+    assert files.plan_files(shut, live(shut), PROGRAM) == files.ViewerPlan(())
+    opening = files.plan_files(replace(open_, previous=shut.accesses), live(shut), PROGRAM)
+    assert words(opening) == [
+        (f"creates {VMS}/debianx.vv", ("myself-debianx",)),
+        (f"rewrites {MENU}/1021", ("more", "myself-debianx")),
+    ]
+
+
+@pytest.mark.parametrize("about", [Lock("user", "myself", "", 0), Lock("vm", "debianx", "", 0)])
+def test_closing_leaves_what_is_locked_in_menus(about):
+    """What is stored does not say who has it: without this each closing would be a change, and the next run one."""
+    compiled = locked(Temporary(locks=(about,)))
+    recalled = replace(compiled, locked=(), previous=compiled.accesses)
+    entries = closable(compiled)
+    assert (
+        files.plan_closing(compiled, entries) == files.plan_closing(recalled, entries) == files.ClosingPlan((), (), {})
+    )
+    # Without locks, or the grants behind them, it goes.
+    assert f"{MENU}/1021" in gone(replace(recalled, temporary=NOTHING), entries)
+    grants = {name: grant for name, grant in compiled.policy.grants.items() if name == "mybro-leaptest"}
+    assert f"{MENU}/1021" in gone(replace(recalled, policy=replace(compiled.policy, grants=grants)), entries)
+    assert f"{MENU}/1021" in gone(None, entries)
+
+
+def test_closing_gives_nothing_by_locks():
+    """It makes no menu, no connection file, and of no other file a menu; what it leaves only says what is locked."""
+    compiled = locked()
+    recalled = replace(compiled, locked=())
+    for content in (b"", b"[]", b"{", b'{"consoles": {"debianx": {"locked": true, "grants": 5}}}', b"[" * 100000):
+        entries = {f"{MENU}/1021": File(content, 0o640, reader=1021), f"{MENU}/1023": File(b"{}", 0o640, reader=1023)}
+        planned = files.plan_closing(recalled, entries)
+        assert (planned.remove, planned.write) == ((f"{MENU}/1023", f"{MENU}/1021"), {})
+    free = files.desired_entries(locked(NOTHING), PROGRAM)[f"{MENU}/1021"]
+    (written,) = files.plan_closing(compiled, {f"{MENU}/1021": free}).write.values()
+    assert all(
+        set(each) == {"locked", "grants", "windows"} for each in json.loads(written.content)["consoles"].values()
+    )
+    assert files.plan_closing(compiled, {}).write == {}
+
+
+def closable(compiled):
+    """Return what a run leaves in the directories that are ours alone."""
+    own = tuple(f"{path}/" for path in files.DIRECTORIES)
+    return {path: entry for path, entry in files.desired_entries(compiled, PROGRAM).items() if path.startswith(own)}
+
+
+def gone(recalled, entries):
+    """Return the paths that closing removes or rewrites."""
+    planned = files.plan_closing(recalled, entries)
+    return {*planned.remove, *planned.write}
+
+
 def test_menu_with_contacts():
     """As far as there are some; everybody can read whom all may ask, and it goes with the key."""
     compiled = desired({"viewer": {"contact": "Anne (phone 12)"}, "grants__myself-debianx__contact": "Eve"})
@@ -189,6 +277,8 @@ def test_the_desktop_file_starts_the_launcher_without_a_terminal():
     text = files.desired_entries(desired(), PROGRAM)[DESKTOP_ENTRY].content.decode()
     assert text.startswith("[Desktop Entry]\nType=Application\n")
     assert f"\nExec={LAUNCHER}\n" in text and "\nTerminal=false\n" in text
+    # The standard wants RemoteAccess below Network.
+    assert "\nCategories=Network;RemoteAccess;\n" in text
 
 
 def test_the_second_run_has_nothing_to_do():

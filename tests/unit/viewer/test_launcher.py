@@ -8,8 +8,11 @@ import sys
 import pytest
 
 from spicegrants.core.paths import MENUS
+from spicegrants.policy.compiler import compile_policy
+from spicegrants.policy.loans_locks import Lock, Temporary
+from spicegrants.viewer import desk as desk_files
 from spicegrants.viewer import files, launcher
-from unit.build import desired
+from unit.build import desired, inventory, policy
 from unit.desk import call
 
 TWO = {"debianx": False, "leaptest": True}
@@ -122,6 +125,65 @@ def test_sudo_that_cannot_be_started(desk, capsys, monkeypatch):
     assert "/usr/bin/sudo cannot be started" in capsys.readouterr().err
 
 
+# What is locked
+
+SHUT = {"locked": True, "windows": ""}
+
+
+@pytest.mark.parametrize("arguments", [[], ["debianx"], ["--list"]])
+def test_the_only_console_is_locked(desk, capsys, arguments):
+    desk.grants({}, {"debianx": {**SHUT, "contact": "Anne"}}, debianx=False)
+    assert launcher.main(arguments) == 1
+    assert capsys.readouterr() == ("", "rviewer: debianx is locked. Ask Anne.\n")
+
+
+def test_several_are_locked(desk, capsys):
+    desk.grants({}, {"debianx": SHUT, "leaptest": SHUT}, **TWO)
+    for arguments in ([], ["--list"]):
+        assert launcher.main(arguments) == 1
+        assert capsys.readouterr() == ("", "rviewer: Locked: debianx, leaptest. Ask your administrator.\n")
+    assert launcher.main(["leaptest"]) == 1
+    assert capsys.readouterr().err == "rviewer: leaptest is locked. Ask your administrator.\n"
+    assert launcher.main(["boks"]) == 1
+    assert "You may not open 'boks'. You may open: none. If" in capsys.readouterr().err
+
+
+def test_what_is_locked_beside_what_is_not(desk, capsys):
+    """It is refused by its name, and is never counted among what can be opened."""
+    desk.grants({"books": []}, {"leaptest": {"locked": True}}, debianx=False, leaptest=False, books=False)
+    assert desk.opened() == call("debianx")
+    assert launcher.main(["leaptest"]) == 1
+    assert capsys.readouterr().err == "rviewer: leaptest is locked. Ask your administrator.\n"
+    assert launcher.main(["boks"]) == 1
+    assert "You may open: books, debianx." in capsys.readouterr().err
+    assert launcher.main(["--list"]) == 0
+    assert capsys.readouterr().out == "debianx\nbooks\tclosed, no further window is known\n"
+    desk.grants({"books": []}, {"leaptest": SHUT}, leaptest=False, books=False)
+    assert launcher.main([]) == 1
+    assert "Closed now: books, no further window is known; leaptest, locked. If" in capsys.readouterr().err
+    desk.grants({}, {"leaptest": SHUT}, leaptest=False, books=False, debianx=False)
+    assert launcher.main([]) == 0
+    assert capsys.readouterr().out.endswith("  rviewer debianx\nClosed now:\n  leaptest, locked\n")
+
+
+def test_the_menu_that_a_run_writes_of_what_is_locked(desk, capsys):
+    compiled = compile_policy(policy(), inventory(), temporary=Temporary(locks=(Lock("all", "", "", 0),)))
+    desk.menu.write_bytes(files.desired_entries(compiled, b"")[f"{MENUS}/1021"].content)
+    assert launcher.main([]) == 1
+    assert capsys.readouterr().err == "rviewer: debianx is locked. Ask your administrator.\n"
+
+
+@pytest.mark.parametrize("program", ["zenity", "kdialog"])
+def test_what_is_locked_is_in_the_dialog(icon, capsys, program):
+    icon.programs[program] = f"/usr/bin/{program}"
+    icon.grants({}, {"books": SHUT}, debianx=False, leaptest=False, books=False)
+    icon.speaks(LANG="de")
+    icon.chosen = "books"
+    assert launcher.main([]) == 1
+    words = ["books", "gesperrt"] if program == "zenity" else ["books", "books, gesperrt"]
+    assert icon.dialogs[0][-2:] == words and "books ist gesperrt." in icon.dialogs[1][-1]
+
+
 # From a desktop icon
 
 
@@ -137,6 +199,26 @@ def test_without_a_terminal_a_program_asks_for_the_password(icon):
     icon.grants(debianx=True)
     assert icon.opened() == ["-A", *call("debianx")]
     assert launcher.os.environ["SUDO_ASKPASS"] == "/usr/bin/ksshaskpass"
+
+
+def test_such_a_program_says_what_the_password_is_for(icon, monkeypatch):
+    icon.programs["ksshaskpass"] = "/usr/bin/ksshaskpass"
+    icon.grants(debianx=True)
+    icon.opened()
+    assert launcher.os.environ["SUDO_PROMPT"] == "Your own password, to open the console debianx:"
+    monkeypatch.delenv("SUDO_PROMPT")
+    icon.speaks(LANG="de_DE.UTF-8")
+    icon.opened()
+    assert launcher.os.environ["SUDO_PROMPT"] == "Ihr eigenes Passwort, um die Konsole debianx zu öffnen:"
+    monkeypatch.setenv("SUDO_PROMPT", "mine")
+    icon.opened()
+    assert launcher.os.environ["SUDO_PROMPT"] == "mine"
+
+
+def test_in_a_terminal_sudo_asks_in_its_own_words(desk):
+    desk.grants(debianx=True)
+    desk.opened()
+    assert "SUDO_PROMPT" not in launcher.os.environ
 
 
 def test_the_users_own_choice_of_such_a_program(icon, monkeypatch):
@@ -159,12 +241,49 @@ def test_without_such_a_program_it_is_said_what_to_do(icon, capsys):
         (0, "", None),
         (1, "rviewer: debianx cannot be opened: it is locked\n", "debianx cannot be opened: it is locked"),
         (3, "lecture\nrviewer: the console cannot be opened: why\n", "the console cannot be opened: why"),
-        (1, "sudo: 3 incorrect password attempts\n", None),
-        (4, "rviewer: the viewer ended with 1\n", None),
+        (4, "Gtk-WARNING\nrviewer: the viewer ended with -9\n", "the viewer ended with -9"),
+        (
+            1,
+            "Sorry, try again.\nsudo: 3 incorrect password attempts\n\n",
+            "debianx cannot be opened: 3 incorrect password attempts. Ask your administrator.",
+        ),
+        (
+            1,
+            "Sorry, user myself is not allowed to execute 'open debianx' as root on desk.\n",
+            "debianx cannot be opened: Sorry, user myself is not allowed to execute 'open debianx' as root on desk. "
+            "Ask your administrator.",
+        ),
+        (1, "", "debianx cannot be opened: sudo ended with 1. Ask your administrator."),
+        (-9, "Gtk-WARNING\n", "debianx cannot be opened: sudo ended with -9. Ask your administrator."),
+        (1, "sudo: no password was provided\nsudo: a password is required\n", None),
+        (1, "Sorry, try again.\nsudo: no password was provided\nsudo: 1 incorrect password attempt\n", None),
     ],
 )
-def test_what_the_opener_says_is_shown_on_the_desktop(icon, monkeypatch, code, stderr, shown):
-    """There is no terminal in which sudo could say it."""
+def test_what_sudo_and_the_opener_say_is_shown_on_the_desktop(icon, monkeypatch, code, stderr, shown):
+    """There is no terminal in which they could say it; who cancels knows it."""
+    answer(icon, monkeypatch, code, stderr)
+    assert launcher.main([]) == code
+    sudo, *dialogs = icon.dialogs
+    assert sudo == [launcher.SUDO, "-A", "-u", "root", "--", "/usr/local/lib/spice-grant/open", "debianx"]
+    assert [dialog[-1] for dialog in dialogs] == ([] if shown is None else [f"--text={shown}"])
+
+
+def test_sudo_says_in_german_that_somebody_cancelled(icon, monkeypatch, tmp_path):
+    place = tmp_path / "sudo" / "de" / "LC_MESSAGES"
+    place.mkdir(parents=True)
+    (place / "sudo.mo").write_bytes(desk_files.catalogue({"no password was provided": "Kein Passwort"}))
+    monkeypatch.setattr(launcher, "SUDO_LOCALES", (str(tmp_path / "none"), str(tmp_path / "sudo")))
+    icon.speaks(LANG="de_DE.UTF-8")
+    answer(icon, monkeypatch, 1, "sudo: Kein Passwort\nsudo: Ein Passwort ist notwendig\n")
+    assert launcher.main([]) == 1
+    assert len(icon.dialogs) == 1
+    icon.speaks(LANG="C")
+    assert launcher.main([]) == 1
+    assert len(icon.dialogs) == 3
+
+
+def answer(icon, monkeypatch, code, stderr):
+    """Let sudo end with a code and words, and dialogs be there to show them."""
     icon.programs.update({"zenity": "/usr/bin/zenity", "ssh-askpass": "/usr/bin/ssh-askpass"})
     icon.menu.write_bytes(files.desired_entries(desired(unconfinable=""), b"")[f"{MENUS}/1021"].content)
     run = icon.run
@@ -174,10 +293,6 @@ def test_what_the_opener_says_is_shown_on_the_desktop(icon, monkeypatch, code, s
         return subprocess.CompletedProcess(command, code, b"", stderr.encode()) if command[0] == launcher.SUDO else done
 
     monkeypatch.setattr(subprocess, "run", answered)
-    assert launcher.main([]) == code
-    sudo, *dialogs = icon.dialogs
-    assert sudo == [launcher.SUDO, "-A", "-u", "root", "--", "/usr/local/lib/spice-grant/open", "debianx"]
-    assert [dialog[-1] for dialog in dialogs] == ([] if shown is None else [f"--text={shown}"])
 
 
 def test_a_console_without_password_needs_no_such_program(icon):
@@ -202,6 +317,24 @@ def test_nothing_chosen(icon, chosen):
     assert launcher.main([]) == 1
 
 
+def test_open_with_nothing_chosen_asks_again(icon):
+    """As zenity takes it."""
+    icon.programs["zenity"] = "/usr/bin/zenity"
+    icon.grants(debianx=False, leaptest=False)
+    icon.answers = [(0, ""), (0, ""), (0, "leaptest")]
+    assert icon.opened() == call("leaptest")
+    assert len(icon.dialogs) == 3
+
+
+def test_kdialogs_list_has_room_and_a_choice(icon):
+    icon.programs["kdialog"] = "/usr/bin/kdialog"
+    icon.grants(**TWO)
+    assert launcher.main([]) == 1
+    (words,) = icon.dialogs
+    assert words[words.index("--geometry") + 1] == "560x320"
+    assert words[words.index("--default") + 1] == words[-3] == "debianx, open"
+
+
 def test_several_and_nothing_to_choose_with(icon, capsys):
     icon.grants(**TWO)
     assert launcher.main([]) == 1
@@ -214,6 +347,25 @@ def test_a_refusal_is_shown_on_the_desktop(icon, program):
     assert launcher.main([]) == 1
     (dialog,) = icon.dialogs
     assert dialog[0] == program and "No SPICE console is granted" in dialog[-1]
+
+
+def test_a_notification_of_a_refusal_is_whole(icon):
+    """GNOME cuts those that are not urgent."""
+    icon.programs["notify-send"] = "/usr/bin/notify-send"
+    assert launcher.main([]) == 1
+    assert icon.dialogs[0][:4] == ["notify-send", "--urgency=critical", "--app-name=SPICE consoles", "--"]
+
+
+@pytest.mark.parametrize(
+    ("contact", "shown"),
+    [("Anne", "Ask Anne."), ("A & B <it@example.com>", "Ask A &amp; B &lt;it@example.com>.</qt>")],
+)
+def test_kdialog_shows_all_characters(icon, contact, shown):
+    icon.programs["kdialog"] = "/usr/bin/kdialog"
+    icon.contact.write_text(contact, encoding="utf-8")
+    assert launcher.main([]) == 1
+    text = icon.dialogs[0][-1]
+    assert text.endswith(shown) and text.startswith("<qt>") is shown.endswith("</qt>")
 
 
 def test_a_refusal_without_a_desktop(icon, monkeypatch):

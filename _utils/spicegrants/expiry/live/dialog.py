@@ -27,7 +27,8 @@ def main(title, text):
 def notify(title, text):
     """Send a notification; tell whether it was accepted."""
     try:
-        command = ["notify-send", "--app-name=SPICE consoles", "--", title, text]
+        # Others are not shown over a console in full screen, or as one line that is cut.
+        command = ["notify-send", "--urgency=critical", "--app-name=SPICE consoles", "--", title, text]
         return subprocess.run(command, check=False, timeout=PATIENCE).returncode == 0
     except (OSError, subprocess.SubprocessError):
         return False
