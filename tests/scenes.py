@@ -65,7 +65,7 @@ def pair(server="mysrv", *, ipv6=True, second=False):
         own.append(f"{OWN_ADDRESS6}/64")
         its.append(f"{ADDRESS6}/64")
     with Machine("client") as near, Machine(server) as far:
-        _introduce(near, HOST)
+        introduce(near, HOST)
         yield near, far, connect(near, far, own, its)
 
 
@@ -108,11 +108,11 @@ def people(machine, *, stranger=None, passwords=None):
 def trust(client, server, host=HOST):
     """Make the server's authority and certificate; the client gets to know the authority, and the server's name."""
     tls.create(server.path(PKI), host)
-    _introduce(client, host)
+    introduce(client, host)
     client.write(AUTHORITY, server.read(AUTHORITY))
 
 
-def _introduce(client, host):
+def introduce(client, host):
     """Have a workstation know the server's name, by which viewers find it."""
     known = client.read("/etc/hosts")
     if host not in known:

@@ -4,7 +4,7 @@ import pytest
 
 from amount import first_of
 from functional.office import changed, difference, sentences
-from scenes import ADDRESS, ADDRESS6, GROUP, HOST, VIEWER, article
+from scenes import ADDRESS, ADDRESS6, GROUP, HOST, VIEWER, article, introduce
 
 MECHANISMS = ["nftables", "iptables-nft", "iptables-legacy"]
 BOTH = {"myself-debianx": {"user": "myself", "vm": "debianx"}, "mybro-leaptest": {"user": "mybro", "vm": "leaptest"}}
@@ -179,6 +179,8 @@ EDITS = {
 def test_present_after_an_edit_of_pillar(shared, edit):
     """Whatever is edited in pillar: honest with test=True, settled after one run, and the right ports are open."""
     parts, more, less = EDITS[edit]
+    for server in parts.get("servers", {}).values():
+        introduce(shared.client, server["host"])
     shared.minion.set_pillar(changed(article(), **parts))
     _honest(shared, shared.apply)
     if more is None:
