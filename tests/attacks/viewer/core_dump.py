@@ -1,6 +1,7 @@
 """A granted user has the viewer leave its memory in a file, by limits that the user sets and a signal."""
 
 from attacks.stage import HOME, USER, Stage
+from drift import until
 from scene.requirements import unavailable
 
 RECIPE = "fails"
@@ -15,9 +16,11 @@ def attack(client):
     stage = Stage(client, code=False)
     place = f"{HOME}/.cache/cores"
     stage.write(f"{place}/mark", "")
-    process = stage.view(by=["prlimit", "--core=unlimited:unlimited"], cwd=place)
-    client.machine.run(["kill", "-ABRT", stage.viewer()], user=USER)
-    process.wait(60)
+    stage.view(by=["prlimit", "--core=unlimited:unlimited"], cwd=place)
+    viewer = stage.viewer()
+    client.machine.run(["kill", "-ABRT", viewer], user=USER)
+    # What started it may go on, to tell its user.
+    until(lambda: client.machine.run(["kill", "-0", viewer], check=False).returncode)
     find = [
         "find",
         "/",
