@@ -1,6 +1,6 @@
 """A granted user starts what opens a console in a new mount namespace, in which system files are the user's own."""
 
-from attacks.stage import EVIL, HOME, TOOLS, Stage
+from attacks.stage import EVIL, HOME, TOOLS, USER, Stage
 
 RECIPE = "fails"
 STOPPED_BY = "sudo: in a user namespace that a user made it is no set-UID program"
@@ -13,4 +13,7 @@ def attack(client):
     stage = Stage(client, group=None)
     stage.write(f"{HOME}/.config/settings.ini", f"[Settings]\ngtk-modules={EVIL}\n")
     stage.tries(by=["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", OWN, "-"])
-    return stage.heard(gid=0, patience=3)
+    # Its code runs with the user's own group, as it is known outside of that namespace. A dialog that tells them why
+    # nothing opens may load it as well: that is no viewer.
+    heard = stage.heard(gid=client.machine.account(USER)["gid"], patience=3)
+    return heard and client.machine.run(["pgrep", "--exact", "remote-viewer"], check=False).stdout
