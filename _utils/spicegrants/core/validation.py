@@ -6,6 +6,7 @@ without changing their structure; the writers escape all the same.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 
@@ -28,10 +29,14 @@ _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{
 _PLAIN = ("CERTIFICATE", "X509 CERTIFICATE")
 # As it is written, and as the viewer reads it.
 _LINE, _LONGEST = 64, 76
+# Kinds of SSH keys, and of how many fields such a key consists: RFC 8709, 4253 and 5656.
+_SSH_KINDS = {"ssh-ed25519": 2, "ssh-rsa": 3, **{f"ecdsa-sha2-nistp{size}": 3 for size in (256, 384, 521)}}
+# In base64; RSA keys of 8192 bits have 1396.
+_SHORTEST_KEY, _LONGEST_KEY = 60, 1500
 
 
 def object_name(text: str) -> str | None:
-    """Say what is wrong with the name of a server, vm, schedule or grant; ``None`` if nothing is."""
+    """Say what is wrong with the name of a server, vm, schedule, grant or desk; ``None`` if nothing is."""
     if _OBJECT.fullmatch(text):
         return None
     return (
@@ -93,7 +98,7 @@ def address(text: str) -> str | None:
 
 
 def usable_address(text: str) -> bool:
-    """Tell whether an address can be that of one server: not unspecified, not multicast."""
+    """Tell whether an address can be that of one machine: not unspecified, not multicast."""
     parsed = ipaddress.ip_address(text)
     return not (parsed.is_unspecified or parsed.is_multicast)
 
@@ -110,6 +115,39 @@ def interface(text: str) -> str | None:
     if _INTERFACE.fullmatch(text):
         return None
     return "is no name of an interface, or pattern of names: printable characters without '/' and ':'"
+
+
+def ssh_key(text: str) -> str | None:
+    """Say what is wrong with the public key of an SSH client or server, without a comment; ``None`` if nothing is.
+
+    The kind of the key is the first field of the key as well (RFC 4253, section 6.6). So one that was cut off, or put
+    together of two, is noticed here, and not by an SSH server that knows nobody.
+    """
+    kind, _, key = text.partition(" ")
+    fields = _ssh_fields(key)
+    if len(fields) == _SSH_KINDS.get(kind) and fields[0] == kind.encode():
+        return None
+    return "is no public key of SSH: its kind, a blank and the whole key in base64, without a comment"
+
+
+def _ssh_fields(key: str) -> list[bytes]:
+    """Return the fields of a key in base64, each behind its length (RFC 4251, section 5); none if it is no such key.
+
+    Of several spellings only one counts: by it two keys are told apart.
+    """
+    if not _SHORTEST_KEY <= len(key) <= _LONGEST_KEY or not _BASE64.fullmatch(key):
+        return []
+    rest = base64.b64decode(key)
+    fields: list[bytes] = []
+    if base64.b64encode(rest).decode() != key:
+        return []
+    while rest:
+        end = 4 + int.from_bytes(rest[:4], "big")
+        if end > len(rest):
+            return []
+        fields.append(rest[4:end])
+        rest = rest[end:]
+    return fields
 
 
 def password(text: str) -> str | None:

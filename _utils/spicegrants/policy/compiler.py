@@ -214,7 +214,7 @@ def compile_policy(
         for account in people.accounts_of(grant, findings):
             if grant.vm not in usable:
                 break
-            merged[account.name, grant.vm] = _merged(merged.get((account.name, grant.vm)), _access(account, grant))
+            merged[account.name, grant.vm] = joined(merged.get((account.name, grant.vm)), access_by(account, grant))
     lock_on = temporary.denying()
     denied = {key: lock for key in sorted(merged) if (lock := lock_on(*key)) is not None}
     accesses = tuple(merged[key] for key in sorted(merged) if key not in denied)
@@ -251,7 +251,7 @@ def going_on(leaving: Iterable[Drain], temporary: Temporary, now: int) -> tuple[
     )
 
 
-def _access(account: Account, grant: Grant | Loan) -> Access:
+def access_by(account: Account, grant: Grant | Loan) -> Access:
     """Return the access that one grant or loan gives one account."""
     if isinstance(grant, Loan):
         return Access(account.name, account.uid, grant.vm, (grant.name,), grant.nopasswd, terms=(term(grant),))
@@ -279,7 +279,7 @@ def term(grant: Grant | Loan) -> Term:
     )
 
 
-def _merged(one: Access | None, other: Access) -> Access:
+def joined(one: Access | None, other: Access) -> Access:
     """Return the access that two grants give together."""
     if one is None:
         return other
@@ -325,8 +325,8 @@ def _order(drain: Drain) -> tuple[str, str, int]:
 def _usable_vms(policy: Policy, inventory: Inventory, findings: list[Finding]) -> dict[str, Vm]:
     """Return the vms that can be opened: with an address and all that they declare, and a console of their own.
 
-    Declared may be the server's certificate, a password and confinement. The inventory itself reports a server without
-    address or certificate, and a password that cannot be read.
+    Declared may be the server's certificate, a password, tickets and confinement. The inventory itself reports a server
+    without address or certificate, and a password that cannot be read.
     """
     if policy.viewer.confine and inventory.unconfinable:
         message = f"viewers cannot be confined: {inventory.unconfinable}; nothing is opened"
@@ -348,6 +348,10 @@ def _usable_vms(policy: Policy, inventory: Inventory, findings: list[Finding]) -
         if vm.secret and inventory.unconfinable:
             message = f"it would not be kept from users, as viewers cannot be confined: {inventory.unconfinable}"
             findings.append(Finding(f"spice:vms:{vm.name}:password", f"{message}; its console stays closed"))
+            del ready[vm.name]
+        elif policy.gives_tickets(vm.name) and inventory.unconfinable:
+            message = f"users could read its tickets, as viewers cannot be confined: {inventory.unconfinable}"
+            findings.append(Finding(f"spice:vms:{vm.name}", f"{message}; its console stays closed"))
             del ready[vm.name]
     owner: dict[tuple[str, int], str] = {}
     shared: set[str] = set()

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from spicegrants.schedule import instants
 from spicegrants.schedule.weekly import Schedule
 
 PortRange = tuple[int, int]
+SSH_PORT = 22
 
 
 class Server(NamedTuple):
-    """A KVM host: its name in URI and certificate, its addresses, its guarded ports and its authority."""
+    """A KVM host: its name in URI and certificate, its addresses, its guarded ports and its authority.
+
+    ``minion`` is the id of the minion there that gives tickets for its consoles; without one nobody does. ``host_key``
+    is the public key of its SSH server, which listens on ``ssh_port``.
+    """
 
     name: str
     host: str
     ports: tuple[PortRange, ...]
     addresses: tuple[str, ...] = ()
     ca: str | None = None
+    minion: str | None = None
+    host_key: str | None = None
+    ssh_port: int = SSH_PORT
 
     def guards(self, port: int) -> bool:
         """Tell whether a port lies in the guarded ranges."""
@@ -35,6 +43,16 @@ class Secret(str):
         return "Secret()"
 
 
+class Desk(NamedTuple):
+    """A workstation that may ask KVM hosts for tickets: the addresses it has there, and the public key of its root."""
+
+    name: str
+    addresses: tuple[str, ...]
+    key: str
+
+
+# What becomes of a console that somebody has open when the next one opens it.
+EXCLUSIVE, TAKEOVER, SHARED = SHARING = ("exclusive", "takeover", "shared")
 # What a confined viewer may do only if pillar says so: ``files`` is access to one directory of its user's.
 ALLOWED = ("files",)
 
@@ -45,6 +63,9 @@ class Vm:
 
     A password that users are not to know, if the console has one, is given or stands in a file on the minion. ``allow``
     names what of :data:`ALLOWED` its confined viewer may do. ``contact`` says whom its users may ask.
+
+    Where the KVM host gives tickets, ``domain`` is libvirt's name for it, if that is another, and ``sharing`` is one of
+    :data:`SHARING`.
     """
 
     name: str
@@ -55,6 +76,13 @@ class Vm:
     password_file: str | None = None
     allow: tuple[str, ...] = ()
     contact: str | None = None
+    domain: str | None = None
+    sharing: str = EXCLUSIVE
+
+    @property
+    def libvirts_name(self) -> str:
+        """Return libvirt's name of its domain."""
+        return self.domain or self.name
 
     @property
     def secret(self) -> bool:
@@ -195,6 +223,15 @@ class Policy:
     time: Time = Time()
     sudo: Sudo = Sudo()
     routing: Routing = Routing()
+    desks: Mapping[str, Desk] = field(default_factory=dict)
+
+    def gives_tickets(self, vm: str) -> bool:
+        """Tell whether the KVM host gives a ticket for each launch of a vm's console."""
+        return self.servers[self.vms[vm].server].minion is not None
+
+    def consoles_of(self, minion: str) -> dict[str, Vm]:
+        """Return the vms by name whose tickets a minion gives."""
+        return {name: vm for name, vm in self.vms.items() if self.servers[vm.server].minion == minion}
 
     def contact(self, vm: str, grants: Iterable[str]) -> str | None:
         """Return whom the users of a vm may ask: as the grants say by which they have it, else the vm, else for all.
@@ -245,6 +282,9 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
                 addresses=list(server.addresses),
                 ports=[low if low == high else f"{low}-{high}" for low, high in server.ports],
                 ca=server.ca,
+                minion=server.minion,
+                host_key=server.host_key,
+                ssh_port=None if server.ssh_port == SSH_PORT else server.ssh_port,
             )
             for server in policy.servers.values()
         },
@@ -256,6 +296,8 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
                 allow=list(vm.allow),
                 password={"file": vm.password_file} if vm.password_file else vm.password,
                 contact=vm.contact,
+                domain=vm.domain,
+                sharing=None if vm.sharing == EXCLUSIVE else vm.sharing,
             )
             for vm in policy.vms.values()
         },
@@ -288,7 +330,13 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
         },
         # Left out where nothing is said: so it was before there was such a key.
         **plain(sudo=plain(strict=policy.sudo.strict, admins=list(policy.sudo.admins)) or None),
+        **plain(desks=desks_to_pillar(policy.desks) or None),
     }
+
+
+def desks_to_pillar(desks: Mapping[str, Desk]) -> dict[str, Any]:
+    """Return desks in the pillar's form."""
+    return {desk.name: {"addresses": list(desk.addresses), "key": desk.key} for desk in desks.values()}
 
 
 def grant_to_pillar(grant: Grant) -> dict[str, Any]:
@@ -298,9 +346,9 @@ def grant_to_pillar(grant: Grant) -> dict[str, Any]:
     plain["except"] = list(grant.left_out) or None
     plain["on_end"] = None if grant.on_end == "cut" else grant.on_end
     plain["schedule"] = list(grant.schedules) or None
-    for field in ("valid_from", "valid_until"):
-        moment = getattr(grant, field)
-        plain[field] = None if moment is None else instants.iso(moment)
+    for name in ("valid_from", "valid_until"):
+        moment = getattr(grant, name)
+        plain[name] = None if moment is None else instants.iso(moment)
     plain["grace"] = None if grant.grace is None else instants.spell_duration(grant.grace)
     plain["warn"] = None if grant.warn == WARN else [instants.spell_duration(seconds) for seconds in grant.warn]
     return {field: value for field, value in plain.items() if value is not None}

@@ -12,7 +12,11 @@ from spicegrants.core.reader import Node, complete, quote
 from spicegrants.policy.model import (
     ABOUT,
     ALLOWED,
+    EXCLUSIVE,
+    SHARING,
+    SSH_PORT,
     WARN,
+    Desk,
     Firewall,
     Grant,
     Policy,
@@ -31,7 +35,10 @@ from spicegrants.schedule import instants, weekly
 _DAY = 86400
 # The prefix of a password that sdb, Salt's own storage for secrets, keeps.
 SDB = "sdb://"
+# What pillar need not declare.
+_PARTS = ("schedules", "time", "viewer", "firewall", "routing", "sudo", "desks")
 _LIMITS = ("schedule", "valid_from", "valid_until", "on_end", "grace", "warn")
+_TICKETS = ("minion", "host_key", "ssh_port")
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
@@ -57,7 +64,7 @@ def parse_policy(data: Any, root: str = "spice", zone_complaint: ZoneCheck = wee
     node = Node(data, root, findings)
     if data is None or data == {}:
         node.wrong("the pillar of this minion declares nothing here; nothing was assumed")
-    elif node.keys(("servers", "vms", "grants"), ("schedules", "time", "viewer", "firewall", "routing", "sudo")):
+    elif node.keys(("servers", "vms", "grants"), _PARTS):
         policy = _policy(node, zone_complaint)
         if not findings:
             return policy
@@ -69,6 +76,7 @@ def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
     servers = _named_children(node.child("servers"), _server)
     vms = _named_children(node.child("vms"), lambda name, child: _vm(name, child, servers, known["servers"]))
     _unshared_ports(node.child("vms"), vms, servers)
+    _unshared_domains(node.child("vms"), vms, servers)
     time = _time(node.child("time"), zone_complaint)
     schedules = _named_children(
         node.child("schedules"), lambda name, child: weekly.parse_schedule(name, child, time.zone, zone_complaint)
@@ -78,13 +86,8 @@ def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
         node.child("grants"),
         lambda name, child: _grant(name, child, known["vms"], known["schedules"], time.zone),
     )
-    for vm in vms.values():
-        if vm.secret and viewer.confine is False:
-            node.child("vms").child(vm.name).child("password").wrong(
-                "cannot be kept from the user where viewers are not confined; leave it out, the viewer asks for it"
-            )
-        if vm.allow and viewer.confine is False:
-            node.child("vms").child(vm.name).child("allow").wrong("is for confined viewers: others can do all of it")
+    if viewer.confine is False:
+        _without_confinement(node, servers, vms)
     for grant in grants.values():
         if grant.group == viewer.group:
             node.child("grants").child(grant.name).child("group").wrong("is the viewer's group, which has no members")
@@ -98,7 +101,62 @@ def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
         time=time,
         sudo=_sudo(node.child("sudo")),
         routing=_routing(node.child("routing")),
+        desks=parse_desks(node.child("desks")),
     )
+
+
+def _without_confinement(node: Node, servers: Mapping[str, Server], vms: Mapping[str, Vm]) -> None:
+    """Refuse what only confined viewers keep from their users, and what they alone can be allowed."""
+    for server in servers.values():
+        if server.minion is not None:
+            node.child("servers").child(server.name).child("minion").wrong(
+                "gives tickets, which cannot be kept from users where viewers are not confined: "
+                "leave 'viewer:confine' out"
+            )
+    for vm in vms.values():
+        child = node.child("vms").child(vm.name)
+        if vm.secret:
+            child.child("password").wrong(
+                "cannot be kept from the user where viewers are not confined; leave it out, the viewer asks for it"
+            )
+        if vm.allow:
+            child.child("allow").wrong("is for confined viewers: others can do all of it")
+
+
+def parse_desks(node: Node) -> dict[str, Desk]:
+    """Parse the machines that may ask KVM hosts for tickets: of the pillar, or of Salt's mine.
+
+    A host knows a desk by its key. Where two have one, neither is among those that are returned.
+    """
+    desks = _named_children(node, _desk)
+    owners: dict[str, list[str]] = {}
+    for desk in desks.values():
+        owners.setdefault(desk.key, []).append(desk.name)
+    shared = [names for names in owners.values() if len(names) > 1]
+    for first, *others in shared:
+        for name in others:
+            node.child(name).child("key").wrong(f"is that of desk {first!r} already: give each a key of its own")
+    return {name: desk for name, desk in desks.items() if len(owners[desk.key]) == 1}
+
+
+def _desk(name: str, node: Node) -> Desk | None:
+    if not node.keys(("addresses", "key")):
+        return None
+    addresses = _addresses(node.child("addresses"), "name at least one")
+    key = node.child("key").text(validation.ssh_key)
+    return Desk(name, addresses, key) if addresses and key else None
+
+
+def _addresses(node: Node, advice: str) -> tuple[str, ...] | None:
+    """Return addresses, each once; ``None`` if one cannot be read.
+
+    advice
+        What to do about an empty list.
+    """
+    addresses = complete(map(_address, node.elements(scalar=True)))
+    if node.value == []:
+        node.wrong(f"is empty: {advice}")
+    return None if addresses is None else tuple(dict.fromkeys(addresses))
 
 
 def _named_children(node: Node, read: Callable[[str, Node], _T | None]) -> dict[str, _T]:
@@ -118,22 +176,37 @@ def _named_children(node: Node, read: Callable[[str, Node], _T | None]) -> dict[
 
 
 def _server(name: str, node: Node) -> Server | None:
-    if not node.keys(("host", "ports"), ("addresses", "ca")):
+    if not node.keys(("host", "ports"), ("addresses", "ca", *_TICKETS)):
         return None
     host = node.child("host").text(validation.host_name)
     ports = _ports(node.child("ports"))
-    addresses = complete(map(_address, node.child("addresses").elements(scalar=True)))
+    addresses = _addresses(node.child("addresses"), "leave it out to have the host's name resolved")
     authority = _authority(node.child("ca"))
-    if node.child("addresses").value == []:
-        node.child("addresses").wrong("is empty: leave it out to have the host's name resolved")
-    if host is None or addresses is None or not ports:
+    tickets = _tickets(node)
+    if host is None or addresses is None or tickets is None or not ports:
         return None
     if not addresses and validation.address(host):
-        addresses = complete([_address(node.child("host"))])
-    if addresses is None:
+        literal = _address(node.child("host"))
+        if literal is None:
+            return None
+        addresses = (literal,)
+    return Server(name, host.lower(), ports, addresses, authority, **tickets)
+
+
+def _tickets(node: Node) -> dict[str, Any] | None:
+    """Return the fields of a server that say who gives tickets, and how to ask; ``None`` if one cannot be read."""
+    minion = node.child("minion").text(validation.object_name)
+    key = node.child("host_key").text(validation.ssh_key)
+    port = SSH_PORT if "ssh_port" not in node.value else node.child("ssh_port").port()
+    if "minion" not in node.value:
+        for _, child in node.children("host_key", "ssh_port"):
+            child.wrong("is for tickets, which this server has no 'minion' to give")
+        return {}
+    if "host_key" not in node.value:
+        node.wrong("'host_key' is missing: by it desks know the KVM host that gives them tickets")
+    if minion is None or key is None or port is None:
         return None
-    unique = tuple(dict.fromkeys(addresses))
-    return Server(name, host.lower(), ports, unique, authority)
+    return {"minion": minion, "host_key": key, "ssh_port": port}
 
 
 def _address(node: Node) -> str | None:
@@ -142,7 +215,7 @@ def _address(node: Node) -> str | None:
     if address is None:
         return None
     if not validation.usable_address(address):
-        node.wrong(f"{address} is not the address of one server")
+        node.wrong(f"{address} is not the address of one machine")
         return None
     return address
 
@@ -177,7 +250,7 @@ def _ports(node: Node) -> tuple[PortRange, ...]:
 
 
 def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: Collection[str]) -> Vm | None:
-    if not node.keys(("server", "tls_port"), ("host_subject", "password", "allow", "contact")):
+    if not node.keys(("server", "tls_port"), ("host_subject", "password", "allow", "contact", "domain", "sharing")):
         return None
     server = node.child("server").reference(declared, "server")
     port = node.child("tls_port").port()
@@ -185,10 +258,12 @@ def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: Collecti
     password, file = _password(node.child("password"))
     allow = [child.choice(ALLOWED, "") for child in node.child("allow").elements(scalar=True)]
     contact = node.child("contact").text(validation.line)
+    domain = node.child("domain").text(validation.line)
+    sharing = node.child("sharing").choice(SHARING, EXCLUSIVE)
     if server is None or port is None:
         return None
-    if server in servers and not servers[server].guards(port):
-        node.child("tls_port").wrong(f"{port} is outside the guarded ports of server {server!r}")
+    if server in servers:
+        _with_its_server(node, port, servers[server])
     return Vm(
         name=name,
         server=server,
@@ -198,7 +273,20 @@ def _vm(name: str, node: Node, servers: Mapping[str, Server], declared: Collecti
         password_file=file,
         allow=tuple(dict.fromkeys(filter(None, allow))),
         contact=contact,
+        domain=domain,
+        sharing=sharing,
     )
+
+
+def _with_its_server(node: Node, port: int, server: Server) -> None:
+    """Refuse what does not go with a vm's server: an unguarded port, and keys for the other way into its console."""
+    if not server.guards(port):
+        node.child("tls_port").wrong(f"{port} is outside the guarded ports of server {server.name!r}")
+    if server.minion is None:
+        for _, child in node.children("domain", "sharing"):
+            child.wrong(f"is for tickets, which server {server.name!r} has no 'minion' to give")
+    elif "password" in node.value:
+        node.child("password").wrong(f"is made anew for each launch by minion {server.minion!r}: leave it out")
 
 
 def _password(node: Node) -> tuple[Secret | None, str | None]:
@@ -234,6 +322,18 @@ def _unshared_ports(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Ser
             if other != vm.name:
                 node.child(vm.name).child("tls_port").wrong(f"{vm.tls_port} on {place} is already vm {other!r}")
                 break
+
+
+def _unshared_domains(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, Server]) -> None:
+    """Refuse two vms that are one domain of a KVM host: its console can be defined for one of them only."""
+    owner: dict[tuple[str, str], str] = {}
+    for vm in vms.values():
+        server = servers.get(vm.server)
+        if server is None or server.minion is None:
+            continue
+        other = owner.setdefault((server.minion, vm.libvirts_name), vm.name)
+        if other != vm.name:
+            node.child(vm.name).child("domain").wrong(f"{quote(vm.libvirts_name)} is already that of vm {other!r}")
 
 
 def _grant(name: str, node: Node, vms: Collection[str], schedules: Collection[str], zone: str | None) -> Grant | None:

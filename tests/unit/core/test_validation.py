@@ -1,9 +1,12 @@
 """What text may stand in rules, files and command lines."""
 
+import base64
+
 import pytest
 
 from spicegrants.core import validation
-from unit.build import PEM
+from unit.build import DESK_KEY, HOST_KEY, PEM
+from unit.strategies import ssh_key
 
 
 @pytest.mark.parametrize("name", ["a", "0", "A.b-c_d", "debian-12.5", "a.", "x" * 63])
@@ -104,6 +107,73 @@ def test_paths(path):
 )
 def test_no_paths(path):
     assert validation.path(path)
+
+
+RSA = ssh_key("ssh-rsa", b"\1\0\1", b"\0" + b"x" * 1024)
+ECDSA = [ssh_key(f"ecdsa-sha2-nistp{size}", f"nistp{size}".encode(), b"\4" * 65) for size in (256, 384, 521)]
+
+
+@pytest.mark.parametrize("key", [HOST_KEY, RSA, *ECDSA], ids=lambda key: key.split()[0])
+def test_keys_of_ssh(key):
+    assert validation.ssh_key(key) is None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "x",
+        " ",
+        "ssh-ed25519",
+        "ssh-ed25519 ",
+        "ssh-ed25519 AAAA",
+        f" {HOST_KEY}",
+        f"{HOST_KEY} ",
+        f"{HOST_KEY}\n",
+        f"{HOST_KEY}\n{DESK_KEY}",
+        f"{HOST_KEY} root@kvm1",
+        f'"{HOST_KEY}"',
+        f'{HOST_KEY[:-1]}"',
+        f"{HOST_KEY[:-1]}\0",
+        f"{HOST_KEY[:-1]}\x1b",
+        f"{HOST_KEY[:-1]}\u0660",
+        f"{HOST_KEY[:40]}\n{HOST_KEY[40:]}",
+        f'command="id" {HOST_KEY}',
+        f"kvm1 {HOST_KEY}",
+        HOST_KEY.replace(" ", "  "),
+        HOST_KEY.replace(" ", "\t"),
+        HOST_KEY.replace(" ", "\u00a0"),
+        HOST_KEY.upper(),
+        f"\ud800 {HOST_KEY.split()[1]}",
+        f"{HOST_KEY}=",
+        HOST_KEY[:-1],
+        HOST_KEY[:-4],
+        HOST_KEY + DESK_KEY.split()[1],
+        HOST_KEY + "AAAA" * 750,
+        RSA[:200],
+        "ssh-ed25519 " + "A" * 3000,
+        "ssh-ed25519 " + "A" * 60,
+        HOST_KEY.replace("ssh-ed25519", "ssh-rsa"),
+        RSA.replace("ssh-rsa", "ssh-ed25519"),
+        RSA.replace("ssh-rsa", "rsa-sha2-256"),
+        ECDSA[0].replace("256 ", "384 "),
+        ssh_key("ssh-dss", b"x" * 60),
+        ssh_key("ssh-ed25519-cert-v01@openssh.com", b"x" * 60),
+        ssh_key("ssh-ed25519", b"x" * 32, b""),
+        ssh_key("ssh-rsa", b"\1\0\1", b"\0" + b"x" * 2048),
+    ],
+)  # fmt: skip
+def test_no_keys_of_ssh(key):
+    assert validation.ssh_key(key).startswith("is no public key of SSH")
+
+
+def test_a_key_of_ssh_has_one_spelling():
+    """By it two desks are told apart; base64 has bits that mean nothing."""
+    key = ECDSA[0]
+    assert validation.ssh_key(key) is None and key.endswith("Q=")
+    other = f"{key[:-2]}R="
+    assert base64.b64decode(other.split()[1]) == base64.b64decode(key.split()[1])
+    assert validation.ssh_key(other)
 
 
 def test_certificates_keep_nothing_else():

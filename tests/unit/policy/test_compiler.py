@@ -6,7 +6,7 @@ from spicegrants.core.accounts import Account, Group
 from spicegrants.core.errors import PolicyError
 from spicegrants.policy.access import Access, Term
 from spicegrants.policy.compiler import by_user
-from unit.build import desired, inventory
+from unit.build import TICKETS, desired, inventory
 
 FAMILY = {"everyone": {"group": "family", "vm": "debianx"}}
 
@@ -130,6 +130,22 @@ def test_a_server_without_its_certificate_opens_nothing():
     """The viewer would not verify what the policy says that it verifies."""
     assert desired({"servers__mysrv__ca": "/etc/pki/ca.pem"}).accesses == ()
     assert len(desired({"servers__mysrv__ca": "/etc/pki/ca.pem"}, authorities={"mysrv": "PEM"}).accesses) == 2
+
+
+def test_tickets_open_nothing_where_viewers_cannot_be_confined():
+    """Users could read them, and hand them on. The consoles of other servers are opened as ever."""
+    other = {
+        "servers__plain": {"host": "plain.example.com", "ports": 20002},
+        "vms__plain": {"server": "plain", "tls_port": 20002},
+        "grants__plain": {"user": "guest", "vm": "plain"},
+    }
+    addresses = {"mysrv": ("192.168.2.2",), "plain": ("10.0.0.1",)}
+    compiled = desired({**TICKETS, **other}, addresses=addresses, unconfinable="there is no bwrap")
+    assert [access.vm for access in compiled.accesses] == ["plain"]
+    why = "users could read its tickets, as viewers cannot be confined: there is no bwrap; its console stays closed"
+    assert complaints(compiled) == [f"spice:vms:debianx: {why}", f"spice:vms:leaptest: {why}"]
+    confined = desired({**TICKETS, **other}, addresses=addresses, unconfinable="")
+    assert len(confined.accesses) == 3 and confined.findings == ()
 
 
 def test_two_vms_at_one_place_are_both_closed_and_both_named():

@@ -10,7 +10,7 @@ from spicegrants.core.errors import PolicyError
 from spicegrants.policy import merge
 from spicegrants.policy.access import Access
 from spicegrants.policy.state_file import Stored
-from unit.build import article, changed, desired, policy
+from unit.build import DESK_KEY, OTHER_KEY, TICKETS, article, changed, desired, policy
 
 MORE = {"more": {"user": "guest", "vm": "leaptest"}}
 
@@ -78,6 +78,14 @@ def test_salts_own_masked_pillar():
     assert merge.combine(hidden, None, True, None) == policy()
     with pytest.raises(PolicyError, match="my srv"):
         merge.combine(secret.hide(changed(article(), servers__mysrv__host="my srv")), None, True, None)
+
+
+def test_the_desks_are_no_part_of_a_desks_policy():
+    """Its root could read the keys and addresses of all, and each new desk would change the policy of every other."""
+    desks = {"desk-1": {"addresses": "192.168.2.5", "key": DESK_KEY}}
+    assert merge.combine(changed(article(), desks=desks), None, True, None) == policy()
+    with pytest.raises(PolicyError, match="spice:desks:desk-1:key: 'x' is no public key of SSH"):
+        merge.combine(changed(article(), desks={"desk-1": {**desks["desk-1"], "key": "x"}}), None, True, None)
 
 
 def names(found):
@@ -349,8 +357,23 @@ def test_the_first_run():
     ],
 )
 def test_changes_in_words(changes, sentence):
-
     assert words(STORED, replace(STORED, policy=policy(**changes))) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"servers__mysrv__minion": "kvm2"}, "changes server mysrv"),
+        ({"servers__mysrv__host_key": OTHER_KEY}, "changes server mysrv"),
+        ({"servers__mysrv__ssh_port": 2222}, "changes server mysrv"),
+        ({"vms__debianx__domain": "debianx-kali"}, "changes vm debianx"),
+        ({"vms__debianx__sharing": "shared"}, "changes vm debianx"),
+    ],
+)
+def test_changes_of_what_a_kvm_host_needs_in_words(changes, what):
+    with_tickets = replace(STORED, policy=policy(**TICKETS))
+    assert words(STORED, with_tickets) == words(with_tickets, STORED) == [("changes server mysrv", ())]
+    assert words(with_tickets, replace(STORED, policy=policy(**{**TICKETS, **changes}))) == [(what, ())]
 
 
 def test_a_server_that_moved():

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spicegrants.core.reader import Node
 from spicegrants.policy.model import Server, grant_to_pillar, join_ranges, port_words, to_pillar
-from spicegrants.policy.pillar import parse_policy
-from unit.build import policy
+from spicegrants.policy.pillar import parse_desks, parse_policy
+from unit.build import DESK_KEY, HOST_KEY, OTHER_KEY, TICKETS, policy
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,75 @@ def test_contacts_in_the_form_of_pillar():
     found = to_pillar(policy(viewer={"contact": "Anne"}, vms__debianx__contact="Bob"))
     assert (found["viewer"]["contact"], found["vms"]["debianx"]["contact"]) == ("Anne", "Bob")
     assert "contact" not in found["vms"]["leaptest"]
+
+
+def test_tickets_in_the_form_of_pillar():
+    """Defaults are left out: what older versions stored keeps its fingerprint."""
+    assert {"minion", "host_key", "ssh_port"}.isdisjoint(to_pillar(policy())["servers"]["mysrv"])
+    plain = policy(**TICKETS, servers__mysrv__ssh_port=22, vms__debianx__sharing="exclusive")
+    assert plain == policy(**TICKETS) and to_pillar(plain)["vms"] == to_pillar(policy())["vms"]
+    server = to_pillar(plain)["servers"]["mysrv"]
+    assert (server["minion"], server["host_key"], "ssh_port" in server) == ("kvm1", HOST_KEY, False)
+    others = {"vms__debianx__domain": "debianx-kali", "vms__debianx__sharing": "takeover"}
+    found = policy(**TICKETS, **others, servers__mysrv__ssh_port=2222)
+    assert to_pillar(found)["servers"]["mysrv"]["ssh_port"] == 2222
+    vm = to_pillar(found)["vms"]["debianx"]
+    assert (vm["domain"], vm["sharing"]) == ("debianx-kali", "takeover")
+    assert parse_policy(to_pillar(found)) == found
+
+
+def test_the_domain_behind_a_console():
+    found = policy(**TICKETS, vms__debianx__domain="debianx-kali")
+    assert [found.vms[name].libvirts_name for name in ("debianx", "leaptest")] == ["debianx-kali", "leaptest"]
+
+
+def test_which_hosts_give_tickets():
+    other = {
+        "servers__other": {"host": "other", "ports": 5900, "minion": "kvm2", "host_key": HOST_KEY},
+        "servers__plain": {"host": "plain", "ports": 5900},
+        "vms__far": {"server": "other", "tls_port": 5900, "domain": "debianx"},
+        "vms__old": {"server": "plain", "tls_port": 5900},
+    }
+    found = policy(**TICKETS, **other)
+    assert [name for name in found.vms if found.gives_tickets(name)] == ["debianx", "leaptest", "far"]
+    assert {minion: [*found.consoles_of(minion)] for minion in ("kvm1", "kvm2", "kvm3")} == {
+        "kvm1": ["debianx", "leaptest"],
+        "kvm2": ["far"],
+        "kvm3": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("declared", "addresses"),
+    [
+        ("192.168.2.5", ["192.168.2.5"]),
+        (["192.168.2.5", "2001:DB8:0::5"], ["192.168.2.5", "2001:db8::5"]),
+        (["::ffff:192.168.2.5", "192.168.2.5"], ["192.168.2.5"]),
+        ("::ffff:c0a8:205", ["192.168.2.5"]),
+    ],
+)
+def test_desks_in_the_form_of_pillar(declared, addresses):
+    """Their addresses are spelled as the kernel of a host sees them."""
+    assert "desks" not in to_pillar(policy(desks={}))
+    desks = {"desk-1": {"addresses": declared, "key": DESK_KEY}, "desk-2": {"addresses": "10.0.0.5", "key": OTHER_KEY}}
+    found = policy(desks=desks)
+    assert to_pillar(found)["desks"] == {
+        "desk-1": {"addresses": addresses, "key": DESK_KEY},
+        "desk-2": {"addresses": ["10.0.0.5"], "key": OTHER_KEY},
+    }
+    assert parse_policy(to_pillar(found)) == found
+
+
+def test_of_desks_with_one_key_none_is_known():
+    """Salt's mine has what each minion says of itself: one that names another's key must not be taken for it."""
+    findings = []
+    mine = {
+        "desk-1": {"addresses": ["10.0.0.5"], "key": DESK_KEY},
+        "desk-2": {"addresses": ["10.0.0.6"], "key": OTHER_KEY},
+        "desk-3": {"addresses": ["10.0.0.7"], "key": DESK_KEY},
+    }
+    assert [*parse_desks(Node(mine, "mine", findings))] == ["desk-2"]
+    assert [finding.path for finding in findings] == ["mine:desk-3:key"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from referencing import Registry, Resource
 
 from spicegrants.core.errors import PolicyError
 from spicegrants.policy import pillar
-from unit.build import EVENINGS, article, changed
+from unit.build import DESK_KEY, EVENINGS, TICKETS, article, changed
 from unit.policy import test_bad_input
 from unit.strategies import junk, pillars, text
 from unit.timestrategies import timed_pillars
@@ -37,6 +37,7 @@ PLACES = {
     "firewall": "firewall",
     "routing": "routing",
     "sudo": "sudo",
+    "desk": "desks__desk-1",
 }
 # What a schema cannot see: names of other things, comparisons, and what only a calendar or this machine knows.
 UNSEEN = {
@@ -66,6 +67,13 @@ UNSEEN = {
     "zone that is unknown is reported once",
     "horizon that is no number of days",
     "horizon of a day",
+    "key of a host that is cut off",
+    "domain and sharing of a vm whose server gives no tickets",
+    "domain of two vms",
+    "domain of two vms whose servers have one minion",
+    "password of a vm whose KVM host gives tickets",
+    "tickets where viewers are not confined",
+    "key of three desks",
 }
 
 
@@ -84,8 +92,10 @@ def errors(data, schema=SCHEMA):
 
 
 def whole():
-    """The article's pillar with an empty mapping where it has none."""
-    return changed(article(), schedules={"evenings": EVENINGS}, time={}, viewer={}, firewall={}, routing={}, sudo={})
+    """The article's pillar with tickets, and an empty mapping where it has none."""
+    empty = {part: {} for part in ("time", "viewer", "firewall", "routing", "sudo")}
+    desks = {"desk-1": {"addresses": "192.168.2.5", "key": DESK_KEY}}
+    return changed(article(), **TICKETS, schedules={"evenings": EVENINGS}, desks=desks, **empty)
 
 
 def messages(place, value):
@@ -119,7 +129,7 @@ def test_the_schema_has_the_keys_that_the_parser_knows_and_no_others(kind):
     assert KINDS[kind]["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("kind", ["parts", "server", "vm", "grant", "schedule"])
+@pytest.mark.parametrize("kind", ["parts", "server", "vm", "grant", "schedule", "desk"])
 def test_the_schema_requires_what_the_parser_requires(kind):
     found = [re.search(r"'(.*)' is missing", message) for message in messages(PLACES[kind], {"x": 1})]
     required = SCHEMA["required"] if kind == "parts" else KINDS[kind]["required"]
