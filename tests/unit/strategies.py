@@ -1,5 +1,6 @@
 """What Hypothesis draws from: good pillars with their systems, junk, and hostile text."""
 
+import base64
 import ipaddress
 import string
 
@@ -19,6 +20,12 @@ def dotted(first, rest):
     parts = st.lists(st.text(rest, min_size=1, max_size=8), max_size=2).map(".".join)
     ends = st.sampled_from(["", ".", "-"])
     return st.builds("{}{}{}".format, st.sampled_from(first), parts, ends)
+
+
+def ssh_key(kind, *fields):
+    """Spell a public key of SSH."""
+    raw = b"".join(len(field).to_bytes(4, "big") + field for field in (kind.encode(), *fields))
+    return f"{kind} {base64.b64encode(raw).decode()}"
 
 
 def is_account(text):
@@ -48,6 +55,13 @@ addresses = st.one_of(
 )
 port_numbers = st.integers(1, 65535)
 port_ranges = st.tuples(port_numbers, st.integers(0, 20)).map(lambda pair: (pair[0], min(sum(pair), 65535)))
+# Two bytes make a key: more of them would say nothing more.
+_material = st.binary(min_size=2, max_size=2)
+ssh_keys = st.one_of(
+    _material.map(lambda pair: ssh_key("ssh-ed25519", pair * 16)),
+    _material.map(lambda pair: ssh_key("ssh-rsa", b"\1\0\1", b"\0" + pair * 128)),
+    _material.map(lambda pair: ssh_key("ecdsa-sha2-nistp256", b"nistp256", b"\4" + pair * 32)),
+)
 
 
 def spell(low_high):
@@ -77,6 +91,10 @@ def servers(draw, count):
             server["addresses"] = mine
         if some(draw):
             server["ca"] = draw(st.sampled_from([PEM, "/etc/pki/spice/ca-cert.pem"]))
+        if some(draw):
+            server.update(minion=draw(st.sampled_from(["kvm1", "kvm2"])), host_key=draw(ssh_keys))
+            if some(draw):
+                server["ssh_port"] = draw(port_numbers)
         found[name] = server
     return found
 
@@ -91,10 +109,29 @@ def ports_of(server):
 
 
 @st.composite
+def tickets(draw, domain):
+    """Draw what a vm may have where the KVM host gives tickets."""
+    found = {"domain": f"{domain}+"} if some(draw, 1) else {}
+    return {**found, "sharing": draw(st.sampled_from(["exclusive", "takeover", "shared"]))} if some(draw, 1) else found
+
+
+@st.composite
+def desks(draw):
+    """Draw the workstations that may ask KVM hosts for tickets."""
+    own = draw(st.lists(ssh_keys, max_size=3, unique=True))
+    called = draw(st.lists(names, min_size=len(own), max_size=len(own), unique=True))
+    places = st.one_of(
+        addresses.map(str), st.lists(addresses.map(str) | st.just("::ffff:10.0.0.5"), min_size=1, max_size=3)
+    )
+    return {name: {"addresses": draw(places), "key": key} for name, key in zip(called, own)}
+
+
+@st.composite
 def pillars(draw):
     """Draw the pillar's ``spice``: all of it good."""
     found = draw(servers(draw(st.integers(1, 3))))
     vms, taken = {}, set()
+    domains = draw(st.lists(lines, min_size=4, max_size=4, unique=True))
     for name in draw(st.lists(names, min_size=draw(st.sampled_from([2, 2, 1, 0])), max_size=4, unique=True)):
         server = draw(st.sampled_from(sorted(found)))
         free = [port for port in ports_of(found[server]) if (server, port) not in taken]
@@ -107,7 +144,9 @@ def pillars(draw):
                 vms[name]["contact"] = draw(lines)
             if some(draw):
                 vms[name]["allow"] = ["files"]
-            if some(draw):
+            if "minion" in found[server]:
+                vms[name].update(draw(tickets(domains.pop())))
+            elif some(draw):
                 vms[name]["password"] = draw(st.one_of(passwords, st.just({"file": "/etc/spice/password"})))
     people = draw(st.lists(accounts, min_size=1, max_size=4, unique=True))
     grants = {}
@@ -121,7 +160,7 @@ def pillars(draw):
             grant["reason"] = draw(lines)
         grants[name] = grant
     data = {"servers": found, "vms": vms, "grants": grants}
-    secret = any({"password", "allow"} & set(vm) for vm in vms.values())
+    secret = any({"password", "allow", "minion"} & set(entry) for entry in (*vms.values(), *found.values()))
     if some(draw):
         data["viewer"] = {
             "path": draw(st.lists(paths, min_size=1, max_size=2)),
@@ -139,6 +178,8 @@ def pillars(draw):
         }
     if some(draw):
         data["sudo"] = {"strict": draw(st.booleans()), "admins": draw(st.sampled_from([[], ["%sudo", "ann"]]))}
+    if some(draw):
+        data["desks"] = draw(desks())
     if some(draw):
         data["schedules"] = {
             "evenings": {
@@ -180,6 +221,7 @@ def systems(draw, policy):
 # Words of the pillar and of what is written from it, so that junk looks like pillar.
 _VOCABULARY = """
     servers vms grants schedules viewer firewall routing host addresses ports ca server tls_port host_subject password
+    minion host_key ssh_port domain sharing desks key ssh-ed25519 exclusive
     enabled user group vm nopasswd reason schedule valid_from valid_until days hours zone except path confine backend
     guard mysrv
     debianx myself root ALL Defaults 20001-20010 20002 192.168.2.2 ::1 mon 18:00-22:00 Europe/Berlin 2026-12-24

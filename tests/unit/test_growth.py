@@ -200,7 +200,7 @@ STAGES = {
     "a week is drawn": lambda it: week_drawing.svg(
         week.drawn(it.compiled(it.policy, (), it.temporary), "desk-1", None, NOW, 2)
     ),
-    "loans": lambda it: access_report.loans(it.compiled(it.policy, (), it.temporary), NOW),
+    "loans": lambda it: access_report.loans(it.temporary, None, NOW),
     "explain": lambda it: explain.policy(it.compiled(it.policy, (), it.temporary), it.users[1], "vm00001", NOW),
     "all decisions": lambda it: [decide(it.all, access.user, access.vm, NOW) for access in it.all.accesses],
     "warnings": lambda it: messages.warning_messages(

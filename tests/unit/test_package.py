@@ -27,6 +27,7 @@ FLOORS = {
     "viewer": 3,
     "expiry": 4,
     "audit": 4,
+    "hypervisor": 4,
     "engine": 5,
     "drift": 5,
 }

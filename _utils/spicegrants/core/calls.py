@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from spicegrants.core.reader import did_you_mean, quote
@@ -67,3 +67,13 @@ def complaint(exact: inspect.Signature, count: int, named: dict[str, Any]) -> st
 
 def _spelled(parameter: inspect.Parameter) -> str:
     return parameter.name if parameter.default is parameter.empty else f"{parameter.name}={parameter.default}"
+
+
+def has_master(options: Mapping[str, Any]) -> bool:
+    """Tell whether there is a master, as Salt does; without a minion's daemon it would look for that for a second.
+
+    options
+        Salt's ``__opts__``.
+    """
+    alone = options.get("local") or options.get("file_client") == "local" or options.get("master_type") == "disable"
+    return bool(not alone or options.get("use_master_when_local"))

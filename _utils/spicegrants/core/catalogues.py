@@ -165,11 +165,37 @@ CATALOGUES: dict[str, dict[str, str]] = {
             "SPICE-Konsole {name}",
         "the console cannot be opened: {why}. Tell your administrator.":
             "die Konsole lässt sich nicht öffnen: {why}. Wenden Sie sich an Ihre Administration.",
+        "{name} cannot be opened: {why}.":
+            "{name} lässt sich nicht öffnen: {why}.",
         "there is no desktop of this machine: neither DISPLAY nor WAYLAND_DISPLAY names one":
             "auf diesem Rechner ist kein Desktop: weder DISPLAY noch WAYLAND_DISPLAY nennt einen",
         "the viewer ended with {code}":
             "der Viewer endete mit {code}",
         "the file with your display's cookies {problem}":
             "die Datei mit den Cookies Ihres Displays: {problem}",
+        "{name} was closed: {why}.":
+            "{name} wurde geschlossen: {why}.",
+        "{user} has it open since {since}":
+            "{user} hat sie seit {since} offen",
+        "{user} has opened it":
+            "{user} hat sie geöffnet",
+        "it has ended":
+            "sie ist zu Ende",
+        "somebody else has opened it":
+            "jemand anderes hat sie geöffnet",
+        "the KVM host knows of no grant that is yours":
+            "der KVM-Host weiß von keiner Erlaubnis für Sie",
+        "it is locked at the KVM host":
+            "sie ist am KVM-Host gesperrt",
+        "somebody else has it open":
+            "jemand anderes hat sie offen",
+        "somebody is just opening it: try again in a moment":
+            "jemand öffnet sie gerade: Versuchen Sie es gleich noch einmal",
+        "the KVM host keeps it shut: {why}":
+            "der KVM-Host hält sie geschlossen: {why}",
+        "this machine asks too often: try again in a moment":
+            "dieser Rechner fragt zu oft: Versuchen Sie es gleich noch einmal",
+        "the KVM host could not make a ticket: {why}":
+            "der KVM-Host konnte kein Ticket ausstellen: {why}",
     },
 }

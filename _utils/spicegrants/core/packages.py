@@ -11,8 +11,12 @@ _BRINGS = {
     "ip": "iproute2",
     "nft": "nftables",
     "remote-viewer": "virt-viewer",
+    "ss": "iproute2",
+    "sshd": "openssh-server",
     "sudo": "sudo",
     "unshare": "util-linux",
+    "useradd": "passwd",
+    "virsh": "libvirt-clients",
     "virt-viewer": "virt-viewer",
     "visudo": "sudo",
 }

@@ -36,6 +36,23 @@ DEVICE = "spice-dead"
 # because nothing else could close them to somebody.
 PROTOCOL, SHUT = 74, 160
 
+# A KVM host's half: its store, what is gone with the next boot, and the programs that give tickets.
+HOST_STORE = "/var/lib/spice-host"
+HOST_STATE = f"{HOST_STORE}/state.json"
+HOST_PORTS = f"{HOST_STORE}/ports.json"
+HOST_HOME = f"{HOST_STORE}/home"
+HOST_RUN = "/run/spice-host"
+HOST_SOCKET = f"{HOST_RUN}/tickets"
+HOST_SESSIONS = f"{HOST_RUN}/sessions.json"
+HOST_LAST_RUN = f"{HOST_RUN}/last-run"
+HOST_ASK = f"{PROGRAMS}/ask-ticket"
+HOST_TICKETS = f"{PROGRAMS}/give-tickets"
+HOST_LOAD = f"{PROGRAMS}/load-ports"
+# The account by which desks ask; and a desk's key, and the keys of the hosts that it asks.
+TICKET_USER = "spice-ticket"
+DESK_KEY = f"{STORE}/desk_key"
+KNOWN_HOSTS = f"{CONFIG}/known_hosts"
+
 PYTHON = "/usr/bin/python3"
 UNITS = "/etc/systemd/system"
 # There while systemd is the init system: sd_booted(3).

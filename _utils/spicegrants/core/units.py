@@ -44,7 +44,7 @@ WantedBy=sysinit.target
 """
 
 
-def unit(what: str, script: str, after: str = "") -> File:
+def unit(what: str, script: str, after: str = "", store: str = STORE) -> File:
     """Return a unit that runs a script before the network comes up, once our filesystems are mounted.
 
     what
@@ -52,6 +52,9 @@ def unit(what: str, script: str, after: str = "") -> File:
 
     after
         Units that it is ordered after, if they are started at all.
+
+    store
+        Directory in which lies what it loads.
     """
     order = f"After={after}\n" if after else ""
-    return File(_UNIT_TEXT.format(what=what, store=STORE, script=script, order=order).encode(), 0o644)
+    return File(_UNIT_TEXT.format(what=what, store=store, script=script, order=order).encode(), 0o644)

@@ -15,11 +15,15 @@ _OPEN = ("01", "04", "05", "08")
 
 
 class Connection(NamedTuple):
-    """One line of /proc/net/tcp or /proc/net/tcp6; see proc(5)."""
+    """One line of /proc/net/tcp or /proc/net/tcp6; see proc(5).
+
+    ``owned`` tells whether a process has it; without one the kernel still has data to send.
+    """
 
     local: tuple[str, int]
     remote: tuple[str, int]
     uid: int
+    owned: bool = True
 
     @property
     def door(self) -> tuple[int, str, int]:
@@ -37,9 +41,9 @@ def parse_connections(text: str) -> list[Connection]:
         fields = line.split()
         # Without an inode it is nobody's any more: the kernel only sees it off. But with much left to send, slowly, it
         # would go on for hours, and no packet of it has an owner.
-        unsent = int(fields[4].partition(":")[0], 16)
-        if fields[3] in _OPEN and (fields[9] != "0" or unsent):
-            found.append(Connection(_place(fields[1]), _place(fields[2]), int(fields[7])))
+        unsent, owned = int(fields[4].partition(":")[0], 16), fields[9] != "0"
+        if fields[3] in _OPEN and (owned or unsent):
+            found.append(Connection(_place(fields[1]), _place(fields[2]), int(fields[7]), owned))
     return found
 
 

@@ -10,6 +10,7 @@ _BIND = 4096
 _REMOUNT = 32
 _RECURSIVE_PRIVATE = 16384 | 262144
 _NOSUID_NODEV_NOEXEC = 2 | 4 | 8
+_DETACH = 2
 
 
 def own_namespace() -> None:
@@ -21,6 +22,11 @@ def own_namespace() -> None:
 def in_memory(directory: str) -> None:
     """Mount an empty tmpfs of root's over a directory."""
     _system_call(_libc().mount(b"tmpfs", directory.encode(), b"tmpfs", _NOSUID_NODEV_NOEXEC, b"mode=0755"))
+
+
+def uncover(directory: str) -> None:
+    """Take away what was mounted last over a directory, with all that is mounted in it."""
+    _system_call(_libc().umount2(directory.encode(), _DETACH))
 
 
 def bind(descriptor: int, path: str) -> None:

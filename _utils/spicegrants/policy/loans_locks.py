@@ -26,7 +26,7 @@ class Loan(NamedTuple):
     """A loan: a user may open the console of a vm until ``end``, whatever pillar says.
 
     Both moments are in seconds since 1970. ``uid`` is that of the account that the loan was made to: another of the
-    same name does not get it.
+    same name does not get it. A KVM host need not know any account, and lends to a name.
     """
 
     user: str
@@ -84,10 +84,17 @@ class Temporary(NamedTuple):
 NOTHING = Temporary()
 
 
+def about(user: object, vm: object, everything: object) -> tuple[str, object] | None:
+    """Return what a lock is about, and the name; ``None`` unless just one of three words of a command line is given."""
+    chosen = [(kind, name) for kind, name in ((USER, user), (VM, vm)) if name is not None]
+    chosen += [(ALL, "")] if everything is True else []
+    return chosen[0] if len(chosen) == 1 else None
+
+
 def lend(
     temporary: Temporary,
     policy: Policy,
-    known: Mapping[str, int],
+    known: Mapping[str, int | None],
     now: int,
     user: str,
     vm: str,
@@ -101,7 +108,7 @@ def lend(
         Words from a command line, which may be of any type: their types are checked.
 
     known
-        UIDs of all users by name.
+        UIDs of all users by name; ``None`` where a name is all that there is.
 
     duration
         Such as ``2h`` or ``1h30m``, not longer than the policy's longest loan.

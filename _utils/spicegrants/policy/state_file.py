@@ -150,10 +150,7 @@ def _read(content: bytes, known: Policy | None, only: tuple[str, str] | None = N
             originals={path: tuple(owner) for path, owner in document["originals"].items()},
             left=tuple(document.get("left", ())),
             draining=tuple(_drain(*values) for values in document.get("draining", ())),
-            temporary=Temporary(
-                tuple(_loan(*values) for values in document.get("loans", ())),
-                tuple(_lock(*values) for values in document.get("locks", ())),
-            ),
+            temporary=temporary_in(document),
             day=_typed(document.get("day"), int, type(None)),
         )
     except LiveStateUnreadable:
@@ -217,6 +214,14 @@ def _drain(user, uid, address, port, vm, grants=(), until=None, grace=None, warn
         until=until,
         grace=grace,
         warn=tuple(warn),
+    )
+
+
+def temporary_in(document: Mapping[str, Any]) -> Temporary:
+    """Return the loans and locks of a document; raise ``TypeError`` or ``ValueError`` for what is none."""
+    return Temporary(
+        tuple(_loan(*values) for values in document.get("loans", ())),
+        tuple(_lock(*values) for values in document.get("locks", ())),
     )
 
 

@@ -78,7 +78,7 @@ def test_what_is_locked_is_listed_as_locked():
 def test_loans_and_locks_are_listed_apart():
     loans = [Loan("guest", "debianx", MONDAY, MONDAY + 5400, "year-end"), Loan("guest", "leaptest", 0, MONDAY)]
     made = desired(loans=loans, locks=[Lock("vm", "debianx", None, MONDAY)])
-    assert access_report.loans(made, MONDAY) == [
+    assert access_report.loans(made.temporary, "Europe/Berlin", MONDAY) == [
         {
             "user": "guest",
             "vm": "debianx",
@@ -89,7 +89,9 @@ def test_loans_and_locks_are_listed_apart():
             "reason": "year-end",
         }
     ]
-    assert access_report.locks(made) == [{"about": "vm debianx", "since": "Mon 2026-11-23 06:00 Europe/Berlin"}]
+    assert access_report.locks(made.temporary, "Europe/Berlin") == [
+        {"about": "vm debianx", "since": "Mon 2026-11-23 06:00 Europe/Berlin"}
+    ]
 
 
 def rows(made, user="myself", days=1, start=MONDAY):

@@ -130,6 +130,45 @@ def test_only_a_whole_success_confirms():
     found = fleet.confirmations([*answers, "down"], answers)
     assert found["confirmed"] == ["good"] and found["not confirmed"] == ["down"]
     assert set(found["failed"]) == {"red", "code", "old", "half"} and found["failed"]["red"] == "sudo: no"
+    assert found["hosts"] == []
+
+
+def test_who_holds_something_as_a_kvm_host_is_named():
+    """Only of those who confirmed it; what else a minion says there does not count."""
+    good = {"changes": {}, "errors": []}
+    answers = {
+        "desk": Answer({**good, "host": False}),
+        "kvm": Answer({**good, "host": True}),
+        "kvm-red": Answer({**good, "host": True, "errors": ["firewall: no"]}, 1),
+        "odd": Answer({**good, "host": "yes"}),
+    }
+    found = fleet.confirmations(answers, answers)
+    assert (found["confirmed"], found["hosts"]) == (["desk", "kvm", "odd"], ["kvm"])
+
+
+def test_the_hosts_that_desks_name():
+    answers = {
+        "a": {"asks": "kvm1"},
+        "b": {"asks": None},
+        "c": {"asks": ["kvm2"]},
+        "d": "no",
+        "e": {},
+        "f": {"asks": "kvm1"},
+    }
+    assert fleet.hosts_named({name: Answer(data) for name, data in answers.items()}) == {"kvm1"}
+
+
+def test_loans_and_locks_of_minions():
+    lock = {"about": "user anne", "since": "Tue", "extra": 1}
+    answers = {"a": Answer([lock, {**lock, "host": True}]), "b": Answer([]), "c": Answer("\x1b no policy", 1)}
+    rows = fleet.entries(["a", "b", "c", "d"], answers, ("about", "since", "reason"))
+    assert [(row["minion"], row["about"], row["reason"], row["host"]) for row in rows] == [
+        ("a", "user anne", "", False),
+        ("a", "user anne", "", True),
+        ("c", "", "", False),
+        ("d", "", "", False),
+    ]
+    assert [row["state"] for row in rows] == ["", "", "strange answer: \\x1b no policy", "not answering"]
 
 
 @pytest.mark.parametrize(

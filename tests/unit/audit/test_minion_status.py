@@ -4,8 +4,8 @@ import pytest
 
 from spicegrants.audit import minion_status
 from spicegrants.core.errors import LiveStateUnreadable
-from spicegrants.policy import pillar
-from unit.build import article, changed
+from spicegrants.policy import merge, pillar
+from unit.build import DESK_KEY, TICKETS, article, changed
 
 
 def test_a_fingerprint_is_of_the_meaning():
@@ -25,6 +25,15 @@ def test_a_fingerprint_is_no_way_to_try_passwords():
         for password in ("first-secret", "other-secret")
     )
     assert one == other != minion_status.fingerprint(pillar.parse_policy(article()))
+
+
+def test_a_fingerprint_is_of_what_a_desk_stores():
+    """Else the master would call each desk behind whose pillar has the desks for the KVM hosts."""
+    desks = {"desk-1": {"addresses": "192.168.2.5", "key": DESK_KEY}}
+    declared = pillar.parse_policy(changed(article(), **TICKETS, desks=desks))
+    stored = merge.combine(changed(article(), **TICKETS, desks=desks), None, True, None)
+    assert minion_status.fingerprint(declared) == minion_status.fingerprint(stored)
+    assert minion_status.fingerprint(stored) != minion_status.fingerprint(pillar.parse_policy(article()))
 
 
 def test_since_is_kept_by_runs_that_end_alike_and_change_nothing():
@@ -91,3 +100,24 @@ def test_status(policy, errors, drift, wrong, state, since):
     found = minion_status.status(policy, minion_status.Run(9, errors, "a", 5), drift, wrong, ["user anne"], ["n"])
     assert (found["state"], found["since"]) == (state, since)
     assert found["errors"] == [*errors, *wrong] and (found["locks"], found["notes"]) == (["user anne"], ["n"])
+
+
+@pytest.mark.parametrize(
+    ("desk", "host", "worse"),
+    [
+        ("in sync", "in sync", "in sync"),
+        ("in sync", "drifted", "drifted"),
+        ("failed", "drifted", "failed"),
+        ("no policy", "in sync", "no policy"),
+        ("in sync", "failed", "failed"),
+    ],
+)
+def test_a_desk_that_is_a_kvm_host_as_well(desk, host, worse):
+    """The worse of both, and what is said of either."""
+    made = {"policy": "a", "since": None, "last_run": None, "drift": [], "errors": [], "locks": ["vm a"], "notes": []}
+    found = minion_status.joined(
+        {**made, "state": desk, "errors": ["sudo: no"]},
+        {**made, "policy": "b", "state": host, "errors": ["ssh: no"], "service": "runs"},
+    )
+    assert (found["state"], found["policy"]) == (worse, "a")
+    assert (found["errors"], found["locks"]) == (["sudo: no", "host: ssh: no"], ["vm a", "host: vm a"])

@@ -14,7 +14,7 @@ REFERENCE = {
 NAMES = {}
 for qualified, found in REFERENCE.items():
     NAMES.setdefault(qualified.partition(".")[2], set()).update(found)
-CALL = re.compile(r"\b(spice_(?:grant|firewall|routing|sudoers|viewer))\.([a-z_]+)")
+CALL = re.compile(r"\b(spice_(?:grant|firewall|host|routing|sudoers|viewer))\.([a-z_]+)")
 # Files that are called like a module.
 FILES = {"md", "py"}
 

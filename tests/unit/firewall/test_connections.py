@@ -27,8 +27,7 @@ def line(remote, state="01", uid=1021, inode=4711, local="1602A8C0:9C40", unsent
 )
 def test_places_are_read(text, place):
     """As a little-endian machine prints them; an IPv4 address that is mapped into IPv6 is that address."""
-    ((local, remote, uid),) = connections.parse_connections(HEAD + text)
-    assert (local, remote, uid) == (LOCAL, place, 1021)
+    assert connections.parse_connections(HEAD + text) == [Connection(LOCAL, place, 1021)]
 
 
 @pytest.mark.parametrize("state", ["02", "03", "06", "07", "09", "0A", "0B", "0C"])
@@ -42,7 +41,7 @@ def test_what_is_nobodys_any_more_is_left_out():
 
 def test_what_is_nobodys_and_has_something_to_send_is_open():
     (found,) = connections.parse_connections(HEAD + line("0202A8C0:4E22", "04", 1023, 0, unsent=4096))
-    assert found.uid == 1023
+    assert (found.uid, found.owned) == (1023, False)
 
 
 def test_a_granted_session_stays():

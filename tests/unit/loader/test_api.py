@@ -19,7 +19,7 @@ pytestmark = pytest.mark.salt
 ROOT = pathlib.Path(__file__).parents[3]
 FILES = sorted(path for kind in ("_modules", "_runners", "_states") for path in (ROOT / kind).glob("*.py"))
 # Salt makes one module of all files that have the same name.
-NAMES = {"spice_firewall", "spice_grant", "spice_routing", "spice_sudoers", "spice_viewer"}
+NAMES = {"spice_firewall", "spice_grant", "spice_host", "spice_routing", "spice_sudoers", "spice_viewer"}
 
 
 def load(path):
@@ -86,11 +86,15 @@ def test_what_is_offered():
     assert {"rules", "allowed"} <= offered["_modules", "spice_sudoers"]
     assert "status" in offered["_modules", "spice_viewer"]
     assert "status" in offered["_modules", "spice_grant_status"]
-    asked = {"status", "who", "what", "plan", "follow", "lock", "unlock"}
+    asked = {"status", "who", "what", "plan", "follow", "lock", "unlock", "lend", "end_loan", "loans", "locks"}
     assert offered["_runners", "spice_grant"] == asked
     assert offered["_modules", "spice_grant_repair"] == {"close", "repair"}
     assert offered["_modules", "spice_grant_denials"] == {"denials"}
     assert offered["_modules", "spice_grant_example"] == {"example"}
+    of_host = {"plan", "apply", "remove", "consoles", "propose", "accept", "sessions", "status"}
+    assert offered["_modules", "spice_host"] == of_host
+    assert offered["_modules", "spice_host_loans"] == {"lend", "end_loan", "lock", "unlock", "loans", "locks"}
+    assert offered["_states", "spice_host"] == {"present", "absent"}
     assert offered["_states", "spice_grant"] == {"present", "absent", "removed", "mod_watch"}
 
 

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.salt
 LIST = [{"user": "myself", "vm": "debianx", "open": True, "state": "open", "grants": {"a": {"when": "always"}}}]
 SHOWN = {
     *(f"spice_grant.{name}" for name in ("list", "who", "timeline", "verify", "denials", "loans", "locks", "status")),
+    *(f"spice_host.{name}" for name in ("consoles", "sessions", "loans", "locks", "status")),
     *("spice_grant.explain", "spice_firewall.rules", "spice_sudoers.rules", "spice_viewer.status"),
 }
 

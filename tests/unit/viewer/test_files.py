@@ -14,8 +14,9 @@ from spicegrants.schedule.instants import EARLIEST
 from spicegrants.schedule.intervals import DAY, LAST
 from spicegrants.sudo import sudoers
 from spicegrants.viewer import desk, files
+from spicegrants.viewer.connection_text import connection_text
 from spicegrants.viewer.files import Program, ViewerLive
-from unit.build import EVENING_WINDOWS, GID, TIMED, VIEWER, desired, inventory, key_file, policy
+from unit.build import EVENING_WINDOWS, GID, HOST_KEY, TICKETS, TIMED, VIEWER, desired, inventory, key_file, policy
 
 PROGRAM = b"#!/usr/bin/python3 -I\n"
 VMS = "/etc/spice-grant/vms"
@@ -71,7 +72,7 @@ def test_difference(want, have, verb):
 
 def test_connection_file():
     compiled = desired({"vms__debianx__host_subject": "C=DE,O=Müller\\, Söhne"}, authorities={"mysrv": "a\nb\n"})
-    text = files.connection_text(compiled, "debianx")
+    text = connection_text(compiled, "debianx")
     assert key_file(text) == {
         "type": "spice",
         "host": "mysrv.anraconc.de",
@@ -85,19 +86,19 @@ def test_connection_file():
 
 
 def test_connection_file_without_certificate_and_subject():
-    assert {"ca", "host-subject", "password", "port"}.isdisjoint(key_file(files.connection_text(desired(), "debianx")))
+    assert {"ca", "host-subject", "password", "port"}.isdisjoint(key_file(connection_text(desired(), "debianx")))
 
 
 SECRET = {"vms__debianx__password": "s3cret"}
 
 
 def test_a_password_is_in_a_confined_viewers_connection_file_only():
-    assert "password=s3cret" in files.connection_text(desired(SECRET, unconfinable=""), "debianx")
+    assert "password=s3cret" in connection_text(desired(SECRET, unconfinable=""), "debianx")
     assert "s3cret" not in repr(desired(SECRET, unconfinable=""))
     open_anyway = desired(SECRET)
     assert [access.vm for access in open_anyway.accesses] == ["leaptest"]
     assert [finding.path for finding in open_anyway.findings] == ["spice:vms:debianx:password"]
-    assert "password" not in files.connection_text(open_anyway, "debianx")
+    assert "password" not in connection_text(open_anyway, "debianx")
 
 
 def test_a_password_in_a_file_that_cannot_be_read():
@@ -105,7 +106,7 @@ def test_a_password_in_a_file_that_cannot_be_read():
     named = {"vms__debianx__password": {"file": "/root/secret"}}
     assert [access.vm for access in desired(named, unconfinable="").accesses] == ["leaptest"]
     found = desired(named, unconfinable="", passwords={"debianx": "s3cret"})
-    assert "password=s3cret" in files.connection_text(found, "debianx") and "s3cret" not in repr(found)
+    assert "password=s3cret" in connection_text(found, "debianx") and "s3cret" not in repr(found)
 
 
 def test_another_password_is_no_word_of_the_plan():
@@ -238,6 +239,17 @@ def test_menu_with_contacts():
     assert files.plan_files(desired(), live(compiled), PROGRAM).remove == ("/etc/spice-grant/contact",)
     assert files.plan_closing(compiled, {"/etc/spice-grant/contact": contact}).remove == ()
     assert files.plan_closing(None, {"/etc/spice-grant/contact": contact}).remove == ("/etc/spice-grant/contact",)
+
+
+def test_the_keys_of_hosts_that_give_tickets():
+    """As long as they do; closing first leaves them, as who keeps a console could open it no more without."""
+    path, known = "/etc/spice-grant/known_hosts", File(f"mysrv {HOST_KEY}\n".encode(), 0o644)
+    compiled = desired(TICKETS, unconfinable="")
+    assert files.desired_entries(compiled, b"")[path] == known and path in files.paths(compiled)
+    assert path not in files.desired_entries(desired(), b"")
+    assert files.plan_files(desired(), live(desired(), **{path: known}), PROGRAM).remove == (path,)
+    assert files.plan_closing(compiled, {path: known}).remove == ()
+    assert files.plan_closing(None, {path: known}).remove == (path,)
 
 
 def test_menu_of_what_never_opens_again():

@@ -72,6 +72,7 @@ KEYS = [needed for needed, _ in (*answers.LISTS, *answers.MAPPINGS)]
 KEYS += [{"foreign", "verdict", "chain"}, {"foreign", "user", "viewer", "what"}]
 KEYS += [{"retcode", "minions"}, {"retcode", "errors"}, {"retcode", "confirmed", "failed", "not confirmed"}]
 ROWS = [{"minion", "user", "vm", "state", "grants"}, {"minion", "state"}, {"minion", "result"}]
+ROWS += [needed for needed, _ in answers.OF_FLEET]
 FURTHER = ["open", "grants", "addresses", "nopasswd", "loan", "windows", "times", "policy", "why", "last_run"]
 
 
@@ -91,7 +92,8 @@ FLEETS = st.one_of(
             "confirmed": st.lists(JSON),
             "failed": st.dictionaries(TEXTS, JSON),
             "not confirmed": st.lists(JSON),
-        }
+        },
+        optional={"hosts": st.lists(JSON)},
     ),
     st.fixed_dictionaries({"retcode": st.integers(0, 1), "errors": st.lists(JSON)}),
 )

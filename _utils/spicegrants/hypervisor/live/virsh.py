@@ -1,0 +1,89 @@
+"""libvirt by virsh: read domains, define a console anew, give it a password. No secret is ever among the arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from xml.etree import ElementTree
+
+from spicegrants.core.errors import CommandFailed, SpiceGrantError, SystemFault, kept
+from spicegrants.host import run
+from spicegrants.hypervisor import domains
+from spicegrants.hypervisor.domains import Domain
+
+_CONNECTION = ["virsh", "--quiet", "--connect", "qemu:///system"]
+# Domains that one run of virsh prints: its arguments have a limit.
+_AT_ONCE = 500
+# States in which libvirt prints the definition for what runs.
+_OFF = ("shut off", "crashed")
+# Where virsh reads a file, the one that it is given.
+_INPUT = "/dev/stdin"
+
+
+def found() -> list[Domain]:
+    """Return all domains of this host, sorted by name. Runs ``virsh list`` and ``virsh dumpxml``."""
+    defined, running = (_listed("--all", "--persistent"), _listed())
+    return domains.assembled(_dumped(defined, "--inactive"), _dumped(running))
+
+
+def _listed(*options: str) -> list[str]:
+    """Return UUIDs of domains: of names virsh would take some for numbers."""
+    return run.run([*_CONNECTION, "list", "--uuid", *options]).split()
+
+
+def _dumped(uuids: list[str], *options: str) -> list[ElementTree.Element]:
+    """Return domains, secrets and all; one that is gone meanwhile is left out."""
+    elements: list[ElementTree.Element] = []
+    complaints = ""
+    for start in range(0, len(uuids), _AT_ONCE):
+        calls = (["dumpxml", "--security-info", *options, uuid] for uuid in uuids[start : start + _AT_ONCE])
+        # Its exit code is that of the last call alone.
+        result = run.attempt([*_CONNECTION, "; ".join(" ".join(words) for words in calls)])
+        elements += domains.parse(result.stdout)
+        complaints += result.stderr
+    missing = set(uuids) - {domains.uuid_of(element) for element in elements}
+    if missing and not missing.isdisjoint(_listed("--all")):
+        raise CommandFailed(f"virsh dumpxml does not print every domain: {complaints.strip()[:300]}")
+    return elements
+
+
+def running(uuid: str) -> ElementTree.Element | None:
+    """Return a domain as it runs; ``None`` if it does not. Runs ``virsh dumpxml`` and ``virsh domstate``."""
+    result = run.attempt([*_CONNECTION, f"domstate {uuid}; dumpxml --security-info {uuid}"])
+    state, _, printed = result.stdout.partition("\n")
+    if result.returncode:
+        if uuid in _listed("--all"):
+            raise CommandFailed(
+                f"virsh dumpxml of {uuid} ended with {result.returncode}: {result.stderr.strip()[:300]}"
+            )
+        return None
+    return None if state.strip() == "shut off" else domains.parse(printed)[0]
+
+
+def define(uuid: str, tls_port: int, secret: str) -> None:
+    """Define a domain with its console as it must be, from its next start on. Runs ``virsh define``."""
+    for domain in _dumped([uuid], "--inactive"):
+        run.run([*_CONNECTION, "define", "--validate", _INPUT], text=domains.redefined(domain, tls_port, secret))
+
+
+def set_password(domain: ElementTree.Element, secret: str, until: str, connected: str) -> None:
+    """Give the console of a running domain another password; see :func:`~spicegrants.hypervisor.domains.with_ticket`.
+
+    Runs ``virsh update-device``. Raises :class:`~spicegrants.core.errors.SystemFault` if libvirt refuses, or if the
+    domain has not one console.
+    """
+    number = len(domains.consoles(domain))
+    if number != 1:
+        raise SystemFault(f"domain {domains.name_of(domain)} has {number} SPICE consoles, not one")
+    text = domains.with_ticket(domain, secret, until, connected)
+    run.run([*_CONNECTION, "update-device", domains.uuid_of(domain), _INPUT, "--live"], text=text)
+
+
+def shut(uuids: Iterable[str], secret: str) -> list[str]:
+    """End the passwords of running domains, and their sessions; return what hindered that."""
+    faults: list[SpiceGrantError] = []
+    for uuid in uuids:
+        with kept(faults):
+            domain = running(uuid)
+            if domain is not None:
+                set_password(domain, secret, domains.ENDED, "disconnect")
+    return [*dict.fromkeys(map(str, faults))]
