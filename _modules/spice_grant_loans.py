@@ -3,9 +3,11 @@ Loans and locks: rights that are lent or denied on this machine itself, whatever
 
 .. versionadded:: 0.1.0
 
-They hold over highstates and reboots, and need neither pillar nor master.
+They hold over highstates and reboots, and need neither pillar nor master. On a KVM host that gives tickets, these
+functions do the same there: what is locked gets no ticket.
 """
 
+import contextlib
 import sys as _sys
 import time
 from dataclasses import replace
@@ -19,11 +21,13 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError
 from salt.utils.args import yamlify_arg
 
-from spicegrants.core.calls import checked
-from spicegrants.core.errors import translated
+from spicegrants.core.calls import checked, has_master
+from spicegrants.core.changes import union
+from spicegrants.core.errors import Finding, PolicyError, SpiceGrantError, kept, together, translated
 from spicegrants.core.reader import name_for, quote
 from spicegrants.engine import context, enforcement, last_run, typed_names
 from spicegrants.host import accounts
+from spicegrants.hypervisor.live import loans as host_loans
 from spicegrants.policy import loans_locks
 
 if TYPE_CHECKING:
@@ -71,6 +75,9 @@ def lend(user, vm, duration, reason=None, nopasswd=False):
     * ``comment``: what was done, in a sentence.
     * ``event``: whether Salt took the event to send it. A master that is down does not hear of it. Nothing is sent if
       nothing changes.
+    * ``host``: whether this machine gives tickets as a KVM host, and so holds it as such, too.
+    * ``asks``: id of the minion that gives tickets for the vm, if there is one and it is not this: it has to lend as
+      well, as ``salt-run spice_grant.lend`` has it do. ``None`` if not.
 
     .. code-block:: python
 
@@ -82,6 +89,8 @@ def lend(user, vm, duration, reason=None, nopasswd=False):
             "warnings": [],
             "comment": "books is lent to anne for 2h.",
             "event": True,
+            "host": False,
+            "asks": None,
         }
 
     Sends the event ``spice_grant/loan`` to the master, where there is one.
@@ -109,12 +118,14 @@ def lend(user, vm, duration, reason=None, nopasswd=False):
             nopasswd=nopasswd,
         )
 
-    return _enforce(
+    report = _enforce(
         changed,
+        lambda: host_loans.lend(user, vm, duration, reason, yamlify_arg),
         f"{vm} is lent to {user} for {duration}.",
         "spice_grant/loan",
         {"action": "lend", "user": user, "vm": vm, "duration": duration, "reason": reason},
     )
+    return {**report, "asks": _host_of(vm)}
 
 
 @checked(CommandExecutionError)
@@ -142,6 +153,8 @@ def end_loan(user, vm):
             "warnings": [],
             "comment": "books is not lent to anne.",
             "event": True,
+            "host": False,
+            "asks": None,
         }
 
     Sends the event ``spice_grant/loan`` to the master, where there is one.
@@ -162,12 +175,14 @@ def end_loan(user, vm):
         console = _named(vm, {*stored.the_policy.vms, *(loan.vm for loan in loans)})
         return loans_locks.end_loan(stored.temporary, _named(user, {loan.user for loan in loans}), console)
 
-    return _enforce(
+    report = _enforce(
         changed,
+        lambda: host_loans.end_loan(user, vm, yamlify_arg),
         f"{vm} is not lent to {user}.",
         "spice_grant/loan",
         {"action": "end", "user": user, "vm": vm},
     )
+    return {**report, "asks": _host_of(vm)}
 
 
 @checked(CommandExecutionError)
@@ -190,7 +205,7 @@ def lock(user=None, vm=None, all=False, reason=None):
     reason
         Text: one line that is shown with the lock. Defaults to none.
 
-    Returns what :func:`lend` returns:
+    Returns what :func:`lend` returns, without ``asks``:
 
     .. code-block:: python
 
@@ -200,6 +215,7 @@ def lock(user=None, vm=None, all=False, reason=None):
             "warnings": [],
             "comment": "user anne is locked.",
             "event": True,
+            "host": False,
         }
 
     Sends the event ``spice_grant/lock`` to the master, where there is one.
@@ -213,15 +229,19 @@ def lock(user=None, vm=None, all=False, reason=None):
         salt '*' spice_grant.lock user=anne reason='left the company'
         salt '*' spice_grant.lock all=True
     """
-    about = _about(user, vm, all)
-    made = about._replace(reason=reason)
+    kind, word = _one_of(user, vm, all)
+
+    def changed(stored, now):
+        made = _about(stored, kind, word)._replace(reason=reason)
+        return loans_locks.lock(stored.temporary, stored.the_policy, _lockable(stored, made.name), now, made)
+
+    words = loans_locks.Lock(kind, word).words
     return _enforce(
-        lambda stored, now: loans_locks.lock(
-            stored.temporary, stored.the_policy, _lockable(stored, made.name), now, made
-        ),
-        f"{about.words} is locked.",
+        changed,
+        lambda: host_loans.lock(kind, word, reason, yamlify_arg),
+        f"{words} is locked.",
         "spice_grant/lock",
-        {"action": "lock", "about": about.words, "reason": reason},
+        {"action": "lock", "about": words, "reason": reason},
     )
 
 
@@ -241,7 +261,7 @@ def unlock(user=None, vm=None, all=False):
     all
         Boolean: whether the lock of everything goes. It takes away no other lock. Defaults to ``False``.
 
-    Returns what :func:`lend` returns:
+    Returns what :func:`lend` returns, without ``asks``:
 
     .. code-block:: python
 
@@ -251,6 +271,7 @@ def unlock(user=None, vm=None, all=False):
             "warnings": [],
             "comment": "user anne is unlocked.",
             "event": True,
+            "host": False,
         }
 
     Sends the event ``spice_grant/lock`` to the master, where there is one.
@@ -265,38 +286,75 @@ def unlock(user=None, vm=None, all=False):
 
         salt '*' spice_grant.unlock user=anne
     """
-    about = _about(user, vm, all)
+    kind, word = _one_of(user, vm, all)
+
+    def changed(stored, now):
+        about = _about(stored, kind, word)
+        return loans_locks.unlock(stored.temporary, stored.the_policy, _lockable(stored, about.name), about)
+
+    words = loans_locks.Lock(kind, word).words
     return _enforce(
-        lambda stored, now: loans_locks.unlock(
-            stored.temporary, stored.the_policy, _lockable(stored, about.name), about
-        ),
-        f"{about.words} is unlocked.",
+        changed,
+        lambda: host_loans.unlock(kind, word, yamlify_arg),
+        f"{words} is unlocked.",
         "spice_grant/lock",
-        {"action": "unlock", "about": about.words},
+        {"action": "unlock", "about": words},
     )
 
 
-def _enforce(changed, comment, tag, event):
-    """Enforce other loans and locks than those that are stored; tell the master, if there is one."""
+def _enforce(changed, at_host, comment, tag, event):
+    """Enforce other loans and locks than those that are stored; tell the master, if there is one.
+
+    changed
+        Returns them, from what is stored on this machine as a desk.
+
+    at_host
+        Does the same on this machine as a KVM host.
+    """
 
     def decided(stored):
         return replace(stored, temporary=changed(stored, int(time.time())))
 
     with _as_salt_errors():
-        report = last_run.spoken(enforcement.with_exit_code(__context__, enforcement.enforce(decided, False)))
-    sent = bool(report["changes"]) and _has_master() and __salt__["event.send"](tag, event)
-    return {**report, "comment": comment, "event": sent}
+        is_host = host_loans.here()
+        # The host's half is the shorter one. What hinders one of them does not hinder the other.
+        halves = [at_host] * is_host
+        if not is_host or context.exists():
+            halves.append(lambda: last_run.spoken(enforcement.enforce(decided, False)))
+        report = enforcement.with_exit_code(__context__, _together(halves))
+    sent = bool(report["changes"]) and has_master(__opts__) and __salt__["event.send"](tag, event)
+    return {**report, "comment": comment, "event": sent, "host": is_host}
+
+
+def _together(halves):
+    """Return the reports of functions as one; raise what hinders them only if none gives any."""
+    reports: list[dict[str, Any]] = []
+    faults: list[SpiceGrantError] = []
+    for half in halves:
+        with kept(faults):
+            reports.append(half())
+    if not reports:
+        raise together(faults)
+    joined = {key: [each for report in reports for each in report[key]] for key in ("errors", "warnings")}
+    joined["errors"] += [sentence for fault in faults for sentence in fault.sentences]
+    changes = union(*(report["changes"] for report in reports)) if len(reports) > 1 else reports[0]["changes"]
+    return {"changes": changes, **{key: [*dict.fromkeys(found)] for key, found in joined.items()}}
+
+
+def _host_of(vm):
+    """Return the minion that gives tickets for a vm, as far as is known here; ``None`` if none does, or this one."""
+    policy = None
+    # What cannot be read has hindered the change itself, and was said there.
+    with contextlib.suppress(SpiceGrantError):
+        policy = context.stored().policy
+    found = policy.vms.get(_named(vm, policy.vms)) if policy else None
+    minion = policy.servers[found.server].minion if policy and found else None
+    return None if minion == __opts__["id"] else minion
 
 
 def _as_salt_errors():
     """Raise what is wrong with a policy, or with the system, as the errors that Salt has for it."""
     return translated(CommandExecutionError)
-
-
-def _has_master():
-    """Tell whether there is a master, as Salt does; without a minion's daemon it would look for that for a second."""
-    alone = __opts__.get("local") or __opts__.get("file_client") == "local" or __opts__.get("master_type") == "disable"
-    return bool(not alone or __opts__.get("use_master_when_local"))
 
 
 def _lockable(stored, user):
@@ -307,22 +365,23 @@ def _lockable(stored, user):
     return known if user in known else known | accounts.uids(user).keys()
 
 
-def _about(user, vm, everything):
-    """Return what a lock is about; just one may be named."""
-    named = {loans_locks.USER: user, loans_locks.VM: vm}
-    chosen = [(about, name) for about, name in named.items() if name is not None]
-    chosen += [(loans_locks.ALL, "")] if everything is True else []
-    if len(chosen) != 1:
+def _one_of(user, vm, everything):
+    """Return what a lock is about, and the word that names it; just one may be given."""
+    chosen = loans_locks.about(user, vm, everything)
+    if chosen is None:
         raise CommandExecutionError("name one of user=NAME, vm=NAME and all=True")
-    ((kind, name),) = chosen
-    if not isinstance(name, str):
-        with _as_salt_errors():
-            stored = context.stored()
+    return chosen
+
+
+def _about(stored, kind, word):
+    """Return what a lock is about."""
+    name = word
+    if not isinstance(word, str):
         locked = {lock.name for lock in stored.temporary.locks if lock.about == kind}
         vms = stored.policy.vms if stored.policy else {}
-        name = _named(name, locked | set(vms)) if kind == loans_locks.VM else _user(name, locked)
+        name = _named(word, locked | set(vms)) if kind == loans_locks.VM else _user(word, locked)
     if not isinstance(name, str):
-        raise CommandExecutionError(f"no {kind} {quote(name)}")
+        raise PolicyError([Finding(kind, f"no {kind} {quote(name)}")])
     return loans_locks.Lock(kind, name)
 
 

@@ -20,12 +20,14 @@ from salt.utils.args import yamlify_arg
 from spicegrants.audit import access_report, week
 from spicegrants.audit import explain as reasons
 from spicegrants.audit.live import entrance, week_files
+from spicegrants.audit.live import host as hosts
 from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.core.reader import quote
-from spicegrants.engine import context, enforcement, typed_names
+from spicegrants.engine import context, enforcement, host_status, typed_names
 from spicegrants.engine.layers import EXPIRY, FIREWALL, ROUTING, VIEWER
 from spicegrants.firewall.live import backstop, other_tables
+from spicegrants.hypervisor.live import loans as host_loans
 from spicegrants.policy import decision, wording
 from spicegrants.routing.live import ip
 from spicegrants.schedule import instants
@@ -278,6 +280,8 @@ def explain(user, vm, at=None):
       ``why``.
     * ``sudo``: dict with ``answer`` (``allowed``, ``refused`` or ``in doubt``) and ``why``.
     * ``viewer``: dict with ``answer`` (``only through sudo`` or ``in doubt``) and ``why``.
+    * ``host``: only where a KVM host gives tickets: dict with ``answer`` (``granted``, ``refused``, ``in doubt``, or
+      ``not asked`` for another moment) and ``why``. The host is really asked, and makes no ticket.
 
     .. code-block:: python
 
@@ -303,7 +307,8 @@ def explain(user, vm, at=None):
     Reads the stored policy and accounts.
 
     Runs ``nft list``, ``ip rule show``, ``ip route get``, ``cvtsudoers`` and ``sudo -l``; ``iptables-save`` where nft
-    shows less than all. Asks PAM about an account that sudo's rules let through.
+    shows less than all. Asks PAM about an account that sudo's rules let through, and by ``ssh`` the KVM host that gives
+    tickets.
 
     Raises CommandExecutionError if the policy has no such vm, nobody knows such a user, ``at`` is no moment, no policy
     has been applied yet, or a layer cannot be asked.
@@ -349,6 +354,9 @@ def explain(user, vm, at=None):
             ),
             "viewer": reasons.viewer(enforcement.plan_layers([VIEWER], desired)),
         }
+        if desired.policy.gives_tickets(vm):
+            asked = hosts.ask(desired.policy, user, vm) if moment == desired.now else None
+            answers["host"] = reasons.host(desired.policy.servers[desired.policy.vms[vm].server].minion, asked)
     answers["firewall"]["backstop"] = backstop.words(desired.policy.firewall)
     state = wording.decision(desired.policy, decision.decide(desired, user, vm, moment))
     return {"answer": reasons.summary(answers), "state": state, **answers}
@@ -368,6 +376,7 @@ def loans():
     * ``left``: how long it still goes on.
     * ``locked``: whether a lock denies it.
     * ``reason``: why; only if one was given.
+    * ``host``: ``True`` for one that this machine holds as a KVM host, and else not there.
 
     .. code-block:: python
 
@@ -393,8 +402,12 @@ def loans():
 
         salt '*' spice_grant.loans
     """
-    desired = _compiled()
-    return access_report.loans(desired, desired.now)
+
+    def of_desk():
+        desired = _compiled()
+        return access_report.loans(desired.temporary, desired.policy.time.zone, desired.now)
+
+    return _of_both(of_desk, host_status.loans)
 
 
 @checked(CommandExecutionError)
@@ -407,6 +420,7 @@ def locks():
     * ``about``: what is locked: ``user NAME``, ``vm NAME`` or ``everything``.
     * ``since``: when it was locked, in the policy's zone.
     * ``reason``: why; only if one was given.
+    * ``host``: ``True`` for one that this machine holds as a KVM host, and else not there.
 
     .. code-block:: python
 
@@ -422,7 +436,19 @@ def locks():
 
         salt '*' spice_grant.locks
     """
-    return access_report.locks(_compiled())
+
+    def of_desk():
+        desired = _compiled()
+        return access_report.locks(desired.temporary, desired.policy.time.zone)
+
+    return _of_both(of_desk, host_status.locks)
+
+
+def _of_both(of_desk, of_host):
+    """Return what this machine holds as a desk and as a KVM host, as far as it is one."""
+    with translated(CommandExecutionError):
+        as_host = [{**entry, "host": True} for entry in of_host()] if host_loans.here() else None
+        return [*(of_desk() if as_host is None or context.exists() else ()), *(as_host or ())]
 
 
 def _moment(desired, at):

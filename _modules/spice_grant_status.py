@@ -16,9 +16,10 @@ from salt.exceptions import CommandExecutionError
 
 from spicegrants.audit import minion_status
 from spicegrants.core.calls import checked
-from spicegrants.core.errors import SpiceGrantError
-from spicegrants.engine import context, enforcement, last_run
+from spicegrants.core.errors import SpiceGrantError, translated
+from spicegrants.engine import context, enforcement, host_status, last_run
 from spicegrants.host import lock
+from spicegrants.hypervisor.live import loans as host_loans
 from spicegrants.policy import merge
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ def status():
 
     The exit code is 1 if the state is ``drifted`` or ``failed``.
 
+    On a KVM host that gives tickets it is how that stands, as ``spice_host.status`` says it. Where it holds grants of
+    its own as well, it is both, and what is said of the host begins with ``host:``.
+
     Reads the stored policy, accounts, addresses, what the layers hold, and ``/run/spice-grant/last-run``.
 
     CLI Example:
@@ -81,6 +85,20 @@ def status():
 
         salt '*' spice_grant.status
     """
+    if not host_loans.here():
+        stand = _of_desk()
+    else:
+        with translated(CommandExecutionError):
+            stand = host_status.status()
+        if context.exists():
+            stand = minion_status.joined(_of_desk(), stand)
+    if stand["state"] in (minion_status.DRIFTED, minion_status.FAILED):
+        __context__["retcode"] = 1
+    return stand
+
+
+def _of_desk():
+    """Return how this machine stands by its own grants."""
     policy = last = None
     drift, errors, locks, notes = [], [], [], []
     try:
@@ -92,7 +110,4 @@ def status():
                 locks = [each.words for each in context.stored().temporary.locks]
     except SpiceGrantError as error:
         errors = str(error).splitlines()
-    stand = minion_status.status(policy, last, drift, errors, locks, notes)
-    if stand["state"] in (minion_status.DRIFTED, minion_status.FAILED):
-        __context__["retcode"] = 1
-    return stand
+    return minion_status.status(policy, last, drift, errors, locks, notes)

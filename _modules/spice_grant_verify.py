@@ -18,7 +18,7 @@ from salt.exceptions import CommandExecutionError
 from salt.utils.args import yamlify_arg
 
 from spicegrants.audit import sampling, verdict
-from spicegrants.audit.live import entrance, trial
+from spicegrants.audit.live import entrance, host, trial
 from spicegrants.core.calls import checked
 from spicegrants.core.errors import SpiceGrantError, translated
 from spicegrants.core.reader import quote
@@ -75,7 +75,10 @@ def verify(user=None, vm=None, full=False):
     password, the user's own call does both.
 
     For each server of such a console it looks the name up, and for each such console of a server that declares a
-    ``ca`` it looks at the certificate, as viewers do.
+    ``ca`` it looks at the certificate, as viewers do; not where that takes a ticket.
+
+    Where a KVM host gives tickets, the port must be shut to granted users as well, since no ticket is made for this.
+    The host is asked whether it would give one, to one user of each of up to five consoles.
 
     With a strict policy (pillar's ``spice:sudo:strict``) it asks sudo what else it lets these users do, as
     ``spice_sudoers.others`` says it. Anything of that is a difference.
@@ -92,8 +95,10 @@ def verify(user=None, vm=None, full=False):
     * ``warnings``: list of sentences, what makes sudo slow.
     * ``matrix``: dict by user of dicts by vm. ``granted`` says whether the console is open to the user now.
       ``viewer group`` and ``own program`` say how the connections ended: ``open``, ``denied``, ``unreachable``, or
-      ``not stopped`` (not refused by the guard, which should have done so). ``sudo`` is ``allowed``, ``refused``,
-      ``no answer`` or ``not asked``. If a window began or ended meanwhile there is only ``granted`` and ``skipped``.
+      ``not stopped`` (not refused by the guard, which should have done so), or ``needs a ticket`` where the KVM host
+      keeps the port shut. ``sudo`` is ``allowed``, ``refused``, ``no answer`` or ``not asked``. ``host`` is there where
+      the KVM host gives tickets and one is granted: ``granted``, ``refused``, ``no answer`` or ``not asked``. If a
+      window began or ended meanwhile there is only ``granted`` and ``skipped``.
 
     .. code-block:: python
 
@@ -160,8 +165,9 @@ def _tried(desired, users, trials, refusals):
     """Try all that was chosen; return the verdict. How far that is shows on a terminal."""
     with terminal.live_line() as line:
         attempts = trial.attempts(desired, users, trials, refusals, line.count)
+        asked = host.answers(desired, trials, line.count)
         result = verdict.matrix(
-            (name, tried, _judged(desired, name, tried, attempt)) for name, tried, attempt in attempts
+            (name, tried, _judged(desired, name, tried, attempt, asked)) for name, tried, attempt in attempts
         )
         for enter in (entrance.users, entrance.servers, entrance.consoles):
             found = enter(desired, users, trials, line.count)
@@ -179,11 +185,14 @@ def _layer_differences(desired, layer):
         return [f"{layer.name}: {error}"]
 
 
-def _judged(desired, user, vm, attempt):
+def _judged(desired, user, vm, attempt, asked):
     """Return the cell of a trial, unless what the policy says has changed since it began."""
     before, after = (decision.decide(desired, user, vm, moment).open for moment in (desired.now, int(time.time())))
     by_sudo = None
     if not sudoers.keeps_times(desired):
         access, lock = desired.access(user, vm)
         by_sudo = access is not None and lock is None and bool(sudoers.rules_for(desired, access))
-    return verdict.cell(before, attempt, by_sudo) if before == after else verdict.undecided(after)
+    if before != after:
+        return verdict.undecided(after)
+    by_host = asked.get((user, vm), verdict.NOBODY) if desired.policy.gives_tickets(vm) else None
+    return verdict.cell(before, attempt, by_sudo, by_host)

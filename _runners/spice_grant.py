@@ -383,7 +383,8 @@ def lock(user=None, vm=None, all=False, reason=None, tgt="*", tgt_type="glob", b
     """
     Deny consoles everywhere at once, whatever grants and loans say, until :func:`unlock`.
 
-    Exactly one of ``user``, ``vm`` and ``all`` must be given.
+    Desks and KVM hosts alike: a minion that gives tickets gives none then, and ends open sessions, whatever becomes of
+    the desk. Exactly one of ``user``, ``vm`` and ``all`` must be given.
 
     user
         Text: name of a user who may open nothing. Defaults to none.
@@ -420,10 +421,11 @@ def lock(user=None, vm=None, all=False, reason=None, tgt="*", tgt_type="glob", b
     * ``failed``: dict of the minions on which it failed, each with the reason.
     * ``not confirmed``: list of the minions that did not answer. As far as is known it does not hold there: run it
       again when they are back.
+    * ``hosts``: list of those of the confirmed on which it holds as KVM hosts.
 
     .. code-block:: json
 
-        {"retcode": 1, "confirmed": ["desk-1"], "failed": {}, "not confirmed": ["laptop-1"]}
+        {"retcode": 1, "confirmed": ["desk-1", "kvm1"], "failed": {}, "not confirmed": ["laptop-1"], "hosts": ["kvm1"]}
 
     The exit code is 0 only if all minions have confirmed.
 
@@ -476,7 +478,7 @@ def unlock(user=None, vm=None, all=False, tgt="*", tgt_type="glob", batch=None, 
 
     .. code-block:: json
 
-        {"retcode": 0, "confirmed": ["desk-1", "laptop-1"], "failed": {}, "not confirmed": []}
+        {"retcode": 0, "confirmed": ["desk-1", "kvm1"], "failed": {}, "not confirmed": [], "hosts": ["kvm1"]}
 
     Fails as :func:`lock`.
 
@@ -488,6 +490,243 @@ def unlock(user=None, vm=None, all=False, tgt="*", tgt_type="glob", batch=None, 
     """
     asked = {"user": user, "vm": vm, "all": all}
     return _confirmed("spice_grant.unlock", asked, tgt, tgt_type, batch, timeout, quiet)
+
+
+@checked(Refused)
+def lend(
+    user,
+    vm,
+    duration,
+    reason=None,
+    nopasswd=False,
+    tgt="*",
+    tgt_type="glob",
+    batch=None,
+    timeout=None,
+    quiet=False,
+):
+    """
+    Let a user open a console for some time: on desks, and on the KVM host that gives its tickets.
+
+    First the desks lend it. Then so does the host that they name, whether ``tgt`` covers it or not.
+
+    user
+        Text: name of the user. Required.
+
+    vm
+        Text: name of the vm. Required.
+
+    duration
+        Text: how long, in days, hours, minutes and seconds, as ``2h`` or ``1h30m``. Required.
+
+    reason
+        Text: one line that is shown with the loan. Defaults to none.
+
+    nopasswd
+        Boolean: whether sudo asks for no password. Defaults to ``False``.
+
+    tgt
+        Text: which minions, as for ``salt``. Defaults to ``*``: all whose key is accepted.
+
+    tgt_type
+        Text: how ``tgt`` names them, as for ``salt``. Defaults to ``glob``.
+
+    batch
+        How many minions at a time: a number, or a percentage as ``10%``. Defaults to all at once.
+
+    timeout
+        Number of seconds to wait before minions are asked whether they are still at work. Defaults to the master's
+        ``timeout``.
+
+    quiet
+        Boolean: whether to show no progress on a terminal. Defaults to ``False``.
+
+    Returns what :func:`lock` returns:
+
+    .. code-block:: json
+
+        {"retcode": 0, "confirmed": ["desk-1", "kvm1"], "failed": {}, "not confirmed": [], "hosts": ["kvm1"]}
+
+    The exit code is only 0 if all minions have confirmed, the host as well.
+
+    Fails, and says why in one line, if no minion with an accepted key matches, or ``batch`` is wrong.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run spice_grant.lend anne books 2h reason='year-end' tgt=desk-1
+    """
+    asked = {"user": user, "vm": vm, "duration": duration, "reason": reason, "nopasswd": nopasswd}
+    return _with_hosts("spice_grant.lend", asked, tgt, tgt_type, batch, timeout, quiet)
+
+
+@checked(Refused)
+def end_loan(user, vm, tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
+    """
+    End a loan before its time: on desks, and on the KVM host that gives the console's tickets.
+
+    user
+        Text: name of the loan's user. Required.
+
+    vm
+        Text: name of the loan's vm. Required.
+
+    tgt
+        Text: which minions, as for ``salt``. Defaults to ``*``: all whose key is accepted.
+
+    tgt_type
+        Text: how ``tgt`` names them, as for ``salt``. Defaults to ``glob``.
+
+    batch
+        How many minions at a time: a number, or a percentage as ``10%``. Defaults to all at once.
+
+    timeout
+        Number of seconds to wait before minions are asked whether they are still at work. Defaults to the master's
+        ``timeout``.
+
+    quiet
+        Boolean: whether to show no progress on a terminal. Defaults to ``False``.
+
+    Returns what :func:`lock` returns; on a minion without such a loan it fails:
+
+    .. code-block:: json
+
+        {"retcode": 0, "confirmed": ["desk-1", "kvm1"], "failed": {}, "not confirmed": [], "hosts": ["kvm1"]}
+
+    Fails as :func:`lend`.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run spice_grant.end_loan anne books tgt=desk-1
+    """
+    return _with_hosts("spice_grant.end_loan", {"user": user, "vm": vm}, tgt, tgt_type, batch, timeout, quiet)
+
+
+@checked(Refused)
+def loans(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
+    """
+    Return what is lent, on desks and on KVM hosts.
+
+    tgt
+        Text: which minions, as for ``salt``. Defaults to ``*``: all whose key is accepted.
+
+    tgt_type
+        Text: how ``tgt`` names them, as for ``salt``. Defaults to ``glob``.
+
+    batch
+        How many minions at a time: a number, or a percentage as ``10%``. Defaults to all at once.
+
+    timeout
+        Number of seconds to wait before minions are asked whether they are still at work. Defaults to the master's
+        ``timeout``.
+
+    quiet
+        Boolean: whether to show no progress on a terminal. Defaults to ``False``.
+
+    Returns a dict for our outputter, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
+    with one dict for each loan, and one for each minion that did not say. A minion without any has none.
+
+    * ``minion``: id of the minion.
+    * ``user``, ``vm``, ``until``, ``left``, ``reason``: as on the minion; empty if it did not say.
+    * ``host``: whether the minion holds it as a KVM host.
+    * ``state``: ``not answering`` or ``strange answer`` of a minion that did not say, and else empty.
+
+    .. code-block:: json
+
+        {
+            "retcode": 0,
+            "minions": [
+                {
+                    "host": true,
+                    "left": "1h30m",
+                    "minion": "kvm1",
+                    "reason": "year-end",
+                    "state": "",
+                    "until": "Tue 2026-11-24 18:00 Europe/Berlin",
+                    "user": "anne",
+                    "vm": "books"
+                }
+            ]
+        }
+
+    The exit code is not 0 if a minion did not say. Changes nothing.
+
+    Fails, and says why in one line, if no minion with an accepted key matches, or ``batch`` is wrong.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run spice_grant.loans
+    """
+    return _held("spice_grant.loans", ("user", "vm", "until", "left", "reason"), tgt, tgt_type, batch, timeout, quiet)
+
+
+@checked(Refused)
+def locks(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
+    """
+    Return what is locked, on desks and on KVM hosts.
+
+    tgt
+        Text: which minions, as for ``salt``. Defaults to ``*``: all whose key is accepted.
+
+    tgt_type
+        Text: how ``tgt`` names them, as for ``salt``. Defaults to ``glob``.
+
+    batch
+        How many minions at a time: a number, or a percentage as ``10%``. Defaults to all at once.
+
+    timeout
+        Number of seconds to wait before minions are asked whether they are still at work. Defaults to the master's
+        ``timeout``.
+
+    quiet
+        Boolean: whether to show no progress on a terminal. Defaults to ``False``.
+
+    Returns a dict for our outputter, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
+    with one dict for each lock, and one for each minion that did not say. A minion without any has none.
+
+    * ``minion``: id of the minion.
+    * ``about``, ``since``, ``reason``: as on the minion; empty if it did not say.
+    * ``host``: whether the minion holds it as a KVM host.
+    * ``state``: ``not answering`` or ``strange answer`` of a minion that did not say, and else empty.
+
+    .. code-block:: json
+
+        {
+            "retcode": 0,
+            "minions": [
+                {
+                    "about": "user anne",
+                    "host": true,
+                    "minion": "kvm1",
+                    "reason": "left the company",
+                    "since": "Tue 2026-11-24 16:00 Europe/Berlin",
+                    "state": ""
+                }
+            ]
+        }
+
+    The exit code is not 0 if a minion did not say. Changes nothing.
+
+    Fails, and says why in one line, if no minion with an accepted key matches, or ``batch`` is wrong.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run spice_grant.locks
+    """
+    return _held("spice_grant.locks", ("about", "since", "reason"), tgt, tgt_type, batch, timeout, quiet)
+
+
+def _held(function, shown, *which):
+    expected, answers = _ask(function, (), {}, *which)
+    rows = fleet.entries(expected, answers, shown)
+    return _table(rows, any(row["state"] for row in rows))
 
 
 def _accesses(desired, at, *which):
@@ -508,8 +747,28 @@ def _apply(test, *which):
 def _confirmed(function, asked, *which):
     if [asked["user"] is not None, asked["vm"] is not None, asked["all"] is True].count(True) != 1:
         raise Refused("name one of user=NAME, vm=NAME and all=True")
-    given = {key: value for key, value in asked.items() if value not in (None, False)}
-    expected, answers = _ask(function, (), given, *which)
+    expected, answers = _ask(function, (), _given(asked), *which)
+    return _confirmations(expected, answers)
+
+
+def _with_hosts(function, asked, *which):
+    """Have minions do something, and then the KVM hosts that they name."""
+    expected, answers = _ask(function, (), _given(asked), *which)
+    hosts = fleet.hosts_named(answers) - expected
+    known = set(salt.utils.minions.CkMinions(__opts__).check_minions("*", "glob")["minions"])
+    if hosts & known:
+        *_, timeout, quiet = which
+        answers.update(_ask(function, (), _given(asked), sorted(hosts & known), "list", None, timeout, quiet)[1])
+    for name in hosts - known:
+        answers[name] = fleet.Answer(f"no minion with an accepted key is called {name!r}", 1)
+    return _confirmations(expected | hosts, answers)
+
+
+def _given(asked):
+    return {key: value for key, value in asked.items() if value not in (None, False)}
+
+
+def _confirmations(expected, answers):
     found = fleet.confirmations(expected, answers)
     return _shown({"retcode": 0 if expected and len(found["confirmed"]) == len(expected) else 1, **found})
 

@@ -8,7 +8,7 @@ from spicegrants.policy import decision as policy_decision
 from spicegrants.policy import wording
 from spicegrants.policy.access import Access
 from spicegrants.policy.compiler import DesiredState
-from spicegrants.policy.loans_locks import Loan, Lock
+from spicegrants.policy.loans_locks import Loan, Lock, Temporary
 from spicegrants.policy.model import ABOUT
 from spicegrants.schedule import instants
 from spicegrants.schedule.intervals import DAY, clip
@@ -59,10 +59,9 @@ def _reason(entry: Loan | Lock) -> dict[str, str]:
     return {"reason": entry.reason} if entry.reason else {}
 
 
-def loans(desired: DesiredState, moment: int) -> list[dict[str, Any]]:
-    """Return the loans that have not ended."""
-    zone = desired.policy.time.zone
-    denied = {(access.user, access.vm) for access, _ in desired.locked}
+def loans(temporary: Temporary, zone: str | None, moment: int) -> list[dict[str, Any]]:
+    """Return the loans that have not ended; moments are in a time zone."""
+    lock_on = temporary.denying()
     return [
         {
             "user": loan.user,
@@ -70,20 +69,18 @@ def loans(desired: DesiredState, moment: int) -> list[dict[str, Any]]:
             "from": instants.words(loan.start, zone),
             "until": instants.words(loan.end, zone),
             "left": instants.spell_duration(loan.end - moment),
-            "locked": (loan.user, loan.vm) in denied,
+            "locked": lock_on(loan.user, loan.vm) is not None,
             **_reason(loan),
         }
-        for loan in desired.temporary.loans
+        for loan in temporary.loans
         if loan.end > moment
     ]
 
 
-def locks(desired: DesiredState) -> list[dict[str, Any]]:
-    """Return all locks."""
-    zone = desired.policy.time.zone
+def locks(temporary: Temporary, zone: str | None) -> list[dict[str, Any]]:
+    """Return all locks; moments are in a time zone."""
     return [
-        {"about": lock.words, "since": instants.words(lock.since, zone), **_reason(lock)}
-        for lock in desired.temporary.locks
+        {"about": lock.words, "since": instants.words(lock.since, zone), **_reason(lock)} for lock in temporary.locks
     ]
 
 

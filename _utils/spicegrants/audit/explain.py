@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from spicegrants.audit.verdict import NO_ANSWER, NOT_ASKED, REFUSED, HostAnswer
 from spicegrants.firewall.guard import DRAIN, PASS
 from spicegrants.firewall.trace.tracer import Obstacle
 from spicegrants.policy import wording
@@ -245,8 +246,28 @@ def viewer(drift: dict[str, Any]) -> dict[str, Any]:
     return {"answer": "only through sudo", "why": "its group has no members, owner and mode are as they must be"}
 
 
+def host(minion: str | None, answer: HostAnswer | None) -> dict[str, Any]:
+    """Return the KVM host's answer; without one, that it is asked when the console is opened.
+
+    minion
+        The minion that gives tickets.
+    """
+    if answer is None:
+        return {"answer": NOT_ASKED, "why": f"{minion} is asked when the console is opened"}
+    return {"answer": "in doubt" if answer.answer == NO_ANSWER else answer.answer, "why": answer.why}
+
+
 def summary(answers: dict[str, dict[str, Any]]) -> str:
     """Return ``may open``, ``may not open``, ``blocked`` by chains of others, or ``in doubt`` if layers disagree."""
+    found = _of_this_machine(answers)
+    by_host = answers.get("host", {}).get("answer")
+    # Both have to say yes; the host knows nothing of what a chain on this machine drops.
+    if by_host == REFUSED and found in ("may open", "blocked"):
+        return "may not open"
+    return "in doubt" if by_host == "in doubt" and found == "may open" else found
+
+
+def _of_this_machine(answers: dict[str, dict[str, Any]]) -> str:
     verdicts = tuple(answers[layer]["answer"] for layer in ("policy", "firewall", "sudo", "viewer"))
     by_routing = answers["routing"]["answer"]
     # What leads there, but is not granted, or not now, is for the other layers to refuse.

@@ -186,9 +186,10 @@ def _ran(answer: Answer, sentences: Any) -> Row:
 def confirmations(expected: Iterable[str], answers: Answers) -> dict[str, Any]:
     """Sort minions by whether they confirmed that they carried something out, in all layers.
 
-    Returns ``confirmed`` (names), ``failed`` (by name: why) and ``not confirmed`` (names: they did not answer).
+    Returns ``confirmed`` (names), ``failed`` (by name: why), ``not confirmed`` (names: they did not answer), and
+    ``hosts``: those of the confirmed that hold it as KVM hosts.
     """
-    found: dict[str, Any] = {"confirmed": [], "failed": {}, "not confirmed": []}
+    found: dict[str, Any] = {"confirmed": [], "failed": {}, "not confirmed": [], "hosts": []}
     for minion in sorted(expected):
         answer = answers.get(minion)
         if answer is None:
@@ -198,9 +199,39 @@ def confirmations(expected: Iterable[str], answers: Answers) -> dict[str, Any]:
         sound = isinstance(data, dict) and isinstance(data.get("changes"), dict) and data.get("errors") == []
         if sound and answer.retcode == 0:
             found["confirmed"].append(minion)
+            found["hosts"] += [minion] * (data.get("host") is True)
         else:
             found["failed"][minion] = _lines(data.get("errors") or data if isinstance(data, dict) else data)
     return found
+
+
+def hosts_named(answers: Answers) -> set[str]:
+    """Return the KVM hosts that minions name which did something: they have to do it as well."""
+    named = (answer.data.get("asks") for answer in answers.values() if isinstance(answer.data, dict))
+    return {name for name in named if isinstance(name, str)}
+
+
+def entries(expected: Iterable[str], answers: Answers, shown: Iterable[str]) -> list[Row]:
+    """Return a row for each loan or lock of minions, and one for each minion that did not say.
+
+    shown
+        What is shown of one. ``host`` says whether the minion holds it as a KVM host, ``state`` why it did not say.
+    """
+    keys = [*shown]
+    rows = []
+    for minion in sorted(expected):
+        answer = answers.get(minion)
+        empty = {"minion": minion, **dict.fromkeys(keys, ""), "host": False, "state": ""}
+        if answer is None:
+            rows.append({**empty, "state": SILENT})
+        elif not isinstance(answer.data, list) or not all(isinstance(each, dict) for each in answer.data):
+            rows.append({**empty, "state": f"{ODD}: {line(answer.data)}"})
+        else:
+            rows += [
+                {**empty, **{key: line(each.get(key, "")) for key in keys}, "host": each.get("host") is True}
+                for each in answer.data
+            ]
+    return rows
 
 
 def groups(minions: Iterable[str], batch: Any) -> list[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from spicegrants.core.errors import LiveStateUnreadable
@@ -45,9 +45,10 @@ class Run:
 def fingerprint(policy: Policy) -> str:
     """Return a short digest of a policy: two policies that mean the same have the same, on any machine.
 
-    Of a password it covers only that there is one: such a digest could be used to try passwords.
+    Of a password it covers only that there is one: such a digest could be used to try passwords. It leaves out the
+    desks, which no desk stores.
     """
-    data = to_pillar(policy)
+    data = to_pillar(replace(policy, desks={}))
     vms = {name: {**vm, "password": "password" in vm} for name, vm in data["vms"].items()}
     text = json.dumps({**data, "vms": vms}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -149,3 +150,16 @@ def status(
         "locks": locks,
         "notes": notes,
     }
+
+
+def joined(desk: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
+    """Return the status of a machine that is a KVM host as well: the worse state, and what is said of either.
+
+    desk, host
+        Its status as each of them; policy and times are those of the former.
+    """
+    worse = min(desk["state"], host["state"], key=(FAILED, DRIFTED, NO_POLICY, IN_SYNC).index)
+    both = {
+        key: [*desk[key], *(f"host: {each}" for each in host[key])] for key in ("drift", "errors", "locks", "notes")
+    }
+    return {**desk, "state": worse, **both}

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from spicegrants.firewall.trace.tracer import Obstacle
 
 OPEN, DENIED, UNREACHABLE, NOT_STOPPED = "open", "denied", "unreachable", "not stopped"
 NOT_ASKED = "not asked"
+# How a connection of a granted user ends where the KVM host opens its port only with a ticket.
+NEEDS_TICKET = "needs a ticket"
+# What a KVM host says of a ticket.
+GRANTED, REFUSED, NO_ANSWER = "granted", "refused", "no answer"
+
+
+class HostAnswer(NamedTuple):
+    """A KVM host's answer to the question for a ticket, and why, in a sentence."""
+
+    answer: str
+    why: str
+
+
+NOBODY = HostAnswer(NOT_ASKED, "")
 
 
 def connection(outcome: str, refused_by_guard: bool) -> str:
@@ -59,20 +73,29 @@ class Attempt:
     obstacles: Mapping[str, tuple[Obstacle, ...]] = field(default_factory=dict)
 
 
-def cell(granted: bool, attempt: Attempt, by_sudo: bool | None = None) -> dict[str, Any]:
+def cell(
+    granted: bool, attempt: Attempt, by_sudo: bool | None = None, host: HostAnswer | None = None
+) -> dict[str, Any]:
     """Return one cell of the matrix: what each layer did, and how that differs from the policy.
 
     by_sudo
         The answer expected of sudo, where that is not what is granted at the moment, as its rules have no times.
+
+    host
+        Where the KVM host gives tickets: what it said, or :data:`NOBODY`. A port that is open to a granted user then is
+        a difference: no ticket was made.
     """
     expected = granted if by_sudo is None else by_sudo
     calls = attempt.calls or {}
     differences: list[str] = []
     with_group = _connections(attempt.viewer_group, granted, "with the viewer's group", differences)
+    if host is not None and granted:
+        with_group = _with_ticket(with_group, host, differences)
     for address, obstacles in sorted(attempt.obstacles.items()):
         differences += [f"{address} is {UNREACHABLE} with the viewer's group: {obstacle}" for obstacle in obstacles]
     without_group = _connections(attempt.own_group, False, "with a program of their own", differences)
-    unproven = [f"sudo does not answer root: sudo {call}" for call, answer in sorted(calls.items()) if answer is None]
+    unproven = [host.why] if host is not None and granted and host.answer == NO_ANSWER else []
+    unproven += [f"sudo does not answer root: sudo {call}" for call, answer in sorted(calls.items()) if answer is None]
     for call, allowed in sorted(calls.items()):
         if allowed not in (None, expected):
             differences.append(f"sudo {'lets' if allowed else 'refuses'}: sudo {call}")
@@ -86,9 +109,19 @@ def cell(granted: bool, attempt: Attempt, by_sudo: bool | None = None) -> dict[s
         "viewer group": with_group,
         "own program": without_group,
         "sudo": NOT_ASKED if attempt.calls is None else _by_sudo(calls.values()),
+        **({"host": host.answer} if host is not None and granted else {}),
         "differences": differences,
         "unproven": unproven,
     }
+
+
+def _with_ticket(word: str, host: HostAnswer, differences: list[str]) -> str:
+    """Return the word for a granted user's connections to a console that opens with a ticket, and none was made."""
+    if word == OPEN:
+        differences.append("the KVM host's port is open without a ticket")
+    if host.answer == REFUSED:
+        differences.append(f"the KVM host gives no ticket: {host.why}")
+    return NEEDS_TICKET if word == UNREACHABLE else word
 
 
 def _by_sudo(answers: Collection[bool | None]) -> str:
@@ -131,7 +164,7 @@ def matrix(cells: Iterable[tuple[str, str, dict[str, Any]]]) -> dict[str, Any]:
         if found["granted"] and found.get("viewer group") == UNREACHABLE:
             unproven.append(f"{user} x {vm}: the console is {UNREACHABLE}")
         elif found["granted"]:
-            proven += 1
+            proven += found.get("host", GRANTED) == GRANTED
         rows.setdefault(user, {})[vm] = {
             key: value for key, value in found.items() if key not in ("differences", "unproven")
         }

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from spicegrants.core.changes import Change
 from spicegrants.core.entries import Directory, Entry, File, difference
-from spicegrants.core.paths import CONFIG, CONNECTIONS, CONTACT, LAUNCHER, MENUS, OPENER, connection_file
+from spicegrants.core.paths import CONFIG, CONNECTIONS, CONTACT, KNOWN_HOSTS, LAUNCHER, MENUS, OPENER, connection_file
 from spicegrants.policy import wording
 from spicegrants.policy.access import Access
 from spicegrants.policy.compiler import DesiredState, by_user
@@ -18,6 +18,7 @@ from spicegrants.policy.loans_locks import Loan
 from spicegrants.policy.model import Grant
 from spicegrants.schedule.intervals import ALWAYS, Windows
 from spicegrants.viewer import desk
+from spicegrants.viewer.connection_text import connection_text
 
 # A vm, and the grants by which somebody has it.
 Locked = tuple[str, tuple[str, ...]]
@@ -38,33 +39,6 @@ OTHERS = (
     "/var/lib/flatpak/app/org.virt_manager.virt-viewer",
     "/var/lib/flatpak/app/org.gnome.Boxes",
 )
-
-
-def connection_text(desired: DesiredState, name: str) -> str:
-    """Return the connection file of a vm, in the key file format that remote-viewer(1) reads.
-
-    It pins host, port and, if declared, certificate authority and subject. It holds a password in the confined form
-    only: otherwise the user's own plug-ins could read it.
-    """
-    vm = desired.policy.vms[name]
-    server = desired.policy.servers[vm.server]
-    fields = {
-        "type": "spice",
-        "host": server.host,
-        "tls-port": str(vm.tls_port),
-        "title": name,
-        "secure-channels": "all",
-        "ca": desired.inventory.authorities.get(server.name),
-        "host-subject": vm.host_subject,
-        "password": (vm.password or desired.inventory.passwords.get(name)) if desired.confined else None,
-    }
-    lines = [f"{key}={_key_file_value(value)}" for key, value in fields.items() if value]
-    return "\n".join(("[virt-viewer]", *lines, ""))
-
-
-def _key_file_value(value: str) -> str:
-    """Escape a value for a GLib key file."""
-    return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
 
 
 def menu_text(desired: DesiredState, accesses: Iterable[Access], locked: Iterable[Locked] = ()) -> str:
@@ -149,7 +123,8 @@ def paths(desired: DesiredState) -> list[str]:
     """Return the paths of :func:`desired_entries`, in its order."""
     vms = sorted({access.vm for access in desired.accesses})
     menus = (f"{MENUS}/{uid}" for uid in _listed(desired))
-    return [*DIRECTORIES, LAUNCHER, *_contact(desired), *desk.PATHS, OPENER, *map(connection_file, vms), *menus]
+    told = (*_contact(desired), *_known_hosts(desired))
+    return [*DIRECTORIES, LAUNCHER, *told, *desk.PATHS, OPENER, *map(connection_file, vms), *menus]
 
 
 def desired_entries(desired: DesiredState, launcher: bytes, opener: bytes = b"") -> dict[str, Entry]:
@@ -168,6 +143,7 @@ def desired_entries(desired: DesiredState, launcher: bytes, opener: bytes = b"")
         MENUS: Directory(0o711),
         LAUNCHER: File(launcher, 0o755),
         **_contact(desired),
+        **_known_hosts(desired),
         **desk.entries(),
     }
     if desired.confined:
@@ -175,6 +151,13 @@ def desired_entries(desired: DesiredState, launcher: bytes, opener: bytes = b"")
     for name in sorted({access.vm for access in desired.accesses}):
         entries[connection_file(name)] = File(connection_text(desired, name).encode(), 0o640, gid)
     return {**entries, **_menus(desired)}
+
+
+def _known_hosts(desired: DesiredState) -> dict[str, Entry]:
+    """Return the file by which the opener knows the KVM hosts that it asks for tickets; nothing if it asks none."""
+    keys = [(name, server.host_key) for name, server in desired.policy.servers.items() if server.host_key]
+    text = "".join(f"{name} {key}\n" for name, key in sorted(keys))
+    return {KNOWN_HOSTS: File(text.encode(), 0o644)} if keys else {}
 
 
 class Program(NamedTuple):
@@ -282,8 +265,9 @@ def plan_closing(desired: DesiredState | None, entries: Mapping[str, Entry]) -> 
     """
     vms = {connection_file(access.vm) for access in desired.accesses} if desired else set()
     lists = _closing_menus(desired, entries) if desired else {}
-    contact = _contact(desired) if desired else {}
-    remove = tuple(path for path in sorted(entries, reverse=True) if path not in {*DIRECTORIES, *contact, *vms, *lists})
+    for_all = {**_contact(desired), **_known_hosts(desired)} if desired else {}
+    kept = {*DIRECTORIES, *for_all, *vms, *lists}
+    remove = tuple(path for path in sorted(entries, reverse=True) if path not in kept)
     write = {
         path: entry
         for path, entry in lists.items()

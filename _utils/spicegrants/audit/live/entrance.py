@@ -84,7 +84,9 @@ def consoles(desired: DesiredState, accounts: Iterable[Account], trials: Trials,
     known = {account.name: account for account in accounts}
     viewing: dict[str, Account] = {}
     for access in _open_now(desired):
-        if access.user in known and access.vm in trials.certificates:
+        # Where it takes a ticket, nothing is to be seen without.
+        seen = access.vm in trials.certificates and not desired.policy.gives_tickets(access.vm)
+        if access.user in known and seen:
             viewing.setdefault(access.vm, known[access.user])
     for done, (name, account) in enumerate(sorted(viewing.items()), 1):
         vm = desired.policy.vms[name]

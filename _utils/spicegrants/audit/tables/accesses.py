@@ -25,9 +25,10 @@ _LOANS = (
     Column("state"),
     Column("until"),
     Column("reason", prose=True),
-    Column("from", 1),
+    Column("from", 2),
+    Column("held as", 1),
 )
-_LOCKS = (Column("locked"), Column("since"), Column("reason", prose=True))
+_LOCKS = (Column("locked"), Column("since"), Column("reason", prose=True), Column("held as", 1))
 _DENIALS = (
     Column("at"),
     Column("user"),
@@ -116,6 +117,7 @@ def loans(entries: Entries, asked: Asked, screen: Screen) -> list[Line]:
             printable(entry["until"]),
             printable(entry.get("reason", "")),
             printable(entry.get("from", "")),
+            _holder(entry),
         )
         for entry in sorted(entries, key=lambda each: (each.get("locked") is not True, *map(printable, each.values())))
     ]
@@ -125,10 +127,14 @@ def loans(entries: Entries, asked: Asked, screen: Screen) -> list[Line]:
 def locks(entries: Entries, asked: Asked, screen: Screen) -> list[Line]:
     """Lay out locks, the lock of everything first."""
     rows = [
-        (Cell(entry["about"], BAD), printable(entry["since"]), printable(entry.get("reason", "")))
+        (Cell(entry["about"], BAD), printable(entry["since"]), printable(entry.get("reason", "")), _holder(entry))
         for entry in sorted(entries, key=lambda each: (each["about"] != "everything", printable(each["about"])))
     ]
     return [*paragraph(counted(len(entries), "lock", "locks"), screen.width), *table(_LOCKS, rows, screen.width)]
+
+
+def _holder(entry: Mapping[str, Any]) -> str:
+    return "KVM host" if entry.get("host") is True else ""
 
 
 def denials(entries: Entries, asked: Asked, screen: Screen) -> list[Line]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spicegrants.audit.tables import accesses, bars, fleets, proof, rules, standing
+from spicegrants.audit.tables import accesses, bars, fleets, hosts, proof, rules, standing
 from spicegrants.audit.tables.layout import BAD, Asked, Line, Screen, paragraph
 from spicegrants.schedule import instants
 
@@ -16,14 +16,22 @@ LISTS = (
     ({"user", "vm", "until", "left"}, accesses.loans),
     ({"about", "since"}, accesses.locks),
     ({"at", "address", "port", "why"}, accesses.denials),
+    ({"domain", "uuid", "running", "password"}, hosts.consoles),
+    ({"vm", "user", "desk", "since", "opening"}, hosts.sessions),
 )
 # And what a mapping is.
 MAPPINGS = (
     ({"written", "consoles", "from", "until"}, bars.drawn),
     ({"ok", "differences", "matrix"}, proof.verify),
     ({"answer", "state", "policy", "firewall"}, standing.explain),
+    ({"state", "service", "consoles", "sessions"}, hosts.status),
     ({"state", "policy", "drift", "errors"}, standing.status),
     ({"group", "gid", "members", "programs"}, standing.viewer),
+)
+# What the runner's rows have.
+OF_FLEET = (
+    ({"minion", "user", "vm", "until", "left", "reason", "host", "state"}, fleets.loans),
+    ({"minion", "about", "since", "reason", "host", "state"}, fleets.locks),
 )
 # The order of arguments without a name, by function.
 _PLACES = {
@@ -33,7 +41,7 @@ _PLACES = {
     "explain": ("user", "vm", "at"),
     "denials": ("since", "user", "vm"),
 }
-_MODULES = {"spice_grant", "spice_firewall", "spice_sudoers", "spice_viewer"}
+_MODULES = {"spice_grant", "spice_firewall", "spice_host", "spice_sudoers", "spice_viewer"}
 _ALL = "spice_grant.list shows all"
 
 
@@ -94,6 +102,8 @@ def _empty(question: Asked) -> str:
         "list": "No grant and no loan of this machine is in force: nobody may open anything.",
         "who": f"No grant of this machine lets anybody open {vm}; {_ALL}.",
         "timeline": f"No grant of this machine opens anything to {user or 'anybody'} in these days{when}; {_ALL}.",
+        "consoles": "No domain of this host has a SPICE console.",
+        "sessions": "Nobody has a console of this host open by a ticket.",
         "loans": "No loans: spice_grant.lend makes one.",
         "locks": "No locks: spice_grant.lock makes one.",
         "denials": f"Nothing {f'about {about} ' if about else ''}was refused and logged {_since(since)}.",
@@ -113,16 +123,21 @@ def of_fleet(answer: Any, screen: Screen) -> list[Line] | None:
     found = answer.get("minions")
     if isinstance(found, list) and set(answer) == {"retcode", "minions"}:
         if not found:
-            return paragraph(f"No minion has such an access. On a minion, {_ALL}.", screen.width)
+            return paragraph(f"No minion has such an access, loan or lock. On a minion, {_ALL}.", screen.width)
         if not all(isinstance(row, Mapping) and "minion" in row for row in found):
             return None
         if all({"user", "vm", "state", "grants"} <= set(row) for row in found):
             return fleets.accesses(found, screen)
+        for needed, laid_out in OF_FLEET:
+            if all(needed <= set(row) for row in found):
+                return laid_out(found, screen)
         for key in ("state", "result"):
             if all(key in row for row in found):
                 return fleets.standing(found, key, screen)
-    kinds = {"confirmed": list, "failed": dict, "not confirmed": list}
-    if set(answer) == {"retcode", *kinds} and all(isinstance(answer[key], kind) for key, kind in kinds.items()):
+    kinds = {"confirmed": list, "failed": dict, "not confirmed": list, "hosts": list}
+    if {*answer, "hosts"} == {"retcode", *kinds} and all(
+        isinstance(answer[key], kinds[key]) for key in {*answer} - {"retcode"}
+    ):
         return fleets.confirmations(answer, screen)
     if set(answer) == {"retcode", "errors"} and isinstance(answer["errors"], list):
         return [line for sentence in answer["errors"] for line in paragraph(sentence, screen.width, BAD)]

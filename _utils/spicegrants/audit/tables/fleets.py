@@ -96,16 +96,65 @@ def _access_style(row: Mapping[str, Any]) -> str:
     return GOOD if state.startswith("open") else PLAIN
 
 
-def confirmations(answer: Mapping[str, Any], screen: Screen) -> list[Line]:
-    """Lay out what ``lock`` and ``unlock`` return: who failed, who did not answer, who confirmed."""
-    failed, silent, confirmed = answer["failed"], answer["not confirmed"], answer["confirmed"]
-    rows: list[Row] = [(Cell("failed", BAD), printable(name), printable(why)) for name, why in sorted(failed.items())]
-    rows += [
-        (Cell("not confirmed", DOUBT), printable(name), "does not hold there, as far as is known") for name in silent
+_LOANS = (
+    Column("minion"),
+    Column("user"),
+    Column("vm"),
+    Column("left"),
+    Column("until"),
+    Column("reason", prose=True),
+    Column("held as", 1),
+)
+_LOCKS = (Column("minion"), Column("locked"), Column("since"), Column("reason", prose=True), Column("held as", 1))
+
+
+def loans(rows: Rows, screen: Screen) -> list[Line]:
+    """Lay out the loans of minions: first the minions that did not say."""
+    return _held(rows, screen, _LOANS, ("user", "vm", "left", "until", "reason"), ("loan", "loans"))
+
+
+def locks(rows: Rows, screen: Screen) -> list[Line]:
+    """Lay out the locks of minions, likewise."""
+    return _held(rows, screen, _LOCKS, ("about", "since", "reason"), ("lock", "locks"))
+
+
+def _held(
+    rows: Rows, screen: Screen, columns: Sequence[Column], keys: Sequence[str], noun: tuple[str, str]
+) -> list[Line]:
+    silent = [row for row in rows if row["state"] != ""]
+    said = counted(len(rows) - len(silent), *noun)
+    if silent:
+        said += f"; {counted(len(silent), 'minion', 'minions')} did not say"
+    found = sorted(rows, key=lambda row: [row["state"] == "", *(printable(row[key]) for key in ("minion", *keys))])
+    cells: list[Row] = [
+        (
+            printable(row["minion"]),
+            Cell(row[keys[0]], PLAIN) if row["state"] == "" else Cell(row["state"], BAD),
+            *(printable(row[key]) for key in keys[1:]),
+            "KVM host" if row["host"] is True else "",
+        )
+        for row in found
     ]
-    rows += [(Cell("confirmed", GOOD), printable(name), "") for name in confirmed]
+    return [*paragraph(said, screen.width), *table(columns, cells, screen.width)]
+
+
+def confirmations(answer: Mapping[str, Any], screen: Screen) -> list[Line]:
+    """Lay out what ``lock`` and the like return: who failed, who did not answer, who confirmed."""
+    failed, silent, confirmed = answer["failed"], answer["not confirmed"], answer["confirmed"]
+    hosts = [printable(name) for name in answer.get("hosts", ())]
+    rows: list[Row] = [
+        (Cell("failed", BAD), printable(name), printable(why), "") for name, why in sorted(failed.items())
+    ]
+    rows += [
+        (Cell("not confirmed", DOUBT), printable(name), "does not hold there, as far as is known", "")
+        for name in silent
+    ]
+    rows += [
+        (Cell("confirmed", GOOD), printable(name), "", "KVM host" if printable(name) in hosts else "")
+        for name in confirmed
+    ]
     numbers = f"{len(confirmed):,} of {counted(len(rows), 'minion', 'minions')} confirmed"
-    titles = [Column(), Column("minion"), Column("why", prose=True)]
+    titles = [Column(), Column("minion"), Column("why", prose=True), Column("held as", 1)]
     if not failed and not silent:
-        titles, rows = titles[:2], [row[:2] for row in rows]
+        titles, rows = [*titles[:2], titles[3]], [[*row[:2], row[3]] for row in rows]
     return [*paragraph(numbers, screen.width, BAD if failed or silent else GOOD), *table(titles, rows, screen.width)]

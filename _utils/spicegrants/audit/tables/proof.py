@@ -86,7 +86,8 @@ def _kinds(answer: Answer) -> Kinds:
 def _kind(cell: Any) -> str:
     if isinstance(cell, Mapping):
         ended, own = cell.get("viewer group"), cell.get("own program")
-        if cell.get("granted") is True and ended == verdict.OPEN and own == verdict.DENIED:
+        with_ticket = ended == verdict.NEEDS_TICKET and cell.get("host") == verdict.GRANTED
+        if cell.get("granted") is True and (ended == verdict.OPEN or with_ticket) and own == verdict.DENIED:
             return _OPEN
         if cell.get("granted") is False and ended == own == verdict.DENIED:
             return _CLOSED

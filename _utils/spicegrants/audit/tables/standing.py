@@ -39,17 +39,18 @@ def status(answer: Answer, asked: Asked, screen: Screen) -> list[Line]:
     last = answer.get("last_run")
     rows: list[Row] = [("state", Cell(state, _STATES.get(state, DOUBT)))]
     for key, name, style in (("errors", "error", BAD), ("drift", "drift", DOUBT), ("locks", "locked", BAD)):
-        rows += [(name, Cell(sentence, style)) for sentence in _listed(answer.get(key))]
+        rows += [(name, Cell(sentence, style)) for sentence in listed(answer.get(key))]
     rows.append(("policy", printable(answer.get("policy"))))
     rows.append(("since", "not known" if answer.get("since") is None else printable(answer["since"])))
     rows.append(("last run", printable(last.get("at")) if isinstance(last, Mapping) else "not known since the boot"))
-    rows += [("note", printable(sentence)) for sentence in _listed(answer.get("notes"))]
+    rows += [("note", printable(sentence)) for sentence in listed(answer.get("notes"))]
     known = ("state", "errors", "drift", "locks", "policy", "since", "last_run", "notes")
     rows += [(printable(key), printable(answer[key])) for key in answer if key not in known]
     return table(PAIR, rows, screen.width)
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """Return a list as it is, and of anything else one with it alone; none of nothing."""
     return list(value) if isinstance(value, (list, tuple)) else [value] if value else []
 
 
@@ -82,7 +83,7 @@ def _entries(value: Any) -> list[str]:
     """Spell each entry of a list or mapping: its path or name, and what is said of it."""
     if isinstance(value, Mapping):
         return [f"{printable(key)}: {_words(each)}" for key, each in value.items()]
-    return [_words(each) for each in _listed(value)]
+    return [_words(each) for each in listed(value)]
 
 
 def _words(value: Any) -> str:
@@ -94,6 +95,13 @@ def _words(value: Any) -> str:
 _ANSWERS = {"may open": GOOD, "may not open": PLAIN, "blocked": BAD, "in doubt": DOUBT}
 # What a layer's own answer means.
 _LAYERS = {"in doubt": DOUBT, "blocked": BAD, "granted": GOOD, "open": GOOD, "allowed": GOOD, "only through sudo": GOOD}
+
+
+def _why(answer: Answer) -> Any:
+    """Return what decides: the policy, or the KVM host where that alone refuses."""
+    policy, host = (found if isinstance(found := answer.get(key), Mapping) else {} for key in ("policy", "host"))
+    refused = host.get("answer") == "refused" and policy.get("answer") == "granted"
+    return host.get("why") if refused else policy.get("why")
 
 
 _EXPLAINED = (Column("layer"), Column("answer"), Column("why", prose=True))
@@ -109,8 +117,7 @@ def explain(answer: Answer, asked: Asked, screen: Screen) -> list[Line]:
         "blocked": f"{who} may open {vm}, but a chain that is not ours blocks it",
         "in doubt": f"whether {who} may open {vm} is in doubt: the layers disagree, or cannot tell",
     }.get(verdict, f"{who}, {vm}: {verdict}")
-    by_policy = answer["policy"]
-    why = by_policy.get("why") if isinstance(by_policy, Mapping) else None
+    why = _why(answer)
     sentence = f"{said}: {printable(why or answer.get('state'))}."
     rows: list[Row] = []
     for layer, found in answer.items():

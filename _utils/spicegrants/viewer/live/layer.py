@@ -11,7 +11,7 @@ from typing import Callable, NamedTuple
 from spicegrants.core.changes import Change
 from spicegrants.core.entries import Directory, File, Link, Other
 from spicegrants.core.errors import SpiceGrantError, SystemFault, kept, together
-from spicegrants.core.paths import LAUNCHER, OPENER
+from spicegrants.core.paths import DESK_KEY, LAUNCHER, OPENER
 from spicegrants.host import accounts, bytecode, disk, gshadow, run
 from spicegrants.policy import merge
 from spicegrants.policy.closing import Door
@@ -30,9 +30,10 @@ PARTS = (
     *("host.disk", "host.mounts", "host.run"),
     *("schedule.instants", "schedule.intervals", "schedule.weekly", "schedule.zones"),
     *("policy.access", "policy.compiler", "policy.decision", "policy.facts", "policy.loans_locks", "policy.model"),
-    *("policy.pillar", "policy.principals", "policy.state_file", "policy.wording"),
-    *("viewer.admission", "viewer.sandbox", "viewer.xauth", "viewer.live.caller", "viewer.live.confinement"),
-    *("viewer.live.desktop_session", "viewer.live.opener", "viewer.live.read_once", *SELDOM),
+    *("policy.pillar", "policy.principals", "policy.state_file", "policy.ticket_protocol", "policy.wording"),
+    *("viewer.admission", "viewer.connection_text", "viewer.sandbox", "viewer.xauth", "viewer.live.caller"),
+    *("viewer.live.confinement", "viewer.live.desktop_session", "viewer.live.opener", "viewer.live.read_once"),
+    *("viewer.live.ticket", *SELDOM),
 )
 # What is done, in words, and what does it.
 Step = tuple[str, Callable[[], object]]
@@ -70,7 +71,7 @@ class Viewer:
         planned = files.plan_files(
             desired, files.ViewerLive(members, programs, present, overrides, lendable), program, opener
         )
-        leftovers = _leftovers(stored, desired)
+        leftovers = _leftovers(stored, desired) + _desk_key(desired)
         steps = Steps(planned, leftovers, rights.originals(programs))
         return Plan((*planned.changes, *_words(leftovers)), desired, steps)
 
@@ -162,6 +163,27 @@ def _viewers(desired: DesiredState) -> dict[str, files.Program]:
     if faults:
         raise together(faults)
     return programs
+
+
+def _desk_key(desired: DesiredState) -> list[Step]:
+    """Return the step that makes the key by which this machine asks KVM hosts for tickets, if it asks any."""
+    asks = any(server.minion for server in desired.policy.servers.values())
+    there = [path for path in (DESK_KEY, f"{DESK_KEY}.pub") if disk.read(path) is not None]
+    if not asks:
+        return [(f"removes {path}", partial(disk.remove, path)) for path in there]
+    if there == [DESK_KEY, f"{DESK_KEY}.pub"]:
+        return []
+    run.need("ssh", "ssh-keygen")
+    make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "spice-grant", "-f", DESK_KEY]
+    return [("makes the key by which this machine asks KVM hosts", partial(_make_key, make))]
+
+
+def _make_key(command: list[str]) -> None:
+    disk.make_parents(DESK_KEY)
+    # It asks before it writes over a file.
+    for path in (DESK_KEY, f"{DESK_KEY}.pub"):
+        disk.remove(path)
+    run.run(command)
 
 
 def _leftovers(stored: Stored, desired: DesiredState) -> list[Step]:

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from spicegrants.core import languages, validation
 from spicegrants.core.accounts import Account
@@ -25,10 +26,10 @@ from spicegrants.core.errors import SpiceGrantError, SystemFault
 from spicegrants.core.languages import say
 from spicegrants.core.paths import STATE, connection_file
 from spicegrants.host import disk, mounts, run
-from spicegrants.policy import state_file
+from spicegrants.policy import state_file, ticket_protocol
 from spicegrants.policy.model import Policy
-from spicegrants.viewer import admission, sandbox, xauth
-from spicegrants.viewer.live import caller, confinement, desktop_session, read_once
+from spicegrants.viewer import admission, connection_text, sandbox, xauth
+from spicegrants.viewer.live import caller, confinement, desktop_session, read_once, ticket
 
 # Exit codes. That of a viewer that ended by itself with an error is not passed on.
 ENDED, REFUSED, WRONG_USAGE, IMPOSSIBLE, FAILED, NO_DESKTOP = range(6)
@@ -126,8 +127,17 @@ def _request(vm: str, environment: Mapping[str, str], language: str) -> tuple[Ac
 def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapping[str, str], language: str) -> int:
     """Start the viewer; without a desktop do all that comes before that, so that this can be tried."""
     mounts.own_namespace()
-    desktop, problem = _staged(account, gid, environment, policy.vms[vm].allow)
-    _put(sandbox.CONNECTION, _connection(vm), gid)
+    seen = _look(account, environment, policy.vms[vm].allow)
+    connection = _connection(vm)
+    # Before the store is out of sight, where the key lies.
+    if seen.desktop and policy.gives_tickets(vm):
+        answer = ticket.ask(policy, account.name, vm)
+        if answer.ticket is None:
+            why = ticket.refusal(policy, answer, language)
+            return _report(REFUSED, say(language, "{name} cannot be opened: {why}.", name=vm, why=why))
+        connection = connection_text.with_ticket(connection, answer.ticket)
+    desktop = _staged(seen, account, gid, environment)
+    _put(sandbox.CONNECTION, connection, gid)
     layout = confinement.layout()
     trial = sandbox.command(layout, desktop or sandbox.Session(), account.uid, gid, [sandbox.SETPRIV, "--version"], vm)
     if desktop is None:
@@ -141,26 +151,54 @@ def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapp
     code = _run(command, sandbox.environment(account.uid, account.name, desktop), account.uid)
     if code is None:
         raise _impossible(run.attempt(trial))
+    if policy.gives_tickets(vm) and (text := _thrown_out(policy, account.name, vm, language)):
+        return _report(REFUSED, text)
     if code == 0:
         return ENDED
     text = say(language, "the viewer ended with {code}", code=code)
     # It may have ended because the display wants the cookie.
-    if problem:
-        text += "; " + say(language, "the file with your display's cookies {problem}", problem=problem)
+    if seen.problem:
+        text += "; " + say(language, "the file with your display's cookies {problem}", problem=seen.problem)
     return _report(FAILED, text)
+
+
+def _thrown_out(policy: Policy, user: str, vm: str, language: str) -> str:
+    """Say why the KVM host has ended a session; empty if it has not, or cannot be asked."""
+    try:
+        # The viewer has ended, and the key lies under what was staged for it.
+        mounts.uncover(sandbox.STAGE)
+        answer = ticket.ask(policy, user, vm, ticket_protocol.WHY)
+    except (SystemFault, OSError):
+        return ""
+    if answer.refusal not in ticket.ENDS:
+        return ""
+    return say(language, "{name} was closed: {why}.", name=vm, why=ticket.refusal(policy, answer, language))
 
 
 def _impossible(result: subprocess.CompletedProcess) -> SystemFault:
     return SystemFault(f"no sandbox can be made: {' '.join(result.stderr.split())[:200]}")
 
 
-def _staged(
-    account: Account, gid: int, environment: Mapping[str, str], allow: Sequence[str]
-) -> tuple[sandbox.Session | None, str | None]:
-    """Put the viewer's view of the user's desktop where only root, and then the viewer, can see it.
+class _Look(NamedTuple):
+    """What was found of a user's desktop: descriptors by staged name, its display or Wayland socket, and its cookie.
 
-    Returns the desktop, ``None`` if there is none, and what is wrong with the user's file of cookies, if anything is.
+    problem
+        What is wrong with the user's file of cookies, if anything is.
     """
+
+    found: Mapping[str, int]
+    display: str | None
+    wayland: str | None
+    cookie: bytes | None
+    problem: str | None
+
+    @property
+    def desktop(self) -> bool:
+        """Tell whether there is a desktop."""
+        return (self.display, self.wayland) != (None, None)
+
+
+def _look(account: Account, environment: Mapping[str, str], allow: Sequence[str]) -> _Look:
     home = pwd.getpwuid(account.uid).pw_dir
     display = xauth.display_number(environment.get("DISPLAY", ""))
     wayland = sandbox.wayland_socket(environment.get("WAYLAND_DISPLAY", ""))
@@ -171,13 +209,21 @@ def _staged(
     found, cookie, problem = desktop_session.look(account, paths, cookies, display)
     wayland = wayland if sandbox.WAYLAND in found else None
     display = display if sandbox.DISPLAY in found and wayland is None else None
+    return _Look(found, display, wayland, None if display is None else cookie, problem)
+
+
+def _staged(seen: _Look, account: Account, gid: int, environment: Mapping[str, str]) -> sandbox.Session | None:
+    """Put the viewer's view of the user's desktop where only root, and then the viewer, can see it.
+
+    Returns the desktop; ``None`` if there is none.
+    """
     # Programs look for a display's abstract socket first, and who may listen there is anybody: where the X server does
     # not, another user could. So the viewer knows it by a number that nobody can tell.
-    number = None if display is None else str(int.from_bytes(os.urandom(4), "big") >> 1)
+    number = None if seen.display is None else str(int.from_bytes(os.urandom(4), "big") >> 1)
     mounts.in_memory(sandbox.STAGE)
-    if (display, wayland) == (None, None):
-        return None, problem
-    for name, descriptor in found.items():
+    if not seen.desktop:
+        return None
+    for name, descriptor in seen.found.items():
         if name == sandbox.FILES:
             os.mkdir(f"{sandbox.STAGE}/{name}")
             mounts.bind_data(descriptor, f"{sandbox.STAGE}/{name}")
@@ -185,13 +231,12 @@ def _staged(
             _put(name, b"", gid)
             mounts.bind(descriptor, f"{sandbox.STAGE}/{name}")
         os.close(descriptor)
-    if display is None:
-        cookie = None
-    if cookie is not None:
-        _put(sandbox.COOKIE, xauth.file_of(cookie), gid)
-    sounds = tuple(name for name in sandbox.SOUND if name in found)
-    shared = sandbox.shared_directory(account.name) if sandbox.FILES in found else None
-    return sandbox.Session(number, wayland, cookie is not None, sounds, shared, sandbox.locale(environment)), problem
+    if seen.cookie is not None:
+        _put(sandbox.COOKIE, xauth.file_of(seen.cookie), gid)
+    sounds = tuple(name for name in sandbox.SOUND if name in seen.found)
+    shared = sandbox.shared_directory(account.name) if sandbox.FILES in seen.found else None
+    locale = sandbox.locale(environment)
+    return sandbox.Session(number, seen.wayland, seen.cookie is not None, sounds, shared, locale)
 
 
 def _connection(vm: str) -> bytes:
