@@ -57,6 +57,7 @@ PACKAGES = {
         "libglib2.0-bin",
         "libnotify-bin",
         "man-db",
+        "openssh-client",
         "pulseaudio-utils",
         "python3-gi",
         "slirp4netns",
@@ -78,9 +79,10 @@ SINCE = {
     "docs": {},
 }
 INSTALL = ("install", "--yes", "--no-install-recommends")
-# What test machines unpack for themselves, with what it needs: installed here, it would oust the desktop's own. Fetched
-# by name, since they are at odds with one another.
+# What test machines unpack for themselves, with what it needs: installed here, it would oust the desktop's own or start
+# servers. Fetched by name, since they are at odds with one another.
 APART = {
+    "kvmhost": ("libvirt-clients", "libvirt-daemon", "libvirt-daemon-driver-qemu", "openssh-server"),
     "pulseaudio": ("pulseaudio",),
     "pipewire": ("gstreamer1.0-alsa", "pipewire-alsa", "pipewire-pulse", "wireplumber"),
 }

@@ -8,14 +8,13 @@ import time
 import pytest
 from article.conftest import asking_nobody
 
+from scene import apart
 from scene.consoles import Console
 from scene.desktop import Desktop
-from scene.machine import CHECKOUT
-from scene.requirements import need, unavailable
+from scene.requirements import need
 
 # Hertz.
 TONE, RATE = 1000, 44100
-ARCHIVES = CHECKOUT / "build" / "packages"
 RUNTIME = "/run/user/1021"
 SOCKETS = {"pulseaudio": f"{RUNTIME}/pulse/native", "pipewire": f"{RUNTIME}/pipewire-0"}
 # No hardware: a device that swallows what is played, and what it swallows can be recorded.
@@ -28,20 +27,11 @@ def office():
     need("bwrap", "parec", "pactl", "dbus-run-session")
     with asking_nobody(viewer={"confine": True}) as office:
         for name in SOCKETS:
-            install(office.client, name)
+            apart.unpack(office.client, name, name)
         office.consoles["debianx"].stop()
         with Console(office.server, "debianx", 20002, "/etc/pki/spice", tone=TONE) as console:
             office.consoles["debianx"] = console
             yield office
-
-
-def install(machine, name):
-    """Unpack a sound server in a machine; where the host has it, so has the machine already."""
-    archives = sorted(ARCHIVES.glob(f"{name}/*.deb"))
-    if archives:
-        machine.run(["dpkg", "--unpack", "--no-triggers", "--force-conflicts", "--force-depends", *archives])
-    if machine.run([name, "--version"], check=False).returncode != 0:
-        unavailable(f"needs {name} in build/packages: make setup, as root")
 
 
 class Ear:

@@ -3,6 +3,7 @@
 from scene import bootsector, tls
 from scene.consoles import Console, Listener
 from scene.desktop import Desktop
+from scene.kvmhost import KvmHost
 from scene.machine import CommandError, CommandTimeout, Machine, Process, SceneError
 from scene.minion import Minion, SaltError
 from scene.network import Link, connect
@@ -13,6 +14,7 @@ __all__ = [
     "CommandTimeout",
     "Console",
     "Desktop",
+    "KvmHost",
     "Link",
     "Listener",
     "Machine",

@@ -30,6 +30,7 @@ PACKAGES = {
     "setpriv": "util-linux",
     "slirp4netns": "slirp4netns",
     "ss": "iproute2",
+    "ssh": "openssh-client",
     "useradd": "passwd",
     "visudo": "sudo",
     "weston": "weston",
