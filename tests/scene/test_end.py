@@ -30,6 +30,8 @@ with Machine("one") as one, Machine("two") as two:
     one.run(["sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 &"])
     one.run(["mount", "-t", "tmpfs", "none", "/mnt"])
     daemon = two.popen(["sh", "-c", "trap '' TERM HUP INT; while :; do sleep 1000; done"])
+    # With it stops what waits for it outside, and nobody is left to continue that.
+    two.popen(["sleep", "1000"]).send_signal(signal.SIGSTOP)
     print(one.pid, two.pid, flush=True)
     if sys.argv[1] == "raise":
         sys.stdin.readline()

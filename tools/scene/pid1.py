@@ -14,11 +14,13 @@ import errno
 import fcntl
 import json
 import os
+import select
 import signal
 import socket
 import stat
 import struct
 import sys
+import time
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
@@ -305,9 +307,33 @@ def inner(config):
     os._exit(0)
 
 
+def resume(pid, proc):
+    """Have those go on who wait for a process of a machine, and were stopped with it.
+
+    nsenter stops itself when what it started is stopped. If its own parent is gone nobody continues it, and the kernel
+    waits for it until the machine's last process is reaped.
+
+    pid
+        PID of the machine's first process.
+
+    proc
+        Descriptor of the directory in which the owner's processes are; the machine's own has no others.
+    """
+    for name in filter(str.isdigit, os.listdir(proc)):
+        try:
+            descriptor = os.open(f"{name}/cmdline", os.O_RDONLY, dir_fd=proc)
+            with open(descriptor, "rb") as stream:
+                words = stream.read().split(b"\0")
+            if words[0].endswith(b"nsenter") and f"--target={pid}".encode() in words:
+                os.kill(int(name), signal.SIGCONT)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+
+
 def main(argv):
     """Make the namespaces, fork PID 1, wait for it."""
     config = json.loads(argv[1])
+    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC
     try:
         _check(_libc.unshare(flags), "unshare")
@@ -316,11 +342,16 @@ def main(argv):
         return 1
     pid = os.fork()
     if pid == 0:
+        os.close(proc)
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         inner(config)
     os.write(1, f"pid {pid}\n".encode())
-    os.close(0)
     os.close(1)
+    # Until the owner's end of the pipe is closed, or the machine could not be made.
+    select.select([0, os.pidfd_open(pid)], [], [])
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        resume(pid, proc)
+        time.sleep(0.05)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 0xFF
 
 
