@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import yaml
 
-from scene import Console, Machine, connect, tls
+from scene import Console, Machine, connect, lan, tls
 from scene.daemons import QUICK, Daemon, Master
 from scene.machine import CHECKOUT
 
@@ -74,12 +74,8 @@ def office(*names):
     """An office with workstations of these names, joined by a bridge of the server; all end with the block."""
     with contextlib.ExitStack() as stack:
         server, hub, *desks = (stack.enter_context(Machine(name)) for name in ("kvm", "salt", *names))
-        server.run(["ip", "link", "add", "lan", "type", "bridge"])
-        for machine, last in zip((hub, *desks), (1, *range(21, 254))):
-            link = connect(machine, server, [f"192.168.2.{last}/24"], [])
-            server.run(["ip", "link", "set", link.b_dev, "master", "lan"])
-        server.run(["ip", "addr", "add", f"{ADDRESS}/24", "dev", "lan"])
-        server.run(["ip", "link", "set", "lan", "up"])
+        others = zip((hub, *desks), (1, *range(21, 254)))
+        lan((server, f"{ADDRESS}/24"), *((machine, f"192.168.2.{last}/24") for machine, last in others))
         yield Office(server, hub, dict(zip(names, desks)))
 
 

@@ -7,12 +7,17 @@ from scene import workers
 
 
 class Driver:
-    """Calls execution functions on the office's client, many at the same time or with a fault; see driver.py."""
+    """Calls execution functions on a minion's machine, many at the same time or with a fault; see driver.py.
 
-    def __init__(self, office):
+    module
+        Whose functions are called.
+    """
+
+    def __init__(self, minion, module="spice_grant"):
+        self._module = module
         script = pathlib.Path(__file__).with_name("driver.py")
-        with open(office.client.path(office.minion.log_file), "ab") as log:
-            self._worker = workers.start(office.client, script, office.minion.conf, stderr=log)
+        with open(minion.machine.path(minion.log_file), "ab") as log:
+            self._worker = workers.start(minion.machine, script, minion.conf, stderr=log)
 
     def begin(self, requests):
         """Make calls at the same time."""
@@ -30,7 +35,7 @@ class Driver:
 
     def call(self, fun, pillar=None, fault=None):
         """Make one call; return its answer."""
-        (answer,) = self.calls([{"fun": f"spice_grant.{fun}", "pillar": pillar or {}, "fault": fault}])
+        (answer,) = self.calls([{"fun": f"{self._module}.{fun}", "pillar": pillar or {}, "fault": fault}])
         return answer
 
     def done(self, fun, pillar=None):

@@ -58,7 +58,7 @@ def office(mechanism):
 @pytest.fixture
 def driver(office):
     """Calls functions on the office's client."""
-    made = Driver(office)
+    made = Driver(office.minion)
     yield made
     made.stop()
 

@@ -68,7 +68,7 @@ class Desks:
         if self._made is None:
             office = self._stack.enter_context(Office(BASE))
             office.client.write("/etc/sudoers.d/other", "nogrant ALL=(root) NOPASSWD: /usr/bin/id\n", mode=0o440)
-            driver = Driver(office)
+            driver = Driver(office.minion)
             self._stack.callback(driver.stop)
             driver.done("apply", BASE)
             self._made = Desk(office, driver)

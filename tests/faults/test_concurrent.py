@@ -7,8 +7,8 @@ import time
 from functional.office import changed, difference
 
 from faults.calls import Driver
-from faults.driver import GO
 from faults.proof import ONE, OPEN_ONE, OPEN_OTHER, OTHER, places, sudo_works
+from faults.steps import GO
 from scenes import ADDRESS, ADDRESS6
 
 RUNS = 20
@@ -77,7 +77,7 @@ def test_grants_and_revocations_among_runs(office, driver):
 def test_a_run_that_cannot_wait_says_for_whom(office, driver):
     """While one run is at work, all others that give up say so and name it, and change nothing."""
     driver.done("apply", ONE)
-    other = Driver(office)
+    other = Driver(office.minion)
     try:
         # Its third step: the lock is taken then.
         other.begin([{"fun": "spice_grant.apply", "pillar": OTHER, "fault": ["wait", 3]}])

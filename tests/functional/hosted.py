@@ -12,11 +12,10 @@ import subprocess
 import sys
 import time
 
-import scenes
-from drift import until
 from functional.office import only
-from scene import Desktop, KvmHost, Minion, need, tls
-from scenes import ADDRESS, AUTHORITY, GROUP, HOST, PKI
+from scene import HostSite, need
+from scene.hostsite import ADDRESS, DESK_KEY, MINION
+from scenes import GROUP
 
 PROGRAMS = ("qemu-system-x86_64", "remote-viewer", "Xvfb", "import", "openssl", "bwrap", "ssh", "ss", "xdotool")
 PROGRAMS += ("nft", "sudo", "visudo", "cvtsudoers", "ip", "useradd")
@@ -25,11 +24,10 @@ CONSOLES = {"debianx": (20002, "green"), "books": (20003, "magenta")}
 USERS = {"anne": 1031, "ben": 1032, "eve": 1033}
 DESKS = {"desk-1": "192.168.2.21", "desk-2": "192.168.2.22"}
 STRANGER = "laptop"
-MINION = "kvm"
-GIVE = "/usr/local/lib/spice-grant/give-tickets"
+STRANGERS = {STRANGER: "192.168.2.23"}
 STORE, RUN = "/var/lib/spice-host", "/run/spice-host"
 KEYS = f"{STORE}/home/.ssh/authorized_keys"
-DESK_KEY, KNOWN_HOSTS = "/var/lib/spice-grant/desk_key", "/etc/spice-grant/known_hosts"
+KNOWN_HOSTS = "/etc/spice-grant/known_hosts"
 TABLE = ["nft", "-nj", "list", "table", "inet", "spice_host"]
 # A password whose end is past.
 ENDED = "1970-01-02T00:00:00"
@@ -98,75 +96,16 @@ with socket.create_server(("", int(sys.argv[1]))) as server:
 """
 
 
-def pillar(host_key, desks, **changes):
-    """The pillar of host and desks; ``changes`` are further parts of it."""
-    server = {"host": HOST, "addresses": [ADDRESS], "ports": "20001-20010", "ca": AUTHORITY}
-    grants = {f"{user}-books": {"user": user, "vm": "books", "nopasswd": True} for user in ("anne", "ben")}
-    grants["ben-debianx"] = {"user": "ben", "vm": "debianx", "nopasswd": True}
-    return {
-        "spice": {
-            "servers": {"mysrv": {**server, "minion": MINION, "host_key": host_key}},
-            "vms": {name: {"server": "mysrv", "tls_port": port} for name, (port, _) in CONSOLES.items()},
-            "grants": grants,
-            "desks": desks,
-            **changes,
-        }
-    }
-
-
-class Site:
+class Site(HostSite):
     """All of it, with what pillar declares in force."""
 
     def __init__(self):
         need(*PROGRAMS)
-        with contextlib.ExitStack() as stack:
-            made = stack.enter_context(scenes.office(*DESKS, STRANGER))
-            self.host, self.desks, self.stranger = made.server, made.desks, made.desks[STRANGER]
-            tls.create(self.host.path(PKI), HOST)
-            self.kvm = stack.enter_context(KvmHost(self.host, PKI))
-            # Each can be opened by anybody: so it is where nobody has done anything yet.
-            self.rgb = {name: self.kvm.define(name, colour, tlsPort=port) for name, (port, colour) in CONSOLES.items()}
-            for machine in made.desks.values():
-                machine.write("/etc/hosts", machine.read("/etc/hosts") + f"{ADDRESS} {HOST}\n")
-                machine.write(AUTHORITY, self.host.read(AUTHORITY))
-                for name, uid in USERS.items():
-                    machine.add_user(name, uid)
-            self.host.add_user("eve", USERS["eve"])
-            self.minions = {name: stack.enter_context(Minion(self.desks[name], {})) for name in DESKS}
-            self.minion = stack.enter_context(Minion(self.host, {}, id=MINION))
-            self._stack, self._service = stack.pop_all(), None
-        try:
-            self._first_runs()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.stop()
-
-    def stop(self):
-        """End everything."""
-        self._stack.close()
-
-    def _first_runs(self):
-        """As the way there is described: the desks make their keys, the host gets to know them, domains restart."""
-        self.pillar = pillar(self.kvm.host_key, {})
-        entries = {}
-        for name, minion in self.minions.items():
-            minion.set_pillar(self.pillar)
-            result = only(minion.state())
-            assert result["result"] is True, result["comment"]
-            key = self.desks[name].read(f"{DESK_KEY}.pub").split()
-            entries[name] = {"addresses": [DESKS[name]], "key": " ".join(key[:2])}
-        self.pillar["spice"]["desks"] = entries
-        self.apply()
-        for name in CONSOLES:
-            self.kvm.restart(name)
-        self.applied()
-        self.serve()
+        grants = {f"{user}-books": {"user": user, "vm": "books", "nopasswd": True} for user in ("anne", "ben")}
+        grants["ben-debianx"] = {"user": "ben", "vm": "debianx", "nopasswd": True}
+        super().__init__({**DESKS, **STRANGERS}, DESKS, CONSOLES, USERS, grants)
+        self.desks, self.stranger = self.machines, self.machines[STRANGER]
+        self.host.add_user("eve", USERS["eve"])
 
     # Salt
 
@@ -194,26 +133,6 @@ class Site:
         """Who has which console, as the host says it, and whether the ticket still opens it."""
         found = self.minion.call("spice_host.sessions")
         return {(each["vm"], each["user"], each["desk"], each["opening"]) for each in found}
-
-    # The service, which systemd keeps elsewhere
-
-    def serve(self):
-        """Start what gives tickets."""
-        log = "/var/log/give-tickets.log"
-        with open(self.host.path("/var/log") / "give-tickets.log", "ab") as stream:
-            self._service = self.host.popen(["/usr/bin/python3", "-IS", GIVE], stdout=stream, stderr=stream)
-        until(lambda: self.host.path(f"{RUN}/tickets").exists() or self._service.poll() is not None)
-        assert self._service.poll() is None, self.host.read(log)
-
-    def said(self):
-        """What it has said."""
-        return self.host.read("/var/log/give-tickets.log")
-
-    def end_service(self):
-        """Kill what gives tickets."""
-        self._service.kill_tree()
-        self._service.wait()
-        self.host.run(["rm", "-f", f"{RUN}/tickets"])
 
     def afresh(self):
         """Begin with no session, no ticket and the site's own pillar."""
@@ -309,12 +228,13 @@ class Site:
         return printed.partition("passwdValidTo='")[2].partition("'")[0]
 
     def elements(self, name):
-        """Elements of one of the kernel's sets; ``None`` without the table."""
-        listed = json.loads(self.host.run(TABLE, check=False).stdout or "{}").get("nftables")
-        if listed is None:
-            return None
-        (found,) = [entry["set"].get("elem", []) for entry in listed if entry.get("set", {}).get("name") == name]
-        return {tuple(each["elem"]["val"]["concat"] if "elem" in each else each["concat"]) for each in found}
+        """Elements of one of the kernel's sets; ``None`` without it, as in a listing while the table is made anew."""
+        listed = json.loads(self.host.run(TABLE, check=False).stdout or "{}").get("nftables", [])
+        for entry in listed:
+            if entry.get("set", {}).get("name") == name:
+                found = entry["set"].get("elem", [])
+                return {tuple(each["elem"]["val"]["concat"] if "elem" in each else each["concat"]) for each in found}
+        return None
 
     def connections(self, vm):
         """Open connections to a console, as the host's kernel lists them."""
@@ -324,7 +244,7 @@ class Site:
     @contextlib.contextmanager
     def port_open_to(self, where, vm):
         """A console's port open to a machine by somebody's hand, so that its password alone decides."""
-        place = f"{{ {DESKS.get(where, '192.168.2.23')} . {CONSOLES[vm][0]} }}"
+        place = f"{{ {self.addresses[where]} . {CONSOLES[vm][0]} }}"
         self._service.send_signal(signal.SIGSTOP)
         try:
             for name in ("opening4", "open4"):
@@ -339,17 +259,6 @@ class Site:
         """Whether nothing opens a console: neither a port nor a password."""
         port = CONSOLES[vm][0]
         return self.password_end(vm) == ENDED and not any(place[1] == port for place in self.elements("opening4"))
-
-    @contextlib.contextmanager
-    def viewer(self, desk, user, vm, display=0):
-        """A user who opens a console by rviewer, on a desktop of their own: yields both."""
-        with Desktop(self.desks[desk], user, display=display) as desktop:
-            process = desktop.popen(["rviewer", vm], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            try:
-                yield desktop, process
-            finally:
-                process.kill_tree()
-                process.stderr.close()
 
 
 def said(desktop, process):

@@ -3,10 +3,11 @@
 from scene import bootsector, tls
 from scene.consoles import Console, Listener
 from scene.desktop import Desktop
+from scene.hostsite import HostSite
 from scene.kvmhost import KvmHost
 from scene.machine import CommandError, CommandTimeout, Machine, Process, SceneError
 from scene.minion import Minion, SaltError
-from scene.network import Link, connect
+from scene.network import Link, connect, lan
 from scene.requirements import missing, need
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "CommandTimeout",
     "Console",
     "Desktop",
+    "HostSite",
     "KvmHost",
     "Link",
     "Listener",
@@ -24,6 +26,7 @@ __all__ = [
     "SceneError",
     "bootsector",
     "connect",
+    "lan",
     "missing",
     "need",
     "tls",

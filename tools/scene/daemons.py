@@ -75,9 +75,9 @@ class Master(Daemon):
             included,
         )
 
-    def salt(self, function, *words, check=True, timeout=120):
-        """Run ``salt '*' FUNCTION ...``; return the answers by minion, and the exit code."""
-        return self._run(["salt", "--static", f"--timeout={timeout}", "*", function, *words], check)
+    def salt(self, function, *words, target="*", check=True, timeout=120):
+        """Run ``salt '*' FUNCTION ...``, or on some minions; return the answers by minion, and the exit code."""
+        return self._run(["salt", "--static", f"--timeout={timeout}", target, function, *words], check)
 
     def salt_run(self, function, *words, check=True):
         """Run ``salt-run FUNCTION ...``; return its result, and the exit code."""

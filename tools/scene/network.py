@@ -19,6 +19,17 @@ class Link:
         self.a.run(["ip", "link", "delete", self.a_dev])
 
 
+def lan(server, *others):
+    """Join machines by a bridge of one of them; each has one address, with prefix length, in its pair."""
+    machine, address = server
+    machine.run(["ip", "link", "add", "lan", "type", "bridge"])
+    for other, its in others:
+        link = connect(other, machine, [its], [])
+        machine.run(["ip", "link", "set", link.b_dev, "master", "lan"])
+    machine.run(["ip", "addr", "add", address, "dev", "lan"])
+    machine.run(["ip", "link", "set", "lan", "up"])
+
+
 def connect(a, b, a_addrs, b_addrs):
     """Lay a cable between two machines and give both ends their addresses, IPv4 or IPv6, with prefix length."""
     devices = []
