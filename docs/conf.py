@@ -120,7 +120,7 @@ def setup(app):
     from sphinx.ext.autodoc.mock import mock
 
     sys.path.insert(0, str(ROOT / "_utils"))
-    with mock(["salt"]):
+    with mock(["cryptography", "salt"]):
         for name, paths in reference().items():
             sys.modules[name] = combined(name, paths)
     app.connect("source-read", read_page)

@@ -123,6 +123,11 @@ def _port(text: str | None) -> int | None:
     return found or None
 
 
+def secret(domain: ElementTree.Element) -> str | None:
+    """Return the password of a domain's console, if it has one, and libvirt printed it."""
+    return next((element.get(_SECRET) for element in _elements(domain)), None)
+
+
 def as_declared(graphics: Graphics, tls_port: int) -> bool:
     """Tell whether a console is defined as it must be: TLS alone, at its port, and shut until there is a ticket."""
     wanted = Graphics(tls_port, None, False, "secure", ticketed=True, until=ENDED, listens=graphics.listens)

@@ -86,13 +86,27 @@ def test_what_is_offered():
     assert {"rules", "allowed"} <= offered["_modules", "spice_sudoers"]
     assert "status" in offered["_modules", "spice_viewer"]
     assert "status" in offered["_modules", "spice_grant_status"]
-    asked = {"status", "who", "what", "plan", "follow", "lock", "unlock", "lend", "end_loan", "loans", "locks"}
+    asked = {
+        "status",
+        "who",
+        "what",
+        "plan",
+        "follow",
+        "lock",
+        "unlock",
+        "deliver",
+        "lend",
+        "end_loan",
+        "loans",
+        "locks",
+    }
     assert offered["_runners", "spice_grant"] == asked
     assert offered["_modules", "spice_grant_repair"] == {"close", "repair"}
     assert offered["_modules", "spice_grant_denials"] == {"denials"}
     assert offered["_modules", "spice_grant_example"] == {"example"}
     of_host = {"plan", "apply", "remove", "consoles", "propose", "accept", "sessions", "status"}
     assert offered["_modules", "spice_host"] == of_host
+    assert offered["_modules", "spice_host_verify"] == {"verify"}
     assert offered["_modules", "spice_host_loans"] == {"lend", "end_loan", "lock", "unlock", "loans", "locks"}
     assert offered["_states", "spice_host"] == {"present", "absent"}
     assert offered["_states", "spice_grant"] == {"present", "absent", "removed", "mod_watch"}
