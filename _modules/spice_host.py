@@ -12,6 +12,7 @@ the console a password for some seconds, and opens its port for that desk.
 
 import sys as _sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,16 +26,17 @@ from salt.exceptions import CommandExecutionError, SaltException
 from spicegrants.audit import minion_status
 from spicegrants.core.calls import checked
 from spicegrants.core.changes import as_dict
-from spicegrants.core.errors import Finding, translated
+from spicegrants.core.errors import Finding, SpiceGrantError, translated
 from spicegrants.core.reader import Node
 from spicegrants.engine import enforcement as whole
 from spicegrants.engine import host_status
 from spicegrants.hypervisor import consoles as host_consoles
 from spicegrants.hypervisor.live import book, enforcement, tickets, virsh
 from spicegrants.policy import merge, pillar
+from spicegrants.policy.model import Desk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     # What Salt's loader provides.
@@ -242,9 +244,9 @@ def propose():
         salt 'kvm1' spice_host.propose
     """
     declared = merge.plain(__pillar__.get("spice") or {})
-    servers, vms = (declared.get(key) if isinstance(declared, dict) else None for key in ("servers", "vms"))
-    own = [name for name, value in (servers or {}).items() if value.get("minion") == __opts__["id"]]
-    known = [value.get("domain", name) for name, value in (vms or {}).items() if value.get("server") in own]
+    servers, vms = (_mappings(declared, part) for part in ("servers", "vms"))
+    own = [name for name, value in servers.items() if value.get("minion") == __opts__["id"]]
+    known = [value.get("domain", name) for name, value in vms.items() if value.get("server") in own]
     with translated(CommandExecutionError):
         return host_consoles.proposed(own[0] if own else "mysrv", virsh.found(), known)
 
@@ -376,6 +378,12 @@ def status():
     return stand
 
 
+def _mappings(declared, part):
+    """Return what a part of a pillar declares by name, of one that need not be right in other places."""
+    found = declared.get(part) if isinstance(declared, dict) else None
+    return {name: value for name, value in found.items() if isinstance(value, dict)} if isinstance(found, dict) else {}
+
+
 def _policy():
     """Return the pillar's policy, with the mine's desks where it declares none.
 
@@ -392,5 +400,11 @@ def _policy():
     if not isinstance(known, dict):
         return policy, ["mine: it gave no answer, so the desks that were known stay"], False
     findings: list[Finding] = []
-    desks = pillar.parse_desks(Node(known or None, "mine", findings))
+    before: Mapping[str, Desk] = {}
+    # What cannot be read closes everything later on.
+    with suppress(SpiceGrantError):
+        stored = tickets.stored().policy
+        before = stored.desks if stored else {}
+    # What a minion says of itself must not take another's place.
+    desks = pillar.parse_desks(Node(known or None, "mine", findings), before)
     return replace(policy, desks=desks), [*map(str, findings)], True

@@ -1,11 +1,13 @@
 """What is behind a console's port: a domain that restarts, is missing, is another, or has somebody else's port."""
 
+import subprocess
+import sys
 import uuid
 
 import pytest
 
 from drift import until
-from functional.hosted import DENIED, ENDED, IN, Site
+from functional.hosted import ADDRESS, DENIED, ENDED, IN, Site
 
 PORTS = {"books": 20003, "debianx": 20002}
 DESK = {"books": ("desk-1", "anne"), "debianx": ("desk-1", "ben")}
@@ -140,6 +142,27 @@ def test_a_domain_that_pillar_does_not_know_on_a_consoles_port(site):
     known = {entry["domain"]: entry["vm"] for entry in site.minion.call("spice_host.consoles")}
     assert known == {"books": "books", "debianx": "debianx", "intruder": None}
     assert site.minion.call("spice_host.propose") == {"intruder": {"server": "mysrv", "tls_port": 20003}}
+
+
+def test_somebody_else_who_listens_at_a_consoles_port(site):
+    """At another address of the host: a desk may reach the wrong one, so there is no ticket while that is so."""
+    site.kvm.define(
+        "books", "magenta", uuid=site.kvm.virsh("domuuid", "books").stdout.strip(), tlsPort=20003, listen=ADDRESS
+    )
+    site.applied()
+    site.kvm.restart("books")
+    program = "import socket; s = socket.create_server(('192.168.2.9', 20003)); print(flush=True); s.accept()"
+    site.host.run(["ip", "address", "add", "192.168.2.9/24", "dev", "eth0"])
+    other = site.host.popen([sys.executable, "-I", "-c", program], user="eve", stdout=subprocess.PIPE)
+    try:
+        assert other.stdout.readline() == b"\n"
+        assert refused(site, "books") == f"at port 20003 several programs listen ({ADDRESS}, 192.168.2.9)"
+    finally:
+        other.kill_tree()
+        other.wait()
+        other.stdout.close()
+        site.host.run(["ip", "address", "del", "192.168.2.9/24", "dev", "eth0"])
+    assert site.link("desk-1", "books", site.ticket("desk-1", "anne", "books")) == IN
 
 
 def test_a_domain_that_is_missing(site):

@@ -29,12 +29,17 @@ def site(shared):
     return shared
 
 
+ANNE, BEN = ("desk-1", "anne", "books"), ("desk-2", "ben", "debianx")
+
+
 @contextlib.contextmanager
-def opened(site, desk="desk-1", user="anne", vm="books"):
-    """A session whose ticket opens nothing any more."""
-    with site.linked(desk, vm, site.ticket(desk, user, vm), user=user) as (answer, _):
-        assert answer == IN
-        until(lambda: (vm, user, desk, False) in site.sessions())
+def opened(site, *who):
+    """Sessions whose tickets open nothing any more: Anne's without further words."""
+    with contextlib.ExitStack() as stack:
+        for desk, user, vm in who or (ANNE,):
+            answer, _ = stack.enter_context(site.linked(desk, vm, site.ticket(desk, user, vm), user=user))
+            assert answer == IN
+        until(lambda: {(vm, user, desk, False) for desk, user, vm in who or (ANNE,)} <= site.sessions())
         yield
 
 
@@ -101,7 +106,7 @@ def removed(site):
 @pytest.mark.parametrize("taken", [without_anne, without_desk, without_vm, locked, damaged, removed])
 def test_a_session_ends_at_the_host_though_the_desk_cannot_be_reached(site, taken):
     """The console has no connection any more; a session of somebody else's goes on."""
-    with opened(site, "desk-2", "ben", "debianx"), opened(site), offline(site):
+    with opened(site, BEN, ANNE), offline(site):
         others = {("debianx", "ben", "desk-2", False)} if taken not in (damaged, removed) else ()
         taken(site)
         gone(site, *others)

@@ -51,7 +51,16 @@ def test_a_session_goes_on_through_a_restart_of_what_gives_tickets(site):
         assert site.shut("books") and process.poll() is None
         assert site.sessions() == {("books", "anne", "desk-1", False)}
         assert site.link("laptop", "books", "guessed") == "refused"
-        assert "the rules are made anew" in site.said()
+        until(lambda: "the rules are made anew" in site.said())
+
+
+def test_it_hears_of_changes_of_the_rules(site):
+    """By the kernel, at once: between two looks somebody's flush would have the ports open to all."""
+    joined = [line.split() for line in site.host.run(["cat", "/proc/net/netlink"]).stdout.splitlines()[1:]]
+    assert [groups for _, family, _, groups, *_ in joined if family == "12" and int(groups, 16) & 1 << 6]
+    for _ in range(5):
+        site.host.run(["nft", "flush", "ruleset"])
+        until(lambda: site.elements("open4") == set())
 
 
 @pytest.mark.parametrize("left", ["", "{", '[["books"]]', '[{"vm": "books"}]'])

@@ -497,18 +497,102 @@ def test_a_lock_where_what_is_stored_cannot_be_read_closes_everything(host):
     assert STATE in report["errors"][0] and report["errors"][0].endswith("nothing was opened")
 
 
-def test_a_lock_that_cannot_be_stored_silences_the_service(host):
-    """A full or read-only disk: sessions end, and nobody gets a ticket by what was stored before."""
+@contextlib.contextmanager
+def read_only(host, *directories):
+    """Directories that nobody can write to, as on a full disk."""
+    for path in directories:
+        host.machine.run(["mount", "--bind", path, path])
+        host.machine.run(["mount", "-o", "remount,bind,ro", path])
+    try:
+        yield
+    finally:
+        for path in directories:
+            host.machine.run(["umount", path])
+
+
+def test_a_lock_that_cannot_be_stored_holds_all_the_same(host):
+    """A full or read-only disk: sessions end, no restart and no run opens anything, and it is stored once it can be."""
+    with host.session() as talk, read_only(host, STORE):
+        report = host.call("spice_host.lock", user="anne")
+        assert any("could not be stored, and holds until the next boot only" in each for each in report["errors"]), (
+            report
+        )
+        assert say(talk, "still there?") == "ended"
+        for step in (None, host.apply, host.kill):
+            if step is not None:
+                step()
+            if not host.serves():
+                host.serve()
+            assert host.ask("open")["refusal"] == "locked"
+        assert any("holds until the next boot only" in each for each in host.call_status()["errors"])
+        report = host.apply(WITHOUT_ANNE)
+        assert any("policy: " in each for each in report["errors"])
+        assert host.ask("open")["refusal"] in ("locked", "not_granted")
+    assert locked(host) == []
+    host.apply(PILLAR)
+    assert locked(host) == [["user", "anne"]] and host.ask("open")["refusal"] == "locked"
+    assert host.machine.run(["ls", f"{RUN}/state.json"], check=False).returncode != 0
+
+
+def test_a_lock_that_can_be_kept_nowhere_silences_the_service(host):
+    """Not even in memory: nobody gets a ticket by what was stored before."""
     with host.session() as talk:
-        host.machine.run(["mount", "--bind", STORE, STORE])
-        host.machine.run(["mount", "-o", "remount,bind,ro", STORE])
-        try:
+        host.machine.run(["mkdir", f"{RUN}/state.json", f"{RUN}/state.json/x"])
+        with read_only(host, STORE):
             report = host.call("spice_host.lock", user="anne")
-            assert any("could not be stored, so nobody gets a ticket" in error for error in report["errors"]), report
-            assert say(talk, "still there?") == "ended"
-            assert host.ask("open") is None
-        finally:
-            host.machine.run(["umount", STORE])
+            assert report["errors"] and say(talk, "still there?") == "ended"
+            assert host.ask("open") is None or "ticket" not in host.ask("open")
+    host.machine.run(["rm", "-r", f"{RUN}/state.json"])
+
+
+def test_sessions_that_cannot_be_noted_end_all_the_same(host):
+    """By the service alone, which cannot write down what becomes of them: each of them, and flushed rules come back."""
+    with host.session(("anne", "books", PORT), ("cora", "ledger", 20004)) as talks, read_only(host, RUN):
+        library = str(CHECKOUT / "_utils")
+        host.machine.run(
+            [sys.executable, "-I", "-S", "-c", LOCK.replace('Lock("user", "anne")', 'Lock("all")'), library]
+        )
+        for talk in talks:
+            until(lambda talk=talk: say(talk, "still there?") == "ended")
+        host.machine.run(["nft", "flush", "ruleset"])
+        until(lambda: "goto consoles" in host.rules())
+
+
+def test_a_right_that_is_prolonged_prolongs_the_session(host):
+    """Its place in the kernel has the new end; nobody is thrown out at the old one."""
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 600))
+    host.apply(changed(PILLAR, grants={**GRANTS, "anne": {**GRANTS["anne"], "valid_until": moment}}))
+    with host.session() as talk:
+        until(lambda: _lasts(host, 0, 600))
+        host.call("spice_host.lend", "anne", "books", "2h")
+        until(lambda: _lasts(host, 7000, 7200))
+        assert say(talk, "still there?") == "answered"
+
+
+def _lasts(host, least, most):
+    """Whether Anne's session may go on for so many seconds."""
+    listed = json.loads(host.machine.run(["nft", "-nj", "list", "set", "inet", "spice_host", "open4"]).stdout)[
+        "nftables"
+    ]
+    (found,) = [entry["set"].get("elem", []) for entry in listed if "set" in entry]
+    ends = [each["elem"].get("expires") for each in found if isinstance(each, dict) and "elem" in each]
+    return bool(ends) and all(least < end <= most for end in ends)
+
+
+def test_who_has_no_right_leaves_nothing_behind(host):
+    """However many consoles a desk asks for."""
+    for number in range(4):
+        host.ask("open", vm=f"x{number}")
+        host.ask("open", user="eve", vm="books")
+    assert [name for name in host.machine.run(["ls", RUN]).stdout.split() if name.endswith(".lock")] == []
+
+
+def test_ports_that_a_run_has_shut_besides_stay_shut(host):
+    """The service makes rules anew, and opens nothing of what it does not know of."""
+    host.machine.run(["nft", "add element inet spice_host guarded { 20050 }"])
+    host.machine.run(["nft", "flush", "chain", "inet", "spice_host", "consoles"])
+    until(lambda: "tcp reset" in host.rules())
+    assert "20050" in host.rules()
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{"])
@@ -571,8 +655,11 @@ def test_each_function_where_libvirt_knows_of_no_domain(host):
     """And at the end nothing of ours is left."""
     assert host.call("spice_host.plan") == {**host.call("spice_host.apply", test=True), "changes": {}}
     assert host.call("spice_host.consoles") == host.call("spice_host.sessions") == []
-    assert host.call("spice_host.propose") == {}
+    for wrong in ([], "x", {"servers": ["mysrv"], "vms": {"books": None}}, {"servers": {"mysrv": "x"}}):
+        host.minion.set_pillar({"spice": wrong})
+        assert host.call("spice_host.propose") == {}
     assert host.call("spice_host.status")["service"] == "runs"
+    assert host.call("spice_host.verify")["ok"] is None
     with pytest.raises(SaltError, match="there is no domain books"):
         host.call("spice_host.accept", "books")
     with pytest.raises(SaltError, match="no policy has been applied on this minion yet"):

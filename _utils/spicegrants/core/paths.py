@@ -42,6 +42,8 @@ HOST_STATE = f"{HOST_STORE}/state.json"
 HOST_PORTS = f"{HOST_STORE}/ports.json"
 HOST_HOME = f"{HOST_STORE}/home"
 HOST_RUN = "/run/spice-host"
+# What counts instead of what is stored, where that cannot be written.
+HOST_UNSTORED = f"{HOST_RUN}/state.json"
 HOST_SOCKET = f"{HOST_RUN}/tickets"
 HOST_SESSIONS = f"{HOST_RUN}/sessions.json"
 HOST_LAST_RUN = f"{HOST_RUN}/last-run"

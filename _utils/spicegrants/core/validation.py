@@ -11,6 +11,7 @@ import ipaddress
 import re
 
 _OBJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,62}")
+_MINION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,252}")
 _ACCOUNT = re.compile(r"[A-Za-z_](?:[A-Za-z0-9_@-]|\.(?!\.)){0,62}")
 # sudoers reads such a word as the name of an alias, ALL among them.
 _SUDOERS_WORD = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -41,6 +42,24 @@ def object_name(text: str) -> str | None:
         return None
     return (
         "is not a usable name: 1 to 63 letters, digits, '.', '_' or '-', "
+        "the first a letter or digit, no two dots in a row"
+    )
+
+
+def grant_name(text: str) -> str | None:
+    """Say what is wrong with the name of a grant; ``None`` if nothing is.
+
+    One of several vms is as many grants, each called by its vm as well: ``NAME/VM``.
+    """
+    return next(filter(None, map(object_name, text.split("/", 1))), None)
+
+
+def minion_id(text: str) -> str | None:
+    """Say what is wrong with the id of a minion, which may be a host's full name; ``None`` if nothing is."""
+    if _MINION.fullmatch(text):
+        return None
+    return (
+        "is not a usable id of a minion: 1 to 253 letters, digits, '.', '_' or '-', "
         "the first a letter or digit, no two dots in a row"
     )
 

@@ -13,7 +13,7 @@ from spicegrants.core import errors
 from spicegrants.core.changes import as_dict
 from spicegrants.core.entries import Directory, File
 from spicegrants.core.errors import SpiceGrantError, SystemFault
-from spicegrants.core.paths import HOST_LAST_RUN
+from spicegrants.core.paths import HOST_LAST_RUN, HOST_UNSTORED
 from spicegrants.host import disk, lock, run
 from spicegrants.hypervisor import rights
 from spicegrants.hypervisor.consoles import Console
@@ -103,6 +103,8 @@ def status() -> dict[str, Any]:
         sessions = closing.known()
     serving = notice.tell()
     failed = [sentence for fault in faults for sentence in fault.sentences] + [*planned.errors]
+    if disk.read(HOST_UNSTORED) is not None:
+        failed.append("policy: what is to hold could not be stored, and holds until the next boot only")
     failed += [] if serving or kept.policy is None else ["ssh: the service that gives tickets does not answer"]
     drift = merge.sentences(as_dict(step.change for step in planned.steps))
     locked = [each.words for each in kept.temporary.locks]

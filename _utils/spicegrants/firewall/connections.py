@@ -7,11 +7,13 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from spicegrants.core import netlink
 from spicegrants.core.changes import Change
 from spicegrants.policy.compiler import DesiredState, guards_servers
 
 # States of /proc/net/tcp in which data can still flow: established, both FIN_WAITs, CLOSE_WAIT; linux/tcp_states.h.
 _OPEN = ("01", "04", "05", "08")
+_LISTENING = "0A"
 
 
 class Connection(NamedTuple):
@@ -45,6 +47,19 @@ def parse_connections(text: str) -> list[Connection]:
         if fields[3] in _OPEN and (owned or unsent):
             found.append(Connection(_place(fields[1]), _place(fields[2]), int(fields[7]), owned))
     return found
+
+
+def parse_listeners(text: str) -> list[tuple[str, int]]:
+    """Return addresses and ports on which somebody listens, in the text of /proc/net/tcp or tcp6."""
+    lines = (line.split() for line in text.splitlines()[1:])
+    return [_place(fields[1]) for fields in lines if fields[3] == _LISTENING]
+
+
+def ended_at(message: bytes) -> set[int]:
+    """Return the local ports of the TCP sockets that have ended, in a message of the kernel's; linux/inet_diag.h."""
+    bodies = (body for _, body in netlink.messages(message))
+    # A socket's family, state, timer and retransmissions come before its ports.
+    return {struct.unpack_from("!H", body, 4)[0] for body in bodies if len(body) >= 6}
 
 
 def _place(text: str) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -31,5 +32,6 @@ def apart(function: Callable[[], _Result]) -> _Result:
     A fork would copy all of Salt's process, and the locks of its other threads as they are at that moment. Raises
     RuntimeError if no thread can be started.
     """
-    with ThreadPoolExecutor(max_workers=1) as alone:
+    # Called after the one that waits for it, for whoever looks at what a process does.
+    with ThreadPoolExecutor(1, thread_name_prefix=threading.current_thread().name) as alone:
         return alone.submit(function).result()

@@ -12,6 +12,12 @@ from spicegrants.core import netlink
 
 # linux/netlink.h.
 ROUTE, NETFILTER = 0, 12
+# NFNLGRP_NFTABLES, the seventh group of the latter: changes of rules. linux/netfilter/nfnetlink.h.
+RULES = 1 << 6
+# The kernel's reports on sockets, and SKNLGRP_INET_TCP_DESTROY and that of IPv6, the first and the third group:
+# linux/sock_diag.h.
+SOCKETS = 4
+ENDED = 1 << 0 | 1 << 2
 _ERROR = 2
 # asm-generic/socket.h: like SO_RCVBUF, without the limit that is set for all.
 _SO_RCVBUFFORCE = 33
@@ -22,7 +28,7 @@ def open_socket(protocol: int, groups: int = 0, room: int = 0, patience: float |
     """Return a socket; raise OSError if the kernel refuses one.
 
     protocol
-        :data:`ROUTE` or :data:`NETFILTER`.
+        :data:`ROUTE`, :data:`NETFILTER` or :data:`SOCKETS`.
 
     groups
         Bits of the multicast groups to join. Defaults to none.

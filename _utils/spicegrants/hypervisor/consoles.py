@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -85,6 +86,41 @@ def hindrance(vm: Vm, domain: ElementTree.Element) -> str | None:
         return f"domain {vm.libvirts_name} has {len(now)} SPICE consoles, not one"
     why = _restart(now[0], vm.tls_port)
     return f"domain {vm.libvirts_name} {why}" if why else None
+
+
+def shared(port: int, listeners: Iterable[tuple[str, int]]) -> str | None:
+    """Return why it cannot be told what answers at a port; ``None`` if one console does, where desks can reach it.
+
+    listeners
+        Addresses and ports on which somebody listens.
+    """
+    reached = _reached(port, listeners)
+    if len(reached) == 1:
+        return None
+    places = ", ".join(sorted(reached))
+    return f"at port {port} several programs listen ({places})" if places else f"at port {port} nobody listens"
+
+
+def _reached(port: int, listeners: Iterable[tuple[str, int]]) -> list[str]:
+    return [address for address, each in listeners if each == port and not ipaddress.ip_address(address).is_loopback]
+
+
+def reached_at(port: int, listeners: Iterable[tuple[str, int]]) -> str:
+    """Return the address at which this host reaches one console of its own.
+
+    The port is one at which one program listens; see :func:`shared`.
+    """
+    (address,) = _reached(port, listeners)
+    return "127.0.0.1" if ipaddress.ip_address(address).is_unspecified else address
+
+
+def own_address(text: str) -> bool:
+    """Tell whether a text is an address that packets to this host's own services may have: a loopback one, or IPv6."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return address.is_loopback or (address.version == 6 and not address.is_unspecified)
 
 
 def _restart(now: Graphics, port: int) -> str:

@@ -166,6 +166,17 @@ def held(places: Iterable[Place], rights: Mapping[Place, Right]) -> list[Object]
     return commands
 
 
+def guarded(live: Iterable[Object]) -> list[PortRange]:
+    """Return the ports that a listing guards."""
+    found: list[PortRange] = []
+    for entry in live:
+        listed = entry.get("set", {})
+        for element in listed.get("elem", []) if listed.get("name") == "guarded" else []:
+            low, high = element["range"] if isinstance(element, dict) else (element, element)
+            found.append((int(low), int(high)))
+    return found
+
+
 def let_in(live: Iterable[Object]) -> tuple[set[Place], set[Place]]:
     """Return from where a listing lets connections be opened, and from where it lets them go on."""
     found: dict[str, set[Place]] = {name: set() for names in _SETS.values() for name in names[:2]}

@@ -57,6 +57,7 @@ StartLimitIntervalSec=0
 ExecStart=/usr/bin/python3 -IS {HOST_TICKETS}
 Restart=always
 RestartSec=2
+LimitNOFILE=65536
 RuntimeDirectory=spice-host
 RuntimeDirectoryPreserve=yes
 NoNewPrivileges=yes

@@ -12,7 +12,7 @@ from spicegrants.schedule.intervals import FIRST, LAST
 # Seconds in which a ticket opens a console: long enough for all of its channels.
 VALID = 30
 # Bytes of a question and of an answer.
-LONGEST_QUESTION, LONGEST_ANSWER = 256, 4096
+LONGEST_QUESTION, LONGEST_ANSWER = 512, 4096
 # Letters of details: in JSON one may take 12 bytes.
 _MOST = 300
 _TICKET = re.compile(r"[A-Za-z0-9_-]{32,60}")

@@ -22,6 +22,16 @@ def test_no_names_of_objects(name):
     assert validation.object_name(name)
 
 
+@pytest.mark.parametrize("name", ["kvm1", "kvm1.hosts.anraconc.de", "x" * 253])
+def test_ids_of_minions(name):
+    assert validation.minion_id(name) is None
+
+
+@pytest.mark.parametrize("name", ["", ".a", "-a", "a..b", "a b", "a/b", "a\n", "a*", "x" * 254, 'a"', "a,b"])
+def test_bad_ids_of_minions(name):
+    assert "id of a minion" in validation.minion_id(name)
+
+
 @pytest.mark.parametrize(
     "name", ["ann", "_apt", "j.boss@example.com", "Ann", "a1", "aDMIN", "_ADMIN", "x" * 63, "Defaults2"]
 )

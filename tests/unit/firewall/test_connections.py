@@ -44,6 +44,23 @@ def test_what_is_nobodys_and_has_something_to_send_is_open():
     assert (found.uid, found.owned) == (1023, False)
 
 
+def test_who_listens_is_read():
+    """By either version; what is open there is none of it."""
+    nobody = "00000000:0000"
+    text = line(nobody, "0A", local="0202A8C0:4E22") + line(nobody, "0A", local="0" * 32 + ":4E23") + line(nobody)
+    assert connections.parse_listeners(HEAD + text) == [("192.168.2.2", 20002), ("::", 20003)]
+
+
+def test_which_sockets_have_ended():
+    """As the kernel told of two, one of each version; and of nothing that could be read."""
+    told = bytes.fromhex(
+        "58000000140000000000000000000000020700004e229c40" + "c0a80202" + "00" * 12 + "c0a80216" + "00" * 12 + "00" * 32
+    )
+    other = told[:16] + b"\x0a\x07\0\0" + b"\x4e\x23" + told[22:]
+    assert connections.ended_at(told + other) == {20002, 20003}
+    assert connections.ended_at(told[:18]) == connections.ended_at(b"") == set()
+
+
 def test_a_granted_session_stays():
     assert connections.stray(desired(), [MYSELF]) == []
 

@@ -324,6 +324,27 @@ def test_what_hinders_a_ticket(running, sentence):
 # What pillar does not declare
 
 
+@pytest.mark.parametrize(
+    ("listeners", "why"),
+    [
+        ([("::", 20002)], None),
+        ([("192.168.2.2", 20002), ("192.168.2.2", 20003), ("::", 22)], None),
+        # Desks reach neither.
+        ([("::", 20002), ("127.0.0.1", 20002), ("::1", 20002)], None),
+        (
+            [("192.168.2.2", 20002), ("10.0.0.1", 20002)],
+            "at port 20002 several programs listen (10.0.0.1, 192.168.2.2)",
+        ),
+        ([("192.168.2.2", 20002), ("::", 20002)], "at port 20002 several programs listen (192.168.2.2, ::)"),
+        ([], "at port 20002 nobody listens"),
+        ([("127.0.0.1", 20002)], "at port 20002 nobody listens"),
+    ],
+)
+def test_who_answers_at_a_port(listeners, why):
+    """Two programs may have one port at two addresses; which of them a desk reaches is no matter of libvirt's."""
+    assert consoles.shared(20002, listeners) == why
+
+
 def test_proposed():
     every = found(
         (

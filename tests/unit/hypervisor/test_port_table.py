@@ -234,3 +234,11 @@ def test_all_differences_are_named(listing):
         "restores set guarded",
         "restores set open6",
     ]
+
+
+def test_what_a_listing_guards():
+    """Single ports and ranges, as nft prints them; nothing without the set."""
+    listed = {"set": {"name": "guarded", "elem": [7000, {"range": [20001, 20010]}]}}
+    other = {"set": {"name": "open4", "elem": [9]}}
+    assert port_table.guarded([{"table": {}}, other, listed]) == [(7000, 7000), (20001, 20010)]
+    assert port_table.guarded([other]) == port_table.guarded([]) == []

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from spicegrants.core.accounts import Account, Group
 from spicegrants.hypervisor import rights
+from spicegrants.hypervisor.rights import Accounts
 from spicegrants.policy import decision, pillar
 from spicegrants.policy.access import Access
 from spicegrants.policy.compiler import compile_policy
@@ -36,8 +37,12 @@ def in_family(user, group):
     return group == "family" and user in FAMILY
 
 
-def decided(user="myself", vm="debianx", moment=NOON, temporary=NOTHING, member=in_family, **changes):
-    return rights.decide(policy(**changes), temporary, member, user, vm, moment)
+def as_it_is(name):
+    return name
+
+
+def decided(user="myself", vm="debianx", moment=NOON, temporary=NOTHING, member=in_family, spelled=as_it_is, **changes):
+    return rights.decide(policy(**changes), temporary, Accounts(member, spelled), user, vm, moment)
 
 
 # As the desks
@@ -91,7 +96,8 @@ def test_host_and_desk_say_the_same(case):
     for user in (*groups, "nobody"):
         for vm in (*declared.vms, "nosuch"):
             desk = decision.decide(desired, user, vm, moment)
-            host = rights.decide(declared, temporary, lambda user, group: user in groups[group], user, vm, moment)
+            accounts = Accounts(lambda user, group: user in groups[group], as_it_is)
+            host = rights.decide(declared, temporary, accounts, user, vm, moment)
             assert _without_account(host) == _without_account(desk)
 
 
@@ -136,6 +142,23 @@ def test_a_member_is_asked_for_only_where_a_group_is_granted():
     decided("mybro", "leaptest", member=lambda *names: asked.append(names), **GROUP)
     decided("mybro", member=lambda *names: asked.append(names), **GROUP)
     assert asked == [("myself", "family")]
+
+
+def of_a_directory(name):
+    """It takes names in capitals, and with its domain before them."""
+    return name.rpartition("\\")[2].lower()
+
+
+@pytest.mark.parametrize("name", ["myself", "Myself", "CORP\\myself"])
+def test_a_name_that_the_host_spells_otherwise(name):
+    """Desks ask by the name that an account has; pillar and administrators write it as the directory takes it."""
+    lent = Temporary((Loan(name, "leaptest", NOON, NOON + 3600),))
+    for spelled, as_well in ((of_a_directory, True), (as_it_is, name == "myself")):
+        assert decided(temporary=lent, vm="leaptest", grants={}, spelled=spelled).open is as_well
+        assert decided(temporary=Temporary((), (Lock(USER, name),)), spelled=spelled).open is not as_well
+    assert not decided("root", temporary=lent, vm="leaptest", grants={}, spelled=of_a_directory).open
+    left_out = {MINE: {"group": "family", "vm": "debianx", "except": ["Myself"]}}
+    assert decided(**left_out).open and not decided(spelled=of_a_directory, **left_out).open
 
 
 @pytest.mark.parametrize("lock", [Lock(ALL), Lock(USER, "myself"), Lock(VM, "debianx", "audit")])

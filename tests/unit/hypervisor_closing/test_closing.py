@@ -48,12 +48,15 @@ def member(user, group):
     return group == "staff" and user in ("anne", "cora")
 
 
+ACCOUNTS = rights.Accounts(member, str)
+
+
 def may(stored, minion="kvm1"):
     """Who may have a ticket for what, at which desk, as the service decides it."""
     found = set()
     for vm in stored.policy.consoles_of(minion):
         for user in USERS:
-            if rights.decide(stored.policy, stored.temporary, member, user, vm, NOW).open:
+            if rights.decide(stored.policy, stored.temporary, ACCOUNTS, user, vm, NOW).open:
                 found |= {(desk, user, vm) for desk in stored.policy.desks}
     return found
 

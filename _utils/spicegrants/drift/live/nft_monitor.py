@@ -10,8 +10,6 @@ from spicegrants.drift import nft_events
 from spicegrants.drift.nft_events import Transaction, Transactions
 from spicegrants.host import netlink_socket
 
-# NFNLGRP_NFTABLES, the seventh group.
-_GROUP = 1 << 6
 # A ruleset of ten thousand elements is reported element by element.
 _BUFFER = 8 * 1024 * 1024
 _RECEIVED = 256 * 1024
@@ -25,7 +23,9 @@ class RuleChanges:
     def __init__(self) -> None:
         """Join the group; raise :class:`~spicegrants.core.errors.SystemFault` if the kernel refuses."""
         try:
-            self._socket = netlink_socket.open_socket(netlink_socket.NETFILTER, _GROUP, _BUFFER, patience=0)
+            self._socket = netlink_socket.open_socket(
+                netlink_socket.NETFILTER, netlink_socket.RULES, _BUFFER, patience=0
+            )
         except OSError as error:
             raise SystemFault(f"changes of rules cannot be noticed: {error}") from error
         self._transactions = Transactions()

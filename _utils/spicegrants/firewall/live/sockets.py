@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from spicegrants.core.errors import SystemFault
 from spicegrants.firewall import connections as firewall_connections
@@ -17,16 +17,23 @@ _AT_ONCE = 200
 
 def connections() -> list[Connection]:
     """Return the TCP connections that are open on this machine."""
-    found = []
+    return [found for text in _tables() for found in firewall_connections.parse_connections(text)]
+
+
+def listeners() -> list[tuple[str, int]]:
+    """Return the addresses and ports on which somebody listens on this machine, by TCP."""
+    return [found for text in _tables() for found in firewall_connections.parse_listeners(text)]
+
+
+def _tables() -> Iterator[str]:
     for name in ("tcp", "tcp6"):
         try:
             with open(f"/proc/net/{name}", encoding="utf-8") as stream:
-                found += firewall_connections.parse_connections(stream.read())
+                yield stream.read()
         except FileNotFoundError:
             continue
         except OSError as error:
             raise SystemFault(f"/proc/net/{name} cannot be read: {error}") from error
-    return found
 
 
 def hindrance() -> str | None:
@@ -49,6 +56,18 @@ def end(chosen: Iterable[Connection]) -> None:
             first, *others = filters[start : start + _AT_ONCE]
             words = [*first, *(word for each in others for word in ("or", *each))]
             run.attempt(["ss", "--kill", "--tcp", "--numeric", *words])
+
+
+def end_surely(chosen: Iterable[Connection]) -> None:
+    """End connections; raise :class:`~spicegrants.core.errors.SystemFault` if any goes on."""
+    chosen = [*chosen]
+    gone = {(each.local, each.remote) for each in chosen}
+    if not gone:
+        return
+    end(chosen)
+    left = [each for each in connections() if (each.local, each.remote) in gone]
+    if left:
+        raise SystemFault(f"ss does not end {len(left)} of {len(gone)} connections: the kernel may not let it")
 
 
 def _filter(connection: Connection) -> list[str]:

@@ -37,6 +37,7 @@ def main() -> int:
             connection.sendall(f"{request} {sys.argv[1]} {said.user} {said.vm}\n".encode())
             with connection.makefile("rb") as stream:
                 line = stream.readline(ticket_protocol.LONGEST_ANSWER).decode("ascii", "replace")
+        line = line or _failed("what gives tickets there has ended meanwhile")
     except OSError as error:
         line = _failed(f"what gives tickets there does not answer: {error.strerror or error}")
     return _answer(line)

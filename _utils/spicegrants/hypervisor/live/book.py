@@ -41,8 +41,10 @@ class Book:
         self.ends: dict[tuple[str, str, str], Answer] = {}
 
     def note(self, session: Session) -> None:
-        """Take note of a session."""
-        self._keep([*self.sessions, session])
+        """Take note of a session; raise :class:`~spicegrants.core.errors.SystemFault` if that cannot be kept."""
+        becomes = [*self.sessions, session]
+        disk.write(HOST_SESSIONS, File(sessions.dump(becomes), 0o600))
+        self.sessions = becomes
 
     def replace(self, before: Session, session: Session) -> None:
         """Take note of what has become of a session."""
@@ -61,7 +63,7 @@ class Book:
             with kept(faults):
                 ports.hold(session.places, [each for each in self.sessions if each != session])
             with kept(faults):
-                sockets.end(sessions.connections_of(session, sockets.connections(), self.sessions))
+                sockets.end_surely(sessions.connections_of(session, sockets.connections(), self.sessions))
             for fault in faults:
                 # It is nobody's from now on: each look shuts its place and ends its connections.
                 log.warning("%s: its session is not ended in each way that there is: %s", session.vm, fault)
@@ -69,5 +71,9 @@ class Book:
             print(f"{session.vm}: the session of {session.user} at {session.desk} ends: {why.refusal}", flush=True)
 
     def _keep(self, becomes: list[Session]) -> None:
-        disk.write(HOST_SESSIONS, File(sessions.dump(becomes), 0o600))
+        """Know sessions otherwise, whether that can be kept or not: what was kept before knows of no fewer."""
         self.sessions = becomes
+        try:
+            disk.write(HOST_SESSIONS, File(sessions.dump(becomes), 0o600))
+        except SystemFault as error:
+            log.warning("what has become of sessions cannot be kept: %s", error)

@@ -14,7 +14,7 @@ from spicegrants.core import errors
 from spicegrants.core.changes import Change
 from spicegrants.core.entries import Directory, File
 from spicegrants.core.errors import SpiceGrantError, SystemFault
-from spicegrants.core.paths import HOST_SESSIONS, HOST_STATE, HOST_STORE
+from spicegrants.core.paths import HOST_RUN, HOST_SESSIONS, HOST_STATE, HOST_STORE, HOST_UNSTORED
 from spicegrants.firewall.connections import Connection
 from spicegrants.firewall.live import sockets
 from spicegrants.host import disk
@@ -58,6 +58,15 @@ def store(kept: Stored) -> None:
     disk.make_parents(HOST_STORE)
     disk.make_directory(HOST_STORE, Directory(0o711))
     disk.write(HOST_STATE, File(host_file.dump(kept), 0o600))
+    if disk.read(HOST_UNSTORED) is not None:
+        disk.remove(HOST_UNSTORED)
+
+
+def _hold(kept: Stored) -> None:
+    """Have something hold that cannot be stored, until it can be, or the next boot."""
+    if not isinstance(disk.read(HOST_RUN), Directory):
+        disk.make_directory(HOST_RUN, Directory(0o700))
+    disk.write(HOST_UNSTORED, File(host_file.dump(kept), 0o600))
 
 
 def change(decide: Callable[[Stored], Stored]) -> None:
@@ -73,7 +82,7 @@ def take(decide: Callable[[Stored], Stored], test: bool) -> Taken:
     """Store what is to hold, and end the sessions that lose their right by it.
 
     First what is stored, which decides on each ticket. Then the sessions, here and not by the service alone, which may
-    not be running. If it cannot be stored, nobody gets a ticket until a run succeeds.
+    not be running. If it cannot be stored, it holds until it can be, or the next boot.
 
     decide
         Takes what is stored, and returns it with the policy, loans and locks that are to hold.
@@ -89,8 +98,9 @@ def take(decide: Callable[[Stored], Stored], test: bool) -> Taken:
         if after == before:
             return Taken()
         less = closing.takes_away(before, after)
-        lost, staying, unreadable = _lost(after) if less else ([], [], "")
         hindrances = [] if test else _stored(after, less)
+        # Names may have to be asked for: what is stored holds meanwhile.
+        lost, staying, unreadable = _lost(after) if less else ([], [], "")
     changes = [*closing.words(before, after), *_words(lost)]
     if not test:
         # It notes why sessions end, so that desks can be told.
@@ -115,8 +125,12 @@ def _stored(after: Stored, less: bool) -> list[str]:
     except SystemFault as error:
         if not less:
             return [f"policy: {error}"]
-        notice.silence()
-        return [f"policy: what is taken away could not be stored, so nobody gets a ticket: {error}"]
+        try:
+            _hold(after)
+        except SystemFault:
+            notice.silence()
+            return [f"policy: what is taken away could not be stored, so nobody gets a ticket: {error}"]
+        return [f"policy: what is taken away could not be stored, and holds until the next boot only: {error}"]
     return []
 
 
@@ -127,7 +141,7 @@ def _lost(after: Stored) -> tuple[list[Session], list[Session], str]:
         every = known()
     except SystemFault as error:
         return [], [], str(error)
-    lost = [each for each in every if tickets.why_not(after, each, now)[0] is not None]
+    lost = [each for each in every if tickets.right_of(after, each, now).lost is not None]
     return lost, [each for each in every if each not in lost], ""
 
 
@@ -155,7 +169,7 @@ def _end(lost: Sequence[Session], staying: Sequence[Session], uuids: Mapping[str
         ports.hold([place for session in lost for place in session.places], staying)
     with errors.kept(faults):
         every = [*lost, *staying]
-        sockets.end([each for session in lost for each in sessions.connections_of(session, open_now, every)])
+        sockets.end_surely([each for session in lost for each in sessions.connections_of(session, open_now, every)])
     if not faults:
         return []
     behind = {uuids[session.vm] for session in lost if session.vm in uuids}
@@ -198,7 +212,7 @@ def everything(guarded: Iterable[PortRange], test: bool) -> Taken:
             if places != 0:
                 ports.shut_all()
         with errors.kept(faults):
-            sockets.end(open_now)
+            sockets.end_surely(open_now)
         notice.tell()
     hindrances = [*map(str, faults)]
     if faults and not test:

@@ -51,6 +51,8 @@ _DIRECTORIES = (HOST_STORE, *programs.DIRECTORIES)
 _FILES = (HOST_STATE, HOST_PORTS, programs.KEYS)
 # Others, in which a run that was killed may have left what it was writing.
 _SHARED = (PROGRAMS, UNITS, *sorted({os.path.dirname(path) for path in programs.PATHS if path.startswith(UNITS)}))
+# Seconds after which a temporary file in /run is a leftover: what gives tickets writes there, in a moment.
+_UNFINISHED_FOR = 60
 # The layer without which nothing is given.
 _GUARD = "firewall"
 # Seconds that a program may take; and tenths of a second in which the service starts.
@@ -345,6 +347,7 @@ def _soon(until: str | None) -> bool:
 def _leftover_steps() -> list[Step]:
     known = {*_DIRECTORIES, *_FILES}
     found = sorted(disk.own(_DIRECTORIES) - known) + [path for each in _SHARED for path in disk.temporaries(each)]
+    found += disk.temporaries(HOST_RUN, _UNFINISHED_FOR)
     what = "removes {}, which does not belong there"
     return [Step(Change("policy", what.format(path)), partial(disk.remove, path)) for path in dict.fromkeys(found)]
 

@@ -89,7 +89,9 @@ def unlock(kind: str, word: Any, read: Read) -> dict[str, Any]:
 def _about(kept: Stored, kind: str, word: Any, read: Read) -> Lock:
     known = {lock.name for lock in kept.temporary.locks if lock.about == kind}
     known |= _known_users(kept, word) if kind == USER else set(kept.the_policy.vms) if kind == VM else set()
-    return Lock(kind, name_for(word, known, read))
+    name = name_for(word, known, read)
+    # As desks have it: a directory may take several spellings, and may be away when it counts.
+    return Lock(kind, tickets.spelled(name) if kind == USER and isinstance(name, str) and name not in known else name)
 
 
 def _known_users(kept: Stored, user: Any) -> set[str]:

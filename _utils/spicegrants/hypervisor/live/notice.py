@@ -7,11 +7,15 @@ import os
 import socket
 
 from spicegrants.core.paths import HOST_SOCKET
+from spicegrants.policy import ticket_protocol
+from spicegrants.policy.ticket_protocol import Answer
 
 # Said to have what is stored looked at, and answered with the same.
 AGAIN = b"again\n"
-# Seconds that the service may take to answer.
-_PATIENCE = 5.0
+# Said, with the name of a vm, to have a ticket made for this host itself.
+TRIAL = b"try"
+# Seconds that the service may take to answer, and to make a ticket.
+_PATIENCE, _MAKING = 5.0, 20.0
 
 
 def tell() -> bool:
@@ -24,6 +28,25 @@ def tell() -> bool:
             return connection.recv(len(AGAIN)) == AGAIN
     except OSError:
         return False
+
+
+def trial(vm: str, source: str) -> Answer | None:
+    """Have the service give this host itself a ticket; return its answer, ``None`` if it gives none.
+
+    source
+        Address of this host from which it is tried.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_MAKING)
+            connection.connect(HOST_SOCKET)
+            connection.sendall(TRIAL + f" {vm} {source}\n".encode())
+            with connection.makefile("rb") as stream:
+                return ticket_protocol.answer(
+                    stream.readline(ticket_protocol.LONGEST_ANSWER).decode("ascii", "replace")
+                )
+    except OSError:
+        return None
 
 
 def silence() -> None:

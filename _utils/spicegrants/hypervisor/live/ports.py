@@ -10,7 +10,7 @@ from spicegrants.host import run
 from spicegrants.hypervisor import port_table, sessions
 from spicegrants.hypervisor.port_table import Place
 from spicegrants.hypervisor.sessions import Session
-from spicegrants.policy.model import PortRange
+from spicegrants.policy.model import PortRange, join_ranges
 
 
 def differences(ports: Iterable[PortRange]) -> list[str]:
@@ -20,18 +20,28 @@ def differences(ports: Iterable[PortRange]) -> list[str]:
         return port_table.differences(ports, live)
 
 
-def astray(ports: Iterable[PortRange], known: Iterable[Session]) -> bool:
-    """Tell whether the kernel's table is another than it must be, or lets in what no session is about.
+def held(ports: Iterable[PortRange], known: Iterable[Session]) -> bool:
+    """Make the kernel's table anew where it is another than it must be, or lets in what no session is about.
 
-    Runs ``nft list table``.
+    ports
+        Those that must be guarded. More may be: a run may have shut what it could not store yet.
+
+    known
+        Sessions, which go on.
+
+    Returns whether it was made anew. Runs ``nft list table``.
     """
-    live = nft.table(port_table.FAMILY, port_table.TABLE)
+    known, live = [*known], nft.table(port_table.FAMILY, port_table.TABLE)
     wanted = sessions.rights(known, int(time.time()))
     with run.understood("nft"):
-        if live is None or port_table.differences(ports, live):
-            return True
-        opening, going = port_table.let_in(live)
-    return going != wanted.keys() or not opening <= {place for place, right in wanted.items() if right.opening}
+        opening, going = port_table.let_in(live or [])
+        guarded = join_ranges((*ports, *port_table.guarded(live or [])))
+        astray = live is None or bool(port_table.differences(guarded, live))
+    astray = astray or going != wanted.keys()
+    if not astray and opening <= {place for place, right in wanted.items() if right.opening}:
+        return False
+    load(guarded, known)
+    return True
 
 
 def load(ports: Iterable[PortRange], known: Iterable[Session] = ()) -> None:

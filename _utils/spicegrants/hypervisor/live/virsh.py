@@ -59,6 +59,11 @@ def running(uuid: str) -> ElementTree.Element | None:
     return None if state.strip() == "shut off" else domains.parse(printed)[0]
 
 
+def defined_secret(uuid: str) -> str | None:
+    """Return the password in the definition of a domain, if there is one. Runs ``virsh dumpxml``."""
+    return next(map(domains.secret, _dumped([uuid], "--inactive")), None)
+
+
 def define(uuid: str, tls_port: int, secret: str) -> None:
     """Define a domain with its console as it must be, from its next start on. Runs ``virsh define``."""
     for domain in _dumped([uuid], "--inactive"):
