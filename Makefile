@@ -21,7 +21,7 @@ setup: ## install what demo and tests need: Debian packages, .venv
 base:
 	@$(PYTHON) tools/setup.py base
 
-demo: base ## show the extension at work on two throw-away machines; leaves build/demo.html
+demo: base ## show the extension at work on throw-away machines; leaves build/demo.html
 	@$(PY) tools/demo.py $(ARGS)
 
 SUITE = $(PY) tools/suite.py --tests $(TESTS)
@@ -62,6 +62,7 @@ picture: ## draw docs/overview.svg anew, from what tools/picture.py describes
 bench: setup ## measure
 	@PYTHONPATH=_utils $(PY) tools/bench.py $(ARGS)
 	@PYTHONPATH=_utils $(PY) tools/bench_viewer.py
+	@PYTHONPATH=_utils $(PY) tools/bench_host.py
 
 bench-fleet: setup ## measure a master: runs through it, and the rendering of pillar
 	@PYTHONPATH=_utils $(PY) tools/bench_fleet.py $(ARGS)

@@ -26,7 +26,6 @@ HOST, PORT, USER, VM = "mysrv.anraconc.de", 20090, "myself", "debianx"
 CA = "/etc/pki/spice/ca-cert.pem"
 RECIPE = ["sudo", "-n", "-u", USER, "-g", "spicegrp", "remote-viewer", "--", f"spice://{HOST}?tls-port={PORT}"]
 RULE = f"{USER} ALL=({USER}:spicegrp) NOPASSWD: /usr/bin/remote-viewer -- spice\\://{HOST}\\?tls-port\\={PORT}\n"
-CALLS = {"the recipe's call": RECIPE, "rviewer": ["rviewer", VM]}
 # By how many grants are stored, and over how many schedules.
 STORED = {"1 grant": (0, 0), "1,000 grants": (100, 50), "10,000 grants": (1000, 50)}
 PATIENCE = 30
@@ -57,7 +56,8 @@ def main():
         with Minion(client) as minion, Desktop(client, USER) as desktop:
             for stored in chosen.stored:
                 apply(minion, *STORED[stored])
-                measured(desktop, console, stored, chosen.pairs)
+                calls = {"the recipe's call": (RECIPE, console.rgb), "rviewer": (["rviewer", VM], console.rgb)}
+                measured(desktop, stored, chosen.pairs, calls)
     return 0
 
 
@@ -76,41 +76,45 @@ def apply(minion, users, schedules):
         raise SystemExit(state["comment"])
 
 
-def measured(desktop, console, stored, pairs):
-    """Call in turn, and print the times."""
-    for call in CALLS.values():
+def measured(desktop, what, pairs, calls):
+    """Call in turn, and print the times, each beside that of the first.
+
+    calls
+        By name: the command, and the colour of the console that it shows.
+    """
+    for call in calls.values():
         # What is cached in the user's home is there from then on, as on a workstation.
-        shown(desktop, console, call)
-    taken = {name: [] for name in CALLS}
+        shown(desktop, *call)
+    taken = {name: [] for name in calls}
     for number in range(pairs):
-        for name in list(CALLS)[:: 1 if number % 2 else -1]:
-            taken[name].append(shown(desktop, console, CALLS[name]))
-    base = taken["the recipe's call"]
+        for name in list(calls)[:: 1 if number % 2 else -1]:
+            taken[name].append(shown(desktop, *calls[name]))
+    base = next(iter(taken.values()))
     for name, values in taken.items():
         wall, work = ([1000 * value for value in part] for part in zip(*values))
         low, middle, high = statistics.quantiles(wall, n=4)
         more = [1000 * statistics.median(b[part] - a[part] for a, b in zip(base, values)) for part in (0, 1)]
         difference = "" if values is base else f"   {more[0]:+.0f}, CPU {more[1]:+.0f} (medians of the pairs)"
         figures = f"{middle:7.0f}   ({low:.0f} to {high:.0f})   CPU {statistics.median(work):5.0f}"
-        print(f"  {f'{stored}, {name}':44} {figures}{difference}", flush=True)
+        print(f"  {f'{what}, {name}':44} {figures}{difference}", flush=True)
 
 
-def shown(desktop, console, call):
-    """Make a call; return the seconds until the console showed, and the CPU time in seconds. End it."""
+def shown(desktop, call, rgb):
+    """Make a call; return the seconds until the console's colour showed, and the CPU time in seconds. End it."""
     with open(desktop.machine.path(desktop.frame), "rb") as stream:
         picture = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     pixels = struct.unpack_from(">I", picture)[0] + struct.unpack_from(">I", picture, 76)[0] * 12
     started = time.perf_counter()
     process = desktop.popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        while not _covers(picture, pixels, console.rgb):
+        while not _covers(picture, pixels, rgb):
             if time.perf_counter() - started > PATIENCE or process.poll() is not None:
                 raise SystemExit(f"{' '.join(call)} shows nothing")
             time.sleep(0.002)
         return time.perf_counter() - started, _worked(process.pid)
     finally:
         process.kill_tree()
-        _await_dark(picture, pixels, console.rgb)
+        _await_dark(picture, pixels, rgb)
         picture.close()
 
 

@@ -1,5 +1,7 @@
 """Demonstration of the article's office on this machine: a client, a server, the example pillar, and the proof.
 
+Then the KVM host's half, with two desks.
+
 Run by ``make demo``, as root. Everything happens in namespaces with private file systems: the host is not changed, and
 nothing is left behind but a page with all of it, ``build/demo.html``.
 """
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import time
 
+import demo_host
 import demo_page
 import demo_parts
 import picture
@@ -73,6 +76,7 @@ def play(told):
         pictures += demo_parts.locked(told, scene)
         week = demo_parts.lent(told, scene)
         demo_parts.undone(told, scene)
+    pictures += demo_host.play(told)
     return demo_page.Page(
         holds=told.holds,
         facts=facts(),

@@ -36,6 +36,7 @@ PACKAGES = {
         "iproute2",
         "librsvg2-common",
         "nftables",
+        "openssh-client",
         "openssl",
         "passwd",
         "procps",
@@ -57,7 +58,6 @@ PACKAGES = {
         "libglib2.0-bin",
         "libnotify-bin",
         "man-db",
-        "openssh-client",
         "pulseaudio-utils",
         "python3-gi",
         "slirp4netns",
@@ -82,9 +82,12 @@ INSTALL = ("install", "--yes", "--no-install-recommends")
 # What test machines unpack for themselves, with what it needs: installed here, it would oust the desktop's own or start
 # servers. Fetched by name, since they are at odds with one another.
 APART = {
-    "kvmhost": ("libvirt-clients", "libvirt-daemon", "libvirt-daemon-driver-qemu", "openssh-server"),
-    "pulseaudio": ("pulseaudio",),
-    "pipewire": ("gstreamer1.0-alsa", "pipewire-alsa", "pipewire-pulse", "wireplumber"),
+    "base": {"kvmhost": ("libvirt-clients", "libvirt-daemon", "libvirt-daemon-driver-qemu", "openssh-server")},
+    "test": {
+        "pulseaudio": ("pulseaudio",),
+        "pipewire": ("gstreamer1.0-alsa", "pipewire-alsa", "pipewire-pulse", "wireplumber"),
+    },
+    "docs": {},
 }
 ARCHIVES = ROOT / "build" / "packages"
 OLDER = ("salt-3006", "salt-3007")
@@ -128,16 +131,17 @@ def install_packages(groups):
     apt_get(*words)
 
 
-def fetch_archives():
-    """Fetch the packages that are unpacked in machines only; the host does not change."""
-    missing = {name: ARCHIVES / name for name in APART if not (ARCHIVES / name / "complete").exists()}
+def fetch_archives(groups):
+    """Fetch the packages of these groups that are unpacked in machines only; the host does not change."""
+    named = {name: packages for group in groups for name, packages in APART[group].items()}
+    missing = {name: ARCHIVES / name for name in named if not (ARCHIVES / name / "complete").exists()}
     if not missing or shutil.which("apt-get") is None or os.geteuid() != 0:
         return
     apt_get("update")
     for name, directory in missing.items():
-        print(f"setup: fetching {' '.join(APART[name])} into {directory}", flush=True)
+        print(f"setup: fetching {' '.join(named[name])} into {directory}", flush=True)
         (directory / "partial").mkdir(parents=True, exist_ok=True)
-        apt_get(*INSTALL, "--download-only", "-o", f"Dir::Cache::archives={directory}", *APART[name])
+        apt_get(*INSTALL, "--download-only", "-o", f"Dir::Cache::archives={directory}", *named[name])
         (directory / "complete").touch()
 
 
@@ -260,8 +264,7 @@ def main(argv=None):
         fcntl.flock(lock, fcntl.LOCK_EX)  # two makes at once take turns
         if not options.no_packages:
             install_packages(groups)
-            if "test" in groups:
-                fetch_archives()
+            fetch_archives(groups)
         if groups != ["docs"]:
             install_requirements(groups)
         if "docs" in groups:
