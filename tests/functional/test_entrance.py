@@ -26,7 +26,7 @@ SPOILT = {
     "no connection file": (
         ["rm", FILES["leaptest"]],
         None,
-        {f"mybro: leaptest does not open: rviewer: the console cannot be opened: there is no {FILES['leaptest']}"},
+        {f"mybro: leaptest does not open: rviewer: leaptest cannot be opened: there is no {FILES['leaptest']}"},
     ),
     "an account that has expired": (
         ["chage", "-E", "1", "myself"],

@@ -286,7 +286,7 @@ def test_what_is_stored_cannot_be_read(desk, looked_at, content):
     done, seen = desk.open("myself", password=None)
     looked_at.client.write(STATE, before, mode=0o600)
     assert (done.returncode, seen) == (IMPOSSIBLE, None)
-    assert done.stderr.startswith("rviewer: the console cannot be opened: ") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("rviewer: debianx cannot be opened: ") and done.stderr.count("\n") == 1
 
 
 def test_nobody_else_starts_it(desk):

@@ -163,8 +163,10 @@ CATALOGUES: dict[str, dict[str, str]] = {
             "Öffnen dürfen Sie: {names}. Nennen Sie eine: rviewer NAME.",
         "SPICE console {name}":
             "SPICE-Konsole {name}",
-        "the console cannot be opened: {why}. Tell your administrator.":
-            "die Konsole lässt sich nicht öffnen: {why}. Wenden Sie sich an Ihre Administration.",
+        "the console":
+            "die Konsole",
+        "{name} cannot be opened: {why}. Tell your administrator.":
+            "{name} lässt sich nicht öffnen: {why}. Wenden Sie sich an Ihre Administration.",
         "{name} cannot be opened: {why}.":
             "{name} lässt sich nicht öffnen: {why}.",
         "there is no desktop of this machine: neither DISPLAY nor WAYLAND_DISPLAY names one":

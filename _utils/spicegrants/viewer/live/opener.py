@@ -51,6 +51,7 @@ def main() -> int:
     """Open a console; return the exit code. Hindrances are one line on standard error."""
     environment = dict(os.environ)
     language = languages.chosen(environment)
+    name = ""
     try:
         if os.getresuid() != (0, 0, 0):
             raise SystemFault("this is for sudo to start")
@@ -58,13 +59,15 @@ def main() -> int:
         arguments = sys.argv[1:]
         if len(arguments) != 1 or validation.object_name(arguments[0]):
             return _report(WRONG_USAGE, "usage: open NAME, through sudo")
-        account, gid, policy, refusal = _request(arguments[0], environment, language)
+        name = arguments[0]
+        account, gid, policy, refusal = _request(name, environment, language)
         if refusal:
             return _report(REFUSED, refusal)
-        return _open(arguments[0], account, gid, policy, environment, language)
+        return _open(name, account, gid, policy, environment, language)
     except (SpiceGrantError, OSError, ValueError) as error:
         # What is wrong with the machine is for its administrator: that is in English.
-        text = say(language, "the console cannot be opened: {why}. Tell your administrator.", why=error)
+        name = name or say(language, "the console")
+        text = say(language, "{name} cannot be opened: {why}. Tell your administrator.", name=name, why=error)
         return _report(IMPOSSIBLE, text)
 
 
