@@ -18,6 +18,7 @@ import copy
 import time
 from typing import TYPE_CHECKING
 
+import salt.cache
 import salt.client
 import salt.pillar
 import salt.utils.minions
@@ -27,6 +28,7 @@ from salt.exceptions import NotImplemented as Refused
 from salt.exceptions import SaltException
 
 from spicegrants.audit import fleet, minion_status
+from spicegrants.audit import pending as orders
 from spicegrants.core.calls import checked
 from spicegrants.core.errors import PolicyError
 from spicegrants.core.reader import did_you_mean
@@ -419,8 +421,8 @@ def lock(user=None, vm=None, all=False, reason=None, tgt="*", tgt_type="glob", b
     * ``retcode``: 0 if all minions have confirmed, 1 if not.
     * ``confirmed``: list of the minions on which it holds.
     * ``failed``: dict of the minions on which it failed, each with the reason.
-    * ``not confirmed``: list of the minions that did not answer. As far as is known it does not hold there: run it
-      again when they are back.
+    * ``not confirmed``: list of the minions that did not answer. As far as is known it does not hold there. The master
+      keeps it for them: :func:`deliver` gives it to them when they are back, and :func:`locks` shows it until then.
     * ``hosts``: list of those of the confirmed on which it holds as KVM hosts.
 
     .. code-block:: json
@@ -439,7 +441,7 @@ def lock(user=None, vm=None, all=False, reason=None, tgt="*", tgt_type="glob", b
         salt-run spice_grant.lock user=anne reason='left the company'
     """
     asked = {"user": user, "vm": vm, "all": all, "reason": reason}
-    return _confirmed("spice_grant.lock", asked, tgt, tgt_type, batch, timeout, quiet)
+    return _locked(orders.LOCK, asked, tgt, tgt_type, batch, timeout, quiet)
 
 
 @checked(Refused)
@@ -489,7 +491,61 @@ def unlock(user=None, vm=None, all=False, tgt="*", tgt_type="glob", batch=None, 
         salt-run spice_grant.unlock user=anne
     """
     asked = {"user": user, "vm": vm, "all": all}
-    return _confirmed("spice_grant.unlock", asked, tgt, tgt_type, batch, timeout, quiet)
+    return _locked(orders.UNLOCK, asked, tgt, tgt_type, batch, timeout, quiet)
+
+
+@checked(Refused)
+def deliver(minion=None, timeout=None, quiet=False):
+    """
+    Give minions the locks that they missed, and take those away that they have to lose.
+
+    The reactor of ``etc/master.d/spice-grant-locks.conf`` calls it for each minion that starts.
+
+    minion
+        Text: id of the one minion. Defaults to all for which something is kept.
+
+    timeout
+        Number of seconds to wait before minions are asked whether they are still at work. Defaults to the master's
+        ``timeout``.
+
+    quiet
+        Boolean: whether to show no progress on a terminal. Defaults to ``False``.
+
+    Returns a dict for our outputter; its ``data`` has these keys:
+
+    * ``retcode``: 0 if nothing is kept any more, 1 if anything is.
+    * ``delivered``: dict by minion of lists: what it has been given, as ``lock user anne``.
+    * ``failed``: dict by minion of lists, with the reasons. It is kept, and tried again.
+    * ``pending``: dict by minion of lists: what is kept for minions that did not answer.
+
+    .. code-block:: json
+
+        {"retcode": 0, "delivered": {"laptop-1": ["lock user anne"]}, "failed": {}, "pending": {}}
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run spice_grant.deliver
+    """
+    cache = salt.cache.factory(__opts__)
+    waiting = [each for each in _pending(cache) if minion in (None, each.minion)]
+    accepted = set(salt.utils.minions.CkMinions(__opts__).check_minions("*", "glob")["minions"])
+    found: dict[str, dict[str, list[str]]] = {"delivered": {}, "failed": {}, "pending": {}}
+    for order, same in orders.together(waiting):
+        names = sorted({each.minion for each in same} & accepted)
+        answers = _ask(order.function, (), order.given, names, "list", None, timeout, quiet)[1] if names else {}
+        told = fleet.confirmations({each.minion for each in same}, answers)
+        words = f"{order.function.rpartition('.')[2]} {order.lock.words}"
+        for each in same:
+            if each.minion in told["confirmed"]:
+                cache.flush(_PENDING, each.key)
+                found["delivered"].setdefault(each.minion, []).append(words)
+            elif each.minion in told["failed"]:
+                found["failed"].setdefault(each.minion, []).append(f"{words}: {told['failed'][each.minion]}")
+            else:
+                found["pending"].setdefault(each.minion, []).append(words)
+    return _shown({"retcode": int(bool(found["failed"] or found["pending"])), **found})
 
 
 @checked(Refused)
@@ -662,7 +718,8 @@ def loans(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
 
         salt-run spice_grant.loans
     """
-    return _held("spice_grant.loans", ("user", "vm", "until", "left", "reason"), tgt, tgt_type, batch, timeout, quiet)
+    shown = ("user", "vm", "until", "left", "reason")
+    return _held("spice_grant.loans", shown, tgt, tgt_type, batch, timeout, quiet, ())
 
 
 @checked(Refused)
@@ -692,7 +749,8 @@ def locks(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     * ``minion``: id of the minion.
     * ``about``, ``since``, ``reason``: as on the minion; empty if it did not say.
     * ``host``: whether the minion holds it as a KVM host.
-    * ``state``: ``not answering`` or ``strange answer`` of a minion that did not say, and else empty.
+    * ``state``: ``not answering`` or ``strange answer`` of a minion that did not say; ``pending`` for a lock that the
+      master keeps for a minion until :func:`deliver`, ``pending: to be unlocked`` for one that is to go; else empty.
 
     .. code-block:: json
 
@@ -710,7 +768,7 @@ def locks(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
             ]
         }
 
-    The exit code is not 0 if a minion did not say. Changes nothing.
+    The exit code is not 0 if a minion did not say, or something is pending. Changes nothing.
 
     Fails, and says why in one line, if no minion with an accepted key matches, or ``batch`` is wrong.
 
@@ -720,12 +778,15 @@ def locks(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
 
         salt-run spice_grant.locks
     """
-    return _held("spice_grant.locks", ("about", "since", "reason"), tgt, tgt_type, batch, timeout, quiet)
+    waiting = _pending(salt.cache.factory(__opts__))
+    return _held("spice_grant.locks", ("about", "since", "reason"), tgt, tgt_type, batch, timeout, quiet, waiting)
 
 
-def _held(function, shown, *which):
+def _held(function, shown, *which_and_waiting):
+    *which, waiting = which_and_waiting
     expected, answers = _ask(function, (), {}, *which)
     rows = fleet.entries(expected, answers, shown)
+    rows += orders.rows(each for each in waiting if each.minion in expected)
     return _table(rows, any(row["state"] for row in rows))
 
 
@@ -744,10 +805,29 @@ def _apply(test, *which):
     return _table(rows, any(row["result"] != fleet.SUCCEEDED for row in rows))
 
 
-def _confirmed(function, asked, *which):
+# Where the master's own cache has what minions have yet to be given.
+_PENDING = "spice_grant/pending"
+
+
+def _pending(cache):
+    """Return all orders that are kept; what is kept in another form is none."""
+    kept = (orders.order(cache.fetch(_PENDING, key)) for key in cache.list(_PENDING))
+    return [each for each in kept if each is not None]
+
+
+def _locked(function, asked, *which):
     if [asked["user"] is not None, asked["vm"] is not None, asked["all"] is True].count(True) != 1:
         raise Refused("name one of user=NAME, vm=NAME and all=True")
-    expected, answers = _ask(function, (), _given(asked), *which)
+    given = _given(asked)
+    expected, answers = _ask(function, (), given, *which)
+    told, cache = fleet.confirmations(expected, answers), salt.cache.factory(__opts__)
+    for minion in expected:
+        order = orders.Order(minion, function, given, int(time.time()))
+        # Of the same lock the last word counts, also where a minion refuses it: then it is tried again.
+        if minion in told["confirmed"]:
+            cache.flush(_PENDING, order.key)
+        elif minion not in answers or cache.contains(_PENDING, order.key):
+            cache.store(_PENDING, order.key, list(order))
     return _confirmations(expected, answers)
 
 

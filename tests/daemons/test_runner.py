@@ -16,6 +16,7 @@ from daemons.conftest import PATIENCE
 
 import terminals
 from checkout import ROOT
+from drift import until
 
 BARE, CLONE = Path("/srv/git/spice-pillar.git"), Path("/srv/office-pillar")
 BIN = Path(sys.executable).parent
@@ -49,7 +50,7 @@ def office(new_master, grants, people):
     daemon = new_master("fleetmaster", "spice-grant.conf")
     Path("/srv/empty").mkdir()
     config = Path(daemon.config_dir)
-    for name in ("git-pillar", "follow"):
+    for name in ("git-pillar", "reactor"):
         shutil.copy2(ROOT / "etc" / "master.d" / f"spice-grant-{name}.conf", config / "master.d")
     (config / "master.d" / "test.conf").write_text(
         f"pillar_roots: {{base: [/srv/empty]}}\ngather_job_timeout: 2\ntimeout: {PATIENCE}\n"
@@ -169,6 +170,31 @@ def test_a_lock_is_confirmed_by_each_minion(salt_run, office):
     assert (found["confirmed"], code) == (["one", "two"], 0)
     found, code = salt_run("spice_grant.lock", "user=nobody-knows")
     assert code == 1 and set(found["failed"]) == {"one", "two"} and found["confirmed"] == []
+
+
+def test_a_lock_reaches_a_minion_that_was_down_when_it_starts(salt_run, office):
+    """Until then it is shown, and given to nobody else; and so it is with what takes it away."""
+    (_, two) = office[1]
+    for function, words, state in (
+        ("lock", "lock user myself", "pending"),
+        ("unlock", "unlock user myself", "pending: to be unlocked"),
+    ):
+        with two.stopped():
+            found, code = salt_run(f"spice_grant.{function}", "user=myself", "timeout=3")
+            assert (found["confirmed"], found["not confirmed"], code) == (["one"], ["two"], 1)
+            found, code = salt_run("spice_grant.locks", "timeout=3")
+            assert {(row["minion"], row["about"]) for row in found["minions"] if row["state"] == state} == {
+                ("two", "user myself")
+            }
+            found, code = salt_run("spice_grant.deliver", "timeout=3")
+            assert (found, code) == ({"retcode": 1, "delivered": {}, "failed": {}, "pending": {"two": [words]}}, 1)
+        until(
+            lambda: salt_run("spice_grant.deliver")[0] == {"retcode": 0, "delivered": {}, "failed": {}, "pending": {}}
+        )
+        found, code = salt_run("spice_grant.locks")
+        assert code == 0 and {row["minion"] for row in found["minions"]} == (
+            {"one", "two"} if function == "lock" else set()
+        )
 
 
 @pytest.mark.parametrize(

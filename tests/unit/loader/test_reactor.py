@@ -1,4 +1,4 @@
-"""What the ready-made reactor makes of events: a minion chooses all that is in them."""
+"""What the ready-made reactors make of events: a minion chooses all that is in them."""
 
 import pytest
 import salt.config
@@ -10,7 +10,7 @@ from checkout import ROOT
 
 pytestmark = pytest.mark.salt
 
-REACTION = ROOT / "etc" / "reactor" / "spice-grant-drift.sls"
+REACTIONS = ROOT / "etc" / "reactor"
 IDS = [
     "desk-1",
     "*",
@@ -29,16 +29,16 @@ def react():
     opts = salt.config.master_config(None)
     renderers = salt.loader.render(opts, {})
 
-    def react(data):
-        tag = "salt/beacon/x/spice_grant/drift"
-        return salt.template.compile_template(str(REACTION), renderers, "jinja|yaml", [], [], tag=tag, data=data)
+    def react(name, data):
+        path = str(REACTIONS / f"spice-grant-{name}.sls")
+        return salt.template.compile_template(path, renderers, "jinja|yaml", [], [], tag="salt/x", data=data)
 
     return react
 
 
 @pytest.mark.parametrize("minion", IDS)
 def test_the_state_is_applied_on_the_minion_that_reports_and_its_id_is_only_a_name(react, minion):
-    reaction = react({"id": minion, "repairing": False})
+    reaction = react("drift", {"id": minion, "repairing": False})
     assert reaction == {
         "repair": {"local.state.apply": [{"tgt": [minion]}, {"tgt_type": "list"}, {"args": [{"mods": "spice"}]}]}
     }
@@ -46,11 +46,25 @@ def test_the_state_is_applied_on_the_minion_that_reports_and_its_id_is_only_a_na
 
 @pytest.mark.parametrize("data", [{"repairing": True}, {}, {"repairing": "false"}, {"repairing": None}])
 def test_a_minion_that_repairs_by_itself_needs_nothing(react, data):
-    assert not react({"id": "desk-1", **data})
+    assert not react("drift", {"id": "desk-1", **data})
 
 
-def test_the_masters_file_names_it():
+@pytest.mark.parametrize("minion", IDS)
+def test_locks_are_delivered_to_the_minion_that_starts_and_its_id_is_only_a_name(react, minion):
+    reaction = react("locks", {"id": minion, "cmd": "_minion_event"})
+    assert reaction == {"deliver": {"runner.spice_grant.deliver": [{"args": [{"minion": minion}, {"quiet": True}]}]}}
+
+
+def test_nothing_of_the_event_decides_what_is_followed(react):
+    assert react("follow", {"id": "*"}) == {"follow": {"runner.spice_grant.follow": [{"args": [{"quiet": True}]}]}}
+
+
+def test_the_masters_file_names_them_all():
+    """One file: of several lists of reactors the master takes the last."""
     text = (ROOT / "etc" / "master.d" / "spice-grant-reactor.conf").read_text(encoding="utf-8")
-    assert yaml.safe_load(text) == {
-        "reactor": [{"salt/beacon/*/spice_grant/drift": [f"/srv/spice-grant/{REACTION.relative_to(ROOT)}"]}]
-    }
+    named = [path for each in yaml.safe_load(text)["reactor"] for paths in each.values() for path in paths]
+    assert sorted(named) == sorted(f"/srv/spice-grant/{path.relative_to(ROOT)}" for path in REACTIONS.glob("*.sls"))
+    others = [
+        path for path in (ROOT / "etc" / "master.d").glob("*.conf") if "reactor" in path.read_text(encoding="utf-8")
+    ]
+    assert [path.name for path in others] == ["spice-grant-reactor.conf"]
