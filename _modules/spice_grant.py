@@ -172,7 +172,7 @@ def absent(name, test=False):
     Remove one grant of this minion's policy and enforce the rest.
 
     name
-        Text: name of the grant. Required.
+        Text: name of the grant; of one of several vms, ``NAME`` for all of it, or ``NAME/VM``. Required.
 
     test
         Boolean: whether only to say what would change. Defaults to ``False``.
@@ -195,9 +195,8 @@ def absent(name, test=False):
     def decided(stored):
         policy = stored.policy
         chosen = _named(name, policy.grants if policy else ())
-        if policy is None or chosen not in policy.grants:
-            return None
-        return replace(stored, policy=merge.without(policy, [chosen]))
+        names = merge.called(policy, chosen) if policy else []
+        return replace(stored, policy=merge.without(policy, names)) if names else None
 
     return _enforce(decided, test)
 

@@ -69,6 +69,7 @@ def present(
     user=_NOT_GIVEN,
     group=_NOT_GIVEN,
     vm=_NOT_GIVEN,
+    vm_group=_NOT_GIVEN,
     nopasswd=_NOT_GIVEN,
     schedule=_NOT_GIVEN,
     valid_from=_NOT_GIVEN,
@@ -87,12 +88,11 @@ def present(
     """
     Make sure that grants are enforced.
 
-    The state takes one grant (``user`` or ``group``, and ``vm``), or many (``grants``), or none of these: then it takes
-    the pillar's ``spice:grants``.
+    The state takes one grant (``user`` or ``group``, and ``vm`` or ``vm_group``), or many (``grants``), or none of
+    these: then it takes the pillar's ``spice:grants``.
 
     name
-        Text: name of the one grant, if ``user`` or ``group`` and ``vm`` are given; otherwise any name. Defaults to the
-        state's id.
+        Text: name of the one grant, if such are given; otherwise any name. Defaults to the state's id.
 
     user
         Text: name of the user who may open the console. A grant has this or ``group``.
@@ -104,7 +104,11 @@ def present(
         List of users in the group whom the grant does not mean. Defaults to none.
 
     vm
-        Text: name of one of pillar's vms, the console. Required with ``user`` or ``group``.
+        Text: name of one of pillar's vms, the console; or a list, for as many grants, called ``NAME/VM``. With ``user``
+        or ``group`` a grant has this or ``vm_group``.
+
+    vm_group
+        Text: name of one of pillar's ``vm_groups``, for a grant of each of its vms; or a list.
 
     nopasswd
         Boolean: whether sudo asks for no password. Defaults to ``False``: it asks for the user's own.
@@ -188,6 +192,7 @@ def present(
         # No name that a parameter of Python can have.
         "except": kwargs.pop("except", _NOT_GIVEN),
         "vm": vm,
+        "vm_group": vm_group,
         "nopasswd": nopasswd,
         "schedule": schedule,
         "valid_from": valid_from,
@@ -214,7 +219,8 @@ def absent(name, **kwargs):
     Make sure that a grant is not enforced on this minion, whoever declared it.
 
     name
-        Text: name of the grant. Defaults to the state's id.
+        Text: name of the grant; of one of several vms, ``NAME`` for all of it, or ``NAME/VM``. Defaults to the state's
+        id.
 
     Returns what a state returns:
 

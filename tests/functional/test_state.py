@@ -45,6 +45,22 @@ def _single(office):
     return lambda test: office.single("present", name="myself-debianx", user="myself", vm="debianx", test=test)
 
 
+def test_a_grant_of_several_vms(office):
+    """It opens each of them; what leaves the list closes, and all of it goes by its name."""
+    pillar = changed(article(), vm_groups={"all": ["debianx", "leaptest"]}, grants={})
+    office.minion.set_pillar(office.declared(pillar))
+
+    def opened():
+        return {port for user, group, _, port, *_ in office.openings() if (user, group) == ("myself", GROUP)}
+
+    real = _honest(office, lambda test: office.single("present", name="ops", user="myself", vm_group="all", test=test))
+    assert {"ops/debianx", "ops/leaptest"} <= real["changes"]["grants"].keys() and opened() == {20002, 20004}
+    _honest(office, lambda test: office.single("present", name="ops", user="myself", vm=["leaptest"], test=test))
+    assert opened() == {20004}
+    _honest(office, lambda test: office.single("absent", name="ops", test=test))
+    assert opened() == set()
+
+
 @pytest.mark.salt
 @pytest.mark.parametrize("form", [_init_sls, _by_grants, _single])
 def test_present_first_run(office, form):
@@ -256,7 +272,7 @@ def test_wrong_arguments(keeper, shared):
         ("present", {"grants": BOTH, "user": "myself", "vm": "debianx"}, "exclude each other"),
         ("present", {"grants": {}, "vm": "debianx"}, "exclude each other"),
         ("present", {"grants": BOTH, "schedule": "evenings"}, "exclude each other"),
-        ("present", {"user": "myself"}, "spice:grants:x: 'vm' is missing"),
+        ("present", {"user": "myself"}, "spice:grants:x: needs either 'vm' or 'vm_group'"),
         ("present", {"user": "myself", "vm": "debian"}, "did you mean 'debianx'?"),
         ("present", {"grants": ["myself-debianx"]}, "spice:grants"),
         ("present", {"grants": "all"}, "spice:grants"),

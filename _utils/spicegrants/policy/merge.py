@@ -60,8 +60,14 @@ def combine(data: Any, grants: Any, exclusive: bool, current: Policy | None) -> 
         data = {**data, "grants": plain(grants)}
     if not exclusive and current is not None and isinstance(data, dict) and isinstance(data.get("grants"), dict):
         vms = _vms_in(data)
-        staying = {grant.name: grant_to_pillar(grant) for grant in current.grants.values() if grant.vm in vms}
-        data = {**data, "grants": {**staying, **data["grants"]}}
+        own = data["grants"]
+        # One of several vms is as many grants, whose names begin with its own.
+        staying = {
+            grant.name: grant_to_pillar(grant)
+            for grant in current.grants.values()
+            if grant.vm in vms and grant.name.partition("/")[0] not in own
+        }
+        data = {**data, "grants": {**staying, **own}}
     # Who may ask KVM hosts for tickets is their business: each desk would keep, and read, the keys of all.
     return replace(pillar.parse_policy(data), desks={})
 
@@ -135,6 +141,11 @@ def without(policy: Policy, names: Iterable[str]) -> Policy:
     """Return a policy without some grants."""
     dropped = set(names)
     return replace(policy, grants={name: grant for name, grant in policy.grants.items() if name not in dropped})
+
+
+def called(policy: Policy, name: str) -> list[str]:
+    """Return the names of the grants that a name means: that one, or each of a grant of several vms."""
+    return [each for each in policy.grants if each == name or each.startswith(f"{name}/")]
 
 
 def with_grant(policy: Policy, user: Any, vm: Any, nopasswd: Any, reason: Any) -> Policy:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeVar, Union
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar, Union
 
 from spicegrants.core import validation
 from spicegrants.core.errors import Finding, PolicyError
@@ -36,9 +37,11 @@ _DAY = 86400
 # The prefix of a password that sdb, Salt's own storage for secrets, keeps.
 SDB = "sdb://"
 # What pillar need not declare.
-_PARTS = ("schedules", "time", "viewer", "firewall", "routing", "sudo", "desks")
+_PARTS = ("vm_groups", "schedules", "time", "viewer", "firewall", "routing", "sudo", "desks")
 _LIMITS = ("schedule", "valid_from", "valid_until", "on_end", "grace", "warn")
 _TICKETS = ("minion", "host_key", "ssh_port")
+# Of a desk: each session of it takes as many places in the kernel of a KVM host.
+_MOST_ADDRESSES = 16
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
@@ -72,7 +75,7 @@ def parse_policy(data: Any, root: str = "spice", zone_complaint: ZoneCheck = wee
 
 
 def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
-    known = {kind: _names_in(node.child(kind)) for kind in ("servers", "vms", "schedules")}
+    known = {kind: _names_in(node.child(kind)) for kind in ("servers", "vms", "vm_groups", "schedules")}
     servers = _named_children(node.child("servers"), _server)
     vms = _named_children(node.child("vms"), lambda name, child: _vm(name, child, servers, known["servers"]))
     _unshared_ports(node.child("vms"), vms, servers)
@@ -82,10 +85,11 @@ def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
         node.child("schedules"), lambda name, child: weekly.parse_schedule(name, child, time.zone, zone_complaint)
     )
     viewer = _viewer(node.child("viewer"))
-    grants = _named_children(
-        node.child("grants"),
-        lambda name, child: _grant(name, child, known["vms"], known["schedules"], time.zone),
-    )
+    vm_groups = _named_children(node.child("vm_groups"), lambda name, child: _members(child, known["vms"], "vm"))
+    # What is wrong with a group is said once, there.
+    every_group = {name: vm_groups.get(name, ()) for name in known["vm_groups"]}
+    choice = _Choice(known["vms"], every_group, known["schedules"], time.zone)
+    grants = _grants(node.child("grants"), choice)
     if viewer.confine is False:
         _without_confinement(node, servers, vms)
     for grant in grants.values():
@@ -123,26 +127,38 @@ def _without_confinement(node: Node, servers: Mapping[str, Server], vms: Mapping
             child.child("allow").wrong("is for confined viewers: others can do all of it")
 
 
-def parse_desks(node: Node) -> dict[str, Desk]:
+def parse_desks(node: Node, known: Mapping[str, Desk] = MappingProxyType({})) -> dict[str, Desk]:
     """Parse the machines that may ask KVM hosts for tickets: of the pillar, or of Salt's mine.
 
-    A host knows a desk by its key. Where two have one, neither is among those that are returned.
+    A host knows a desk by its key. Where two have one, neither is among those that are returned, but for one that has
+    been known by it before.
+
+    known
+        Desks that a host knows already. Defaults to none.
     """
-    desks = _named_children(node, _desk)
+    desks = _named_children(node, _desk, validation.minion_id)
     owners: dict[str, list[str]] = {}
     for desk in desks.values():
         owners.setdefault(desk.key, []).append(desk.name)
-    shared = [names for names in owners.values() if len(names) > 1]
-    for first, *others in shared:
-        for name in others:
-            node.child(name).child("key").wrong(f"is that of desk {first!r} already: give each a key of its own")
-    return {name: desk for name, desk in desks.items() if len(owners[desk.key]) == 1}
+    good: dict[str, Desk] = {}
+    for key, names in owners.items():
+        before = [name for name in names if name in known and known[name].key == key]
+        first, *_ = [*before, *names]
+        for name in names:
+            if name != first:
+                node.child(name).child("key").wrong(f"is that of desk {first!r} already: give each a key of its own")
+        if len(names) == 1 or before:
+            good[first] = desks[first]
+    return {name: desk for name, desk in desks.items() if name in good}
 
 
 def _desk(name: str, node: Node) -> Desk | None:
     if not node.keys(("addresses", "key")):
         return None
     addresses = _addresses(node.child("addresses"), "name at least one")
+    if addresses and len(addresses) > _MOST_ADDRESSES:
+        node.child("addresses").wrong(f"are too many: a desk has {_MOST_ADDRESSES} at most")
+        addresses = None
     key = node.child("key").text(validation.ssh_key)
     return Desk(name, addresses, key) if addresses and key else None
 
@@ -159,13 +175,19 @@ def _addresses(node: Node, advice: str) -> tuple[str, ...] | None:
     return None if addresses is None else tuple(dict.fromkeys(addresses))
 
 
-def _named_children(node: Node, read: Callable[[str, Node], _T | None]) -> dict[str, _T]:
-    """Parse a mapping of names; children with findings are left out."""
+def _named_children(
+    node: Node, read: Callable[[str, Node], _T | None], named: Callable[[str], str | None] = validation.object_name
+) -> dict[str, _T]:
+    """Parse a mapping of names; children with findings are left out.
+
+    named
+        Says what is wrong with a name.
+    """
     found: dict[str, _T] = {}
     if node.absent:
         return found
     for name, child in node.items():
-        complaint = validation.object_name(name)
+        complaint = named(name)
         if complaint:
             child.wrong(f"{quote(name)} {complaint}")
         else:
@@ -195,7 +217,7 @@ def _server(name: str, node: Node) -> Server | None:
 
 def _tickets(node: Node) -> dict[str, Any] | None:
     """Return the fields of a server that say who gives tickets, and how to ask; ``None`` if one cannot be read."""
-    minion = node.child("minion").text(validation.object_name)
+    minion = node.child("minion").text(validation.minion_id)
     key = node.child("host_key").text(validation.ssh_key)
     port = SSH_PORT if "ssh_port" not in node.value else node.child("ssh_port").port()
     if "minion" not in node.value:
@@ -336,8 +358,60 @@ def _unshared_domains(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, S
             node.child(vm.name).child("domain").wrong(f"{quote(vm.libvirts_name)} is already that of vm {other!r}")
 
 
-def _grant(name: str, node: Node, vms: Collection[str], schedules: Collection[str], zone: str | None) -> Grant | None:
-    if not node.keys(("vm",), ("user", "group", "except", "nopasswd", *_LIMITS, *ABOUT)):
+class _Choice(NamedTuple):
+    """What grants may name: vms, groups of these, schedules; and the zone of their moments."""
+
+    vms: Collection[str]
+    vm_groups: Mapping[str, Sequence[str]]
+    schedules: Collection[str]
+    zone: str | None
+
+
+def _grants(node: Node, choice: _Choice) -> dict[str, Grant]:
+    """Parse grants. One of several vms becomes as many, each called by its vm as well."""
+    parsed = _named_children(node, lambda name, child: _grant(name, child, choice), validation.grant_name)
+    found: dict[str, Grant] = {}
+    for name, grants in parsed.items():
+        for grant in grants:
+            if grant.name in found:
+                node.child(name).wrong(f"{quote(grant.name)} is what another grant is called for vm {quote(grant.vm)}")
+            found[grant.name] = grant
+    return found
+
+
+def _members(node: Node, known: Collection[str], what: str) -> tuple[str, ...] | None:
+    """Return names of things that are declared elsewhere, each once; ``None`` if one is unknown."""
+    names = complete(child.reference(known, what) for child in node.elements(scalar=True))
+    if node.value == []:
+        node.wrong("is empty: name at least one")
+    return None if names is None else tuple(dict.fromkeys(names))
+
+
+def _vms(name: str, node: Node, choice: _Choice) -> dict[str, str] | None:
+    """Return the vms of a grant by what the grant is called for each; ``None`` if they cannot be read."""
+    given = [key for key in ("vm", "vm_group") if key in node.value]
+    if len(given) != 1:
+        node.wrong("needs either 'vm' or 'vm_group'")
+        return None
+    child = node.child(given[0])
+    if given == ["vm"] and not isinstance(child.value, list):
+        vm = child.reference(choice.vms, "vm")
+        _, sign, called_by = name.partition("/")
+        if sign and vm is not None and called_by != vm:
+            node.wrong(f"is called by vm {quote(called_by)}, and about {quote(vm)}")
+        return None if vm is None else {name: vm}
+    if given == ["vm"]:
+        names = _members(child, choice.vms, "vm")
+    else:
+        groups = _members(child, choice.vm_groups, "group of vms") or ()
+        names = tuple(vm for group in groups for vm in choice.vm_groups[group])
+    if "/" in name:
+        node.wrong("is called by one vm, and about several")
+    return {f"{name}/{vm}": vm for vm in names or ()}
+
+
+def _grant(name: str, node: Node, choice: _Choice) -> list[Grant] | None:
+    if not node.keys((), ("vm", "vm_group", "user", "group", "except", "nopasswd", *_LIMITS, *ABOUT)):
         return None
     # Most grants have little of what they could have, and a pillar may have thousands.
     whom = {key: child.text(validation.account_name) for key, child in node.children("user", "group")}
@@ -348,21 +422,15 @@ def _grant(name: str, node: Node, vms: Collection[str], schedules: Collection[st
     excepted = [child.text(validation.line) for child in node.child("except").elements(scalar=True)]
     if excepted and "user" in whom:
         node.child("except").wrong("is for a group: whom of its members the grant does not mean")
-    vm = node.child("vm").reference(vms, "vm")
-    limits = _limits(node, schedules, zone) if not node.value.keys().isdisjoint(_LIMITS) else {}
+    vms = _vms(name, node, choice)
+    limits = _limits(node, choice.schedules, choice.zone) if not node.value.keys().isdisjoint(_LIMITS) else {}
     nopasswd = node.child("nopasswd").flag(False)
     texts: dict[str, Any] = {key: child.text(validation.line) for key, child in node.children(*ABOUT)}
-    if vm is None or limits is None:
+    if vms is None or limits is None:
         return None
-    return Grant(
-        name,
-        vm,
-        whom.get("user"),
-        whom.get("group"),
-        nopasswd,
-        left_out=tuple(sorted({name for name in excepted if name is not None})),
-        **{**texts, **limits},
-    )
+    left_out = tuple(sorted({name for name in excepted if name is not None}))
+    fields = {**texts, **limits, "nopasswd": nopasswd, "left_out": left_out}
+    return [Grant(called, vm, whom.get("user"), whom.get("group"), **fields) for called, vm in vms.items()]
 
 
 def _limits(node: Node, schedules: Collection[str], zone: str | None) -> dict[str, Any] | None:

@@ -22,6 +22,8 @@ def mappings():
     found = {"spice": ("", spice)}
     for part, value in spice["properties"].items():
         named = resolved(value)["additionalProperties"]
+        if named and "properties" not in resolved(named):
+            continue
         found[part] = (f"{part}:NAME:", resolved(named)) if named else (f"{part}:", resolved(value))
     return found
 

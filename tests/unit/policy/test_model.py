@@ -255,3 +255,17 @@ def test_values_cannot_be_changed():
     found = policy()
     with pytest.raises(AttributeError):
         found.vms["debianx"].tls_port = 1
+
+
+def test_a_desk_that_is_known_keeps_its_key():
+    """Whoever names it as well, in Salt's mine, is refused alone."""
+    findings = []
+    mine = {
+        "desk-1": {"addresses": ["10.0.0.5"], "key": DESK_KEY},
+        "another": {"addresses": ["10.0.0.6"], "key": DESK_KEY},
+    }
+    known = parse_desks(Node({"desk-1": mine["desk-1"]}, "mine", findings))
+    assert [*parse_desks(Node(mine, "mine", findings), known)] == ["desk-1"]
+    assert [str(each) for each in findings] == [
+        "mine:another:key: is that of desk 'desk-1' already: give each a key of its own"
+    ]

@@ -92,7 +92,7 @@ def test_grants_of_several_files_and_roots_merge_by_name(tree, check):
         ("own: {user: anne, vm: nosuch}", "other: {user: anne, vm: debianx}", "first.sls: spice:grants:own:vm"),
         ("own: {user: anne, vm: debianx}", "own: {vm: nosuch}", "second.sls: spice:grants:own:vm"),
         ("own: {vm: nosuch}", "own: {user: anne}", "first.sls: spice:grants:own:vm"),
-        ("own: {user: anne}", "own: {nopasswd: true}", "second.sls: spice:grants:own: 'vm' is missing"),
+        ("own: {user: anne}", "own: {nopasswd: true}", "second.sls: spice:grants:own: needs either 'vm' or 'vm_group'"),
         ("own: {user: anne, vm: debianx, warn: [1h, 5]}", "own: {reason: x}", "first.sls: spice:grants:own:warn:1"),
         ("'a:b': {user: anne, vm: debianx}", "own: {user: anne, vm: debianx}", "first.sls: spice:grants:a:b: 'a:b'"),
     ],
