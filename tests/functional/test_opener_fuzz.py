@@ -25,7 +25,7 @@ need("bwrap")
 PILLAR = pillar()
 RUNS = int(os.environ.get("OPENER_FUZZ_RUNS", amount(150, 60)))
 # Seconds; it looks at the user's desktop for ten at most.
-PATIENCE = 15
+PATIENCE = 60
 HOME = "/home/myself"
 RAN = "/tmp/ran"  # noqa: S108 - in the machine
 # What would be run or loaded if anything of the user's were: it leaves a mark, unless it is the user's own shell.
