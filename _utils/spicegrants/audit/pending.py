@@ -71,6 +71,6 @@ def rows(orders: Iterable[Order]) -> list[Row]:
 def together(orders: Iterable[Order]) -> list[tuple[Order, list[Order]]]:
     """Return orders that are the same for several minions together, the oldest first: one of them, and all."""
     found: dict[str, list[Order]] = {}
-    for each in sorted(orders, key=lambda order: order.since):
+    for each in sorted(orders, key=lambda order: (order.since, order.lock.words)):
         found.setdefault(json.dumps([each.function, each.given], sort_keys=True), []).append(each)
     return [(same[0], same) for same in found.values()]

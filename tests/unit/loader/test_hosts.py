@@ -1,6 +1,7 @@
 """Minions that are KVM hosts: both halves of one, the desks that a mine names, and whom the runner has to ask."""
 
 import pytest
+import salt.config
 import salt.utils.minions
 from salt.exceptions import CommandExecutionError, NotImplemented, SaltReqTimeoutError
 
@@ -142,7 +143,7 @@ def test_a_desk_that_says_something_odd_in_the_mine_hinders_no_run(applied, odd)
 
 
 @pytest.fixture
-def runner(monkeypatch):
+def runner(monkeypatch, tmp_path):
     """The runner's module, with minions whose answers are chosen; what they were asked is noted."""
     module = load(ROOT / "_runners" / "spice_grant.py")
     asked = []
@@ -161,7 +162,8 @@ def runner(monkeypatch):
             return {"minions": ["desk-1", "kvm1"]}
 
     monkeypatch.setattr(module, "_ask", ask)
-    monkeypatch.setattr(module, "__opts__", {}, raising=False)
+    opts = {**salt.config.master_config(None), "cachedir": str(tmp_path)}
+    monkeypatch.setattr(module, "__opts__", opts, raising=False)
     monkeypatch.setattr(salt.utils.minions, "CkMinions", Minions)
     return module, asked, answers
 
@@ -212,6 +214,37 @@ def test_what_a_minion_holds_as_a_host_is_shown(runner):
     answers["desk-1"] = Answer([{"about": "user anne", "since": "Tue", "host": True}])
     assert [row["host"] for row in module.locks()["data"]["minions"]] == [True]
     assert asked[0][0] == "spice_grant.locks"
+
+
+def test_a_lock_is_kept_for_a_minion_that_does_not_answer(runner):
+    """Until it is delivered: whoever refuses it is asked again, and of the same lock the last word counts."""
+    module, asked, answers = runner
+
+    def pending():
+        return [(row["about"], row["state"]) for row in module.locks()["data"]["minions"] if "pending" in row["state"]]
+
+    assert module.lock(user="anne", reason="left")["data"]["not confirmed"] == ["desk-1"]
+    assert module.lock(vm="books")["data"]["retcode"] == 1
+    assert sorted(pending()) == [("user anne", "pending"), ("vm books", "pending")]
+    assert module.unlock(vm="books")["data"]["not confirmed"] == ["desk-1"]
+    assert sorted(pending()) == [("user anne", "pending"), ("vm books", "pending: to be unlocked")]
+    assert module.deliver(minion="kvm1")["data"] == {"retcode": 0, "delivered": {}, "failed": {}, "pending": {}}
+    words = ["lock user anne", "unlock vm books"]
+    assert module.deliver()["data"] == {"retcode": 1, "delivered": {}, "failed": {}, "pending": {"desk-1": words}}
+    answers["desk-1"] = Answer({**GOOD, "errors": ["a disk"]}, 1)
+    assert [*module.deliver()["data"]["failed"]] == ["desk-1"] and len(pending()) == 2
+    answers["desk-1"] = Answer(GOOD)
+    del asked[:]
+    assert module.deliver(minion="desk-1")["data"] == {
+        "retcode": 0,
+        "delivered": {"desk-1": words},
+        "failed": {},
+        "pending": {},
+    }
+    given = [("spice_grant.lock", {"user": "anne", "reason": "left"}), ("spice_grant.unlock", {"vm": "books"})]
+    assert [(function, kwarg) for function, _, kwarg in asked] == given
+    answers["desk-1"] = Answer([])
+    assert pending() == []
 
 
 def test_a_lock_of_nothing_is_refused(runner):
