@@ -87,6 +87,7 @@ def test_with_a_master_that_serves_a_checkout_as_the_readme_says(master, minion)
     assert typed_at(master, minion)["matrix"]["mybro"]["debianx"]["viewer group"] == "denied"
 
 
+@pytest.mark.full
 def test_with_a_master_that_serves_a_git_repository_as_the_readme_says(git_master, git_minion):
     assert typed_at(git_master, git_minion)["matrix"]["mybro"]["debianx"]["viewer group"] == "denied"
 

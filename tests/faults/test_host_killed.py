@@ -173,6 +173,7 @@ def test_a_first_run_and_a_removal(site, driver, walk):
     driver.done("apply", pillar)
 
 
+@pytest.mark.full
 def test_a_change(site, driver, walk):
     """A grant goes, another comes; back again: killed, what went opens nothing once the run has stored that."""
     without, whole = copy.deepcopy(site.without("anne-books")), site.pillar
