@@ -17,6 +17,8 @@ DESK, USER = "desk-1", "myself"
 # Consoles: one of a server that gives tickets, one of a server that does not.
 TICKET, PLAIN, PLAIN_PORT = "books", "plain", 20999
 PORT = 20003
+# Seconds between calls, every other of which takes a ticket.
+PAUSE = 1.5
 
 
 def main():
@@ -54,7 +56,7 @@ def launches(site, grants, pairs):
         "by a ticket": (["rviewer", TICKET], site.rgb[TICKET]),
     }
     with Desktop(site.machines[DESK], USER) as desktop:
-        measured(desktop, "rviewer", pairs, calls)
+        measured(desktop, "rviewer", pairs, calls, PAUSE)
 
 
 def runs(site, count, times):
