@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar, Union
+from typing import Any, Union
 
 from spicegrants.core import validation
 from spicegrants.core.errors import Finding, PolicyError
 from spicegrants.core.reader import Node, complete, quote
 from spicegrants.policy.model import (
-    ABOUT,
     ALLOWED,
     EXCLUSIVE,
     SHARING,
     SSH_PORT,
-    WARN,
     Desk,
     Firewall,
-    Grant,
     Policy,
     PortRange,
     Routing,
@@ -31,14 +28,15 @@ from spicegrants.policy.model import (
     Vm,
     join_ranges,
 )
+from spicegrants.policy.pillar_grants import Choice, parse_grants
+from spicegrants.policy.pillar_values import duration, members, named_children
 from spicegrants.schedule import instants, weekly
+from spicegrants.schedule.intervals import DAY
 
-_DAY = 86400
 # The prefix of a password that sdb, Salt's own storage for secrets, keeps.
 SDB = "sdb://"
 # What pillar need not declare.
 _PARTS = ("vm_groups", "schedules", "time", "viewer", "firewall", "routing", "sudo", "desks")
-_LIMITS = ("schedule", "valid_from", "valid_until", "on_end", "grace", "warn")
 _TICKETS = ("minion", "host_key", "ssh_port")
 # Of a desk: each session of it takes as many places in the kernel of a KVM host.
 _MOST_ADDRESSES = 16
@@ -46,7 +44,6 @@ _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
 ZoneCheck = Callable[[str], Union[str, None]]
-_T = TypeVar("_T")
 
 
 def parse_policy(data: Any, root: str = "spice", zone_complaint: ZoneCheck = weekly.zone_complaint) -> Policy:
@@ -76,20 +73,20 @@ def parse_policy(data: Any, root: str = "spice", zone_complaint: ZoneCheck = wee
 
 def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
     known = {kind: _names_in(node.child(kind)) for kind in ("servers", "vms", "vm_groups", "schedules")}
-    servers = _named_children(node.child("servers"), _server)
-    vms = _named_children(node.child("vms"), lambda name, child: _vm(name, child, servers, known["servers"]))
+    servers = named_children(node.child("servers"), _server)
+    vms = named_children(node.child("vms"), lambda name, child: _vm(name, child, servers, known["servers"]))
     _unshared_ports(node.child("vms"), vms, servers)
     _unshared_domains(node.child("vms"), vms, servers)
     time = _time(node.child("time"), zone_complaint)
-    schedules = _named_children(
+    schedules = named_children(
         node.child("schedules"), lambda name, child: weekly.parse_schedule(name, child, time.zone, zone_complaint)
     )
     viewer = _viewer(node.child("viewer"))
-    vm_groups = _named_children(node.child("vm_groups"), lambda name, child: _members(child, known["vms"], "vm"))
+    vm_groups = named_children(node.child("vm_groups"), lambda name, child: members(child, known["vms"], "vm"))
     # What is wrong with a group is said once, there.
     every_group = {name: vm_groups.get(name, ()) for name in known["vm_groups"]}
-    choice = _Choice(known["vms"], every_group, known["schedules"], time.zone)
-    grants = _grants(node.child("grants"), choice)
+    choice = Choice(known["vms"], every_group, known["schedules"], time.zone)
+    grants = parse_grants(node.child("grants"), choice)
     if viewer.confine is False:
         _without_confinement(node, servers, vms)
     for grant in grants.values():
@@ -136,7 +133,7 @@ def parse_desks(node: Node, known: Mapping[str, Desk] = MappingProxyType({})) ->
     known
         Desks that a host knows already. Defaults to none.
     """
-    desks = _named_children(node, _desk, validation.minion_id)
+    desks = named_children(node, _desk, validation.minion_id)
     owners: dict[str, list[str]] = {}
     for desk in desks.values():
         owners.setdefault(desk.key, []).append(desk.name)
@@ -173,28 +170,6 @@ def _addresses(node: Node, advice: str) -> tuple[str, ...] | None:
     if node.value == []:
         node.wrong(f"is empty: {advice}")
     return None if addresses is None else tuple(dict.fromkeys(addresses))
-
-
-def _named_children(
-    node: Node, read: Callable[[str, Node], _T | None], named: Callable[[str], str | None] = validation.object_name
-) -> dict[str, _T]:
-    """Parse a mapping of names; children with findings are left out.
-
-    named
-        Says what is wrong with a name.
-    """
-    found: dict[str, _T] = {}
-    if node.absent:
-        return found
-    for name, child in node.items():
-        complaint = named(name)
-        if complaint:
-            child.wrong(f"{quote(name)} {complaint}")
-        else:
-            value = read(name, child)
-            if value is not None:
-                found[name] = value
-    return found
 
 
 def _server(name: str, node: Node) -> Server | None:
@@ -358,136 +333,6 @@ def _unshared_domains(node: Node, vms: Mapping[str, Vm], servers: Mapping[str, S
             node.child(vm.name).child("domain").wrong(f"{quote(vm.libvirts_name)} is already that of vm {other!r}")
 
 
-class _Choice(NamedTuple):
-    """What grants may name: vms, groups of these, schedules; and the zone of their moments."""
-
-    vms: Collection[str]
-    vm_groups: Mapping[str, Sequence[str]]
-    schedules: Collection[str]
-    zone: str | None
-
-
-def _grants(node: Node, choice: _Choice) -> dict[str, Grant]:
-    """Parse grants. One of several vms becomes as many, each called by its vm as well."""
-    parsed = _named_children(node, lambda name, child: _grant(name, child, choice), validation.grant_name)
-    found: dict[str, Grant] = {}
-    for name, grants in parsed.items():
-        for grant in grants:
-            if grant.name in found:
-                node.child(name).wrong(f"{quote(grant.name)} is what another grant is called for vm {quote(grant.vm)}")
-            found[grant.name] = grant
-    return found
-
-
-def _members(node: Node, known: Collection[str], what: str) -> tuple[str, ...] | None:
-    """Return names of things that are declared elsewhere, each once; ``None`` if one is unknown."""
-    names = complete(child.reference(known, what) for child in node.elements(scalar=True))
-    if node.value == []:
-        node.wrong("is empty: name at least one")
-    return None if names is None else tuple(dict.fromkeys(names))
-
-
-def _vms(name: str, node: Node, choice: _Choice) -> dict[str, str] | None:
-    """Return the vms of a grant by what the grant is called for each; ``None`` if they cannot be read."""
-    given = [key for key in ("vm", "vm_group") if key in node.value]
-    if len(given) != 1:
-        node.wrong("needs either 'vm' or 'vm_group'")
-        return None
-    child = node.child(given[0])
-    if given == ["vm"] and not isinstance(child.value, list):
-        vm = child.reference(choice.vms, "vm")
-        _, sign, called_by = name.partition("/")
-        if sign and vm is not None and called_by != vm:
-            node.wrong(f"is called by vm {quote(called_by)}, and about {quote(vm)}")
-        return None if vm is None else {name: vm}
-    if given == ["vm"]:
-        names = _members(child, choice.vms, "vm")
-    else:
-        groups = _members(child, choice.vm_groups, "group of vms") or ()
-        names = tuple(vm for group in groups for vm in choice.vm_groups[group])
-    if "/" in name:
-        node.wrong("is called by one vm, and about several")
-    return {f"{name}/{vm}": vm for vm in names or ()}
-
-
-def _grant(name: str, node: Node, choice: _Choice) -> list[Grant] | None:
-    if not node.keys((), ("vm", "vm_group", "user", "group", "except", "nopasswd", *_LIMITS, *ABOUT)):
-        return None
-    # Most grants have little of what they could have, and a pillar may have thousands.
-    whom = {key: child.text(validation.account_name) for key, child in node.children("user", "group")}
-    if len(whom) != 1:
-        node.wrong("needs either 'user' or 'group'")
-    if whom.get("user") == "root":
-        node.child("user").wrong("root needs no grant: no client can hold root back")
-    excepted = [child.text(validation.line) for child in node.child("except").elements(scalar=True)]
-    if excepted and "user" in whom:
-        node.child("except").wrong("is for a group: whom of its members the grant does not mean")
-    vms = _vms(name, node, choice)
-    limits = _limits(node, choice.schedules, choice.zone) if not node.value.keys().isdisjoint(_LIMITS) else {}
-    nopasswd = node.child("nopasswd").flag(False)
-    texts: dict[str, Any] = {key: child.text(validation.line) for key, child in node.children(*ABOUT)}
-    if vms is None or limits is None:
-        return None
-    left_out = tuple(sorted({name for name in excepted if name is not None}))
-    fields = {**texts, **limits, "nopasswd": nopasswd, "left_out": left_out}
-    return [Grant(called, vm, whom.get("user"), whom.get("group"), **fields) for called, vm in vms.items()]
-
-
-def _limits(node: Node, schedules: Collection[str], zone: str | None) -> dict[str, Any] | None:
-    """Return the fields of a grant that limit it in time; ``None`` if it names an unknown schedule."""
-    by = node.child("schedule")
-    chosen = complete(child.reference(schedules, "schedule") for child in by.elements(scalar=True))
-    if by.value == []:
-        by.wrong("is empty: leave it out for a grant that is always open")
-    ends = node.children("valid_from", "valid_until")
-    valid = {key: _moment(child, zone, last=key == "valid_until") for key, child in ends}
-    start, end = valid.get("valid_from"), valid.get("valid_until")
-    if start is not None and end is not None and end <= start:
-        node.child("valid_until").wrong("is not after 'valid_from'")
-    on_end = node.child("on_end").choice(("cut", "drain"), "cut")
-    grace = _duration(node.child("grace"), _DAY)
-    if grace is not None and on_end != "drain":
-        node.child("grace").wrong("is for 'on_end: drain' only")
-    ahead = node.child("warn")
-    warn = [_duration(child, _DAY) for child in ahead.elements(scalar=True)]
-    if chosen is None:
-        return None
-    return {
-        **valid,
-        "schedules": tuple(dict.fromkeys(chosen)),
-        "on_end": on_end,
-        "grace": grace,
-        "warn": WARN if ahead.absent else tuple(sorted(filter(None, set(warn)), reverse=True)),
-    }
-
-
-def _moment(node: Node, zone: str | None, *, last: bool) -> int | None:
-    if node.absent:
-        return None
-    try:
-        moment = instants.parse_moment(node.value, zone, last=last)
-    except LookupError:
-        node.wrong("needs an offset, as 2026-12-24T18:00+01:00, or a zone for all moments: 'time: {zone: ...}'")
-        return None
-    if moment is None:
-        node.wrong(f"{quote(node.value)} is no date or moment of this century, as 2026-12-24 or 2026-12-24T18:00+01:00")
-    return moment
-
-
-def _duration(node: Node, longest: int) -> int | None:
-    """Return a duration in seconds, longer than nothing and within a limit."""
-    if node.absent:
-        return None
-    seconds = instants.duration(node.value)
-    if seconds is None:
-        node.wrong(f"{quote(node.value)} is no duration, as 15m or 1h30m")
-    elif not 0 < seconds <= longest:
-        node.wrong(f"{quote(node.value)} is not between 1s and {instants.spell_duration(longest)}")
-    else:
-        return seconds
-    return None
-
-
 def _time(node: Node, zone_complaint: ZoneCheck) -> Time:
     if node.absent or not node.keys((), ("zone", "horizon", "longest_loan")):
         return Time()
@@ -495,14 +340,14 @@ def _time(node: Node, zone_complaint: ZoneCheck) -> Time:
     if zone is None and not node.child("zone").absent:
         # What is wrong is said once, not for each schedule and moment that relies on it.
         zone = "UTC"
-    horizon = _duration(node.child("horizon"), 366 * _DAY)
-    if horizon is not None and (horizon % _DAY or horizon < 2 * _DAY):
+    horizon = duration(node.child("horizon"), 366 * DAY)
+    if horizon is not None and (horizon % DAY or horizon < 2 * DAY):
         node.child("horizon").wrong("must be whole days, at least 2d")
     loan = node.child("longest_loan")
-    longest = 0 if instants.duration(loan.value) == 0 else _duration(loan, 31 * _DAY)
+    longest = 0 if instants.duration(loan.value) == 0 else duration(loan, 31 * DAY)
     return Time(
         zone,
-        Time.horizon if horizon is None else horizon // _DAY,
+        Time.horizon if horizon is None else horizon // DAY,
         Time.longest_loan if longest is None else longest,
     )
 
