@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from spicegrants.hypervisor.live import service, tickets
+from spicegrants.core.errors import SystemFault
+from spicegrants.hypervisor.live import book, service, tickets
 from spicegrants.hypervisor.sessions import Session
 from spicegrants.policy.model import EXCLUSIVE, SHARED, TAKEOVER
 from spicegrants.policy.ticket_protocol import BUSY, ENDED, Answer
@@ -121,3 +122,34 @@ def test_what_goes_on_hindering_is_said_once(capsys):
             if why:
                 raise OSError(why)
     assert capsys.readouterr().err.splitlines() == [f"ports cannot be looked at: {why}" for why in "abb"]
+
+
+def no_space(*_):
+    raise SystemFault("no space left")
+
+
+def test_what_becomes_of_a_session_counts_though_it_cannot_be_kept(monkeypatch):
+    """But a new one is none before it is kept: if this program were killed then, nobody would shut it."""
+    kept = object.__new__(book.Book)
+    kept.sessions = [UNUSED]
+    monkeypatch.setattr(book.disk, "write", no_space)
+    kept.replace(UNUSED, UNUSED._replace(fresh=False))
+    assert kept.sessions == [UNUSED._replace(fresh=False)]
+    with pytest.raises(SystemFault):
+        kept.note(BEN)
+    assert BEN not in kept.sessions
+
+
+def test_what_hinders_one_session_hinders_no_other(monkeypatch):
+    """A look goes on, and says so."""
+    ended = []
+    known = SimpleNamespace(
+        sessions=[UNUSED, BEN], replace=lambda *_: None, end=lambda chosen, why: ended.extend(chosen)
+    )
+    monkeypatch.setattr(
+        tickets,
+        "right_of",
+        lambda kept, session, now: no_space() if session == UNUSED else tickets.SessionRight("locked"),
+    )
+    settled = tickets.settle(None, known, [])
+    assert ended == [BEN] and [*map(str, settled.faults)] == ["no space left"]
