@@ -2,8 +2,6 @@
 
 import pytest
 
-from checkout import commit
-
 # Set by conftest.py before any test is imported.
 full = False
 
@@ -19,10 +17,10 @@ def first_of(params, count=1):
     return [pytest.param(*each, marks=[] if n < count else [pytest.mark.full]) for n, each in enumerate(packed)]
 
 
-def by_turns(params, every=3):
-    """Named parameters of a test: each in a full run; in another one those whose turn it is, by the commit."""
-    turn = commit() % every
-    return [
-        pytest.param(*each, id=name, marks=[] if number % every == turn else [pytest.mark.full])
-        for number, (name, each) in enumerate(params.items())
-    ]
+def its_turn(number, every, commit):
+    """Whether the case of that number is among those that a commit plays: of each so many in a row it is one.
+
+    A row begins one later than the row before, so that a commit does not always take the same of parameters that are
+    combined with others.
+    """
+    return (number + number // every) % every == commit % every

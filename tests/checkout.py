@@ -1,5 +1,6 @@
 """The checkout as somebody gets it: the files that git knows or would take, links as links."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ def copy_checkout(target):
         shutil.copy2(name, copied, follow_symlinks=False)
 
 
+@functools.cache
 def commit():
     """A number of the commit that is checked out, for what differs from commit to commit; 0 without git."""
     command = ["git", "-C", str(ROOT), "rev-parse", "--short=8", "HEAD"]

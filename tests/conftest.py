@@ -1,5 +1,6 @@
 """What is played in a run of the suite, by which worker, and in which order."""
 
+import collections
 import signal
 
 import lifetime
@@ -8,6 +9,7 @@ from xdist.scheduler import LoadGroupScheduling
 
 import amount
 import groups
+from checkout import commit
 
 
 def pytest_addoption(parser):
@@ -30,6 +32,7 @@ def pytest_configure(config):
             signal.signal(number, lambda number, frame: None)
     lifetime.end_with_controller(config)
     config.addinivalue_line("markers", "full: played by 'make test-full' only; what it proves is proven less often")
+    config.addinivalue_line("markers", "turns(every): each commit plays one of so many cases, a full run all of them")
     config.addinivalue_line("markers", "salt: what a version of Salt can change; played with every Salt")
 
 
@@ -38,6 +41,7 @@ def pytest_collection_modifyitems(config, items):
     """Leave out what this run does not play; the longest groups come first, so that no worker is left with one."""
     if not config.getoption("full"):
         _keep(config, items, lambda item: item.get_closest_marker("full") is None)
+        _take_turns(config, items)
     found = {item: groups.group(item) for item in items}
     named = {item: found[item] or f"{item.path.relative_to(groups.HERE)}::{item.name}" for item in items}
     order = sorted(dict.fromkeys(named.values()), key=lambda name: -groups.SECONDS.get(name, groups.UNKNOWN))
@@ -59,6 +63,19 @@ def pytest_collection_finish(session):
         for mark in item.iter_markers("xdist_group"):
             if LoadGroupScheduling._split_scope(None, item.nodeid) != mark.args[0]:
                 raise pytest.UsageError(f"pytest-xdist does not see the group of {item.nodeid}")
+
+
+def _take_turns(config, items):
+    """Leave out the cases whose turn it is with another commit."""
+    cases, left = collections.defaultdict(list), set()
+    for item in items:
+        if (mark := item.get_closest_marker("turns")) is not None:
+            cases[item.parent.nodeid, item.originalname, mark.args[0]].append(item)
+    for (_, _, every), each in cases.items():
+        # Whoever names a single case wants it.
+        if len(each) >= every:
+            left.update(item for number, item in enumerate(each) if not amount.its_turn(number, every, commit()))
+    _keep(config, items, lambda item: item not in left)
 
 
 def _keep(config, items, desired):

@@ -155,6 +155,7 @@ class Host:
         return re.sub(r"^#.*\n|\[\d+:\d+\]|^.*SPICE-GRANT.*\n", "", saved, flags=re.MULTILINE)
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize(
     ("maker", "variant", "mechanism"),
     [

@@ -61,12 +61,14 @@ def _cases(inputs, breakages):
     return found
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("name, how, action", _cases(PROGRAMS, breakage.PROGRAMS))
 def test_a_program(desks, name, how, action):
     """Missing, failing, with words that nobody can read, or silent: the person is out."""
     _play(desks, action, breakage.program, (name, how))
 
 
+@pytest.mark.turns(3)
 @pytest.mark.parametrize("path, how, action", _cases(FILES, breakage.FILES))
 def test_a_file(desks, path, how, action):
     """Gone, or something else than it must be: the person is out."""

@@ -53,6 +53,7 @@ def _opens(office, user):
     return through and office.client.run(call, check=False).returncode == 0
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("number", range(COUNT))
 def test_an_odd_input(desks, number):
     dice = random.Random(number if full else f"{commit()} {number}")  # noqa: S311 - no secret

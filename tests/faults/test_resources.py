@@ -139,6 +139,7 @@ def test_no_space_for_a_first_run(office, driver, walk):
         assert 1 <= pages < 39
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("pillar", first_of([OTHER, ONE]), ids=["change", "first"])
 @pytest.mark.parametrize("directory", ["/var/lib", "/etc", "/etc/sudoers.d", "/usr/local", "/run"])
 def test_read_only(office, driver, directory, pillar):
@@ -163,6 +164,7 @@ def test_read_only(office, driver, directory, pillar):
     whole(office, driver, pillar, one if pillar is ONE else other, directory)
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("names", [("nft", "iptables"), ("visudo",), ("cvtsudoers",), ("sudo",)], ids=" and ".join)
 def test_program_that_every_change_needs(office, driver, names):
     """Without it nothing is given, neither by a first run nor by another, and what goes closes; then it comes back."""

@@ -54,6 +54,7 @@ def _use(office, name):
     return office.applied(changed(PILLAR, firewall={"backend": NAMED[name]}))
 
 
+@pytest.mark.turns(3)
 @pytest.mark.parametrize(("old", "new"), list(itertools.permutations(NAMED, 2)))
 def test_changing_the_mechanism(shared, old, new):
     """The new rules hold before the old ones go: nobody gets through meanwhile, no session ends, nothing is left."""

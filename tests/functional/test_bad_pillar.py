@@ -161,6 +161,7 @@ def _mistaken(mistakes):
     return data, *(words for _, words in MISTAKES[mistakes])
 
 
+@pytest.mark.turns(3)
 @pytest.mark.parametrize("mistakes", MISTAKES)
 def test_a_wrong_pillar_changes_nothing(keeper, shared, mistakes):
     """Over grants in force: the state is False, its comment names every place, and everything stays as it was."""

@@ -289,6 +289,7 @@ def test_the_sudo_layer_repairs_its_file(keeper, shared, tampering):
     assert not keeper.traces()
 
 
+@pytest.mark.turns(3)
 @pytest.mark.parametrize("tamperings", [*TOGETHER.values(), *([name] for name in ALL if name in ALONE)], ids=", ".join)
 def test_one_run_repairs(keeper, shared, tamperings):
     """test=True names all that was tampered with, one run repairs just that.

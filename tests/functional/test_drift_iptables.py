@@ -131,6 +131,7 @@ def test_an_undisturbed_run_changes_nothing(keeper, shared):
     assert not keeper.traces()
 
 
+@pytest.mark.turns(3)
 @pytest.mark.parametrize("tampering", DRIFT)
 def test_the_firewall_layer_repairs(keeper, shared, tampering):
     """The plan names what was done, apply does just that; afterwards all is as before, the site's rules included."""

@@ -114,6 +114,7 @@ def without_pinned_key(site):
         site.desks["desk-1"].write(KNOWN_HOSTS, kept)
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize(
     ("broken", "words"),
     [

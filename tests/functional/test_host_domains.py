@@ -188,6 +188,7 @@ def test_a_domain_that_is_off_or_paused(site):
         assert answer == IN
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize(
     ("changes", "why"),
     [

@@ -103,6 +103,7 @@ def removed(site):
     site.host.run(["rm", STATE])
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("taken", [without_anne, without_desk, without_vm, locked, damaged, removed])
 def test_a_session_ends_at_the_host_though_the_desk_cannot_be_reached(site, taken):
     """The console has no connection any more; a session of somebody else's goes on."""

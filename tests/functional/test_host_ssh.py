@@ -111,6 +111,7 @@ def refusal(said):
     return json.loads(said)["refusal"]
 
 
+@pytest.mark.turns(3)
 @pytest.mark.parametrize("question", HOSTILE.values(), ids=HOSTILE)
 def test_what_is_no_question(site, question):
     """It is answered in one line, with no more than that."""

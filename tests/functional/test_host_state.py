@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from amount import by_turns
 from drift import until
 from functional.hosted import CONSOLES, ENDED, IN, KEYS, STORE, Site
 from functional.hosttraces import EVERYWHERE, NOTES, UNITS, essence, graphics, snapshot
@@ -141,7 +140,8 @@ def alone(site):
     site.serve()
 
 
-@pytest.mark.parametrize(("tamper", "words"), by_turns(TAMPERING))
+@pytest.mark.turns(3)
+@pytest.mark.parametrize(("tamper", "words"), TAMPERING.values(), ids=TAMPERING)
 def test_what_somebody_changed_is_named_and_repaired(alone, tamper, words):
     """Said beforehand, without a change; then one run, which says the same, makes all as it was."""
     clean = essence(snapshot(alone))

@@ -77,6 +77,7 @@ def reached(office):
     return {(uid, place[1]) for uid, row in zip(uids, words) for place, word in zip(places, row) if word == "open"}
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("how", FAILURES)
 @pytest.mark.parametrize("where", ORDERS)
 def test_what_is_known_stays(remote, where, how):

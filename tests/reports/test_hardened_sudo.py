@@ -70,6 +70,7 @@ def place(request, shared):
     shared.client.run(["rm", "-f", request.param])
 
 
+@pytest.mark.turns(3)
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_confined(shared, place, setting):
     """The opener starts the sandbox, whatever is said before or after our own settings."""

@@ -27,6 +27,7 @@ MOVED = {
 }
 
 
+@pytest.mark.turns(3)
 @pytest.mark.parametrize("what", MOVED)
 def test_a_directory_that_is_a_link(what):
     """Root's own: the first run succeeds, the next has nothing to do, and who is granted gets in."""

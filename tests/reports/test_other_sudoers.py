@@ -59,6 +59,7 @@ def site(shared):
     shared.client.run(["rm", "-f", SITE])
 
 
+@pytest.mark.turns(3)
 @pytest.mark.parametrize("name", ODD)
 def test_what_sudo_takes_is_no_stop(shared, site, name):
     """A run, what it notes, and who asks sudo about others."""

@@ -14,6 +14,7 @@ PILLAR["spice"]["routing"] = {"enabled": True}
 MEMBERS = ("priority", "ifname", "chain", "elem", "concat", "flags", "ifindex")
 
 
+@pytest.mark.turns(3)
 @pytest.mark.parametrize("member", MEMBERS)
 @pytest.mark.parametrize("program", ["ip", "nft"])
 def test_json_with_a_member_of_another_name(shared, program, member):

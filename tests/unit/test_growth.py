@@ -249,6 +249,7 @@ def operations(stage, number):
     return found
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("stage", STAGES)
 def test_twice_the_grants_take_twice_the_work(stage):
     once, twice = operations(stage, FEW), operations(stage, 2 * FEW)
