@@ -12,6 +12,7 @@ PILLAR = article(BOTH)
 PROGRAM = {"nftables": "nft", "iptables-nft": "xtables-nft-multi", "iptables-legacy": "xtables-legacy-multi"}
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("how", ["missing", "fails"])
 @pytest.mark.parametrize("guard", ["everywhere", "servers"])
 def test_a_boot_without_the_program_that_loads_the_rules(shared, how, guard):

@@ -43,6 +43,7 @@ def _expire(directory):
     (directory / "server-cert.pem").write_bytes(text)
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("what", SHOWN)
 def test_what_a_console_shows(shared, what):
     """A certificate that every viewer refuses is a difference, for each console that shows it."""

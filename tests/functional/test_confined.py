@@ -151,6 +151,7 @@ TAMPERING = {
 }
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("tampering", TAMPERING)
 def test_drift_is_found_and_repaired(shared, tampering):
     act, text = TAMPERING[tampering]

@@ -213,6 +213,7 @@ def locked(host):
 # Loans and locks
 
 
+@pytest.mark.turns(2)
 @pytest.mark.salt
 @pytest.mark.parametrize("about", [{"user": "anne"}, {"vm": "books"}, {"all": True}])
 @pytest.mark.parametrize("serving", [True, False], ids=["served", "service away"])
@@ -291,6 +292,7 @@ def test_a_loan_gives_a_right_to_tickets_until_it_ends(host):
         host.call("spice_host.end_loan", "cora", "books")
 
 
+@pytest.mark.turns(3)
 @pytest.mark.parametrize(
     ("function", "words", "named", "message"),
     [
@@ -466,6 +468,7 @@ DAMAGED = {
 }
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("serving", [True, False], ids=["served", "service away"])
 @pytest.mark.parametrize("damage", DAMAGED)
 def test_what_is_stored_and_cannot_be_read_opens_nothing(host, damage, serving):

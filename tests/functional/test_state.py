@@ -191,6 +191,7 @@ EDITS = {
 }
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("edit", first_of(EDITS, 10))
 def test_present_after_an_edit_of_pillar(shared, edit):
     """Whatever is edited in pillar: honest with test=True, settled after one run, and the right ports are open."""

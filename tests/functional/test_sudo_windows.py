@@ -120,6 +120,7 @@ TAMPERED = {
 }
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("how", TAMPERED)
 def test_times_that_were_altered_are_planned_and_repaired(shared, how):
     """In words, by grant; test=True says the same; afterwards there is nothing left to do."""

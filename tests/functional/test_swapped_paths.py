@@ -15,7 +15,7 @@ from functional.office import BACKUPS, changed, difference
 from scene import need
 
 need("bwrap", "xauth")
-OPENINGS, AT_ONCE, RUNS = 200, 4, 6
+OPENINGS, AT_ONCE, RUNS = 100, 4, 6
 HOME, RUNTIME, SECRETS = "/home/myself", "/run/user/1021", "/root/secrets"
 OWN, FOREIGN = "11" * 16, "22" * 16
 # By what the user swaps, with what.

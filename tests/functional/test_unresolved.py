@@ -113,6 +113,7 @@ PLACES = {
 }
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("place", PLACES)
 def test_a_certificate_that_others_than_root_could_exchange(granted, place):
     """Whoever could would decide whom viewers of all others trust: it is not read, and its consoles stay closed."""
@@ -154,6 +155,7 @@ BUNDLES = {
 }
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("how", BUNDLES)
 def test_a_bundle_is_all_of_its_certificates_or_a_failure(granted, how):
     """None is dropped or kept in silence: the viewer would refuse the server, and nobody would know why."""

@@ -66,6 +66,7 @@ def _verify_fails(office, user, words):
     assert any(words in difference for difference in answer["differences"]), answer["differences"]
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize(
     "tampering, user, words",
     [

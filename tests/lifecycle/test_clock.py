@@ -231,6 +231,7 @@ def test_when_it_last_ran_is_roots_alone(clock):
     assert (clock.machine.mode("/run/spice-grant"), clock.machine.mode(NOTED)) == (0o700, 0o600)
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("noted", ["", "tomorrow", "-1", "9" * 4000, "4102444800"])
 def test_whatever_is_noted_of_the_last_run_is_survived(clock, noted):
     """A clock that was set back since, among them."""
@@ -268,6 +269,7 @@ def test_without_ss_it_says_so_and_goes_on(clock):
     session.kill_tree()
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize("path", clock_units.PATHS)
 def test_what_is_altered_is_drift_and_restored(clock, path):
     clock.client.apply()

@@ -65,6 +65,7 @@ def test_run_repairs_what_no_chkstat_repaired(suse, package):
     assert package.restricted()
 
 
+@pytest.mark.turns(2)
 @pytest.mark.parametrize(
     "drift",
     ["", "{path} root:root 0755\n", "{line}{path} root:root 0755\n", "{line} +acl user:mybro:rx\n"],
