@@ -86,12 +86,15 @@ def test_rules_that_let_somebody_in(site):
     site.host.run(["nft", "insert rule inet spice_host input ip saddr 127.0.0.0/8 accept"])
     found = verified(site, 1, vm="books")
     ways = found["consoles"]["books"]
-    assert found["ok"] is False and ways["ticket, from another address"] == "open"
+    assert found["ok"] is False
     # Whoever is in by no ticket is thrown out again, in time or not; and passwords end a moment after their session.
-    for way in ("without a ticket", "ticket, once its session has ended"):
-        assert ways[way] in ("denied", "it hung up", "open")
+    for way, other in (
+        ("ticket, from another address", "open"),
+        ("without a ticket", "denied"),
+        ("ticket, once its session has ended", "denied"),
+    ):
+        assert ways[way] in (other, "it hung up", "open")
         assert f"books: {way}: {ways[way]}, and should be refused" in found["differences"]
-    assert "books: ticket, from another address: open, and should be refused" in found["differences"]
     assert len(found["differences"]) == 3
 
 
