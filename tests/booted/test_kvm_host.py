@@ -71,8 +71,8 @@ class Station:
         self._beside = beside
         self.booted = Booted(machine)
         self.booted.boot()
-        for program in ("/usr/bin/virsh", "/usr/sbin/sshd"):
-            self.booted.write(program, "#!/bin/sh\n", 0o755)
+        self.booted.write("/usr/bin/virsh", scenes.NO_DOMAINS, 0o755)
+        self.booted.write("/usr/sbin/sshd", "#!/bin/sh\n", 0o755)
         self.booted.write("/srv/answer.py", ANSWER)
         self.booted.write("/etc/systemd/system/answer.service", ANSWER_UNIT)
         self.booted.run(["systemctl", "enable", "--now", "answer.service"])

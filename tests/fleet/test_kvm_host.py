@@ -32,8 +32,8 @@ def master():
         made.hub.write("/srv/pillar/spice.sls", json.dumps(PILLAR))
         scenes.trust(made.desks[DESK], made.server)
         made.desks[DESK].add_user("anne", 1031)
-        for program in ("/usr/bin/virsh", "/usr/sbin/sshd"):
-            made.server.write(program, "#!/bin/sh\n", mode=0o755)
+        made.server.write("/usr/bin/virsh", scenes.NO_DOMAINS, mode=0o755)
+        made.server.write("/usr/sbin/sshd", "#!/bin/sh\n", mode=0o755)
         roots = {"file_roots": {"base": [str(CHECKOUT / "salt")]}, "pillar_roots": {"base": ["/srv/pillar"]}}
         runners = {"runner_dirs": [str(CHECKOUT / "_runners")], "utils_dirs": [str(CHECKOUT / "_utils")]}
         mine = {"mine_functions": {"spice_grant.desk": []}}

@@ -178,8 +178,8 @@ def made():
 def host(made):
     """The host with the pillar in force, and nothing lent or locked."""
     made.kill()
-    for path in (LIBVIRT, SSHD):
-        made.install(path)
+    made.install(LIBVIRT, scenes.NO_DOMAINS)
+    made.install(SSHD)
     made.machine.run(["rm", "-rf", STATE, RUN])
     made.machine.run(["nft", "flush", "ruleset"])
     report = made.apply(PILLAR)
@@ -338,7 +338,8 @@ def test_a_run_keeps_locks_and_loans_and_forgets_loans_that_have_ended(host):
 
 def test_a_lock_waits_for_no_run_and_is_not_lost_to_it(host):
     """While a run waits for libvirt."""
-    host.install(LIBVIRT, f"#!/bin/sh\ntouch {RUN}/asked; until [ -e {RUN}/go ]; do sleep 0.1; done\n")
+    waits = f"touch {RUN}/asked; until [ -e {RUN}/go ]; do sleep 0.1; done"
+    host.install(LIBVIRT, scenes.NO_DOMAINS.replace("#!/bin/sh\n", f"#!/bin/sh\n{waits}\n"))
     host.minion.set_pillar(WITHOUT_ANNE)
     with host.session(("cora", "ledger", 20004)) as talk:
         run = host.machine.popen(host.minion.salt_command("spice_host.apply"), stdout=subprocess.DEVNULL)
@@ -377,7 +378,7 @@ def broken(text):
 HINDRANCES = {
     "libvirt is missing": (lambda host: gone(host, LIBVIRT), "virsh is not installed"),
     "libvirt fails": (broken("#!/bin/sh\necho 'cannot connect' >&2\nexit 1\n"), "cannot connect"),
-    "libvirt prints nonsense": (broken("#!/bin/sh\necho 6f1c1a52-0f6b-4a52-9d0c-0f4d6b5c1a11\n"), "virsh dumpxml"),
+    "libvirt prints nonsense": (broken("#!/bin/sh\necho 6f1c1a52-0f6b-4a52-9d0c-0f4d6b5c1a11\n"), "virsh list"),
     "sshd is missing": (lambda host: gone(host, SSHD), "sshd is not installed"),
     "no server names the minion": (lambda host: None, "no server of the pillar names this minion, kvm1"),
 }

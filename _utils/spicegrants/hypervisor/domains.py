@@ -65,8 +65,12 @@ class Domain(NamedTuple):
     now: tuple[Graphics, ...] | None = None
 
 
+# A mark that may stand between what two calls print.
+NEXT = "next"
+
+
 def parse(printed: str) -> list[ElementTree.Element]:
-    """Return the domains in what ``virsh dumpxml`` printed, of one or of several calls.
+    """Return the domains in what ``virsh dumpxml`` printed, of one or of several calls, and marks between them.
 
     Comments and prefixes of names are kept: a domain's metadata is others', who may look for them.
     """
@@ -80,7 +84,7 @@ def parse(printed: str) -> list[ElementTree.Element]:
         parser.Parse(f"<domains>{printed}</domains>", True)
     except expat.ExpatError as error:
         raise LiveStateUnreadable(f"virsh dumpxml printed what is no XML: {error}") from error
-    return builder.close().findall("domain")
+    return [element for element in builder.close() if element.tag in ("domain", NEXT)]
 
 
 def name_of(domain: ElementTree.Element) -> str:
