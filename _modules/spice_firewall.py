@@ -29,14 +29,14 @@ from salt.exceptions import CommandExecutionError
 from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.engine import context, enforcement
-from spicegrants.engine.layers import EXPIRY, FIREWALL
+from spicegrants.engine.layers import ACCOUNTING, EXPIRY, FIREWALL
 from spicegrants.firewall.live import backends, backstop, egress
 from spicegrants.host import run
 from spicegrants.policy.model import Firewall
 
 __virtualname__ = "spice_firewall"
 # The clock, which ends sessions, is a part of the firewall to whoever asks for it.
-_LAYERS = (FIREWALL, EXPIRY)
+_LAYERS = (FIREWALL, EXPIRY, ACCOUNTING)
 __outputter__ = {"rules": "spice_grant"}
 
 

@@ -21,13 +21,14 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
     for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
         del _sys.modules[_name]
 
-from salt.exceptions import CommandExecutionError
+import salt.payload
+from salt.exceptions import CommandExecutionError, SaltException
 from salt.utils.args import yamlify_arg
 
 from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.core.reader import name_for
-from spicegrants.engine import context, enforcement, last_run, typed_names
+from spicegrants.engine import context, enforcement, last_run, recording, typed_names
 from spicegrants.host import run
 from spicegrants.policy import merge
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     # What Salt's loader provides.
     __salt__: dict[str, Callable[..., Any]] = {}
     __context__: dict[str, Any] = {}
+    __opts__: dict[str, Any] = {}
     __pillar__: dict[str, Any] = {}
 
 __virtualname__ = "spice_grant"
@@ -231,7 +233,7 @@ def remove(test=False):
 
         salt '*' spice_grant.remove
     """
-    with _as_salt_errors():
+    with _as_salt_errors(), _by_caller():
         return enforcement.remove(test)
 
 
@@ -330,6 +332,11 @@ def revoke(user, vm):
     }
 
 
+def _by_caller():
+    """Have runs recorded as those of whoever has this job done."""
+    return recording.run_by(recording.job(__opts__, salt.payload.loads, SaltException))
+
+
 def _as_salt_errors():
     """Raise what is wrong with a policy, or with the system, as the errors that Salt has for it."""
     return translated(CommandExecutionError)
@@ -350,7 +357,7 @@ def _enforce(decided, test):
 
 def _full_report(decided, test, known=None, completed=lambda requested: requested):
     """Enforce likewise; return the report with all notes."""
-    with _as_salt_errors():
+    with _as_salt_errors(), _by_caller():
         return enforcement.with_exit_code(__context__, enforcement.enforce(decided, test, known, completed))
 
 

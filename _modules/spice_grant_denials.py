@@ -1,5 +1,5 @@
 """
-Denials: what the guard of ``spice_grant`` refused and logged, read back as data.
+Denials: what the guard, sudo, the opener and KVM hosts refused, read back as data: a part of ``spice_grant``.
 
 .. versionadded:: 0.1.0
 """
@@ -15,13 +15,15 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError
 from salt.utils.args import yamlify_arg
 
-from spicegrants.audit import denials as logged
+from spicegrants.audit import sessions_report
 from spicegrants.audit.live import kernel_log
 from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
 from spicegrants.core.reader import chosen, quote
 from spicegrants.engine import context
+from spicegrants.firewall import denials as logged
 from spicegrants.host import accounts
+from spicegrants.record.live import event_log
 from spicegrants.schedule import instants
 
 __virtualname__ = "spice_grant"
@@ -38,7 +40,7 @@ def __virtual__():
 @checked(CommandExecutionError)
 def denials(since=None, user=None, vm=None):
     """
-    Return what the guard refused and logged, the newest last.
+    Return what was refused, by the guard, sudo, the opener or a KVM host, the newest last.
 
     since
         Text: how far back, as a duration (``2h``, ``1d``) or a moment, ISO 8601. A moment without an offset is in the
@@ -60,9 +62,11 @@ def denials(since=None, user=None, vm=None):
     * ``server``: name of the server, by address; ``None`` if no server has it.
     * ``address``: destination address.
     * ``port``: destination port.
-    * ``rule``: which rule refused it: ``output`` (sent from here), ``forward`` (routed or bridged here), ``egress``
-      (from a guest that shares a network card), or ``None`` in lines of former versions.
+    * ``rule``: which of the guard's rules refused it: ``output`` (sent from here), ``forward`` (routed or bridged
+      here), ``egress`` (from a guest that shares a network card), or ``None`` in lines of former versions.
     * ``count``: how often within a minute.
+    * ``by``: what refused it: ``guard``, ``sudo``, ``opener`` or ``host``. Of the last three, ``gid``, ``server``,
+      ``address``, ``port`` and ``rule`` are ``None``: they refuse a vm and no place.
     * ``why``: why, in words.
 
     .. code-block:: python
@@ -79,6 +83,7 @@ def denials(since=None, user=None, vm=None):
                 "port": 20002,
                 "rule": "output",
                 "count": 3,
+                "by": "guard",
                 "why": "no grant of debianx means mybro",
             }
         ]
@@ -95,9 +100,12 @@ def denials(since=None, user=None, vm=None):
     lines of the journal. If more were left out, or lines with the guard's prefix cannot be read, entries at the end say
     so: only ``why``, and perhaps ``count``, is in them.
 
-    Reads the stored policy and accounts. Without a journal, or if it holds nothing of the kernel's, it reads
-    ``/dev/kmsg``: only what was logged since boot and still is there. What is older than the last sleep of the machine
-    then seems later by as long as that took.
+    Refusals by sudo, opener and KVM host come from the record, at most 6 a minute of each user; those by sudo only
+    where systemd's journal is.
+
+    Reads the stored policy, accounts and the record. Without a journal, or if it holds nothing of the kernel's, it
+    reads ``/dev/kmsg``: only what was logged since boot and still is there. What is older than the last sleep of the
+    machine then seems later by as long as that took.
 
     Runs ``journalctl``.
 
@@ -117,18 +125,23 @@ def denials(since=None, user=None, vm=None):
         start = _start(desired, since)
         user, vm = _known(desired, user, vm)
         lines, cut = kernel_log.lines(start)
+        recorded = event_log.read(start)
+        others = sessions_report.refusals(recorded.events)
     found, unread = logged.parse_denials(lines)
     named = accounts.by_uid({denial.uid for denial in found if denial.uid is not None})
     entries = [
         logged.entry(desired, denial, count, None if denial.uid is None else named.get(denial.uid))
         for denial, count in logged.fold(found)
     ]
+    # As these, with the newest first.
+    entries = sorted([*entries, *others[::-1]], key=lambda entry: entry["at"], reverse=True)
     entries = [entry for entry in entries if user in (None, entry["user"]) and vm in (None, entry["vm"])]
     notes = []
     if len(entries) > _MOST:
         notes.append(logged.note("older entries that are left out", len(entries) - _MOST))
     if cut:
         notes.append(logged.note(f"what is older than the {kernel_log.MOST} newest lines of the journal is left out"))
+    notes += [logged.note(complaint) for complaint in recorded.complaints]
     if unread:
         notes.append(logged.note("lines with the guard's prefix that cannot be read", unread))
     return entries[:_MOST][::-1] + notes

@@ -18,14 +18,15 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
     for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
         del _sys.modules[_name]
 
-from salt.exceptions import CommandExecutionError
+import salt.payload
+from salt.exceptions import CommandExecutionError, SaltException
 from salt.utils.args import yamlify_arg
 
 from spicegrants.core.calls import checked, has_master
 from spicegrants.core.changes import union
 from spicegrants.core.errors import Finding, PolicyError, SpiceGrantError, kept, together, translated
 from spicegrants.core.reader import name_for, quote
-from spicegrants.engine import context, enforcement, last_run, typed_names
+from spicegrants.engine import context, enforcement, last_run, recording, typed_names
 from spicegrants.host import accounts
 from spicegrants.hypervisor.live import loans as host_loans
 from spicegrants.policy import loans_locks
@@ -315,7 +316,7 @@ def _enforce(changed, at_host, comment, tag, event):
     def decided(stored):
         return replace(stored, temporary=changed(stored, int(time.time())))
 
-    with _as_salt_errors():
+    with _as_salt_errors(), recording.run_by(recording.job(__opts__, salt.payload.loads, SaltException)):
         is_host = host_loans.here()
         # The host's half is the shorter one. What hinders one of them does not hinder the other.
         halves = [at_host] * is_host

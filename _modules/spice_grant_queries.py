@@ -6,6 +6,7 @@ Questions about the grants that this machine enforces: a part of ``spice_grant``
 No function here changes anything, and none needs pillar or master.
 """
 
+import contextlib
 import sys as _sys
 from typing import TYPE_CHECKING
 
@@ -17,18 +18,19 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
 from salt.exceptions import CommandExecutionError
 from salt.utils.args import yamlify_arg
 
-from spicegrants.audit import access_report, week
+from spicegrants.audit import access_report, sessions_report, week
 from spicegrants.audit import explain as reasons
 from spicegrants.audit.live import entrance, week_files
 from spicegrants.audit.live import host as hosts
 from spicegrants.core.calls import checked
-from spicegrants.core.errors import translated
+from spicegrants.core.errors import SpiceGrantError, translated
 from spicegrants.core.reader import quote
 from spicegrants.engine import context, enforcement, host_status, typed_names
 from spicegrants.engine.layers import EXPIRY, FIREWALL, ROUTING, VIEWER
 from spicegrants.firewall.live import backstop, other_tables
 from spicegrants.hypervisor.live import loans as host_loans
 from spicegrants.policy import decision, wording
+from spicegrants.record.live import event_log
 from spicegrants.routing.live import ip
 from spicegrants.schedule import instants
 from spicegrants.sudo import commands, sudoers
@@ -80,6 +82,8 @@ def list_(at=None):
     * ``grants``: dict of the grants and loans behind the access, by name. ``when`` says when each is open; ``owner``,
       ``reason``, ``ticket`` and ``contact`` are there if they are given; a loan has ``loan: True``.
     * ``groups``: list of the groups through which the user has it; empty if there is none.
+    * ``last_used``: when the user last opened or left it, ISO 8601 in UTC, as far as the record goes back; ``None`` if
+      it does not say.
 
     .. code-block:: python
 
@@ -96,10 +100,11 @@ def list_(at=None):
                 "state": "open",
                 "grants": {"myself-debianx": {"when": "always"}},
                 "groups": [],
+                "last_used": "2026-11-24T16:58:03Z",
             }
         ]
 
-    Reads the stored policy and accounts.
+    Reads the stored policy, accounts and the record.
 
     Raises CommandExecutionError if no policy has been applied yet, or ``at`` is no moment.
 
@@ -111,7 +116,7 @@ def list_(at=None):
         salt '*' spice_grant.list at=2026-11-24T18:00
     """
     desired = _compiled()
-    return access_report.entries(desired, _moment(desired, at))
+    return _with_last_use(access_report.entries(desired, _moment(desired, at)))
 
 
 @checked(CommandExecutionError)
@@ -142,10 +147,11 @@ def who(vm, at=None):
                 "state": "open",
                 "grants": {"myself-debianx": {"when": "always"}},
                 "groups": [],
+                "last_used": None,
             }
         ]
 
-    Reads the stored policy and accounts.
+    Reads the stored policy, accounts and the record.
 
     Raises CommandExecutionError if the policy has no such vm, if ``at`` is no moment, or if no policy has been applied
     yet.
@@ -158,7 +164,16 @@ def who(vm, at=None):
     """
     desired = _compiled()
     vm = _known_vm(desired, vm)
-    return [entry for entry in access_report.entries(desired, _moment(desired, at)) if entry["vm"] == vm]
+    entries = access_report.entries(desired, _moment(desired, at))
+    return _with_last_use(entry for entry in entries if entry["vm"] == vm)
+
+
+def _with_last_use(entries):
+    """Return entries with what the record says; that it cannot be read is for those who ask for it to say."""
+    used: dict[tuple[str, str], str] = {}
+    with contextlib.suppress(SpiceGrantError):
+        used = sessions_report.last_used(event_log.read().events)
+    return [{**entry, "last_used": used.get((entry["user"], entry["vm"]))} for entry in entries]
 
 
 @checked(CommandExecutionError)

@@ -13,17 +13,19 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
     for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
         del _sys.modules[_name]
 
-from salt.exceptions import CommandExecutionError
+import salt.payload
+from salt.exceptions import CommandExecutionError, SaltException
 
 from spicegrants.core.calls import checked
 from spicegrants.core.errors import translated
-from spicegrants.engine import enforcement, last_run
+from spicegrants.engine import enforcement, last_run, recording
 
 if TYPE_CHECKING:
     from typing import Any
 
     # What Salt's loader provides.
     __context__: dict[str, Any] = {}
+    __opts__: dict[str, Any] = {}
 
 __virtualname__ = "spice_grant"
 
@@ -109,7 +111,8 @@ def close(test=False):
 
 
 def _report(made):
-    with translated(CommandExecutionError):
+    by = recording.job(__opts__, salt.payload.loads, SaltException)
+    with translated(CommandExecutionError), recording.run_by(by):
         return enforcement.with_exit_code(__context__, made())
 
 

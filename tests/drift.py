@@ -10,7 +10,12 @@ GROUP, VIEWER, SUDOERS = scenes.GROUP, Path(scenes.VIEWER), Path(scenes.SUDOERS)
 FIGHTS = Path("/run/spice-grant/fights")
 CLOCK = Path("/usr/local/lib/spice-grant/clock")
 # What a look says that finds programs made of older code.
-REWRITTEN = [f"firewall: rewrites {CLOCK}", "viewer: rewrites /usr/local/lib/spice-grant/open"]
+RECORDER = "/usr/local/lib/spice-grant/recorder"
+REWRITTEN = [
+    f"firewall: rewrites {CLOCK}",
+    "viewer: rewrites /usr/local/lib/spice-grant/open",
+    f"audit: rewrites {RECORDER}",
+]
 TABLE = ["nft", "--stateless", "list", "table", "inet", "spice_grant"]
 # By kind: what somebody does, the layer, and words of what is then changed.
 KINDS = {

@@ -84,9 +84,9 @@ class Workstation:
         salt_call = Path(sys.executable).with_name("salt-call")
         return self.booted.run([str(salt_call), "--local", "-c", CONF, *words])
 
-    def reboot(self):
-        """Switch off and on again; the loop starts anew."""
-        self.booted.off()
+    def reboot(self, at_once=False):
+        """Switch off and on again, ``at_once`` as if the power was cut; the loop starts anew."""
+        self.booted.off(at_once=at_once)
         self.booted.write("/var/log/loop", "")
         self.booted.boot()
         until(self.tried)

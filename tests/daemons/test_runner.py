@@ -5,6 +5,7 @@ The minions share this one machine and so its kernel, users and files: what one 
 
 import functools
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from daemons.conftest import PATIENCE
 
 import terminals
@@ -156,6 +158,12 @@ def test_a_minion_that_is_down_is_named(salt_run):
     assert code == 1
     found, code = salt_run("spice_grant.plan", "timeout=3")
     assert (states(found, "result"), code) == ({"one": "succeeded", "two": "not answering"}, 1)
+    found, code = salt_run("spice_grant.sessions", "timeout=3")
+    assert (states(found), code) == ({"two": "not answering"}, 1)
+    found, code = salt_run("spice_grant.review", "timeout=3")
+    *rows, silent = found["review"]
+    assert {(*row["desks"], row["user"]) for row in rows} == {("one", "myself"), ("one", "mybro")}
+    assert (silent["desks"], silent["flags"], silent["why"], code) == (["two"], ["desk silent"], "not answering", 1)
 
 
 def test_a_lock_is_confirmed_by_each_minion(salt_run, office):
@@ -165,6 +173,8 @@ def test_a_lock_is_confirmed_by_each_minion(salt_run, office):
         assert (found["confirmed"], found["failed"], found["not confirmed"]) == (["one", "two"], {}, [])
         (lock,) = office[0].salt_cli(timeout=PATIENCE).run("spice_grant.locks", minion_tgt="one").data
         assert lock["reason"] == "left"
+        *_, event = office[0].salt_cli(timeout=PATIENCE).run("spice_grant.events", "kind=lock", minion_tgt="one").data
+        assert event["what"] == "user myself is locked" and re.fullmatch(r"\w+, job 2\d{19}", event["by"]), event
     finally:
         found, code = salt_run("spice_grant.unlock", "user=myself")
     assert (found["confirmed"], code) == (["one", "two"], 0)
@@ -239,6 +249,31 @@ def test_who_and_what(salt_run):
     found, code = salt_run("spice_grant.what", "myself", "at=2026-11-24T18:00", "tgt=one")
     assert code == 0
     assert [(row["user"], row["vm"]) for row in found["minions"]] == [("myself", "debianx")]
+
+
+def test_a_review_is_written_compared_and_decided(salt_run):
+    """By files of root's alone; what is revoked in a spreadsheet goes out of the pillar in git, as text."""
+    html, table, earlier = (Path(f"/root/review.{form}") for form in ("html", "csv", "json"))
+    for path in (earlier, html, table):
+        since = [f"since={earlier}"] if path == html else []
+        found, code = salt_run("spice_grant.review", f"format={path.suffix[1:]}", f"file={path}", *since)
+        assert (found, code) == ({"retcode": 0, "written": str(path), "rows": 2, "silent": []}, 0), found
+        assert path.stat().st_mode & 0o7777 == 0o600 and path.stat().st_uid == 0
+    assert "Nothing but use." in html.read_text() and "all 2" in html.read_text()
+    found, code = salt_run("spice_grant.review", f"since={earlier}")
+    assert (found["changes"], code) == ([], 0)
+    assert {(row["user"], *row["desks"]) for row in found["review"]} == {
+        ("myself", "one", "two"),
+        ("mybro", "one", "two"),
+    }
+    lines = table.read_bytes().decode().split("\r\n")
+    decided = [f"{line[:-1]}revoke,left" if line.startswith("mybro,") else line for line in lines]
+    table.write_bytes("\r\n".join(decided).encode())
+    found, code = salt_run("spice_grant.apply_review", str(table))
+    assert code == 0, found
+    assert [*yaml.safe_load(found["pillar"])["spice"]["grants"]] == ["myself-debianx"]
+    assert "# mybro-leaptest goes: line 2 revokes leaptest of mybro (left)" in found["pillar"]
+    assert states(salt_run("spice_grant.status")[0]) == {"one": "in sync", "two": "in sync"}, "nothing was changed"
 
 
 def test_drift_and_a_pillar_that_is_ahead(salt_run, grants):

@@ -31,6 +31,7 @@ def test_the_next_job_of_every_minion_runs_the_version_that_was_synced(office):
             "layers": {
                 "firewall": ["rewrites /usr/local/lib/spice-grant/clock"],
                 "viewer": ["rewrites /usr/local/lib/spice-grant/open"],
+                "audit": ["rewrites /usr/local/lib/spice-grant/recorder"],
             }
         }
     assert {name: client.minion.pid for name, client in office.clients.items()} == pids

@@ -161,10 +161,12 @@ NOT_ROOT = """
 import json, sys
 sys.path[:0] = sys.argv[1:]
 import spice_firewall, spice_grant, spice_grant_loans, spice_grant_queries, spice_grant_verify
-import spice_routing, spice_sudoers, spice_viewer
+import spice_grant_record, spice_grant_review, spice_routing, spice_sudoers, spice_viewer
 from salt.exceptions import CommandExecutionError
 spice_grant.__salt__, spice_grant.__pillar__, spice_grant.__context__ = {}, {"spice": {}}, {}
 spice_grant_loans.__context__ = {}
+for module in (spice_grant, spice_grant_loans, spice_grant_review):
+    module.__opts__ = {"id": "desk-1"}
 calls = {
     spice_firewall: ["rules", "denied", "plan", "apply", "remove"],
     spice_routing: ["rules", "review", "plan", "apply", "remove"],
@@ -172,6 +174,8 @@ calls = {
     spice_viewer: ["status", "plan", "apply", "remove"],
     spice_grant: ["plan", "apply"],
     spice_grant_queries: ["list_"],
+    spice_grant_record: ["sessions", "events"],
+    spice_grant_review: ["review"],
     spice_grant_verify: ["verify"],
 }
 with_arguments = {

@@ -10,6 +10,7 @@ import pytest
 from unit.build import changed
 
 from functional.office import BOTH
+from functional.recorder import RECORD, events, recording, waited
 from scene.minion import SaltError
 from scenes import ADDRESS, ADDRESS6, GROUP, article
 
@@ -202,3 +203,20 @@ def test_an_unreadable_log_is_an_error(shared):
 def test_what_means_nothing_is_refused(looked_at, wrong, words):
     with pytest.raises(SaltError, match=words):
         denials(looked_at, **wrong)
+
+
+@pytest.mark.usefixtures("journal")
+def test_the_record_has_it_as_well(shared, kernel_log):
+    """Once, however often somebody tries within a minute; nothing that a program wrote in the kernel's name."""
+    shared.applied()
+    shared.client.path(RECORD).unlink(missing_ok=True)
+    with recording(shared):
+        forged = f"spice-grant deny output: SRC={ADDRESS} DST={ADDRESS} PROTO=TCP SPT=1 DPT={GRANTED} UID=1022 GID=1022"
+        shared.client.run(["logger", "--tag", "kernel", "--", forged], user="mybro")
+        for port in kernel_log.ports(3):
+            shared.connect("nogrant", None, [(ADDRESS, GRANTED, port)])
+        (refused,) = waited(shared, "refused")
+        shared.client.run(["journalctl", "--sync"])
+        assert (refused["user"], refused["uid"], refused["vm"], refused["by"]) == ("nogrant", 1023, "debianx", "guard")
+        assert refused["why"] == "no grant of debianx means nogrant"
+    assert len(events(shared, "refused")) == 1

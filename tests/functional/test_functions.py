@@ -27,6 +27,7 @@ LISTED = [
         "state": "open",
         "grants": {"mybro-leaptest": {"when": "always"}},
         "groups": [],
+        "last_used": None,
     },
     {
         "user": "myself",
@@ -40,6 +41,7 @@ LISTED = [
         "state": "open",
         "grants": {"myself-debianx": {"when": "always"}},
         "groups": [],
+        "last_used": None,
     },
 ]
 

@@ -106,7 +106,8 @@ def test_nothing_temporary_is_left(shared):
     assert content["/etc/spice-grant"] == {*ours, *menus, *files}
     assert content["/etc/sudoers.d"] == {SUDOERS}
     assert content["/var/lib/spice-grant"] == {f"/var/lib/spice-grant/{name}.json" for name in ("state", "guard")}
-    assert content["/run"] == {"/run/spice-grant.lock", "/run/spice-grant", "/run/spice-grant/last-run"}
+    run = {f"/run/spice-grant/{name}" for name in ("last-run", "record.lock")}
+    assert content["/run"] == {"/run/spice-grant.lock", "/run/spice-grant", *run}
     assert content["/usr/local/bin"] == content["/tmp"] == set()  # noqa: S108
 
 

@@ -14,6 +14,11 @@ PILLAR["spice"]["grants"]["mybro-leaptest"].update(owner="accounting", reason="y
 # The number of the viewer's group is another on each machine.
 BEFORE = Path(__file__).with_name("before")
 PROGRAMS = {f"/usr/local/lib/spice-grant/{name}" for name in ("clock", "uplinks", "open")}
+RECORDER = (
+    "/usr/local/lib/spice-grant/recorder",
+    "/etc/systemd/system/spice-grant-recorder.service",
+    "/etc/systemd/system/multi-user.target.wants/spice-grant-recorder.service",
+)
 IDLE = f"""
 import socket
 with socket.create_connection(("{ADDRESS}", 20002)) as connection:
@@ -31,6 +36,8 @@ def left(shared):
         text = path.read_text(encoding="utf-8").replace("@GID@", str(shared.gid()))
         # In place: owner, mode and readers are those that a run gave it.
         shared.client.path(f"/{path.relative_to(BEFORE)}").write_text(text, encoding="utf-8")
+    # It recorded nothing.
+    shared.client.run(["rm", *RECORDER])
     shared.nft("flush", "ruleset")
     for name in ("load-guard", "load-routes"):
         shared.client.run([f"/usr/local/lib/spice-grant/{name}"])
@@ -66,6 +73,7 @@ def test_programs_and_rules_are_brought_up_to_date(left):
             "viewer: rewrites /usr/local/share/applications/rviewer.desktop",
             # The table of uplinks is not among what a boot loads: a unit of its own makes it, where systemd runs.
             "firewall: guards what leaves by eth0 past the other rules",
+            *(f"audit: creates {path}" for path in RECORDER),
         }
         assert left.applied()["changes"] == dry["changes"]
         assert left.apply()["changes"] == {}

@@ -9,13 +9,21 @@ import sys
 
 import pytest
 
-from spicegrants.audit import access_report, denials, explain, fleet, minion_status, verdict, week, week_drawing
+from spicegrants.audit import (
+    access_report,
+    explain,
+    fleet,
+    sessions_report,
+    verdict,
+    week,
+    week_drawing,
+)
 from spicegrants.core.accounts import Account, Group
 from spicegrants.core.changes import as_dict
 from spicegrants.core.entries import File
 from spicegrants.drift import drift_events, flapping, watch_list
 from spicegrants.expiry import deadlines, messages
-from spicegrants.firewall import boot, connections, guard, owner_rules
+from spicegrants.firewall import boot, connections, denials, guard, owner_rules
 from spicegrants.firewall.iptables import guard_chains
 from spicegrants.firewall.nft import egress, guard_table
 from spicegrants.policy import closing, merge, outcome, pillar, state_file
@@ -23,8 +31,10 @@ from spicegrants.policy.access import Drain
 from spicegrants.policy.compiler import compile_policy
 from spicegrants.policy.decision import decide
 from spicegrants.policy.facts import Inventory
+from spicegrants.policy.fingerprint import fingerprint
 from spicegrants.policy.loans_locks import Loan, Lock, Temporary
 from spicegrants.policy.model import to_pillar
+from spicegrants.record import events
 from spicegrants.routing import boot as routing_boot
 from spicegrants.routing import policy_rules
 from spicegrants.sudo import other_rules, sudoers
@@ -139,6 +149,16 @@ class Office:
             denials.entry(desired, each, count, f"user{each.port - 20001:05}") for each, count in denials.fold(found)
         ]
 
+    def recorded(self):
+        """Return the record's lines of a session of each user."""
+        lines, after = [], events.NOTHING
+        for index, name in enumerate(self.users):
+            about = {"session": name, "user": name, "uid": 2000 + index, "vm": f"vm{index:05}"}
+            for kind in (events.OPENED, events.ENDED):
+                lines.append(events.line(events.event(kind, NOW + index, None, **about), after))
+                after = events.digest(lines[-1])
+        return lines
+
     def report(self):
         changes = as_dict(files.plan_files(self.fresh(), self.live({}), PROGRAM, PROGRAM).changes)
         return {"changes": changes, "errors": [], "noticed": [], "acted": True}
@@ -181,7 +201,7 @@ STAGES = {
     "changes of policy": lambda it: merge.changes(it.stored, it.asked),
     "who gets and who loses a console": lambda it: outcome.sentence(it.compiled(it.policy), it.fresh()),
     "changes by grant": lambda it: it.report(),
-    "fingerprint": lambda it: minion_status.fingerprint(it.policy),
+    "fingerprint": lambda it: fingerprint(it.policy),
     "what is watched": lambda it: watch_list.places(it.stored),
     "stray connections": lambda it: connections.changes(
         it.fresh(), connections.stray(it.fresh(), it.connections()), {}, None
@@ -207,6 +227,8 @@ STAGES = {
         it.compiled(it.policy), deadlines.due(it.compiled(it.policy), 0, [each.door for each in it.connections()])
     ),
     "denials": lambda it: it.denied(it.fresh()),
+    "sessions of the record": lambda it: sessions_report.sessions(events.read(it.recorded()).events, (), ""),
+    "last uses of the record": lambda it: sessions_report.last_used(events.read(it.recorded()).events),
     "drift events": lambda it: drift_events.events(
         it.report(), flapping.Look(frozenset(it.users)), flapping.after({}, flapping.Look(frozenset(it.users)), NOW)
     ),

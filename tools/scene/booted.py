@@ -90,9 +90,12 @@ class Booted:
         child = self.machine.run(command, check=False).stdout.strip()
         return child or None
 
-    def off(self, timeout=60):
-        """Switch the system off, and with it the kernel's rules."""
-        self.run(["systemctl", "poweroff"], check=False)
+    def off(self, timeout=60, at_once=False):
+        """Switch the system off, and with it the kernel's rules; ``at_once`` as if its power was cut."""
+        if at_once:
+            self.machine.run(["kill", "-KILL", self._leader])
+        else:
+            self.run(["systemctl", "poweroff"], check=False)
         self._process.wait(timeout)
         self._process = self._leader = None
         self.machine.run(["nft", "flush", "ruleset"])

@@ -234,6 +234,33 @@ def entries(expected: Iterable[str], answers: Answers, shown: Iterable[str]) -> 
     return rows
 
 
+_OF_SESSION = ("user", "vm", "from", "until", "why")
+_NUMBERS = ("seconds", "sent", "received")
+
+
+def sessions(expected: Iterable[str], answers: Answers) -> list[Row]:
+    """Return a row for each session of minions, in their order, and one for each minion that did not say."""
+    rows, silent = [], []
+    for minion in sorted(expected):
+        answer = answers.get(minion)
+        empty = {"minion": minion, **dict.fromkeys((*_OF_SESSION, *_NUMBERS), ""), "open": False, "state": ""}
+        if answer is None:
+            silent.append({**empty, "state": SILENT})
+        elif not isinstance(answer.data, list) or not all(isinstance(each, dict) for each in answer.data):
+            silent.append({**empty, "state": f"{ODD}: {line(answer.data)}"})
+        else:
+            rows += [{**empty, **_session(each)} for each in answer.data]
+    return silent + sorted(rows, key=lambda row: (row["from"], row["minion"]))
+
+
+def _session(entry: dict[str, Any]) -> Row:
+    words = {key: line("" if entry.get(key) is None else entry[key]) for key in _OF_SESSION}
+    numbers = {key: entry[key] if type(entry.get(key)) is int else "" for key in _NUMBERS}
+    if not words["user"] and type(entry.get("uid")) is int:
+        words["user"] = f"UID {entry['uid']}"
+    return {**words, **numbers, "open": entry.get("open") is True}
+
+
 def groups(minions: Iterable[str], batch: Any) -> list[list[str]]:
     """Split minions into groups: of so many, of a percentage (``"10%"``), or all at once with ``None``.
 

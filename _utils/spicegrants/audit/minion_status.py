@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from spicegrants.core.errors import LiveStateUnreadable
-from spicegrants.policy.model import Policy, to_pillar
 from spicegrants.schedule import instants
 
 IN_SYNC, DRIFTED, FAILED, NO_POLICY = "in sync", "drifted", "failed", "no policy"
@@ -40,18 +38,6 @@ class Run:
     policy: str | None
     since: int
     notes: tuple[str, ...] = ()
-
-
-def fingerprint(policy: Policy) -> str:
-    """Return a short digest of a policy: two policies that mean the same have the same, on any machine.
-
-    Of a password it covers only that there is one: such a digest could be used to try passwords. It leaves out the
-    desks, which no desk stores.
-    """
-    data = to_pillar(replace(policy, desks={}))
-    vms = {name: {**vm, "password": "password" in vm} for name, vm in data["vms"].items()}
-    text = json.dumps({**data, "vms": vms}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def after(

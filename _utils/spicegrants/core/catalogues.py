@@ -163,12 +163,14 @@ CATALOGUES: dict[str, dict[str, str]] = {
             "Öffnen dürfen Sie: {names}. Nennen Sie eine: rviewer NAME.",
         "SPICE console {name}":
             "SPICE-Konsole {name}",
+        "it could not be recorded, as it must be: {why}":
+            "es ließ sich nicht aufzeichnen, wie es vorgeschrieben ist: {why}",
+        "{name} cannot be opened: {why}.":
+            "{name} lässt sich nicht öffnen: {why}.",
         "the console":
             "die Konsole",
         "{name} cannot be opened: {why}. Tell your administrator.":
             "{name} lässt sich nicht öffnen: {why}. Wenden Sie sich an Ihre Administration.",
-        "{name} cannot be opened: {why}.":
-            "{name} lässt sich nicht öffnen: {why}.",
         "there is no desktop of this machine: neither DISPLAY nor WAYLAND_DISPLAY names one":
             "auf diesem Rechner ist kein Desktop: weder DISPLAY noch WAYLAND_DISPLAY nennt einen",
         "the viewer ended with {code}":

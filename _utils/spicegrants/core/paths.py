@@ -7,12 +7,21 @@ STORE = "/var/lib/spice-grant"
 STATE = f"{STORE}/state.json"
 # What is gone with the next boot.
 RUN = "/run/spice-grant"
+# The record, which root writes and the group adm may read; and where the recorder hears of launches.
+RECORD = "/var/log/spice-grant"
+RECORD_FILE = f"{RECORD}/events.jsonl"
+RECORDER_SOCKET = f"{RUN}/recorder"
+# Sessions that are open, as the recorder saw them last: by themselves, since what changes in the store may be drift.
+SESSIONS = f"{STORE}/recorder/sessions.json"
+# Where node_exporter looks for files, as Debian has it.
+METRICS = "/var/lib/prometheus/node-exporter/spice-grant.prom"
 # What root runs: at the boot, by systemd, for a user who opens a console.
 PROGRAMS = "/usr/local/lib/spice-grant"
 OPENER = f"{PROGRAMS}/open"
 CLOCK = f"{PROGRAMS}/clock"
 UPLINKS = f"{PROGRAMS}/uplinks"
 BACKSTOP = f"{PROGRAMS}/backstop"
+RECORDER = f"{PROGRAMS}/recorder"
 LOAD_GUARD = f"{PROGRAMS}/load-guard"
 LOAD_ROUTES = f"{PROGRAMS}/load-routes"
 # What the viewer is started with, and from.

@@ -13,6 +13,8 @@ UPLINKS_SERVICE = "spice-grant-uplinks.service"
 CLOCK_SERVICE = "spice-grant-clock.service"
 CLOCK_TIMER = "spice-grant-clock.timer"
 HOURLY_TIMER = "spice-grant-hourly.timer"
+# Records sessions.
+RECORDER_SERVICE = "spice-grant-recorder.service"
 
 # What none of our services needs: systemd.exec(5).
 CONFINEMENT = """\

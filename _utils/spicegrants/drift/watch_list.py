@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Mapping
 
+from spicegrants.accounting import recorder_units
 from spicegrants.core.paths import LAUNCHER, LOAD_GUARD, STORE
 from spicegrants.expiry import clock_units
 from spicegrants.firewall import backstop
@@ -33,6 +34,7 @@ _SHARED = (
     *firewall_boot.PATHS,
     *routing_boot.PATHS,
     *clock_units.PATHS,
+    *recorder_units.PATHS,
     *hotplug.PATHS,
     *backstop.PATHS,
 )

@@ -9,6 +9,7 @@ import stat
 import time
 from dataclasses import replace
 
+from spicegrants.accounting import recorder_units
 from spicegrants.core.changes import Change
 from spicegrants.core.entries import Directory, File, Link, Other
 from spicegrants.core.errors import SystemFault
@@ -30,7 +31,7 @@ from spicegrants.viewer import desk
 from spicegrants.viewer.live import confinement
 
 # Files in directories that are not ours alone; from those that are, everything that does not belong there is removed.
-_OURS = (*firewall_boot.PATHS, *hotplug.PATHS, *routing_boot.PATHS, *clock_units.PATHS)
+_OURS = (*firewall_boot.PATHS, *hotplug.PATHS, *routing_boot.PATHS, *clock_units.PATHS, *recorder_units.PATHS)
 _WRITTEN = (STATE, SUDOERS, LAUNCHER, *desk.PATHS, OPENER, *_OURS)
 _SHARED = {parent for path in _WRITTEN for parent in (os.path.dirname(path), os.path.dirname(os.path.dirname(path)))}
 # Programs that root runs: at boot, by systemd, for a user who opens a console.

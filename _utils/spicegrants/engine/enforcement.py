@@ -10,7 +10,7 @@ from typing import Any
 
 from spicegrants.core.changes import Change, as_dict, merge, union
 from spicegrants.core.errors import SpiceGrantError, SystemFault
-from spicegrants.engine import closing, context, last_run, layers
+from spicegrants.engine import closing, context, last_run, layers, recording
 from spicegrants.engine.layers import FIREWALL, VIEWER
 from spicegrants.expiry.live import clock
 from spicegrants.host import accounts, bytecode, gc_pause, lock, run
@@ -22,6 +22,7 @@ from spicegrants.policy.hints import confinement, left_out, notes
 from spicegrants.policy.layer import Layer
 from spicegrants.policy.model import Policy
 from spicegrants.policy.state_file import Stored
+from spicegrants.record.live import event_log
 from spicegrants.viewer.live import plugin_registry
 
 
@@ -76,26 +77,36 @@ def enforce(
             return _unknown(error, test)
         if requested is None:
             return {"changes": {}, "errors": [], "warnings": []}
-        staying = None if stored.policy is None else closes.certain(stored, requested)
-        first = None
-        if staying and closes.takes_away(stored, staying):
-            # Its errors are not kept: what causes them hinders the steps below as well, which report it.
-            first = closing.take(stored, staying, whole=False, test=test).changes
-        try:
-            report = _whole(stored, complete(requested), test, asking)
-        except SpiceGrantError as error:
-            found = _close_unprovable(stored, requested, test)
-            changes = union(first or {}, found.changes)
-            if not changes and not found.errors:
-                raise
-            errors = [*_nothing_opened(error), *found.errors]
-            answer = _answer_of_closing(stored, requested) if test else {}
-            return {**answer, "changes": changes, "errors": errors, "warnings": []}
-        except BaseException:
-            _close_unprovable(stored, requested, test)
+        report = _enforced(stored, requested, test, complete, asking)
+        if not test:
+            recording.note(stored, report)
+        return report
+
+
+def _enforced(
+    stored: Stored, requested: Stored, test: bool, complete: Callable[[Stored], Stored], asking: bool
+) -> dict[str, Any]:
+    """Take away what goes, and give the rest; see :func:`enforce`."""
+    staying = None if stored.policy is None else closes.certain(stored, requested)
+    first = None
+    if staying and closes.takes_away(stored, staying):
+        # Its errors are not kept: what causes them hinders the steps below as well, which report it.
+        first = closing.take(stored, staying, whole=False, test=test).changes
+    try:
+        report = _whole(stored, complete(requested), test, asking)
+    except SpiceGrantError as error:
+        found = _close_unprovable(stored, requested, test)
+        changes = union(first or {}, found.changes)
+        if not changes and not found.errors:
             raise
-        # Changes reported in two parts are the same as in one.
-        return report if first is None else {**report, "changes": union(first, report["changes"])}
+        errors = [*_nothing_opened(error), *found.errors]
+        answer = _answer_of_closing(stored, requested) if test else {}
+        return {**answer, "changes": changes, "errors": errors, "warnings": []}
+    except BaseException:
+        _close_unprovable(stored, requested, test)
+        raise
+    # Changes reported in two parts are the same as in one.
+    return report if first is None else {**report, "changes": union(first, report["changes"])}
 
 
 def close(test: bool) -> dict[str, Any]:
@@ -135,10 +146,12 @@ def remove(test: bool) -> dict[str, Any]:
             remaining, hindrances = layers.removed(layers.ALL, stored, True)
             errors += [f"left: {what}" for what in policy_merge.sentences(remaining)]
             errors = list(dict.fromkeys([*errors, *hindrances]))
+            recording.note(stored, {"changes": changes, "errors": errors, "warnings": []})
             if not errors:
                 context.forget()
                 bytecode.forget()
                 plugin_registry.forget()
+                event_log.forget()
                 last_run.forget()
     return {"changes": changes, "errors": errors, "warnings": []}
 

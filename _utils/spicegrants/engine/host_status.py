@@ -20,6 +20,7 @@ from spicegrants.hypervisor.consoles import Console
 from spicegrants.hypervisor.host_file import Stored
 from spicegrants.hypervisor.live import closing, enforcement, notice, ports, tickets
 from spicegrants.policy import merge
+from spicegrants.policy.fingerprint import fingerprint
 from spicegrants.schedule import instants
 
 # Seconds that a program may take.
@@ -69,7 +70,7 @@ def _last_run() -> minion_status.Run | None:
 
 
 def _fingerprint(kept: Stored) -> str | None:
-    return minion_status.fingerprint(kept.policy) if kept.policy else None
+    return fingerprint(kept.policy) if kept.policy else None
 
 
 def loans() -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from spicegrants.core.paths import RUN
 from spicegrants.engine import context
 from spicegrants.host import disk
 from spicegrants.policy import hints
+from spicegrants.policy.fingerprint import fingerprint
 
 PATH = f"{RUN}/last-run"
 
@@ -71,7 +72,7 @@ def spoken(report: dict[str, Any]) -> dict[str, Any]:
 def policy() -> str | None:
     """Return the fingerprint of the stored policy; ``None`` without one."""
     stored = context.stored().policy
-    return minion_status.fingerprint(stored) if stored else None
+    return fingerprint(stored) if stored else None
 
 
 def _before() -> minion_status.Run | None:

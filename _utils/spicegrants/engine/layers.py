@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from spicegrants.accounting.live.layer import Accounting
 from spicegrants.core import packages
 from spicegrants.core.changes import Change, as_dict
 from spicegrants.core.errors import SpiceGrantError, kept, programs_of, together
@@ -18,8 +19,9 @@ from spicegrants.sudo.live.layer import Sudo
 from spicegrants.viewer.live.layer import Viewer
 
 FIREWALL, EXPIRY, ROUTING, VIEWER, SUDO = Firewall(), Expiry(), Routing(), Viewer(), Sudo()
+ACCOUNTING = Accounting()
 # What is reported under one name is applied together.
-ALL: tuple[Layer, ...] = (FIREWALL, EXPIRY, ROUTING, VIEWER, SUDO)
+ALL: tuple[Layer, ...] = (FIREWALL, EXPIRY, ROUTING, VIEWER, SUDO, ACCOUNTING)
 Plans = dict[Layer, Plan]
 
 

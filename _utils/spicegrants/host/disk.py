@@ -111,6 +111,8 @@ def read_site(path: str) -> bytes | None:
 def replaceable(path: str, links: int = 40) -> str | None:
     """Return a directory in which others than root can replace a path; ``None`` if there is none.
 
+    Whom this runs as, where that is not root, is none of these others.
+
     All directories above the path count, and those above each link on the way.
 
     links
@@ -132,7 +134,8 @@ def replaceable(path: str, links: int = 40) -> str | None:
             above = os.path.realpath(os.path.dirname(parent))
             found = replaceable(os.path.join(above, target, "entry"), links - 1)
         else:
-            found = parent if status.st_uid != 0 or status.st_mode & 0o022 else None
+            own = status.st_uid in (0, os.geteuid())
+            found = parent if not own or status.st_mode & 0o022 else None
         if found is not None:
             return found
     return None

@@ -211,6 +211,29 @@ class Time:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """Settings of the record of sessions, refusals and changes.
+
+    enabled
+        Whether it is kept.
+
+    required
+        Whether no console opens while it cannot be written.
+
+    keep
+        Seconds for which it is kept.
+
+    size
+        Bytes that it may take; what is older goes.
+    """
+
+    enabled: bool = True
+    required: bool = False
+    keep: int = 400 * 86400
+    size: int = 64 * 2**20
+
+
+@dataclass(frozen=True)
 class Policy:
     """Everything that is declared for one minion."""
 
@@ -223,6 +246,7 @@ class Policy:
     time: Time = Time()
     sudo: Sudo = Sudo()
     routing: Routing = Routing()
+    audit: Audit = Audit()
     desks: Mapping[str, Desk] = field(default_factory=dict)
 
     def gives_tickets(self, vm: str) -> bool:
@@ -329,9 +353,18 @@ def to_pillar(policy: Policy) -> dict[str, Any]:
             "longest_loan": instants.spell_duration(policy.time.longest_loan),
         },
         # Left out where nothing is said: so it was before there was such a key.
+        **plain(audit=_audit_to_pillar(policy.audit) or None),
         **plain(sudo=plain(strict=policy.sudo.strict, admins=list(policy.sudo.admins)) or None),
         **plain(desks=desks_to_pillar(policy.desks) or None),
     }
+
+
+def _audit_to_pillar(audit: Audit) -> dict[str, Any]:
+    """Return the settings of the record that are not the defaults."""
+    said = {"enabled": audit.enabled, "required": audit.required, "keep": instants.spell_duration(audit.keep)}
+    said["size"] = f"{audit.size // 2**20}M"
+    usual = {"enabled": True, "required": False, "keep": "400d", "size": "64M"}
+    return {name: value for name, value in said.items() if value != usual[name]}
 
 
 def desks_to_pillar(desks: Mapping[str, Desk]) -> dict[str, Any]:

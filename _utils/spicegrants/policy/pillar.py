@@ -15,6 +15,7 @@ from spicegrants.policy.model import (
     EXCLUSIVE,
     SHARING,
     SSH_PORT,
+    Audit,
     Desk,
     Firewall,
     Policy,
@@ -36,10 +37,11 @@ from spicegrants.schedule.intervals import DAY
 # The prefix of a password that sdb, Salt's own storage for secrets, keeps.
 SDB = "sdb://"
 # What pillar need not declare.
-_PARTS = ("vm_groups", "schedules", "time", "viewer", "firewall", "routing", "sudo", "desks")
+_PARTS = ("vm_groups", "schedules", "time", "viewer", "firewall", "routing", "audit", "sudo", "desks")
 _TICKETS = ("minion", "host_key", "ssh_port")
 # Of a desk: each session of it takes as many places in the kernel of a KVM host.
 _MOST_ADDRESSES = 16
+_SIZE = re.compile(r"([89]|[1-9][0-9]{1,3})M")
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
@@ -87,8 +89,9 @@ def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
     every_group = {name: vm_groups.get(name, ()) for name in known["vm_groups"]}
     choice = Choice(known["vms"], every_group, known["schedules"], time.zone)
     grants = parse_grants(node.child("grants"), choice)
+    audit = _audit(node.child("audit"))
     if viewer.confine is False:
-        _without_confinement(node, servers, vms)
+        _without_confinement(node, servers, vms, audit)
     for grant in grants.values():
         if grant.group == viewer.group:
             node.child("grants").child(grant.name).child("group").wrong("is the viewer's group, which has no members")
@@ -102,12 +105,17 @@ def _policy(node: Node, zone_complaint: ZoneCheck) -> Policy:
         time=time,
         sudo=_sudo(node.child("sudo")),
         routing=_routing(node.child("routing")),
+        audit=audit,
         desks=parse_desks(node.child("desks")),
     )
 
 
-def _without_confinement(node: Node, servers: Mapping[str, Server], vms: Mapping[str, Vm]) -> None:
-    """Refuse what only confined viewers keep from their users, and what they alone can be allowed."""
+def _without_confinement(node: Node, servers: Mapping[str, Server], vms: Mapping[str, Vm], audit: Audit) -> None:
+    """Refuse what only confined viewers keep from their users, what they alone can be allowed, or must wait for."""
+    if audit.required:
+        node.child("audit").child("required").wrong(
+            "cannot be held where viewers are not confined: sudo starts them, and asks no record"
+        )
     for server in servers.values():
         if server.minion is not None:
             node.child("servers").child(server.name).child("minion").wrong(
@@ -411,3 +419,18 @@ def _routing(node: Node) -> Routing:
         return Routing()
     enabled = node.child("enabled")
     return Routing() if enabled.absent else Routing(_switch(enabled))
+
+
+def _audit(node: Node) -> Audit:
+    if node.absent or not node.keys((), ("enabled", "required", "keep", "size")):
+        return Audit()
+    enabled, required = node.child("enabled").flag(True), node.child("required").flag(False)
+    if required and not enabled:
+        node.child("required").wrong("needs a record, and 'enabled' says that there is none")
+    keep, size = duration(node.child("keep"), 3660 * DAY), node.child("size")
+    if keep is not None and keep < DAY:
+        node.child("keep").wrong("must be at least 1d")
+    match = _SIZE.fullmatch(size.value) if isinstance(size.value, str) and size.value.isascii() else None
+    if not size.absent and not match:
+        size.wrong(f"must be whole megabytes from 8M to 9999M, not {quote(size.value)}")
+    return Audit(enabled, required, keep or Audit.keep, int(match[1]) * 2**20 if match else Audit.size)

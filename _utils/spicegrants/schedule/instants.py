@@ -113,6 +113,16 @@ def duration(value: object) -> int | None:
     return sum(int(number) * unit for number, unit in zip(match.groups(), _UNITS.values()) if number)
 
 
+def since(value: object, now: int, zone: str | None) -> int | None:
+    """Return the moment from which on something is asked for; ``None`` if the value is no duration and no moment.
+
+    value
+        How far back from now, as a duration, or a moment; one without an offset is in ``zone``, in UTC without that.
+    """
+    seconds = duration(value)
+    return parse_moment(value, zone or "UTC") if seconds is None else max(0, now - seconds)
+
+
 def spell_duration(seconds: int) -> str:
     """Spell a duration as :func:`duration` reads it."""
     parts = []

@@ -5,6 +5,7 @@ import pytest
 from spicegrants.audit import minion_status
 from spicegrants.core.errors import LiveStateUnreadable
 from spicegrants.policy import merge, pillar
+from spicegrants.policy.fingerprint import fingerprint
 from unit.build import DESK_KEY, TICKETS, article, changed
 
 
@@ -13,18 +14,18 @@ def test_a_fingerprint_is_of_the_meaning():
     plain = pillar.parse_policy(article())
     turned = {key: dict(reversed(value.items())) for key, value in reversed(article().items())}
     spelled = changed(turned, servers__mysrv__ports=["20001-20010"], viewer={"group": "spicegrp"})
-    assert minion_status.fingerprint(pillar.parse_policy(spelled)) == minion_status.fingerprint(plain)
+    assert fingerprint(pillar.parse_policy(spelled)) == fingerprint(plain)
     other = pillar.parse_policy(changed(article(), **{"grants__myself-debianx__nopasswd": True}))
-    assert minion_status.fingerprint(other) != minion_status.fingerprint(plain)
+    assert fingerprint(other) != fingerprint(plain)
 
 
 def test_a_fingerprint_is_no_way_to_try_passwords():
     """It goes to the master and into its job cache; it says that there is a password, not which."""
     one, other = (
-        minion_status.fingerprint(pillar.parse_policy(changed(article(), vms__debianx__password=password)))
+        fingerprint(pillar.parse_policy(changed(article(), vms__debianx__password=password)))
         for password in ("first-secret", "other-secret")
     )
-    assert one == other != minion_status.fingerprint(pillar.parse_policy(article()))
+    assert one == other != fingerprint(pillar.parse_policy(article()))
 
 
 def test_a_fingerprint_is_of_what_a_desk_stores():
@@ -32,8 +33,8 @@ def test_a_fingerprint_is_of_what_a_desk_stores():
     desks = {"desk-1": {"addresses": "192.168.2.5", "key": DESK_KEY}}
     declared = pillar.parse_policy(changed(article(), **TICKETS, desks=desks))
     stored = merge.combine(changed(article(), **TICKETS, desks=desks), None, True, None)
-    assert minion_status.fingerprint(declared) == minion_status.fingerprint(stored)
-    assert minion_status.fingerprint(stored) != minion_status.fingerprint(pillar.parse_policy(article()))
+    assert fingerprint(declared) == fingerprint(stored)
+    assert fingerprint(stored) != fingerprint(pillar.parse_policy(article()))
 
 
 def test_since_is_kept_by_runs_that_end_alike_and_change_nothing():

@@ -95,12 +95,15 @@ def test_what_is_offered():
         "lock",
         "unlock",
         "deliver",
+        "sessions",
         "lend",
         "end_loan",
         "loans",
         "locks",
     }
     assert offered["_runners", "spice_grant"] == asked
+    assert offered["_runners", "spice_grant_review"] == {"review", "apply_review"}
+    assert offered["_modules", "spice_grant_review"] == {"review"}
     assert offered["_modules", "spice_grant_repair"] == {"close", "repair"}
     assert offered["_modules", "spice_grant_denials"] == {"denials"}
     assert offered["_modules", "spice_grant_example"] == {"example"}

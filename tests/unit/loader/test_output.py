@@ -22,7 +22,11 @@ pytestmark = pytest.mark.salt
 
 LIST = [{"user": "myself", "vm": "debianx", "open": True, "state": "open", "grants": {"a": {"when": "always"}}}]
 SHOWN = {
-    *(f"spice_grant.{name}" for name in ("list", "who", "timeline", "verify", "denials", "loans", "locks", "status")),
+    *(
+        f"spice_grant.{name}"
+        for name in ("list", "who", "timeline", "verify", "denials", "sessions", "loans", "locks", "status")
+    ),
+    "spice_grant.review",
     *(f"spice_host.{name}" for name in ("consoles", "sessions", "loans", "locks", "status")),
     *("spice_grant.explain", "spice_firewall.rules", "spice_sudoers.rules", "spice_viewer.status"),
 }
@@ -166,3 +170,4 @@ def test_what_the_runner_returns(display):
     rows = {"retcode": 0, "minions": [{"minion": "desk-1", "state": "in sync", "why": ""}]}
     assert display(rows).splitlines()[0] == "1 minion: 1 in sync"
     assert display({"retcode": 1, "errors": ["fileserver: \x07"]}) == "fileserver: \\x07\n"
+    assert display({"retcode": 1, "pillar": "spice:\n  grants: {}  # \x07\n"}) == "spice:\n  grants: {}  # \\x07\n"

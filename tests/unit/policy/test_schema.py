@@ -36,6 +36,7 @@ PLACES = {
     "viewer": "viewer",
     "firewall": "firewall",
     "routing": "routing",
+    "audit": "audit",
     "sudo": "sudo",
     "desk": "desks__desk-1",
 }
@@ -75,6 +76,7 @@ UNSEEN = {
     "horizon of a day",
     "key of a host that is cut off",
     "domain and sharing of a vm whose server gives no tickets",
+    "audit that is required of viewers that nobody asks",
     "domain of two vms",
     "domain of two vms whose servers have one minion",
     "password of a vm whose KVM host gives tickets",
@@ -99,7 +101,7 @@ def errors(data, schema=SCHEMA):
 
 def whole():
     """The article's pillar with tickets, and an empty mapping where it has none."""
-    empty = {part: {} for part in ("time", "viewer", "firewall", "routing", "sudo")}
+    empty = {part: {} for part in ("time", "viewer", "firewall", "routing", "audit", "sudo")}
     desks = {"desk-1": {"addresses": "192.168.2.5", "key": DESK_KEY}}
     return changed(article(), **TICKETS, schedules={"evenings": EVENINGS}, desks=desks, **empty)
 
@@ -142,7 +144,7 @@ def test_the_schema_requires_what_the_parser_requires(kind):
     assert [match[1] for match in found if match] == required
 
 
-@pytest.mark.parametrize("kind", ["time", "viewer", "firewall", "routing", "sudo"])
+@pytest.mark.parametrize("kind", ["time", "viewer", "firewall", "routing", "audit", "sudo"])
 def test_what_may_be_empty_requires_nothing(kind):
     assert "required" not in KINDS[kind] and pillar.parse_policy(whole())
 

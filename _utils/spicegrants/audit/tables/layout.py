@@ -33,10 +33,11 @@ class Screen(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """The function that was asked, as ``list``, and its arguments as far as they were named or placed."""
+    """The function that was asked, as ``list``, its arguments as far as they were named or placed, and its module."""
 
     function: str = ""
     arguments: dict[str, Any] = {}
+    module: str = ""
 
     def word(self, name: str) -> str:
         """Return an argument as text; nothing if it was not given."""

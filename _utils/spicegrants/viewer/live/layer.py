@@ -34,7 +34,7 @@ PARTS = (
     *("policy.ticket_protocol", "policy.wording"),
     *("viewer.admission", "viewer.connection_text", "viewer.sandbox", "viewer.xauth", "viewer.live.caller"),
     *("viewer.live.confinement", "viewer.live.desktop_session", "viewer.live.opener", "viewer.live.read_once"),
-    *("viewer.live.ticket", *SELDOM),
+    *("record.events", "record.live.event_log", "viewer.live.recording", "viewer.live.ticket", *SELDOM),
 )
 # What is done, in words, and what does it.
 Step = tuple[str, Callable[[], object]]

@@ -29,7 +29,7 @@ from spicegrants.host import disk, mounts, run
 from spicegrants.policy import state_file, ticket_protocol
 from spicegrants.policy.model import Policy
 from spicegrants.viewer import admission, connection_text, sandbox, xauth
-from spicegrants.viewer.live import caller, confinement, desktop_session, read_once, ticket
+from spicegrants.viewer.live import caller, confinement, desktop_session, read_once, recording, ticket
 
 # Exit codes. That of a viewer that ended by itself with an error is not passed on.
 ENDED, REFUSED, WRONG_USAGE, IMPOSSIBLE, FAILED, NO_DESKTOP = range(6)
@@ -62,7 +62,13 @@ def main() -> int:
         name = arguments[0]
         account, gid, policy, refusal = _request(name, environment, language)
         if refusal:
-            return _report(REFUSED, refusal)
+            recording.refused(policy, account, name, "opener", refusal.why)
+            return _report(REFUSED, refusal.text)
+        hindrance = recording.launch(policy, account, name)
+        if hindrance:
+            # What is wrong with the machine is in English.
+            why = say(language, "it could not be recorded, as it must be: {why}", why=hindrance)
+            return _report(IMPOSSIBLE, say(language, "{name} cannot be opened: {why}.", name=name, why=why))
         return _open(name, account, gid, policy, environment, language)
     except (SpiceGrantError, OSError, ValueError) as error:
         # What is wrong with the machine is for its administrator: that is in English.
@@ -103,7 +109,14 @@ def _clean() -> None:
     os.chdir("/")
 
 
-def _request(vm: str, environment: Mapping[str, str], language: str) -> tuple[Account, int, Policy, str | None]:
+class _Refusal(NamedTuple):
+    """What a refused user reads, and the reason in English."""
+
+    text: str
+    why: str
+
+
+def _request(vm: str, environment: Mapping[str, str], language: str) -> tuple[Account, int, Policy, _Refusal | None]:
     """Return the caller, the viewer's GID, the policy, and why the caller may not open the console, if so."""
     uid = environment.get("SUDO_UID", "")
     if not (uid.isascii() and uid.isdigit() and int(uid) > 0):
@@ -119,12 +132,13 @@ def _request(vm: str, environment: Mapping[str, str], language: str) -> tuple[Ac
     except (KeyError, OverflowError) as error:
         raise SystemFault(f"account or group is not known: {error}") from error
     account = Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
-    why = admission.refusal(stored, gid, account, vm, int(time.time()), language)
+    now = int(time.time())
+    why = admission.refusal(stored, gid, account, vm, now, language)
     if why is None:
         return account, gid, stored.policy, None
     whom = admission.whom(stored, account, vm, language)
     text = say(language, "{name} cannot be opened: {why}. Ask {whom}.", name=vm, why=why, whom=whom)
-    return account, gid, stored.policy, text
+    return account, gid, stored.policy, _Refusal(text, admission.refusal(stored, gid, account, vm, now) or "")
 
 
 def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapping[str, str], language: str) -> int:
@@ -137,6 +151,7 @@ def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapp
         answer = ticket.ask(policy, account.name, vm)
         if answer.ticket is None:
             why = ticket.refusal(policy, answer, language)
+            recording.refused(policy, account, vm, "host", ticket.refusal(policy, answer, languages.ENGLISH))
             return _report(REFUSED, say(language, "{name} cannot be opened: {why}.", name=vm, why=why))
         connection = connection_text.with_ticket(connection, answer.ticket)
     desktop = _staged(seen, account, gid, environment)
@@ -154,7 +169,7 @@ def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapp
     code = _run(command, sandbox.environment(account.uid, account.name, desktop), account.uid)
     if code is None:
         raise _impossible(run.attempt(trial))
-    if policy.gives_tickets(vm) and (text := _thrown_out(policy, account.name, vm, language)):
+    if policy.gives_tickets(vm) and (text := _thrown_out(policy, account, vm, language)):
         return _report(REFUSED, text)
     if code == 0:
         return ENDED
@@ -165,16 +180,18 @@ def _open(vm: str, account: Account, gid: int, policy: Policy, environment: Mapp
     return _report(FAILED, text)
 
 
-def _thrown_out(policy: Policy, user: str, vm: str, language: str) -> str:
+def _thrown_out(policy: Policy, account: Account, vm: str, language: str) -> str:
     """Say why the KVM host has ended a session; empty if it has not, or cannot be asked."""
     try:
         # The viewer has ended, and the key lies under what was staged for it.
         mounts.uncover(sandbox.STAGE)
-        answer = ticket.ask(policy, user, vm, ticket_protocol.WHY)
+        answer = ticket.ask(policy, account.name, vm, ticket_protocol.WHY)
     except (SystemFault, OSError):
         return ""
     if answer.refusal not in ticket.ENDS:
+        recording.ended(account, vm, "")
         return ""
+    recording.ended(account, vm, ticket.refusal(policy, answer, languages.ENGLISH))
     return say(language, "{name} was closed: {why}.", name=vm, why=ticket.refusal(policy, answer, language))
 
 

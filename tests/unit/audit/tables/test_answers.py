@@ -96,6 +96,11 @@ FLEETS = st.one_of(
         optional={"hosts": st.lists(JSON)},
     ),
     st.fixed_dictionaries({"retcode": st.integers(0, 1), "errors": st.lists(JSON)}),
+    st.fixed_dictionaries(
+        {"retcode": st.integers(0, 1), "review": st.lists(mappings(answers.REVIEWED), max_size=3) | JSON},
+        optional={"changes": st.lists(mappings({"what", "user", "vm", "fields"}), max_size=2) | JSON},
+    ),
+    st.fixed_dictionaries({"retcode": st.integers(0, 1), **dict.fromkeys(("written", "rows", "silent"), JSON)}),
 )
 LIKE_ANSWERS = st.one_of(JSON, ENTRIES, FLEETS, *[mappings(needed) for needed in KEYS])
 ASKED = st.one_of(st.just(Asked()), st.builds(answers.asked, TEXTS, JSON)) | st.builds(
@@ -142,10 +147,20 @@ def test_what_is_no_known_answer_is_left_to_salt(answer):
 
 def test_what_was_asked():
     """By place or by name, as salt-call and as salt keep it; of functions that are not ours nothing."""
+    meant = Asked("explain", {"user": "eve", "vm": "debianx"}, "spice_grant")
     for arguments in (["eve", "debianx"], ["vm=debianx", "eve"], ["eve", {"__kwarg__": True, "vm": "debianx"}]):
-        assert answers.asked("spice_grant.explain", arguments) == Asked("explain", {"user": "eve", "vm": "debianx"})
+        assert answers.asked("spice_grant.explain", arguments) == meant
     assert answers.asked("spice_grant.denials", ["2h"]).arguments == {"since": "2h"}
     assert answers.asked("jobs.lookup_jid", ["1"]) == answers.asked(["spice_grant.list"], []) == Asked()
+
+
+def test_a_proposed_pillar_is_shown_as_it_is():
+    """As it is to go into a file: no line is broken, however long it is, and nothing moves a cursor."""
+    pillar = f"# {'word ' * 40}\nspice:\n  grants: {{}}\n"
+    assert answers.as_text({"retcode": 0, "pillar": pillar}) == pillar
+    assert answers.as_text({"retcode": 0, "pillar": "a\x1b[2J\n"}) == "a\\x1b[2J\n"
+    for other in (None, [], {"pillar": pillar}, {"retcode": 0, "pillar": 7}, {"retcode": 0, "pillar": "", "x": 1}):
+        assert answers.as_text(other) is None
 
 
 def test_what_deviates_comes_first():
@@ -157,6 +172,7 @@ def test_what_deviates_comes_first():
         ("runner-lock", ["failed", "not confirmed", "confirmed"]),
         ("sudoers-rules", ["%accounting", "myself"]),
         ("denials", ["16:03:20Z", "17:03:20Z"]),
+        ("runner-review", ["ralph", "maggie", "anne"]),
     ):
         starts = [shown(case, 140).index(f"\n{word}" if case != "denials" else word) for word in words]
         assert starts == sorted(starts), case

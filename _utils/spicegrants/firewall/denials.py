@@ -125,14 +125,15 @@ def entry(desired: DesiredState, denial: Denial, count: int, user: str | None) -
         "port": denial.port,
         "rule": denial.rule,
         "count": count,
-        "why": _why(desired, denial, user, vm),
+        "by": "guard",
+        "why": why(desired, denial, user, vm),
     }
 
 
-def note(why: str, count: int | None = None) -> dict[str, Any]:
+def note(remark: str, count: int | None = None) -> dict[str, Any]:
     """Return a remark about the list itself, in the form of an entry of it."""
     names = ("at", "user", "uid", "gid", "vm", "server", "address", "port", "rule")
-    return {**dict.fromkeys(names), "count": count, "why": why}
+    return {**dict.fromkeys(names), "count": count, "by": None, "why": remark}
 
 
 def _server(desired: DesiredState, vm: str | None, address: str) -> str | None:
@@ -141,7 +142,7 @@ def _server(desired: DesiredState, vm: str | None, address: str) -> str | None:
     return next((name for name, known in sorted(desired.inventory.addresses.items()) if address in known), None)
 
 
-def _why(desired: DesiredState, denial: Denial, user: str | None, vm: str | None) -> str:
+def why(desired: DesiredState, denial: Denial, user: str | None, vm: str | None) -> str:
     """Say why a packet was refused, by the policy as it is now."""
     if vm is None:
         return "no console of the policy is there, only a guarded port"

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spicegrants.audit import denials
-from spicegrants.audit.denials import Denial
 from spicegrants.audit.live import kernel_log
 from spicegrants.core.errors import LiveStateUnreadable, SystemFault
+from spicegrants.firewall import denials
+from spicegrants.firewall.denials import Denial
 from spicegrants.firewall.guard import LOG_PREFIXES
 from spicegrants.policy.compiler import compile_policy
 from spicegrants.policy.loans_locks import Lock, Temporary
@@ -137,6 +137,7 @@ def test_an_entry():
         "address": "192.168.2.2",
         "port": 20002,
         "rule": "output",
+        "by": "guard",
         "count": 3,
         "why": "no grant of debianx means guest",
     }

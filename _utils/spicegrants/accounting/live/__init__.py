@@ -1,0 +1,1 @@
+"""The recorder, which sees connections come and go, and the layer that installs it."""

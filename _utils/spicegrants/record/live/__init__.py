@@ -1,0 +1,1 @@
+"""The record's files, and systemd's journal."""
