@@ -76,6 +76,9 @@ def output(ret, **kwargs):
 
 
 def _shown(ret, screen, kwargs):
+    text_alone = answers.as_text(ret)
+    if text_alone is not None:
+        return text_alone
     laid_out = answers.of_fleet(ret, screen)
     if laid_out is not None:
         return _painted(laid_out)

@@ -14,27 +14,27 @@ if getattr(_sys.modules.get("spicegrants"), "stale", object)():
     for _name in [name for name in _sys.modules if name.partition(".")[0] == "spicegrants"]:
         del _sys.modules[_name]
 
-import copy
 import time
 from typing import TYPE_CHECKING
 
 import salt.cache
 import salt.client
+import salt.exceptions
 import salt.pillar
 import salt.utils.minions
 
 # The one error of a runner's that Salt prints as it is, and not with a traceback.
 from salt.exceptions import NotImplemented as Refused
-from salt.exceptions import SaltException
 
 from spicegrants.audit import fleet, minion_status
 from spicegrants.audit import pending as orders
+from spicegrants.audit.live import asking
 from spicegrants.core.calls import checked
-from spicegrants.core.errors import PolicyError
-from spicegrants.core.reader import did_you_mean
+from spicegrants.core.errors import SpiceGrantError, translated
 from spicegrants.host import terminal
 from spicegrants.policy import merge as words
 from spicegrants.policy import pillar
+from spicegrants.policy.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     __opts__: dict[str, Any] = {}
 
 __virtualname__ = "spice_grant"
-
-_ODD_PILLAR = (AttributeError, KeyError, TypeError, ValueError)
 
 
 def __virtual__():
@@ -530,7 +528,7 @@ def deliver(minion=None, timeout=None, quiet=False):
     """
     cache = salt.cache.factory(__opts__)
     waiting = [each for each in _pending(cache) if minion in (None, each.minion)]
-    accepted = set(salt.utils.minions.CkMinions(__opts__).check_minions("*", "glob")["minions"])
+    accepted = _master().matching("*", "glob")
     found: dict[str, dict[str, list[str]]] = {"delivered": {}, "failed": {}, "pending": {}}
     for order, same in orders.together(waiting):
         names = sorted({each.minion for each in same} & accepted)
@@ -782,6 +780,87 @@ def locks(tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False):
     return _held("spice_grant.locks", ("about", "since", "reason"), tgt, tgt_type, batch, timeout, quiet, waiting)
 
 
+@checked(Refused)
+def sessions(
+    since="7d", user=None, vm=None, open=False, tgt="*", tgt_type="glob", batch=None, timeout=None, quiet=False
+):
+    """
+    Return who was in which console, from when to when, on all desks; the newest last.
+
+    since
+        Text: how far back, as a duration (``7d``, ``2h``) or a moment, ISO 8601. Defaults to ``7d``.
+
+    user
+        Text: name of the user. Defaults to everybody.
+
+    vm
+        Text: name of the vm. Defaults to all.
+
+    open
+        Boolean: whether only to list sessions that are open now. Defaults to ``False``.
+
+    tgt
+        Text: which minions, as for ``salt``. Defaults to ``*``: all whose key is accepted.
+
+    tgt_type
+        Text: how ``tgt`` names them, as for ``salt``. Defaults to ``glob``.
+
+    batch
+        How many minions at a time: a number, or a percentage as ``10%``. Defaults to all at once.
+
+    timeout
+        Number of seconds to wait before minions are asked whether they are still at work. Defaults to the master's
+        ``timeout``.
+
+    quiet
+        Boolean: whether to show no progress on a terminal. Defaults to ``False``.
+
+    Returns a dict for our outputter, with ``retcode`` and ``minions`` in its ``data``. ``minions`` is a list
+    with one dict for each session, and one for each minion that did not say. A minion without any has none.
+
+    * ``minion``: id of the minion.
+    * ``user``, ``vm``, ``from``, ``until``, ``seconds``, ``sent``, ``received``, ``why``, ``open``: as on the minion;
+      empty if it did not say.
+    * ``state``: ``not answering`` or ``strange answer`` of a minion that did not say, else empty.
+
+    .. code-block:: json
+
+        {
+            "retcode": 0,
+            "minions": [
+                {
+                    "from": "2026-11-24T08:00:12Z",
+                    "minion": "desk-1",
+                    "open": false,
+                    "received": 90127733,
+                    "seconds": 32271,
+                    "sent": 181422,
+                    "state": "",
+                    "until": "2026-11-24T16:58:03Z",
+                    "user": "anne",
+                    "vm": "books",
+                    "why": "the viewer closed"
+                }
+            ]
+        }
+
+    The exit code is not 0 if a minion did not say. Changes nothing.
+
+    Fails, and says why in one line, if no minion with an accepted key matches, or ``batch`` is wrong.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run spice_grant.sessions since=30d user=anne
+        salt-run spice_grant.sessions open=True
+    """
+    asked = _given({"since": since, "user": user, "vm": vm, "open": open})
+    expected, answers = _ask("spice_grant.sessions", (), asked, tgt, tgt_type, batch, timeout, quiet)
+    rows = fleet.sessions(expected, answers)
+    return _table(rows, any(row["state"] for row in rows))
+
+
 def _held(function, shown, *which_and_waiting):
     *which, waiting = which_and_waiting
     expected, answers = _ask(function, (), {}, *which)
@@ -835,7 +914,7 @@ def _with_hosts(function, asked, *which):
     """Have minions do something, and then the KVM hosts that they name."""
     expected, answers = _ask(function, (), _given(asked), *which)
     hosts = fleet.hosts_named(answers) - expected
-    known = set(salt.utils.minions.CkMinions(__opts__).check_minions("*", "glob")["minions"])
+    known = _master().matching("*", "glob")
     if hosts & known:
         *_, timeout, quiet = which
         answers.update(_ask(function, (), _given(asked), sorted(hosts & known), "list", None, timeout, quiet)[1])
@@ -867,44 +946,14 @@ def _shown(data):
 _PATIENCE = 5
 
 
-def _ask(function, arg, kwarg, tgt, tgt_type, batch, timeout, quiet):
+def _master():
+    return asking.Master(salt, __opts__)
+
+
+def _ask(*asked):
     """Run a function on minions; return those it was meant for, and the answers of those that gave one."""
-    minions = salt.utils.minions.CkMinions(__opts__)
-    expected = set(minions.check_minions(tgt, tgt_type)["minions"])
-    if not expected:
-        hint = did_you_mean(tgt, minions.check_minions("*", "glob")["minions"])
-        raise Refused(f"no minion with an accepted key matches {tgt!r} ({tgt_type}){hint}")
-    try:
-        asked = fleet.groups(expected, batch)
-    except ValueError as error:
-        raise Refused(str(error)) from error
-    answers: dict[str, fleet.Answer] = {}
-    with salt.client.get_local_client(mopts=__opts__) as client, terminal.live_line(not quiet) as line:
-        if len(asked) > 1:
-            # So that no batch waits for those that are down.
-            up = {}
-            line.count("pings answered", 0, len(expected))
-            for minion, answer in _answers(client, sorted(expected), "test.ping", (), {}, timeout):
-                up[minion] = answer
-                line.count("pings answered", len(up), len(expected))
-            asked = fleet.groups(up, batch)
-        for number, group in enumerate(asked, 1):
-            what = "minions answered" if len(asked) == 1 else f"batch {number} of {len(asked)}, minions answered"
-            line.count(what, len(answers), len(expected))
-            for minion, answer in _answers(client, group, function, arg, kwarg, timeout):
-                if minion in expected:
-                    answers[minion] = answer
-                    line.count(what, len(answers), len(expected))
-    return expected, answers
-
-
-def _answers(client, minions, function, arg, kwarg, timeout):
-    """Yield minions and their answers, as they come."""
-    for found in client.cmd_iter(minions, function, arg, timeout, "list", kwarg=kwarg):
-        for minion, answer in (found or {}).items():
-            if isinstance(answer, dict) and "ret" in answer:
-                code = answer.get("retcode")
-                yield minion, fleet.Answer(answer["ret"], code if isinstance(code, int) else 0)
+    with translated(Refused):
+        return _master().ask(*asked)
 
 
 def _all_declared(minions, quiet):
@@ -919,25 +968,14 @@ def _all_declared(minions, quiet):
 
 def _declared(minion):
     """Compile a minion's pillar as the master does for it, and return what it declares."""
-    _, grains, _ = salt.utils.minions.get_minion_data(minion, __opts__)
-    opts = {**copy.deepcopy(dict(__opts__)), "pillar_safe_render_error": False, "file_client": "local"}
     try:
-        compiler = salt.pillar.Pillar(opts, {**(grains or {}), "id": minion}, minion, None)
-        try:
-            data = compiler.compile_pillar()
-        finally:
-            compiler.destroy()
-    except (SaltException, *_ODD_PILLAR) as error:
-        return fleet.Declared(None, (fleet.line(error),))
-    if data.get("_errors"):
-        return fleet.Declared(None, tuple(fleet.line(str(error).split("\n---")[0]) for error in data["_errors"]))
-    try:
+        data = _master().pillar(minion)
         spice = words.declared(data)
         if "spice" not in data:
             return fleet.Declared(None)
-        return fleet.Declared(minion_status.fingerprint(pillar.parse_policy(spice)))
-    except PolicyError as error:
-        return fleet.Declared(None, tuple(map(str, error.findings)))
+        return fleet.Declared(fingerprint(pillar.parse_policy(spice)))
+    except SpiceGrantError as error:
+        return fleet.Declared(None, error.sentences)
 
 
 # How often, and seconds apart, to fetch again what cannot be fetched just now: the master does so by itself too.

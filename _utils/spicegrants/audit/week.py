@@ -18,8 +18,9 @@ from spicegrants.schedule.intervals import DAY
 
 # More is no picture any more.
 LONGEST = 31
-# Kinds of bars.
-WINDOW, LOAN, LOCK = "window", "loan", "lock"
+# Kinds of bars; a session lies over the others.
+WINDOW, LOAN, LOCK = KINDS = "window", "loan", "lock"
+SESSION = "session"
 # Hours at which a day is divided.
 _HOURS = (6, 12, 18)
 _START = "%Y-%m-%d"
@@ -44,12 +45,13 @@ class Mark(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One console: a user and a vm, with its bars and marks in the order of time."""
+    """One console: a user and a vm, with its bars, marks and sessions in the order of time."""
 
     user: str
     vm: str
     bars: tuple[Bar, ...]
     marks: tuple[Mark, ...]
+    sessions: tuple[Bar, ...] = ()
 
 
 class Day(NamedTuple):
@@ -87,7 +89,7 @@ def drawn(desired: DesiredState, machine: str, user: str | None, moment: int, co
     Rows are sorted by user and vm.
     """
     zone = instants.shown_zone(desired.policy.time.zone)
-    days = _days(moment, zone, count)
+    days = days_from(moment, zone, count)
     every: list[tuple[Access, Lock | None]] = [(access, None) for access in desired.accesses]
     every += desired.locked
     every.sort(key=lambda each: (each[0].user, each[0].vm))
@@ -96,7 +98,8 @@ def drawn(desired: DesiredState, machine: str, user: str | None, moment: int, co
     return shown._replace(rows=rows)
 
 
-def _days(moment: int, zone: str, count: int) -> tuple[Day, ...]:
+def days_from(moment: int, zone: str, count: int) -> tuple[Day, ...]:
+    """Return so many days of a zone, that of a moment first."""
     local = instants.local(moment, zone)
     # The local date in days since 1970-01-01.
     first = instants.seconds(local.strftime(_START)) // DAY
@@ -108,6 +111,13 @@ def _days(moment: int, zone: str, count: int) -> tuple[Day, ...]:
             hours = tuple(weekly.at_hour(day, hour, zone) for hour in _HOURS)
             found.append(Day(instants.iso(day * DAY)[:10], start, end, hours))
     return tuple(found)
+
+
+def days_until(moment: int, zone: str, count: int) -> tuple[Day, ...]:
+    """Return so many days of a zone, that of a moment last."""
+    (last,) = days_from(moment, zone, 1)
+    # From noon to noon no change of the clock makes another day of it.
+    return days_from((last.start + last.end) // 2 - (count - 1) * DAY, zone, count)
 
 
 def _row(desired: DesiredState, week: Week, access: Access, lock: Lock | None) -> Row:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from spicegrants.audit.tables import text
-from spicegrants.audit.week import LOAN, LOCK, WINDOW, Bar, Day, Mark, Row, Week
+from spicegrants.audit.week import LOAN, LOCK, SESSION, WINDOW, Bar, Day, Mark, Row, Week
 from spicegrants.schedule import instants
 from spicegrants.schedule.intervals import DAY
 
@@ -24,6 +24,8 @@ _MONTHS: tuple[str, ...] = ("January", "February", "March", "April", "May", "Jun
 _MONTHS += ("October", "November", "December")
 # All days together; a row; where in a row bars lie, how high they are, and how much less loans; marks; narrow bars.
 _DAYS, _ROW, _BAR, _TALL, _INSET, _STRIP, _NARROWEST = 980.0, 34, 5, 19, 3, 29, 1.5
+# Where in a row sessions lie, at the feet of its bars, and how high they are.
+_FEET, _LOW = 21, 5
 # What is above the rows, and below them for the word at the moment of the drawing.
 _HEAD, _FOOT = 78, 20
 # Rows under one head, so that a page holds them.
@@ -33,7 +35,7 @@ _LONGEST, _LETTER, _SMALL = 26, 7.4, 6.3
 _MARGIN, _TOP = 24, 104
 # Columns that are narrower have no hours.
 _WIDE, _MIDDLE = 90, 44
-_STYLE = (
+STYLE = (
     "text{font-family:system-ui,'DejaVu Sans',sans-serif;font-size:13px;fill:#1c2733}"
     ".title{font-size:21px;font-weight:600}.about,.head{fill:#4d5a66}.date{font-size:15px;font-weight:600}"
     ".hour{font-size:10.5px;fill:#6b7680}.middle{text-anchor:middle}.user{font-weight:600}"
@@ -49,6 +51,8 @@ _STYLE = (
     ".moment{fill:#b3261e;font-size:12px;font-weight:600;text-anchor:middle}"
     "@media print{rect,svg{print-color-adjust:exact;-webkit-print-color-adjust:exact}}"
 )
+# Of pages with sessions.
+SESSION_STYLE = ".session{fill:#fff;stroke:#111;stroke-width:1.2}"
 _PATTERNS = (
     '<defs><pattern id="loan" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<rect width="7" height="7" fill="#fff"/><rect width="3.4" height="7" fill="#d97706"/></pattern>'
@@ -93,7 +97,7 @@ def svg(week: Week) -> str:
         MARK,
         f'<svg {_SPACE} width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} {height:g}">',
         f"<title>{_text(f'{TITLE}: {_about(week)}')}</title>",
-        f"<style>{_STYLE}</style>{_PATTERNS}",
+        f"<style>{STYLE}</style>{_PATTERNS}",
         f'<rect width="{width:g}" height="{height:g}" fill="#fff"/>',
         f'<g transform="translate({_MARGIN} {_MARGIN})">',
         _said(0, 20, TITLE, "title"),
@@ -106,14 +110,30 @@ def svg(week: Week) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def page(week: Week) -> str:
-    """Return a page of HTML, which prints as one goes on from sheet to sheet."""
+def drawings(week: Week, signs: Sequence[tuple[str, str]] | None = None) -> list[str]:
+    """Return lines of several SVGs for a page that has our style: a legend, and as many rows each as a sheet holds.
+
+    signs
+        What the legend has, each a drawing and its words. Defaults to all that may be in a timeline.
+    """
     sizes = _sizes(week)
-    legend = f'<svg {_SPACE} viewBox="0 0 {sizes.width:g} 24">{_PATTERNS}{"".join(_legend(14))}</svg>'
-    blocks = []
+    lines = [f'<svg {_SPACE} viewBox="0 0 {sizes.width:g} 24">{_PATTERNS}{"".join(_legend(14, signs))}</svg>']
     for block in _blocks(week):
         view = f'viewBox="0 0 {sizes.width:g} {_height(block):g}"'
-        blocks += [f"<svg {_SPACE} {view}>", *_block(week, sizes, block), "</svg>"]
+        lines += [f"<svg {_SPACE} {view}>", *_block(week, sizes, block), "</svg>"]
+    return lines
+
+
+def with_sessions(week: Week) -> list[str]:
+    """Return the same of a week that has been, with the sessions in it."""
+    kinds = ((WINDOW, "open by a grant"), (LOAN, "lent"), (LOCK, "locked"))
+    signs = [(_sample(kind, 14), words) for kind, words in kinds]
+    session = f'<rect class="{SESSION}" x="1" y="11.5" width="34" height="{_LOW}"/>'
+    return drawings(week, [*signs, (session, "session"), (_now_sign(14), "now")])
+
+
+def page(week: Week) -> str:
+    """Return a page of HTML, which prints as one goes on from sheet to sheet."""
     parts = [
         "<!DOCTYPE html>",
         MARK,
@@ -121,11 +141,10 @@ def page(week: Week) -> str:
         """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'" />""",
         '<meta name="viewport" content="width=device-width, initial-scale=1" />',
         f"<title>{_text(f'{TITLE}: {_about(week)}')}</title>",
-        f"<style>{_STYLE}{_PAGE}</style></head>",
+        f"<style>{STYLE}{_PAGE}</style></head>",
         f"<body><main><h1>{TITLE}</h1>",
         f"<p>{_text(_about(week))}</p>",
-        legend,
-        *blocks,
+        *drawings(week),
         "</main></body></html>",
     ]
     return "\n".join(parts) + "\n"
@@ -162,22 +181,26 @@ def _height(block: Sequence[Row]) -> float:
     return _HEAD + _ROW * (len(block) or 1) + _FOOT
 
 
-def _legend(y: float) -> list[str]:
+def _legend(y: float, signs: Sequence[tuple[str, str]] | None = None) -> list[str]:
     """Draw what each kind of bar and mark means, from left to right."""
     exception = "exception of a schedule"
-    signs = (
+    usual = (
         (_sample(WINDOW, y), "open by a grant"),
         (_sample(LOAN, y), "lent"),
         (_sample(LOCK, y), "locked"),
         (_marked(False, 0, 36, y), f"{exception}: closed"),
         (_marked(True, 0, 36, y), f"{exception}: also open"),
-        (f'<path class="now" d="M30 {y - 9:g}v18"/>', "now"),
+        (_now_sign(y), "now"),
     )
     parts, x = [], 0.0
-    for sign, words in signs:
+    for sign, words in usual if signs is None else signs:
         parts.append(f'<g transform="translate({x:g} 0)">{sign}{_said(44, y + 4.5, words)}</g>')
         x += 44 + len(words) * 6.8 + 24
     return parts
+
+
+def _now_sign(y: float) -> str:
+    return f'<path class="now" d="M30 {y - 9:g}v18"/>'
 
 
 def _sample(kind: str, y: float) -> str:
@@ -200,7 +223,7 @@ def _block(week: Week, sizes: _Sizes, rows: Sequence[Row]) -> Iterator[str]:
         yield _named(sizes.users, top, row.vm, "vm")
         user = row.user
         yield from (_draw_mark(week, sizes, mark, top) for mark in row.marks)
-        yield from (_draw_bar(week, sizes, bar, top) for bar in row.bars)
+        yield from (_draw_bar(week, sizes, bar, top) for bar in (*row.bars, *row.sessions))
     if not rows:
         yield _said(sizes.left + _DAYS / 2, _HEAD + 22, "No grant of this machine opens anything.", "middle")
     yield f'<path class="part" d="M0 {_HEAD + height}H{sizes.left + _DAYS:g}"/>'
@@ -271,9 +294,10 @@ def _name(name: str) -> str:
 def _draw_bar(week: Week, sizes: _Sizes, bar: Bar, top: float) -> str:
     start, end = _ends(week, sizes, bar)
     inset = _INSET if bar.kind == LOAN else 0
+    place, height = (_FEET, _LOW) if bar.kind == SESSION else (_BAR + inset, _TALL - 2 * inset)
     return (
-        f'<rect class="{bar.kind}" x="{start:g}" y="{top + _BAR + inset:g}" width="{end - start:g}" '
-        f'height="{_TALL - 2 * inset}">{_title(bar.words)}</rect>'
+        f'<rect class="{bar.kind}" x="{start:g}" y="{top + place:g}" width="{end - start:g}" '
+        f'height="{height}">{_title(bar.words)}</rect>'
     )
 
 

@@ -17,20 +17,24 @@ _MODE = 0o640
 _HEAD = 200
 
 
-def place(argument: str, path: object, mark: str) -> str:
+def place(argument: str, path: object, mark: str | None, form: str | None = None) -> str:
     """Return the path at which a report may be written; raise :class:`~spicegrants.core.errors.SystemFault` if not.
 
     argument
-        The name of the argument that holds the path, for messages. A file's name must end with it: whoever may have
-        reports written, by Salt's own permissions, cannot choose names that mean something to the system.
+        The name of the argument that holds the path, for messages.
 
     mark
-        Text in the second line of each report. A file without it is not replaced.
+        Text in the second line of each report. A file without it is not replaced; with ``None`` none is.
+
+    form
+        What a file's name must end with: whoever may have reports written, by Salt's own permissions, cannot choose
+        names that mean something to the system. Defaults to the argument's name.
     """
+    form = form or argument
     if not isinstance(path, str) or not path.isprintable() or not path.startswith("/"):
-        raise SystemFault(f"{argument}: {quote(path)} is no absolute path, as /root/week.{argument}")
-    if not path.endswith(f".{argument}") or os.path.basename(path) == f".{argument}":
-        raise SystemFault(f"{argument}: {quote(path)} must end in .{argument}, as /root/week.{argument}")
+        raise SystemFault(f"{argument}: {quote(path)} is no absolute path, as /root/week.{form}")
+    if not path.endswith(f".{form}") or os.path.basename(path) == f".{form}":
+        raise SystemFault(f"{argument}: {quote(path)} must end in .{form}, as /root/week.{form}")
     changeable = disk.replaceable(path)
     if changeable is not None:
         raise SystemFault(f"{argument}: others than root can put files into {changeable}; take a directory of root's")
@@ -41,7 +45,7 @@ def place(argument: str, path: object, mark: str) -> str:
     return path
 
 
-def _complain(argument: str, path: str, mark: str) -> None:
+def _complain(argument: str, path: str, mark: str | None) -> None:
     """Raise if there is something at a path that is no report."""
     try:
         mode = os.lstat(path).st_mode
@@ -53,11 +57,18 @@ def _complain(argument: str, path: str, mark: str) -> None:
         raise SystemFault(f"{argument}: {path} is a directory")
     if not stat.S_ISREG(mode):
         raise SystemFault(f"{argument}: {path} is a link or a special file, and is not replaced")
+    if mark is None:
+        raise SystemFault(f"{argument}: {path} is there already, and somebody may have written into it")
     content = disk.read_text(path) or b""
     if mark.encode() not in content[:_HEAD].splitlines()[1:2]:
         raise SystemFault(f"{argument}: {path} is another file, and is not replaced")
 
 
-def write(reports: Mapping[str, str]) -> None:
-    """Write reports by their paths, which :func:`place` has returned: for root, and for nobody else to read."""
-    disk.write_all({path: File(report.encode(), _MODE) for path, report in reports.items()})
+def write(reports: Mapping[str, str], mode: int = _MODE) -> None:
+    """Write reports by their paths, which :func:`place` has returned: for whom this runs as, root but for some masters.
+
+    Nobody else may read them.
+    """
+    uid = os.geteuid()
+    gid = os.getegid() if uid else 0
+    disk.write_all({path: File(report.encode(), mode, gid, uid) for path, report in reports.items()})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import xml.etree.ElementTree as xml
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from spicegrants.core import validation
 from spicegrants.core.accounts import Account
+from spicegrants.core.yaml_text import spelled
 from spicegrants.policy.merge import grant_name
 from spicegrants.policy.model import join_ranges, port_words
 
@@ -24,9 +24,6 @@ _NO_SHELLS = ("", "false", "halt", "nologin", "shutdown", "sync")
 _USERS = ("myself", "mybro")
 _SERVER, _HOST, _ADDRESS = "mysrv", "mysrv.anraconc.de", "192.168.2.2"
 _PORTS, _AUTHORITY = "20001-20010", "/etc/pki/spice/ca-cert.pem"
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
-# What YAML 1.1 takes for something else than text.
-_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
 _FILL_IN = "fill in: "
 
 
@@ -104,7 +101,7 @@ def pillar(seen: Seen) -> str:
         "# 'spice-grant-check FILE' says whether it is good, 'salt-call state.apply spice test=True' what changes.",
         "spice:",
         "  servers:",
-        f"    {_text(server)}:",
+        f"    {spelled(server)}:",
         *_server(seen, consoles if own else (), host),
         f"  vms:  # {'as libvirt defines them on this machine' if own else f'{_FILL_IN}consoles and their TLS ports'}",
         *(_vm(each, server) for each in consoles),
@@ -132,7 +129,7 @@ def _server(seen: Seen, consoles: Iterable[Console], host: str) -> list[str]:
         addresses = f"addresses: [{_ADDRESS}]  # {_FILL_IN}all of them"
     guarded = "closed to all but granted users, TLS and plain ports alike"
     lines = [
-        f"host: {_text(host)}  # {_FILL_IN}the name in the certificate",
+        f"host: {spelled(host)}  # {_FILL_IN}the name in the certificate",
         addresses,
         f"ports: [{ports or _PORTS}]  # {_FILL_IN}{guarded}",
         f"ca: {authority or _AUTHORITY}  # {'seen here' if authority else f'{_FILL_IN}a file on each workstation'}",
@@ -142,7 +139,7 @@ def _server(seen: Seen, consoles: Iterable[Console], host: str) -> list[str]:
 
 def _vm(each: Console, server: str) -> str:
     note = "  # libvirt chose the port (autoport): set a fixed one" if each.auto else ""
-    return f"    {_text(each.name)}: {{server: {_text(server)}, tls_port: {each.tls_port}}}{note}"
+    return f"    {spelled(each.name)}: {{server: {spelled(server)}, tls_port: {each.tls_port}}}{note}"
 
 
 def _grants(users: Iterable[str], consoles: tuple[Console, ...]) -> list[str]:
@@ -151,12 +148,5 @@ def _grants(users: Iterable[str], consoles: tuple[Console, ...]) -> list[str]:
     for index, user in enumerate(users):
         vm = consoles[index % len(consoles)].name
         name = grant_name(user, vm, found)
-        found = {**found, name: f"    {_text(name)}: {{user: {_text(user)}, vm: {_text(vm)}}}"}
+        found = {**found, name: f"    {spelled(name)}: {{user: {spelled(user)}, vm: {spelled(vm)}}}"}
     return list(found.values())
-
-
-def _text(word: str) -> str:
-    """Spell a word so that YAML reads it as text."""
-    if _PLAIN.fullmatch(word) and word.casefold() not in _WORDS:
-        return word
-    return json.dumps(word)

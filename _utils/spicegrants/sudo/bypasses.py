@@ -13,7 +13,7 @@ from spicegrants.core.paths import CLOCK, LOAD_GUARD, OPENER, STATE, SUDOERS, UN
 from spicegrants.core.units import CLOCK_SERVICE, CLOCK_TIMER, GUARD_SERVICE, HOURLY_TIMER
 from spicegrants.policy.model import Viewer
 
-SHELL = "a shell"
+ANYTHING, SHELL = "any program", "a shell"
 _DIRECTORIES = ("/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/local/sbin")
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "fish", "busybox", "python3", "perl", "env")
 _TABLES = (
@@ -82,7 +82,7 @@ def trial_calls(viewer: Viewer) -> list[Call]:
     """
     table, unit = _paths("iptables"), _UNITS[0]
     return [
-        Call("any program", _paths("true"), "spice-grant"),
+        Call(ANYTHING, _paths("true"), "spice-grant"),
         Call(SHELL, _paths("sh")),
         *(Call(path, (path,), "--help") for path in viewer.paths),
         Call("the opener", (OPENER,), "--help"),
@@ -96,7 +96,7 @@ def trial_calls(viewer: Viewer) -> list[Call]:
 def with_group(viewer: Viewer) -> list[Call]:
     """Return the calls about which sudo itself is asked with the viewer's group."""
     return [
-        Call("any program", _paths("true"), "spice-grant"),
+        Call(ANYTHING, _paths("true"), "spice-grant"),
         Call(SHELL, _paths("sh")),
         *(Call(path, (path,), "--help") for path in viewer.paths),
     ]

@@ -1,6 +1,7 @@
 """Reports that root has written: only to places of root's alone, and over nothing but an earlier report."""
 
 import os
+import types
 
 import pytest
 
@@ -71,3 +72,33 @@ def test_what_is_no_file_is_not_replaced(tmp_path, roots):
     for name, word in (("directory", "is a directory"), ("link", "is a link or"), ("pipe", "a special file")):
         with pytest.raises(SystemFault, match=word):
             place(tmp_path / f"{name}.html")
+
+
+def test_a_report_may_be_called_otherwise_than_its_argument(tmp_path, roots):
+    assert report_file.place("file", str(tmp_path / "a.csv"), None, "csv") == str(tmp_path / "a.csv")
+    with pytest.raises(SystemFault, match=r"file: '/root/a\.html' must end in \.csv, as /root/week\.csv"):
+        report_file.place("file", "/root/a.html", None, "csv")
+
+
+def test_what_has_no_mark_is_never_replaced(tmp_path, roots):
+    path = tmp_path / "a.csv"
+    path.write_text(REPORT)
+    with pytest.raises(SystemFault, match=r"file: .*a\.csv is there already, and somebody may have written into it"):
+        report_file.place("file", str(path), None, "csv")
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "refused"), [(0, 0o755, False), (990, 0o700, False), (990, 0o770, True), (991, 0o700, True)]
+)
+def test_whom_a_master_runs_as_has_directories_as_well(monkeypatch, owner, mode, refused):
+    """Which need not be root's, but then nobody else's."""
+    monkeypatch.setattr(os, "geteuid", lambda: 990)
+    monkeypatch.setattr(os, "lstat", lambda path: types.SimpleNamespace(st_uid=owner, st_mode=0o40000 | mode))
+    assert (disk.replaceable("/srv/reviews/a.html") is not None) is refused
+
+
+def test_it_is_for_whom_this_runs_as_and_for_nobody_else(tmp_path):
+    path = tmp_path / "week.html"
+    report_file.write({str(path): REPORT}, 0o600)
+    status = path.stat()
+    assert (status.st_mode & 0o7777, status.st_uid) == (0o600, os.geteuid()) and path.read_text() == REPORT
