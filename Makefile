@@ -25,7 +25,7 @@ demo: base ## show the extension at work on throw-away machines; leaves build/de
 	@$(PY) tools/demo.py $(ARGS)
 
 SUITE = $(PY) tools/suite.py --tests $(TESTS)
-test: setup ## run what a change can break (17 minutes); TESTS=tests/unit for a part of it
+test: setup ## run what a change can break (16 minutes); TESTS=tests/unit for a part of it
 	$(SUITE) $(if $(ARGS),-- $(ARGS))
 
 PART ?= 1/1
