@@ -5,7 +5,6 @@ Denials: what the guard, sudo, the opener and KVM hosts refused, read back as da
 """
 
 import sys as _sys
-import time
 
 # A minion's jobs inherit what its parent imported: drop a copy whose files have changed since (a newer sync).
 if getattr(_sys.modules.get("spicegrants"), "stale", object)():
@@ -149,10 +148,7 @@ def denials(since=None, user=None, vm=None):
 
 def _start(desired, since):
     """Return the moment from which on denials are wanted."""
-    seconds = instants.duration("24h" if since is None else since)
-    if seconds is not None:
-        return max(0, int(time.time()) - seconds)
-    moment = instants.parse_moment(since, desired.policy.time.zone or "UTC")
+    moment = instants.since("24h" if since is None else since, desired.now, desired.policy.time.zone)
     if moment is None:
         raise CommandExecutionError(f"since: {quote(since)} is neither a duration, as 2h, nor a moment, as 2026-11-24")
     return moment

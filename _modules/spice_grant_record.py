@@ -170,11 +170,8 @@ def events(since=None, kind=None):
 
 def _start(since):
     """Return the moment from which on something is wanted."""
-    seconds = instants.duration(since)
-    if seconds is not None:
-        return max(0, int(time.time()) - seconds)
     policy = context.stored().policy
-    moment = instants.parse_moment(since, (policy.time.zone if policy else None) or "UTC")
+    moment = instants.since(since, int(time.time()), policy.time.zone if policy else None)
     if moment is None:
         raise CommandExecutionError(f"since: {quote(since)} is neither a duration, as 7d, nor a moment, as 2026-11-24")
     return moment

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from functional.clients import TALK, running, say
-from functional.office import BOTH
+from functional.office import BOTH, changed, sentences
 from functional.recorder import RECORD, events, recording, waited
 from scenes import ADDRESS, GROUP, article
 
@@ -156,3 +156,17 @@ def test_a_record_that_is_a_link_is_not_followed(recorded, kind):
     assert any("audit: " in warning for warning in report["warnings"]) and report["changes"]
     assert recorded.client.read(PRECIOUS) == "precious\n"
     path.unlink()
+
+
+def test_it_can_be_switched_off(shared):
+    """Then nothing is written, and the recorder is gone; what was written stays."""
+    shared.minion.call("spice_grant.lock", user="mybro")
+    before = events(shared)
+    off = changed(PILLAR, audit={"enabled": False})
+    planned = shared.apply(off, test=True)["changes"]
+    assert "audit: removes /usr/local/lib/spice-grant/recorder" in sentences(planned)
+    assert shared.applied(off)["changes"] == planned and shared.apply(off)["changes"] == {}
+    shared.minion.call("spice_grant.unlock", user="mybro")
+    assert events(shared) == before
+    assert "audit: creates /usr/local/lib/spice-grant/recorder" in sentences(shared.applied(PILLAR)["changes"])
+    assert len(events(shared)) == len(before) + 1

@@ -47,7 +47,7 @@ WantedBy=multi-user.target
 """
 
 
-def desired_entries(program: bytes, enabled: bool) -> dict[str, Entry]:
+def desired_entries(program: bytes, enabled: bool) -> dict[str, File | Link]:
     """Return the desired files, by path; none where nothing is recorded.
 
     program
@@ -63,18 +63,16 @@ def desired_entries(program: bytes, enabled: bool) -> dict[str, Entry]:
 
 
 def plan_units(
-    program: bytes, enabled: bool, live: Mapping[str, Entry | None]
-) -> tuple[tuple[Change, ...], dict[str, Entry | None]]:
-    """Compare the desired files with the present ones.
+    desired: Mapping[str, File | Link], live: Mapping[str, Entry | None]
+) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+    """Compare the desired files with the present ones; return the changes in words, and the paths that differ."""
+    verbs = {path: _verb(desired.get(path), live.get(path)) for path in PATHS}
+    changed = tuple(path for path, verb in verbs.items() if verb)
+    return tuple(Change(LAYER, f"{verbs[path]} {path}") for path in changed), changed
 
-    Returns the changes in words, and what there is to write, by path; ``None`` is to be removed.
-    """
-    desired = desired_entries(program, enabled)
-    changes, steps = [], {}
-    for path in PATHS:
-        entry = desired.get(path)
-        verb = difference(entry, live.get(path)) if entry is not None else "removes" * (live.get(path) is not None)
-        if verb:
-            changes.append(Change(LAYER, f"{verb} {path}"))
-            steps[path] = entry
-    return tuple(changes), steps
+
+def _verb(desired: Entry | None, live: Entry | None) -> str | None:
+    """Return what is to be done, in a word; nothing for no difference."""
+    if desired is None:
+        return None if live is None else "removes"
+    return difference(desired, live)

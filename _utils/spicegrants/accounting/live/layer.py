@@ -12,7 +12,7 @@ from spicegrants.accounting import recorder_units
 from spicegrants.accounting.live import noted
 from spicegrants.accounting.recorder_units import ENABLED, LAYER, PATHS
 from spicegrants.core.changes import Change
-from spicegrants.core.entries import Entry, File, Link
+from spicegrants.core.entries import File, Link
 from spicegrants.core.paths import METRICS, RECORDER_SOCKET, SESSIONS, SYSTEMD
 from spicegrants.core.units import RECORDER_SERVICE
 from spicegrants.host import disk, package, run, systemd
@@ -26,10 +26,10 @@ PACKAGES = ("core", "schedule", "host", "policy", "firewall", "record", "account
 
 
 class Steps(NamedTuple):
-    """Files to write by path, ``None`` for those to remove; and whether the recorder has to be started."""
+    """The desired files by path, and the paths of those that differ; none where only the recorder has to be started."""
 
-    files: dict[str, Entry | None]
-    start: bool
+    desired: dict[str, File | Link]
+    files: tuple[str, ...]
 
 
 class Accounting:
@@ -42,33 +42,30 @@ class Accounting:
         run.as_root()
         enabled = desired.policy.audit.enabled
         live = {path: disk.read(path) for path in PATHS}
-        changes, files = recorder_units.plan_units(package.program(_RECORDER, PACKAGES), enabled, live)
+        wanted = recorder_units.desired_entries(package.program(_RECORDER, PACKAGES), enabled)
+        changes, files = recorder_units.plan_units(wanted, live)
         start = enabled and not files and os.path.isdir(SYSTEMD) and not at_work()
         if start:
             changes = (*changes, Change(LAYER, f"starts {RECORDER_SERVICE}, which was not at work"))
-        return Plan(changes, desired, Steps(files, start))
+        return Plan(changes, desired, Steps(wanted, files))
 
     def apply(self, plan: Plan) -> None:
         """Install or remove the recorder, and start it."""
-        steps = plan.steps
+        steps, enabled = plan.steps, plan.desired.policy.audit.enabled
+        if not enabled:
+            self.remove(Stored(), False)
+            return
         if steps.files:
             # It comes back last: as long as it is missing, the next run does what this one could not.
             disk.remove(ENABLED)
-            if not plan.desired.policy.audit.enabled:
-                _stop()
-            for path, entry in steps.files.items():
-                if entry is None:
-                    disk.remove(path)
-                elif isinstance(entry, (File, Link)) and path != ENABLED:
-                    disk.make_parents(path)
-                    disk.write(path, entry)
+            for path in steps.files:
+                if path != ENABLED:
+                    _write(path, steps.desired[path])
             systemd.reload()
-        if os.path.isdir(SYSTEMD) and plan.desired.policy.audit.enabled and (steps.files or steps.start):
+        if plan.changes and os.path.isdir(SYSTEMD):
             run.run(["systemctl", "restart", RECORDER_SERVICE])
-        enabled = recorder_units.desired_entries(b"", plan.desired.policy.audit.enabled).get(ENABLED)
-        if steps.files and isinstance(enabled, Link):
-            disk.make_parents(ENABLED)
-            disk.write(ENABLED, enabled)
+        if steps.files:
+            _write(ENABLED, steps.desired[ENABLED])
 
     def review(self, plan: Plan) -> Review:
         """Report nothing."""
@@ -100,6 +97,11 @@ def at_work() -> bool:
         except OSError as error:
             return error.errno not in (errno.ECONNREFUSED, errno.ENOENT)
     return True
+
+
+def _write(path: str, entry: File | Link) -> None:
+    disk.make_parents(path)
+    disk.write(path, entry)
 
 
 def _stop() -> None:
