@@ -162,9 +162,9 @@ def review(format="table", file=None, since=None, tgt="*", tgt_type="glob", batc
         retcode = int(bool(silent))
         if path is not None:
             review_files.write(format, path, found)
-            return _shown({"retcode": retcode, "written": path, "rows": len(found.accesses), "silent": silent})
+            return asking.shown({"retcode": retcode, "written": path, "rows": len(found.accesses), "silent": silent})
     compared = {} if old is None else {"changes": review_document.plain_changes(found.changes)}
-    return _shown({"retcode": retcode, "review": found.rows, **compared})
+    return asking.shown({"retcode": retcode, "review": found.rows, **compared})
 
 
 @checked(Refused)
@@ -215,7 +215,7 @@ def apply_review(file, quiet=False):
             line.count("pillars compiled", len(declared), len(wanted))
             declared[desk] = _declared(master, desk) if desk in accepted else "no minion with an accepted key"
     proposal = review_proposal.proposed(decided, declared)
-    return _shown({"retcode": int(bool(proposal.findings)), "pillar": proposal.text})
+    return asking.shown({"retcode": int(bool(proposal.findings)), "pillar": proposal.text})
 
 
 def _declared(master, desk):
@@ -224,8 +224,3 @@ def _declared(master, desk):
         return merge.declared(master.pillar(desk)) or "it declares nothing"
     except SpiceGrantError as error:
         return "; ".join(error.sentences)
-
-
-def _shown(data):
-    """Return data in the form in which Salt takes the name of an outputter from a runner."""
-    return {"outputter": "spice_grant", "data": data}

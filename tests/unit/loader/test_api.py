@@ -86,22 +86,9 @@ def test_what_is_offered():
     assert {"rules", "allowed"} <= offered["_modules", "spice_sudoers"]
     assert "status" in offered["_modules", "spice_viewer"]
     assert "status" in offered["_modules", "spice_grant_status"]
-    asked = {
-        "status",
-        "who",
-        "what",
-        "plan",
-        "follow",
-        "lock",
-        "unlock",
-        "deliver",
-        "sessions",
-        "lend",
-        "end_loan",
-        "loans",
-        "locks",
-    }
-    assert offered["_runners", "spice_grant"] == asked
+    asked = {"status", "who", "what", "loans", "locks", "sessions"}
+    assert offered["_runners", "spice_grant_queries"] == asked
+    assert offered["_runners", "spice_grant"] == {"plan", "follow", "lock", "unlock", "deliver", "lend", "end_loan"}
     assert offered["_runners", "spice_grant_review"] == {"review", "apply_review"}
     assert offered["_modules", "spice_grant_review"] == {"review"}
     assert offered["_modules", "spice_grant_repair"] == {"close", "repair"}

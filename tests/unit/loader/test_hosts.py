@@ -144,7 +144,7 @@ def test_a_desk_that_says_something_odd_in_the_mine_hinders_no_run(applied, odd)
 
 @pytest.fixture
 def runner(monkeypatch, tmp_path):
-    """The runner's module, with minions whose answers are chosen; what they were asked is noted."""
+    """The runner's modules, with minions whose answers are chosen; what they were asked is noted."""
     module = load(ROOT / "_runners" / "spice_grant.py")
     asked = []
     answers = {}
@@ -161,14 +161,20 @@ def runner(monkeypatch, tmp_path):
         def check_minions(self, target, how):
             return {"minions": ["desk-1", "kvm1"]}
 
-    monkeypatch.setattr(module, "_ask", ask)
     opts = {**salt.config.master_config(None), "cachedir": str(tmp_path)}
-    monkeypatch.setattr(module, "__opts__", opts, raising=False)
+    for each in (module, load(ROOT / "_runners" / "spice_grant_queries.py")):
+        monkeypatch.setattr(each, "_ask", ask)
+        monkeypatch.setattr(each, "__opts__", opts, raising=False)
     monkeypatch.setattr(salt.utils.minions, "CkMinions", Minions)
     return module, asked, answers
 
 
 GOOD = {"changes": {}, "errors": [], "host": False, "asks": None}
+
+
+def locks():
+    """What the runner says of locks."""
+    return load(ROOT / "_runners" / "spice_grant_queries.py").locks()["data"]["minions"]
 
 
 def test_a_loan_reaches_the_host_that_the_desk_names(runner):
@@ -210,9 +216,9 @@ def test_a_host_that_is_no_minion_of_this_master_fails(runner):
 
 
 def test_what_a_minion_holds_as_a_host_is_shown(runner):
-    module, asked, answers = runner
+    _, asked, answers = runner
     answers["desk-1"] = Answer([{"about": "user anne", "since": "Tue", "host": True}])
-    assert [row["host"] for row in module.locks()["data"]["minions"]] == [True]
+    assert [row["host"] for row in locks()] == [True]
     assert asked[0][0] == "spice_grant.locks"
 
 
@@ -221,7 +227,7 @@ def test_a_lock_is_kept_for_a_minion_that_does_not_answer(runner):
     module, asked, answers = runner
 
     def pending():
-        return [(row["about"], row["state"]) for row in module.locks()["data"]["minions"] if "pending" in row["state"]]
+        return [(row["about"], row["state"]) for row in locks() if "pending" in row["state"]]
 
     assert module.lock(user="anne", reason="left")["data"]["not confirmed"] == ["desk-1"]
     assert module.lock(vm="books")["data"]["retcode"] == 1

@@ -108,3 +108,13 @@ def _answers(
             if isinstance(answer, dict) and "ret" in answer:
                 code = answer.get("retcode")
                 yield minion, fleet.Answer(answer["ret"], code if isinstance(code, int) else 0)
+
+
+def table(rows: list[fleet.Row], wrong: bool) -> dict[str, Any]:
+    """Return rows with the exit code of a runner that has asked, as :func:`shown` does."""
+    return shown({"retcode": int(wrong), "minions": rows})
+
+
+def shown(data: dict[str, Any]) -> dict[str, Any]:
+    """Return data in the form in which Salt takes the name of an outputter from a runner."""
+    return {"outputter": "spice_grant", "data": data}
